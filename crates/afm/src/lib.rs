@@ -1,0 +1,1 @@
+//! The SLAMon Agent Fleet Manager.

@@ -1,0 +1,2 @@
+//! The `slamon-afm` command.
+fn main() {}

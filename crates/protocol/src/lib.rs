@@ -1,0 +1,1 @@
+//! Protocol 1 of SLAMon: wire types and their checks.
