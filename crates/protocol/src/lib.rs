@@ -1,1 +1,28 @@
-//! Protocol 1 of SLAMon: wire types and their checks.
+//! Protocol 1 of SLAMon: what BPMS clients, agents and the Agent Fleet Manager say to each other.
+//!
+//! Wire types and their checks, and nothing else: no I/O, no HTTP, no SQL. A server turns a request body
+//! into one of [`PostTask`], [`PollRequest`] or [`ResultPost`]; whatever is wrong with the body comes back
+//! as an [`Invalid`] that names the field.
+//!
+//! ```
+//! use slamon_protocol::PostTask;
+//!
+//! let error = PostTask::parse(r#"{"task_id": "de305d54-75b4-431b-adb2-eb6b9e546013"}"#).unwrap_err();
+//! assert_eq!(error.to_string(), "test_id: is required");
+//! ```
+
+mod agent;
+mod bpms;
+mod fields;
+mod id;
+mod json;
+mod time;
+mod write;
+
+pub use agent::{Capability, Location, PROTOCOL, PollRequest, ResultPost, TaskOutcome};
+pub use bpms::PostTask;
+pub use fields::Invalid;
+pub use id::parse_id;
+pub use json::{JsonText, MAX_DEPTH};
+pub use time::{iso_time, sql_time};
+pub use write::{ArrayWriter, ObjectWriter};

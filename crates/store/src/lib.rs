@@ -1,1 +1,18 @@
 //! Where tasks live.
+//!
+//! A [`Store`] takes [`Command`]s in batches, one transaction a batch, and answers each with an [`Outcome`].
+//! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them and
+//! save what the rules said. This is the only crate with SQL.
+
+mod command;
+mod error;
+pub mod lifecycle;
+mod store;
+mod task;
+mod views;
+
+pub use command::{Command, Delivery, Outcome, Refusal, Reported, Submitted};
+pub use error::{SchemaError, StoreError};
+pub use store::{Adopted, Prepared, Store};
+pub use task::{Claim, State, Task};
+pub use views::{AgentView, Counts, List, Overview, TaskView};

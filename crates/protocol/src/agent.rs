@@ -1,0 +1,301 @@
+//! What agents send.
+
+use uuid::Uuid;
+
+use crate::fields::Fields;
+use crate::{Invalid, JsonText, ObjectWriter};
+
+/// The one version of the protocol that is served.
+pub const PROTOCOL: i64 = 1;
+
+/// `POST /tasks`: an agent says who it is and asks for work.
+#[derive(Debug, Clone, PartialEq)]
+pub struct PollRequest {
+    /// Which agent.
+    pub agent_id: Uuid,
+    /// Its name for people; may be empty.
+    pub agent_name: String,
+    /// What it can do, one entry a type.
+    pub agent_capabilities: Vec<Capability>,
+    /// How many tasks it takes now; 0 means "busy, but alive".
+    pub max_tasks: u32,
+    /// Where it stands, if it says so.
+    pub agent_location: Option<Location>,
+}
+
+/// A task type that an agent can execute, in one version.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Capability {
+    /// The task type.
+    pub task_type: String,
+    /// The version of the type.
+    pub version: i64,
+}
+
+/// Where an agent stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Location {
+    /// Two characters, such as an ISO 3166-1 code.
+    pub country: String,
+    /// Two to four characters, such as the second part of an ISO 3166-2 code.
+    pub region: String,
+    /// Degrees north.
+    pub latitude: Option<f64>,
+    /// Degrees east.
+    pub longitude: Option<f64>,
+}
+
+/// `POST /tasks/response`: what came out of a task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ResultPost {
+    /// Which task; agents of protocol 1 say nothing else of themselves here.
+    pub task_id: Uuid,
+    /// What came out.
+    pub outcome: TaskOutcome,
+}
+
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskOutcome {
+    /// With a result: a JSON object.
+    Completed(JsonText),
+    /// With an error: a JSON string.
+    Failed(JsonText),
+}
+
+impl PollRequest {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule of protocol 1.
+    pub fn parse(body: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::of_body(body)?;
+        check_protocol(&mut fields)?;
+        let agent_id = fields.id("agent_id")?;
+        let agent_name = fields.text("agent_name")?;
+        fields.text("agent_time")?;
+        let capability = |(task_type, mut fields): (String, Fields<'_>)| {
+            // Other members are ignored: agents may say more of a capability than we know of.
+            fields.integer("version").map(|version| Capability { task_type, version })
+        };
+        let agent_capabilities = fields
+            .object("agent_capabilities")?
+            .into_objects()?
+            .into_iter()
+            .map(capability)
+            .collect::<Result<_, _>>()?;
+        let max_tasks = fields.count("max_tasks")?;
+        let agent_location = fields.optional_object("agent_location")?.map(Location::read).transpose()?;
+        fields.finish(
+            "protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location",
+        )?;
+        Ok(Self { agent_id, agent_name, agent_capabilities, max_tasks, agent_location })
+    }
+}
+
+impl Location {
+    fn read(mut fields: Fields<'_>) -> Result<Self, Invalid> {
+        let location = Self {
+            country: sized_text(&mut fields, "country", 2, 2)?,
+            region: sized_text(&mut fields, "region", 2, 4)?,
+            latitude: fields.optional_number("latitude")?,
+            longitude: fields.optional_number("longitude")?,
+        };
+        fields.finish("country, region, latitude, longitude")?;
+        Ok(location)
+    }
+
+    /// The location as JSON, for a store to keep.
+    #[must_use]
+    pub fn to_json(&self) -> String {
+        let mut object = ObjectWriter::new();
+        object.string("country", &self.country).string("region", &self.region);
+        for (name, degrees) in [("latitude", self.latitude), ("longitude", self.longitude)] {
+            if let Some(degrees) = degrees {
+                object.number(name, degrees);
+            }
+        }
+        object.finish()
+    }
+}
+
+impl ResultPost {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule of protocol 1.
+    pub fn parse(body: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::of_body(body)?;
+        check_protocol(&mut fields)?;
+        let task_id = fields.id("task_id")?;
+        let data = fields.optional_object_text("task_data")?;
+        let error = fields.optional_string_text("task_error")?;
+        fields.finish("protocol, task_id, task_data, task_error")?;
+        let outcome = match (data, error) {
+            (Some(data), None) => TaskOutcome::Completed(data),
+            (None, Some(error)) => TaskOutcome::Failed(error),
+            (Some(_), Some(_)) => {
+                return Err(Invalid::field("task_error", "must not be sent together with task_data"));
+            }
+            (None, None) => {
+                return Err(Invalid::field("task_data", "is required, or else task_error"));
+            }
+        };
+        Ok(Self { task_id, outcome })
+    }
+}
+
+impl TaskOutcome {
+    /// Whether two outcomes say the same, so that the second is a repeat of the first.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Completed(a), Self::Completed(b)) | (Self::Failed(a), Self::Failed(b)) => a.same_value(b),
+            _ => false,
+        }
+    }
+}
+
+fn check_protocol(fields: &mut Fields<'_>) -> Result<(), Invalid> {
+    match fields.integer("protocol")? {
+        PROTOCOL => Ok(()),
+        other => Err(Invalid::field("protocol", format!("{other} is not served, only {PROTOCOL} is"))),
+    }
+}
+
+fn sized_text(fields: &mut Fields<'_>, name: &str, least: usize, most: usize) -> Result<String, Invalid> {
+    let text = fields.text(name)?;
+    let length = text.chars().count();
+    if (least..=most).contains(&length) {
+        return Ok(text);
+    }
+    let expected = if least == most { most.to_string() } else { format!("{least} to {most}") };
+    Err(Invalid::field(
+        format!("agent_location.{name}"),
+        format!("must be {expected} characters long, has {length}"),
+    ))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "de305d54-75b4-431b-adb2-eb6b9e546013";
+
+    fn poll(rest: &str) -> Result<PollRequest, Invalid> {
+        PollRequest::parse(&format!(
+            r#"{{"protocol":1,"agent_id":"{ID}","agent_name":"","agent_time":"whenever",{rest}}}"#
+        ))
+    }
+
+    fn result(rest: &str) -> Result<ResultPost, Invalid> {
+        ResultPost::parse(&format!(r#"{{"protocol":1,"task_id":"{ID}"{rest}}}"#))
+    }
+
+    #[test]
+    fn a_whole_poll() {
+        let poll = poll(
+            r#""agent_capabilities":{"a":{"version":1,"more":[]},"":{"version":-2},"a":{"version":3}},
+               "max_tasks":5,"agent_location":{"country":"FI","region":"18","latitude":60,"longitude":24.9}"#,
+        )
+        .unwrap();
+        let capability = |task_type: &str, version| Capability { task_type: task_type.into(), version };
+        assert_eq!(poll.agent_capabilities, [capability("a", 3), capability("", -2)]);
+        assert_eq!(poll.max_tasks, 5);
+        let location = poll.agent_location.unwrap();
+        assert_eq!(location.to_json(), r#"{"country":"FI","region":"18","latitude":60.0,"longitude":24.9}"#);
+    }
+
+    #[test]
+    fn max_tasks_has_no_upper_end() {
+        for (given, read) in [("0", 0), ("-0", 0), ("7", 7), ("123456789012345678901234567890", u32::MAX)] {
+            let poll = poll(&format!(r#""agent_capabilities":{{}},"max_tasks":{given}"#)).unwrap();
+            assert_eq!(poll.max_tasks, read);
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_a_poll_is_named() {
+        let caps = r#""agent_capabilities":{}"#;
+        let at = |location: &str| format!(r#"{caps},"max_tasks":1,"agent_location":{location}"#);
+        for (rest, error) in [
+            (r#""max_tasks":1"#.into(), "agent_capabilities: is required"),
+            (caps.into(), "max_tasks: is required"),
+            (format!(r#"{caps},"max_tasks":-1"#), "max_tasks: must be an integer of 0 or more, is -1"),
+            (format!(r#"{caps},"max_tasks":1.0"#), "max_tasks: must be an integer of 0 or more, is 1.0"),
+            (
+                r#""agent_capabilities":{"a":{}},"max_tasks":1"#.into(),
+                "agent_capabilities.a.version: is required",
+            ),
+            (
+                r#""agent_capabilities":{"a":{"version":"1"}},"max_tasks":1"#.into(),
+                "agent_capabilities.a.version: must be an integer, is \"1\"",
+            ),
+            (
+                r#""agent_capabilities":{"a":1},"max_tasks":1"#.into(),
+                "agent_capabilities.a: must be an object, is 1",
+            ),
+            (
+                r#""agent_capabilities":[],"max_tasks":1"#.into(),
+                "agent_capabilities: must be an object, is an array",
+            ),
+            (at("null"), "agent_location: must be an object, is null"),
+            (at(r#"{"region":"18"}"#), "agent_location.country: is required"),
+            (at(r#"{"country":"FI"}"#), "agent_location.region: is required"),
+            (
+                at(r#"{"country":"FIN","region":"18"}"#),
+                "agent_location.country: must be 2 characters long, has 3",
+            ),
+            (
+                at(r#"{"country":"ÅÄ","region":"Ö"}"#),
+                "agent_location.region: must be 2 to 4 characters long, has 1",
+            ),
+            (
+                at(r#"{"country":"FI","region":"18","latitude":"60"}"#),
+                "agent_location.latitude: must be a number, is \"60\"",
+            ),
+            (
+                at(r#"{"country":"FI","region":"18","city":"Espoo"}"#),
+                "agent_location.city: is not a known field; known are country, region, latitude, longitude",
+            ),
+        ] {
+            assert_eq!(poll(&rest).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn only_protocol_1() {
+        for (protocol, error) in [
+            ("2", "protocol: 2 is not served, only 1 is"),
+            ("0", "protocol: 0 is not served, only 1 is"),
+            ("1.0", "protocol: must be an integer, is 1.0"),
+            ("true", "protocol: must be an integer, is true"),
+        ] {
+            let body = format!(r#"{{"protocol":{protocol},"task_id":"{ID}","task_data":{{}}}}"#);
+            assert_eq!(ResultPost::parse(&body).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn a_result_is_data_or_an_error() {
+        let text = |json: &str| JsonText::from_stored(json.into());
+        let completed = result(r#","task_data":{"status": 200}"#).unwrap().outcome;
+        assert_eq!(completed, TaskOutcome::Completed(text(r#"{"status": 200}"#)));
+        let failed = result(r#","task_error":"no\u0000 \ud800""#).unwrap().outcome;
+        assert_eq!(failed, TaskOutcome::Failed(text(r#""no\u0000 \ud800""#)));
+
+        for (rest, error) in [
+            ("", "task_data: is required, or else task_error"),
+            (r#","task_data":{},"task_error":"""#, "task_error: must not be sent together with task_data"),
+            (r#","task_data":"x""#, "task_data: must be an object, is \"x\""),
+            (r#","task_error":{}"#, "task_error: must be a string, is an object"),
+            (r#","task_error":null"#, "task_error: must be a string, is null"),
+            (
+                r#","task_data":{},"agent":1"#,
+                "agent: is not a known field; known are protocol, task_id, task_data, task_error",
+            ),
+        ] {
+            assert_eq!(result(rest).unwrap_err().to_string(), error);
+        }
+    }
+}

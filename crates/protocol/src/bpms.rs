@@ -1,0 +1,129 @@
+//! What BPMS clients send.
+
+use uuid::Uuid;
+
+use crate::fields::Fields;
+use crate::{Invalid, JsonText};
+
+/// `POST /task`: a task as its client describes it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PostTask {
+    /// Chosen by the client.
+    pub task_id: Uuid,
+    /// Groups the tasks of one process instance.
+    pub test_id: Uuid,
+    /// What an agent must be capable of; may be empty.
+    pub task_type: String,
+    /// Goes with the type.
+    pub task_version: i64,
+    /// A JSON object for the agent.
+    pub task_data: Option<JsonText>,
+}
+
+impl PostTask {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule of protocol 1.
+    pub fn parse(body: &str) -> Result<Self, Invalid> {
+        let mut fields = Fields::of_body(body)?;
+        let task = Self {
+            task_id: fields.id("task_id")?,
+            test_id: fields.id("test_id")?,
+            task_type: fields.text("task_type")?,
+            task_version: fields.integer("task_version")?,
+            task_data: fields.optional_object_text("task_data")?,
+        };
+        fields.finish("task_id, test_id, task_type, task_version, task_data")?;
+        Ok(task)
+    }
+
+    /// Whether two posts say the same in every field, so that the second is a repeat of the first.
+    #[must_use]
+    pub fn same_as(&self, other: &Self) -> bool {
+        let same_data = match (&self.task_data, &other.task_data) {
+            (Some(a), Some(b)) => a.same_value(b),
+            (None, None) => true,
+            _ => false,
+        };
+        same_data
+            && self.task_id == other.task_id
+            && self.test_id == other.test_id
+            && self.task_type == other.task_type
+            && self.task_version == other.task_version
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ID: &str = "de305d54-75b4-431b-adb2-eb6b9e546013";
+
+    fn with(rest: &str) -> Result<PostTask, Invalid> {
+        PostTask::parse(&format!(r#"{{"task_id":"{ID}","test_id":"{ID}",{rest}}}"#))
+    }
+
+    #[test]
+    fn all_fields() {
+        let task = with(r#""task_type":"wait","task_version":-9223372036854775808,"task_data":{ "a":1.0}"#);
+        let task = task.unwrap();
+        assert_eq!(task.task_id.to_string(), ID);
+        assert_eq!(task.task_type, "wait");
+        assert_eq!(task.task_version, i64::MIN);
+        assert_eq!(task.task_data.unwrap().as_str(), r#"{ "a":1.0}"#);
+    }
+
+    #[test]
+    fn the_last_of_a_repeated_field_counts() {
+        let task = with(r#""task_type":"a","task_type":"b","task_version":"x","task_version":2"#).unwrap();
+        assert_eq!((task.task_type.as_str(), task.task_version), ("b", 2));
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (rest, error) in [
+            (r#""task_version":1"#, "task_type: is required"),
+            (r#""task_type":"t""#, "task_version: is required"),
+            (r#""task_type":null,"task_version":1"#, "task_type: must be a string, is null"),
+            (r#""task_type":"t","task_version":1.0"#, "task_version: must be an integer, is 1.0"),
+            (r#""task_type":"t","task_version":1e2"#, "task_version: must be an integer, is 1e2"),
+            (r#""task_type":"t","task_version":"1""#, "task_version: must be an integer, is \"1\""),
+            (r#""task_type":"t","task_version":true"#, "task_version: must be an integer, is true"),
+            (r#""task_type":"t","task_version":null"#, "task_version: must be an integer, is null"),
+            (
+                r#""task_type":"t","task_version":9223372036854775808"#,
+                "task_version: must be an integer of at most 64 bits, is 9223372036854775808",
+            ),
+            (
+                r#""task_type":"t","task_version":1,"task_data":[]"#,
+                "task_data: must be an object, is an array",
+            ),
+            (r#""task_type":"t","task_version":1,"task_data":null"#, "task_data: must be an object, is null"),
+            (r#""task_type":"\u0000","task_version":1"#, "task_type: must not contain U+0000"),
+            (
+                r#""task_type":"\ud800","task_version":1"#,
+                "task_type: is not valid Unicode: it has half a surrogate pair",
+            ),
+            (
+                r#""task_type":"t","task_version":1,"task_dat":{}"#,
+                "task_dat: is not a known field; known are task_id, test_id, task_type, task_version, task_data",
+            ),
+        ] {
+            assert_eq!(with(rest).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn bodies_that_are_no_object() {
+        for (body, error) in [
+            ("", "request body: must be a JSON object, is empty"),
+            (" \n", "request body: must be a JSON object, is empty"),
+            ("[]", "request body: must be a JSON object, is an array"),
+            ("null", "request body: must be a JSON object, is null"),
+            ("{", "request body: is not valid JSON: EOF while parsing an object at line 1 column 1"),
+        ] {
+            assert_eq!(PostTask::parse(body).unwrap_err().to_string(), error);
+        }
+    }
+}

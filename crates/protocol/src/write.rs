@@ -1,0 +1,171 @@
+//! Writes the JSON of answers.
+//!
+//! By hand rather than through serde, because stored task data is spliced in as it is: a database of the
+//! original may hold `NaN`, which Python writes and reads, and no JSON library of ours would pass on.
+
+use std::fmt::Display;
+
+use uuid::Uuid;
+
+use crate::JsonText;
+
+/// Writes one JSON object, member by member.
+#[derive(Debug)]
+pub struct ObjectWriter(String);
+
+impl Default for ObjectWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ObjectWriter {
+    /// Starts an object.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(String::from("{"))
+    }
+
+    fn name(&mut self, name: &str) {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        write_string(&mut self.0, name);
+        self.0.push(':');
+    }
+
+    /// A string.
+    pub fn string(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        write_string(&mut self.0, value);
+        self
+    }
+
+    /// A string, or `null`.
+    pub fn optional_string(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+        match value {
+            Some(value) => self.string(name, value),
+            None => self.literal(name, "null"),
+        }
+    }
+
+    /// An id, in lower case.
+    pub fn id(&mut self, name: &str, value: Uuid) -> &mut Self {
+        self.name(name);
+        self.0.push('"');
+        self.0.push_str(value.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
+        self.0.push('"');
+        self
+    }
+
+    /// An integer.
+    pub fn integer(&mut self, name: &str, value: impl Display + Into<i128>) -> &mut Self {
+        self.literal(name, value)
+    }
+
+    /// A floating-point number, which must be finite.
+    pub fn number(&mut self, name: &str, value: f64) -> &mut Self {
+        self.literal(name, serde_json::Value::from(value))
+    }
+
+    /// `true` or `false`.
+    pub fn boolean(&mut self, name: &str, value: bool) -> &mut Self {
+        self.literal(name, value)
+    }
+
+    /// A value that is JSON already.
+    pub fn json(&mut self, name: &str, value: &JsonText) -> &mut Self {
+        self.literal(name, value.as_str())
+    }
+
+    /// An array.
+    pub fn array(&mut self, name: &str, value: ArrayWriter) -> &mut Self {
+        self.literal(name, value.finish())
+    }
+
+    fn literal(&mut self, name: &str, value: impl Display) -> &mut Self {
+        use std::fmt::Write as _;
+        self.name(name);
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
+    /// Ends the object and gives its text.
+    #[must_use]
+    pub fn finish(mut self) -> String {
+        self.0.push('}');
+        self.0
+    }
+}
+
+/// Writes one JSON array of objects.
+#[derive(Debug)]
+pub struct ArrayWriter(String);
+
+impl Default for ArrayWriter {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl ArrayWriter {
+    /// Starts an array.
+    #[must_use]
+    pub fn new() -> Self {
+        Self(String::from("["))
+    }
+
+    /// Adds an object.
+    pub fn object(&mut self, value: ObjectWriter) -> &mut Self {
+        if self.0.len() > 1 {
+            self.0.push(',');
+        }
+        self.0.push_str(&value.finish());
+        self
+    }
+
+    fn finish(mut self) -> String {
+        self.0.push(']');
+        self.0
+    }
+}
+
+fn write_string(out: &mut String, text: &str) {
+    let plain = |b: u8| (0x20..0x7f).contains(&b) && b != b'"' && b != b'\\';
+    if text.bytes().all(plain) {
+        out.push('"');
+        out.push_str(text);
+        out.push('"');
+    } else {
+        out.push_str(JsonText::string(text).as_str());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_object_of_everything() {
+        let mut inner = ObjectWriter::new();
+        inner.boolean("on", true);
+        let mut array = ArrayWriter::new();
+        array.object(inner).object(ObjectWriter::new());
+        let mut object = ObjectWriter::new();
+        object
+            .string("plain", "a b")
+            .string("odd", "\"\\\n\u{0}é")
+            .optional_string("none", None)
+            .id("id", Uuid::nil())
+            .integer("n", i64::MIN)
+            .number("f", 60.0)
+            .json("data", &JsonText::from_stored(r#"{"x": NaN}"#.into()))
+            .array("list", array)
+            .array("empty", ArrayWriter::new());
+        assert_eq!(
+            object.finish(),
+            r#"{"plain":"a b","odd":"\"\\\n\u0000é","none":null,"id":"00000000-0000-0000-0000-000000000000","n":-9223372036854775808,"f":60.0,"data":{"x": NaN},"list":[{"on":true},{}],"empty":[]}"#
+        );
+    }
+}

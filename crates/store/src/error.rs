@@ -1,0 +1,64 @@
+//! What can go wrong with a store.
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+/// Why a store did not do what it was asked to.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// The database cannot be reached, is locked or full: the same call may succeed later. Nothing was changed.
+    #[error("the database is not available: {0}")]
+    Unavailable(#[source] anyhow::Error),
+    /// The connection was lost while the batch was committed: it may have been, or not.
+    ///
+    /// Submits and reports can be repeated. Claims can't: whoever sees this releases them.
+    #[error("the database went away during a commit: {source}")]
+    InDoubt {
+        /// What went wrong.
+        source: anyhow::Error,
+        /// When the tasks of the batch were claimed, if they were.
+        claimed_at: Timestamp,
+        /// The claims of the batch: agents and their tasks.
+        claims: Vec<(Uuid, Vec<Uuid>)>,
+    },
+    /// The tables are not as they should be.
+    #[error(transparent)]
+    Schema(#[from] SchemaError),
+    /// Anything else: the same call would fail again.
+    #[error("the database refused: {0}")]
+    Failed(#[source] anyhow::Error),
+}
+
+/// What is wrong with the tables; the message says what to run.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SchemaError {
+    /// There are none.
+    #[error("the database has no tables: run `slamon-afm create-tables`, or set AUTO_CREATE = True")]
+    Missing,
+    /// They are those of slamon-afm 1.1.0.
+    #[error(
+        "the database holds the tables of slamon-afm 1.1.0: run `slamon-afm create-tables` to adopt them, or set AUTO_CREATE = True"
+    )]
+    Original,
+    /// They are of an earlier version.
+    #[error(
+        "the tables are at version {found}, this slamon-afm needs {needed}: run `slamon-afm create-tables`, or set AUTO_CREATE = True"
+    )]
+    Behind {
+        /// What the database says.
+        found: i64,
+        /// What this program needs.
+        needed: i64,
+    },
+    /// They are of a later version.
+    #[error("the tables are at version {found}, this slamon-afm knows only {known}: run a newer slamon-afm")]
+    Ahead {
+        /// What the database says.
+        found: i64,
+        /// What this program knows.
+        known: i64,
+    },
+    /// The user may not do what is needed.
+    #[error("{0}")]
+    Denied(String),
+}

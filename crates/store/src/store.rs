@@ -1,0 +1,74 @@
+//! What every store does.
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{Command, Counts, Outcome, Overview, StoreError, Task};
+
+/// A place that keeps tasks and agents.
+///
+/// Every call has a bounded time; one that runs out is [`StoreError::Unavailable`]. Dropping the future of a
+/// call never leaves half a change behind.
+#[async_trait]
+pub trait Store: Send + Sync + 'static {
+    /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
+    async fn create_tables(&self) -> Result<Prepared, StoreError>;
+
+    /// Looks whether the tables are as this version needs them.
+    ///
+    /// # Errors
+    /// [`StoreError::Schema`] where they are not.
+    async fn check(&self) -> Result<(), StoreError>;
+
+    /// Drops the tables of this program, and nothing else; `false` if there were none.
+    async fn drop_tables(&self) -> Result<bool, StoreError>;
+
+    /// Applies commands in their order, in one transaction: all of them, or none.
+    ///
+    /// One outcome a command. Submits and reports are seen by the polls of the same batch.
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError>;
+
+    /// Reads a task; `None` if there is none with this id.
+    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError>;
+
+    /// Counts agents seen at or after `seen_since`, and waiting tasks.
+    async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
+
+    /// The newest `limit` of each list; results larger than `result_bytes` are left out.
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError>;
+
+    /// Finishes what runs and closes the connections.
+    async fn close(&self);
+}
+
+/// What [`Store::create_tables`] found and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Prepared {
+    /// The tables were there.
+    Present,
+    /// They were made.
+    Created,
+    /// They were brought up from this version.
+    Migrated {
+        /// The version before.
+        from: i64,
+    },
+    /// The tables of slamon-afm 1.1.0 were taken over.
+    Adopted(Adopted),
+}
+
+/// How much was taken over from slamon-afm 1.1.0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Adopted {
+    /// Tasks in all.
+    pub tasks: u64,
+    /// Those of them not claimed yet.
+    pub pending: u64,
+    /// Agents.
+    pub agents: u64,
+    /// Tasks that got a new id, because another has theirs (in other letter case, or with a newline after it).
+    pub renamed: u64,
+}
