@@ -1,0 +1,96 @@
+//! Tasks in an SQLite file, or in memory.
+
+mod adopt;
+mod apply;
+mod errors;
+mod rows;
+mod schema;
+mod uri;
+mod views;
+mod workers;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::{Command, Counts, Outcome, Overview, Prepared, Store, StoreError, Task};
+use workers::{Access, Workers};
+
+/// How many connections read a file at the same time.
+const READERS: usize = 2;
+
+/// A store in an SQLite file (WAL, `synchronous = FULL`), or in memory.
+#[derive(Debug)]
+pub struct SqliteStore {
+    place: uri::Place,
+    writer: Arc<Workers>,
+    /// For a database in memory, which is one connection's own, the writer itself.
+    readers: Arc<Workers>,
+}
+
+impl SqliteStore {
+    /// Takes a URI as SQLAlchemy writes it: `sqlite://`, `sqlite:///relative.db`, `sqlite:////absolute.db`.
+    /// The file is opened with the first call. With `echo`, statements are logged at debug level.
+    ///
+    /// # Errors
+    /// What is wrong with the URI, or that threads can't be started.
+    pub fn new(uri: &str, echo: bool) -> Result<Self, String> {
+        let place = uri::parse(uri)?;
+        let start = |count, access| {
+            Workers::start(count, &place, access, echo).map(Arc::new).map_err(|e| e.to_string())
+        };
+        let writer = start(1, Access::Write)?;
+        let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };
+        Ok(Self { place, writer, readers })
+    }
+
+    /// The file; `None`: tasks are gone when this is.
+    #[must_use]
+    pub fn file(&self) -> Option<&Path> {
+        self.place.file.as_deref()
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn create_tables(&self) -> Result<Prepared, StoreError> {
+        self.writer.run(schema::create).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.readers.run(|connection| schema::check(connection)).await
+    }
+
+    async fn drop_tables(&self) -> Result<bool, StoreError> {
+        self.writer.run(schema::drop_tables).await
+    }
+
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+        self.writer.run(move |connection| apply::apply(connection, &batch, now)).await
+    }
+
+    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
+        self.readers.run(move |connection| Ok(rows::task(connection, id)?)).await
+    }
+
+    async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
+        self.readers.run(move |connection| Ok(views::counts(connection, seen_since)?)).await
+    }
+
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.readers.run(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
+    }
+
+    async fn close(&self) {
+        let (writer, readers) = (Arc::clone(&self.writer), Arc::clone(&self.readers));
+        let close = move || {
+            readers.close();
+            writer.close();
+        };
+        // A worker that panicked has said so already.
+        let _ = tokio::task::spawn_blocking(close).await;
+    }
+}

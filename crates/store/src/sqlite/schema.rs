@@ -1,0 +1,73 @@
+//! Makes, checks and drops the tables.
+
+use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
+
+use super::adopt;
+use crate::{Prepared, SchemaError, StoreError};
+
+/// Each brings the tables from the version before to its own, which is its place in this list, from 1.
+const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_tasks.sql")];
+
+const NEWEST: i64 = MIGRATIONS.len() as i64;
+
+pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let found = version(&transaction)?;
+    if let Some(found) = found.filter(|found| *found > NEWEST) {
+        return Err(SchemaError::Ahead { found, known: NEWEST }.into());
+    }
+    if found == Some(NEWEST) {
+        return Ok(Prepared::Present);
+    }
+    for migration in &MIGRATIONS[found.unwrap_or(0) as usize..] {
+        transaction.execute_batch(migration)?;
+    }
+    let original = found.is_none() && adopt::holds_original(&transaction)?;
+    let prepared = match found {
+        Some(from) => Prepared::Migrated { from },
+        None if original => Prepared::Adopted(adopt::adopt(&transaction)?),
+        None => Prepared::Created,
+    };
+    set_version(&transaction)?;
+    transaction.commit()?;
+    Ok(prepared)
+}
+
+pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
+    match version(connection)? {
+        Some(NEWEST) => Ok(()),
+        Some(found) if found > NEWEST => Err(SchemaError::Ahead { found, known: NEWEST }.into()),
+        Some(found) => Err(SchemaError::Behind { found, needed: NEWEST }.into()),
+        None if adopt::holds_original(connection)? => Err(SchemaError::Original.into()),
+        None => Err(SchemaError::Missing.into()),
+    }
+}
+
+pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let there = version(&transaction)?.is_some();
+    if there {
+        transaction.execute_batch("drop table task; drop table agent; drop table slamon_schema")?;
+    }
+    transaction.commit()?;
+    Ok(there)
+}
+
+/// The version that the tables are at; `None` without tables.
+fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
+    let there = connection
+        .prepare_cached("select 1 from sqlite_schema where type = 'table' and name = 'slamon_schema'")?
+        .exists([])?;
+    if !there {
+        return Ok(None);
+    }
+    connection.prepare_cached("select version from slamon_schema")?.query_row([], |row| row.get(0)).optional()
+}
+
+fn set_version(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    transaction.execute_batch(
+        "create table if not exists slamon_schema (version integer not null) strict; delete from slamon_schema",
+    )?;
+    transaction.execute("insert into slamon_schema (version) values (?1)", [NEWEST])?;
+    Ok(())
+}
