@@ -1,0 +1,5 @@
+//! The configuration of the server.
+
+mod database_uri;
+
+pub use database_uri::DatabaseUri;
