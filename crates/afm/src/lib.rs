@@ -1,1 +1,3 @@
 //! The SLAMon Agent Fleet Manager.
+
+pub mod config;

@@ -1,0 +1,76 @@
+//! Why a configuration is refused, and where each value came from.
+
+use std::fmt;
+use std::path::PathBuf;
+
+/// Why the server cannot start with this configuration. The message is one line, and never shows a database URI.
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    /// A file that was asked for cannot be read.
+    #[error("cannot read the configuration file {} (named by {named_by}): {reason}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Who asked for it: an environment variable or a command line option.
+        named_by: &'static str,
+        /// What the operating system said.
+        reason: std::io::Error,
+    },
+    /// A line that is no assignment of a literal.
+    #[error("{origin}: {what}")]
+    Line {
+        /// The file and line.
+        origin: Origin,
+        /// What is wrong with it, and with the value of which key.
+        what: String,
+    },
+    /// A value of the wrong type, or out of range.
+    #[error("{}: found {found}, expected {expected}", .origin.of_key(.key))]
+    Value {
+        /// The key.
+        key: &'static str,
+        /// Where the value was given.
+        origin: Origin,
+        /// The value, or its kind where the value may be secret.
+        found: String,
+        /// What the key takes.
+        expected: &'static str,
+    },
+    /// Values that cannot hold together.
+    #[error("{0}")]
+    Contradiction(String),
+}
+
+/// Where a value came from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Origin {
+    /// Nobody gave one.
+    Default,
+    /// The environment variable of this name.
+    Environment(&'static str),
+    /// A line of a configuration file, from 1.
+    Line(PathBuf, usize),
+    /// An option of the command line.
+    Option(&'static str),
+}
+
+impl Origin {
+    /// The origin together with a key, which it may already name.
+    pub(super) fn of_key(&self, key: &str) -> String {
+        match self {
+            Self::Line(..) | Self::Default => format!("{self}: {key}"),
+            Self::Environment(_) | Self::Option(_) => self.to_string(),
+        }
+    }
+}
+
+impl fmt::Display for Origin {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Default => f.write_str("the default"),
+            Self::Environment(name) => write!(f, "environment variable {name}"),
+            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Option(name) => f.write_str(name),
+        }
+    }
+}

@@ -1,0 +1,201 @@
+//! The keys: what each is called and how its value is read.
+
+use std::path::PathBuf;
+
+use super::given::{Given, Mismatch};
+use super::{Config, DatabaseUri, LogFormat};
+
+/// The key of the database, for those that name it in another way.
+pub(super) const DATABASE_URI: &str = "SQLALCHEMY_DATABASE_URI";
+/// The environment variable that the original's image reads for it.
+pub(super) const DATABASE_URI_ALIAS: &str = "AFM_DB_URI";
+pub(super) const RETURN_TIME: &str = "AGENT_RETURN_TIME";
+pub(super) const ACTIVE_THRESHOLD: &str = "AGENT_ACTIVE_THRESHOLD";
+pub(super) const DROP_THRESHOLD: &str = "AGENT_DROP_THRESHOLD";
+pub(super) const STATSD_HOST: &str = "STATSD_HOST";
+
+/// What became of a value that its key could read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Taken {
+    /// It is in the configuration.
+    Yes,
+    /// It is passed over, for this reason.
+    No(&'static str),
+}
+
+/// A key, in a file or the environment.
+pub(super) struct Key {
+    pub(super) name: &'static str,
+    read: fn(&mut Config, Given<'_>) -> Result<(), Mismatch>,
+    passed_over: fn(Given<'_>) -> Option<&'static str>,
+}
+
+impl Key {
+    const fn new(name: &'static str, read: fn(&mut Config, Given<'_>) -> Result<(), Mismatch>) -> Self {
+        Self { name, read, passed_over: |_| None }
+    }
+
+    pub(super) fn named(name: &str) -> Option<&'static Self> {
+        KEYS.iter().find(|key| key.name == name)
+    }
+
+    /// Reads a value into the configuration.
+    pub(super) fn set(&self, config: &mut Config, given: Given<'_>) -> Result<Taken, Mismatch> {
+        match (self.passed_over)(given) {
+            Some(reason) => Ok(Taken::No(reason)),
+            None => (self.read)(config, given).map(|()| Taken::Yes),
+        }
+    }
+}
+
+/// Every key, in the order of the example file.
+pub(super) const KEYS: [Key; 18] = [
+    Key::new(DATABASE_URI, |config, given| {
+        given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
+    }),
+    Key::new("SQLALCHEMY_POOL_SIZE", |config, given| {
+        config.pool_size = unless_none(given, Config::default().pool_size, |given| {
+            given.whole(1, 65_535, "a whole number from 1 to 65535")
+        })?;
+        Ok(())
+    }),
+    Key::new("SQLALCHEMY_POOL_TIMEOUT", |config, given| {
+        config.pool_timeout = unless_none(given, Config::default().pool_timeout, Given::some_seconds)?;
+        Ok(())
+    }),
+    Key::new("SQLALCHEMY_ECHO", |config, given| given.flag().map(|flag| config.echo = flag)),
+    Key::new("AUTO_CREATE", |config, given| given.flag().map(|flag| config.auto_create = flag)),
+    Key::new("AUTO_CLEANUP", |config, given| given.flag().map(|flag| config.auto_cleanup = flag)),
+    Key::new(RETURN_TIME, |config, given| given.seconds().map(|time| config.agent_return_time = time)),
+    Key::new(ACTIVE_THRESHOLD, |config, given| {
+        given.some_seconds().map(|time| config.agent_active_threshold = time)
+    }),
+    Key::new(DROP_THRESHOLD, |config, given| {
+        given.some_seconds().map(|time| config.agent_drop_threshold = time)
+    }),
+    Key::new("MAX_CONTENT_LENGTH", |config, given| {
+        config.max_content_length = unless_none(given, Config::default().max_content_length, |given| {
+            given.whole(1, i128::MAX, "a whole number of bytes, 1 or more")
+        })?;
+        Ok(())
+    }),
+    Key::new("REQUEST_TIMEOUT", |config, given| {
+        given.some_seconds().map(|time| config.request_timeout = time)
+    }),
+    Key::new("SHUTDOWN_TIMEOUT", |config, given| {
+        given.some_seconds().map(|time| config.shutdown_timeout = time)
+    }),
+    Key::new("LOG_FILE", |config, given| {
+        config.log_file = given.optional_string("the name of a file, or None")?.map(PathBuf::from);
+        Ok(())
+    }),
+    Key::new("LOG_LEVEL", |config, given| given.level().map(|level| config.log_level = level)),
+    Key {
+        name: "LOG_FORMAT",
+        read: |config, given| {
+            let expected = "'text' or 'json'";
+            let name = given.string(expected)?;
+            config.log_format = match &*name.trim().to_ascii_lowercase() {
+                "text" => LogFormat::Text,
+                "json" => LogFormat::Json,
+                _ => return given.mismatch(expected),
+            };
+            Ok(())
+        },
+        // The original's format string. It says nothing that our log lines do not say.
+        passed_over: |given| {
+            let python_format = given.string("").is_ok_and(|text| text.contains('%'));
+            python_format
+                .then_some("a format string of Python's logging has no meaning here; take 'text' or 'json'")
+        },
+    },
+    Key::new(STATSD_HOST, |config, given| {
+        config.statsd_host = given.optional_string("the name of a host, or None")?;
+        Ok(())
+    }),
+    Key::new("STATSD_PORT", |config, given| {
+        config.statsd_port = given.whole(1, 65_535, "a port from 1 to 65535")?;
+        Ok(())
+    }),
+    Key::new("STATSD_PREFIX", |config, given| {
+        config.statsd_prefix = given.string("a string")?;
+        Ok(())
+    }),
+];
+
+/// Reads a value that Flask and Flask-SQLAlchemy let users leave to the default by writing None.
+fn unless_none<'a, T>(
+    given: Given<'a>,
+    default: T,
+    read: impl FnOnce(Given<'a>) -> Result<T, Mismatch>,
+) -> Result<T, Mismatch> {
+    if given.is_none() { Ok(default) } else { read(given) }
+}
+
+/// Keys of Flask (0.12 to 3) and Flask-SQLAlchemy that a file for the original may hold.
+const FLASK_KEYS: [&str; 41] = [
+    "APPLICATION_ROOT",
+    "DEBUG",
+    "ENV",
+    "EXPLAIN_TEMPLATE_LOADING",
+    "JSONIFY_MIMETYPE",
+    "JSONIFY_PRETTYPRINT_REGULAR",
+    "JSON_AS_ASCII",
+    "JSON_SORT_KEYS",
+    "LOGGER_HANDLER_POLICY",
+    "LOGGER_NAME",
+    "MAX_COOKIE_SIZE",
+    "MAX_FORM_MEMORY_SIZE",
+    "MAX_FORM_PARTS",
+    "PERMANENT_SESSION_LIFETIME",
+    "PREFERRED_URL_SCHEME",
+    "PRESERVE_CONTEXT_ON_EXCEPTION",
+    "PROPAGATE_EXCEPTIONS",
+    "PROVIDE_AUTOMATIC_OPTIONS",
+    "SECRET_KEY",
+    "SECRET_KEY_FALLBACKS",
+    "SEND_FILE_MAX_AGE_DEFAULT",
+    "SERVER_NAME",
+    "SESSION_COOKIE_DOMAIN",
+    "SESSION_COOKIE_HTTPONLY",
+    "SESSION_COOKIE_NAME",
+    "SESSION_COOKIE_PARTITIONED",
+    "SESSION_COOKIE_PATH",
+    "SESSION_COOKIE_SAMESITE",
+    "SESSION_COOKIE_SECURE",
+    "SESSION_REFRESH_EACH_REQUEST",
+    "SQLALCHEMY_BINDS",
+    "SQLALCHEMY_COMMIT_ON_TEARDOWN",
+    "SQLALCHEMY_ENGINE_OPTIONS",
+    "SQLALCHEMY_MAX_OVERFLOW",
+    "SQLALCHEMY_NATIVE_UNICODE",
+    "SQLALCHEMY_POOL_RECYCLE",
+    "SQLALCHEMY_RECORD_QUERIES",
+    "SQLALCHEMY_TRACK_MODIFICATIONS",
+    "TEMPLATES_AUTO_RELOAD",
+    "TESTING",
+    "TRAP_HTTP_EXCEPTIONS",
+];
+
+/// What to tell a user about a key that is none of ours.
+pub(super) fn remark(name: &str) -> String {
+    /// Names less alike than this are taken for different words, not for a slip.
+    const ALIKE: f64 = 0.75;
+
+    if name == DATABASE_URI_ALIAS {
+        return format!("{name} is an environment variable; the key in a file is {DATABASE_URI}");
+    }
+    if FLASK_KEYS.contains(&name) {
+        return format!("{name} is a Flask key without meaning here");
+    }
+    let nearest = KEYS
+        .iter()
+        .map(|key| (strsim::normalized_damerau_levenshtein(name, key.name), key.name))
+        .max_by(|(a, _), (b, _)| a.total_cmp(b));
+    match nearest {
+        Some((likeness, key)) if likeness >= ALIKE => {
+            format!("{name} is not a known key; did you mean {key}?")
+        }
+        _ => format!("{name} is not a known key"),
+    }
+}

@@ -1,0 +1,144 @@
+//! Which value holds when several places give one.
+
+use std::collections::HashMap;
+use std::path::Path;
+use std::time::Duration;
+
+use super::error::{ConfigError, Origin};
+use super::flask_file::FlaskFile;
+use super::given::{Given, Mismatch};
+use super::keys::{self, Key, Taken};
+use super::{Loaded, Overrides};
+
+/// The environment variable that names a configuration file.
+const FILE_VARIABLE: &str = "SLAMON_AFM_CFG";
+
+/// Loads the configuration: defaults, then the environment, then the file that the environment variable
+/// `SLAMON_AFM_CFG` names, then the file of `--config`, then the command line; the later one holds. A value that is
+/// overruled must still be readable.
+///
+/// `env` looks up environment variables; an empty one counts as not set. Relative paths start at the working
+/// directory. Unlike the original, which passed over a file it could not find when `SLAMON_AFM_CFG` named it, a file
+/// that cannot be read is an error: a server that runs on its defaults instead, on a database in memory, loses tasks.
+///
+/// # Errors
+///
+/// A file that cannot be read, a line or a value in it that cannot be read, or values that contradict each other.
+pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
+    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+    let mut layers = Layers::default();
+    layers.environment(&env)?;
+    if let Some(path) = env(FILE_VARIABLE) {
+        layers.file(Path::new(&path), FILE_VARIABLE)?;
+    }
+    if let Some(path) = &args.config {
+        layers.file(path, "--config")?;
+    }
+    if let Some(uri) = &args.database_uri {
+        layers.set(keys::DATABASE_URI, Given::Text(uri.expose()), Origin::Option("--database-uri"))?;
+    }
+    layers.check()?;
+    Ok(layers.loaded)
+}
+
+#[derive(Default)]
+struct Layers {
+    loaded: Loaded,
+    /// Where the value of each key came from; a key that is not there has its default.
+    origins: HashMap<&'static str, Origin>,
+}
+
+impl Layers {
+    fn environment(&mut self, env: &dyn Fn(&str) -> Option<String>) -> Result<(), ConfigError> {
+        let (uri, alias) = (env(keys::DATABASE_URI), env(keys::DATABASE_URI_ALIAS));
+        if let (Some(uri), Some(alias)) = (&uri, &alias)
+            && uri != alias
+        {
+            return Err(ConfigError::Contradiction(format!(
+                "the environment variables {} and {} differ: set one of them",
+                keys::DATABASE_URI,
+                keys::DATABASE_URI_ALIAS
+            )));
+        }
+        if let (None, Some(alias)) = (uri, alias) {
+            let origin = Origin::Environment(keys::DATABASE_URI_ALIAS);
+            self.set(keys::DATABASE_URI, Given::Text(&alias), origin)?;
+        }
+        for key in &keys::KEYS {
+            if let Some(text) = env(key.name) {
+                self.set(key.name, Given::Text(&text), Origin::Environment(key.name))?;
+            }
+        }
+        Ok(())
+    }
+
+    fn file(&mut self, path: &Path, named_by: &'static str) -> Result<(), ConfigError> {
+        let bytes = std::fs::read(path).map_err(|reason| ConfigError::File {
+            path: path.to_owned(),
+            named_by,
+            reason,
+        })?;
+        let file = FlaskFile::parse(&bytes, path)?;
+        self.loaded.files.push(path.to_owned());
+        for line in file.imports {
+            let origin = Origin::Line(path.to_owned(), line);
+            self.warn(&origin, "an import is passed over: this file is read, not run");
+        }
+        for assignment in file.assignments {
+            let origin = Origin::Line(path.to_owned(), assignment.line);
+            self.set(&assignment.key, Given::Literal(&assignment.value), origin)?;
+        }
+        Ok(())
+    }
+
+    fn set(&mut self, name: &str, given: Given<'_>, origin: Origin) -> Result<(), ConfigError> {
+        let Some(key) = Key::named(name) else {
+            self.warn(&origin, &keys::remark(name));
+            return Ok(());
+        };
+        match key.set(&mut self.loaded.config, given) {
+            Ok(Taken::Yes) => drop(self.origins.insert(key.name, origin)),
+            Ok(Taken::No(reason)) => {
+                self.loaded.warnings.push(format!("{}: {reason}", origin.of_key(key.name)));
+            }
+            Err(Mismatch { found, expected }) => {
+                return Err(ConfigError::Value { key: key.name, origin, found, expected });
+            }
+        }
+        Ok(())
+    }
+
+    fn warn(&mut self, origin: &Origin, what: &str) {
+        self.loaded.warnings.push(format!("{origin}: {what}"));
+    }
+
+    fn check(&mut self) -> Result<(), ConfigError> {
+        let config = &self.loaded.config;
+        let return_time = self.told(keys::RETURN_TIME, config.agent_return_time);
+        let active = self.told(keys::ACTIVE_THRESHOLD, config.agent_active_threshold);
+        let drop = self.told(keys::DROP_THRESHOLD, config.agent_drop_threshold);
+        if config.agent_drop_threshold < config.agent_active_threshold {
+            return Err(ConfigError::Contradiction(format!(
+                "{drop} is less than {active}: agents would be forgotten before they count as lost"
+            )));
+        }
+        let statsd = config.statsd_host.is_some().then(|| self.origins.get(keys::STATSD_HOST)).flatten();
+        // The original runs with these values, so ours does, too.
+        let early = (config.agent_active_threshold < config.agent_return_time).then(|| {
+            format!(
+                "{active} is less than {return_time}: agents count as lost before they are told to come back"
+            )
+        });
+        let no_statsd = statsd.map(|origin| {
+            format!("{}: this version does not send metrics to StatsD", origin.of_key(keys::STATSD_HOST))
+        });
+        self.loaded.warnings.extend(early.into_iter().chain(no_statsd));
+        Ok(())
+    }
+
+    /// A key with its value and origin, for a message.
+    fn told(&self, key: &'static str, value: Duration) -> String {
+        let origin = self.origins.get(key).unwrap_or(&Origin::Default);
+        format!("{key} ({} s, {origin})", value.as_secs_f64())
+    }
+}
