@@ -1,3 +1,19 @@
-//! The SLAMon Agent Fleet Manager.
+//! The SLAMon Agent Fleet Manager: takes tasks over HTTP, hands each to one agent that is capable of it, takes
+//! the result and gives it back.
+//!
+//! A request becomes one [`Command`](slamon_store::Command); the [`committer`] has the store apply those that
+//! wait together, in one transaction, and answers each after the commit. Reads go straight to the store.
 
+pub mod app;
+mod body;
+pub mod cli;
+pub mod clock;
+pub mod committer;
 pub mod config;
+mod database;
+mod error;
+mod request_log;
+pub mod routes;
+pub mod server;
+mod shutdown;
+mod telemetry;

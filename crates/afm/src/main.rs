@@ -1,2 +1,7 @@
 //! The `slamon-afm` command.
-fn main() {}
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    slamon_afm::cli::main()
+}

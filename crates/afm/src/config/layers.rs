@@ -113,6 +113,11 @@ impl Layers {
     }
 
     fn check(&mut self) -> Result<(), ConfigError> {
+        // The original has no AGENT_DROP_THRESHOLD, so its files say nothing of it: the default gives way.
+        if !self.origins.contains_key(keys::DROP_THRESHOLD) {
+            let active = self.loaded.config.agent_active_threshold;
+            self.loaded.config.agent_drop_threshold = active.max(self.loaded.config.agent_drop_threshold);
+        }
         let config = &self.loaded.config;
         let return_time = self.told(keys::RETURN_TIME, config.agent_return_time);
         let active = self.told(keys::ACTIVE_THRESHOLD, config.agent_active_threshold);

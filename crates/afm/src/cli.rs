@@ -1,0 +1,102 @@
+//! The command line, as that of slamon-afm 1.1.0.
+
+mod run;
+mod tables;
+
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::{self, DatabaseUri, Loaded, Overrides};
+use crate::database::Database;
+use crate::telemetry;
+
+/// What is wrong with the configuration, and nothing was started.
+const BAD_CONFIGURATION: u8 = 2;
+
+/// SLAMon Agent Fleet Manager
+#[derive(Debug, Parser)]
+#[command(name = "slamon-afm", version, infer_long_args = true)]
+struct Arguments {
+    /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or postgresql://USER@HOST/NAME
+    #[arg(long, value_name = "URI", global = true)]
+    database_uri: Option<String>,
+    /// Read settings from a file of KEY = value lines
+    #[arg(long, short, value_name = "FILE", global = true)]
+    config: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Subcommands>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Subcommands {
+    /// Listen for BPMS clients and agents
+    Run(run::Address),
+    /// Create the tables, or bring those of an earlier version, or of slamon-afm 1.1.0, up to this one
+    CreateTables,
+    /// Drop the tables, with everything in them
+    DropTables,
+}
+
+/// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration.
+#[must_use]
+pub fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let Some(command) = arguments.command else {
+        // As the original does: help, and a status that says that nothing was done.
+        let _ = Arguments::command().print_help();
+        return ExitCode::FAILURE;
+    };
+    let overrides =
+        Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
+    let (loaded, database) = match configure(&overrides) {
+        Ok(configured) => configured,
+        Err(problem) => {
+            say(&format!("slamon-afm: {problem}"));
+            return ExitCode::from(BAD_CONFIGURATION);
+        }
+    };
+    for file in &loaded.files {
+        tracing::info!(file = %file.display(), "settings read");
+    }
+    for warning in &loaded.warnings {
+        tracing::warn!("{warning}");
+    }
+    let done = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .map_err(anyhow::Error::from)
+        .and_then(|runtime| {
+            runtime.block_on(async {
+                match command {
+                    Subcommands::Run(address) => run::run(&address, &loaded.config, database).await,
+                    Subcommands::CreateTables => tables::create(&*database.store).await,
+                    Subcommands::DropTables => tables::drop(&*database.store).await,
+                }
+            })
+        });
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            tracing::error!("{error:#}");
+            if loaded.config.log_file.is_some() {
+                say(&format!("slamon-afm: {error:#}"));
+            }
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn configure(overrides: &Overrides) -> Result<(Loaded, Database), String> {
+    let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
+    let database = Database::open(&loaded.config)?;
+    telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    Ok((loaded, database))
+}
+
+/// To whoever started the program; if even that cannot be written, there is nobody left to tell.
+fn say(line: &str) {
+    let _ = writeln!(std::io::stderr(), "{line}");
+}

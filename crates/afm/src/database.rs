@@ -1,0 +1,60 @@
+//! The store that a database URI names.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use slamon_store::{SqliteStore, Store};
+
+use crate::config::Config;
+
+/// How long a statement may take.
+const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A store, and what kind it is.
+pub(crate) struct Database {
+    pub(crate) store: Arc<dyn Store>,
+    pub(crate) kind: Kind,
+}
+
+/// Where tasks are kept.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Kind {
+    /// In this process, and gone with it.
+    Memory,
+    /// In a file.
+    File(Box<Path>),
+    /// On a server, which may be away for a while.
+    Postgres,
+}
+
+impl Database {
+    /// Opens the store that the configuration names, without any I/O yet.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the URI, without its secrets.
+    pub(crate) fn open(config: &Config) -> Result<Self, String> {
+        let uri = config.database_uri.expose();
+        let scheme = uri.split(':').next().unwrap_or_default();
+        let dialect = scheme.split('+').next().unwrap_or_default();
+        match dialect {
+            "sqlite" => {
+                let store = SqliteStore::new(uri, config.echo).map_err(named)?;
+                let kind = match store.file() {
+                    None => Kind::Memory,
+                    Some(file) => {
+                        Kind::File(std::path::absolute(file).unwrap_or_else(|_| file.into()).into())
+                    }
+                };
+                Ok(Self { store: Arc::new(store), kind })
+            }
+            other => Err(named(format!(
+                "dialect `{other}` is not supported; supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name"
+            ))),
+        }
+    }
+}
+
+fn named(problem: String) -> String {
+    format!("SQLALCHEMY_DATABASE_URI: {problem}")
+}

@@ -1,0 +1,114 @@
+//! Answers to requests that fail: RFC 9457 problem details.
+//!
+//! The body tells the client what to mend; what broke on our side is in the log.
+
+use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use slamon_protocol::{Invalid, ObjectWriter};
+use slamon_store::{Refusal, StoreError};
+
+use crate::committer::CommitError;
+
+/// Seconds until it makes sense to ask again.
+const RETRY_SECONDS: &str = "1";
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("request body: {0}")]
+    Body(String),
+    #[error("request body: is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("request body: did not arrive in time")]
+    TooSlow,
+    #[error("there is nothing here")]
+    UnknownPath,
+    #[error("task_id: no task has this id")]
+    UnknownTask,
+    #[error("the method does not go with this path; see the Allow header")]
+    WrongMethod,
+    #[error("{0}; try again")]
+    TryAgain(String),
+    #[error("the database cannot be queried")]
+    StatusUnknown,
+    #[error("the server failed; its log says how")]
+    Failed,
+}
+
+impl ApiError {
+    /// Which field is wrong, for programs.
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Invalid(invalid) => invalid.field.as_deref(),
+            Self::Refused(_) | Self::UnknownTask => Some("task_id"),
+            _ => None,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Invalid(_) | Self::Refused(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
+            Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            Self::TryAgain(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StatusUnknown | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy | CommitError::Unavailable => Self::TryAgain(error.to_string()),
+            CommitError::Failed => Self::Failed,
+        }
+    }
+}
+
+/// For reads; writes go through the committer, which logs its own.
+impl From<StoreError> for ApiError {
+    fn from(error: StoreError) -> Self {
+        tracing::error!(error = format!("{error:#}"), "a read failed");
+        match error {
+            StoreError::Failed(_) => Self::Failed,
+            _ => CommitError::Unavailable.into(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let detail = self.to_string();
+        let mut body = ObjectWriter::new();
+        body.string("type", "about:blank")
+            .string("title", status.canonical_reason().unwrap_or_default())
+            .integer("status", status.as_u16())
+            .string("detail", &detail);
+        if let Some(field) = self.field() {
+            body.string("field", field);
+        }
+        tracing::debug!(%status, detail, "refused");
+        let mut response = (status, body.finish()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        match self {
+            Self::TryAgain(_) => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
+            }
+            // The rest of the body is not worth waiting for.
+            Self::TooLarge(_) | Self::TooSlow => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            _ => {}
+        }
+        response
+    }
+}

@@ -1,0 +1,62 @@
+//! One log line a request: ids as fields, never a body.
+
+use std::time::Instant;
+
+use axum::extract::{MatchedPath, Request};
+use axum::middleware::Next;
+use axum::response::Response;
+use slamon_store::Delivery;
+use tracing::field::{Empty, display};
+use tracing::{Instrument, Span};
+use uuid::Uuid;
+
+/// Logs a request when it is answered.
+pub(crate) async fn log(request: Request, next: Next) -> Response {
+    let started = Instant::now();
+    // The route rather than the path: paths are the client's to choose, and without number.
+    let route = request.extensions().get::<MatchedPath>().cloned();
+    let route = route.as_ref().map_or("-", |matched| matched.as_str());
+    let span = tracing::info_span!(
+        "request",
+        method = %request.method(),
+        route,
+        task_id = Empty,
+        agent_id = Empty,
+        tasks = Empty,
+        note = Empty,
+    );
+    let probe = matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
+    let response = next.run(request).instrument(span.clone()).await;
+    let (status, elapsed_us) = (response.status().as_u16(), started.elapsed().as_micros() as u64);
+    span.in_scope(|| {
+        if probe {
+            tracing::debug!(status, elapsed_us, "answered");
+        } else {
+            tracing::info!(status, elapsed_us, "answered");
+        }
+    });
+    response
+}
+
+/// Which task the request is about.
+pub(crate) fn task(id: Uuid) {
+    Span::current().record("task_id", display(id));
+}
+
+/// Which agent sent the request.
+pub(crate) fn agent(id: Uuid) {
+    Span::current().record("agent_id", display(id));
+}
+
+/// Which tasks were handed out.
+pub(crate) fn tasks(deliveries: &[Delivery]) {
+    if !deliveries.is_empty() {
+        let ids: Vec<String> = deliveries.iter().map(|task| task.task_id.to_string()).collect();
+        Span::current().record("tasks", display(ids.join(",")));
+    }
+}
+
+/// What else is worth knowing.
+pub(crate) fn note(text: &str) {
+    Span::current().record("note", text);
+}

@@ -1,0 +1,28 @@
+//! `/status`: how much there is of everything.
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use jiff::Timestamp;
+use slamon_protocol::ObjectWriter;
+
+use super::{Routes, json};
+use crate::app::App;
+use crate::error::ApiError;
+
+pub(super) fn routes() -> Routes {
+    vec![("/status", get(status))]
+}
+
+async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+    let threshold = app.settings.agent_active_threshold;
+    let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
+    let counts = app.store.counts(seen_since).await.map_err(|error| {
+        // Not 503, as elsewhere: monitoring of the original looks for a 500.
+        tracing::error!(error = format!("{error:#}"), "the status cannot be read");
+        ApiError::StatusUnknown
+    })?;
+    let mut object = ObjectWriter::new();
+    object.integer("agents", counts.agents).integer("tasks_waiting", counts.tasks_waiting);
+    Ok(json(object))
+}

@@ -1,0 +1,93 @@
+//! Accepts connections and serves them, until it is told to stop.
+
+use std::io;
+use std::time::Duration;
+
+use axum::Router;
+use hyper::server::conn::http1;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::GracefulShutdown;
+use hyper_util::service::TowerToHyperService;
+use tokio::net::{TcpListener, TcpStream};
+use tokio_util::sync::CancellationToken;
+
+/// How long connections may be idle, and how long they get to finish.
+#[derive(Debug, Clone, Copy)]
+pub struct Limits {
+    /// How long the head of a request may take, counted from the end of the one before: a connection that
+    /// sends nothing for this long is closed.
+    pub idle: Duration,
+    /// How long requests that run may go on after the server was told to stop.
+    pub shutdown: Duration,
+}
+
+/// How long to wait after an error of `accept`, such as too many open files.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Serves `router` on `listener` until `stop`, then finishes what runs; what still runs after
+/// [`Limits::shutdown`], or at `abort`, is cut off.
+pub async fn serve(
+    listener: TcpListener,
+    router: Router,
+    limits: Limits,
+    stop: CancellationToken,
+    abort: CancellationToken,
+) {
+    let mut http = http1::Builder::new();
+    http.timer(TokioTimer::new()).header_read_timeout(limits.idle);
+    let graceful = GracefulShutdown::new();
+    let mut connections = tokio::task::JoinSet::new();
+    loop {
+        let stream = tokio::select! {
+            accepted = accept(&listener) => accepted,
+            // Reap what has ended.
+            Some(_) = connections.join_next() => continue,
+            () = stop.cancelled() => break,
+        };
+        let service = TowerToHyperService::new(router.clone());
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        connections.spawn(async move {
+            // A client that hangs up or sends no HTTP is its own concern.
+            if let Err(error) = connection.await {
+                tracing::debug!(%error, "connection ended");
+            }
+        });
+    }
+    drop(listener);
+    tokio::select! {
+        () = graceful.shutdown() => {}
+        () = tokio::time::sleep(limits.shutdown) => {
+            tracing::warn!(connections = connections.len(), "requests did not finish in time: they are cut off");
+        }
+        () = abort.cancelled() => {
+            tracing::warn!(connections = connections.len(), "told to stop at once: requests are cut off");
+        }
+    }
+    connections.shutdown().await;
+}
+
+async fn accept(listener: &TcpListener) -> TcpStream {
+    loop {
+        match listener.accept().await {
+            Ok((stream, _)) => {
+                // Answers are one small packet: there is nothing to gather.
+                if let Err(error) = stream.set_nodelay(true) {
+                    tracing::debug!(%error, "no TCP_NODELAY");
+                }
+                return stream;
+            }
+            Err(error) if is_of_one_connection(&error) => {}
+            Err(error) => {
+                tracing::error!(%error, "cannot accept connections");
+                tokio::time::sleep(ACCEPT_AGAIN).await;
+            }
+        }
+    }
+}
+
+fn is_of_one_connection(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::ConnectionRefused | io::ErrorKind::ConnectionAborted | io::ErrorKind::ConnectionReset
+    )
+}

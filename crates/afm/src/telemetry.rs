@@ -1,0 +1,40 @@
+//! Where log lines go.
+
+use std::fs::OpenOptions;
+use std::io::IsTerminal;
+use std::sync::Mutex;
+
+use anyhow::Context;
+use tracing::Level;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::writer::BoxMakeWriter;
+use tracing_subscriber::layer::SubscriberExt;
+use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{Layer, fmt};
+
+use crate::config::{Config, LogFormat};
+
+/// Sends log lines of this program at LOG_LEVEL and up to LOG_FILE or standard error; those of the libraries
+/// below it only from warnings up.
+pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
+    let (writer, colours) = match &config.log_file {
+        None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+        Some(path) => {
+            let file = OpenOptions::new().create(true).append(true).open(path);
+            let file = file.with_context(|| format!("LOG_FILE {} cannot be written", path.display()))?;
+            (BoxMakeWriter::new(Mutex::new(file)), false)
+        }
+    };
+    let libraries = config.log_level.min(Level::WARN);
+    let targets = Targets::new()
+        .with_default(libraries)
+        .with_target("slamon_afm", config.log_level)
+        .with_target("slamon_store", config.log_level);
+    let lines = fmt::layer().with_writer(writer).with_ansi(colours).with_target(false);
+    let lines = match config.log_format {
+        LogFormat::Text => lines.boxed(),
+        LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
+    };
+    tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;
+    Ok(())
+}
