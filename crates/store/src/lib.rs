@@ -7,12 +7,14 @@
 mod command;
 mod error;
 pub mod lifecycle;
+mod postgres;
 mod store;
 mod task;
 mod views;
 
 pub use command::{Command, Delivery, Outcome, Refusal, Reported, Submitted};
 pub use error::{SchemaError, StoreError};
+pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use store::{Adopted, Prepared, Store};
 pub use task::{Claim, State, Task};
 pub use views::{AgentView, Counts, List, Overview, TaskView};

@@ -16,6 +16,9 @@ use uuid::Uuid;
 
 use crate::{Claim, Refusal, Reported, State, Submitted};
 
+/// The most tasks that one poll is given, whatever it asks for: a batch must have bounded work.
+pub const MAX_TASKS_PER_POLL: u32 = 1_000;
+
 /// A task is posted while `stored` has its id.
 ///
 /// # Errors
