@@ -56,16 +56,16 @@ impl Database {
                     statement_timeout: STATEMENT_TIMEOUT,
                     echo: config.echo,
                 };
-                let store = PostgresStore::new(&options).map_err(|e| named(e.to_string()))?;
+                let store = PostgresStore::new(&options).map_err(named)?;
                 Ok(Self { store: Arc::new(store), kind: Kind::Postgres })
             }
-            other => Err(named(format!(
+            other => Err(named(format_args!(
                 "dialect `{other}` is not supported; supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name"
             ))),
         }
     }
 }
 
-fn named(problem: String) -> String {
+fn named(problem: impl std::fmt::Display) -> String {
     format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }
