@@ -1,5 +1,7 @@
 //! What agents send.
 
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::fields::Fields;
@@ -7,6 +9,9 @@ use crate::{Invalid, JsonText, ObjectWriter};
 
 /// The one version of the protocol that is served.
 pub const PROTOCOL: i64 = 1;
+
+/// The longest that an answer may be asked to wait.
+pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// `POST /tasks`: an agent says who it is and asks for work.
 #[derive(Debug, Clone, PartialEq)]
@@ -21,6 +26,8 @@ pub struct PollRequest {
     pub max_tasks: u32,
     /// Where it stands, if it says so.
     pub agent_location: Option<Location>,
+    /// How long the answer may wait for a task.
+    pub max_wait: Duration,
 }
 
 /// A task type that an agent can execute, in one version.
@@ -48,8 +55,10 @@ pub struct Location {
 /// `POST /tasks/response`: what came out of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultPost {
-    /// Which task; agents of protocol 1 say nothing else of themselves here.
+    /// Which task, by the id under which it was handed out.
     pub task_id: Uuid,
+    /// Who answers, if it says so: then only the agent that holds the attempt may.
+    pub agent_id: Option<Uuid>,
     /// What came out.
     pub outcome: TaskOutcome,
 }
@@ -86,10 +95,12 @@ impl PollRequest {
             .collect::<Result<_, _>>()?;
         let max_tasks = fields.count("max_tasks")?;
         let agent_location = fields.optional_object("agent_location")?.map(Location::read).transpose()?;
+        let max_wait = fields.optional_seconds("max_wait", Duration::ZERO, LONGEST_WAIT)?;
         fields.finish(
-            "protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location",
+            "protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location, max_wait",
         )?;
-        Ok(Self { agent_id, agent_name, agent_capabilities, max_tasks, agent_location })
+        let max_wait = max_wait.unwrap_or_default();
+        Ok(Self { agent_id, agent_name, agent_capabilities, max_tasks, agent_location, max_wait })
     }
 }
 
@@ -130,7 +141,8 @@ impl ResultPost {
         let task_id = fields.id("task_id")?;
         let data = fields.optional_object_text("task_data")?;
         let error = fields.optional_string_text("task_error")?;
-        fields.finish("protocol, task_id, task_data, task_error")?;
+        let agent_id = fields.optional_id("agent_id")?;
+        fields.finish("protocol, task_id, task_data, task_error, agent_id")?;
         let outcome = match (data, error) {
             (Some(data), None) => TaskOutcome::Completed(data),
             (None, Some(error)) => TaskOutcome::Failed(error),
@@ -141,7 +153,7 @@ impl ResultPost {
                 return Err(Invalid::field("task_data", "is required, or else task_error"));
             }
         };
-        Ok(Self { task_id, outcome })
+        Ok(Self { task_id, agent_id, outcome })
     }
 }
 
@@ -292,7 +304,7 @@ mod tests {
             (r#","task_error":null"#, "task_error: must be a string, is null"),
             (
                 r#","task_data":{},"agent":1"#,
-                "agent: is not a known field; known are protocol, task_id, task_data, task_error",
+                "agent: is not a known field; known are protocol, task_id, task_data, task_error, agent_id",
             ),
         ] {
             assert_eq!(result(rest).unwrap_err().to_string(), error);

@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::{Invalid, JsonText};
+use crate::{Invalid, JsonText, Terms};
 
 /// `POST /task`: a task as its client describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -18,6 +18,8 @@ pub struct PostTask {
     pub task_version: i64,
     /// A JSON object for the agent.
     pub task_data: Option<JsonText>,
+    /// How long it may take, how often it may be tried, who may have it.
+    pub terms: Terms,
 }
 
 impl PostTask {
@@ -33,8 +35,9 @@ impl PostTask {
             task_type: fields.text("task_type")?,
             task_version: fields.integer("task_version")?,
             task_data: fields.optional_object_text("task_data")?,
+            terms: Terms::read(&mut fields)?,
         };
-        fields.finish("task_id, test_id, task_type, task_version, task_data")?;
+        fields.finish(&format!("task_id, test_id, task_type, task_version, task_data, {}", Terms::NAMES))?;
         Ok(task)
     }
 
@@ -51,6 +54,7 @@ impl PostTask {
             && self.test_id == other.test_id
             && self.task_type == other.task_type
             && self.task_version == other.task_version
+            && self.terms == other.terms
     }
 }
 
@@ -107,7 +111,9 @@ mod tests {
             ),
             (
                 r#""task_type":"t","task_version":1,"task_dat":{}"#,
-                "task_dat: is not a known field; known are task_id, test_id, task_type, task_version, task_data",
+                "task_dat: is not a known field; known are task_id, test_id, task_type, task_version, task_data, \
+                 task_ttl, task_timeout, task_max_attempts, task_retry_errors, task_retry_delay, task_priority, \
+                 task_delay, agent_filter",
             ),
         ] {
             assert_eq!(with(rest).unwrap_err().to_string(), error);

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, MapAccess, Visitor};
@@ -91,12 +92,64 @@ impl<'a> Fields<'a> {
 
     pub(crate) fn id(&mut self, field: &str) -> Result<Uuid, Invalid> {
         let value = self.require(field)?;
-        serde_json::from_str::<Cow<'_, str>>(value.get()).ok().and_then(|text| parse_id(&text)).ok_or_else(
-            || {
-                let expected = "must be a UUID of 8-4-4-4-12 hexadecimal digits";
-                Invalid::field(self.name(field), format!("{expected}, is {}", shown(value)))
-            },
-        )
+        id(&self.name(field), value)
+    }
+
+    pub(crate) fn optional_id(&mut self, field: &str) -> Result<Option<Uuid>, Invalid> {
+        let name = self.name(field);
+        self.take(field).map(|value| id(&name, value)).transpose()
+    }
+
+    pub(crate) fn optional_text(&mut self, field: &str) -> Result<Option<String>, Invalid> {
+        let name = self.name(field);
+        self.take(field).map(|value| text(&name, value)).transpose()
+    }
+
+    pub(crate) fn optional_boolean(&mut self, field: &str) -> Result<Option<bool>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        match value.get() {
+            "true" => Ok(Some(true)),
+            "false" => Ok(Some(false)),
+            _ => Err(Invalid::field(self.name(field), format!("must be true or false, is {}", shown(value)))),
+        }
+    }
+
+    pub(crate) fn optional_integer(
+        &mut self,
+        field: &str,
+        least: i64,
+        most: i64,
+    ) -> Result<Option<i64>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let name = self.name(field);
+        match integer(&name, value) {
+            Ok(n) if (least..=most).contains(&n) => Ok(Some(n)),
+            _ => Err(Invalid::field(
+                name,
+                format!("must be an integer from {least} to {most}, is {}", shown(value)),
+            )),
+        }
+    }
+
+    /// A number of seconds, kept to the microsecond.
+    pub(crate) fn optional_seconds(
+        &mut self,
+        field: &str,
+        least: Duration,
+        most: Duration,
+    ) -> Result<Option<Duration>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let seconds = serde_json::from_str(value.get()).ok();
+        let whole_micros = |time: Duration| Duration::from_micros(time.as_micros() as u64);
+        let time = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).map(whole_micros);
+        time.filter(|time| (least..=most).contains(time)).map(Some).ok_or_else(|| {
+            let from = if least.is_zero() { "from 0" } else { "above 0" };
+            let most = most.as_secs();
+            Invalid::field(
+                self.name(field),
+                format!("must be a number of seconds {from} and at most {most}, is {}", shown(value)),
+            )
+        })
     }
 
     /// A string without U+0000, which PostgreSQL cannot hold.
@@ -197,6 +250,14 @@ impl<'a> Fields<'a> {
             None => Ok(()),
         }
     }
+}
+
+fn id(name: &str, value: &RawValue) -> Result<Uuid, Invalid> {
+    let text: Option<Cow<'_, str>> = serde_json::from_str(value.get()).ok();
+    text.and_then(|text| parse_id(&text)).ok_or_else(|| {
+        let expected = "must be a UUID of 8-4-4-4-12 hexadecimal digits";
+        Invalid::field(name, format!("{expected}, is {}", shown(value)))
+    })
 }
 
 fn text(name: &str, value: &RawValue) -> Result<String, Invalid> {

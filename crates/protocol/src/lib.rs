@@ -16,13 +16,15 @@ mod bpms;
 mod fields;
 mod id;
 mod json;
+mod terms;
 mod time;
 mod write;
 
-pub use agent::{Capability, Location, PROTOCOL, PollRequest, ResultPost, TaskOutcome};
+pub use agent::{Capability, LONGEST_WAIT, Location, PROTOCOL, PollRequest, ResultPost, TaskOutcome};
 pub use bpms::PostTask;
 pub use fields::Invalid;
 pub use id::parse_id;
 pub use json::{JsonText, MAX_DEPTH};
+pub use terms::{AgentFilter, LONGEST, MOST_ATTEMPTS, Terms};
 pub use time::{iso_time, sql_time};
 pub use write::{ArrayWriter, ObjectWriter};

@@ -1,0 +1,290 @@
+//! The terms a task is posted under: how long it may take, how often it may be tried, who may have it.
+//!
+//! All of them are optional; without them a task behaves as it did under slamon-afm 1.1.0.
+
+use std::time::Duration;
+
+use uuid::Uuid;
+
+use crate::fields::Fields;
+use crate::{Invalid, JsonText, Location, ObjectWriter};
+
+/// The longest time that a term can name: 365 days.
+pub const LONGEST: Duration = Duration::from_secs(31_536_000);
+
+/// How often a task may be handed out at most.
+pub const MOST_ATTEMPTS: u32 = 20;
+
+/// The optional fields of `POST /task`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Terms {
+    /// `task_ttl`: from posting, how long until it must be finished.
+    pub ttl: Option<Duration>,
+    /// `task_timeout`: from claim to result, how long one attempt may take.
+    pub timeout: Option<Duration>,
+    /// `task_max_attempts`: how often it may be handed out in all.
+    pub max_attempts: u32,
+    /// `task_retry_errors`: whether an error that an agent reports may be followed by another attempt.
+    pub retry_errors: bool,
+    /// `task_retry_delay`: how long to wait before the second attempt; doubles with each further one.
+    pub retry_delay: Duration,
+    /// `task_priority`: higher first.
+    pub priority: i32,
+    /// `task_delay`: from posting, how long until it may be handed out.
+    pub delay: Duration,
+    /// `agent_filter`: which agents may have it.
+    pub agent_filter: AgentFilter,
+}
+
+/// Which agents may have a task: those that match everything that is named.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+pub struct AgentFilter {
+    /// The agent's `agent_location.country`.
+    pub country: Option<String>,
+    /// The agent's `agent_location.region`.
+    pub region: Option<String>,
+    /// Its `agent_id`.
+    pub agent_id: Option<Uuid>,
+    /// Its `agent_name`.
+    pub agent_name: Option<String>,
+}
+
+impl Default for Terms {
+    fn default() -> Self {
+        Self {
+            ttl: None,
+            timeout: None,
+            max_attempts: 1,
+            retry_errors: false,
+            retry_delay: Duration::ZERO,
+            priority: 0,
+            delay: Duration::ZERO,
+            agent_filter: AgentFilter::default(),
+        }
+    }
+}
+
+impl Terms {
+    /// The names of the fields, for an error that lists what is known.
+    pub(crate) const NAMES: &'static str = "task_ttl, task_timeout, task_max_attempts, task_retry_errors, \
+         task_retry_delay, task_priority, task_delay, agent_filter";
+
+    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+        let above_zero = Duration::from_micros(1);
+        let none = Self::default();
+        let filter = fields.optional_object("agent_filter")?.map(AgentFilter::read).transpose()?;
+        Ok(Self {
+            ttl: fields.optional_seconds("task_ttl", above_zero, LONGEST)?,
+            timeout: fields.optional_seconds("task_timeout", above_zero, LONGEST)?,
+            max_attempts: fields
+                .optional_integer("task_max_attempts", 1, i64::from(MOST_ATTEMPTS))?
+                .map_or(none.max_attempts, |n| n as u32),
+            retry_errors: fields.optional_boolean("task_retry_errors")?.unwrap_or(none.retry_errors),
+            retry_delay: fields
+                .optional_seconds("task_retry_delay", Duration::ZERO, LONGEST)?
+                .unwrap_or(none.retry_delay),
+            priority: fields
+                .optional_integer("task_priority", -100, 100)?
+                .map_or(none.priority, |n| n as i32),
+            delay: fields.optional_seconds("task_delay", Duration::ZERO, LONGEST)?.unwrap_or(none.delay),
+            agent_filter: filter.unwrap_or_default(),
+        })
+    }
+}
+
+impl AgentFilter {
+    fn read(mut fields: Fields<'_>) -> Result<Self, Invalid> {
+        let filter = Self {
+            country: fields.optional_text("country")?,
+            region: fields.optional_text("region")?,
+            agent_id: fields.optional_id("agent_id")?,
+            agent_name: fields.optional_text("agent_name")?,
+        };
+        fields.finish("country, region, agent_id, agent_name")?;
+        Ok(filter)
+    }
+
+    /// Whether it names nothing, so that every agent matches.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        *self == Self::default()
+    }
+
+    /// Whether an agent may have the task.
+    #[must_use]
+    pub fn matches(&self, agent_id: Uuid, agent_name: &str, location: Option<&Location>) -> bool {
+        let named = |wanted: &Option<String>, has: Option<&str>| match wanted {
+            Some(wanted) => has == Some(wanted.as_str()),
+            None => true,
+        };
+        named(&self.country, location.map(|at| at.country.as_str()))
+            && named(&self.region, location.map(|at| at.region.as_str()))
+            && named(&self.agent_name, Some(agent_name))
+            && self.agent_id.is_none_or(|wanted| wanted == agent_id)
+    }
+
+    /// One text for equal filters, empty for the empty one: tasks are found by it.
+    #[must_use]
+    pub fn key(&self) -> String {
+        if self.is_empty() { String::new() } else { self.to_json().as_str().to_owned() }
+    }
+
+    /// The keys of all filters that an agent matches, the empty one first.
+    ///
+    /// A task is found under one of them, so that a claim never reads tasks that are not for this agent.
+    #[must_use]
+    pub fn keys_matching(agent_id: Uuid, agent_name: &str, location: Option<&Location>) -> Vec<String> {
+        let mut filters = vec![Self::default()];
+        let mut also = |with: &dyn Fn(&mut Self)| {
+            for n in 0..filters.len() {
+                let mut filter = filters[n].clone();
+                with(&mut filter);
+                filters.push(filter);
+            }
+        };
+        also(&|filter| filter.agent_id = Some(agent_id));
+        also(&|filter| filter.agent_name = Some(agent_name.to_owned()));
+        if let Some(location) = location {
+            also(&|filter| filter.country = Some(location.country.clone()));
+            also(&|filter| filter.region = Some(location.region.clone()));
+        }
+        filters.iter().map(Self::key).collect()
+    }
+
+    /// The filter as the JSON object it came as, members in a fixed order.
+    #[must_use]
+    pub fn to_json(&self) -> JsonText {
+        let mut object = ObjectWriter::new();
+        for (name, text) in
+            [("country", &self.country), ("region", &self.region), ("agent_name", &self.agent_name)]
+        {
+            if let Some(text) = text {
+                object.string(name, text);
+            }
+        }
+        if let Some(id) = self.agent_id {
+            object.id("agent_id", id);
+        }
+        JsonText::from_stored(object.finish())
+    }
+
+    /// Reads what [`AgentFilter::key`] wrote.
+    ///
+    /// # Errors
+    /// When it did not.
+    pub fn from_key(key: &str) -> Result<Self, Invalid> {
+        if key.is_empty() { Ok(Self::default()) } else { Self::read(Fields::of_body(key)?) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::PostTask;
+
+    const ID: &str = "de305d54-75b4-431b-adb2-eb6b9e546013";
+
+    fn terms(rest: &str) -> Result<Terms, Invalid> {
+        let body = format!(r#"{{"task_id":"{ID}","test_id":"{ID}","task_type":"t","task_version":1{rest}}}"#);
+        PostTask::parse(&body).map(|task| task.terms)
+    }
+
+    #[test]
+    fn none_is_the_default() {
+        assert_eq!(terms("").unwrap(), Terms::default());
+        assert_eq!(terms(r#","agent_filter":{}"#).unwrap(), Terms::default());
+    }
+
+    #[test]
+    fn all_of_them() {
+        let terms = terms(&format!(
+            r#","task_ttl":30,"task_timeout":0.5,"task_max_attempts":20,"task_retry_errors":true,
+               "task_retry_delay":1e1,"task_priority":-100,"task_delay":31536000,
+               "agent_filter":{{"country":"FI","region":"18","agent_id":"{ID}","agent_name":""}}"#
+        ));
+        assert_eq!(
+            terms.unwrap(),
+            Terms {
+                ttl: Some(Duration::from_secs(30)),
+                timeout: Some(Duration::from_millis(500)),
+                max_attempts: 20,
+                retry_errors: true,
+                retry_delay: Duration::from_secs(10),
+                priority: -100,
+                delay: LONGEST,
+                agent_filter: AgentFilter {
+                    country: Some("FI".into()),
+                    region: Some("18".into()),
+                    agent_id: crate::parse_id(ID),
+                    agent_name: Some(String::new()),
+                },
+            }
+        );
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        let seconds = |name: &str, least: &str, is: &str| {
+            format!("{name}: must be a number of seconds {least} and at most 31536000, is {is}")
+        };
+        let attempts = "task_max_attempts: must be an integer from 1 to 20, is";
+        let priority = "task_priority: must be an integer from -100 to 100, is";
+        for (rest, error) in [
+            (r#""task_ttl":0"#, seconds("task_ttl", "above 0", "0")),
+            (r#""task_ttl":-1"#, seconds("task_ttl", "above 0", "-1")),
+            (r#""task_ttl":31536000.1"#, seconds("task_ttl", "above 0", "31536000.1")),
+            (r#""task_ttl":"30""#, seconds("task_ttl", "above 0", "\"30\"")),
+            (r#""task_ttl":null"#, seconds("task_ttl", "above 0", "null")),
+            (r#""task_ttl":1e999"#, seconds("task_ttl", "above 0", "1e999")),
+            (r#""task_timeout":0.0000001"#, seconds("task_timeout", "above 0", "0.0000001")),
+            (r#""task_retry_delay":-0.1"#, seconds("task_retry_delay", "from 0", "-0.1")),
+            (r#""task_delay":true"#, seconds("task_delay", "from 0", "true")),
+            (r#""task_max_attempts":0"#, format!("{attempts} 0")),
+            (r#""task_max_attempts":21"#, format!("{attempts} 21")),
+            (r#""task_max_attempts":1.0"#, format!("{attempts} 1.0")),
+            (r#""task_priority":101"#, format!("{priority} 101")),
+            (r#""task_priority":"0""#, format!("{priority} \"0\"")),
+            (r#""task_retry_errors":1"#, "task_retry_errors: must be true or false, is 1".into()),
+            (r#""agent_filter":[]"#, "agent_filter: must be an object, is an array".into()),
+            (r#""agent_filter":{"country":1}"#, "agent_filter.country: must be a string, is 1".into()),
+            (
+                r#""agent_filter":{"agent_id":"x"}"#,
+                "agent_filter.agent_id: must be a UUID of 8-4-4-4-12 hexadecimal digits, is \"x\"".into(),
+            ),
+            (
+                r#""agent_filter":{"city":"Espoo"}"#,
+                "agent_filter.city: is not a known field; known are country, region, agent_id, agent_name"
+                    .into(),
+            ),
+        ] {
+            assert_eq!(terms(&format!(",{rest}")).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn an_agent_finds_every_filter_it_matches_and_no_other() {
+        let id = crate::parse_id(ID).unwrap();
+        let here = Location { country: "FI".into(), region: "18".into(), latitude: None, longitude: None };
+        let options = [None, Some("FI"), Some("SE"), Some("18"), Some("Agent")];
+        for location in [None, Some(&here)] {
+            let keys = AgentFilter::keys_matching(id, "Agent", location);
+            for country in options {
+                for region in options {
+                    for name in options {
+                        for agent_id in [None, Some(id), Some(Uuid::nil())] {
+                            let filter = AgentFilter {
+                                country: country.map(Into::into),
+                                region: region.map(Into::into),
+                                agent_id,
+                                agent_name: name.map(Into::into),
+                            };
+                            let found = keys.contains(&filter.key());
+                            assert_eq!(found, filter.matches(id, "Agent", location), "{filter:?}");
+                            assert_eq!(AgentFilter::from_key(&filter.key()).unwrap(), filter);
+                        }
+                    }
+                }
+            }
+        }
+    }
+}
