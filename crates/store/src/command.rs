@@ -1,8 +1,12 @@
 //! The ways to change what a store holds, and what comes of each.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
-use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost};
+use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
+
+use crate::Task;
 
 /// One change. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -13,6 +17,8 @@ pub enum Command {
     Poll(PollRequest),
     /// An agent posts what came out of a task.
     Report(ResultPost),
+    /// A client does not want a task any more.
+    Cancel(Uuid),
     /// Tasks were handed out, but the answer that carried them was never sent: they wait again.
     Release {
         /// The agent that never got them.
@@ -22,6 +28,32 @@ pub enum Command {
         /// The tasks.
         task_ids: Vec<Uuid>,
     },
+    /// Time has passed.
+    Sweep(Sweep),
+}
+
+/// What to look for when time has passed. What is left over is done by the next sweep.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Sweep {
+    /// The most tasks, and the most agents, to change at once.
+    pub limit: u32,
+    /// Agents silent for this long are lost, and their attempts end; `None`: nobody is.
+    pub lost_after: Option<Duration>,
+    /// Agents silent for this long are forgotten; `None`: nobody is.
+    pub forget_after: Option<Duration>,
+    /// Tasks that ended this long ago are deleted; `None`: none are.
+    pub delete_after: Option<Duration>,
+}
+
+/// What came of a batch.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Applied {
+    /// One a command, in their order.
+    pub outcomes: Vec<Outcome>,
+    /// Kinds of tasks of which some wait now that did not before: whoever holds a poll open for them can ask again.
+    pub waiting: Vec<Capability>,
+    /// Tasks that ended: whoever waits for them can read them.
+    pub ended: Vec<Uuid>,
 }
 
 /// What came of one command; the variants go with those of [`Command`].
@@ -29,25 +61,45 @@ pub enum Command {
 pub enum Outcome {
     /// Of [`Command::Submit`].
     Submit(Result<Submitted, Refusal>),
-    /// Of [`Command::Poll`]: the tasks that are now the agent's, oldest first.
-    Poll(Vec<Delivery>),
+    /// Of [`Command::Poll`].
+    Poll(Polled),
     /// Of [`Command::Report`].
     Report(Result<Reported, Refusal>),
+    /// Of [`Command::Cancel`]: the task as it is now; `None` if there is none with this id.
+    Cancel(Option<Result<Box<Task>, Refusal>>),
     /// Of [`Command::Release`]: how many tasks wait again.
     Release(usize),
+    /// Of [`Command::Sweep`].
+    Sweep(Swept),
+}
+
+/// What a poll brings.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Polled {
+    /// The tasks that are now the agent's, by priority, then oldest first.
+    pub tasks: Vec<Delivery>,
+    /// The ids, as they were handed out to this agent, of tasks that were cancelled or expired since, and that it
+    /// has not been told of.
+    pub cancelled: Vec<Uuid>,
 }
 
 /// A task on its way to the agent that claimed it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Delivery {
-    /// Which task.
+    /// The task's own id, which the agent need not know.
     pub task_id: Uuid,
+    /// The id that the agent gets, and posts its result under.
+    pub alias: Uuid,
     /// Its type.
     pub task_type: String,
     /// The version of the type.
     pub task_version: i64,
     /// What its client sent along.
     pub task_data: Option<JsonText>,
+    /// From 1.
+    pub attempt: u32,
+    /// When a result is too late: the end of the attempt or of the TTL, whichever is sooner.
+    pub deadline: Option<Timestamp>,
 }
 
 /// A task was taken.
@@ -62,10 +114,27 @@ pub enum Submitted {
 /// A result was taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// It ended the task.
+    /// It ended the attempt.
     Stored,
     /// The same result was there already; nothing changed.
     Repeated,
+}
+
+/// What a sweep did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Swept {
+    /// Tasks that time changed: expired, timed out, or due to be handed out.
+    pub settled: u64,
+    /// Attempts that ended because their agent was lost.
+    pub lost: u64,
+    /// Agents forgotten.
+    pub forgotten: u64,
+    /// Tasks deleted.
+    pub deleted: u64,
+    /// Whether a limit was reached, so that there may be more to do at once.
+    pub more: bool,
+    /// When time will next change a task; `None`: nothing is known to be due.
+    pub next_due: Option<Timestamp>,
 }
 
 /// Why a command changed nothing; the message is for whoever sent it.
@@ -80,7 +149,16 @@ pub enum Refusal {
     /// Report: nobody has claimed the task.
     #[error("task_id: the task has not been claimed by an agent")]
     NotClaimed,
+    /// Report: the attempt is another agent's.
+    #[error("agent_id: the task is another agent's")]
+    AnotherAgent,
     /// Report: the task has another result.
     #[error("task_id: the task is finished already, with another result")]
     AlreadyFinished,
+    /// Report: the attempt had ended by then. The result is kept with it.
+    #[error("task_id: the result came too late, attempt {0} had ended; it is kept for the operator to read")]
+    TooLate(u32),
+    /// Cancel: the task is finished.
+    #[error("the task is finished already")]
+    CannotCancel,
 }

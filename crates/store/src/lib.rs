@@ -7,16 +7,18 @@
 mod command;
 mod error;
 pub mod lifecycle;
-mod postgres;
+//mod postgres;
 mod sqlite;
 mod store;
 mod task;
 mod views;
+mod waiting;
 
-pub use command::{Command, Delivery, Outcome, Refusal, Reported, Submitted};
+pub use command::{Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept};
 pub use error::{SchemaError, StoreError};
-pub use postgres::{PostgresOptions, PostgresStore, UriError};
+//pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
-pub use store::{Adopted, Prepared, Store};
-pub use task::{Claim, State, Task};
+pub use store::{Adopted, Hint, Prepared, Store};
+pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 pub use views::{AgentView, Counts, List, Overview, TaskView};
+pub use waiting::{Surroundings, Waiting, waiting};

@@ -3,21 +3,58 @@
 //! No clock, no I/O, no SQL. Both stores ask these functions, so that they cannot differ.
 //!
 //! ```text
-//!            claim            report
-//!  pending ────────▶ claimed ────────▶ completed | failed
-//!     ▲                 │
-//!     └─────────────────┘
-//!            release
+//!    delayed ──────▶ pending ──────▶ claimed ──────▶ completed | failed
+//!       ▲    time    ▲     claim      │ │    report
+//!       │            └── release ─────┘ │
+//!       └───── lost, timed out, error ──┘  while attempts remain; else failed
+//!
+//!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
+//!
+//! A store calls [`settle`] on a task before any other rule: what time alone has done to it comes first.
+
+mod retry;
+mod words;
+
+use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::{PostTask, TaskOutcome};
+use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
-use crate::{Claim, Refusal, Reported, State, Submitted};
+use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, State, Submitted, Task};
 
 /// The most tasks that one poll is given, whatever it asks for: an answer must fit into memory.
 pub const MAX_TASKS_PER_POLL: u32 = 1_000;
+
+/// A task's new state, and the attempt that ended with it without finishing the task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Change {
+    /// Where the task is now.
+    pub state: State,
+    /// To be kept: its result may still come, late.
+    pub ended: Option<EndedAttempt>,
+}
+
+impl From<State> for Change {
+    fn from(state: State) -> Self {
+        Self { state, ended: None }
+    }
+}
+
+/// What a result does.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Report {
+    /// It ends the attempt.
+    Ends(Change),
+    /// The same result was there already.
+    Repeated,
+    /// It came after this attempt had ended without it: refused, and kept on the attempt.
+    Late {
+        /// The attempt's number.
+        attempt: u32,
+    },
+}
 
 /// A task is posted while `stored` has its id.
 ///
@@ -34,55 +71,196 @@ pub fn submit(stored: Option<&PostTask>, posted: &PostTask) -> Result<Submitted,
         "task_type"
     } else if stored.task_version != posted.task_version {
         "task_version"
+    } else if stored.terms != posted.terms {
+        "its terms"
     } else {
         "task_data"
     }))
 }
 
-/// An agent takes a task; `None` if it is not to be had.
+/// The state of a task that is posted now.
 #[must_use]
-pub fn claim(state: &State, agent_id: Uuid, now: Timestamp) -> Option<State> {
-    match state {
-        State::Pending => Some(State::Claimed(Claim { agent_id, at: now })),
-        State::Claimed(_) | State::Completed { .. } | State::Failed { .. } => None,
+pub fn first_state(posted: &PostTask, now: Timestamp) -> State {
+    wait(posted.terms.delay, now)
+}
+
+/// What time alone has done to a task; `None` if nothing. Whatever it is, the task is then settled at `now`.
+///
+/// `fleet` is asked for a sentence on the agents that might have taken a task that expires unclaimed.
+#[must_use]
+pub fn settle(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> Option<Change> {
+    let due = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
+    if matches!(task.state, State::Ended { .. }) {
+        return None;
+    }
+    if due(task.expires()) {
+        let error = words::expired(task, now, fleet);
+        return Some(end_without_result(task, now, AttemptEnd::Expired, End::Expired(error)));
+    }
+    match &task.state {
+        State::Delayed { until } if *until <= now => Some(State::Pending.into()),
+        State::Claimed(attempt) if due(attempt.deadline) => {
+            let error = words::timed_out(task, attempt);
+            Some(try_again_or(task, attempt, now, AttemptEnd::TimedOut, End::TimedOut(error)))
+        }
+        _ => None,
     }
 }
 
-/// The tasks of a claim never reached their agent; `None` if this is not the claim that holds.
+/// An agent takes a task under the id `alias`, which counts from the second attempt on; `None` if it is not to
+/// be had.
 #[must_use]
-pub fn release(state: &State, agent_id: Uuid, claimed_at: Timestamp) -> Option<State> {
-    match state {
-        State::Claimed(claim) if *claim == (Claim { agent_id, at: claimed_at }) => Some(State::Pending),
-        State::Pending | State::Claimed(_) | State::Completed { .. } | State::Failed { .. } => None,
+pub fn claim(task: &Task, poll: &PollRequest, alias: Uuid, now: Timestamp) -> Option<Attempt> {
+    let terms = &task.posted.terms;
+    let filter = &terms.agent_filter;
+    let offered = poll.agent_capabilities.iter().any(|capability| {
+        capability.version == task.posted.task_version && capability.task_type == task.posted.task_type
+    });
+    let wanted = filter.matches(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
+    let expired = task.expires().is_some_and(|time| time <= now);
+    if task.state != State::Pending || !offered || !wanted || expired || task.attempts >= terms.max_attempts {
+        return None;
+    }
+    let number = task.attempts + 1;
+    Some(Attempt {
+        number,
+        alias: if number == 1 { task.posted.task_id } else { alias },
+        agent_id: poll.agent_id,
+        agent_name: poll.agent_name.clone(),
+        at: now,
+        deadline: terms.timeout.and_then(|timeout| now.checked_add(timeout).ok()),
+    })
+}
+
+/// The answer that carried an attempt was never sent: the task waits again, as if it had not been handed out.
+/// `None` if this is not the attempt that runs.
+///
+/// Times are compared to the microsecond, which is what stores keep of them.
+#[must_use]
+pub fn release(task: &Task, agent_id: Uuid, claimed_at: Timestamp) -> Option<State> {
+    match &task.state {
+        State::Claimed(attempt)
+            if attempt.agent_id == agent_id && attempt.at.as_microsecond() == claimed_at.as_microsecond() =>
+        {
+            Some(State::Pending)
+        }
+        _ => None,
     }
 }
 
-/// A result comes for a task in `state`; with [`Reported::Stored`] the state that it brings.
+/// A result comes for `task` under the id that it names; `past` is the attempt of that id, where it has ended
+/// without finishing the task.
 ///
 /// # Errors
-/// For a task that is unknown, was never claimed, or has another result.
+/// For a task that was never claimed, is another agent's, or has another result.
 pub fn report(
-    state: Option<&State>,
-    outcome: &TaskOutcome,
+    task: &Task,
+    past: Option<&EndedAttempt>,
+    result: &ResultPost,
     now: Timestamp,
-) -> Result<(Reported, Option<State>), Refusal> {
-    let repeat_of = |stored: TaskOutcome| {
-        if outcome.same_as(&stored) { Ok((Reported::Repeated, None)) } else { Err(Refusal::AlreadyFinished) }
-    };
-    match state {
-        None => Err(Refusal::UnknownTask),
-        Some(State::Pending) => Err(Refusal::NotClaimed),
-        Some(State::Claimed(claim)) => {
-            let (claim, at) = (*claim, now);
-            let ended = match outcome.clone() {
-                TaskOutcome::Completed(result) => State::Completed { claim, at, result },
-                TaskOutcome::Failed(error) => State::Failed { claim, at, error },
-            };
-            Ok((Reported::Stored, Some(ended)))
-        }
-        Some(State::Completed { result, .. }) => repeat_of(TaskOutcome::Completed(result.clone())),
-        Some(State::Failed { error, .. }) => repeat_of(TaskOutcome::Failed(error.clone())),
+) -> Result<Report, Refusal> {
+    let is_its = |attempt: &Attempt| result.agent_id.is_none_or(|agent| agent == attempt.agent_id);
+    if let Some(past) = past {
+        return match &past.end {
+            _ if !is_its(&past.attempt) => Err(Refusal::AnotherAgent),
+            AttemptEnd::Error(error) => repeat_of(result, &TaskOutcome::Failed(error.clone())),
+            _ => Ok(Report::Late { attempt: past.attempt.number }),
+        };
     }
+    match &task.state {
+        State::Claimed(attempt) if attempt.alias == result.task_id => {
+            if !is_its(attempt) {
+                return Err(Refusal::AnotherAgent);
+            }
+            Ok(Report::Ends(match &result.outcome {
+                TaskOutcome::Completed(data) => ended(attempt, now, End::Completed(data.clone())),
+                TaskOutcome::Failed(error) => reported_error(task, attempt, error, now),
+            }))
+        }
+        State::Ended { last: Some(attempt), end, .. } if attempt.alias == result.task_id => match end {
+            _ if !is_its(attempt) => Err(Refusal::AnotherAgent),
+            End::Completed(data) => repeat_of(result, &TaskOutcome::Completed(data.clone())),
+            End::Failed(error) => repeat_of(result, &TaskOutcome::Failed(error.clone())),
+            End::Lost(_) | End::TimedOut(_) | End::Expired(_) | End::Cancelled(_) => {
+                Err(Refusal::AlreadyFinished)
+            }
+        },
+        State::Ended { .. } => Err(Refusal::AlreadyFinished),
+        State::Delayed { .. } | State::Pending | State::Claimed(_) => Err(Refusal::NotClaimed),
+    }
+}
+
+/// A client does not want a task any more; `None` if it has said so before.
+///
+/// # Errors
+/// For a task that ended otherwise.
+pub fn cancel(task: &Task, now: Timestamp) -> Result<Option<Change>, Refusal> {
+    match &task.state {
+        State::Ended { end: End::Cancelled(_), .. } => Ok(None),
+        State::Ended { .. } => Err(Refusal::CannotCancel),
+        State::Delayed { .. } | State::Pending | State::Claimed(_) => {
+            let error = words::cancelled(task);
+            Ok(Some(end_without_result(task, now, AttemptEnd::Cancelled, End::Cancelled(error))))
+        }
+    }
+}
+
+/// The agent of a running attempt has been silent for too long; `None` if no attempt of it runs.
+#[must_use]
+pub fn lose(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timestamp) -> Option<Change> {
+    match &task.state {
+        State::Claimed(attempt) if attempt.agent_id == agent_id => {
+            let error = words::lost(task, attempt, silent_for);
+            Some(try_again_or(task, attempt, now, AttemptEnd::Lost, End::Lost(error)))
+        }
+        _ => None,
+    }
+}
+
+fn wait(delay: Duration, now: Timestamp) -> State {
+    match now.checked_add(delay) {
+        Ok(until) if !delay.is_zero() => State::Delayed { until },
+        _ => State::Pending,
+    }
+}
+
+fn ended(attempt: &Attempt, at: Timestamp, end: End) -> Change {
+    State::Ended { at, last: Some(attempt.clone()), end }.into()
+}
+
+fn reported_error(task: &Task, attempt: &Attempt, error: &JsonText, now: Timestamp) -> Change {
+    let finally = End::Failed(error.clone());
+    if task.posted.terms.retry_errors && task.attempts < task.posted.terms.max_attempts {
+        return try_again_or(task, attempt, now, AttemptEnd::Error(error.clone()), finally);
+    }
+    ended(attempt, now, finally)
+}
+
+/// Ends the running attempt: the task waits for its next one or, if none is left, ends.
+fn try_again_or(task: &Task, attempt: &Attempt, now: Timestamp, end: AttemptEnd, finally: End) -> Change {
+    let over = EndedAttempt { attempt: attempt.clone(), at: now, end };
+    let state = if task.attempts < task.posted.terms.max_attempts {
+        wait(retry::delay(task), now)
+    } else {
+        State::Ended { at: now, last: Some(attempt.clone()), end: finally }
+    };
+    Change { state, ended: Some(over) }
+}
+
+/// Ends the task, and with it the attempt that runs.
+fn end_without_result(task: &Task, now: Timestamp, end: AttemptEnd, finally: End) -> Change {
+    let running = match &task.state {
+        State::Claimed(attempt) => Some(attempt.clone()),
+        _ => None,
+    };
+    Change {
+        state: State::Ended { at: now, last: running.clone(), end: finally },
+        ended: running.map(|attempt| EndedAttempt { attempt, at: now, end }),
+    }
+}
+
+fn repeat_of(result: &ResultPost, stored: &TaskOutcome) -> Result<Report, Refusal> {
+    if result.outcome.same_as(stored) { Ok(Report::Repeated) } else { Err(Refusal::AlreadyFinished) }
 }
 
 #[cfg(test)]

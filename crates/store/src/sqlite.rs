@@ -5,6 +5,7 @@ mod apply;
 mod errors;
 mod rows;
 mod schema;
+mod surroundings;
 mod uri;
 mod views;
 mod workers;
@@ -14,9 +15,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Command, Counts, Outcome, Overview, Prepared, Store, StoreError, Task};
+use crate::{
+    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
+    Surroundings, Task,
+};
 use workers::{Access, Workers};
 
 /// How many connections read a file at the same time.
@@ -68,12 +73,21 @@ impl Store for SqliteStore {
         self.writer.run(schema::drop_tables).await
     }
 
-    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
         self.writer.run(move |connection| apply::apply(connection, &batch, now)).await
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.readers.run(move |connection| Ok(rows::task(connection, id)?)).await
+        self.readers.run(move |connection| Ok(rows::task(connection, id)?.map(|found| found.task))).await
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.readers.run(move |connection| Ok(rows::attempts(connection, id)?)).await
+    }
+
+    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+        let task = task.clone();
+        self.readers.run(move |connection| Ok(surroundings::of(connection, &task, seen_since)?)).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
@@ -82,6 +96,15 @@ impl Store for SqliteStore {
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.readers.run(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
+    }
+
+    /// No other process is expected on the file, and none is told of anything.
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        hints.closed().await;
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        Ok(None)
     }
 
     async fn close(&self) {

@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_protocol::Capability;
+use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Command, Counts, Outcome, Overview, StoreError, Task};
+use crate::{Applied, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings, Task};
 
 /// A place that keeps tasks and agents.
 ///
@@ -28,11 +30,19 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies commands in their order, in one transaction: all of them, or none.
     ///
-    /// One outcome a command. Submits and reports are seen by the polls of the same batch.
-    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError>;
+    /// Polls come last, and see what the other commands of the batch have done.
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
     /// Reads a task; `None` if there is none with this id.
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError>;
+
+    /// Reads the attempts of a task that ended without finishing it, the first one first, and with each the result
+    /// that came after its end.
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError>;
+
+    /// Looks for who might take a waiting task, and what is before it. Agents seen at or after `seen_since` are
+    /// active.
+    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
 
     /// Counts agents seen at or after `seen_since`, and waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
@@ -40,8 +50,24 @@ pub trait Store: Send + Sync + 'static {
     /// The newest `limit` of each list; results larger than `result_bytes` are left out.
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError>;
 
+    /// Passes on what other processes have done to the same database, until `hints` is closed. A hint may be
+    /// missed; whoever waits for one looks for itself from time to time.
+    async fn listen(&self, hints: mpsc::Sender<Hint>);
+
+    /// What time it is at the database, where that is another clock than this machine's.
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
+
     /// Finishes what runs and closes the connections.
     async fn close(&self);
+}
+
+/// Something that another process has done.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Hint {
+    /// Tasks of this kind wait that did not before.
+    Waiting(Capability),
+    /// This task ended.
+    Ended(Uuid),
 }
 
 /// What [`Store::create_tables`] found and did.

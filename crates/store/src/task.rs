@@ -1,7 +1,7 @@
 //! A task and the states of its life.
 
 use jiff::Timestamp;
-use slamon_protocol::{JsonText, PostTask};
+use slamon_protocol::{JsonText, PostTask, TaskOutcome};
 use uuid::Uuid;
 
 /// A task as a store keeps it.
@@ -11,6 +11,8 @@ pub struct Task {
     pub posted: PostTask,
     /// When it was posted.
     pub created: Timestamp,
+    /// How often it has been handed out.
+    pub attempts: u32,
     /// Where it is in its life.
     pub state: State,
 }
@@ -18,35 +20,161 @@ pub struct Task {
 /// Where a task is in its life.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
+    /// Waits until it may be handed out.
+    Delayed {
+        /// When that is.
+        until: Timestamp,
+    },
     /// Waits for an agent.
     Pending,
     /// Is an agent's, and no other's.
-    Claimed(Claim),
-    /// Ended with a result.
-    Completed {
-        /// Whose it was.
-        claim: Claim,
-        /// When the result came.
+    Claimed(Attempt),
+    /// Is over, for good.
+    Ended {
+        /// Since when.
         at: Timestamp,
-        /// A JSON object.
-        result: JsonText,
-    },
-    /// Ended with an error.
-    Failed {
-        /// Whose it was.
-        claim: Claim,
-        /// When the error came.
-        at: Timestamp,
-        /// A JSON string.
-        error: JsonText,
+        /// The last attempt, if there was one.
+        last: Option<Attempt>,
+        /// How.
+        end: End,
     },
 }
 
-/// An agent's hold on a task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Claim {
+/// How a task ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum End {
+    /// An agent posted this result: a JSON object.
+    Completed(JsonText),
+    /// An agent posted this error: a JSON string.
+    Failed(JsonText),
+    /// Its agent fell silent, and it may not be tried again. The error is in words, as a JSON string.
+    Lost(JsonText),
+    /// Its last attempt took too long.
+    TimedOut(JsonText),
+    /// It was not finished within its TTL.
+    Expired(JsonText),
+    /// Its client did not want it any more.
+    Cancelled(JsonText),
+}
+
+/// One time that a task was handed out.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Attempt {
+    /// From 1.
+    pub number: u32,
+    /// The id under which the agent knows the task: the task's own for the first attempt, a fresh one for each
+    /// further, so that a late result can be told from one that counts.
+    pub alias: Uuid,
     /// Whose it is.
     pub agent_id: Uuid,
-    /// Since when.
+    /// The agent's name then.
+    pub agent_name: String,
+    /// When it was handed out.
     pub at: Timestamp,
+    /// When it ends as timed out.
+    pub deadline: Option<Timestamp>,
+}
+
+/// An attempt that is over while its task went on, or ended without its result.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EndedAttempt {
+    /// The attempt.
+    pub attempt: Attempt,
+    /// When it ended.
+    pub at: Timestamp,
+    /// How.
+    pub end: AttemptEnd,
+}
+
+/// How an attempt ended that did not finish its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AttemptEnd {
+    /// The agent posted this error, a JSON string, and the task may be tried again.
+    Error(JsonText),
+    /// The agent fell silent.
+    Lost,
+    /// It took too long.
+    TimedOut,
+    /// The task's TTL ran out.
+    Expired,
+    /// The task was cancelled.
+    Cancelled,
+}
+
+impl Task {
+    /// When time alone will change this task; `None`: never.
+    #[must_use]
+    pub fn due(&self) -> Option<Timestamp> {
+        let expires = self.expires();
+        let earlier = |other: Option<Timestamp>| match (expires, other) {
+            (Some(a), Some(b)) => Some(a.min(b)),
+            (a, b) => a.or(b),
+        };
+        match &self.state {
+            State::Delayed { until } => earlier(Some(*until)),
+            State::Pending => expires,
+            State::Claimed(attempt) => earlier(attempt.deadline),
+            State::Ended { .. } => None,
+        }
+    }
+
+    /// When its TTL runs out.
+    #[must_use]
+    pub fn expires(&self) -> Option<Timestamp> {
+        self.posted.terms.ttl.and_then(|ttl| self.created.checked_add(ttl).ok())
+    }
+
+    /// The attempt that runs, or the last one that ran.
+    #[must_use]
+    pub fn last_attempt(&self) -> Option<&Attempt> {
+        match &self.state {
+            State::Claimed(attempt) => Some(attempt),
+            State::Ended { last, .. } => last.as_ref(),
+            State::Delayed { .. } | State::Pending => None,
+        }
+    }
+}
+
+impl State {
+    /// The name of the state, for clients.
+    #[must_use]
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Delayed { .. } => "delayed",
+            Self::Pending => "pending",
+            Self::Claimed(_) => "claimed",
+            Self::Ended { end, .. } => match end {
+                End::Completed(_) => "completed",
+                End::Failed(_) | End::Lost(_) | End::TimedOut(_) => "failed",
+                End::Expired(_) => "expired",
+                End::Cancelled(_) => "cancelled",
+            },
+        }
+    }
+}
+
+impl End {
+    /// The result, or else the error.
+    ///
+    /// # Errors
+    /// The error, as a JSON string.
+    pub fn outcome(&self) -> Result<&JsonText, &JsonText> {
+        match self {
+            Self::Completed(result) => Ok(result),
+            Self::Failed(error)
+            | Self::Lost(error)
+            | Self::TimedOut(error)
+            | Self::Expired(error)
+            | Self::Cancelled(error) => Err(error),
+        }
+    }
+}
+
+/// A result that came after its attempt had ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateResult {
+    /// When it came.
+    pub at: Timestamp,
+    /// What the agent posted.
+    pub outcome: TaskOutcome,
 }

@@ -63,6 +63,10 @@ fn adopt_agents(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
             last_seen.as_microsecond()
         ])?;
     }
+    transaction.execute_batch(
+        "insert into agent_offer (type, version, agent_id)
+         select key, value, agent.id from agent, json_each(agent.capabilities)",
+    )?;
     Ok(transaction.query_row("select count(*) from agent", [], |row| row.get(0))?)
 }
 
@@ -76,8 +80,9 @@ fn adopt_tasks(transaction: &Transaction<'_>, adopted: &mut Adopted) -> Result<(
     let mut taken = transaction.prepare("select 1 from task where id = ?1")?;
     let mut insert = transaction.prepare(
         "insert into task (id, test_id, type, version, data, created_at,
-                           state, agent_id, claimed_at, finished_at, result, error)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)",
+                           state, agent_id, claimed_at, finished_at, result, error, attempts, agent_name)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?8 is not null,
+                 iif(?8 is null, null, coalesce((select name from agent where id = ?8), '')))",
     )?;
     let mut rows = tasks.query([])?;
     while let Some(row) = rows.next()? {

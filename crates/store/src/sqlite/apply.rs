@@ -1,186 +1,227 @@
 //! Applies commands.
 
+mod polls;
+mod sweep;
+
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior, params};
-use slamon_protocol::{JsonText, ObjectWriter, PollRequest, PostTask, ResultPost};
+use rusqlite::{Connection, Transaction, TransactionBehavior, params};
+use slamon_protocol::{Capability, JsonText, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
-use super::rows;
-use crate::lifecycle::{self, MAX_TASKS_PER_POLL};
-use crate::{Command, Delivery, Outcome, Refusal, Reported, State, StoreError, Submitted};
+use super::rows::{self, Stored, micros};
+use super::surroundings;
+use crate::lifecycle::{self, Change, Report};
+use crate::{Applied, Command, Outcome, Refusal, Reported, State, StoreError, Submitted, Task, waiting};
 
 pub(super) fn apply(
     connection: &mut Connection,
     batch: &[Command],
     now: Timestamp,
-) -> Result<Vec<Outcome>, StoreError> {
+) -> Result<Applied, StoreError> {
     // Immediate: two processes on one file must not both read before either writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let is_poll = |command: &Command| matches!(command, Command::Poll(_));
+    let mut work = Work { transaction: &transaction, now, applied: Applied::default() };
     let mut outcomes = vec![None; batch.len()];
     // Polls come last, so that they see what came in together with them.
-    let (polls, others): (Vec<_>, Vec<_>) =
-        batch.iter().zip(&mut outcomes).partition(|(command, _)| is_poll(command));
+    let is_poll = |(command, _): &(&Command, _)| matches!(command, Command::Poll(_));
+    let (polls, others): (Vec<_>, Vec<_>) = batch.iter().zip(&mut outcomes).partition(is_poll);
     for (command, outcome) in others.into_iter().chain(polls) {
-        *outcome = Some(match command {
-            Command::Submit(task) => Outcome::Submit(submit(&transaction, task, now)?),
-            Command::Report(result) => Outcome::Report(report(&transaction, result, now)?),
-            Command::Release { agent_id, claimed_at, task_ids } => {
-                Outcome::Release(release(&transaction, *agent_id, *claimed_at, task_ids)?)
-            }
-            Command::Poll(poll) => Outcome::Poll(take_poll(&transaction, poll, now)?),
-        });
+        *outcome = Some(work.apply(command)?);
     }
+    let mut applied = work.applied;
+    applied.outcomes = outcomes.into_iter().flatten().collect();
+    applied.waiting.sort_unstable();
+    applied.waiting.dedup();
     transaction.commit()?;
-    Ok(outcomes.into_iter().flatten().collect())
+    Ok(applied)
 }
 
-fn submit(
-    transaction: &Transaction<'_>,
-    task: &PostTask,
+/// One batch in its transaction.
+struct Work<'t> {
+    transaction: &'t Transaction<'t>,
     now: Timestamp,
-) -> Result<Result<Submitted, Refusal>, StoreError> {
-    let inserted = transaction
-        .prepare_cached(
-            "insert into task (id, test_id, type, version, data, created_at) values (?1, ?2, ?3, ?4, ?5, ?6)
-             on conflict (id) do nothing",
-        )?
-        .execute(params![
-            task.task_id.as_bytes(),
-            task.test_id.as_bytes(),
-            task.task_type,
-            task.task_version,
-            task.task_data.as_ref().map(JsonText::as_str),
-            now.as_microsecond(),
-        ])?;
-    let stored = if inserted == 1 { None } else { rows::task(transaction, task.task_id)? };
-    Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.posted), task))
+    applied: Applied,
 }
 
-fn report(
-    transaction: &Transaction<'_>,
-    result: &ResultPost,
-    now: Timestamp,
-) -> Result<Result<Reported, Refusal>, StoreError> {
-    let state = rows::state(transaction, result.task_id)?;
-    let (reported, state) = match lifecycle::report(state.as_ref(), &result.outcome, now) {
-        Ok(reported) => reported,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    if let Some(state) = state {
-        save_state(transaction, result.task_id, &state)?;
+impl Work<'_> {
+    fn apply(&mut self, command: &Command) -> Result<Outcome, StoreError> {
+        Ok(match command {
+            Command::Submit(task) => Outcome::Submit(self.submit(task)?),
+            Command::Report(result) => Outcome::Report(self.report(result)?),
+            Command::Cancel(id) => Outcome::Cancel(self.cancel(*id)?),
+            Command::Release { agent_id, claimed_at, task_ids } => {
+                Outcome::Release(self.release(*agent_id, *claimed_at, task_ids)?)
+            }
+            Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
+            Command::Poll(poll) => Outcome::Poll(self.poll(poll)?),
+        })
     }
-    Ok(Ok(reported))
-}
 
-fn release(
-    transaction: &Transaction<'_>,
-    agent_id: Uuid,
-    claimed_at: Timestamp,
-    task_ids: &[Uuid],
-) -> Result<usize, StoreError> {
-    let mut released = 0;
-    for &id in task_ids {
-        let state = rows::state(transaction, id)?;
-        if let Some(state) = state.and_then(|state| lifecycle::release(&state, agent_id, claimed_at)) {
-            save_state(transaction, id, &state)?;
-            released += 1;
+    fn submit(&mut self, posted: &PostTask) -> Result<Result<Submitted, Refusal>, StoreError> {
+        let state = lifecycle::first_state(posted, self.now);
+        let task = Task { posted: posted.clone(), created: self.now, attempts: 0, state };
+        let inserted = self.insert(&task)?;
+        let stored = if inserted { None } else { rows::task(self.transaction, posted.task_id)? };
+        if inserted {
+            self.note(&task);
+        }
+        Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.task.posted), posted))
+    }
+
+    /// `false` if a task has its id.
+    fn insert(&self, task: &Task) -> rusqlite::Result<bool> {
+        let terms = &task.posted.terms;
+        let available = match &task.state {
+            State::Delayed { until } => Some(until.as_microsecond()),
+            _ => None,
+        };
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
+                                   retry_errors, retry_delay, priority, delay, agent_filter,
+                                   state, available_at, due_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                 on conflict (id) do nothing",
+            )?
+            .execute(params![
+                task.posted.task_id.as_bytes(),
+                task.posted.test_id.as_bytes(),
+                task.posted.task_type,
+                task.posted.task_version,
+                task.posted.task_data.as_ref().map(JsonText::as_str),
+                task.created.as_microsecond(),
+                terms.ttl.map(micros),
+                terms.timeout.map(micros),
+                terms.max_attempts,
+                terms.retry_errors,
+                micros(terms.retry_delay),
+                terms.priority,
+                micros(terms.delay),
+                terms.agent_filter.key(),
+                rows::state_name(&task.state),
+                available,
+                task.due().map(Timestamp::as_microsecond),
+            ])?;
+        Ok(inserted == 1)
+    }
+
+    fn report(&mut self, result: &ResultPost) -> Result<Result<Reported, Refusal>, StoreError> {
+        let Some((found, past)) = rows::task_and_past(self.transaction, result.task_id)? else {
+            return Ok(Err(Refusal::UnknownTask));
+        };
+        let mut task = found.task;
+        let settled = self.settle(&mut task)?;
+        // What was running until now may just have ended.
+        let past = if settled {
+            rows::task_and_past(self.transaction, result.task_id)?.and_then(|(_, p)| p)
+        } else {
+            past
+        };
+        let alive = match task.last_attempt() {
+            Some(attempt) if attempt.alias == result.task_id => Some(attempt.agent_id),
+            _ => None,
+        };
+        match lifecycle::report(&task, past.as_ref(), result, self.now) {
+            Ok(Report::Ends(change)) => {
+                self.change(&mut task, change)?;
+                // A result is a sign of life.
+                if let Some(agent) = alive {
+                    self.seen(agent)?;
+                }
+                Ok(Ok(Reported::Stored))
+            }
+            Ok(Report::Repeated) => Ok(Ok(Reported::Repeated)),
+            Ok(Report::Late { attempt }) => {
+                self.keep_late(task.posted.task_id, attempt, &result.outcome)?;
+                Ok(Err(Refusal::TooLate(attempt)))
+            }
+            Err(refusal) => Ok(Err(refusal)),
         }
     }
-    Ok(released)
-}
 
-fn take_poll(
-    transaction: &Transaction<'_>,
-    poll: &PollRequest,
-    now: Timestamp,
-) -> Result<Vec<Delivery>, StoreError> {
-    register(transaction, poll, now)?;
-    let most = poll.max_tasks.min(MAX_TASKS_PER_POLL);
-    let mut oldest = Vec::new();
-    if most > 0 {
-        let mut select = transaction.prepare_cached(
-            "select seq from task where state = 'pending' and type = ?1 and version = ?2 order by seq limit ?3",
-        )?;
-        for capability in &poll.agent_capabilities {
-            let found = select.query_map(params![capability.task_type, capability.version, most], |row| {
-                row.get::<_, i64>(0)
-            })?;
-            for seq in found {
-                oldest.push(seq?);
+    fn seen(&self, agent_id: Uuid) -> rusqlite::Result<()> {
+        self.transaction
+            .prepare_cached("update agent set last_seen = max(last_seen, ?2) where id = ?1")?
+            .execute(params![agent_id.as_bytes(), self.now.as_microsecond()])?;
+        Ok(())
+    }
+
+    /// The first late result is kept.
+    fn keep_late(&self, task_id: Uuid, number: u32, outcome: &TaskOutcome) -> rusqlite::Result<()> {
+        let (result, error) = match outcome {
+            TaskOutcome::Completed(result) => (Some(result.as_str()), None),
+            TaskOutcome::Failed(error) => (None, Some(error.as_str())),
+        };
+        self.transaction
+            .prepare_cached(
+                "update attempt set late_at = ?3, late_result = ?4, late_error = ?5
+                 where task_id = ?1 and number = ?2 and late_at is null",
+            )?
+            .execute(params![task_id.as_bytes(), number, self.now.as_microsecond(), result, error])?;
+        Ok(())
+    }
+
+    fn cancel(&mut self, id: Uuid) -> Result<Option<Result<Box<Task>, Refusal>>, StoreError> {
+        let Some(Stored { mut task, .. }) = rows::task(self.transaction, id)? else { return Ok(None) };
+        self.settle(&mut task)?;
+        match lifecycle::cancel(&task, self.now) {
+            Ok(change) => {
+                if let Some(change) = change {
+                    self.change(&mut task, change)?;
+                }
+                Ok(Some(Ok(Box::new(task))))
+            }
+            Err(refusal) => Ok(Some(Err(refusal))),
+        }
+    }
+
+    fn release(&mut self, agent_id: Uuid, claimed_at: Timestamp, ids: &[Uuid]) -> Result<usize, StoreError> {
+        let mut released = 0;
+        for &id in ids {
+            let Some(Stored { mut task, .. }) = rows::task(self.transaction, id)? else { continue };
+            if let Some(state) = lifecycle::release(&task, agent_id, claimed_at) {
+                task.attempts -= 1;
+                self.change(&mut task, state.into())?;
+                released += 1;
             }
         }
+        Ok(released)
     }
-    oldest.sort_unstable();
-    oldest.truncate(most as usize);
-    oldest.into_iter().filter_map(|seq| claim(transaction, seq, poll.agent_id, now).transpose()).collect()
-}
 
-fn register(transaction: &Transaction<'_>, poll: &PollRequest, now: Timestamp) -> rusqlite::Result<()> {
-    let mut capabilities = ObjectWriter::new();
-    for capability in &poll.agent_capabilities {
-        capabilities.integer(&capability.task_type, capability.version);
+    /// Brings a task to where time has brought it; `false` if it was there.
+    fn settle(&mut self, task: &mut Task) -> Result<bool, StoreError> {
+        // Only a task that expires while it waits is asked about its surroundings.
+        let around = if task.state == State::Pending && task.expires().is_some_and(|time| time <= self.now) {
+            Some(surroundings::of(self.transaction, task, task.created)?)
+        } else {
+            None
+        };
+        let fleet = || around.map_or_else(String::new, |around| waiting::kept_from_agents(task, &around));
+        let Some(change) = lifecycle::settle(task, self.now, fleet) else { return Ok(false) };
+        self.change(task, change)?;
+        Ok(true)
     }
-    transaction
-        .prepare_cached(
-            "insert into agent (id, name, capabilities, location, last_seen) values (?1, ?2, ?3, ?4, ?5)
-             on conflict (id) do update set
-                 name = excluded.name, capabilities = excluded.capabilities, location = excluded.location,
-                 last_seen = max(last_seen, excluded.last_seen)",
-        )?
-        .execute(params![
-            poll.agent_id.as_bytes(),
-            poll.agent_name,
-            capabilities.finish(),
-            poll.agent_location.as_ref().map(slamon_protocol::Location::to_json),
-            now.as_microsecond(),
-        ])?;
-    Ok(())
-}
 
-fn claim(
-    transaction: &Transaction<'_>,
-    seq: i64,
-    agent_id: Uuid,
-    now: Timestamp,
-) -> Result<Option<Delivery>, StoreError> {
-    let task = transaction
-        .prepare_cached(&format!("select {} from task where seq = ?1", rows::TASK))?
-        .query_row([seq], rows::read_task)
-        .optional()?;
-    let Some((task, state)) =
-        task.and_then(|task| lifecycle::claim(&task.state, agent_id, now).map(|state| (task.posted, state)))
-    else {
-        return Ok(None);
-    };
-    save_state(transaction, task.task_id, &state)?;
-    Ok(Some(Delivery {
-        task_id: task.task_id,
-        task_type: task.task_type,
-        task_version: task.task_version,
-        task_data: task.task_data,
-    }))
-}
-
-/// Saves where a task is in its life; it must be there.
-fn save_state(transaction: &Transaction<'_>, id: Uuid, state: &State) -> Result<(), StoreError> {
-    let columns = rows::StateColumns::of(state);
-    let changed = transaction
-        .prepare_cached(
-            "update task set state = ?2, agent_id = ?3, claimed_at = ?4, finished_at = ?5, result = ?6, error = ?7
-             where id = ?1",
-        )?
-        .execute(params![
-            id.as_bytes(),
-            columns.state,
-            columns.agent_id.map(Uuid::into_bytes),
-            columns.claimed_at,
-            columns.finished_at,
-            columns.result,
-            columns.error,
-        ])?;
-    if changed != 1 {
-        return Err(StoreError::Failed(anyhow::anyhow!("task {id} vanished while it was locked")));
+    fn change(&mut self, task: &mut Task, change: Change) -> Result<(), StoreError> {
+        task.state = change.state;
+        rows::save_state(self.transaction, task)?;
+        if let Some(ended) = &change.ended {
+            rows::save_attempt(self.transaction, task.posted.task_id, ended)?;
+        }
+        self.note(task);
+        Ok(())
     }
-    Ok(())
+
+    /// Remembers what others may be waiting for.
+    fn note(&mut self, task: &Task) {
+        match &task.state {
+            State::Pending => self.applied.waiting.push(Capability {
+                task_type: task.posted.task_type.clone(),
+                version: task.posted.task_version,
+            }),
+            State::Ended { .. } => self.applied.ended.push(task.posted.task_id),
+            State::Delayed { .. } | State::Claimed(_) => {}
+        }
+    }
 }

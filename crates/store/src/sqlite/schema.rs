@@ -6,7 +6,10 @@ use super::adopt;
 use crate::{Prepared, SchemaError, StoreError};
 
 /// Each brings the tables from the version before to its own, which is its place in this list, from 1.
-const MIGRATIONS: &[&str] = &[include_str!("../../migrations/sqlite/0001_tasks.sql")];
+const MIGRATIONS: &[&str] = &[
+    include_str!("../../migrations/sqlite/0001_tasks.sql"),
+    include_str!("../../migrations/sqlite/0002_life.sql"),
+];
 
 const NEWEST: i64 = MIGRATIONS.len() as i64;
 
@@ -47,7 +50,10 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let there = version(&transaction)?.is_some();
     if there {
-        transaction.execute_batch("drop table task; drop table agent; drop table slamon_schema")?;
+        transaction.execute_batch(
+            "drop table task; drop table agent; drop table slamon_schema;
+             drop table if exists attempt; drop table if exists agent_offer",
+        )?;
     }
     transaction.commit()?;
     Ok(there)

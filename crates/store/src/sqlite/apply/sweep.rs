@@ -1,0 +1,112 @@
+//! Does what time has made due.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::Work;
+use crate::sqlite::rows;
+use crate::{StoreError, Sweep, Swept, Task, lifecycle};
+
+impl Work<'_> {
+    pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, StoreError> {
+        let mut swept = Swept {
+            settled: self.settle_due(sweep.limit)?,
+            lost: self.lose_agents(sweep)?,
+            forgotten: self.forget_agents(sweep)?,
+            deleted: self.delete_finished(sweep)?,
+            ..Swept::default()
+        };
+        let limit = u64::from(sweep.limit);
+        swept.more = [swept.settled, swept.lost, swept.forgotten, swept.deleted].contains(&limit);
+        swept.next_due = self.next_due()?;
+        Ok(swept)
+    }
+
+    fn settle_due(&mut self, limit: u32) -> Result<u64, StoreError> {
+        let due: Vec<Task> =
+            rows::select_tasks(self.transaction, "where due_at <= ?1 order by due_at limit ?2")?
+                .query_map(params![self.now.as_microsecond(), limit], rows::read_task)?
+                .map(|found| found.map(|found| found.task))
+                .collect::<Result<_, _>>()?;
+        let mut settled = 0;
+        for mut task in due {
+            settled += u64::from(self.settle(&mut task)?);
+        }
+        Ok(settled)
+    }
+
+    fn lose_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
+        let Some(seen_before) = sweep.lost_after.and_then(|after| self.ago(after)) else { return Ok(0) };
+        // An agent that has been forgotten, or was never known, was last seen when it claimed.
+        let held: Vec<(Task, Timestamp)> = self
+            .transaction
+            .prepare_cached(
+                "select task.id as id, coalesce(agent.last_seen, task.claimed_at) as last_seen
+                 from task left join agent on agent.id = task.agent_id
+                 where state = 'claimed' and coalesce(agent.last_seen, task.claimed_at) < ?1 limit ?2",
+            )?
+            .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| {
+                Ok((rows::id(row, "id")?, rows::time(row, "last_seen")?))
+            })?
+            .collect::<Result<Vec<(Uuid, Timestamp)>, _>>()?
+            .into_iter()
+            .filter_map(|(id, seen)| match rows::task(self.transaction, id) {
+                Ok(found) => found.map(|found| Ok((found.task, seen))),
+                Err(error) => Some(Err(error)),
+            })
+            .collect::<Result<_, _>>()?;
+        let mut lost = 0;
+        for (mut task, seen) in held {
+            self.settle(&mut task)?;
+            let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
+            let silent_for = Duration::try_from(self.now.duration_since(seen)).unwrap_or_default();
+            if let Some(change) = lifecycle::lose(&task, agent_id, silent_for, self.now) {
+                self.change(&mut task, change)?;
+                lost += 1;
+            }
+        }
+        Ok(lost)
+    }
+
+    fn forget_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
+        let Some(seen_before) = sweep.forget_after.and_then(|after| self.ago(after)) else { return Ok(0) };
+        let forgotten: Vec<[u8; 16]> = self
+            .transaction
+            .prepare_cached("select id from agent where last_seen < ?1 limit ?2")?
+            .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| row.get(0))?
+            .collect::<Result<_, _>>()?;
+        for id in &forgotten {
+            self.transaction.prepare_cached("delete from agent_offer where agent_id = ?1")?.execute([id])?;
+            self.transaction.prepare_cached("delete from agent where id = ?1")?.execute([id])?;
+        }
+        Ok(forgotten.len() as u64)
+    }
+
+    fn delete_finished(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
+        let Some(before) = sweep.delete_after.and_then(|after| self.ago(after)) else { return Ok(0) };
+        let old: Vec<(i64, [u8; 16])> = self
+            .transaction
+            .prepare_cached("select seq, id from task where finished_at < ?1 order by finished_at limit ?2")?
+            .query_map(params![before.as_microsecond(), sweep.limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .collect::<Result<_, _>>()?;
+        for (seq, id) in &old {
+            self.transaction.prepare_cached("delete from attempt where task_id = ?1")?.execute([id])?;
+            self.transaction.prepare_cached("delete from task where seq = ?1")?.execute([seq])?;
+        }
+        Ok(old.len() as u64)
+    }
+
+    fn next_due(&self) -> rusqlite::Result<Option<Timestamp>> {
+        self.transaction
+            .prepare_cached("select min(due_at) as due_at from task where due_at is not null")?
+            .query_row([], |row| rows::optional_time(row, "due_at"))
+    }
+
+    /// `None`: so long ago that nothing was.
+    fn ago(&self, after: Duration) -> Option<Timestamp> {
+        self.now.checked_sub(after).ok()
+    }
+}

@@ -1,0 +1,126 @@
+//! Why a task waits.
+
+use jiff::Timestamp;
+use slamon_protocol::sql_time;
+
+use crate::{State, Task};
+
+/// What is known of the agents that might take a task, and of the tasks before it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Surroundings {
+    /// The versions in which agents offer the task's type, other than the task's; the lowest ones, ascending.
+    pub other_versions: Vec<i64>,
+    /// Agents that offer the task's type and version.
+    pub capable: u64,
+    /// Those of them that the task's `agent_filter` matches.
+    pub matching: u64,
+    /// Those of them that were seen lately.
+    pub active: u64,
+    /// Those of them that asked for at least one task when they polled last.
+    pub free: u64,
+    /// Tasks of this type and version that will be handed out before this one; counted up to a thousand.
+    pub ahead: u64,
+}
+
+/// Why a task waits.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    /// For programs.
+    pub code: &'static str,
+    /// For people.
+    pub sentence: String,
+}
+
+/// Why `task` waits; `None` when it does not.
+#[must_use]
+pub fn waiting(task: &Task, around: &Surroundings) -> Option<Waiting> {
+    let reason = |code, sentence| Some(Waiting { code, sentence });
+    match &task.state {
+        State::Claimed(_) | State::Ended { .. } => None,
+        State::Delayed { until } => reason("delayed", delayed(task, *until)),
+        State::Pending => {
+            let (code, sentence) = pending(task, around);
+            reason(code, sentence)
+        }
+    }
+}
+
+/// What kept a task that expired from an agent, as the end of a sentence.
+pub(crate) fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
+    let kind = kind(task);
+    match pending(task, around).0 {
+        "no_agent" => format!("no agent offering {kind} polled in that time"),
+        "other_versions" => {
+            format!("no agent offering {kind} polled in that time, only {}", versions(around))
+        }
+        "filter" => format!("no agent offering {kind} matches its agent_filter"),
+        "lost" => format!("all agents offering {kind} are lost"),
+        "busy" => format!("all agents offering {kind} were busy"),
+        "behind" => format!("behind {} of {kind}", tasks(around.ahead)),
+        _ => format!("no agent offering {kind} came for it"),
+    }
+}
+
+fn delayed(task: &Task, until: Timestamp) -> String {
+    let until = sql_time(until);
+    match task.attempts {
+        0 => format!("delayed until {until} UTC"),
+        n => {
+            let of = task.posted.terms.max_attempts;
+            format!("attempt {n} of {of} has ended, the next one may start at {until} UTC")
+        }
+    }
+}
+
+fn pending(task: &Task, around: &Surroundings) -> (&'static str, String) {
+    let kind = kind(task);
+    if around.capable == 0 {
+        return if around.other_versions.is_empty() {
+            ("no_agent", format!("no agent offers {}", task_type(task)))
+        } else {
+            ("other_versions", format!("no agent offers {kind}, only {}", versions(around)))
+        };
+    }
+    if around.matching == 0 {
+        ("filter", format!("none of {} offering {kind} matches its agent_filter", agents(around.capable)))
+    } else if around.active == 0 {
+        ("lost", format!("all agents offering {kind} are lost: {}", agents(around.matching)))
+    } else if around.free == 0 {
+        ("busy", format!("all agents offering {kind} are busy: {}", agents(around.active)))
+    } else if around.ahead > 0 {
+        ("behind", format!("behind {} of {kind}", tasks(around.ahead)))
+    } else {
+        ("next", format!("next in line for {} offering {kind}", agents(around.free)))
+    }
+}
+
+fn task_type(task: &Task) -> &str {
+    match task.posted.task_type.as_str() {
+        "" => "the empty task type",
+        name => name,
+    }
+}
+
+fn kind(task: &Task) -> String {
+    format!("{} version {}", task_type(task), task.posted.task_version)
+}
+
+fn versions(around: &Surroundings) -> String {
+    let list: Vec<String> = around.other_versions.iter().map(i64::to_string).collect();
+    format!("version {}", list.join(", "))
+}
+
+fn agents(n: u64) -> String {
+    if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") }
+}
+
+fn tasks(n: u64) -> String {
+    match n {
+        1 => "1 task".to_owned(),
+        AHEAD_COUNTED.. => format!("at least {n} tasks"),
+        _ => format!("{n} tasks"),
+    }
+}
+
+/// How far [`Surroundings::ahead`] is counted.
+pub(crate) const AHEAD_COUNTED: u64 = 1_000;
