@@ -1,0 +1,27 @@
+# What a working copy can do. `make` alone lists it.
+
+# Built without optimisation: it checks a few hundred packages, and compiling it is what takes the time.
+CARGO_DENY := 0.20.2
+INSTALL_CARGO_DENY := CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
+	cargo install --locked cargo-deny --version $(CARGO_DENY)
+
+.PHONY: help run setup test lint
+
+help: ## list the targets
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+
+run: ## start the server on 127.0.0.1:8080, keeping its tasks in memory
+	cargo run --release --locked -- run
+
+setup: ## install what the tests need: PostgreSQL, the original AFM and agent
+	scripts/setup-tests
+
+test: setup ## run all tests
+	cargo test --workspace --locked
+
+lint: ## check format, lints, documentation, licences and sources
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
+	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; $(INSTALL_CARGO_DENY); }
+	cargo deny --locked --workspace check licenses bans sources

@@ -1,0 +1,40 @@
+# Keeps one PostgreSQL cluster, in a folder it makes and removes itself. $1: the folder of PostgreSQL's programs.
+#
+# First line out: the cluster's folder. Then it reads commands from stdin, one a line, and answers each with a line, "done" or
+# "failed"; what the programs said is in the folder, in "output". Stdin is a pipe from the test process. It closes however that
+# process ends, and then the cluster goes, whatever it was in the middle of.
+bin=$1
+trap '' PIPE
+cd /
+folder=$(mktemp -d "${TMPDIR:-/tmp}/slamon-postgres-XXXXXXXX") || exit 1
+data=$folder/data
+
+# PostgreSQL refuses to run as root.
+if [ "$(id -u)" = 0 ]; then
+    chown postgres: "$folder"
+    unprivileged() { setpriv --reuid postgres --regid "$(id -g postgres)" --init-groups -- "$@"; }
+else
+    unprivileged() { "$@"; }
+fi
+
+answer() {
+    if unprivileged "$@" </dev/null >>"$folder/output" 2>&1; then echo "done"; else echo failed; fi
+}
+
+echo "$folder"
+while read -r command argument; do
+    case $command in
+    create)
+        answer "$bin/initdb" --pgdata="$data" --username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync
+        ;;
+    start)
+        answer "$bin/pg_ctl" start --pgdata="$data" --log="$folder/log" --options="-p $argument" --wait --timeout=120
+        ;;
+    stop)
+        answer "$bin/pg_ctl" stop --pgdata="$data" --mode="$argument" --wait --timeout=120
+        ;;
+    esac
+done
+
+unprivileged "$bin/pg_ctl" stop --pgdata="$data" --mode=immediate --wait --timeout=120 </dev/null >/dev/null 2>&1
+rm -rf "$folder"

@@ -1,0 +1,138 @@
+//! The private PostgreSQL does what tests ask of it, and leaves nothing behind.
+
+use std::fs;
+use std::io::{BufRead, BufReader, Read};
+use std::net::TcpStream;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use slamon_testbed::{PgCluster, PgOptions, Stop};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// Waits until `pid` is gone: nobody tells of the end of a process that is not one's child.
+#[track_caller]
+fn wait_until_gone(pid: u32) {
+    let deadline = Instant::now() + PATIENCE;
+    while Path::new(&format!("/proc/{pid}")).exists() {
+        assert!(Instant::now() < deadline, "process {pid} is still there");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn databases_are_separate_and_dropped_with_their_value() {
+    let cluster = PgCluster::shared();
+    let (one, two) = (cluster.create_database(), cluster.create_database());
+    one.sql("create table t (a int, b text); insert into t values (1, 'ä'), (2, null)");
+    assert_eq!(one.sql("select * from t order by a"), "1|ä\n2|");
+    assert!(two.try_sql("select * from t").unwrap_err().to_string().contains("does not exist"));
+
+    let name = one.name().to_owned();
+    drop(one);
+    assert_eq!(
+        cluster.sql("postgres", &format!("select count(*) from pg_database where datname = '{name}'")),
+        "0"
+    );
+}
+
+#[test]
+fn it_is_utf8_in_the_c_locale() {
+    let database = PgCluster::shared().create_database();
+    assert_eq!(database.sql("show server_encoding; show lc_collate; show timezone"), "UTF8\nC.UTF-8\nUTC");
+}
+
+#[test]
+fn a_role_needs_its_password_and_owns_nothing() {
+    let database = PgCluster::shared().create_database();
+    database.cluster().create_role("tenant", "it's secret");
+    let good = database.uri_as("tenant", "it's%20secret");
+    assert_eq!(database.cluster().try_sql_at(&good, "select current_user").unwrap(), "tenant");
+    let denied = database.cluster().try_sql_at(&good, "create table t ()").unwrap_err().to_string();
+    assert!(denied.contains("permission denied for schema public"), "{denied}");
+    let refused = database.cluster().try_sql_at(&database.uri_as("tenant", "wrong"), "select 1").unwrap_err();
+    assert!(refused.to_string().contains("password authentication failed"), "{refused}");
+}
+
+#[test]
+fn backends_can_be_terminated() {
+    let database = PgCluster::shared().create_database();
+    assert_eq!(database.terminate_backends(), 0);
+    thread::scope(|scope| {
+        // The lock is the event: once it is held, the other connection is there.
+        let sleeper = scope.spawn(|| database.try_sql("select pg_advisory_lock(1); select pg_sleep(600)"));
+        let held = "select count(*) from pg_locks where locktype = 'advisory' \
+                    and database = (select oid from pg_database where datname = current_database())";
+        let deadline = Instant::now() + PATIENCE;
+        while database.sql(held) != "1" {
+            assert!(Instant::now() < deadline);
+        }
+        assert_eq!(database.terminate_backends(), 1);
+        assert!(sleeper.join().unwrap().is_err());
+    });
+}
+
+#[test]
+fn it_stops_and_comes_back_where_it_was() {
+    let options = PgOptions { settings: vec![("work_mem".into(), "5MB".into())], ..PgOptions::default() };
+    let cluster = PgCluster::start(&options).unwrap();
+    let database = cluster.create_database();
+    database.sql("create table t (a int)");
+    for (stop, row) in [(Stop::Fast, 1), (Stop::Immediate, 2)] {
+        database.sql(&format!("insert into t values ({row})"));
+        cluster.stop(stop);
+        assert!(cluster.pid().is_none());
+        assert!(TcpStream::connect(("127.0.0.1", cluster.port())).is_err());
+        assert!(database.try_sql("select 1").is_err());
+        cluster.start_again();
+    }
+    assert_eq!(database.sql("select a from t order by a; show work_mem; show fsync"), "1\n2\n5MB\noff");
+
+    let (pid, folder) = (cluster.pid().unwrap(), cluster.folder().to_owned());
+    drop(cluster);
+    assert_eq!(database.sql("select count(*) from t"), "2", "a database keeps its cluster");
+    drop(database);
+    assert!(!folder.exists());
+    wait_until_gone(pid);
+}
+
+#[test]
+fn a_setting_postgres_refuses_is_an_error_that_says_so() {
+    let options =
+        PgOptions { settings: vec![("max_wal_senders".into(), "many".into())], ..PgOptions::default() };
+    let error = format!("{:#}", PgCluster::start(&options).unwrap_err());
+    assert!(error.contains("max_wal_senders"), "{error}");
+}
+
+#[test]
+fn nothing_is_left_when_the_test_process_is_killed() {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scratch-postgres"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines().map(Result::unwrap);
+    let (_uri, folder) = (lines.next().unwrap(), lines.next().unwrap());
+    let postmaster = fs::read_to_string(format!("{folder}/data/postmaster.pid")).unwrap();
+    let pid = postmaster.lines().next().unwrap().parse().unwrap();
+    assert!(Path::new(&format!("/proc/{pid}")).exists());
+
+    child.kill().unwrap();
+    child.wait().unwrap();
+
+    // The supervisor holds this pipe as well; it closes when the supervisor has done its work.
+    let mut stderr = child.stderr.take().unwrap();
+    let (ended, end) = mpsc::channel();
+    thread::spawn(move || {
+        let mut said = String::new();
+        stderr.read_to_string(&mut said).unwrap();
+        ended.send(said).unwrap();
+    });
+    assert_eq!(end.recv_timeout(PATIENCE).expect("the supervisor ends"), "");
+    assert!(!Path::new(&folder).exists());
+    wait_until_gone(pid);
+}
