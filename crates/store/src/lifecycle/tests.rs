@@ -90,6 +90,9 @@ fn only_a_pending_task_can_be_claimed() {
 #[test]
 fn only_the_claim_that_holds_can_be_released() {
     assert_eq!(release(&claimed(), AGENT, held().at), Some(State::Pending));
+    let nanosecond = jiff::SignedDuration::from_nanos(1);
+    assert_eq!(release(&claimed(), AGENT, held().at + 999 * nanosecond), Some(State::Pending));
+    assert_eq!(release(&claimed(), AGENT, held().at + 1_000 * nanosecond), None);
     assert_eq!(release(&claimed(), OTHER_AGENT, held().at), None);
     assert_eq!(release(&claimed(), AGENT, at(11)), None);
     for state in [State::Pending, completed(), failed()] {
