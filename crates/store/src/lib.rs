@@ -10,6 +10,7 @@ extern crate self as slamon_store; // the model of the lifecycle tests is the in
 mod command;
 mod error;
 pub mod lifecycle;
+mod postgres;
 mod sqlite;
 mod store;
 mod task;
@@ -17,6 +18,7 @@ mod views;
 
 pub use command::{Command, Delivery, Outcome, Refusal, Reported, Submitted};
 pub use error::{SchemaError, StoreError};
+pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Prepared, Store};
 pub use task::{Claim, State, Task};

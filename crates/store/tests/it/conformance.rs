@@ -149,3 +149,8 @@ mod sqlite_file {
     cases_of_every_store!(crate::fixture::SqliteFile);
     cases_of_shared_databases!(crate::fixture::SqliteFile);
 }
+
+mod postgres {
+    cases_of_every_store!(crate::fixture::Postgres);
+    cases_of_shared_databases!(crate::fixture::Postgres);
+}

@@ -1,7 +1,10 @@
 //! Databases to run the cases on, each empty and a test's own.
 
+use std::time::Duration;
+
 use rusqlite::Connection;
-use slamon_store::SqliteStore;
+use slamon_store::{PostgresOptions, PostgresStore, SqliteStore};
+use slamon_testbed::{PgCluster, TestDatabase};
 use tempfile::TempDir;
 
 use crate::driver::Driver;
@@ -24,13 +27,13 @@ pub(crate) trait Fixture: Sized {
 
 /// A database that outlives its store and can be opened more than once.
 pub(crate) trait SharedFixture: Fixture {
-    /// What ends a [`SharedFixture::lock`].
+    /// A connection that holds a lock.
     type Lock;
 
     /// Another store on the database, as another process would open it.
     fn second(&self) -> Driver;
 
-    /// Another store that gives up at once when the database is locked.
+    /// Another store that gives up soon when the database is locked.
     fn impatient(&self) -> Driver;
 
     /// Runs statements past the store.
@@ -41,6 +44,9 @@ pub(crate) trait SharedFixture: Fixture {
 
     /// Keeps everybody from writing.
     async fn lock(&self) -> Self::Lock;
+
+    /// Ends [`SharedFixture::lock`].
+    async fn unlock(lock: Self::Lock);
 
     /// Makes the database fail when a task of type `poison` is stored.
     fn refuse_poison(&self);
@@ -114,6 +120,10 @@ impl SharedFixture for SqliteFile {
         connection
     }
 
+    async fn unlock(lock: Connection) {
+        lock.execute_batch("rollback").unwrap();
+    }
+
     fn refuse_poison(&self) {
         self.sql(
             "create trigger poison before insert on task when new.type = 'poison'
@@ -123,5 +133,75 @@ impl SharedFixture for SqliteFile {
 
     fn take_poison(&self) {
         self.sql("drop trigger poison");
+    }
+}
+
+pub(crate) struct Postgres {
+    store: Driver,
+    database: TestDatabase,
+}
+
+impl Postgres {
+    fn connect(uri: String, statement_timeout: Duration) -> Driver {
+        let options = PostgresOptions {
+            uri,
+            pool_size: 5,
+            pool_timeout: Duration::from_secs(60),
+            statement_timeout,
+            echo: false,
+        };
+        Driver::new(PostgresStore::new(&options).unwrap())
+    }
+}
+
+impl Fixture for Postgres {
+    fn empty() -> Self {
+        let database = PgCluster::shared().create_database();
+        Self { store: Self::connect(database.uri(), Duration::from_secs(60)), database }
+    }
+
+    fn store(&self) -> Driver {
+        self.store.clone()
+    }
+}
+
+impl SharedFixture for Postgres {
+    type Lock = tokio_postgres::Client;
+
+    fn second(&self) -> Driver {
+        Self::connect(self.database.uri(), Duration::from_secs(60))
+    }
+
+    fn impatient(&self) -> Driver {
+        Self::connect(self.database.uri(), Duration::from_secs(1))
+    }
+
+    fn sql(&self, statements: &str) {
+        self.database.sql(statements);
+    }
+
+    fn text(&self, query: &str) -> Option<String> {
+        let found = self.database.sql(&format!("select coalesce(({query}), '(null)')"));
+        (found != "(null)").then_some(found)
+    }
+
+    async fn lock(&self) -> tokio_postgres::Client {
+        let connected = tokio_postgres::connect(&self.database.uri(), tokio_postgres::NoTls).await;
+        let (client, connection) = connected.unwrap();
+        tokio::spawn(connection);
+        client.batch_execute("begin; lock table task in exclusive mode").await.unwrap();
+        client
+    }
+
+    async fn unlock(lock: tokio_postgres::Client) {
+        lock.batch_execute("rollback").await.unwrap();
+    }
+
+    fn refuse_poison(&self) {
+        self.sql("alter table task add constraint poison check (type <> 'poison')");
+    }
+
+    fn take_poison(&self) {
+        self.sql("alter table task drop constraint poison");
     }
 }

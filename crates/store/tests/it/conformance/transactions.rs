@@ -98,7 +98,7 @@ pub(crate) async fn a_batch_that_fails_in_the_middle_changes_nothing(fixture: &i
     assert_eq!(store.waiting().await, 2);
 }
 
-pub(crate) async fn a_locked_database_is_unavailable_until_it_is_not(fixture: &impl SharedFixture) {
+pub(crate) async fn a_locked_database_is_unavailable_until_it_is_not<F: SharedFixture>(fixture: &F) {
     fixture.ready().await.post(at(0), [1, 2]).await;
     let store = fixture.impatient();
     assert_eq!(store.claim(at(1), 1, 1).await, [1]);
@@ -109,7 +109,7 @@ pub(crate) async fn a_locked_database_is_unavailable_until_it_is_not(fixture: &i
         let applied = store.apply(batch().into(), at(2)).await;
         assert!(matches!(applied, Err(StoreError::Unavailable(_))), "{applied:?}");
     }
-    drop(lock);
+    F::unlock(lock).await;
     assert_eq!(store.task(task_id(3)).await.unwrap(), None);
     assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(1))));
     assert_eq!(store.state(2).await, State::Pending);
