@@ -1,10 +1,10 @@
 //! What is known of agents.
 
-use jiff::SignedDuration;
+use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, PollRequest};
 use slamon_store::{AgentView, Command, Counts};
 
-use crate::commands::{agent_id, at, poll, poll_for};
+use crate::commands::{agent_id, at, completed, poll, poll_for, release};
 use crate::fixture::{Fixture, SharedFixture};
 
 pub(crate) async fn a_poll_registers_an_agent(fixture: &impl Fixture) {
@@ -59,7 +59,7 @@ pub(crate) async fn agents_are_counted_from_the_threshold_on(fixture: &impl Fixt
         (at(3) - microsecond, 1),
         (at(3), 1),
         (at(3) + microsecond, 0),
-        (jiff::Timestamp::UNIX_EPOCH, 3),
+        (Timestamp::UNIX_EPOCH, 3),
     ] {
         assert_eq!(store.counts(since).await.unwrap(), Counts { agents, tasks_waiting: 0 }, "{since}");
     }
@@ -68,13 +68,12 @@ pub(crate) async fn agents_are_counted_from_the_threshold_on(fixture: &impl Fixt
 pub(crate) async fn waiting_tasks_are_counted(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), 1..=5).await;
-    let waiting = [store.waiting().await];
-    assert_eq!(waiting, [5]);
+    assert_eq!(store.waiting().await, 5);
     store.claim(at(1), 1, 2).await;
     assert_eq!(store.waiting().await, 3);
-    store.report(at(2), crate::commands::completed(1, "{}")).await.unwrap();
+    store.report(at(2), completed(1, "{}")).await.unwrap();
     assert_eq!(store.waiting().await, 3);
-    store.release(at(2), crate::commands::release(1, at(1), &[2])).await;
+    store.release(at(2), release(1, at(1), &[2])).await;
     assert_eq!(store.counts(at(0)).await.unwrap(), Counts { agents: 1, tasks_waiting: 4 });
 }
 

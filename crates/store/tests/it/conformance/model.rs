@@ -1,7 +1,10 @@
 //! Random sequences of batches, applied to a store and to the model of the lifecycle rules.
 
+use std::collections::BTreeMap;
+
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
+use slamon_store::State;
 use tokio::runtime::Handle;
 
 use crate::driver::Driver;
@@ -35,11 +38,10 @@ async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(),
         prop_assert_eq!(stored.as_ref(), Some(task));
     }
     let overview = store.everything().await;
-    let pending =
-        model.arrivals.iter().rev().filter(|id| model.tasks[id].state == slamon_store::State::Pending);
+    let pending = model.arrivals.iter().rev().filter(|id| model.tasks[id].state == State::Pending);
     let waiting = overview.waiting.items.iter().map(|task| &task.task_id);
     prop_assert_eq!(waiting.collect::<Vec<_>>(), pending.collect::<Vec<_>>());
     let agents = overview.agents.items.into_iter().map(|agent| (agent.id, (agent.name, agent.last_seen)));
-    prop_assert_eq!(agents.collect::<std::collections::BTreeMap<_, _>>(), model.agents);
+    prop_assert_eq!(agents.collect::<BTreeMap<_, _>>(), model.agents);
     Ok(())
 }

@@ -99,7 +99,7 @@ pub(crate) async fn large_results_are_left_out(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), [1, 2]).await;
     store.claim(at(1), 1, 2).await;
-    // 12 bytes, 9 characters.
+    // 13 bytes, 9 characters.
     let result = r#"{"é":"😀"}"#;
     assert_eq!(result.len(), 13);
     store.report(at(2), completed(1, result)).await.unwrap();

@@ -5,7 +5,7 @@ use slamon_store::{Command, Refusal, Reported, State};
 use tokio::task::JoinSet;
 
 use super::submits::OBJECTS;
-use crate::commands::{at, completed, failed, json, poll, task, task_id};
+use crate::commands::{at, completed, failed, json, number, poll, task, task_id};
 use crate::driver::{Driver, claim_of, reported};
 use crate::fixture::Fixture;
 
@@ -44,7 +44,7 @@ pub(crate) async fn results_and_errors_are_kept_to_the_letter(fixture: &impl Fix
     ];
     let objects = (1..).zip(OBJECTS).map(|(n, result)| completed(n, result));
     let reports: Vec<_> = objects.chain((101..).zip(errors).map(|(n, error)| failed(n, error))).collect();
-    let posted = reports.iter().map(|report| crate::commands::number(report.task_id));
+    let posted = reports.iter().map(|report| number(report.task_id));
     store.post(at(0), posted).await;
     store.claim(at(1), 1, 100).await;
     let outcomes = store.batch(at(2), reports.into_iter().map(Command::Report).collect()).await;

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use slamon_protocol::{PostTask, parse_id};
+use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome, parse_id};
 use slamon_store::{
     Adopted, Claim, Counts, Prepared, Refusal, Reported, SchemaError, State, StoreError, Submitted, Task,
 };
@@ -59,9 +59,9 @@ fn agent_b() -> Uuid {
     id("a9e00000-0000-4000-8000-00000000000b")
 }
 
-fn report(id: Uuid, result: &str) -> slamon_protocol::ResultPost {
-    let outcome = slamon_protocol::TaskOutcome::Completed(json(result));
-    slamon_protocol::ResultPost { task_id: id, outcome }
+fn report(id: Uuid, result: &str) -> ResultPost {
+    let outcome = TaskOutcome::Completed(json(result));
+    ResultPost { task_id: id, outcome }
 }
 
 #[tokio::test]
@@ -142,7 +142,7 @@ async fn pending_tasks_are_claimed_in_their_order() {
     assert_eq!(store.waiting().await, 8);
     let delivered = store.poll(at(0), poll_for(1, 100, &[("wait", 1), ("typ ä😀", -3)])).await;
     let data: Vec<_> =
-        delivered.iter().map(|delivery| delivery.task_data.as_ref().map(|d| d.as_str())).collect();
+        delivered.iter().map(|delivery| delivery.task_data.as_ref().map(JsonText::as_str)).collect();
     assert_eq!(
         data,
         [
