@@ -125,6 +125,9 @@ macro_rules! cases_of_shared_databases {
             claims {
                 agents_racing_on_two_stores_get_each_task_once
             }
+            reports {
+                reports_racing_on_two_stores_end_a_task_once
+            }
             agents {
                 a_poll_replaces_capabilities_and_location
             }

@@ -7,7 +7,7 @@ use tokio::task::JoinSet;
 use super::submits::OBJECTS;
 use crate::commands::{at, completed, failed, json, number, poll, task, task_id};
 use crate::driver::{Driver, claim_of, reported};
-use crate::fixture::Fixture;
+use crate::fixture::{Fixture, SharedFixture};
 
 /// Task 1, claimed by agent 1 at second 1.
 async fn with_claimed_task(fixture: &impl Fixture) -> Driver {
@@ -183,11 +183,23 @@ pub(crate) async fn times_are_kept_to_the_microsecond(fixture: &impl Fixture) {
 
 pub(crate) async fn racing_reports_end_a_task_once(fixture: &impl Fixture) {
     let store = fixture.ready().await;
+    race(&[store]).await;
+}
+
+pub(crate) async fn reports_racing_on_two_stores_end_a_task_once(fixture: &impl SharedFixture) {
+    let store = fixture.ready().await;
+    store.close().await;
+    race(&[fixture.second(), fixture.second()]).await;
+}
+
+/// Four agents each say of the same tasks that they did them.
+async fn race(stores: &[Driver]) {
+    let store = &stores[0];
     store.post(at(0), 0..20).await;
     store.claim(at(1), 1, 100).await;
     let mut agents = JoinSet::new();
     for agent in 0..4 {
-        let store = store.clone();
+        let store = stores[agent % stores.len()].clone();
         agents.spawn(async move {
             let mut stored = Vec::new();
             for n in 0..20 {
