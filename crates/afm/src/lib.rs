@@ -16,4 +16,6 @@ mod request_log;
 pub mod routes;
 pub mod server;
 mod shutdown;
+pub mod sweeper;
 mod telemetry;
+pub mod wakeups;
