@@ -45,7 +45,9 @@ impl FromRequest<App> for JsonBody {
             return Err(ApiError::TooLarge(limit));
         }
         let body = Limited::new(request.into_body(), limit).collect();
-        let body = tokio::time::timeout(TIME_TO_ARRIVE.min(app.settings.request_timeout), body)
+        // Well within the time of the whole request, whose end would blame the server: 503.
+        let time_to_arrive = TIME_TO_ARRIVE.min(app.settings.request_timeout / 2);
+        let body = tokio::time::timeout(time_to_arrive, body)
             .await
             .map_err(|_| ApiError::TooSlow)?
             .map_err(|error| match error.downcast_ref::<LengthLimitError>() {
