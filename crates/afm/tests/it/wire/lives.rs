@@ -14,6 +14,9 @@ macro_rules! on_every_store {
         mod file {
             $(#[test] fn $test() { super::$test(crate::test_app::Place::file()); })*
         }
+        mod postgres {
+            $(#[test] fn $test() { super::$test(crate::test_app::Place::postgres()); })*
+        }
     };
 }
 
