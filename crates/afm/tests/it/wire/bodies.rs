@@ -146,6 +146,39 @@ fn a_client_that_asks_first_is_told_to_go_on() {
 }
 
 #[test]
+fn whoever_sends_too_much_at_once_still_gets_the_answer() {
+    let app = TestApp::start();
+    let body = Body::task(1).with("task_data", format!(r#"{{"a":"{}"}}"#, "x".repeat(5_000_000)));
+    let mut connection = app.connect();
+    for _ in 0..3 {
+        connection.post("/task", &body.to_string());
+        let answer = connection.answer();
+        answer.is_problem(413, "request body: is larger than 1048576 bytes");
+        connection.wait_until_closed();
+        connection = app.connect();
+    }
+}
+
+#[test]
+fn a_body_that_nobody_wants_does_not_end_the_connection() {
+    let app = TestApp::start();
+    let mut connection = app.connect();
+    for (head, status) in [
+        ("POST /nothing HTTP/1.1\r\ncontent-type: application/json", 404),
+        ("POST /task HTTP/1.1\r\ncontent-type: text/plain", 400),
+        ("PUT /tasks HTTP/1.1", 405),
+        ("GET /task/x HTTP/1.1", 404),
+    ] {
+        // The body comes only when the head has been read.
+        connection.write(format!("{head}\r\nhost: afm\r\ncontent-length: 100000\r\n\r\n"));
+        app.running.wait_for(1);
+        connection.write("x".repeat(100_000));
+        connection.answer().problem(status);
+        app.running.wait_for(0);
+    }
+}
+
+#[test]
 fn chunked_bodies_are_read_up_to_the_limit() {
     let app = made_for(&Body::task(1));
     let chunked = |body: &str| {
