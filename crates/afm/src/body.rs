@@ -16,6 +16,9 @@ use crate::error::ApiError;
 /// How long a body may take to arrive.
 const TIME_TO_ARRIVE: Duration = Duration::from_secs(10);
 
+/// What some Windows programs write before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// The body of a request that says that it is JSON.
 pub(crate) struct JsonBody {
     bytes: Bytes,
@@ -24,14 +27,23 @@ pub(crate) struct JsonBody {
 
 impl JsonBody {
     /// The body as text.
+    ///
+    /// UTF-8 whatever the charset says: the original never looked at it, so clients may say what they like.
     pub(crate) fn text(&self) -> Result<Cow<'_, str>, ApiError> {
-        if self.charset == encoding_rs::UTF_8 {
-            let text = std::str::from_utf8(&self.bytes);
-            return text.map(Cow::Borrowed).map_err(|e| ApiError::Body(format!("is not UTF-8: {e}")));
+        let charset = self.charset;
+        if charset.is_ascii_compatible() {
+            match std::str::from_utf8(&self.bytes) {
+                Ok(text) => return Ok(Cow::Borrowed(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))),
+                Err(e) if charset == encoding_rs::UTF_8 => {
+                    return Err(ApiError::Body(format!("is not UTF-8: {e}")));
+                }
+                Err(_) => {}
+            }
         }
-        self.charset
-            .decode_without_bom_handling_and_without_replacement(&self.bytes)
-            .ok_or_else(|| ApiError::Body(format!("is not {}", self.charset.name())))
+        match charset.decode_with_bom_removal(&self.bytes) {
+            (text, false) => Ok(text),
+            (_, true) => Err(ApiError::Body(format!("is not {}", charset.name()))),
+        }
     }
 }
 
@@ -60,7 +72,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The charset of a JSON media type; anything else is refused, as the original does.
+/// The charset of a JSON media type, UTF-8 where it names none that is known; any other media type is refused, as the
+/// original does.
 fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let expected = || ApiError::Body("must be sent as Content-Type: application/json".to_owned());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(expected)?;
@@ -73,12 +86,8 @@ fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let charset = parts
         .filter_map(|parameter| parameter.split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map(|(_, value)| value.trim().trim_matches('"'));
-    match charset {
-        None => Ok(encoding_rs::UTF_8),
-        Some(label) => Encoding::for_label(label.as_bytes())
-            .ok_or_else(|| ApiError::Body(format!("charset {label:?} is not known; send UTF-8"))),
-    }
+        .and_then(|(_, value)| Encoding::for_label(value.trim().trim_matches('"').as_bytes()));
+    Ok(charset.unwrap_or(encoding_rs::UTF_8))
 }
 
 #[cfg(test)]
@@ -100,7 +109,7 @@ mod tests {
             ("application/json;charset=\"UTF-8\"", Some("UTF-8")),
             ("application/json; charset=ISO-8859-1", Some("windows-1252")),
             ("application/problem+json", Some("UTF-8")),
-            ("application/json; charset=klingon", None),
+            ("application/json; charset=klingon", Some("UTF-8")),
             ("text/json", None),
             ("application/jsonp", None),
             ("application/xml", None),
@@ -109,5 +118,24 @@ mod tests {
             assert_eq!(charset_of(media_type), charset, "{media_type}");
         }
         assert!(charset(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn utf8_unless_it_cannot_be() {
+        let text = |charset: &str, bytes: &'static [u8]| {
+            let charset = Encoding::for_label(charset.as_bytes()).unwrap();
+            JsonBody { bytes: Bytes::from_static(bytes), charset }.text().map(Cow::into_owned).ok()
+        };
+        for (charset, bytes, read) in [
+            ("utf-8", "ä".as_bytes(), Some("ä")),
+            ("utf-8", b"\xef\xbb\xbfa", Some("a")),
+            ("utf-8", b"\xe4", None),
+            ("latin1", b"\xe4", Some("ä")),
+            ("latin1", "ä".as_bytes(), Some("ä")),
+            ("utf-16le", b"\xff\xfea\0", Some("a")),
+            ("utf-16le", b"a", None),
+        ] {
+            assert_eq!(text(charset, bytes).as_deref(), read, "{charset} {bytes:?}");
+        }
     }
 }
