@@ -4,7 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{SqliteStore, Store};
+use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 
 use crate::config::Config;
 
@@ -48,13 +48,24 @@ impl Database {
                 };
                 Ok(Self { store: Arc::new(store), kind })
             }
-            other => Err(named(format!(
+            "postgresql" | "postgres" => {
+                let options = PostgresOptions {
+                    uri: uri.to_owned(),
+                    pool_size: config.pool_size,
+                    pool_timeout: config.pool_timeout,
+                    statement_timeout: STATEMENT_TIMEOUT,
+                    echo: config.echo,
+                };
+                let store = PostgresStore::new(&options).map_err(named)?;
+                Ok(Self { store: Arc::new(store), kind: Kind::Postgres })
+            }
+            other => Err(named(format_args!(
                 "dialect `{other}` is not supported; supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name"
             ))),
         }
     }
 }
 
-fn named(problem: String) -> String {
+fn named(problem: impl std::fmt::Display) -> String {
     format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }

@@ -7,6 +7,7 @@
 mod command;
 mod error;
 pub mod lifecycle;
+mod postgres;
 mod sqlite;
 mod store;
 mod task;
@@ -14,6 +15,7 @@ mod views;
 
 pub use command::{Command, Delivery, Outcome, Refusal, Reported, Submitted};
 pub use error::{SchemaError, StoreError};
+pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Prepared, Store};
 pub use task::{Claim, State, Task};

@@ -1,0 +1,247 @@
+//! Tasks in PostgreSQL (13 or newer), which any number of AFMs may share.
+
+mod apply;
+mod connection;
+mod errors;
+mod read;
+mod rows;
+mod schema;
+mod tls;
+mod uri;
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+use futures_util::future::BoxFuture;
+use jiff::Timestamp;
+use tokio_postgres::error::SqlState;
+use uuid::Uuid;
+
+use self::connection::Session;
+use self::errors::Problem;
+pub use self::uri::UriError;
+use crate::{Command, Counts, Outcome, Overview, Prepared, SchemaError, Store, StoreError, Task};
+
+/// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
+const TRIES: u32 = 4;
+
+/// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// How a [`PostgresStore`] connects.
+#[derive(Clone)]
+pub struct PostgresOptions {
+    /// `postgresql://…`, as SQLAlchemy 1.3 and libpq take it; what it does not say is as for libpq.
+    pub uri: String,
+    /// How many connections there may be at once.
+    pub pool_size: usize,
+    /// How long a call waits for a connection.
+    pub pool_timeout: Duration,
+    /// How long a statement may run, and how long a call may take once it has its connection.
+    pub statement_timeout: Duration,
+    /// Whether every statement is logged.
+    pub echo: bool,
+}
+
+/// Without the URI, which may hold a password.
+impl fmt::Debug for PostgresOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresOptions")
+            .field("pool_size", &self.pool_size)
+            .field("pool_timeout", &self.pool_timeout)
+            .field("statement_timeout", &self.statement_timeout)
+            .field("echo", &self.echo)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Keeps tasks in PostgreSQL.
+pub struct PostgresStore {
+    pool: Pool,
+    user: String,
+    database: String,
+    statement_timeout: Duration,
+    echo: bool,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore")
+            .field("user", &self.user)
+            .field("database", &self.database)
+            .finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Connects when it is first used.
+    ///
+    /// # Errors
+    /// Where the URI does not say what it should.
+    pub fn new(options: &PostgresOptions) -> Result<Self, UriError> {
+        let environment = |name: &str| std::env::var(name).ok();
+        let target = uri::Target::parse(&options.uri, &environment, options.pool_timeout)?;
+        Ok(Self {
+            pool: connection::pool(&target, options),
+            user: target.user,
+            database: target.database,
+            statement_timeout: options.statement_timeout,
+            echo: options.echo,
+        })
+    }
+
+    async fn open(&self, bound: Duration) -> Result<Session, Problem> {
+        Session::open(&self.pool, bound, self.echo).await
+    }
+
+    /// Whether to try again after `problem`, which came before anything was committed.
+    fn another_try(&self, problem: &Problem, tried: u32) -> bool {
+        if problem.lost_connection() {
+            // What cut one connection has often cut them all, and the pool does not know yet.
+            self.pool.retain(|_, _| false);
+            return tried < 2;
+        }
+        problem.is_collision() && tried < TRIES
+    }
+
+    /// Runs `work`, which changes nothing unless as a whole, again if need be.
+    async fn with_session<T>(
+        &self,
+        bound: Duration,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.try_once(bound, &work).await {
+                Ok(value) => return Ok(value),
+                Err(problem) if self.another_try(&problem, tried) => {}
+                Err(problem) => return Err(self.explain(problem)),
+            }
+        }
+    }
+
+    async fn try_once<T>(
+        &self,
+        bound: Duration,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        let session = self.open(bound).await?;
+        let value = session.bounded(work(&session)).await?;
+        session.finish();
+        Ok(value)
+    }
+
+    /// The error that a caller gets; where the user lacks a right, with what to do about it.
+    fn explain(&self, problem: Problem) -> StoreError {
+        let Problem::Postgres(error) = &problem else { return problem.into() };
+        let message = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
+        let (user, database) = (quoted(&self.user), quoted(&self.database));
+        let schema = match error.code() {
+            // There is a schema, but none that this user may so much as look into.
+            Some(code) if *code == SqlState::INVALID_SCHEMA_NAME => Some("public"),
+            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
+                message.strip_prefix("permission denied for schema ")
+            }
+            _ => return problem.into(),
+        };
+        StoreError::Schema(SchemaError::Denied(match schema {
+            Some(schema) => {
+                let schema = quoted_if_needed(schema);
+                format!(
+                    "the user {user} may not create tables in the schema {schema} of the database {database}: \
+                     as a superuser, run in psql: \\c {database} and then: \
+                     GRANT USAGE, CREATE ON SCHEMA {schema} TO {user};"
+                )
+            }
+            None => format!(
+                "the user {user} lacks a right in the database {database} ({message}): connect as the role that \
+                 owns the tables, or, as a superuser, give them to {user} with ALTER TABLE … OWNER TO {user};"
+            ),
+        }))
+    }
+
+    async fn try_apply(
+        &self,
+        batch: &[Command],
+        now: Timestamp,
+    ) -> Result<Result<Vec<Outcome>, StoreError>, Problem> {
+        let session = self.open(self.statement_timeout).await?;
+        let applied = session.bounded(apply::apply(&session, batch, now)).await?;
+        match session.bounded(session.script("commit")).await {
+            Ok(()) => {
+                session.finish();
+                Ok(Ok(applied.outcomes))
+            }
+            Err(problem) if problem.is_rolled_back() => Err(problem),
+            Err(problem) => Ok(Err(StoreError::InDoubt {
+                source: anyhow::Error::msg(problem.describe()),
+                claimed_at: now,
+                claims: applied.claims,
+            })),
+        }
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn create_tables(&self) -> Result<Prepared, StoreError> {
+        self.with_session(MIGRATION_TIMEOUT, |session| Box::pin(schema::create(session))).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(schema::check(session))).await
+    }
+
+    async fn drop_tables(&self) -> Result<bool, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await
+    }
+
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+        if batch.is_empty() {
+            return Ok(Vec::new());
+        }
+        let now = rows::as_stored(now);
+        let mut tried = 0;
+        loop {
+            tried += 1;
+            match self.try_apply(&batch, now).await {
+                Ok(result) => return result,
+                Err(problem) if self.another_try(&problem, tried) => {}
+                Err(problem) => return Err(self.explain(problem)),
+            }
+        }
+    }
+
+    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(read::task(session, id))).await
+    }
+
+    async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(read::counts(session, seen_since))).await
+    }
+
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.with_session(self.statement_timeout, |session| {
+            Box::pin(read::overview(session, limit, result_bytes))
+        })
+        .await
+    }
+
+    async fn close(&self) {
+        // What runs keeps its connection until it ends; then it is closed rather than kept.
+        self.pool.close();
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn quoted_if_needed(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.bytes().all(plain) { name.to_owned() } else { quoted(name) }
+}

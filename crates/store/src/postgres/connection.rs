@@ -1,0 +1,201 @@
+//! Connections: made as the URI says, kept in a pool, lent for one call.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::time::Duration;
+
+use deadpool_postgres::{
+    Connect, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime, Timeouts,
+};
+use tokio::task::JoinHandle;
+use tokio::time::Instant;
+use tokio_postgres::error::SqlState;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+
+use super::PostgresOptions;
+use super::errors::Problem;
+use super::tls::Tls;
+use super::uri::Target;
+
+/// One way to try to reach a server.
+#[derive(Clone)]
+struct Attempt {
+    config: Config,
+    tls: Option<Tls>,
+}
+
+/// Tries the servers of a URI in their order, each with and without TLS as `sslmode` says.
+struct Connector {
+    hosts: Vec<Vec<Attempt>>,
+    /// What every connection starts with.
+    settings: String,
+}
+
+impl Connect for Connector {
+    fn connect(
+        &self,
+        _: &Config,
+    ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
+        Box::pin(async move {
+            let mut last = None;
+            for attempts in &self.hosts {
+                for attempt in attempts {
+                    match attempt.connect().await {
+                        Ok((client, task)) => {
+                            client.batch_execute(&self.settings).await?;
+                            return Ok((client, task));
+                        }
+                        Err(error) => {
+                            // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and
+                            // prefer try next.
+                            let refused =
+                                error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+                            let next = refused || is_tls(&error);
+                            last = Some(error);
+                            if !next {
+                                break;
+                            }
+                        }
+                    }
+                }
+            }
+            match last {
+                Some(error) => Err(error),
+                // Without any host, this is the error that says so.
+                None => Attempt { config: Config::new(), tls: None }.connect().await,
+            }
+        })
+    }
+}
+
+/// tokio-postgres tells its kinds of error apart by their text only.
+fn is_tls(error: &Error) -> bool {
+    error.to_string().contains("TLS")
+}
+
+impl Attempt {
+    async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
+        let over = |end: Result<(), Error>| {
+            if let Err(error) = end {
+                tracing::debug!(error = Problem::from(error).describe(), "a connection to PostgreSQL ended");
+            }
+        };
+        match &self.tls {
+            None => {
+                let (client, connection) = self.config.connect(NoTls).await?;
+                Ok((client, tokio::spawn(async move { over(connection.await) })))
+            }
+            Some(tls) => {
+                let (client, connection) = self.config.connect(tls.clone()).await?;
+                Ok((client, tokio::spawn(async move { over(connection.await) })))
+            }
+        }
+    }
+}
+
+/// A pool that connects when it is first used.
+pub(super) fn pool(target: &Target, options: &PostgresOptions) -> Pool {
+    let hosts = target.hosts.iter().map(|host| {
+        let attempt = |(config, tls)| Attempt { config, tls };
+        target.configs(host).into_iter().map(attempt).collect()
+    });
+    let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
+    // Should this process stand still inside a transaction, its locks are gone after a while. Our statements are
+    // short: compiling them would take longer than running them.
+    let settings = format!(
+        "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
+         set idle_in_transaction_session_timeout = {milliseconds}; set jit = off",
+    );
+    let connector = Connector { hosts: hosts.collect(), settings };
+    // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found out by
+    // the call, which then takes another.
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
+    let timeout = Some(options.pool_timeout);
+    let config = PoolConfig {
+        timeouts: Timeouts { wait: timeout, create: timeout, recycle: timeout },
+        ..PoolConfig::new(options.pool_size.max(1))
+    };
+    Pool::builder(Manager::from_connect(Config::new(), connector, recycling))
+        .config(config)
+        .runtime(Runtime::Tokio1)
+        .build()
+        .unwrap_or_else(|_| unreachable!("a pool with time-outs and a runtime can be built"))
+}
+
+/// A connection, lent for one call.
+///
+/// Dropped before [`Session::finish`] it is closed, and the server rolls back: a future that is dropped halfway
+/// leaves neither half a change nor a connection that still waits for an answer.
+pub(super) struct Session {
+    client: Option<deadpool_postgres::Client>,
+    deadline: Instant,
+    echo: bool,
+}
+
+impl Session {
+    /// Takes a connection from the pool; what is done with it must end within `bound`.
+    pub(super) async fn open(pool: &Pool, bound: Duration, echo: bool) -> Result<Self, Problem> {
+        let client = pool.get().await?;
+        Ok(Self { client: Some(client), deadline: Instant::now() + bound, echo })
+    }
+
+    fn client(&self) -> Result<&deadpool_postgres::Client, Problem> {
+        self.client.as_ref().ok_or_else(|| Problem::Wrong("the connection is closed".to_owned()))
+    }
+
+    /// Runs `work` until the deadline of this session.
+    pub(super) async fn bounded<T>(
+        &self,
+        work: impl Future<Output = Result<T, Problem>>,
+    ) -> Result<T, Problem> {
+        tokio::time::timeout_at(self.deadline, work).await.unwrap_or(Err(Problem::Timeout))
+    }
+
+    /// Prepares a statement, or finds it prepared.
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
+        if self.echo {
+            tracing::info!(sql, "statement");
+        }
+        Ok(self.client()?.prepare_cached(sql).await?)
+    }
+
+    /// Runs a prepared statement. The first poll of the future sends it.
+    pub(super) async fn run(
+        &self,
+        statement: &Statement,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Problem> {
+        Ok(self.client()?.query(statement, parameters).await?)
+    }
+
+    /// Prepares and runs a statement.
+    pub(super) async fn query(
+        &self,
+        sql: &str,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Problem> {
+        self.run(&self.prepare(sql).await?, parameters).await
+    }
+
+    /// Runs statements without parameters. The first poll of the future sends them.
+    pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
+        if self.echo {
+            tracing::info!(sql, "statement");
+        }
+        Ok(self.client()?.batch_execute(sql).await?)
+    }
+
+    /// Gives the connection back, which must not be in a transaction.
+    pub(super) fn finish(mut self) {
+        self.client = None;
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(client) = self.client.take() {
+            drop(deadpool_postgres::Client::take(client));
+        }
+    }
+}

@@ -1,0 +1,154 @@
+//! What PostgreSQL's errors mean to those who use the store.
+
+use std::error::Error as _;
+use std::io;
+
+use deadpool_postgres::{PoolError, TimeoutType};
+use tokio_postgres::Error;
+use tokio_postgres::error::{Severity, SqlState};
+
+use crate::{SchemaError, StoreError};
+
+/// Why a call on a connection did not end well.
+#[derive(Debug)]
+pub(super) enum Problem {
+    /// The server, or the way to it.
+    Postgres(Error),
+    /// No connection could be had in time.
+    NoConnection(String),
+    /// The server did not answer in time.
+    Timeout,
+    /// The tables are not as they should be.
+    Schema(SchemaError),
+    /// What the database holds or did contradicts what was asked for.
+    Wrong(String),
+}
+
+impl From<Error> for Problem {
+    fn from(error: Error) -> Self {
+        Self::Postgres(error)
+    }
+}
+
+impl From<SchemaError> for Problem {
+    fn from(error: SchemaError) -> Self {
+        Self::Schema(error)
+    }
+}
+
+impl From<PoolError> for Problem {
+    fn from(error: PoolError) -> Self {
+        match error {
+            PoolError::Backend(error) => Self::Postgres(error),
+            PoolError::Timeout(TimeoutType::Wait) => {
+                Self::NoConnection("all connections of the pool are in use".to_owned())
+            }
+            PoolError::Timeout(_) => Self::NoConnection("connecting took too long".to_owned()),
+            error => Self::NoConnection(error.to_string()),
+        }
+    }
+}
+
+impl Problem {
+    pub(super) fn code(&self) -> Option<&SqlState> {
+        match self {
+            Self::Postgres(error) => error.code(),
+            _ => None,
+        }
+    }
+
+    /// Whether the connection is gone, or of no more use: a server that shuts down, or that takes no writes any more.
+    pub(super) fn lost_connection(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        match error.code() {
+            Some(code) => {
+                is_shutdown(code)
+                    || code.code().starts_with("08")
+                    || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+            }
+            None => error.is_closed() || io_error(error).is_some(),
+        }
+    }
+
+    /// Whether transactions got into each other's way, so that the same one will do the next time.
+    pub(super) fn is_collision(&self) -> bool {
+        self.code().is_some_and(|code| {
+            *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
+        })
+    }
+
+    /// Of an error in answer to COMMIT: whether the server says that nothing was committed.
+    ///
+    /// A FATAL says no such thing: a server may end the connection after the commit record is written.
+    pub(super) fn is_rolled_back(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
+    }
+
+    fn is_temporary(&self) -> bool {
+        match self {
+            Self::NoConnection(_) | Self::Timeout => true,
+            Self::Schema(_) | Self::Wrong(_) => false,
+            Self::Postgres(error) => {
+                self.lost_connection()
+                    || self.is_collision()
+                    || error.code().is_some_and(|code| {
+                        // Disk full, out of memory, too many connections.
+                        code.code().starts_with("53")
+                            || *code == SqlState::LOCK_NOT_AVAILABLE
+                            || *code == SqlState::QUERY_CANCELED
+                    })
+            }
+        }
+    }
+
+    /// In words, without anything that is secret: no part of the URI is in it.
+    pub(super) fn describe(&self) -> String {
+        match self {
+            Self::Postgres(error) => {
+                let mut text = error.as_db_error().map_or_else(
+                    || error.to_string(),
+                    |db| {
+                        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
+                        format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code())
+                    },
+                );
+                if error.as_db_error().is_none() {
+                    let mut source = error.source();
+                    while let Some(cause) = source {
+                        text = format!("{text}: {cause}");
+                        source = cause.source();
+                    }
+                }
+                text
+            }
+            Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
+            Self::Timeout => "the server did not answer in time".to_owned(),
+            Self::Schema(error) => error.to_string(),
+        }
+    }
+}
+
+impl From<Problem> for StoreError {
+    fn from(problem: Problem) -> Self {
+        if let Problem::Schema(error) = problem {
+            return Self::Schema(error);
+        }
+        if problem.code() == Some(&SqlState::UNDEFINED_TABLE) {
+            return Self::Schema(SchemaError::Missing);
+        }
+        let error = anyhow::Error::msg(problem.describe());
+        if problem.is_temporary() { Self::Unavailable(error) } else { Self::Failed(error) }
+    }
+}
+
+fn is_shutdown(code: &SqlState) -> bool {
+    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(code)
+}
+
+/// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file
+/// that cannot be read.
+fn io_error(error: &Error) -> Option<&io::Error> {
+    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    (!matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)).then_some(cause)
+}

@@ -1,0 +1,123 @@
+//! The read side: each answer is bounded, and found by an index.
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use super::connection::Session;
+use super::errors::Problem;
+use super::rows;
+use crate::{AgentView, Counts, List, Overview, Task, TaskView};
+
+pub(super) async fn task(session: &Session, id: Uuid) -> Result<Option<Task>, Problem> {
+    let sql = "
+        select id, test_id, type, version, data, created_at,
+            state, agent_id, claimed_at, finished_at, result, error
+        from task
+        where id = $1
+    ";
+    let task = |row: &Row| {
+        Ok(Task { posted: rows::posted(row)?, created: row.try_get("created_at")?, state: rows::state(row)? })
+    };
+    session.query(sql, &[&id]).await?.first().map(task).transpose()
+}
+
+pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, Problem> {
+    // Rounded down to what is stored, an agent seen in that very microsecond counts.
+    let sql = "
+        select
+            (select count(*) from agent where last_seen >= $1) as agents,
+            (select count(*) from task where agent_id is null) as tasks_waiting
+    ";
+    let rows = session.query(sql, &[&rows::as_stored(seen_since)]).await?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+    Ok(Counts { agents: count(row, "agents")?, tasks_waiting: count(row, "tasks_waiting")? })
+}
+
+pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -> Result<Overview, Problem> {
+    let (limit_rows, result_bytes) = (i64::from(limit), i64::from(result_bytes));
+    let sql = "
+        select
+            (select count(*) from task where agent_id is null) as waiting,
+            (select count(*) from agent) as agents
+    ";
+    let rows = session.query(sql, &[]).await?;
+    let totals = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+
+    let sql = "
+        select id, test_id, type, version,
+            null::timestamptz as finished_at, null::text as result, null::bigint as result_bytes,
+            null::text as error
+        from task
+        where agent_id is null
+        order by seq desc
+        limit $1
+    ";
+    let waiting =
+        session.query(sql, &[&limit_rows]).await?.iter().map(task_view).collect::<Result<_, _>>()?;
+
+    let sql = "select id, name, last_seen from agent order by last_seen desc, id limit $1";
+    let mut agents = session
+        .query(sql, &[&limit_rows])
+        .await?
+        .iter()
+        .map(|row| {
+            Ok(AgentView {
+                id: row.try_get("id")?,
+                name: row.try_get("name")?,
+                last_seen: row.try_get("last_seen")?,
+                tasks: Vec::new(),
+                more_tasks: false,
+            })
+        })
+        .collect::<Result<Vec<_>, Problem>>()?;
+
+    // One more than is shown tells whether there are more.
+    let sql = "
+        select shown.place, newest.*
+        from unnest($1::uuid[]) with ordinality as shown (agent_id, place)
+        cross join lateral (
+            select id, test_id, type, version, finished_at, error, seq,
+                -- What is too large is not even read: its length stands in the row.
+                case when octet_length(result) <= $3 then result end as result,
+                octet_length(result)::bigint as result_bytes
+            from task
+            where task.agent_id = shown.agent_id
+            order by seq desc
+            limit $2
+        ) as newest
+        order by shown.place, newest.seq desc
+    ";
+    let ids: Vec<Uuid> = agents.iter().map(|agent| agent.id).collect();
+    for row in session.query(sql, &[&ids, &(limit_rows + 1), &result_bytes]).await? {
+        let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
+        let Some(agent) = agents.get_mut(place) else { continue };
+        if agent.tasks.len() < limit as usize {
+            agent.tasks.push(task_view(&row)?);
+        } else {
+            agent.more_tasks = true;
+        }
+    }
+
+    Ok(Overview {
+        waiting: List { items: waiting, total: count(totals, "waiting")? },
+        agents: List { items: agents, total: count(totals, "agents")? },
+    })
+}
+
+fn task_view(row: &Row) -> Result<TaskView, Problem> {
+    Ok(TaskView {
+        task_id: row.try_get("id")?,
+        test_id: row.try_get("test_id")?,
+        task_type: row.try_get("type")?,
+        task_version: row.try_get("version")?,
+        finished: row.try_get("finished_at")?,
+        result: rows::json(row, "result")?,
+        result_bytes: row.try_get::<_, Option<i64>>("result_bytes")?.map(i64::unsigned_abs),
+        error: rows::json(row, "error")?,
+    })
+}
+
+fn count(row: &Row, column: &str) -> Result<u64, Problem> {
+    Ok(row.try_get::<_, i64>(column)?.unsigned_abs())
+}

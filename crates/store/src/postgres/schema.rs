@@ -1,0 +1,197 @@
+//! Tables: looking, making, taking over, dropping.
+
+use uuid::Uuid;
+
+use super::connection::Session;
+use super::errors::Problem;
+use crate::{Adopted, Prepared, SchemaError};
+
+/// What brings the tables to each version. A file sets `slamon_schema.version` itself.
+const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/postgres/0001_tasks.sql"))];
+
+const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
+
+const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
+
+/// One AFM at a time may change tables: several may start at once. The number is "slamon" in ASCII.
+const LOCK: &str = "select pg_advisory_xact_lock(126909328224110)";
+
+enum Found {
+    Nothing,
+    Original(Original),
+    Version(i64),
+}
+
+/// Which tables of slamon-afm 1.1.0 there are besides `tasks`.
+struct Original {
+    agents: bool,
+    capabilities: bool,
+}
+
+/// Names are looked up as the statements of both programs look them up, along the search path.
+async fn look(session: &Session) -> Result<Found, Problem> {
+    let sql = "
+        with columns as (
+            select attrelid::regclass as of_table, array_agg(attname::text) as names
+            from pg_attribute
+            where attrelid in (to_regclass('tasks'), to_regclass('agents'), to_regclass('agent_capabilities'))
+                and attnum > 0 and not attisdropped
+            group by attrelid
+        )
+        select
+            to_regclass('slamon_schema') is not null as ours,
+            (
+                select names @> '{uuid,test_id,type,version,data,result_data,assigned_agent_uuid}'::text[]
+                    and names @> '{created,claimed,completed,started,error}'::text[]
+                from columns where of_table = to_regclass('tasks')
+            ) as tasks,
+            (
+                select names @> '{uuid,name,last_seen}'::text[]
+                from columns where of_table = to_regclass('agents')
+            ) as agents,
+            (
+                select names @> '{agent_uuid,type,version}'::text[]
+                from columns where of_table = to_regclass('agent_capabilities')
+            ) as capabilities
+    ";
+    let rows = session.query(sql, &[]).await?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("the catalog gave no answer".to_owned()))?;
+    let has = |column: &str| Ok::<_, Problem>(row.try_get::<_, Option<bool>>(column)?.unwrap_or(false));
+    if has("ours")? {
+        let rows = session.query("select max(version) from slamon_schema", &[]).await?;
+        let version = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose()?.flatten();
+        let none = || Problem::Wrong("the table slamon_schema is empty".to_owned());
+        return Ok(Found::Version(version.ok_or_else(none)?));
+    }
+    if has("tasks")? {
+        return Ok(Found::Original(Original { agents: has("agents")?, capabilities: has("capabilities")? }));
+    }
+    Ok(Found::Nothing)
+}
+
+/// Whether the tables are as this version needs them.
+pub(super) async fn check(session: &Session) -> Result<(), Problem> {
+    match look(session).await? {
+        Found::Version(NEWEST) => Ok(()),
+        Found::Version(found) if found < NEWEST => Err(SchemaError::Behind { found, needed: NEWEST }.into()),
+        Found::Version(found) => Err(SchemaError::Ahead { found, known: NEWEST }.into()),
+        Found::Original(_) => Err(SchemaError::Original.into()),
+        Found::Nothing => Err(SchemaError::Missing.into()),
+    }
+}
+
+/// Makes, migrates or adopts, in one transaction.
+pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
+    // A lock is waited for as long as ever; but copying millions of rows takes its time.
+    session.script("begin; set local statement_timeout = 0").await?;
+    session.query(LOCK, &[]).await?;
+    let prepared = match look(session).await? {
+        Found::Version(NEWEST) => Prepared::Present,
+        Found::Version(found) if found > NEWEST => {
+            return Err(SchemaError::Ahead { found, known: NEWEST }.into());
+        }
+        Found::Version(from) => {
+            migrate(session, from).await?;
+            Prepared::Migrated { from }
+        }
+        Found::Nothing => {
+            migrate(session, 0).await?;
+            Prepared::Created
+        }
+        Found::Original(original) => Prepared::Adopted(adopt(session, &original).await?),
+    };
+    session.script("commit").await?;
+    Ok(prepared)
+}
+
+async fn migrate(session: &Session, from: i64) -> Result<(), Problem> {
+    for (_, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > from) {
+        session.script(sql).await?;
+    }
+    Ok(())
+}
+
+async fn adopt(session: &Session, original: &Original) -> Result<Adopted, Problem> {
+    // A table that is not there, or is somebody else's, is stood in for by an empty one that hides it.
+    if !original.agents {
+        session
+            .script(
+                "create temporary table agents (uuid char(36), name text, last_seen timestamp) on commit drop",
+            )
+            .await?;
+    }
+    if !original.capabilities {
+        session
+            .script(
+                "create temporary table agent_capabilities (agent_uuid char(36), type text, version integer)
+                 on commit drop",
+            )
+            .await?;
+    }
+    // An original that still runs waits from here on, and then finds its tables gone.
+    session.script("lock table tasks, agents, agent_capabilities in access exclusive mode").await?;
+    refuse_bad_ids(session).await?;
+    migrate(session, 0).await?;
+    session.script(ADOPT).await?;
+    let renamed = session.query("select old_id, new_id from adopted_id where new_id <> id", &[]).await?;
+    for row in &renamed {
+        let (old, new): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
+        tracing::warn!(%old, %new, "two tasks had the same id but for its letter case: this one got a new one");
+    }
+    let rows = session
+        .query(
+            "select
+                (select count(*) from task) as tasks,
+                (select count(*) from task where agent_id is null) as pending,
+                (select count(*) from agent) as agents",
+            &[],
+        )
+        .await?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+    let count = |column| Ok::<_, Problem>(row.try_get::<_, i64>(column)?.unsigned_abs());
+    Ok(Adopted {
+        tasks: count("tasks")?,
+        pending: count("pending")?,
+        agents: count("agents")?,
+        renamed: renamed.len() as u64,
+    })
+}
+
+async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
+    let columns = [
+        ("tasks", "uuid"),
+        ("tasks", "test_id"),
+        ("tasks", "assigned_agent_uuid"),
+        ("agents", "uuid"),
+        ("agent_capabilities", "agent_uuid"),
+    ];
+    for (table, column) in columns {
+        let sql = format!(
+            "select {column}::text, t::text from {table} as t
+             where btrim({column}, E' \\t\\n\\r\\f\\v')
+                 !~ '^[0-9a-fA-F]{{8}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{4}}-[0-9a-fA-F]{{12}}$'
+             limit 1"
+        );
+        if let Some(row) = session.query(&sql, &[]).await?.first() {
+            let (id, row): (String, String) = (row.try_get(0)?, row.try_get(1)?);
+            let row: String = row.chars().take(200).collect();
+            return Err(Problem::Wrong(format!(
+                "the tables of slamon-afm 1.1.0 were left as they are: {table}.{column} {id:?} is not a UUID; \
+                 mend or delete the row {row}"
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Drops our tables; `false` if there are none.
+pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
+    session.script("begin").await?;
+    session.query(LOCK, &[]).await?;
+    let found = matches!(look(session).await?, Found::Version(_));
+    if found {
+        session.script("drop table if exists task, agent; drop table slamon_schema").await?;
+    }
+    session.script("commit").await?;
+    Ok(found)
+}
