@@ -31,8 +31,8 @@ async fn get_task(
     State(app): State<App>,
     task_id: Result<Path<String>, PathRejection>,
 ) -> Result<Response, ApiError> {
-    // What is no UTF-8 is no id either.
-    let id = task_id.ok().and_then(|task_id| parse_id(&task_id)).ok_or(ApiError::UnknownTask)?;
+    // What is not even UTF-8 is no id either.
+    let id = task_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTask)?;
     request_log::task(id);
     let task = app.store.task(id).await?.ok_or(ApiError::UnknownTask)?;
     Ok(json(describe(&task)))

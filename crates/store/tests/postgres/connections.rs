@@ -1,0 +1,143 @@
+//! Connections that are cut, servers that go away, calls that are given up.
+
+use std::sync::Arc;
+
+use slamon_store::{Outcome, Store, StoreError, Submitted};
+
+use crate::cluster::{Cluster, store};
+use crate::{apply, at, id, poll, report, submit, try_apply};
+
+const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
+const OURS: &str = "application_name = 'slamon-afm'";
+
+#[tokio::test]
+async fn cut_connections_are_replaced_unseen() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    store.create_tables().await.unwrap();
+    for n in 0..5 {
+        let (a, b, c) = tokio::join!(store.check(), store.counts(at(0)), store.task(id(n)));
+        (a.unwrap(), b.unwrap(), c.unwrap());
+        cluster.sql(&format!("select pg_terminate_backend(pid) from pg_stat_activity where {OURS}"));
+        assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
+    }
+}
+
+#[tokio::test]
+async fn a_server_may_stop_and_start() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    store.create_tables().await.unwrap();
+    cluster.stop();
+    for _ in 0..3 {
+        let error = try_apply(&store, vec![submit(1, "t")], 0).await.unwrap_err();
+        assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    }
+    assert!(matches!(store.check().await.unwrap_err(), StoreError::Unavailable(_)));
+    cluster.serve();
+    assert_eq!(apply(&store, vec![submit(1, "t")]).await, [STORED]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_given_up_halfway_leaves_nothing_behind() {
+    let cluster = Cluster::start();
+    let store = Arc::new(cluster.store());
+    store.create_tables().await.unwrap();
+    apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
+
+    let (mut client, connection) =
+        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let holder = client.transaction().await.unwrap();
+    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+
+    let caller = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { apply(&store, vec![submit(2, "t"), report(1)]).await })
+    };
+    cluster.wait_for(
+        &format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'"),
+        "1",
+    );
+    caller.abort();
+    assert!(caller.await.unwrap_err().is_cancelled());
+    holder.rollback().await.unwrap();
+    cluster.wait_for(
+        &format!("select count(*) from pg_stat_activity where {OURS} and xact_start is not null"),
+        "0",
+    );
+
+    assert_eq!(store.task(id(2)).await.unwrap(), None);
+    assert_eq!(apply(&store, vec![submit(2, "t")]).await, [STORED]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_lock_is_not_waited_for_without_end() {
+    let cluster = Cluster::start();
+    let store = slamon_store::PostgresStore::new(&slamon_store::PostgresOptions {
+        uri: cluster.uri("postgres", "postgres", ""),
+        pool_size: 1,
+        pool_timeout: std::time::Duration::from_secs(20),
+        statement_timeout: std::time::Duration::from_millis(300),
+        echo: true,
+    })
+    .unwrap();
+    store.create_tables().await.unwrap();
+    apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
+    let (mut client, connection) =
+        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let holder = client.transaction().await.unwrap();
+    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+    let error = try_apply(&store, vec![report(1)], 0).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    holder.rollback().await.unwrap();
+    apply(&store, vec![report(1)]).await;
+}
+
+#[tokio::test]
+async fn a_commit_cut_short_is_in_doubt_and_names_its_claims() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    store.create_tables().await.unwrap();
+    apply(&store, vec![submit(1, "t")]).await;
+    cluster.sql(
+        "create function cut() returns trigger language plpgsql as
+         'begin perform pg_terminate_backend(pg_backend_pid()); return null; end';
+         create constraint trigger cut after update on task deferrable initially deferred
+         for each row execute function cut()",
+    );
+    let error = try_apply(&store, vec![poll(5, &["t"], 1)], 7).await.unwrap_err();
+    let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };
+    assert_eq!((claimed_at, claims), (at(7), vec![(id(5), vec![id(1)])]));
+}
+
+#[tokio::test]
+async fn the_second_of_two_hosts_serves_when_the_first_is_down() {
+    let cluster = Cluster::start();
+    let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
+    let hosts = format!("127.0.0.1:{down},127.0.0.1:{}", cluster.port());
+    let two = store(&format!("postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"));
+    two.create_tables().await.unwrap();
+    // And through a socket.
+    let folder = cluster.folder().display();
+    let socket = store(&format!("postgres://postgres@/postgres?host={folder}&port={}", cluster.port()));
+    socket.check().await.unwrap();
+}
+
+#[tokio::test]
+async fn a_standby_is_passed_over_or_unavailable() {
+    let cluster = Cluster::start();
+    cluster.store().create_tables().await.unwrap();
+    // What takes no writes: to a client, the same as a standby.
+    cluster.sql("alter system set default_transaction_read_only = on");
+    cluster.sql("select pg_reload_conf()");
+    cluster.wait_for("show default_transaction_read_only", "on");
+    let picky = store(&cluster.uri("postgres", "postgres", "?target_session_attrs=read-write"));
+    let error = picky.check().await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+}

@@ -1,0 +1,68 @@
+//! What only PostgreSQL has.
+
+mod adoption;
+mod cluster;
+mod connections;
+mod schema;
+mod sharing;
+mod tls;
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost};
+use slamon_store::{Command, Delivery, Outcome, PostgresStore, Store, StoreError};
+use uuid::Uuid;
+
+pub(crate) fn at(second: i64) -> Timestamp {
+    Timestamp::from_second(1_800_000_000 + second).unwrap()
+}
+
+pub(crate) fn id(n: u128) -> Uuid {
+    Uuid::from_u128(n)
+}
+
+pub(crate) fn submit(n: u128, task_type: &str) -> Command {
+    Command::Submit(PostTask {
+        task_id: id(n),
+        test_id: id(0),
+        task_type: task_type.to_owned(),
+        task_version: 1,
+        task_data: None,
+    })
+}
+
+pub(crate) fn poll(agent: u128, task_types: &[&str], max_tasks: u32) -> Command {
+    let capability = |task_type: &&str| Capability { task_type: (*task_type).to_owned(), version: 1 };
+    Command::Poll(PollRequest {
+        agent_id: id(agent),
+        agent_name: format!("agent {agent}"),
+        agent_capabilities: task_types.iter().map(capability).collect(),
+        max_tasks,
+        agent_location: None,
+    })
+}
+
+pub(crate) fn report(n: u128) -> Command {
+    let body = format!(r#"{{"protocol": 1, "task_id": "{}", "task_data": {{"n": {n}}}}}"#, id(n));
+    Command::Report(ResultPost::parse(&body).unwrap())
+}
+
+pub(crate) async fn try_apply(
+    store: &PostgresStore,
+    batch: Vec<Command>,
+    second: i64,
+) -> Result<Vec<Outcome>, StoreError> {
+    store.apply(Arc::from(batch), at(second)).await
+}
+
+pub(crate) async fn apply(store: &PostgresStore, batch: Vec<Command>) -> Vec<Outcome> {
+    try_apply(store, batch, 0).await.unwrap()
+}
+
+/// The ids of the tasks that a poll was given.
+#[track_caller]
+pub(crate) fn given(outcome: &Outcome) -> Vec<u128> {
+    let Outcome::Poll(deliveries) = outcome else { panic!("{outcome:?}") };
+    deliveries.iter().map(|Delivery { task_id, .. }| task_id.as_u128()).collect()
+}
