@@ -4,6 +4,9 @@
 //! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them and
 //! save what the rules said. This is the only crate with SQL.
 
+#[cfg(test)]
+extern crate self as slamon_store; // the model of the lifecycle tests is the integration tests' too
+
 mod command;
 mod error;
 pub mod lifecycle;

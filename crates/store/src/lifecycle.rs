@@ -49,10 +49,15 @@ pub fn claim(state: &State, agent_id: Uuid, now: Timestamp) -> Option<State> {
 }
 
 /// The tasks of a claim never reached their agent; `None` if this is not the claim that holds.
+///
+/// Times are compared to the microsecond, which is what stores keep of them.
 #[must_use]
 pub fn release(state: &State, agent_id: Uuid, claimed_at: Timestamp) -> Option<State> {
+    let holds = |claim: &Claim| {
+        claim.agent_id == agent_id && claim.at.as_microsecond() == claimed_at.as_microsecond()
+    };
     match state {
-        State::Claimed(claim) if *claim == (Claim { agent_id, at: claimed_at }) => Some(State::Pending),
+        State::Claimed(claim) if holds(claim) => Some(State::Pending),
         State::Pending | State::Claimed(_) | State::Completed { .. } | State::Failed { .. } => None,
     }
 }

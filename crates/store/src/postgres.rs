@@ -17,6 +17,7 @@ use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use tokio::sync::RwLock;
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
@@ -61,6 +62,8 @@ impl fmt::Debug for PostgresOptions {
 /// Keeps tasks in PostgreSQL.
 pub struct PostgresStore {
     pool: Pool,
+    /// Every call holds this to read, [`Store::close`] to write.
+    running: RwLock<()>,
     user: String,
     database: String,
     statement_timeout: Duration,
@@ -86,6 +89,7 @@ impl PostgresStore {
         let target = uri::Target::parse(&options.uri, &environment, options.pool_timeout)?;
         Ok(Self {
             pool: connection::pool(&target, options),
+            running: RwLock::new(()),
             user: target.user,
             database: target.database,
             statement_timeout: options.statement_timeout,
@@ -129,6 +133,7 @@ impl PostgresStore {
         bound: Duration,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
     ) -> Result<T, Problem> {
+        let _running = self.running.read().await;
         let session = self.open(bound).await?;
         let value = session.bounded(work(&session)).await?;
         session.finish();
@@ -169,6 +174,7 @@ impl PostgresStore {
         batch: &[Command],
         now: Timestamp,
     ) -> Result<Result<Vec<Outcome>, StoreError>, Problem> {
+        let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
         let applied = session.bounded(apply::apply(&session, batch, now)).await?;
         match session.bounded(session.script("commit")).await {
@@ -232,7 +238,8 @@ impl Store for PostgresStore {
     }
 
     async fn close(&self) {
-        // What runs keeps its connection until it ends; then it is closed rather than kept.
+        // A migration may run for longer than anyone waits; it ends with the process, and changes nothing then.
+        let _all = tokio::time::timeout(self.statement_timeout, self.running.write()).await;
         self.pool.close();
     }
 }

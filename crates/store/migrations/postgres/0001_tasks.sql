@@ -41,7 +41,9 @@ create table task (
 create index task_waiting on task (left(type, 100), version, seq) where agent_id is null;
 
 -- Waiting tasks, newest first, and their number: for people.
-create index task_arrived on task (seq) where agent_id is null;
+-- "claimed_at is null" says the same in other words, so that no plan ever takes this index for a claim: it would
+-- have to read past all that waits of other types.
+create index task_arrived on task (seq) where claimed_at is null;
 
 -- The tasks of an agent, newest first: for people.
 create index task_of_agent on task (agent_id, seq) where agent_id is not null;

@@ -102,10 +102,12 @@ pub(super) fn pool(target: &Target, options: &PostgresOptions) -> Pool {
     });
     let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
     // Should this process stand still inside a transaction, its locks are gone after a while. Our statements are
-    // short: compiling them would take longer than running them.
+    // short: compiling them would take longer than running them. And each has an index that was made for it: a plan
+    // made while the table was small, or by statistics of yesterday, must not read all of it or sort all that waits.
     let settings = format!(
         "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
-         set idle_in_transaction_session_timeout = {milliseconds}; set jit = off",
+         set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
+         set enable_seqscan = off; set enable_bitmapscan = off",
     );
     let connector = Connector { hosts: hosts.collect(), settings };
     // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found out by

@@ -1,7 +1,9 @@
 //! The read side: each answer is bounded, and found by an index.
 
+use futures_util::future::{try_join, try_join5};
 use jiff::Timestamp;
 use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::connection::Session;
@@ -22,55 +24,53 @@ pub(super) async fn task(session: &Session, id: Uuid) -> Result<Option<Task>, Pr
     session.query(sql, &[&id]).await?.first().map(task).transpose()
 }
 
+const BEGIN: &str = "begin isolation level repeatable read read only";
+
+/// Agents have no index by time: where all of them are read, it is in the order they lie in.
+const READ_ALL: &str = "set local enable_seqscan = on";
+const READ_BY_INDEX: &str = "set local enable_seqscan = off";
+
+/// Pending, in the words of the index that is for people.
+const WAITING: &str = "select count(*) as total from task where claimed_at is null";
+
 pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, Problem> {
+    let sql = "select count(*) as total from agent where last_seen >= $1";
+    let (waiting, agents) = try_join(session.prepare(WAITING), session.prepare(sql)).await?;
     // Rounded down to what is stored, an agent seen in that very microsecond counts.
-    let sql = "
-        select
-            (select count(*) from agent where last_seen >= $1) as agents,
-            (select count(*) from task where agent_id is null) as tasks_waiting
-    ";
-    let rows = session.query(sql, &[&rows::as_stored(seen_since)]).await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
-    Ok(Counts { agents: count(row, "agents")?, tasks_waiting: count(row, "tasks_waiting")? })
+    let seen_since = rows::as_stored(seen_since);
+    let seen_since: [&(dyn ToSql + Sync); 1] = [&seen_since];
+    let ((), waiting, (), agents, ()) = try_join5(
+        session.script(BEGIN),
+        session.run(&waiting, &[]),
+        session.script(READ_ALL),
+        session.run(&agents, &seen_since),
+        session.script("commit"),
+    )
+    .await?;
+    Ok(Counts { agents: total(&agents)?, tasks_waiting: total(&waiting)? })
 }
 
 pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -> Result<Overview, Problem> {
     let (limit_rows, result_bytes) = (i64::from(limit), i64::from(result_bytes));
-    let sql = "
-        select
-            (select count(*) from task where agent_id is null) as waiting,
-            (select count(*) from agent) as agents
-    ";
-    let rows = session.query(sql, &[]).await?;
-    let totals = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
-
+    session.script(BEGIN).await?;
+    let waiting_total = total(&session.query(WAITING, &[]).await?)?;
     let sql = "
         select id, test_id, type, version,
             null::timestamptz as finished_at, null::text as result, null::bigint as result_bytes,
             null::text as error
         from task
-        where agent_id is null
+        where claimed_at is null
         order by seq desc
         limit $1
     ";
     let waiting =
         session.query(sql, &[&limit_rows]).await?.iter().map(task_view).collect::<Result<_, _>>()?;
 
+    session.script(READ_ALL).await?;
+    let agents_total = total(&session.query("select count(*) as total from agent", &[]).await?)?;
     let sql = "select id, name, last_seen from agent order by last_seen desc, id limit $1";
-    let mut agents = session
-        .query(sql, &[&limit_rows])
-        .await?
-        .iter()
-        .map(|row| {
-            Ok(AgentView {
-                id: row.try_get("id")?,
-                name: row.try_get("name")?,
-                last_seen: row.try_get("last_seen")?,
-                tasks: Vec::new(),
-                more_tasks: false,
-            })
-        })
-        .collect::<Result<Vec<_>, Problem>>()?;
+    let mut agents =
+        session.query(sql, &[&limit_rows]).await?.iter().map(agent_view).collect::<Result<Vec<_>, _>>()?;
 
     // One more than is shown tells whether there are more.
     let sql = "
@@ -79,7 +79,7 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
         cross join lateral (
             select id, test_id, type, version, finished_at, error, seq,
                 -- What is too large is not even read: its length stands in the row.
-                case when octet_length(result) <= $3 then result end as result,
+                case when octet_length(result) <= $3::bigint then result end as result,
                 octet_length(result)::bigint as result_bytes
             from task
             where task.agent_id = shown.agent_id
@@ -88,6 +88,7 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
         ) as newest
         order by shown.place, newest.seq desc
     ";
+    session.script(READ_BY_INDEX).await?;
     let ids: Vec<Uuid> = agents.iter().map(|agent| agent.id).collect();
     for row in session.query(sql, &[&ids, &(limit_rows + 1), &result_bytes]).await? {
         let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
@@ -99,9 +100,11 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
         }
     }
 
+    session.script("commit").await?;
+
     Ok(Overview {
-        waiting: List { items: waiting, total: count(totals, "waiting")? },
-        agents: List { items: agents, total: count(totals, "agents")? },
+        waiting: List { items: waiting, total: waiting_total },
+        agents: List { items: agents, total: agents_total },
     })
 }
 
@@ -118,6 +121,17 @@ fn task_view(row: &Row) -> Result<TaskView, Problem> {
     })
 }
 
-fn count(row: &Row, column: &str) -> Result<u64, Problem> {
-    Ok(row.try_get::<_, i64>(column)?.unsigned_abs())
+fn agent_view(row: &Row) -> Result<AgentView, Problem> {
+    Ok(AgentView {
+        id: row.try_get("id")?,
+        name: row.try_get("name")?,
+        last_seen: row.try_get("last_seen")?,
+        tasks: Vec::new(),
+        more_tasks: false,
+    })
+}
+
+fn total(rows: &[Row]) -> Result<u64, Problem> {
+    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+    Ok(row.try_get::<_, i64>("total")?.unsigned_abs())
 }

@@ -82,8 +82,13 @@ pub(super) async fn check(session: &Session) -> Result<(), Problem> {
 
 /// Makes, migrates or adopts, in one transaction.
 pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
-    // A lock is waited for as long as ever; but copying millions of rows takes its time.
-    session.script("begin; set local statement_timeout = 0").await?;
+    // A lock is waited for as long as ever; but copying millions of rows takes its time, and reads all of them.
+    session
+        .script(
+            "begin; set local statement_timeout = 0; set local enable_seqscan = on; \
+             set local enable_bitmapscan = on",
+        )
+        .await?;
     session.query(LOCK, &[]).await?;
     let prepared = match look(session).await? {
         Found::Version(NEWEST) => Prepared::Present,

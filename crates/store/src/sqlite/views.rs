@@ -53,7 +53,9 @@ pub(super) fn overview(
         .prepare_cached(&format!("select {VIEW} from task where agent_id = ?2 order by seq desc limit ?3"))?;
     for agent in &mut items {
         agent.tasks = tasks
-            .query_map(params![result_bytes, agent.id.as_bytes(), limit + 1], |row| Ok(read_view(row)?.1))?
+            .query_map(params![result_bytes, agent.id.as_bytes(), i64::from(limit) + 1], |row| {
+                Ok(read_view(row)?.1)
+            })?
             .collect::<Result<_, _>>()?;
         agent.more_tasks = agent.tasks.len() > limit as usize;
         agent.tasks.truncate(limit as usize);

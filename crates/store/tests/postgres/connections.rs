@@ -17,7 +17,9 @@ async fn cut_connections_are_replaced_unseen() {
     store.create_tables().await.unwrap();
     for n in 0..5 {
         let (a, b, c) = tokio::join!(store.check(), store.counts(at(0)), store.task(id(n)));
-        (a.unwrap(), b.unwrap(), c.unwrap());
+        a.unwrap();
+        b.unwrap();
+        c.unwrap();
         cluster.sql(&format!("select pg_terminate_backend(pid) from pg_stat_activity where {OURS}"));
         assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
     }
@@ -114,6 +116,36 @@ async fn a_commit_cut_short_is_in_doubt_and_names_its_claims() {
     let error = try_apply(&store, vec![poll(5, &["t"], 1)], 7).await.unwrap_err();
     let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };
     assert_eq!((claimed_at, claims), (at(7), vec![(id(5), vec![id(1)])]));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn closing_waits_for_what_runs() {
+    let cluster = Cluster::start();
+    let store = Arc::new(cluster.store());
+    store.create_tables().await.unwrap();
+    apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
+    let (mut client, connection) =
+        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let holder = client.transaction().await.unwrap();
+    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+    let reporting = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { apply(&store, vec![report(1)]).await })
+    };
+    let waiting = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
+    cluster.wait_for(&waiting, "1");
+    let closing = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { store.close().await })
+    };
+    holder.rollback().await.unwrap();
+    closing.await.unwrap();
+    assert!(matches!(reporting.await.unwrap()[0], Outcome::Report(Ok(_))));
+    assert!(matches!(store.check().await.unwrap_err(), StoreError::Unavailable(_)));
+    cluster.wait_for(&format!("select count(*) from pg_stat_activity where {OURS}"), "0");
 }
 
 #[tokio::test]

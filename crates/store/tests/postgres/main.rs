@@ -1,8 +1,11 @@
 //! What only PostgreSQL has.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
 mod adoption;
 mod cluster;
 mod connections;
+mod reading;
 mod schema;
 mod sharing;
 mod tls;

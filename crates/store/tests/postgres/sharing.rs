@@ -131,6 +131,7 @@ async fn a_claim_reads_what_it_takes() {
     cluster.wait_for(gone, "0");
     let scans = "select seq_scan from pg_stat_user_tables where relname = 'task'";
     cluster.wait_for(scans, "0");
+    // What was claimed before is passed by until it is vacuumed, and so is the other type that begins the same.
     let used =
         "select idx_scan, idx_tup_read < 1000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
     cluster.wait_for(used, "20|t");

@@ -1,0 +1,84 @@
+//! Tasks, polls and results, numbered so that tests stay readable.
+
+use jiff::{SignedDuration, Timestamp};
+use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
+use slamon_store::Command;
+use uuid::Uuid;
+
+/// Seconds after an arbitrary moment with microseconds.
+pub(crate) fn at(seconds: i64) -> Timestamp {
+    Timestamp::constant(1_795_375_381, 621_614_000) + SignedDuration::from_secs(seconds)
+}
+
+pub(crate) fn json(text: impl Into<String>) -> JsonText {
+    JsonText::from_stored(text.into())
+}
+
+const TASK: u128 = 0x7a5c << 112;
+
+/// The id of task `n`.
+pub(crate) fn task_id(n: u128) -> Uuid {
+    Uuid::from_u128(TASK | n)
+}
+
+/// The number of a task: undoes [`task_id`].
+pub(crate) fn number(id: Uuid) -> u128 {
+    id.as_u128() ^ TASK
+}
+
+/// The id of agent `n`.
+pub(crate) fn agent_id(n: u128) -> Uuid {
+    Uuid::from_u128(0xa9e7 << 112 | n)
+}
+
+/// Task `n`, of type `wait`, version 1.
+pub(crate) fn task(n: u128) -> PostTask {
+    task_of("wait", 1, n)
+}
+
+pub(crate) fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
+    PostTask {
+        task_id: task_id(n),
+        test_id: Uuid::from_u128(0x7e57 << 112),
+        task_type: task_type.to_owned(),
+        task_version,
+        task_data: Some(json(format!(r#"{{"n":{n}}}"#))),
+    }
+}
+
+/// Agent `n` asks for up to `most` tasks of type `wait`, version 1.
+pub(crate) fn poll(n: u128, most: u32) -> PollRequest {
+    poll_for(n, most, &[("wait", 1)])
+}
+
+pub(crate) fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> PollRequest {
+    let capability =
+        |&(task_type, version): &(&str, i64)| Capability { task_type: task_type.to_owned(), version };
+    PollRequest {
+        agent_id: agent_id(n),
+        agent_name: format!("agent {n}"),
+        agent_capabilities: capabilities.iter().map(capability).collect(),
+        max_tasks: most,
+        agent_location: None,
+    }
+}
+
+/// Task `n` ended with `result`, a JSON object.
+pub(crate) fn completed(n: u128, result: &str) -> ResultPost {
+    ResultPost { task_id: task_id(n), outcome: TaskOutcome::Completed(json(result)) }
+}
+
+/// Task `n` ended with `error`, a JSON string.
+pub(crate) fn failed(n: u128, error: &str) -> ResultPost {
+    ResultPost { task_id: task_id(n), outcome: TaskOutcome::Failed(json(error)) }
+}
+
+/// The claim of agent `n` on `tasks` is given up.
+pub(crate) fn release(n: u128, claimed_at: Timestamp, tasks: &[u128]) -> Command {
+    let task_ids = tasks.iter().map(|n| task_id(*n)).collect();
+    Command::Release { agent_id: agent_id(n), claimed_at, task_ids }
+}
+
+pub(crate) fn submits(tasks: impl IntoIterator<Item = u128>) -> Vec<Command> {
+    tasks.into_iter().map(|n| Command::Submit(task(n))).collect()
+}

@@ -1,0 +1,159 @@
+//! The cases that every store must pass, by what they are about, and the stores.
+
+mod agents;
+mod claims;
+mod model;
+mod overview;
+mod releases;
+mod reopening;
+mod reports;
+mod submits;
+mod tables;
+mod transactions;
+
+/// Makes a test of each case, on a database of its own.
+macro_rules! tests {
+    ($fixture:ty: $($noun:ident { $($case:ident)* })*) => { $($(
+        #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+        async fn $case() {
+            let fixture = <$fixture as crate::fixture::Fixture>::empty();
+            super::$noun::$case(&fixture).await;
+        }
+    )*)* };
+}
+
+/// What every store does.
+macro_rules! cases_of_every_store {
+    ($fixture:ty) => {
+        tests! { $fixture:
+            tables {
+                tables_are_made_once
+                nothing_works_without_tables
+                dropped_tables_can_be_made_again
+            }
+            submits {
+                task_data_is_kept_to_the_letter
+                a_megabyte_of_task_data_is_kept
+                no_task_data_stays_none
+                any_type_and_version_can_be_stored_and_claimed
+                ids_are_the_same_in_any_case
+                a_repeated_task_changes_nothing
+                a_task_repeated_after_its_end_changes_nothing
+                another_task_with_the_same_id_is_refused
+                the_same_task_twice_in_a_batch
+                two_tasks_with_one_id_in_a_batch
+                a_batch_of_thousands
+                a_batch_of_nothing
+                unknown_tasks_are_not_found
+            }
+            claims {
+                a_claimed_task_is_handed_out_no_more
+                claims_are_oldest_first
+                claims_are_oldest_first_within_a_batch
+                claims_go_by_arrival_whatever_the_clock_says
+                type_and_version_must_match
+                types_differ_by_any_character
+                max_tasks_is_kept
+                max_tasks_has_an_upper_end
+                a_poll_sees_what_is_submitted_in_its_batch
+                polls_of_a_batch_share_no_task
+                an_agent_that_polls_twice_in_a_batch_gets_different_tasks
+                an_agent_with_a_thousand_capabilities
+                racing_agents_get_each_task_once
+            }
+            reports {
+                a_result_completes_a_task
+                an_error_fails_a_task
+                results_and_errors_are_kept_to_the_letter
+                a_megabyte_of_result_is_kept
+                a_report_for_an_unknown_task_is_refused
+                a_report_for_a_task_never_claimed_is_refused
+                a_repeated_report_changes_nothing
+                another_report_is_refused
+                the_same_report_twice_in_a_batch
+                two_reports_for_one_task_in_a_batch
+                times_are_kept_to_the_microsecond
+                racing_reports_end_a_task_once
+            }
+            releases {
+                a_released_task_waits_in_its_old_place
+                only_the_claim_that_holds_is_released
+                finished_and_unknown_tasks_are_not_released
+                a_task_is_released_once
+                a_release_is_seen_by_the_polls_of_its_batch
+                a_claim_is_known_by_its_time_as_it_was_passed
+                a_report_after_a_release_needs_a_new_claim
+            }
+            agents {
+                a_poll_registers_an_agent
+                a_poll_replaces_the_name
+                last_seen_never_goes_back
+                agents_are_counted_from_the_threshold_on
+                waiting_tasks_are_counted
+            }
+            overview {
+                an_empty_store_has_an_empty_overview
+                waiting_tasks_are_listed_newest_first
+                agents_are_listed_last_seen_first
+                tasks_of_an_agent_are_listed_newest_first
+                large_results_are_left_out
+                errors_are_listed_as_json
+                any_limit_will_do
+            }
+            transactions {
+                outcomes_are_in_the_order_of_their_commands
+                a_dropped_call_leaves_no_half_of_a_batch
+                a_closed_store_is_unavailable
+            }
+            model {
+                any_sequence_of_batches_goes_as_in_the_model
+            }
+        }
+    };
+}
+
+/// What stores do on a database that others can open too.
+macro_rules! cases_of_shared_databases {
+    ($fixture:ty) => {
+        tests! { $fixture:
+            tables {
+                older_tables_are_behind
+                newer_tables_are_ahead
+                only_our_tables_are_dropped
+                tables_made_at_the_same_time_are_made_once
+            }
+            claims {
+                agents_racing_on_two_stores_get_each_task_once
+            }
+            reports {
+                reports_racing_on_two_stores_end_a_task_once
+            }
+            agents {
+                a_poll_replaces_capabilities_and_location
+            }
+            transactions {
+                a_batch_that_fails_in_the_middle_changes_nothing
+                a_locked_database_is_unavailable_until_it_is_not
+                two_stores_see_the_same
+            }
+            reopening {
+                everything_is_there_after_reopening
+                the_order_of_arrival_is_there_after_reopening
+            }
+        }
+    };
+}
+
+mod sqlite_memory {
+    cases_of_every_store!(crate::fixture::SqliteMemory);
+}
+
+mod sqlite_file {
+    cases_of_every_store!(crate::fixture::SqliteFile);
+    cases_of_shared_databases!(crate::fixture::SqliteFile);
+}
+
+mod postgres {
+    cases_of_every_store!(crate::fixture::Postgres);
+    cases_of_shared_databases!(crate::fixture::Postgres);
+}

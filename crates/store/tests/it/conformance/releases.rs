@@ -1,0 +1,108 @@
+//! Claims that are given up.
+
+use jiff::SignedDuration;
+use slamon_store::{Command, Outcome, Refusal, Reported, State};
+
+use crate::commands::{at, completed, failed, poll, release};
+use crate::driver::{claim_of, delivered, numbers};
+use crate::fixture::Fixture;
+
+pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [4, 3, 2]).await;
+    assert_eq!(store.claim(at(1), 1, 2).await, [4, 3]);
+    store.post(at(2), [1]).await;
+    let before = store.stored(4).await;
+    assert_eq!(store.release(at(3), release(1, at(1), &[3, 4])).await, 2);
+    let after = store.stored(4).await;
+    assert_eq!(after.state, State::Pending);
+    assert_eq!((after.posted, after.created), (before.posted, before.created));
+    assert_eq!(store.waiting().await, 4);
+    assert!(store.agent(1).await.tasks.is_empty());
+    assert_eq!(store.claim(at(4), 2, 9).await, [4, 3, 2, 1]);
+    assert_eq!(store.state(4).await, State::Claimed(claim_of(2, at(4))));
+}
+
+pub(crate) async fn only_the_claim_that_holds_is_released(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2, 3]).await;
+    store.claim(at(1), 1, 1).await;
+    store.claim(at(2), 1, 1).await;
+    let microsecond = SignedDuration::from_micros(1);
+    for wrong in [
+        release(2, at(1), &[1, 2, 3]),
+        release(1, at(3), &[1, 2, 3]),
+        release(1, at(1) + microsecond, &[1, 2, 3]),
+        release(1, at(1) - microsecond, &[1, 2, 3]),
+        release(1, at(1), &[2, 3]),
+        release(1, at(1), &[]),
+    ] {
+        assert_eq!(store.release(at(4), wrong.clone()).await, 0, "{wrong:?}");
+    }
+    assert_eq!(store.release(at(4), release(1, at(1), &[1, 2, 3])).await, 1);
+    assert_eq!(store.state(1).await, State::Pending);
+    assert_eq!(store.state(2).await, State::Claimed(claim_of(1, at(2))));
+    // A later claim of the same agent is not the one that is given up.
+    assert_eq!(store.claim(at(5), 1, 1).await, [1]);
+    assert_eq!(store.release(at(6), release(1, at(1), &[1])).await, 0);
+    assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(5))));
+}
+
+pub(crate) async fn finished_and_unknown_tasks_are_not_released(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    store.claim(at(1), 1, 2).await;
+    store.report(at(2), completed(1, "{}")).await.unwrap();
+    store.report(at(2), failed(2, r#""no""#)).await.unwrap();
+    let before = (store.stored(1).await, store.stored(2).await);
+    assert_eq!(store.release(at(3), release(1, at(1), &[1, 2, 3])).await, 0);
+    assert_eq!((store.stored(1).await, store.stored(2).await), before);
+}
+
+pub(crate) async fn a_task_is_released_once(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    store.claim(at(1), 1, 2).await;
+    assert_eq!(store.release(at(2), release(1, at(1), &[1, 1, 1])).await, 1);
+    let batch = vec![release(1, at(1), &[1, 2]), release(1, at(1), &[2, 1])];
+    assert_eq!(store.batch(at(3), batch).await, [Outcome::Release(1), Outcome::Release(0)]);
+}
+
+pub(crate) async fn a_release_is_seen_by_the_polls_of_its_batch(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    store.claim(at(1), 1, 1).await;
+    let batch = vec![Command::Poll(poll(2, 9)), release(1, at(1), &[1])];
+    let mut outcomes = store.batch(at(2), batch).await;
+    assert_eq!(outcomes[1], Outcome::Release(1));
+    assert_eq!(numbers(&delivered(outcomes.remove(0))), [1, 2]);
+    assert_eq!(store.state(1).await, State::Claimed(claim_of(2, at(2))));
+    // A report and a release of one claim in a batch: the first of them counts.
+    let batch = vec![Command::Report(completed(1, "{}")), release(2, at(2), &[1, 2])];
+    assert_eq!(store.batch(at(3), batch).await[1], Outcome::Release(1));
+    assert_eq!(store.claim(at(4), 3, 9).await, [2]);
+    let batch = vec![release(3, at(4), &[2]), Command::Report(completed(2, "{}"))];
+    let outcomes = store.batch(at(5), batch).await;
+    assert_eq!(outcomes, [Outcome::Release(1), Outcome::Report(Err(Refusal::NotClaimed))]);
+    assert_eq!(store.state(2).await, State::Pending);
+}
+
+pub(crate) async fn a_claim_is_known_by_its_time_as_it_was_passed(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    // Clocks count nanoseconds, databases microseconds.
+    let now = at(1) + SignedDuration::from_nanos(999);
+    store.claim(now, 1, 1).await;
+    assert_eq!(store.release(at(2), release(1, now, &[1])).await, 1);
+    assert_eq!(store.state(1).await, State::Pending);
+}
+
+pub(crate) async fn a_report_after_a_release_needs_a_new_claim(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    store.claim(at(1), 1, 1).await;
+    store.release(at(2), release(1, at(1), &[1])).await;
+    assert_eq!(store.report(at(3), completed(1, "{}")).await, Err(Refusal::NotClaimed));
+    assert_eq!(store.claim(at(4), 2, 1).await, [1]);
+    assert_eq!(store.report(at(5), completed(1, "{}")).await, Ok(Reported::Stored));
+}

@@ -1,0 +1,213 @@
+//! Clients post tasks.
+
+use slamon_protocol::{PostTask, parse_id};
+use slamon_store::{Command, Refusal, Reported, State, Submitted, Task};
+use uuid::Uuid;
+
+use crate::commands::{at, completed, json, number, poll_for, submits, task, task_id, task_of};
+use crate::driver::submitted;
+use crate::fixture::Fixture;
+
+/// JSON objects that a careless store would change.
+pub(super) const OBJECTS: [&str; 12] = [
+    "{}",
+    "{ }",
+    r#"{"n":123456789012345678901234567890,"f":1.0,"i":1,"e":1E400,"z":-0,"s":0.10}"#,
+    r#"{"zebra":1,"ant":2,"Ant":3,"":4}"#,
+    "{ \"b\" : 1 ,\n\t\"a\":[ ]\r\n}",
+    r#"{"emoji":"😀 \ud83d\ude00","é":"é","combined":"e\u0301"}"#,
+    r#"{"\u0000":"\u0000","a\u0000b":["\u0000\u0001\u001f"]}"#,
+    r#"{"lone":"\ud800","other":"\udfff \uD83D"}"#,
+    r#"{"quote":"\"'\\","slash":"\/","sql":"'; drop table task; --","dollar":"$1 $$ ?1 :a"}"#,
+    r#"{"html":"<script>&amp;</script>","spaces":"  \u2028 "}"#,
+    r#"{"copy":"\\N \\. \\t","null":null,"bool":[true,false]}"#,
+    r#"{"deep":[[[[[[[[{"a":{"b":{"c":[]}}}]]]]]]]]}"#,
+];
+
+pub(crate) async fn task_data_is_kept_to_the_letter(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let tasks: Vec<_> =
+        (1..).zip(OBJECTS).map(|(n, data)| PostTask { task_data: Some(json(data)), ..task(n) }).collect();
+    store.batch(at(0), tasks.iter().cloned().map(Command::Submit).collect()).await;
+    for posted in &tasks {
+        assert_eq!(store.stored(number(posted.task_id)).await.posted, *posted);
+    }
+    let delivered = store.poll(at(1), poll_for(1, 100, &[("wait", 1)])).await;
+    let data: Vec<_> = delivered.into_iter().map(|delivery| delivery.task_data.unwrap()).collect();
+    assert_eq!(data, OBJECTS.map(json));
+    for posted in tasks {
+        assert_eq!(store.submit(at(2), posted).await, Ok(Submitted::Repeated));
+    }
+}
+
+pub(crate) async fn a_megabyte_of_task_data_is_kept(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let data = json(format!(r#"{{"long":"{}"}}"#, "0123456789abcdeé".repeat(1 << 16)));
+    let posted = PostTask { task_data: Some(data.clone()), ..task(1) };
+    assert_eq!(store.submit(at(0), posted.clone()).await, Ok(Submitted::Stored));
+    assert_eq!(store.submit(at(0), posted.clone()).await, Ok(Submitted::Repeated));
+    // Compared without assert_eq, which would print it.
+    assert!(store.stored(1).await.posted == posted);
+    let delivered = store.poll(at(1), poll_for(1, 1, &[("wait", 1)])).await;
+    assert!(delivered[0].task_data == Some(data));
+}
+
+pub(crate) async fn no_task_data_stays_none(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let posted = PostTask { task_data: None, ..task(1) };
+    assert_eq!(store.submit(at(0), posted.clone()).await, Ok(Submitted::Stored));
+    let stored = store.stored(1).await;
+    assert_eq!(stored, Task { posted, created: at(0), state: State::Pending });
+    let delivered = store.poll(at(1), poll_for(1, 1, &[("wait", 1)])).await;
+    assert_eq!(delivered[0].task_data, None);
+}
+
+pub(crate) async fn any_type_and_version_can_be_stored_and_claimed(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let long = "type é😀 ".repeat(2_000);
+    let longer = format!("{long}!");
+    let kinds = [
+        ("", 0),
+        ("", i64::MIN),
+        ("", i64::MAX),
+        (" ", -1),
+        ("wait\n", 1),
+        ("'; drop table task; --", 1),
+        ("名前 é e\u{301} 😀 \u{1} \u{7f} \u{2028} \u{10ffff}", 1),
+        (long.as_str(), 1),
+        (longer.as_str(), 1),
+    ];
+    assert!(long.chars().count() >= 16_000);
+    for (n, (task_type, version)) in (1..).zip(kinds) {
+        let posted = task_of(task_type, version, n);
+        assert_eq!(store.submit(at(0), posted.clone()).await, Ok(Submitted::Stored));
+        assert_eq!(store.stored(n).await.posted, posted);
+    }
+    for (n, kind) in (1..).zip(kinds) {
+        let delivered = store.poll(at(1), poll_for(1, 100, &[kind])).await;
+        assert_eq!(delivered.len(), 1, "{kind:?}");
+        let delivered = &delivered[0];
+        assert_eq!(
+            (delivered.task_id, delivered.task_type.as_str(), delivered.task_version),
+            (task_id(n), kind.0, kind.1)
+        );
+    }
+}
+
+pub(crate) async fn ids_are_the_same_in_any_case(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let post = |id: &str| {
+        let body = format!(r#"{{"task_id":"{id}","test_id":"{id}","task_type":"wait","task_version":1}}"#);
+        PostTask::parse(&body).unwrap()
+    };
+    assert_eq!(
+        store.submit(at(0), post("ABCDEF01-2345-4678-89ab-cdefABCDEF01")).await,
+        Ok(Submitted::Stored)
+    );
+    let lower = "abcdef01-2345-4678-89ab-cdefabcdef01";
+    assert_eq!(store.submit(at(1), post(lower)).await, Ok(Submitted::Repeated));
+    let stored = store.task(parse_id(lower).unwrap()).await.unwrap().unwrap();
+    assert_eq!(stored.posted.task_id.to_string(), lower);
+}
+
+pub(crate) async fn a_repeated_task_changes_nothing(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    let before = store.stored(1).await;
+    assert_eq!(store.submit(at(5), task(1)).await, Ok(Submitted::Repeated));
+    let respaced = PostTask { task_data: Some(json(r#"{ "n": 1 }"#)), ..task(1) };
+    assert_eq!(store.submit(at(6), respaced).await, Ok(Submitted::Repeated));
+    assert_eq!(store.stored(1).await, before);
+    assert_eq!(store.waiting().await, 2);
+    assert_eq!(store.claim(at(7), 1, 9).await, [1, 2]);
+}
+
+pub(crate) async fn a_task_repeated_after_its_end_changes_nothing(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    store.claim(at(1), 1, 1).await;
+    assert_eq!(store.submit(at(2), task(1)).await, Ok(Submitted::Repeated));
+    assert_eq!(store.report(at(3), completed(1, "{}")).await, Ok(Reported::Stored));
+    let before = store.stored(1).await;
+    assert_eq!(store.submit(at(4), task(1)).await, Ok(Submitted::Repeated));
+    assert_eq!(store.stored(1).await, before);
+    assert!(store.claim(at(5), 1, 1).await.is_empty());
+}
+
+pub(crate) async fn another_task_with_the_same_id_is_refused(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    let before = store.stored(1).await;
+    for (posted, field) in [
+        (PostTask { test_id: Uuid::from_u128(3), ..task(1) }, "test_id"),
+        (PostTask { task_type: "Wait".to_owned(), ..task(1) }, "task_type"),
+        (PostTask { task_type: "wait ".to_owned(), ..task(1) }, "task_type"),
+        (PostTask { task_version: -1, ..task(1) }, "task_version"),
+        (PostTask { task_data: Some(json(r#"{"n":1.0}"#)), ..task(1) }, "task_data"),
+        (PostTask { task_data: None, ..task(1) }, "task_data"),
+    ] {
+        assert_eq!(store.submit(at(1), posted.clone()).await, Err(Refusal::IdTaken(field)), "{posted:?}");
+        assert_eq!(store.stored(1).await, before);
+    }
+    assert_eq!(store.waiting().await, 1);
+}
+
+pub(crate) async fn the_same_task_twice_in_a_batch(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let outcomes = store.batch(at(0), submits([1, 2, 1, 1, 2])).await;
+    let outcomes: Vec<_> = outcomes.iter().map(|outcome| submitted(outcome).unwrap()).collect();
+    use Submitted::{Repeated, Stored};
+    assert_eq!(outcomes, [Stored, Stored, Repeated, Repeated, Repeated]);
+    assert_eq!(store.claim(at(1), 1, 9).await, [1, 2]);
+}
+
+pub(crate) async fn two_tasks_with_one_id_in_a_batch(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [3]).await;
+    let batch = [
+        task_of("first", 1, 1),
+        task_of("second", 1, 1),
+        task_of("first", 2, 1),
+        task_of("first", 1, 1),
+        task_of("other", 1, 3),
+        task(3),
+        task_of("only", 1, 2),
+    ];
+    let outcomes = store.batch(at(1), batch.map(Command::Submit).into()).await;
+    let outcomes: Vec<_> = outcomes.iter().map(submitted).collect();
+    assert_eq!(
+        outcomes,
+        [
+            Ok(Submitted::Stored),
+            Err(Refusal::IdTaken("task_type")),
+            Err(Refusal::IdTaken("task_version")),
+            Ok(Submitted::Repeated),
+            Err(Refusal::IdTaken("task_type")),
+            Ok(Submitted::Repeated),
+            Ok(Submitted::Stored),
+        ]
+    );
+    assert_eq!(store.stored(1).await.posted, task_of("first", 1, 1));
+    assert_eq!(store.stored(3).await.posted, task(3));
+    assert_eq!(store.waiting().await, 3);
+}
+
+pub(crate) async fn a_batch_of_thousands(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), 0..5_000).await;
+    assert_eq!(store.waiting().await, 5_000);
+    assert_eq!(store.stored(4_999).await.posted, task(4_999));
+}
+
+pub(crate) async fn a_batch_of_nothing(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    assert_eq!(store.batch(at(0), Vec::new()).await, []);
+}
+
+pub(crate) async fn unknown_tasks_are_not_found(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    assert_eq!(store.task(task_id(2)).await.unwrap(), None);
+    assert_eq!(store.task(Uuid::nil()).await.unwrap(), None);
+    assert_eq!(store.task(Uuid::max()).await.unwrap(), None);
+}

@@ -1,0 +1,174 @@
+//! A store, asked in single commands and batches that must go well.
+
+use std::ops::Deref;
+use std::panic::Location;
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use slamon_protocol::{PollRequest, PostTask, ResultPost};
+use slamon_store::{
+    AgentView, Claim, Command, Delivery, Outcome, Overview, Refusal, Reported, State, Store, Submitted, Task,
+};
+
+use crate::commands::{agent_id, number, poll, submits, task_id};
+
+/// A store whose failures end the test, with the line that asked.
+#[derive(Clone)]
+pub(crate) struct Driver(Arc<dyn Store>);
+
+impl Deref for Driver {
+    type Target = dyn Store;
+
+    fn deref(&self) -> &Self::Target {
+        &*self.0
+    }
+}
+
+impl Driver {
+    pub(crate) fn new(store: impl Store) -> Self {
+        Self(Arc::new(store))
+    }
+
+    #[track_caller]
+    pub(crate) fn batch(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Vec<Outcome>> {
+        let (asked, from) = (commands.len(), Location::caller());
+        async move {
+            let outcomes = self.apply(commands.into(), now).await;
+            let outcomes = outcomes.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
+            assert_eq!(outcomes.len(), asked, "asked at {from}");
+            outcomes
+        }
+    }
+
+    #[track_caller]
+    fn one(&self, now: Timestamp, command: Command) -> impl Future<Output = Outcome> {
+        let outcomes = self.batch(now, vec![command]);
+        async move { outcomes.await.remove(0) }
+    }
+
+    #[track_caller]
+    pub(crate) fn submit(
+        &self,
+        now: Timestamp,
+        task: PostTask,
+    ) -> impl Future<Output = Result<Submitted, Refusal>> {
+        let outcome = self.one(now, Command::Submit(task));
+        async move { submitted(&outcome.await) }
+    }
+
+    /// Submits new tasks of type `wait`, version 1, in one batch.
+    #[track_caller]
+    pub(crate) fn post(
+        &self,
+        now: Timestamp,
+        tasks: impl IntoIterator<Item = u128>,
+    ) -> impl Future<Output = ()> {
+        let outcomes = self.batch(now, submits(tasks));
+        async move {
+            for outcome in outcomes.await {
+                assert_eq!(outcome, Outcome::Submit(Ok(Submitted::Stored)));
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn poll(&self, now: Timestamp, poll: PollRequest) -> impl Future<Output = Vec<Delivery>> {
+        let outcome = self.one(now, Command::Poll(poll));
+        async move { delivered(outcome.await) }
+    }
+
+    /// Agent `n` takes up to `most` tasks of type `wait`, version 1; the numbers of those it got.
+    #[track_caller]
+    pub(crate) fn claim(&self, now: Timestamp, n: u128, most: u32) -> impl Future<Output = Vec<u128>> {
+        let delivered = self.poll(now, poll(n, most));
+        async move { numbers(&delivered.await) }
+    }
+
+    #[track_caller]
+    pub(crate) fn report(
+        &self,
+        now: Timestamp,
+        report: ResultPost,
+    ) -> impl Future<Output = Result<Reported, Refusal>> {
+        let outcome = self.one(now, Command::Report(report));
+        async move { reported(&outcome.await) }
+    }
+
+    /// Applies a release; how many tasks wait again.
+    #[track_caller]
+    pub(crate) fn release(&self, now: Timestamp, release: Command) -> impl Future<Output = usize> {
+        let outcome = self.one(now, release);
+        async move {
+            match outcome.await {
+                Outcome::Release(released) => released,
+                other => panic!("{other:?} is not of a release"),
+            }
+        }
+    }
+
+    /// Task `n`, which must be there.
+    #[track_caller]
+    pub(crate) fn stored(&self, n: u128) -> impl Future<Output = Task> {
+        let from = Location::caller();
+        async move {
+            let task = self.task(task_id(n)).await.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
+            task.unwrap_or_else(|| panic!("asked at {from}: there is no task {n}"))
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn state(&self, n: u128) -> impl Future<Output = State> {
+        let task = self.stored(n);
+        async move { task.await.state }
+    }
+
+    /// How many tasks wait.
+    pub(crate) async fn waiting(&self) -> u64 {
+        self.counts(Timestamp::MAX).await.unwrap().tasks_waiting
+    }
+
+    /// An overview without bounds that matter.
+    pub(crate) async fn everything(&self) -> Overview {
+        self.overview(1_000_000, u32::MAX).await.unwrap()
+    }
+
+    /// Agent `n` as people see it.
+    pub(crate) async fn agent(&self, n: u128) -> AgentView {
+        let agents = self.everything().await.agents.items;
+        agents.into_iter().find(|agent| agent.id == agent_id(n)).unwrap()
+    }
+}
+
+#[track_caller]
+pub(crate) fn submitted(outcome: &Outcome) -> Result<Submitted, Refusal> {
+    match outcome {
+        Outcome::Submit(submitted) => *submitted,
+        other => panic!("{other:?} is not of a submit"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn delivered(outcome: Outcome) -> Vec<Delivery> {
+    match outcome {
+        Outcome::Poll(delivered) => delivered,
+        other => panic!("{other:?} is not of a poll"),
+    }
+}
+
+#[track_caller]
+pub(crate) fn reported(outcome: &Outcome) -> Result<Reported, Refusal> {
+    match outcome {
+        Outcome::Report(reported) => *reported,
+        other => panic!("{other:?} is not of a report"),
+    }
+}
+
+/// The numbers of delivered tasks.
+pub(crate) fn numbers(delivered: &[Delivery]) -> Vec<u128> {
+    delivered.iter().map(|delivery| number(delivery.task_id)).collect()
+}
+
+/// Held by agent `n` since `at`.
+pub(crate) fn claim_of(n: u128, at: Timestamp) -> Claim {
+    Claim { agent_id: agent_id(n), at }
+}

@@ -1,0 +1,6 @@
+//! What is SQLite's own.
+
+mod adoption;
+mod full_disk;
+mod killed;
+mod process;
