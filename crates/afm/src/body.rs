@@ -22,6 +22,9 @@ const TIME_TO_ARRIVE: Duration = Duration::from_secs(10);
 /// How much more than allowed a body may have, in bytes, and is still read to its end.
 const DISCARDED: usize = 16 * 1024 * 1024;
 
+/// What some Windows programs write before UTF-8.
+const BYTE_ORDER_MARK: char = '\u{feff}';
+
 /// Reads the body of every request, also where nobody wants it.
 ///
 /// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too much, or
@@ -47,7 +50,7 @@ async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u
     if announced > most || (announced > limit as u64 && headers.contains_key(EXPECT)) {
         return Err(ApiError::TooLarge(limit));
     }
-    let mut bytes = Vec::with_capacity(announced.min(limit as u64) as usize);
+    let mut bytes = Vec::new();
     let mut length: u64 = 0;
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
@@ -71,14 +74,23 @@ pub(crate) struct JsonBody {
 
 impl JsonBody {
     /// The body as text.
+    ///
+    /// UTF-8 whatever the charset says: the original never looked at it, so clients may say what they like.
     pub(crate) fn text(&self) -> Result<Cow<'_, str>, ApiError> {
-        if self.charset == encoding_rs::UTF_8 {
-            let text = std::str::from_utf8(&self.bytes);
-            return text.map(Cow::Borrowed).map_err(|e| ApiError::Body(format!("is not UTF-8: {e}")));
+        let charset = self.charset;
+        if charset.is_ascii_compatible() {
+            match std::str::from_utf8(&self.bytes) {
+                Ok(text) => return Ok(Cow::Borrowed(text.strip_prefix(BYTE_ORDER_MARK).unwrap_or(text))),
+                Err(e) if charset == encoding_rs::UTF_8 => {
+                    return Err(ApiError::Body(format!("is not UTF-8: {e}")));
+                }
+                Err(_) => {}
+            }
         }
-        self.charset
-            .decode_without_bom_handling_and_without_replacement(&self.bytes)
-            .ok_or_else(|| ApiError::Body(format!("is not {}", self.charset.name())))
+        match charset.decode_with_bom_removal(&self.bytes) {
+            (text, false) => Ok(text),
+            (_, true) => Err(ApiError::Body(format!("is not {}", charset.name()))),
+        }
     }
 }
 
@@ -97,7 +109,8 @@ fn content_length(headers: &HeaderMap) -> Option<u64> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The charset of a JSON media type; anything else is refused, as the original does.
+/// The charset of a JSON media type, UTF-8 where it names none that is known; any other media type is refused, as the
+/// original does.
 fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let expected = || ApiError::Body("must be sent as Content-Type: application/json".to_owned());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(expected)?;
@@ -110,12 +123,8 @@ fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let charset = parts
         .filter_map(|parameter| parameter.split_once('='))
         .find(|(name, _)| name.trim().eq_ignore_ascii_case("charset"))
-        .map(|(_, value)| value.trim().trim_matches('"'));
-    match charset {
-        None => Ok(encoding_rs::UTF_8),
-        Some(label) => Encoding::for_label(label.as_bytes())
-            .ok_or_else(|| ApiError::Body(format!("charset {label:?} is not known; send UTF-8"))),
-    }
+        .and_then(|(_, value)| Encoding::for_label(value.trim().trim_matches('"').as_bytes()));
+    Ok(charset.unwrap_or(encoding_rs::UTF_8))
 }
 
 #[cfg(test)]
@@ -137,7 +146,7 @@ mod tests {
             ("application/json;charset=\"UTF-8\"", Some("UTF-8")),
             ("application/json; charset=ISO-8859-1", Some("windows-1252")),
             ("application/problem+json", Some("UTF-8")),
-            ("application/json; charset=klingon", None),
+            ("application/json; charset=klingon", Some("UTF-8")),
             ("text/json", None),
             ("application/jsonp", None),
             ("application/xml", None),
@@ -146,5 +155,24 @@ mod tests {
             assert_eq!(charset_of(media_type), charset, "{media_type}");
         }
         assert!(charset(&HeaderMap::new()).is_err());
+    }
+
+    #[test]
+    fn utf8_unless_it_cannot_be() {
+        let text = |charset: &str, bytes: &'static [u8]| {
+            let charset = Encoding::for_label(charset.as_bytes()).unwrap();
+            JsonBody { bytes: Bytes::from_static(bytes), charset }.text().map(Cow::into_owned).ok()
+        };
+        for (charset, bytes, read) in [
+            ("utf-8", "ä".as_bytes(), Some("ä")),
+            ("utf-8", b"\xef\xbb\xbfa", Some("a")),
+            ("utf-8", b"\xe4", None),
+            ("latin1", b"\xe4", Some("ä")),
+            ("latin1", "ä".as_bytes(), Some("ä")),
+            ("utf-16le", b"\xff\xfea\0", Some("a")),
+            ("utf-16le", b"a", None),
+        ] {
+            assert_eq!(text(charset, bytes).as_deref(), read, "{charset} {bytes:?}");
+        }
     }
 }

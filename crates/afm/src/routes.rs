@@ -24,8 +24,11 @@ pub fn router(app: App) -> Router {
     let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
     let mut router = Router::new();
     for (path, methods) in routes.into_iter().flatten() {
-        // Every path answers with and without a slash at its end.
-        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+        // Every path answers with and without a slash at its end; and with two at its beginning, which is what clients
+        // send whose base URL ends in one.
+        for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
+            router = router.route(&path, methods.clone());
+        }
     }
     router
         .fallback(async || ApiError::UnknownPath)

@@ -16,6 +16,7 @@ fn media_types_that_are_json() {
         "application/json; charset=utf-8",
         "application/json;charset=\"UTF-8\"",
         "application/json; profile=\"a\"; charset=utf-8",
+        "application/json; charset=klingon",
         "application/vnd.slamon+json",
         "application/vnd.slamon+JSON; charset=utf-8",
     ] {
@@ -40,8 +41,6 @@ fn media_types_that_are_not() {
             answer.is_problem(400, "request body: must be sent as Content-Type: application/json");
         }
     }
-    let answer = app.send("POST", "/task", &[("content-type", "application/json; charset=klingon")], "{}");
-    answer.is_problem(400, "request body: charset \"klingon\" is not known; send UTF-8");
 }
 
 #[test]
@@ -69,6 +68,12 @@ fn other_charsets_are_read() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let app = TestApp::start();
+    app.post("/task", format!("\u{feff}{}", Body::task(1))).is_empty();
+}
+
+#[test]
 fn bodies_that_are_no_json_object() {
     let app = TestApp::start();
     for path in PATHS {
@@ -82,17 +87,7 @@ fn bodies_that_are_no_json_object() {
         ] {
             app.post(path, body).is_problem(400, detail);
         }
-        for body in [
-            "{",
-            "{]",
-            "{}{}",
-            "{'a':1}",
-            "{\"a\":NaN}",
-            "{\"a\":01}",
-            "\u{feff}{}",
-            "{\"a\":1,}",
-            "task_id=1",
-        ] {
+        for body in ["{", "{]", "{}{}", "{'a':1}", "{\"a\":NaN}", "{\"a\":01}", "{\"a\":1,}", "task_id=1"] {
             let detail = app.post(path, body).problem(400)["detail"].to_string();
             assert!(detail.starts_with("\"request body: is not valid JSON: "), "{body}: {detail}");
         }
