@@ -15,6 +15,7 @@ use axum::{Router, http::HeaderValue};
 use slamon_protocol::ObjectWriter;
 
 use crate::app::App;
+use crate::body;
 use crate::error::ApiError;
 use crate::request_log;
 
@@ -23,12 +24,16 @@ pub fn router(app: App) -> Router {
     let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
     let mut router = Router::new();
     for (path, methods) in routes.into_iter().flatten() {
-        // Every path answers with and without a slash at its end.
-        router = router.route(path, methods.clone()).route(&format!("{path}/"), methods);
+        // Every path answers with and without a slash at its end; and with two at its beginning, which is what clients
+        // send whose base URL ends in one.
+        for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
+            router = router.route(&path, methods.clone());
+        }
     }
     router
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
+        .layer(middleware::from_fn_with_state(app.clone(), body::arrive))
         .layer(middleware::from_fn_with_state(app.clone(), limit_time))
         .layer(middleware::from_fn(request_log::log))
         .with_state(app)

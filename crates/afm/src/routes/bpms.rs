@@ -1,5 +1,6 @@
 //! What BPMS clients ask for: `/task`.
 
+use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -26,8 +27,12 @@ async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode,
     Ok(StatusCode::OK)
 }
 
-async fn get_task(State(app): State<App>, Path(task_id): Path<String>) -> Result<Response, ApiError> {
-    let id = parse_id(&task_id).ok_or(ApiError::UnknownTask)?;
+async fn get_task(
+    State(app): State<App>,
+    task_id: Result<Path<String>, PathRejection>,
+) -> Result<Response, ApiError> {
+    // What is not even UTF-8 is no id either.
+    let id = task_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTask)?;
     request_log::task(id);
     let task = app.store.task(id).await?.ok_or(ApiError::UnknownTask)?;
     Ok(json(describe(&task)))
