@@ -6,9 +6,10 @@ mod dashboard;
 mod health;
 mod status;
 
-use axum::extract::{Request, State};
+use std::time::Duration;
+
 use axum::http::header::CONTENT_TYPE;
-use axum::middleware::{self, Next};
+use axum::middleware;
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
 use axum::{Router, http::HeaderValue};
@@ -17,7 +18,7 @@ use slamon_protocol::ObjectWriter;
 use crate::app::App;
 use crate::body;
 use crate::error::ApiError;
-use crate::request_log;
+use crate::{patience, request_log};
 
 /// Everything that the AFM answers.
 pub fn router(app: App) -> Router {
@@ -34,21 +35,16 @@ pub fn router(app: App) -> Router {
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
         .layer(middleware::from_fn_with_state(app.clone(), body::arrive))
-        .layer(middleware::from_fn_with_state(app.clone(), limit_time))
+        .layer(middleware::from_fn_with_state(app.clone(), patience::limit))
         .layer(middleware::from_fn(request_log::log))
         .with_state(app)
 }
 
+/// How often a request that is held open looks for itself, should a wake-up have been missed.
+const LOOK_AGAIN: Duration = Duration::from_secs(15);
+
 /// Paths without a slash at their end, and what they answer.
 type Routes = Vec<(&'static str, MethodRouter<App>)>;
-
-/// A request that takes too long is dropped: what it has not committed by then never happens.
-async fn limit_time(State(app): State<App>, request: Request, next: Next) -> Response {
-    match tokio::time::timeout(app.settings.request_timeout, next.run(request)).await {
-        Ok(response) => response,
-        Err(_) => ApiError::TryAgain("the request took too long".to_owned()).into_response(),
-    }
-}
 
 /// A 200 with a JSON body.
 fn json(object: ObjectWriter) -> Response {

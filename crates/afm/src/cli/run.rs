@@ -8,13 +8,14 @@ use tokio::net::TcpListener;
 
 use super::tables;
 use crate::app::{App, Settings};
-use crate::clock::Clock;
-use crate::committer::Committer;
+use crate::background::{Background, set_clock};
+use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
 use crate::routes;
 use crate::server::{self, Limits};
 use crate::shutdown::Shutdown;
+use crate::sweeper::Watch;
 
 /// How long a connection may send nothing.
 const IDLE: Duration = Duration::from_secs(75);
@@ -73,16 +74,21 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
     let listener = TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
-    let clock = Clock::system();
-    let (committer, work) = Committer::new(store.clone(), clock.clone());
-    let work = tokio::spawn(work);
+    let database_clock = DatabaseClock::default();
+    if away.is_none() {
+        set_clock(&*store, &database_clock).await;
+    }
+    let clock = database_clock.clock();
     let settings = Settings {
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
         max_content_length: config.max_content_length,
         request_timeout: config.request_timeout,
     };
-    let router = routes::router(App { committer, store: store.clone(), clock, settings });
+    let (app, work) = App::new(store.clone(), clock.clone(), settings, shutdown.stop.clone());
+    let mut work = tokio::spawn(work);
+    let background = Background::start(&app, database_clock, watch(config));
+    let router = routes::router(app);
     tracing::info!(addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
 
     let limits = Limits { idle: IDLE, shutdown: config.shutdown_timeout };
@@ -105,11 +111,20 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         Ok(()) => notify_systemd(&[sd_notify::NotifyState::Ready]),
         Err(_) => shutdown.stop.cancel(),
     }
-    shutdown.stop.cancelled().await;
+    let died = tokio::select! {
+        () = shutdown.stop.cancelled() => None,
+        // Without it, or without the sweeper, nothing would go on: whoever runs this starts it again.
+        ended = &mut work => Some(ended.err().map_or_else(|| anyhow::anyhow!("ended"), anyhow::Error::from)),
+    };
+    shutdown.stop.cancel();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
+    background.stop().await;
+    if let Some(error) = died {
+        return Err(error.context("the committer died"));
+    }
     let finish = async {
-        // The router held the last committer: its work ends when what is queued is done.
+        // The router and the background held the last committers: its work ends when what is queued is done.
         work.await?;
         store.close().await;
         anyhow::Ok(())
@@ -125,6 +140,15 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
     }
     tracing::info!("stopped");
     Ok(prepared?)
+}
+
+fn watch(config: &Config) -> Watch {
+    let if_cleaning_up = |after| config.auto_cleanup.then_some(after);
+    Watch {
+        lost_after: if_cleaning_up(config.agent_active_threshold),
+        forget_after: if_cleaning_up(config.agent_drop_threshold),
+        delete_after: config.task_retention,
+    }
 }
 
 fn announce(kind: &Kind) {
