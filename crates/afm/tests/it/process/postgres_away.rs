@@ -2,8 +2,8 @@
 
 use slamon_testbed::{PgCluster, PgOptions, Stop, TestDatabase};
 
-use super::{eventually, run, serve, serve_with};
-use crate::test_app::{Body, Client, PATIENCE, id};
+use super::{run, serve, serve_with};
+use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
 /// A cluster of the test's own, as it will be stopped.
 #[track_caller]

@@ -3,8 +3,8 @@
 use rusqlite::Connection as Sqlite;
 use slamon_testbed::AfmProcess;
 
-use super::{eventually, file_uri, folder, serve, serve_with};
-use crate::test_app::{Body, Client, Connection, PATIENCE, id};
+use super::{file_uri, folder, serve, serve_with};
+use crate::test_app::{Body, Client, Connection, PATIENCE, eventually, id};
 
 #[test]
 fn either_signal_ends_it_well() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::test_app::{Body, Setup, id};
+use crate::test_app::{Body, Setup, eventually, id};
 
 /// What a limit is set to that a test runs into.
 const SHORT: Duration = Duration::from_millis(500);
@@ -75,7 +75,7 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     setup.settings.request_timeout = SHORT;
     let (app, gate) = setup.start_gated();
     // Even this may take too long.
-    while app.post("/task", Body::task(1)).status != 200 {}
+    eventually("it is posted", || app.post("/task", Body::task(1)).status == 200);
     gate.close();
     let answer = app.post("/tasks", Body::poll(8));
     answer.is_try_again();
@@ -83,12 +83,7 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     app.get(&format!("/task/{}", id(1))).is_try_again();
     gate.open();
     // The claim that was under way is taken back, which may come after this poll; a poll may also take too long.
-    loop {
-        let answer = app.post("/tasks", Body::poll(9));
-        if answer.status == 200 && answer.body.contains(&id(1)) {
-            break;
-        }
-    }
+    eventually("the task waits again", || app.post("/tasks", Body::poll(9)).body.contains(&id(1)));
 }
 
 #[test]
