@@ -7,6 +7,9 @@ use crate::test_app::{Body, Setup, eventually, id};
 /// What a limit is set to that a test runs into.
 const SHORT: Duration = Duration::from_millis(500);
 
+/// Less than the 30 s after which hyper by itself gives up on a head, and far more than [`SHORT`].
+const SOON: Duration = Duration::from_secs(20);
+
 fn impatient() -> Setup {
     let mut setup = Setup::default();
     setup.limits.idle = SHORT;
@@ -16,7 +19,9 @@ fn impatient() -> Setup {
 #[test]
 fn a_connection_that_says_nothing_is_closed() {
     let app = impatient().start();
-    app.connect().wait_until_closed();
+    let mut connection = app.connect();
+    assert!(!connection.is_silent_for(SOON));
+    connection.wait_until_closed();
 }
 
 #[test]
@@ -25,6 +30,7 @@ fn a_kept_connection_that_says_nothing_more_is_closed() {
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n\r\n");
     assert_eq!(connection.answer().status, 200);
+    assert!(!connection.is_silent_for(SOON));
     connection.wait_until_closed();
 }
 
@@ -33,6 +39,7 @@ fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
     let app = impatient().start();
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n");
+    assert!(!connection.is_silent_for(SOON));
     connection.wait_until_closed();
     // Nor one that comes in drops.
     let mut connection = app.connect();
