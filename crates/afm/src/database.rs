@@ -73,6 +73,6 @@ fn dialect(uri: &str) -> &str {
     if dialect.bytes().all(|b| b.is_ascii_alphanumeric()) { dialect } else { "" }
 }
 
-fn named(problem: String) -> String {
+fn named(problem: impl std::fmt::Display) -> String {
     format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }

@@ -1,0 +1,95 @@
+//! What a process engine and an agent ask an AFM for, ours or the original.
+
+use std::thread;
+use std::time::{Duration, Instant};
+
+use serde_json::{Value, json};
+
+/// Far more than any task of a test takes.
+const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A client of the AFM at a URL.
+pub(crate) struct Client {
+    url: String,
+    http: ureq::Agent,
+}
+
+impl Client {
+    pub(crate) fn of(url: &str) -> Self {
+        let http = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            // A connection that is kept would not outlive its server.
+            .max_idle_connections(0)
+            .timeout_global(Some(PATIENCE))
+            .build();
+        Self { url: url.to_owned(), http: http.into() }
+    }
+
+    /// The JSON at a path.
+    #[track_caller]
+    pub(crate) fn get(&self, path: &str) -> Value {
+        let mut answer = self.http.get(format!("{}{path}", self.url)).call().unwrap();
+        assert_eq!(answer.status(), 200, "GET {path}");
+        answer.body_mut().read_json().unwrap()
+    }
+
+    /// Sends a body; gives the status.
+    #[track_caller]
+    pub(crate) fn post(&self, path: &str, body: &Value) -> u16 {
+        self.http.post(format!("{}{path}", self.url)).send_json(body).unwrap().status().as_u16()
+    }
+
+    #[track_caller]
+    pub(crate) fn task(&self, id: &str) -> Value {
+        self.get(&format!("/task/{id}"))
+    }
+
+    #[track_caller]
+    pub(crate) fn post_task(&self, id: &str, task_type: &str, data: &Value) {
+        let task = json!({"task_id": id, "test_id": id, "task_type": task_type, "task_version": 1, "task_data": data});
+        assert_eq!(self.post("/task", &task), 200, "{task}");
+    }
+
+    /// Asks for a task until it is finished.
+    #[track_caller]
+    pub(crate) fn finished(&self, id: &str) -> Value {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let task = self.task(id);
+            if task.get("task_completed").or(task.get("task_failed")).is_some() {
+                return task;
+            }
+            assert!(Instant::now() < deadline, "not finished: {task}");
+            thread::sleep(Duration::from_millis(50));
+        }
+    }
+
+    /// What an agent gets that can do `task_type` in version 1.
+    #[track_caller]
+    pub(crate) fn poll(&self, agent: &str, task_type: &str, max_tasks: u32) -> Vec<Value> {
+        let poll = json!({
+            "protocol": 1,
+            "agent_id": agent,
+            "agent_name": "Agent 007",
+            "agent_time": "2012-04-23T18:25:43.511Z",
+            "agent_capabilities": {task_type: {"version": 1}},
+            "max_tasks": max_tasks,
+        });
+        let mut answer = self.http.post(format!("{}/tasks", self.url)).send_json(&poll).unwrap();
+        assert_eq!(answer.status(), 200, "{poll}");
+        let answer: Value = answer.body_mut().read_json().unwrap();
+        answer["tasks"].as_array().unwrap().clone()
+    }
+
+    #[track_caller]
+    pub(crate) fn complete(&self, id: &str, data: &Value) {
+        let result = json!({"protocol": 1, "task_id": id, "task_data": data});
+        assert_eq!(self.post("/tasks/response", &result), 200, "{result}");
+    }
+
+    #[track_caller]
+    pub(crate) fn fail(&self, id: &str, error: &str) {
+        let result = json!({"protocol": 1, "task_id": id, "task_error": error});
+        assert_eq!(self.post("/tasks/response", &result), 200, "{result}");
+    }
+}
