@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm};
 
 use crate::client::Client;
-use crate::database::{BINARY, Database};
+use crate::test_app::Place;
 
 /// One file for both.
 const CONFIG: &[(&str, &str)] = &[("AGENT_RETURN_TIME", "60 * 2"), ("LOG_LEVEL", "'DEBUG'")];
@@ -31,8 +31,8 @@ fn tasks(client: &Client) -> Vec<Value> {
 
 /// Has the original make a database with a task of every kind, and gives what it says of them.
 #[track_caller]
-fn fill(database: &Database) -> Vec<Value> {
-    let original = OriginalAfm::start(&database.uri(), CONFIG).unwrap();
+fn fill(database: &Place) -> Vec<Value> {
+    let original = OriginalAfm::start(&database.uri(), CONFIG).expect("the original runs");
     let client = Client::of(&original.url());
     for (id, task_type) in [(CLAIMED, "claimed"), (COMPLETED, "completed"), (FAILED, "failed")] {
         client.post_task(
@@ -54,13 +54,18 @@ fn fill(database: &Database) -> Vec<Value> {
 }
 
 #[track_caller]
-fn start(database: &Database) -> AfmProcess {
+fn start(database: &Place) -> AfmProcess {
     let config: String = CONFIG.iter().map(|(key, literal)| format!("{key} = {literal}\n")).collect();
-    AfmProcess::start(BINARY.as_ref(), &["--database-uri", &database.uri()], &[], Some(&config))
+    AfmProcess::start(
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &database.uri()],
+        &[],
+        Some(&config),
+    )
 }
 
 #[track_caller]
-fn goes_on_where_the_original_stopped(database: &Database) {
+fn goes_on_where_the_original_stopped(database: &Place) {
     let before = fill(database);
     let afm = start(database);
     let client = Client::of(&afm.url());
@@ -97,10 +102,10 @@ fn goes_on_where_the_original_stopped(database: &Database) {
 
 #[test]
 fn goes_on_on_sqlite() {
-    goes_on_where_the_original_stopped(&Database::sqlite());
+    goes_on_where_the_original_stopped(&Place::file());
 }
 
 #[test]
 fn goes_on_on_postgresql() {
-    goes_on_where_the_original_stopped(&Database::postgresql());
+    goes_on_where_the_original_stopped(&Place::postgres());
 }

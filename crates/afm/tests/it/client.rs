@@ -28,15 +28,15 @@ impl Client {
     /// The JSON at a path.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
-        let mut answer = self.http.get(format!("{}{path}", self.url)).call().unwrap();
+        let mut answer = self.http.get(format!("{}{path}", self.url)).call().expect("an answer");
         assert_eq!(answer.status(), 200, "GET {path}");
-        answer.body_mut().read_json().unwrap()
+        answer.body_mut().read_json().expect("JSON")
     }
 
     /// Sends a body; gives the status.
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> u16 {
-        self.http.post(format!("{}{path}", self.url)).send_json(body).unwrap().status().as_u16()
+        self.http.post(format!("{}{path}", self.url)).send_json(body).expect("an answer").status().as_u16()
     }
 
     #[track_caller]
@@ -75,10 +75,10 @@ impl Client {
             "agent_capabilities": {task_type: {"version": 1}},
             "max_tasks": max_tasks,
         });
-        let mut answer = self.http.post(format!("{}/tasks", self.url)).send_json(&poll).unwrap();
+        let mut answer = self.http.post(format!("{}/tasks", self.url)).send_json(&poll).expect("an answer");
         assert_eq!(answer.status(), 200, "{poll}");
-        let answer: Value = answer.body_mut().read_json().unwrap();
-        answer["tasks"].as_array().unwrap().clone()
+        let answer: Value = answer.body_mut().read_json().expect("JSON");
+        answer["tasks"].as_array().expect("a list").clone()
     }
 
     #[track_caller]

@@ -23,7 +23,7 @@ use std::thread;
 
 use slamon_testbed::{AfmProcess, OriginalAfm};
 
-use crate::database::{BINARY, Database};
+use crate::test_app::Place;
 use answer::Answer;
 use case::Case;
 use difference::{On, Seen};
@@ -47,7 +47,7 @@ struct Found {
 fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
     let answers = |server| {
         let answers = |case: &Case| {
-            let answer = |step| Answer::of(case, step, http::send(server, &case.fill_in(&step.request)));
+            let answer = |step| Answer::of(case, step, &http::send(server, &case.fill_in(&step.request)));
             case.steps.iter().map(answer).collect::<Vec<_>>()
         };
         cases().iter().flat_map(answers).collect::<Vec<_>>()
@@ -99,22 +99,27 @@ fn complaints(found: &[Found], on: On) -> String {
 }
 
 #[track_caller]
-fn differ_only_as_allowed(of_original: &Database, of_ours: &Database, on: On) {
-    let original = OriginalAfm::start(&of_original.uri(), &[]).unwrap();
-    let ours = AfmProcess::start(BINARY.as_ref(), &["--database-uri", &of_ours.uri()], &[], None);
-    let original = original.url().trim_start_matches("http://").parse().unwrap();
+fn differ_only_as_allowed(of_original: &Place, of_ours: &Place, on: On) {
+    let original = OriginalAfm::start(&of_original.uri(), &[]).expect("the original runs");
+    let ours = AfmProcess::start(
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &of_ours.uri()],
+        &[],
+        None,
+    );
+    let original = original.url().trim_start_matches("http://").parse().expect("an address");
     let complaints = complaints(&compare(original, ours.address()), on);
     assert!(complaints.is_empty(), "on {on:?}:\n{complaints}");
 }
 
 #[test]
 fn on_sqlite() {
-    differ_only_as_allowed(&Database::sqlite(), &Database::sqlite(), On::Sqlite);
+    differ_only_as_allowed(&Place::file(), &Place::file(), On::Sqlite);
 }
 
 #[test]
 fn on_postgresql() {
-    differ_only_as_allowed(&Database::postgresql(), &Database::postgresql(), On::Postgresql);
+    differ_only_as_allowed(&Place::postgres(), &Place::postgres(), On::Postgresql);
 }
 
 /// A name that is given twice would hide a request.

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm, OriginalAgent, free_port};
 
 use crate::client::Client;
-use crate::database::{BINARY, Database};
+use crate::test_app::Place;
 use web_site::WebSite;
 
 /// Agents poll every second.
@@ -19,12 +19,23 @@ const WAIT: &str = "00000000-0000-4000-8000-000000000002";
 const REFUSED: &str = "00000000-0000-4000-8000-000000000003";
 const UNREADABLE: &str = "00000000-0000-4000-8000-000000000004";
 
-fn start(database: &Database) -> AfmProcess {
-    AfmProcess::start(BINARY.as_ref(), &["--database-uri", &database.uri()], &[], Some(CONFIG))
+fn start(database: &Place) -> AfmProcess {
+    AfmProcess::start(
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &database.uri()],
+        &[],
+        Some(CONFIG),
+    )
 }
 
-fn start_at(port: u16, database: &Database) -> AfmProcess {
-    AfmProcess::start_at(port, BINARY.as_ref(), &["--database-uri", &database.uri()], &[], Some(CONFIG))
+fn start_at(port: u16, database: &Place) -> AfmProcess {
+    AfmProcess::start_at(
+        port,
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &database.uri()],
+        &[],
+        Some(CONFIG),
+    )
 }
 
 fn stop(afm: &AfmProcess) {
@@ -40,9 +51,9 @@ fn assert_waited(task: &Value) {
 
 /// Tasks that succeed and tasks that fail.
 #[track_caller]
-fn tasks_are_executed(database: &Database) {
+fn tasks_are_executed(database: &Place) {
     let afm = start(database);
-    let _agent = OriginalAgent::start(&afm.url(), 2, 1).unwrap();
+    let _agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
     let client = Client::of(&afm.url());
     let site = WebSite::start();
     // No server of any test has so low a port.
@@ -63,20 +74,20 @@ fn tasks_are_executed(database: &Database) {
 
 #[test]
 fn tasks_are_executed_on_sqlite() {
-    tasks_are_executed(&Database::sqlite());
+    tasks_are_executed(&Place::file());
 }
 
 #[test]
 fn tasks_are_executed_on_postgresql() {
-    tasks_are_executed(&Database::postgresql());
+    tasks_are_executed(&Place::postgres());
 }
 
 /// The AFM is stopped and comes back; the agent goes on, and finishes what it had claimed before.
 #[track_caller]
-fn the_agent_outlives_a_restart(database: &Database) {
+fn the_agent_outlives_a_restart(database: &Place) {
     let port = free_port();
     let afm = start_at(port, database);
-    let agent = OriginalAgent::start(&afm.url(), 2, 1).unwrap();
+    let agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
     let client = Client::of(&afm.url());
     client.post_task(WAIT, "wait", &json!({"time": 0.5}));
     assert_waited(&client.finished(WAIT));
@@ -94,44 +105,44 @@ fn the_agent_outlives_a_restart(database: &Database) {
 
 #[test]
 fn the_agent_outlives_a_restart_on_sqlite() {
-    the_agent_outlives_a_restart(&Database::sqlite());
+    the_agent_outlives_a_restart(&Place::file());
 }
 
 #[test]
 fn the_agent_outlives_a_restart_on_postgresql() {
-    the_agent_outlives_a_restart(&Database::postgresql());
+    the_agent_outlives_a_restart(&Place::postgres());
 }
 
 /// A task is posted to the original, and executed through ours.
 #[track_caller]
-fn a_task_of_the_original_is_executed(database: &Database) {
-    let original = OriginalAfm::start(&database.uri(), &[]).unwrap();
+fn a_task_of_the_original_is_executed(database: &Place) {
+    let original = OriginalAfm::start(&database.uri(), &[]).expect("the original runs");
     Client::of(&original.url()).post_task(WAIT, "wait", &json!({"time": 0.5}));
     drop(original);
 
     let afm = start(database);
     let client = Client::of(&afm.url());
     assert_eq!(client.get("/status"), json!({"agents": 0, "tasks_waiting": 1}));
-    let _agent = OriginalAgent::start(&afm.url(), 1, 1).unwrap();
+    let _agent = OriginalAgent::start(&afm.url(), 1, 1).expect("the agent runs");
     assert_waited(&client.finished(WAIT));
 }
 
 #[test]
 fn a_task_of_the_original_is_executed_on_sqlite() {
-    a_task_of_the_original_is_executed(&Database::sqlite());
+    a_task_of_the_original_is_executed(&Place::file());
 }
 
 #[test]
 fn a_task_of_the_original_is_executed_on_postgresql() {
-    a_task_of_the_original_is_executed(&Database::postgresql());
+    a_task_of_the_original_is_executed(&Place::postgres());
 }
 
 /// The agent appends `/tasks` to whatever URL it was started with.
 #[test]
 fn a_url_with_a_slash_at_its_end() {
-    let database = Database::sqlite();
+    let database = Place::file();
     let afm = start(&database);
-    let _agent = OriginalAgent::start(&format!("{}/", afm.url()), 1, 1).unwrap();
+    let _agent = OriginalAgent::start(&format!("{}/", afm.url()), 1, 1).expect("the agent runs");
     let client = Client::of(&afm.url());
     client.post_task(WAIT, "wait", &json!({"time": 0.5}));
     assert_waited(&client.finished(WAIT));

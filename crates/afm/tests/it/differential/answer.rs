@@ -13,7 +13,7 @@ use super::http::Response;
 pub(super) struct Answer(String);
 
 impl Answer {
-    pub(super) fn of(case: &Case, step: &Step, response: Response) -> Self {
+    pub(super) fn of(case: &Case, step: &Step, response: &Response) -> Self {
         let status = response.status;
         if status >= 400 || response.body.is_empty() || step.shown == Shown::Status {
             return Self(status.to_string());

@@ -15,8 +15,8 @@ pub(super) struct WebSite {
 
 impl WebSite {
     pub(super) fn start() -> Self {
-        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let address = listener.local_addr().unwrap();
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = listener.local_addr().expect("an address");
         let closing = Arc::new(AtomicBool::new(false));
         let seen = Arc::clone(&closing);
         let serve = move || {
@@ -25,7 +25,7 @@ impl WebSite {
                     break;
                 }
                 // A client that hangs up is its own concern.
-                let _ = stream.and_then(answer);
+                let _ = stream.and_then(|stream| answer(&stream));
             }
         };
         Self { address, closing, thread: Some(thread::spawn(serve)) }
@@ -36,14 +36,14 @@ impl WebSite {
     }
 }
 
-fn answer(stream: TcpStream) -> std::io::Result<()> {
-    let head = BufReader::new(&stream).lines();
+fn answer(mut stream: &TcpStream) -> std::io::Result<()> {
+    let head = BufReader::new(stream).lines();
     for line in head {
         if line?.is_empty() {
             break;
         }
     }
-    (&stream).write_all(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+    stream.write_all(b"HTTP/1.1 418 I'm a teapot\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
 }
 
 impl Drop for WebSite {
