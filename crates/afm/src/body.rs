@@ -3,12 +3,15 @@
 use std::borrow::Cow;
 use std::time::Duration;
 
-use axum::extract::{FromRequest, Request};
+use axum::body::{Body, HttpBody};
+use axum::extract::{FromRequest, Request, State};
 use axum::http::HeaderMap;
-use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE};
+use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
+use axum::middleware::Next;
+use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use encoding_rs::Encoding;
-use http_body_util::{BodyExt, LengthLimitError, Limited};
+use http_body_util::BodyExt;
 
 use crate::app::App;
 use crate::error::ApiError;
@@ -16,8 +19,52 @@ use crate::error::ApiError;
 /// How long a body may take to arrive.
 const TIME_TO_ARRIVE: Duration = Duration::from_secs(10);
 
+/// How much more than allowed a body may have, in bytes, and is still read to its end.
+const DISCARDED: usize = 16 * 1024 * 1024;
+
 /// What some Windows programs write before UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
+
+/// Reads the body of every request, also where nobody wants it.
+///
+/// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too much, or
+/// to a wrong path, would not learn so and try again for ever.
+pub(crate) async fn arrive(State(app): State<App>, request: Request, next: Next) -> Response {
+    if request.body().is_end_stream() {
+        return next.run(request).await;
+    }
+    let (head, body) = request.into_parts();
+    // Well within the time of the whole request, whose end would blame the server: 503.
+    let time_to_arrive = TIME_TO_ARRIVE.min(app.settings.request_timeout / 2);
+    let arrived = read(&head.headers, body, app.settings.max_content_length);
+    match tokio::time::timeout(time_to_arrive, arrived).await.unwrap_or(Err(ApiError::TooSlow)) {
+        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
+        Err(error) => error.into_response(),
+    }
+}
+
+async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+    let announced = content_length(headers).unwrap_or(0);
+    let most = limit.saturating_add(DISCARDED) as u64;
+    // A client that asks first has sent nothing yet.
+    if announced > most || (announced > limit as u64 && headers.contains_key(EXPECT)) {
+        return Err(ApiError::TooLarge(limit));
+    }
+    let mut bytes = Vec::new();
+    let mut length: u64 = 0;
+    while let Some(frame) = body.frame().await {
+        let frame = frame.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
+        let Ok(data) = frame.into_data() else { continue };
+        length += data.len() as u64;
+        if length > most {
+            break;
+        }
+        if length <= limit as u64 {
+            bytes.extend_from_slice(&data);
+        }
+    }
+    if length > limit as u64 { Err(ApiError::TooLarge(limit)) } else { Ok(bytes) }
+}
 
 /// The body of a request that says that it is JSON.
 pub(crate) struct JsonBody {
@@ -50,21 +97,10 @@ impl JsonBody {
 impl FromRequest<App> for JsonBody {
     type Rejection = ApiError;
 
-    async fn from_request(request: Request, app: &App) -> Result<Self, ApiError> {
-        let limit = app.settings.max_content_length;
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let charset = charset(request.headers())?;
-        if content_length(request.headers()).is_some_and(|length| length > limit as u64) {
-            return Err(ApiError::TooLarge(limit));
-        }
-        let body = Limited::new(request.into_body(), limit).collect();
-        // Well within the time of the whole request, whose end would blame the server: 503.
-        let time_to_arrive = TIME_TO_ARRIVE.min(app.settings.request_timeout / 2);
-        let body = tokio::time::timeout(time_to_arrive, body).await.map_err(|_| ApiError::TooSlow)?.map_err(
-            |error| match error.downcast_ref::<LengthLimitError>() {
-                Some(_) => ApiError::TooLarge(limit),
-                None => ApiError::Body("could not be read to its end".to_owned()),
-            },
-        )?;
+        let body = request.into_body().collect().await;
+        let body = body.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
         Ok(Self { bytes: body.to_bytes(), charset })
     }
 }

@@ -40,7 +40,7 @@ impl Database {
         let uri = config.database_uri.expose();
         match dialect(uri) {
             "sqlite" => {
-                let store = SqliteStore::new(uri, config.echo).map_err(named)?;
+                let store = SqliteStore::new(uri, config.echo).map_err(|problem| named(&problem))?;
                 let kind = match store.file() {
                     None => Kind::Memory,
                     Some(file) => {
@@ -57,11 +57,11 @@ impl Database {
                     statement_timeout: STATEMENT_TIMEOUT,
                     echo: config.echo,
                 };
-                let store = PostgresStore::new(&options).map_err(|error| named(error.to_string()))?;
+                let store = PostgresStore::new(&options).map_err(|error| named(&error.to_string()))?;
                 Ok(Self { store: Arc::new(store), kind: Kind::Postgres })
             }
-            "" => Err(named(format!("is not a URI; {SUPPORTED}"))),
-            other => Err(named(format!("dialect `{other}` is not supported; {SUPPORTED}"))),
+            "" => Err(named(&format!("is not a URI; {SUPPORTED}"))),
+            other => Err(named(&format!("dialect `{other}` is not supported; {SUPPORTED}"))),
         }
     }
 }
@@ -73,6 +73,6 @@ fn dialect(uri: &str) -> &str {
     if dialect.bytes().all(|b| b.is_ascii_alphanumeric()) { dialect } else { "" }
 }
 
-fn named(problem: impl std::fmt::Display) -> String {
+fn named(problem: &str) -> String {
     format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }

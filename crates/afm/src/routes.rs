@@ -15,6 +15,7 @@ use axum::{Router, http::HeaderValue};
 use slamon_protocol::ObjectWriter;
 
 use crate::app::App;
+use crate::body;
 use crate::error::ApiError;
 use crate::request_log;
 
@@ -32,6 +33,7 @@ pub fn router(app: App) -> Router {
     router
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
+        .layer(middleware::from_fn_with_state(app.clone(), body::arrive))
         .layer(middleware::from_fn_with_state(app.clone(), limit_time))
         .layer(middleware::from_fn(request_log::log))
         .with_state(app)

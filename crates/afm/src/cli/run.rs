@@ -28,17 +28,27 @@ pub(super) struct Address {
     /// Host name or address, e.g. localhost or 0.0.0.0; a number alone is a port on all interfaces
     #[arg(default_value = "127.0.0.1")]
     host: String,
-    /// Port; 0 takes any that is free
-    #[arg(default_value_t = 8080)]
-    port: u16,
+    /// Port [default: 8080]; 0 takes any that is free
+    port: Option<u16>,
 }
 
+/// What the original listens on.
+const PORT: u16 = 8080;
+
 impl Address {
-    /// `run 8080` names a port, not a host.
-    fn host_and_port(&self) -> (&str, u16) {
-        match self.host.parse() {
-            Ok(port) => ("0.0.0.0", port),
-            Err(_) => (self.host.trim_start_matches('[').trim_end_matches(']'), self.port),
+    /// Host and port; `run 8080` names a port, not a host.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the two.
+    pub(super) fn host_and_port(&self) -> Result<(&str, u16), String> {
+        let host = self.host.as_str();
+        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok((host.trim_start_matches('[').trim_end_matches(']'), self.port.unwrap_or(PORT)));
+        }
+        match (host.parse(), self.port) {
+            (Ok(port), None) => Ok(("0.0.0.0", port)),
+            (Err(_), None) => Err(format!("run {host}: a port is a number from 0 to 65535")),
+            (_, Some(port)) => Err(format!("run {host} {port}: these are two ports and no host")),
         }
     }
 }
@@ -59,7 +69,7 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         Err(error) => return Err(error.into()),
     };
 
-    let (host, port) = address.host_and_port();
+    let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     let listener = TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
@@ -98,9 +108,21 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
     shutdown.stop.cancelled().await;
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
-    // The router held the last committer: its work ends when what is queued is done.
-    work.await?;
-    store.close().await;
+    let finish = async {
+        // The router held the last committer: its work ends when what is queued is done.
+        work.await?;
+        store.close().await;
+        anyhow::Ok(())
+    };
+    // A database that hangs, or another's lock on it, must not keep the program from its end.
+    tokio::select! {
+        biased;
+        finished = finish => finished?,
+        () = shutdown.abort.cancelled() => anyhow::bail!("stopped at once: the database had not answered yet"),
+        () = tokio::time::sleep(config.shutdown_timeout) => {
+            anyhow::bail!("stopped: the database did not answer in time");
+        }
+    }
     tracing::info!("stopped");
     Ok(prepared?)
 }

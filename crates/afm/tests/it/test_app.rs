@@ -2,13 +2,14 @@
 
 mod answer;
 mod body;
+mod client;
 mod clock;
 mod connection;
 mod gate;
 mod place;
 mod running;
 
-use std::net::{SocketAddr, TcpStream};
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use answer::Answer;
 pub(crate) use body::{Body, id};
+pub(crate) use client::Client;
 pub(crate) use clock::TestClock;
 pub(crate) use connection::Connection;
 pub(crate) use gate::Gate;
@@ -88,12 +90,11 @@ impl Setup {
         let serving =
             runtime.spawn(server::serve(listener, router, self.limits, stop.clone(), abort.clone()));
         TestApp {
-            address,
+            client: Client::new(address),
             clock,
             running,
             stop,
             abort,
-            http: ureq::Agent::config_builder().http_status_as_error(false).build().into(),
             gate,
             serving: Some(serving),
             runtime: Some(runtime),
@@ -104,7 +105,7 @@ impl Setup {
 
 /// A running AFM, and a client of it.
 pub(crate) struct TestApp {
-    address: SocketAddr,
+    client: Client,
     pub(crate) clock: TestClock,
     /// Requests that are being answered.
     pub(crate) running: Running,
@@ -112,7 +113,6 @@ pub(crate) struct TestApp {
     pub(crate) stop: CancellationToken,
     /// The second signal.
     pub(crate) abort: CancellationToken,
-    http: ureq::Agent,
     gate: Option<Gate>,
     serving: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
@@ -126,67 +126,6 @@ impl TestApp {
         Setup::default().start()
     }
 
-    #[track_caller]
-    pub(crate) fn get(&self, path: &str) -> Answer {
-        self.send("GET", path, &[], "")
-    }
-
-    /// Posts a JSON body.
-    #[track_caller]
-    pub(crate) fn post(&self, path: &str, body: impl ToString) -> Answer {
-        self.send("POST", path, &[("content-type", "application/json")], body.to_string())
-    }
-
-    /// Posts a task, which must be taken.
-    #[track_caller]
-    pub(crate) fn post_task(&self, task: impl ToString) {
-        self.post("/task", task).is_empty();
-    }
-
-    /// Polls; gives the ids of the tasks that are handed out.
-    #[track_caller]
-    pub(crate) fn poll(&self, poll: impl ToString) -> Vec<String> {
-        let answer = self.post("/tasks", poll).json();
-        let tasks = answer["tasks"].as_array().expect("a list of tasks");
-        tasks.iter().map(|task| task["task_id"].as_str().expect("an id").to_owned()).collect()
-    }
-
-    #[track_caller]
-    pub(crate) fn send(
-        &self,
-        method: &str,
-        path: &str,
-        headers: &[(&str, &str)],
-        body: impl AsRef<[u8]>,
-    ) -> Answer {
-        let mut request =
-            ureq::http::Request::builder().method(method).uri(format!("http://{}{path}", self.address));
-        for (name, value) in headers {
-            request = request.header(*name, *value);
-        }
-        let body = body.as_ref();
-        let answer = if body.is_empty() && method != "POST" {
-            self.http.run(request.body(()).expect("a request"))
-        } else {
-            self.http.run(request.body(body).expect("a request"))
-        };
-        match answer {
-            Ok(answer) => Answer::read(format!("{method} {path}"), answer),
-            Err(error) => panic!("{method} {path}: {error}"),
-        }
-    }
-
-    /// A connection to write bytes to.
-    #[track_caller]
-    pub(crate) fn connect(&self) -> Connection {
-        Connection::new(TcpStream::connect(self.address).expect("it listens"))
-    }
-
-    /// Whether it accepts connections.
-    pub(crate) fn listens(&self) -> bool {
-        TcpStream::connect(self.address).is_ok()
-    }
-
     /// Waits until the server has ended.
     #[track_caller]
     pub(crate) fn wait_until_stopped(&mut self) {
@@ -194,6 +133,14 @@ impl TestApp {
         let runtime = self.runtime.as_ref().expect("it has a runtime");
         let ended = runtime.block_on(async { tokio::time::timeout(PATIENCE, serving).await });
         ended.expect("it stops").expect("it does not panic");
+    }
+}
+
+impl Deref for TestApp {
+    type Target = Client;
+
+    fn deref(&self) -> &Client {
+        &self.client
     }
 }
 

@@ -157,7 +157,7 @@ impl Session {
     /// Prepares a statement, or finds it prepared.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.prepare_cached(sql).await?)
     }
@@ -183,7 +183,7 @@ impl Session {
     /// Runs statements without parameters. The first poll of the future sends them.
     pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.batch_execute(sql).await?)
     }

@@ -19,15 +19,17 @@ impl Answer {
         Self { request, status, headers, body }
     }
 
-    #[track_caller]
-    pub(super) fn read(request: String, answer: ureq::http::Response<ureq::Body>) -> Self {
+    pub(super) fn read(
+        request: String,
+        answer: ureq::http::Response<ureq::Body>,
+    ) -> Result<Self, ureq::Error> {
         let (head, mut body) = answer.into_parts();
         let header = |(name, value): (&ureq::http::HeaderName, &ureq::http::HeaderValue)| {
             (name.to_string(), value.to_str().expect("headers are ASCII").to_owned())
         };
         let headers = head.headers.iter().map(header).collect();
-        let body = body.with_config().limit(u64::MAX).read_to_vec().expect("the body comes to its end");
-        Self::new(request, head.status.as_u16(), headers, body)
+        let body = body.with_config().limit(u64::MAX).read_to_vec()?;
+        Ok(Self::new(request, head.status.as_u16(), headers, body))
     }
 
     /// A header that must come once at most.

@@ -65,6 +65,18 @@ impl fmt::Display for Body {
     }
 }
 
+impl From<Body> for String {
+    fn from(body: Body) -> Self {
+        body.to_string()
+    }
+}
+
+impl From<&Body> for String {
+    fn from(body: &Body) -> Self {
+        body.to_string()
+    }
+}
+
 /// An id that tells tasks and agents of one test apart.
 pub(crate) fn id(n: u64) -> String {
     uuid::Uuid::from_u64_pair(0xde30_5d54_75b4_431b, 0xadb2_0000_0000_0000 | n).to_string()

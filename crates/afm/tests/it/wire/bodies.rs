@@ -16,6 +16,7 @@ fn media_types_that_are_json() {
         "application/json; charset=utf-8",
         "application/json;charset=\"UTF-8\"",
         "application/json; profile=\"a\"; charset=utf-8",
+        "application/json; charset=klingon",
         "application/vnd.slamon+json",
         "application/vnd.slamon+JSON; charset=utf-8",
     ] {
@@ -67,6 +68,12 @@ fn other_charsets_are_read() {
 }
 
 #[test]
+fn a_byte_order_mark_is_passed_over() {
+    let app = TestApp::start();
+    app.post("/task", format!("\u{feff}{}", Body::task(1))).is_empty();
+}
+
+#[test]
 fn bodies_that_are_no_json_object() {
     let app = TestApp::start();
     for path in PATHS {
@@ -80,17 +87,7 @@ fn bodies_that_are_no_json_object() {
         ] {
             app.post(path, body).is_problem(400, detail);
         }
-        for body in [
-            "{",
-            "{]",
-            "{}{}",
-            "{'a':1}",
-            "{\"a\":NaN}",
-            "{\"a\":01}",
-            "\u{feff}{}",
-            "{\"a\":1,}",
-            "task_id=1",
-        ] {
+        for body in ["{", "{]", "{}{}", "{'a':1}", "{\"a\":NaN}", "{\"a\":01}", "{\"a\":1,}", "task_id=1"] {
             let detail = app.post(path, body).problem(400)["detail"].to_string();
             assert!(detail.starts_with("\"request body: is not valid JSON: "), "{body}: {detail}");
         }
@@ -141,6 +138,39 @@ fn a_client_that_asks_first_is_told_to_go_on() {
     assert_eq!(connection.answer_without_body().status, 100);
     connection.write(body);
     connection.answer().is_empty();
+}
+
+#[test]
+fn whoever_sends_too_much_at_once_still_gets_the_answer() {
+    let app = TestApp::start();
+    let body = Body::task(1).with("task_data", format!(r#"{{"a":"{}"}}"#, "x".repeat(5_000_000)));
+    let mut connection = app.connect();
+    for _ in 0..3 {
+        connection.post("/task", &body.to_string());
+        let answer = connection.answer();
+        answer.is_problem(413, "request body: is larger than 1048576 bytes");
+        connection.wait_until_closed();
+        connection = app.connect();
+    }
+}
+
+#[test]
+fn a_body_that_nobody_wants_does_not_end_the_connection() {
+    let app = TestApp::start();
+    let mut connection = app.connect();
+    for (head, status) in [
+        ("POST /nothing HTTP/1.1\r\ncontent-type: application/json", 404),
+        ("POST /task HTTP/1.1\r\ncontent-type: text/plain", 400),
+        ("PUT /tasks HTTP/1.1", 405),
+        ("GET /task/x HTTP/1.1", 404),
+    ] {
+        // The body comes only when the head has been read.
+        connection.write(format!("{head}\r\nhost: afm\r\ncontent-length: 100000\r\n\r\n"));
+        app.running.wait_for(1);
+        connection.write("x".repeat(100_000));
+        connection.answer().problem(status);
+        app.running.wait_for(0);
+    }
 }
 
 #[test]

@@ -23,6 +23,15 @@ fn every_path_answers_with_and_without_a_slash() {
 }
 
 #[test]
+fn a_base_url_with_a_slash_at_its_end_does_no_harm() {
+    let app = TestApp::start();
+    app.post("//task", Body::task(1)).is_empty();
+    assert_eq!(app.post("//tasks/", Body::poll(9)).json()["tasks"][0]["task_id"], id(1));
+    app.post("//tasks/response", Body::result(1)).is_empty();
+    app.get(&format!("//task/{}", id(1))).json();
+}
+
+#[test]
 fn queries_are_passed_over() {
     let app = TestApp::start();
     app.post("/task?a=1", Body::task(1)).is_empty();
