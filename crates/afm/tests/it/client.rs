@@ -5,8 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
 
-/// Far more than any task of a test takes.
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::test_app::PATIENCE;
 
 /// A client of the AFM at a URL.
 pub(crate) struct Client {
@@ -53,13 +52,25 @@ impl Client {
     /// Asks for a task until it is finished.
     #[track_caller]
     pub(crate) fn finished(&self, id: &str) -> Value {
+        let is_finished = |task: &Value| task.get("task_completed").or(task.get("task_failed")).is_some();
+        self.ask_until(&format!("/task/{id}"), is_finished)
+    }
+
+    /// Asks until no task waits any more. Of our AFM only: the original always says so.
+    #[track_caller]
+    pub(crate) fn until_all_are_claimed(&self) {
+        self.ask_until("/status", |status| status["tasks_waiting"] == 0);
+    }
+
+    #[track_caller]
+    fn ask_until(&self, path: &str, done: impl Fn(&Value) -> bool) -> Value {
         let deadline = Instant::now() + PATIENCE;
         loop {
-            let task = self.task(id);
-            if task.get("task_completed").or(task.get("task_failed")).is_some() {
-                return task;
+            let answer = self.get(path);
+            if done(&answer) {
+                return answer;
             }
-            assert!(Instant::now() < deadline, "not finished: {task}");
+            assert!(Instant::now() < deadline, "still {answer}");
             thread::sleep(Duration::from_millis(50));
         }
     }

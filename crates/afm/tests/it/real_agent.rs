@@ -2,13 +2,11 @@
 
 mod web_site;
 
-use std::time::Duration;
-
 use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm, OriginalAgent, free_port};
 
 use crate::client::Client;
-use crate::test_app::Place;
+use crate::test_app::{PATIENCE, Place};
 use web_site::WebSite;
 
 /// Agents poll every second.
@@ -40,7 +38,7 @@ fn start_at(port: u16, database: &Place) -> AfmProcess {
 
 fn stop(afm: &AfmProcess) {
     afm.signal("TERM");
-    assert!(afm.wait_exit(Duration::from_secs(60)).success(), "{:?}", afm.log_lines());
+    assert!(afm.wait_exit(PATIENCE).success(), "{:?}", afm.log_lines());
 }
 
 #[track_caller]
@@ -82,20 +80,18 @@ fn tasks_are_executed_on_postgresql() {
     tasks_are_executed(&Place::postgres());
 }
 
-/// The AFM is stopped and comes back; the agent goes on, and finishes what it had claimed before.
+/// The AFM is stopped while the agent works, and comes back: the agent delivers what it made, and goes on.
 #[track_caller]
 fn the_agent_outlives_a_restart(database: &Place) {
     let port = free_port();
     let afm = start_at(port, database);
     let agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
     let client = Client::of(&afm.url());
-    client.post_task(WAIT, "wait", &json!({"time": 0.5}));
-    assert_waited(&client.finished(WAIT));
+    client.post_task(WAIT, "wait", &json!({"time": 3}));
+    client.until_all_are_claimed();
     stop(&afm);
-    agent.wait_for_line(
-        |line| line.contains("An error occurred while claiming tasks"),
-        Duration::from_secs(60),
-    );
+    // It polls beside its work.
+    agent.wait_for_line(|line| line.contains("An error occurred while claiming tasks"), PATIENCE);
 
     let _afm = start_at(port, database);
     assert_waited(&client.finished(WAIT));
