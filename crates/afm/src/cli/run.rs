@@ -75,7 +75,7 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
     let clock = Clock::system();
     let (committer, work) = Committer::new(store.clone(), clock.clone());
-    let work = tokio::spawn(work);
+    let mut work = tokio::spawn(work);
     let settings = Settings {
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
@@ -105,9 +105,17 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         Ok(()) => notify_systemd(&[sd_notify::NotifyState::Ready]),
         Err(_) => shutdown.stop.cancel(),
     }
-    shutdown.stop.cancelled().await;
+    let died = tokio::select! {
+        () = shutdown.stop.cancelled() => None,
+        // Without it nothing goes on: whoever runs this starts it again.
+        ended = &mut work => Some(ended.err().map_or_else(|| anyhow::anyhow!("it ended"), anyhow::Error::from)),
+    };
+    shutdown.stop.cancel();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
+    if let Some(error) = died {
+        return Err(error.context("the committer died"));
+    }
     let finish = async {
         // The router held the last committer: its work ends when what is queued is done.
         work.await?;
