@@ -14,12 +14,10 @@ mod tables;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
-use std::thread;
-use std::time::{Duration, Instant};
 
 use slamon_testbed::AfmProcess;
 
-use crate::test_app::{Client, PATIENCE};
+use crate::test_app::Client;
 
 fn program() -> &'static Path {
     env!("CARGO_BIN_EXE_slamon-afm").as_ref()
@@ -59,16 +57,6 @@ fn run(folder: &Path, args: &[&str], env: &[(&str, &str)]) -> Ended {
         .expect("the program starts");
     let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
     Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
-}
-
-/// Tries again until `done`, which is a question to another process and has no event to wait for.
-#[track_caller]
-fn eventually(what: &str, mut done: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
-    while !done() {
-        assert!(Instant::now() < deadline, "never came: {what}");
-        thread::sleep(Duration::from_millis(10));
-    }
 }
 
 fn folder() -> tempfile::TempDir {

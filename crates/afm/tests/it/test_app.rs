@@ -11,7 +11,8 @@ mod running;
 
 use std::ops::Deref;
 use std::sync::Arc;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use slamon_afm::app::{App, Settings};
 use slamon_afm::committer::Committer;
@@ -152,5 +153,15 @@ impl Drop for TestApp {
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }
+    }
+}
+
+/// Tries again until `done`, for what has no event to wait for.
+#[track_caller]
+pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "never came: {what}");
+        thread::sleep(Duration::from_millis(10));
     }
 }

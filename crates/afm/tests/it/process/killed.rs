@@ -3,8 +3,8 @@
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
 
-use super::{eventually, serve};
-use crate::test_app::{Body, Client, Place, id};
+use super::serve;
+use crate::test_app::{Body, Client, Place, eventually, id};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 

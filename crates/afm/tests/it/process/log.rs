@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{folder, run, serve, serve_with};
-use crate::test_app::{Body, PATIENCE, id};
+use crate::test_app::{Body, PATIENCE, eventually, id};
 
 #[test]
 fn one_line_a_request_with_what_it_was_about() {
@@ -52,9 +52,7 @@ fn json_lines_in_a_file() {
         let lines = text.lines().map(|line| line.parse::<Value>().unwrap_or_else(|e| panic!("{e}: {line}")));
         lines.collect::<Vec<_>>()
     };
-    super::eventually("the port is listened on", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
     client.post_task(Body::task(1));
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);
@@ -102,9 +100,7 @@ fn a_log_that_is_full_stops_nothing() {
         &[("LOG_FILE", "/dev/full")],
     )
     .expect("the program starts");
-    super::eventually("the port is listened on", || {
-        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
-    });
+    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
     client.post_task(Body::task(1));
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);

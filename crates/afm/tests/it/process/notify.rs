@@ -4,8 +4,8 @@ use std::os::unix::net::UnixDatagram;
 
 use slamon_testbed::{PgCluster, PgOptions, Stop};
 
-use super::{eventually, folder, serve_with};
-use crate::test_app::PATIENCE;
+use super::{folder, serve_with};
+use crate::test_app::{PATIENCE, eventually};
 
 struct Systemd {
     socket: UnixDatagram,

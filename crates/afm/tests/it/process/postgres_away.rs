@@ -2,8 +2,8 @@
 
 use slamon_testbed::{PgCluster, PgOptions, Stop, TestDatabase};
 
-use super::{eventually, run, serve, serve_with};
-use crate::test_app::{Body, Client, PATIENCE, id};
+use super::{run, serve, serve_with};
+use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
 /// A cluster of the test's own, as it will be stopped.
 #[track_caller]
@@ -83,7 +83,7 @@ fn it_can_be_stopped_while_it_waits_for_the_database() {
 fn a_table_locked_by_another_is_503_and_passes() {
     let database = PgCluster::shared().create_database();
     let (_afm, client) = serve_with(&database.uri(), &[], "REQUEST_TIMEOUT = 0.5\n");
-    client.post_task(Body::task(1));
+    eventually("it is posted", || client.post("/task", Body::task(1)).status == 200);
     let table = database.sql("select tablename from pg_tables where tablename like '%task%' limit 1");
     std::thread::scope(|scope| {
         // Held until the query is cancelled.

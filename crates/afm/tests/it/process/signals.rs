@@ -3,8 +3,8 @@
 use rusqlite::Connection as Sqlite;
 use slamon_testbed::AfmProcess;
 
-use super::{eventually, file_uri, folder, serve};
-use crate::test_app::{Body, Client, Connection, PATIENCE, id};
+use super::{file_uri, folder, serve, serve_with};
+use crate::test_app::{Body, Client, Connection, PATIENCE, eventually, id};
 
 #[test]
 fn either_signal_ends_it_well() {
@@ -32,29 +32,26 @@ struct Stuck {
 }
 
 #[track_caller]
-fn stuck() -> Stuck {
+fn stuck(config: &str) -> Stuck {
     let folder = folder();
     let file = folder.path().join("afm.db");
     // Longer than any test waits.
     let uri = format!("{}?timeout=600", file_uri(&file));
-    let (afm, client) = serve(&uri);
+    let config = format!("{config}\nLOG_LEVEL = 'DEBUG'\nSQLALCHEMY_ECHO = True\n");
+    let (afm, client) = serve_with(&uri, &[], &config);
     let lock = Sqlite::open(&file).expect("the file is there");
     lock.execute_batch("begin immediate").expect("nobody else writes");
-    let body = Body::task(1).to_string();
+    let writes = || afm.log_lines().iter().filter(|line| line.contains("BEGIN IMMEDIATE")).count();
+    let before = writes();
     let mut request = client.connect();
-    request.write(format!(
-        "POST /task HTTP/1.1\r\nhost: afm\r\ncontent-type: application/json\r\nexpect: 100-continue\r\ncontent-length: {}\r\n\r\n",
-        body.len()
-    ));
-    // It has begun to read the body.
-    assert_eq!(request.answer_without_body().status, 100);
-    request.write(body);
+    request.post("/task", &Body::task(1).to_string());
+    eventually("the write begins", || writes() > before);
     Stuck { afm, client, request, lock, uri, _folder: folder }
 }
 
 #[test]
 fn what_runs_is_finished_first() {
-    let Stuck { afm, client, mut request, lock, uri, _folder } = stuck();
+    let Stuck { afm, client, mut request, lock, uri, _folder } = stuck("");
     afm.signal("TERM");
     eventually("it accepts nothing more", || !client.listens());
     lock.execute_batch("commit").expect("the lock is released");
@@ -66,7 +63,7 @@ fn what_runs_is_finished_first() {
 
 #[test]
 fn the_second_signal_ends_it_at_once() {
-    let Stuck { afm, client, mut request, lock, .. } = stuck();
+    let Stuck { afm, client, mut request, lock, .. } = stuck("");
     afm.signal("TERM");
     eventually("it accepts nothing more", || !client.listens());
     afm.signal("INT");
@@ -77,16 +74,7 @@ fn the_second_signal_ends_it_at_once() {
 
 #[test]
 fn it_does_not_wait_for_ever() {
-    let folder = folder();
-    let file = folder.path().join("afm.db");
-    let uri = format!("{}?timeout=600", file_uri(&file));
-    let (afm, client) = super::serve_with(&uri, &[], "SHUTDOWN_TIMEOUT = 0.2\n");
-    let lock = Sqlite::open(&file).expect("the file is there");
-    lock.execute_batch("begin immediate").expect("nobody else writes");
-    let mut request = client.connect();
-    request.post("/task", &Body::task(1).to_string());
-    // Answered after the post was read, as both are in one packet at most later.
-    assert_eq!(client.get("/healthz").status, 200);
+    let Stuck { afm, mut request, lock, .. } = stuck("SHUTDOWN_TIMEOUT = 0.2");
     afm.signal("TERM");
     assert_eq!(afm.wait_exit(PATIENCE).code(), Some(1));
     request.wait_until_closed();

@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
-use crate::test_app::{Body, Setup, id};
+use crate::test_app::{Body, Setup, eventually, id};
 
 /// What a limit is set to that a test runs into.
-const SHORT: Duration = Duration::from_millis(100);
+const SHORT: Duration = Duration::from_millis(500);
+
+/// Less than the 30 s after which hyper by itself gives up on a head, and far more than [`SHORT`].
+const SOON: Duration = Duration::from_secs(20);
 
 fn impatient() -> Setup {
     let mut setup = Setup::default();
@@ -16,7 +19,9 @@ fn impatient() -> Setup {
 #[test]
 fn a_connection_that_says_nothing_is_closed() {
     let app = impatient().start();
-    app.connect().wait_until_closed();
+    let mut connection = app.connect();
+    assert!(!connection.is_silent_for(SOON));
+    connection.wait_until_closed();
 }
 
 #[test]
@@ -25,6 +30,7 @@ fn a_kept_connection_that_says_nothing_more_is_closed() {
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n\r\n");
     assert_eq!(connection.answer().status, 200);
+    assert!(!connection.is_silent_for(SOON));
     connection.wait_until_closed();
 }
 
@@ -33,11 +39,12 @@ fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
     let app = impatient().start();
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n");
+    assert!(!connection.is_silent_for(SOON));
     connection.wait_until_closed();
     // Nor one that comes in drops.
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\n");
-    while connection.is_silent_for(SHORT / 10) && connection.try_write("x: y\r\n") {}
+    while connection.is_silent_for(SHORT / 50) && connection.try_write("x: y\r\n") {}
     connection.wait_until_closed();
 }
 
@@ -48,7 +55,7 @@ fn a_request_that_runs_is_not_idle() {
     let mut connection = app.connect();
     connection.post("/task", &Body::task(1).to_string());
     gate.wait_until_reached();
-    assert!(connection.is_silent_for(5 * SHORT));
+    assert!(connection.is_silent_for(2 * SHORT));
     gate.open();
     connection.answer().is_empty();
 }
@@ -56,7 +63,7 @@ fn a_request_that_runs_is_not_idle() {
 #[test]
 fn a_body_that_does_not_come_to_its_end_is_408() {
     let mut setup = Setup::default();
-    setup.settings.request_timeout = 4 * SHORT;
+    setup.settings.request_timeout = 2 * SHORT;
     let app = setup.start();
     for body in ["content-length: 100\r\n\r\n{", "transfer-encoding: chunked\r\n\r\n1\r\n{\r\n"] {
         let mut connection = app.connect();
@@ -74,7 +81,8 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     let mut setup = Setup::default();
     setup.settings.request_timeout = SHORT;
     let (app, gate) = setup.start_gated();
-    app.post_task(Body::task(1));
+    // Even this may take too long.
+    eventually("it is posted", || app.post("/task", Body::task(1)).status == 200);
     gate.close();
     let answer = app.post("/tasks", Body::poll(8));
     answer.is_try_again();
@@ -82,12 +90,7 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     app.get(&format!("/task/{}", id(1))).is_try_again();
     gate.open();
     // The claim that was under way is taken back, which may come after this poll; a poll may also take too long.
-    loop {
-        let answer = app.post("/tasks", Body::poll(9));
-        if answer.status == 200 && answer.body.contains(&id(1)) {
-            break;
-        }
-    }
+    eventually("the task waits again", || app.post("/tasks", Body::poll(9)).body.contains(&id(1)));
 }
 
 #[test]

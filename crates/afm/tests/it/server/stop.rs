@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::test_app::{Body, Connection, Gate, Setup, TestApp, id};
+use crate::test_app::{Body, Connection, Gate, Setup, TestApp, eventually, id};
 
 /// An AFM with a request that runs until the gate opens.
 fn busy(setup: Setup) -> (TestApp, Gate, Connection) {
@@ -22,7 +22,7 @@ fn what_runs_is_finished_and_nothing_new_accepted() {
     assert_eq!(idle.answer().status, 200);
     app.stop.cancel();
     idle.wait_until_closed();
-    while app.listens() {}
+    eventually("it accepts nothing more", || !app.listens());
     gate.open();
     let answer = connection.answer();
     answer.is_empty_and_last();
@@ -54,7 +54,7 @@ fn what_does_not_finish_in_time_is_cut_off() {
 fn the_second_signal_cuts_off() {
     let (mut app, _gate, mut connection) = busy(Setup::default());
     app.stop.cancel();
-    while app.listens() {}
+    eventually("it accepts nothing more", || !app.listens());
     app.abort.cancel();
     app.wait_until_stopped();
     connection.wait_until_closed();

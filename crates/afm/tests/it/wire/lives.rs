@@ -3,7 +3,7 @@
 use std::collections::HashSet;
 use std::thread;
 
-use crate::test_app::{Body, Place, Setup, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, eventually, id};
 
 /// Runs each of these tests once on every store.
 macro_rules! on_every_store {
@@ -159,5 +159,5 @@ fn a_poll_that_nobody_waits_for_takes_nothing(place: Place) {
     app.running.wait_for(0);
     gate.open();
     // The claim was under way and is taken back, which may come after this poll.
-    while app.poll(Body::poll(9)) != [id(1)] {}
+    eventually("the task waits again", || app.poll(Body::poll(9)) == [id(1)]);
 }
