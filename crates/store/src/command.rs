@@ -37,11 +37,11 @@ pub enum Command {
 pub struct Sweep {
     /// The most tasks, and the most agents, to change at once.
     pub limit: u32,
-    /// Agents silent for this long are lost, and their attempts end; `None`: nobody is.
+    /// Agents silent for longer are lost, and their attempts end; `None`: nobody is.
     pub lost_after: Option<Duration>,
-    /// Agents silent for this long are forgotten; `None`: nobody is.
+    /// Agents silent for longer are forgotten; `None`: nobody is.
     pub forget_after: Option<Duration>,
-    /// Tasks that ended this long ago are deleted; `None`: none are.
+    /// Tasks that ended longer ago are deleted; `None`: none are.
     pub delete_after: Option<Duration>,
 }
 

@@ -11,7 +11,8 @@
 //!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
 //!
-//! A store calls [`settle`] on a task before any other rule: what time alone has done to it comes first.
+//! A store calls [`settle`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
+//! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will settle both.
 
 mod retry;
 mod words;
