@@ -12,6 +12,7 @@ pub mod committer;
 pub mod config;
 mod database;
 mod error;
+mod measures;
 mod request_log;
 pub mod routes;
 pub mod server;

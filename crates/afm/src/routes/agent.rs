@@ -4,14 +4,14 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
-use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
+use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
 use slamon_store::{Delivery, Reported};
 
 use super::{Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
-use crate::request_log;
+use crate::{measures, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
@@ -22,6 +22,7 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     request_log::agent(poll.agent_id);
     let deliveries = app.committer.poll(poll).await?;
     request_log::tasks(&deliveries);
+    measures::tasks_claimed(deliveries.len());
     let mut tasks = ArrayWriter::new();
     for delivery in &deliveries {
         tasks.object(describe(delivery));
@@ -51,8 +52,10 @@ fn describe(task: &Delivery) -> ObjectWriter {
 async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let result = ResultPost::parse(&body.text()?)?;
     request_log::task(result.task_id);
-    if app.committer.report(result).await?? == Reported::Repeated {
-        request_log::note("the same result was there already");
+    let completed = matches!(result.outcome, TaskOutcome::Completed(_));
+    match app.committer.report(result).await?? {
+        Reported::Stored => measures::task_finished(completed),
+        Reported::Repeated => request_log::note("the same result was there already"),
     }
     Ok(StatusCode::OK)
 }
