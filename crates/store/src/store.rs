@@ -68,6 +68,8 @@ pub enum Hint {
     Waiting(Capability),
     /// This task ended.
     Ended(Uuid),
+    /// More than can be told: whoever waits for anything looks for itself.
+    Anything,
 }
 
 /// What [`Store::create_tables`] found and did.
