@@ -17,7 +17,9 @@ mod task;
 mod views;
 mod waiting;
 
-pub use command::{Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept};
+pub use command::{
+    Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept, WaitingKind,
+};
 pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;

@@ -11,7 +11,8 @@
 //!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
 //!
-//! A store calls [`settle`] on a task before any other rule: what time alone has done to it comes first.
+//! A store calls [`settle`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
+//! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will settle both.
 
 mod retry;
 mod words;
@@ -44,6 +45,7 @@ impl From<State> for Change {
 
 /// What a result does.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept")]
 pub enum Report {
     /// It ends the attempt.
     Ends(Change),

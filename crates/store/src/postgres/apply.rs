@@ -98,9 +98,7 @@ pub(super) async fn apply(
         }
     }
 
-    let News { mut waiting, ended } = news;
-    waiting.sort_unstable();
-    waiting.dedup();
+    let News { waiting, ended } = news;
     let payloads = notices::payloads(&waiting, &ended);
     if !payloads.is_empty() {
         session.query(notices::NOTIFY, &[&payloads]).await?;

@@ -170,7 +170,7 @@ where
                 }
             }
             Some(Ok(AsyncMessage::Notice(notice))) => {
-                tracing::info!("{}: {}", notice.severity(), notice.message())
+                tracing::info!("{}: {}", notice.severity(), notice.message());
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
@@ -231,7 +231,7 @@ impl Session {
     /// Prepares a statement, or finds it prepared.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.prepare_cached(sql).await?)
     }
@@ -272,7 +272,7 @@ impl Session {
     /// Runs statements without parameters. The first poll of the future sends them.
     pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.batch_execute(sql).await?)
     }

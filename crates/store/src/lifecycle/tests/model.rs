@@ -1,12 +1,20 @@
 //! Tasks in a map, moved by the lifecycle rules alone: what every store must agree with.
 
-use std::collections::BTreeMap;
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::PollRequest;
-use slamon_store::lifecycle::{self, MAX_TASKS_PER_POLL};
-use slamon_store::{Command, Delivery, Outcome, Reported, State, Submitted, Task};
+use slamon_protocol::{PollRequest, PostTask, ResultPost};
+use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
+use slamon_store::{
+    AttemptEnd, Command, Delivery, EndedAttempt, LateResult, Outcome, Polled, Refusal, Reported, State,
+    Submitted, Sweep, Swept, Task,
+};
 use uuid::Uuid;
+
+/// What the model says of the agents that might have taken a task.
+pub(crate) const FLEET: &str = "the fleet";
 
 /// Everything that a store would hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -14,8 +22,19 @@ pub(crate) struct Model {
     pub(crate) tasks: BTreeMap<Uuid, Task>,
     /// Ids in the order of arrival.
     pub(crate) arrivals: Vec<Uuid>,
+    /// The attempts of each task that ended without finishing it.
+    pub(crate) past: BTreeMap<Uuid, Vec<(EndedAttempt, Option<LateResult>)>>,
+    /// What each agent has still to be told of.
+    pub(crate) untold: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Names and last-seen times.
     pub(crate) agents: BTreeMap<Uuid, (String, Timestamp)>,
+    /// How many second and further attempts have been handed out: their aliases are numbers.
+    pub(crate) aliases: u128,
+}
+
+/// The alias of the `n`th attempt that was not its task's first.
+pub(crate) fn alias(n: u128) -> Uuid {
+    Uuid::from_u128(0xa11a << 112 | n)
 }
 
 impl Model {
@@ -30,67 +49,190 @@ impl Model {
         outcomes.into_iter().flatten().collect()
     }
 
-    fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
+    pub(crate) fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
         match command {
-            Command::Submit(posted) => {
-                let stored = self.tasks.get(&posted.task_id).map(|task| &task.posted);
-                let submitted = lifecycle::submit(stored, posted);
-                if submitted == Ok(Submitted::Stored) {
-                    let task = Task { posted: posted.clone(), created: now, state: State::Pending };
-                    self.tasks.insert(posted.task_id, task);
-                    self.arrivals.push(posted.task_id);
-                }
-                Outcome::Submit(submitted)
-            }
+            Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
             Command::Poll(poll) => Outcome::Poll(self.poll(poll, now)),
-            Command::Report(report) => {
-                let task = self.tasks.get_mut(&report.task_id);
-                let reported = lifecycle::report(task.as_ref().map(|t| &t.state), &report.outcome, now);
-                if let (Some(task), Ok((Reported::Stored, Some(state)))) = (task, &reported) {
-                    task.state = state.clone();
-                }
-                Outcome::Report(reported.map(|(reported, _)| reported))
-            }
+            Command::Report(result) => Outcome::Report(self.report(result, now)),
+            Command::Cancel(id) => Outcome::Cancel(self.cancel(*id, now)),
             Command::Release { agent_id, claimed_at, task_ids } => {
-                let mut released = 0;
-                for id in task_ids {
-                    let Some(task) = self.tasks.get_mut(id) else { continue };
-                    if let Some(state) = lifecycle::release(&task.state, *agent_id, *claimed_at) {
-                        task.state = state;
-                        released += 1;
+                let released =
+                    task_ids.iter().filter(|id| self.release(**id, *agent_id, *claimed_at)).count();
+                Outcome::Release(released)
+            }
+            Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep, now)),
+        }
+    }
+
+    /// The tasks that are over here and were not in `before`.
+    pub(crate) fn newly_ended(&self, before: &Self) -> BTreeSet<Uuid> {
+        let ended = |task: &Task| matches!(task.state, State::Ended { .. });
+        let new = |(id, task): &(&Uuid, &Task)| ended(task) && !before.tasks.get(*id).is_some_and(ended);
+        self.tasks.iter().filter(new).map(|(id, _)| *id).collect()
+    }
+
+    fn submit(&mut self, posted: &PostTask, now: Timestamp) -> Result<Submitted, Refusal> {
+        let submitted = lifecycle::submit(self.tasks.get(&posted.task_id).map(|task| &task.posted), posted)?;
+        if submitted == Submitted::Stored {
+            let state = lifecycle::first_state(posted, now);
+            let task = Task { posted: posted.clone(), created: now, attempts: 0, state };
+            self.tasks.insert(posted.task_id, task);
+            self.arrivals.push(posted.task_id);
+        }
+        Ok(submitted)
+    }
+
+    fn poll(&mut self, poll: &PollRequest, now: Timestamp) -> Polled {
+        let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
+        *agent = (poll.agent_name.clone(), agent.1.max(now));
+        let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
+        let mut line = self.arrivals.clone();
+        line.sort_by_key(|id| Reverse(self.tasks[id].posted.terms.priority));
+        let most = poll.max_tasks.min(MAX_TASKS_PER_POLL) as usize;
+        let mut tasks = Vec::new();
+        for id in line {
+            if tasks.len() < most {
+                tasks.extend(self.claim(id, poll, now));
+            }
+        }
+        Polled { tasks, cancelled }
+    }
+
+    fn claim(&mut self, id: Uuid, poll: &PollRequest, now: Timestamp) -> Option<Delivery> {
+        let task = self.tasks.get_mut(&id)?;
+        let attempt = lifecycle::claim(task, poll, alias(self.aliases), now)?;
+        self.aliases += u128::from(attempt.number > 1);
+        task.attempts = attempt.number;
+        let delivery = Delivery {
+            task_id: id,
+            alias: attempt.alias,
+            task_type: task.posted.task_type.clone(),
+            task_version: task.posted.task_version,
+            task_data: task.posted.task_data.clone(),
+            attempt: attempt.number,
+            deadline: [attempt.deadline, task.expires()].into_iter().flatten().min(),
+        };
+        task.state = State::Claimed(attempt);
+        Some(delivery)
+    }
+
+    fn report(&mut self, result: &ResultPost, now: Timestamp) -> Result<Reported, Refusal> {
+        let id = self.handed_out_as(result.task_id).ok_or(Refusal::UnknownTask)?;
+        self.settle(id, now);
+        let past = self.past.get(&id).into_iter().flatten().map(|(ended, _)| ended);
+        let past = past.cloned().find(|ended| ended.attempt.alias == result.task_id);
+        match lifecycle::report(&self.tasks[&id], past.as_ref(), result, now)? {
+            Report::Ends(change) => {
+                let holder = self.tasks[&id].last_attempt().map(|attempt| attempt.agent_id);
+                if let Some((_, seen)) = holder.and_then(|agent| self.agents.get_mut(&agent)) {
+                    *seen = now.max(*seen);
+                }
+                self.change(id, change);
+                Ok(Reported::Stored)
+            }
+            Report::Repeated => Ok(Reported::Repeated),
+            Report::Late { attempt } => {
+                for (ended, late) in self.past.entry(id).or_default() {
+                    if ended.attempt.number == attempt && late.is_none() {
+                        *late = Some(LateResult { at: now, outcome: result.outcome.clone() });
                     }
                 }
-                Outcome::Release(released)
+                Err(Refusal::TooLate(attempt))
             }
         }
     }
 
-    fn poll(&mut self, poll: &PollRequest, now: Timestamp) -> Vec<Delivery> {
-        let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
-        *agent = (poll.agent_name.clone(), agent.1.max(now));
-        let mut delivered = Vec::new();
-        for id in &self.arrivals {
-            if delivered.len() >= poll.max_tasks.min(MAX_TASKS_PER_POLL) as usize {
-                break;
+    /// The task that an agent knows, or knew, as `alias`.
+    pub(crate) fn handed_out_as(&self, alias: Uuid) -> Option<Uuid> {
+        let knows = |task: &&Task| {
+            let past = self.past.get(&task.posted.task_id).into_iter().flatten();
+            let mut aliases = past.map(|(ended, _)| &ended.attempt).chain(task.last_attempt());
+            task.posted.task_id == alias || aliases.any(|attempt| attempt.alias == alias)
+        };
+        self.tasks.values().find(knows).map(|task| task.posted.task_id)
+    }
+
+    fn cancel(&mut self, id: Uuid, now: Timestamp) -> Option<Result<Box<Task>, Refusal>> {
+        self.settle(id, now);
+        match lifecycle::cancel(self.tasks.get(&id)?, now) {
+            Ok(change) => {
+                if let Some(change) = change {
+                    self.change(id, change);
+                }
+                Some(Ok(Box::new(self.tasks[&id].clone())))
             }
-            let Some(task) = self.tasks.get_mut(id) else { continue };
-            let is_capable = poll.agent_capabilities.iter().any(|capability| {
-                capability.task_type == task.posted.task_type
-                    && capability.version == task.posted.task_version
-            });
-            if !is_capable {
-                continue;
-            }
-            if let Some(state) = lifecycle::claim(&task.state, poll.agent_id, now) {
-                task.state = state;
-                delivered.push(Delivery {
-                    task_id: *id,
-                    task_type: task.posted.task_type.clone(),
-                    task_version: task.posted.task_version,
-                    task_data: task.posted.task_data.clone(),
-                });
+            Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    fn release(&mut self, id: Uuid, agent_id: Uuid, claimed_at: Timestamp) -> bool {
+        let Some(task) = self.tasks.get_mut(&id) else { return false };
+        let Some(state) = lifecycle::release(task, agent_id, claimed_at) else { return false };
+        task.state = state;
+        task.attempts -= 1;
+        true
+    }
+
+    /// Sweeps without limits.
+    fn sweep(&mut self, sweep: &Sweep, now: Timestamp) -> Swept {
+        let ids = self.arrivals.clone();
+        let settled = ids.iter().filter(|id| self.settle(**id, now)).count() as u64;
+        let before = |after: Option<Duration>| now.checked_sub(after?).ok();
+        let mut swept = Swept { settled, ..Swept::default() };
+        if let Some(before) = before(sweep.lost_after) {
+            swept.lost = ids.iter().filter(|id| self.lose(**id, before, now)).count() as u64;
+        }
+        if let Some(before) = before(sweep.forget_after) {
+            let known = self.agents.len();
+            self.agents.retain(|_, (_, seen)| *seen >= before);
+            swept.forgotten = (known - self.agents.len()) as u64;
+        }
+        if let Some(before) = before(sweep.delete_after) {
+            let old = |task: &Task| matches!(task.state, State::Ended { at, .. } if at < before);
+            self.arrivals.retain(|id| !old(&self.tasks[id]));
+            self.tasks.retain(|_, task| !old(task));
+            swept.deleted = (ids.len() - self.tasks.len()) as u64;
+            for (id, past) in std::mem::take(&mut self.past) {
+                if self.tasks.contains_key(&id) {
+                    self.past.insert(id, past);
+                    continue;
+                }
+                for (ended, _) in past {
+                    self.untold.values_mut().for_each(|untold| _ = untold.remove(&ended.attempt.alias));
+                }
             }
         }
-        delivered
+        swept.next_due = self.tasks.values().filter_map(Task::due).min();
+        swept
+    }
+
+    fn lose(&mut self, id: Uuid, seen_before: Timestamp, now: Timestamp) -> bool {
+        let State::Claimed(attempt) = &self.tasks[&id].state else { return false };
+        let agent_id = attempt.agent_id;
+        let seen = self.agents.get(&agent_id).map_or(attempt.at, |(_, seen)| *seen);
+        if seen >= seen_before {
+            return false;
+        }
+        let silent_for = Duration::try_from(now.duration_since(seen)).unwrap_or_default();
+        let change = lifecycle::lose(&self.tasks[&id], agent_id, silent_for, now);
+        change.map(|change| self.change(id, change)).is_some()
+    }
+
+    fn settle(&mut self, id: Uuid, now: Timestamp) -> bool {
+        let Some(task) = self.tasks.get(&id) else { return false };
+        let change = lifecycle::settle(task, now, || FLEET.to_owned());
+        change.map(|change| self.change(id, change)).is_some()
+    }
+
+    fn change(&mut self, id: Uuid, change: Change) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.state = change.state;
+        }
+        if let Some(ended) = change.ended {
+            if matches!(ended.end, AttemptEnd::Expired | AttemptEnd::Cancelled) {
+                self.untold.entry(ended.attempt.agent_id).or_default().insert(ended.attempt.alias);
+            }
+            self.past.entry(id).or_default().push((ended, None));
+        }
     }
 }

@@ -1,10 +1,16 @@
 //! Random sequences of batches over few tasks and few agents, so that commands meet.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
-use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
-use slamon_store::Command;
+use slamon_protocol::{
+    AgentFilter, Capability, JsonText, Location, PollRequest, PostTask, ResultPost, TaskOutcome, Terms,
+};
+use slamon_store::{Command, Sweep};
 use uuid::Uuid;
+
+use super::model::alias;
 
 const TASKS: u128 = 8;
 const AGENTS: u128 = 3;
@@ -16,7 +22,7 @@ pub(crate) type Batch = (Timestamp, Vec<Command>);
 
 /// Up to `batches` batches of up to `commands` commands. Time goes on, stands still, and sometimes steps back.
 pub(crate) fn sequences(batches: usize, commands: usize) -> impl Strategy<Value = Vec<Batch>> {
-    let step = prop_oneof![Just(0), Just(1), Just(1_000_000), Just(60_000_007), Just(-3)];
+    let step = prop_oneof![Just(0), Just(1), Just(1_000_000), Just(10_000_000), Just(60_000_007), Just(-3)];
     let batch = (step, prop::collection::vec(draft(), 1..=commands));
     prop::collection::vec(batch, 1..=batches).prop_map(resolve)
 }
@@ -58,6 +64,8 @@ fn draft() -> impl Strategy<Value = Draft> {
         4 => poll().prop_map(|poll| Draft::Ready(Command::Poll(poll))),
         3 => report().prop_map(|report| Draft::Ready(Command::Report(report))),
         2 => release(),
+        1 => task_id().prop_map(|id| Draft::Ready(Command::Cancel(id))),
+        2 => sweep().prop_map(|sweep| Draft::Ready(Command::Sweep(sweep))),
     ]
 }
 
@@ -75,15 +83,17 @@ fn json(text: &str) -> JsonText {
 
 /// Mostly the one task that goes with an id, else one that differs in a field, or only in the way it is written.
 fn submit() -> impl Strategy<Value = PostTask> {
-    let change = prop_oneof![6 => Just(0), 4 => 1..=6];
+    let change = prop_oneof![7 => Just(0), 4 => 1..=7];
     (task_id(), change).prop_map(|(task_id, change)| {
-        let (task_type, task_version) = KINDS[(task_id.as_u128() % KINDS.len() as u128) as usize];
+        let n = task_id.as_u128() % TASKS;
+        let (task_type, task_version) = KINDS[(n % KINDS.len() as u128) as usize];
         let mut task = PostTask {
             task_id,
             test_id: Uuid::from_u128(0x7e57),
             task_type: task_type.to_owned(),
             task_version,
             task_data: Some(json(r#"{"a":[1,"é"]}"#)),
+            terms: terms(n),
         };
         match change {
             1 => task.test_id = Uuid::from_u128(0x7e58),
@@ -92,27 +102,69 @@ fn submit() -> impl Strategy<Value = PostTask> {
             4 => task.task_data = None,
             5 => task.task_data = Some(json(r#"{"a":[1.0,"é"]}"#)),
             6 => task.task_data = Some(json(r#"{ "a": [1, "\u00e9"] }"#)),
+            7 => task.terms.priority += 1,
             _ => {}
         }
         task
     })
 }
 
+/// Each task has its own: none, single ones, and all at once.
+fn terms(n: u128) -> Terms {
+    let none = Terms::default();
+    let seconds = Duration::from_secs;
+    match n {
+        0 => none,
+        1 => Terms { ttl: Some(seconds(30)), ..none },
+        2 => Terms { timeout: Some(seconds(10)), max_attempts: 2, ..none },
+        3 => Terms { max_attempts: 3, retry_errors: true, retry_delay: seconds(1), ..none },
+        4 => Terms { priority: 5, delay: Duration::from_micros(1), ttl: Some(seconds(1)), ..none },
+        5 => Terms { delay: seconds(10), max_attempts: 2, priority: -5, ..none },
+        6 => {
+            let agent_filter = AgentFilter { country: Some("FI".to_owned()), ..AgentFilter::default() };
+            Terms { agent_filter, timeout: Some(Duration::from_micros(1)), max_attempts: 20, ..none }
+        }
+        _ => Terms {
+            ttl: Some(seconds(90)),
+            timeout: Some(seconds(10)),
+            max_attempts: 3,
+            retry_errors: true,
+            retry_delay: seconds(5),
+            priority: 1,
+            delay: seconds(1),
+            agent_filter: AgentFilter { agent_name: Some("agent 0".to_owned()), ..AgentFilter::default() },
+        },
+    }
+}
+
 fn poll() -> impl Strategy<Value = PollRequest> {
     let kinds = prop::sample::subsequence(&KINDS, 0..=KINDS.len());
     let most = prop_oneof![4 => 0..4_u32, 1 => Just(u32::MAX)];
-    (agent_id(), 0..3, kinds, most).prop_map(|(agent_id, name, kinds, max_tasks)| {
+    (agent_id(), 0..3, kinds, most, 0..3_usize).prop_map(|(agent_id, name, kinds, max_tasks, place)| {
         let mut agent_capabilities: Vec<Capability> = Vec::new();
         for (task_type, version) in kinds {
             // The wire knows one version a type: the last.
             agent_capabilities.retain(|capability| capability.task_type != task_type);
             agent_capabilities.push(Capability { task_type: task_type.to_owned(), version });
         }
-        let agent_name = format!("agent {name}");
-        PollRequest { agent_id, agent_name, agent_capabilities, max_tasks, agent_location: None }
+        let agent_location = ["FI", "SE"].get(place).map(|country| Location {
+            country: (*country).to_owned(),
+            region: "18".to_owned(),
+            latitude: None,
+            longitude: None,
+        });
+        PollRequest {
+            agent_id,
+            agent_name: format!("agent {name}"),
+            agent_capabilities,
+            max_tasks,
+            agent_location,
+            max_wait: Duration::ZERO,
+        }
     })
 }
 
+/// Under the task's own id, or an alias that may have been handed out.
 fn report() -> impl Strategy<Value = ResultPost> {
     let outcome = prop::sample::select(vec![
         TaskOutcome::Completed(json(r#"{"status":200}"#)),
@@ -121,7 +173,28 @@ fn report() -> impl Strategy<Value = ResultPost> {
         TaskOutcome::Failed(json(r#""é\u0000""#)),
         TaskOutcome::Failed(json(r#""\u00e9\u0000""#)),
     ]);
-    (task_id(), outcome).prop_map(|(task_id, outcome)| ResultPost { task_id, outcome })
+    let task_id = prop_oneof![3 => task_id(), 1 => (0..4_u128).prop_map(alias)];
+    let agent_id = prop::option::weighted(0.3, agent_id());
+    (task_id, agent_id, outcome).prop_map(|(task_id, agent_id, outcome)| ResultPost {
+        task_id,
+        agent_id,
+        outcome,
+    })
+}
+
+/// Never limited: which of many are done first is not the rules' to say.
+fn sweep() -> impl Strategy<Value = Sweep> {
+    let after = |share, seconds: &'static [u64]| {
+        prop::option::weighted(share, prop::sample::select(seconds).prop_map(Duration::from_secs))
+    };
+    (after(0.5, &[0, 1, 60]), after(0.3, &[60, 120]), after(0.2, &[0, 60])).prop_map(
+        |(lost_after, forget_after, delete_after)| Sweep {
+            limit: 1_000,
+            lost_after,
+            forget_after,
+            delete_after,
+        },
+    )
 }
 
 fn release() -> impl Strategy<Value = Draft> {

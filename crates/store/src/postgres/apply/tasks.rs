@@ -4,7 +4,7 @@ use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
-use slamon_protocol::{Capability, JsonText, TaskOutcome};
+use slamon_protocol::{JsonText, TaskOutcome};
 use tokio_postgres::Statement;
 use uuid::Uuid;
 
@@ -12,7 +12,7 @@ use crate::lifecycle::{self, Change};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::{rows, surroundings};
-use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, waiting};
+use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
 
 const SAVE: &str = "
     update task
@@ -62,17 +62,14 @@ const SAVE_LATE: &str = "
 /// What others may be waiting for.
 #[derive(Default)]
 pub(super) struct News {
-    pub(super) waiting: Vec<Capability>,
+    pub(super) waiting: Vec<WaitingKind>,
     pub(super) ended: Vec<Uuid>,
 }
 
 impl News {
     pub(super) fn note(&mut self, task: &Task) {
         match &task.state {
-            State::Pending => self.waiting.push(Capability {
-                task_type: task.posted.task_type.clone(),
-                version: task.posted.task_version,
-            }),
+            State::Pending => self.waiting.push(WaitingKind::of(&task.posted)),
             State::Ended { .. } => self.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }

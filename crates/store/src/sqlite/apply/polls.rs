@@ -20,14 +20,17 @@ impl Work<'_> {
         if most > 0 {
             let location = poll.agent_location.as_ref();
             let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, location);
+            // Tasks whose TTL has run out are passed over, so that they take no other's place: a sweep ends them.
             let mut select = self.transaction.prepare_cached(
                 "select priority, seq from task
                  where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
+                   and (due_at is null or due_at > ?5)
                  order by priority desc, seq limit ?4",
             )?;
+            let now = self.now.as_microsecond();
             for capability in &poll.agent_capabilities {
                 for filter in &filters {
-                    let of_kind = params![capability.task_type, capability.version, filter, most];
+                    let of_kind = params![capability.task_type, capability.version, filter, most, now];
                     for found in select.query_map(of_kind, |row| Ok((Reverse(row.get(0)?), row.get(1)?)))? {
                         first.push(found?);
                     }
@@ -50,7 +53,6 @@ impl Work<'_> {
             .query_row([seq], rows::read_task)
             .optional()?;
         let Some(mut task) = found.map(|found| found.task) else { return Ok(None) };
-        self.settle(&mut task)?;
         let Some(attempt) = lifecycle::claim(&task, poll, Uuid::new_v4(), self.now) else { return Ok(None) };
         let delivery = Delivery {
             task_id: task.posted.task_id,
