@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::Database;
-use crate::telemetry;
+use crate::{measures, telemetry};
 
 /// Wrong arguments or configuration, and nothing was started.
 const BAD_ARGUMENTS: u8 = 2;
@@ -102,6 +102,7 @@ fn configure(overrides: &Overrides) -> Result<(Loaded, Database), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded.config)?;
     telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    measures::start(&loaded.config)?;
     Ok((loaded, database))
 }
 

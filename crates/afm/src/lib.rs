@@ -13,6 +13,7 @@ pub mod committer;
 pub mod config;
 mod database;
 mod error;
+mod measures;
 mod patience;
 mod request_log;
 pub mod routes;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use slamon_store::{Sweep, Swept};
 
 use crate::clock::Clock;
@@ -19,6 +19,9 @@ const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 
 /// The most time between them.
 const LONGEST_ROUND: Duration = Duration::from_secs(10);
+
+/// Sweeps that are further apart than this were held up.
+const GAP: SignedDuration = SignedDuration::from_secs(15);
 
 /// What is watched over.
 #[derive(Debug, Clone, Copy)]
@@ -50,8 +53,15 @@ impl Sweeper {
 
     /// Sweeps as often as it takes, for ever.
     pub async fn run(mut self, committer: Committer, clock: Clock) {
+        let mut last = clock.now();
         loop {
-            let swept = self.sweep(&committer, clock.now()).await;
+            let now = clock.now();
+            // The machine slept, or its clock was set: agents could not reach us meanwhile, or it only looks so.
+            if now.duration_since(last) > GAP {
+                self.serving_since = now;
+            }
+            last = now;
+            let swept = self.sweep(&committer, now).await;
             tokio::time::sleep(Self::pause(swept.as_ref().ok(), clock.now())).await;
         }
     }

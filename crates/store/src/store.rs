@@ -69,7 +69,7 @@ pub enum Hint {
     Waiting(WaitingKind),
     /// This task ended.
     Ended(Uuid),
-    /// Hints may have been missed.
+    /// More than can be told: whoever waits for anything looks for itself.
     Anything,
 }
 

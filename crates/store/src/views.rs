@@ -38,7 +38,7 @@ pub struct AgentView {
     pub id: Uuid,
     /// Its name, as of its last poll.
     pub name: String,
-    /// When it polled last.
+    /// When it polled or sent a result last.
     pub last_seen: Timestamp,
     /// The tasks it has claimed, finished or not, newest first.
     pub tasks: Vec<TaskView>,

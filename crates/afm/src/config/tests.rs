@@ -369,10 +369,6 @@ fn values_that_do_not_go_together() {
           AGENT_RETURN_TIME (60 s, the default): agents count as lost before they are told to come back"]
     );
     assert_eq!(file("AGENT_ACTIVE_THRESHOLD = 60").config().agent_active_threshold, secs(60));
-    assert_eq!(
-        env("STATSD_HOST", "metrics").warnings(),
-        ["environment variable STATSD_HOST: this version does not send metrics to StatsD"]
-    );
 }
 
 #[test]

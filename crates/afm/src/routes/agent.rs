@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
-use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
+use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
 use slamon_store::{Delivery, Polled, Reported};
 use uuid::Uuid;
 
@@ -17,7 +17,7 @@ use crate::body::JsonBody;
 use crate::committer::CommitError;
 use crate::error::ApiError;
 use crate::patience::Patience;
-use crate::request_log;
+use crate::{measures, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
@@ -34,6 +34,7 @@ async fn poll(
     let agent_id = poll.agent_id;
     let polled = claim(&app, poll).await?;
     request_log::tasks(&polled.tasks);
+    measures::tasks_claimed(polled.tasks.len());
     let mut tasks = ArrayWriter::new();
     for delivery in &polled.tasks {
         tasks.object(describe(delivery));
@@ -103,8 +104,10 @@ fn describe(task: &Delivery) -> ObjectWriter {
 async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let result = ResultPost::parse(&body.text()?)?;
     request_log::task(result.task_id);
-    if app.committer.report(result).await?? == Reported::Repeated {
-        request_log::note("the same result was there already");
+    let completed = matches!(result.outcome, TaskOutcome::Completed(_));
+    match app.committer.report(result).await?? {
+        Reported::Stored => measures::task_finished(completed),
+        Reported::Repeated => request_log::note("the same result was there already"),
     }
     Ok(StatusCode::OK)
 }

@@ -18,7 +18,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
 use crate::patience::Patience;
-use crate::request_log;
+use crate::{measures, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
@@ -29,8 +29,9 @@ type TaskId = Result<Path<String>, PathRejection>;
 async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let task = PostTask::parse(&body.text()?)?;
     request_log::task(task.task_id);
-    if app.committer.submit(task).await?? == Submitted::Repeated {
-        request_log::note("the same task was there already");
+    match app.committer.submit(task).await?? {
+        Submitted::Stored => measures::task_posted(),
+        Submitted::Repeated => request_log::note("the same task was there already"),
     }
     Ok(StatusCode::OK)
 }

@@ -10,6 +10,7 @@ mod notify;
 mod postgres_away;
 mod sharing;
 mod signals;
+mod statsd;
 mod tables;
 
 use std::path::{Path, PathBuf};

@@ -1,8 +1,10 @@
 //! Tasks, polls and results, numbered so that tests stay readable.
 
+use std::time::Duration;
+
 use jiff::{SignedDuration, Timestamp};
-use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
-use slamon_store::Command;
+use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome, Terms};
+use slamon_store::{Attempt, Command, End, State, Sweep};
 use uuid::Uuid;
 
 /// Seconds after an arbitrary moment with microseconds.
@@ -43,7 +45,13 @@ pub(crate) fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
         task_type: task_type.to_owned(),
         task_version,
         task_data: Some(json(format!(r#"{{"n":{n}}}"#))),
+        terms: Terms::default(),
     }
+}
+
+/// Task `n` under `terms`.
+pub(crate) fn task_under(terms: Terms, n: u128) -> PostTask {
+    PostTask { terms, ..task(n) }
 }
 
 /// Agent `n` asks for up to `most` tasks of type `wait`, version 1.
@@ -60,18 +68,57 @@ pub(crate) fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> Poll
         agent_capabilities: capabilities.iter().map(capability).collect(),
         max_tasks: most,
         agent_location: None,
+        max_wait: Duration::ZERO,
     }
 }
 
 /// Task `n` ended with `result`, a JSON object.
 pub(crate) fn completed(n: u128, result: &str) -> ResultPost {
-    ResultPost { task_id: task_id(n), outcome: TaskOutcome::Completed(json(result)) }
+    completed_as(task_id(n), result)
 }
 
 /// Task `n` ended with `error`, a JSON string.
 pub(crate) fn failed(n: u128, error: &str) -> ResultPost {
-    ResultPost { task_id: task_id(n), outcome: TaskOutcome::Failed(json(error)) }
+    failed_as(task_id(n), error)
 }
+
+/// What was handed out as `alias` ended with `result`.
+pub(crate) fn completed_as(alias: Uuid, result: &str) -> ResultPost {
+    ResultPost { task_id: alias, agent_id: None, outcome: TaskOutcome::Completed(json(result)) }
+}
+
+/// What was handed out as `alias` ended with `error`.
+pub(crate) fn failed_as(alias: Uuid, error: &str) -> ResultPost {
+    ResultPost { task_id: alias, agent_id: None, outcome: TaskOutcome::Failed(json(error)) }
+}
+
+/// The first attempt at task `n`, agent `agent`'s since `at`.
+pub(crate) fn attempt(n: u128, agent: u128, at: Timestamp) -> Attempt {
+    let agent_name = format!("agent {agent}");
+    Attempt { number: 1, alias: task_id(n), agent_id: agent_id(agent), agent_name, at, deadline: None }
+}
+
+/// Task `n` is agent `agent`'s since `at`, in its first attempt.
+pub(crate) fn claimed(n: u128, agent: u128, at: Timestamp) -> State {
+    State::Claimed(attempt(n, agent, at))
+}
+
+/// What was [`claimed`] ended at `at`.
+pub(crate) fn ended(claimed: State, at: Timestamp, end: End) -> State {
+    match claimed {
+        State::Claimed(attempt) => State::Ended { at, last: Some(attempt), end },
+        other => panic!("{other:?} is not claimed"),
+    }
+}
+
+/// Sweeps what time has made due, and nothing else.
+pub(crate) const DUE: Sweep = Sweep { limit: 100, lost_after: None, forget_after: None, delete_after: None };
+
+pub(crate) const fn seconds(n: u64) -> Duration {
+    Duration::from_secs(n)
+}
+
+pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 
 /// The claim of agent `n` on `tasks` is given up.
 pub(crate) fn release(n: u128, claimed_at: Timestamp, tasks: &[u128]) -> Command {

@@ -5,12 +5,14 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slamon_protocol::{PollRequest, PostTask, ResultPost};
+use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{
-    AgentView, Claim, Command, Delivery, Outcome, Overview, Refusal, Reported, State, Store, Submitted, Task,
+    AgentView, Applied, Command, Delivery, EndedAttempt, LateResult, Outcome, Overview, Polled, Refusal,
+    Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
 };
+use uuid::Uuid;
 
-use crate::commands::{agent_id, number, poll, submits, task_id};
+use crate::commands::{agent_id, number, poll, submits, task_id, task_under};
 
 /// A store whose failures end the test, with the line that asked.
 #[derive(Clone)]
@@ -30,14 +32,20 @@ impl Driver {
     }
 
     #[track_caller]
-    pub(crate) fn batch(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Vec<Outcome>> {
+    pub(crate) fn applied(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Applied> {
         let (asked, from) = (commands.len(), Location::caller());
         async move {
-            let outcomes = self.apply(commands.into(), now).await;
-            let outcomes = outcomes.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
-            assert_eq!(outcomes.len(), asked, "asked at {from}");
-            outcomes
+            let applied = self.apply(commands.into(), now).await;
+            let applied = applied.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
+            assert_eq!(applied.outcomes.len(), asked, "asked at {from}");
+            applied
         }
+    }
+
+    #[track_caller]
+    pub(crate) fn batch(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Vec<Outcome>> {
+        let applied = self.applied(now, commands);
+        async move { applied.await.outcomes }
     }
 
     #[track_caller]
@@ -54,6 +62,13 @@ impl Driver {
     ) -> impl Future<Output = Result<Submitted, Refusal>> {
         let outcome = self.one(now, Command::Submit(task));
         async move { submitted(&outcome.await) }
+    }
+
+    /// Submits task `n`, new and under `terms`.
+    #[track_caller]
+    pub(crate) fn post_under(&self, now: Timestamp, terms: Terms, n: u128) -> impl Future<Output = ()> {
+        let submitted = self.submit(now, task_under(terms, n));
+        async move { assert_eq!(submitted.await, Ok(Submitted::Stored)) }
     }
 
     /// Submits new tasks of type `wait`, version 1, in one batch.
@@ -73,8 +88,78 @@ impl Driver {
 
     #[track_caller]
     pub(crate) fn poll(&self, now: Timestamp, poll: PollRequest) -> impl Future<Output = Vec<Delivery>> {
+        let polled = self.polled(now, poll);
+        async move { polled.await.tasks }
+    }
+
+    #[track_caller]
+    pub(crate) fn polled(&self, now: Timestamp, poll: PollRequest) -> impl Future<Output = Polled> {
         let outcome = self.one(now, Command::Poll(poll));
-        async move { delivered(outcome.await) }
+        async move { polled(outcome.await) }
+    }
+
+    /// Agent `n` takes the one task of type `wait`, version 1, that there is; the id it gets.
+    #[track_caller]
+    pub(crate) fn take(&self, now: Timestamp, n: u128) -> impl Future<Output = Uuid> {
+        let (delivered, from) = (self.poll(now, poll(n, 9)), Location::caller());
+        async move {
+            let delivered = delivered.await;
+            assert_eq!(delivered.len(), 1, "asked at {from}: {delivered:?}");
+            delivered[0].alias
+        }
+    }
+
+    /// Cancels task `n`, which must be there.
+    #[track_caller]
+    pub(crate) fn cancel(&self, now: Timestamp, n: u128) -> impl Future<Output = Result<Task, Refusal>> {
+        let outcome = self.one(now, Command::Cancel(task_id(n)));
+        async move {
+            match outcome.await {
+                Outcome::Cancel(Some(cancelled)) => cancelled.map(|task| *task),
+                other => panic!("{other:?} is not of a task's cancel"),
+            }
+        }
+    }
+
+    #[track_caller]
+    pub(crate) fn sweep(&self, now: Timestamp, sweep: Sweep) -> impl Future<Output = Swept> {
+        let outcome = self.one(now, Command::Sweep(sweep));
+        async move {
+            match outcome.await {
+                Outcome::Sweep(swept) => swept,
+                other => panic!("{other:?} is not of a sweep"),
+            }
+        }
+    }
+
+    /// The attempts at task `n` that ended without finishing it.
+    #[track_caller]
+    pub(crate) fn past(&self, n: u128) -> impl Future<Output = Vec<(EndedAttempt, Option<LateResult>)>> {
+        let from = Location::caller();
+        async move { self.attempts(task_id(n)).await.unwrap_or_else(|e| panic!("asked at {from}: {e:?}")) }
+    }
+
+    /// How task `n` went wrong, in words.
+    #[track_caller]
+    pub(crate) fn error(&self, n: u128) -> impl Future<Output = String> {
+        let (state, from) = (self.state(n), Location::caller());
+        async move {
+            match state.await {
+                State::Ended { end, .. } => end.outcome().unwrap_err().as_str().to_owned(),
+                other => panic!("asked at {from}: {other:?} has not ended"),
+            }
+        }
+    }
+
+    /// Why task `n` waits; agents seen at or after `seen_since` are active.
+    #[track_caller]
+    pub(crate) fn why(&self, n: u128, seen_since: Timestamp) -> impl Future<Output = Option<Waiting>> {
+        let task = self.stored(n);
+        async move {
+            let task = task.await;
+            let around = self.surroundings(&task, seen_since).await.unwrap();
+            waiting(&task, &around)
+        }
     }
 
     /// Agent `n` takes up to `most` tasks of type `wait`, version 1; the numbers of those it got.
@@ -149,8 +234,13 @@ pub(crate) fn submitted(outcome: &Outcome) -> Result<Submitted, Refusal> {
 
 #[track_caller]
 pub(crate) fn delivered(outcome: Outcome) -> Vec<Delivery> {
+    polled(outcome).tasks
+}
+
+#[track_caller]
+pub(crate) fn polled(outcome: Outcome) -> Polled {
     match outcome {
-        Outcome::Poll(delivered) => delivered,
+        Outcome::Poll(polled) => polled,
         other => panic!("{other:?} is not of a poll"),
     }
 }
@@ -166,9 +256,4 @@ pub(crate) fn reported(outcome: &Outcome) -> Result<Reported, Refusal> {
 /// The numbers of delivered tasks.
 pub(crate) fn numbers(delivered: &[Delivery]) -> Vec<u128> {
     delivered.iter().map(|delivery| number(delivery.task_id)).collect()
-}
-
-/// Held by agent `n` since `at`.
-pub(crate) fn claim_of(n: u128, at: Timestamp) -> Claim {
-    Claim { agent_id: agent_id(n), at }
 }

@@ -1,13 +1,13 @@
 //! Databases to run the cases on, each empty and a test's own.
 
-use std::time::Duration;
+//mod postgres;
 
 use rusqlite::Connection;
-use slamon_store::{PostgresOptions, PostgresStore, SqliteStore};
-use slamon_testbed::{PgCluster, TestDatabase};
+use slamon_store::SqliteStore;
 use tempfile::TempDir;
 
 use crate::driver::Driver;
+//pub(crate) use postgres::Postgres;
 
 /// A database with a store on it.
 pub(crate) trait Fixture: Sized {
@@ -133,75 +133,5 @@ impl SharedFixture for SqliteFile {
 
     fn take_poison(&self) {
         self.sql("drop trigger poison");
-    }
-}
-
-pub(crate) struct Postgres {
-    store: Driver,
-    database: TestDatabase,
-}
-
-impl Postgres {
-    fn connect(uri: String, statement_timeout: Duration) -> Driver {
-        let options = PostgresOptions {
-            uri,
-            pool_size: 5,
-            pool_timeout: Duration::from_secs(60),
-            statement_timeout,
-            echo: false,
-        };
-        Driver::new(PostgresStore::new(&options).unwrap())
-    }
-}
-
-impl Fixture for Postgres {
-    fn empty() -> Self {
-        let database = PgCluster::shared().create_database();
-        Self { store: Self::connect(database.uri(), Duration::from_secs(60)), database }
-    }
-
-    fn store(&self) -> Driver {
-        self.store.clone()
-    }
-}
-
-impl SharedFixture for Postgres {
-    type Lock = tokio_postgres::Client;
-
-    fn second(&self) -> Driver {
-        Self::connect(self.database.uri(), Duration::from_secs(60))
-    }
-
-    fn impatient(&self) -> Driver {
-        Self::connect(self.database.uri(), Duration::from_secs(1))
-    }
-
-    fn sql(&self, statements: &str) {
-        self.database.sql(statements);
-    }
-
-    fn text(&self, query: &str) -> Option<String> {
-        let found = self.database.sql(&format!("select coalesce(({query}), '(null)')"));
-        (found != "(null)").then_some(found)
-    }
-
-    async fn lock(&self) -> tokio_postgres::Client {
-        let connected = tokio_postgres::connect(&self.database.uri(), tokio_postgres::NoTls).await;
-        let (client, connection) = connected.unwrap();
-        tokio::spawn(connection);
-        client.batch_execute("begin; lock table task in exclusive mode").await.unwrap();
-        client
-    }
-
-    async fn unlock(lock: tokio_postgres::Client) {
-        lock.batch_execute("rollback").await.unwrap();
-    }
-
-    fn refuse_poison(&self) {
-        self.sql("alter table task add constraint poison check (type <> 'poison')");
-    }
-
-    fn take_poison(&self) {
-        self.sql("alter table task drop constraint poison");
     }
 }

@@ -4,12 +4,12 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use slamon_store::Command;
 use slamon_store::lifecycle::MAX_TASKS_PER_POLL;
-use slamon_store::{Command, State};
 use tokio::task::JoinSet;
 
-use crate::commands::{at, number, poll, poll_for, submits, task, task_of};
-use crate::driver::{Driver, claim_of, delivered, numbers};
+use crate::commands::{at, claimed, number, poll, poll_for, submits, task, task_of};
+use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};
 
 pub(crate) async fn a_claimed_task_is_handed_out_no_more(fixture: &impl Fixture) {
@@ -20,9 +20,9 @@ pub(crate) async fn a_claimed_task_is_handed_out_no_more(fixture: &impl Fixture)
     for agent in [1, 2, 3] {
         assert!(store.claim(at(2), agent, 9).await.is_empty());
     }
-    assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(1))));
-    assert_eq!(store.state(2).await, State::Claimed(claim_of(1, at(1))));
-    assert_eq!(store.state(3).await, State::Claimed(claim_of(2, at(1))));
+    assert_eq!(store.state(1).await, claimed(1, 1, at(1)));
+    assert_eq!(store.state(2).await, claimed(2, 1, at(1)));
+    assert_eq!(store.state(3).await, claimed(3, 2, at(1)));
     assert_eq!(store.waiting().await, 0);
 }
 
@@ -59,7 +59,7 @@ pub(crate) async fn claims_go_by_arrival_whatever_the_clock_says(fixture: &impl 
         store.post(at(now), [n]).await;
     }
     assert_eq!(store.claim(at(25), 1, 9).await, [1, 2, 3, 4, 5]);
-    assert_eq!(store.state(5).await, State::Claimed(claim_of(1, at(25))));
+    assert_eq!(store.state(5).await, claimed(5, 1, at(25)));
 }
 
 pub(crate) async fn type_and_version_must_match(fixture: &impl Fixture) {
@@ -138,10 +138,10 @@ pub(crate) async fn polls_of_a_batch_share_no_task(fixture: &impl Fixture) {
     batch.extend([Command::Poll(poll(5, 1)), Command::Poll(poll(6, 9)), Command::Poll(poll(7, 9))]);
     let outcomes = store.batch(at(1), batch).await;
     let polls = outcomes.into_iter().enumerate().filter(|(n, _)| !(4..7).contains(n));
-    let claimed: Vec<_> = polls.map(|(_, outcome)| numbers(&delivered(outcome))).collect();
-    assert_eq!(claimed, [vec![1, 2], vec![], vec![3, 4], vec![], vec![5], vec![6], vec![]]);
+    let shares: Vec<_> = polls.map(|(_, outcome)| numbers(&delivered(outcome))).collect();
+    assert_eq!(shares, [vec![1, 2], vec![], vec![3, 4], vec![], vec![5], vec![6], vec![]]);
     for (n, agent) in [(1, 1), (2, 1), (3, 3), (4, 3), (5, 5), (6, 6)] {
-        assert_eq!(store.state(n).await, State::Claimed(claim_of(agent, at(1))));
+        assert_eq!(store.state(n).await, claimed(n, agent, at(1)));
     }
 }
 
@@ -179,7 +179,7 @@ async fn race(stores: &[Driver]) {
     const AGENTS: u128 = 8;
     const CLIENTS: u128 = 4;
     const TASKS: u128 = 240;
-    let claimed = Arc::new(AtomicUsize::new(0));
+    let handed_out = Arc::new(AtomicUsize::new(0));
     let mut clients = JoinSet::new();
     for client in 0..CLIENTS {
         let store = stores[client as usize % stores.len()].clone();
@@ -191,12 +191,12 @@ async fn race(stores: &[Driver]) {
     }
     let mut agents = JoinSet::new();
     for agent in 0..AGENTS {
-        let (store, claimed) = (stores[agent as usize % stores.len()].clone(), Arc::clone(&claimed));
+        let (store, handed_out) = (stores[agent as usize % stores.len()].clone(), Arc::clone(&handed_out));
         agents.spawn(async move {
             let mut mine = Vec::new();
-            while claimed.load(Ordering::SeqCst) < TASKS as usize {
+            while handed_out.load(Ordering::SeqCst) < TASKS as usize {
                 let delivered = store.claim(at(1), agent, 1 + agent as u32 % 3).await;
-                claimed.fetch_add(delivered.len(), Ordering::SeqCst);
+                handed_out.fetch_add(delivered.len(), Ordering::SeqCst);
                 mine.extend(delivered);
                 tokio::task::yield_now().await;
             }
@@ -206,13 +206,13 @@ async fn race(stores: &[Driver]) {
     let ended = async { (clients.join_all().await, agents.join_all().await) };
     let (_, agents) = tokio::time::timeout(Duration::from_secs(120), ended)
         .await
-        .unwrap_or_else(|_| panic!("{claimed:?} of {TASKS} tasks were handed out, and no more"));
+        .unwrap_or_else(|_| panic!("{handed_out:?} of {TASKS} tasks were handed out, and no more"));
     let mut all: Vec<u128> = agents.iter().flat_map(|(_, mine)| mine).copied().collect();
     all.sort_unstable();
     assert_eq!(all, (0..TASKS).collect::<Vec<_>>());
     for (agent, mine) in agents {
         for n in mine {
-            assert_eq!(stores[0].state(n).await, State::Claimed(claim_of(agent, at(1))));
+            assert_eq!(stores[0].state(n).await, claimed(n, agent, at(1)));
         }
     }
     assert_eq!(stores[0].waiting().await, 0);

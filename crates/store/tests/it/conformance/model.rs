@@ -1,18 +1,21 @@
 //! Random sequences of batches, applied to a store and to the model of the lifecycle rules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slamon_store::State;
+use slamon_protocol::Capability;
+use slamon_store::{Attempt, Command, End, Outcome, State, Task};
 use tokio::runtime::Handle;
+use uuid::Uuid;
 
+use crate::commands::json;
 use crate::driver::Driver;
 use crate::fixture::Fixture;
-use crate::model::Model;
+use crate::model::{FLEET, Model};
 use crate::sequences::{Batch, sequences};
 
-const CASES: u32 = 48;
+const CASES: u32 = 64;
 
 pub(crate) async fn any_sequence_of_batches_goes_as_in_the_model(fixture: &impl Fixture) {
     let store = fixture.store();
@@ -20,7 +23,7 @@ pub(crate) async fn any_sequence_of_batches_goes_as_in_the_model(fixture: &impl 
     let run = move || {
         let config = ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(CASES) };
         let check = |batches| runtime.block_on(goes_as_in_the_model(&store, batches));
-        TestRunner::new(config).run(&sequences(12, 12), check).unwrap_or_else(|failure| panic!("{failure}"));
+        TestRunner::new(config).run(&sequences(14, 14), check).unwrap_or_else(|failure| panic!("{failure}"));
     };
     tokio::task::spawn_blocking(run).await.unwrap();
 }
@@ -28,20 +31,122 @@ pub(crate) async fn any_sequence_of_batches_goes_as_in_the_model(fixture: &impl 
 async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(), TestCaseError> {
     store.drop_tables().await.unwrap();
     store.create_tables().await.unwrap();
-    let mut model = Model::default();
+    let (mut model, mut names) = (Model::default(), Names::default());
     for (now, batch) in batches {
-        let outcomes = store.batch(now, batch.clone()).await;
-        prop_assert_eq!(outcomes, model.apply(&batch, now));
+        let before = model.clone();
+        let expected = model.apply(&batch, now);
+        let applied = store.applied(now, batch.iter().map(|command| names.to_store(command)).collect()).await;
+        names.learn(&expected, &applied.outcomes);
+        let outcomes: Vec<_> = applied.outcomes.into_iter().map(|outcome| names.outcome(outcome)).collect();
+        prop_assert_eq!(outcomes, expected);
+        let ended: BTreeSet<_> = applied.ended.iter().copied().collect();
+        prop_assert_eq!(applied.ended.len(), ended.len());
+        // One that was deleted by the batch that ended it may be named, too.
+        prop_assert!(ended.is_superset(&model.newly_ended(&before)));
+        prop_assert!(applied.waiting.is_sorted_by(|a, b| a < b), "{:?}", applied.waiting);
+        for kind in newly_waiting(&before, &model) {
+            prop_assert!(applied.waiting.contains(&kind), "{:?} without {:?}", applied.waiting, kind);
+        }
     }
+    compare(store, &model, &names).await
+}
+
+async fn compare(store: &Driver, model: &Model, names: &Names) -> Result<(), TestCaseError> {
     for (id, task) in &model.tasks {
-        let stored = store.task(*id).await.unwrap();
+        let stored = store.task(*id).await.unwrap().map(|task| names.task(task));
         prop_assert_eq!(stored.as_ref(), Some(task));
+        let past = store.attempts(*id).await.unwrap().into_iter().map(|(mut ended, late)| {
+            ended.attempt = names.attempt(ended.attempt);
+            (ended, late)
+        });
+        prop_assert_eq!(past.collect::<Vec<_>>(), model.past.get(id).cloned().unwrap_or_default());
     }
     let overview = store.everything().await;
     let pending = model.arrivals.iter().rev().filter(|id| model.tasks[id].state == State::Pending);
     let waiting = overview.waiting.items.iter().map(|task| &task.task_id);
     prop_assert_eq!(waiting.collect::<Vec<_>>(), pending.collect::<Vec<_>>());
     let agents = overview.agents.items.into_iter().map(|agent| (agent.id, (agent.name, agent.last_seen)));
-    prop_assert_eq!(agents.collect::<BTreeMap<_, _>>(), model.agents);
+    prop_assert_eq!(&agents.collect::<BTreeMap<_, _>>(), &model.agents);
     Ok(())
+}
+
+/// The kinds of which tasks wait now that did not before.
+fn newly_waiting(before: &Model, after: &Model) -> BTreeSet<Capability> {
+    let waits = |task: &Task| task.state == State::Pending;
+    let new = |(id, task): &(&Uuid, &Task)| waits(task) && !before.tasks.get(*id).is_some_and(waits);
+    let kind = |(_, task): (&Uuid, &Task)| Capability {
+        task_type: task.posted.task_type.clone(),
+        version: task.posted.task_version,
+    };
+    after.tasks.iter().filter(new).map(kind).collect()
+}
+
+/// A store makes aliases up, the model numbers them.
+#[derive(Default)]
+struct Names {
+    to_store: BTreeMap<Uuid, Uuid>,
+    to_model: BTreeMap<Uuid, Uuid>,
+}
+
+impl Names {
+    fn learn(&mut self, expected: &[Outcome], outcomes: &[Outcome]) {
+        for pair in expected.iter().zip(outcomes) {
+            let (Outcome::Poll(expected), Outcome::Poll(polled)) = pair else { continue };
+            for (expected, delivery) in expected.tasks.iter().zip(&polled.tasks) {
+                self.to_store.insert(expected.alias, delivery.alias);
+                self.to_model.insert(delivery.alias, expected.alias);
+            }
+        }
+    }
+
+    fn to_store(&self, command: &Command) -> Command {
+        let mut command = command.clone();
+        if let Command::Report(result) = &mut command {
+            result.task_id = self.to_store.get(&result.task_id).copied().unwrap_or(result.task_id);
+        }
+        command
+    }
+
+    fn alias(&self, alias: Uuid) -> Uuid {
+        self.to_model.get(&alias).copied().unwrap_or(alias)
+    }
+
+    fn attempt(&self, attempt: Attempt) -> Attempt {
+        Attempt { alias: self.alias(attempt.alias), ..attempt }
+    }
+
+    /// The model knows nothing of the agents that might have taken a task.
+    fn task(&self, mut task: Task) -> Task {
+        match &mut task.state {
+            State::Claimed(attempt) => *attempt = self.attempt(attempt.clone()),
+            State::Ended { last, end, .. } => {
+                *last = last.take().map(|attempt| self.attempt(attempt));
+                if let End::Expired(words) = end
+                    && let Some((before, waited)) = words.as_str().split_once(" expired: waited ")
+                    && let Some((waited, _)) = waited.split_once(" s, ")
+                {
+                    *words = json(format!(r#"{before} expired: waited {waited} s, {FLEET}""#));
+                }
+            }
+            State::Delayed { .. } | State::Pending => {}
+        }
+        task
+    }
+
+    fn outcome(&self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Poll(mut polled) => {
+                for delivery in &mut polled.tasks {
+                    delivery.alias = self.alias(delivery.alias);
+                }
+                for alias in &mut polled.cancelled {
+                    *alias = self.alias(*alias);
+                }
+                polled.cancelled.sort_unstable();
+                Outcome::Poll(polled)
+            }
+            Outcome::Cancel(Some(Ok(task))) => Outcome::Cancel(Some(Ok(Box::new(self.task(*task))))),
+            other => other,
+        }
+    }
 }

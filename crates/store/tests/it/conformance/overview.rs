@@ -68,7 +68,7 @@ pub(crate) async fn tasks_of_an_agent_are_listed_newest_first(fixture: &impl Fix
     let store = fixture.ready().await;
     store.post(at(0), [4, 1, 3, 2, 5]).await;
     store.claim(at(1), 1, 3).await;
-    store.claim(at(2), 2, 1).await;
+    store.claim(at(4), 2, 1).await;
     store.report(at(3), completed(1, r#"{"a":1}"#)).await.unwrap();
     let agents = store.overview(3, 100).await.unwrap().agents.items;
     assert_eq!(names(&agents), ["agent 2", "agent 1"]);

@@ -3,8 +3,8 @@
 use jiff::SignedDuration;
 use slamon_store::{Command, Outcome, Refusal, Reported, State};
 
-use crate::commands::{at, completed, failed, poll, release};
-use crate::driver::{claim_of, delivered, numbers};
+use crate::commands::{at, claimed, completed, failed, poll, release};
+use crate::driver::{delivered, numbers};
 use crate::fixture::Fixture;
 
 pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixture) {
@@ -20,7 +20,7 @@ pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixtur
     assert_eq!(store.waiting().await, 4);
     assert!(store.agent(1).await.tasks.is_empty());
     assert_eq!(store.claim(at(4), 2, 9).await, [4, 3, 2, 1]);
-    assert_eq!(store.state(4).await, State::Claimed(claim_of(2, at(4))));
+    assert_eq!(store.state(4).await, claimed(4, 2, at(4)));
 }
 
 pub(crate) async fn only_the_claim_that_holds_is_released(fixture: &impl Fixture) {
@@ -41,11 +41,11 @@ pub(crate) async fn only_the_claim_that_holds_is_released(fixture: &impl Fixture
     }
     assert_eq!(store.release(at(4), release(1, at(1), &[1, 2, 3])).await, 1);
     assert_eq!(store.state(1).await, State::Pending);
-    assert_eq!(store.state(2).await, State::Claimed(claim_of(1, at(2))));
+    assert_eq!(store.state(2).await, claimed(2, 1, at(2)));
     // A later claim of the same agent is not the one that is given up.
     assert_eq!(store.claim(at(5), 1, 1).await, [1]);
     assert_eq!(store.release(at(6), release(1, at(1), &[1])).await, 0);
-    assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(5))));
+    assert_eq!(store.state(1).await, claimed(1, 1, at(5)));
 }
 
 pub(crate) async fn finished_and_unknown_tasks_are_not_released(fixture: &impl Fixture) {
@@ -76,7 +76,7 @@ pub(crate) async fn a_release_is_seen_by_the_polls_of_its_batch(fixture: &impl F
     let mut outcomes = store.batch(at(2), batch).await;
     assert_eq!(outcomes[1], Outcome::Release(1));
     assert_eq!(numbers(&delivered(outcomes.remove(0))), [1, 2]);
-    assert_eq!(store.state(1).await, State::Claimed(claim_of(2, at(2))));
+    assert_eq!(store.state(1).await, claimed(1, 2, at(2)));
     // A report and a release of one claim in a batch: the first of them counts.
     let batch = vec![Command::Report(completed(1, "{}")), release(2, at(2), &[1, 2])];
     assert_eq!(store.batch(at(3), batch).await[1], Outcome::Release(1));

@@ -1,12 +1,12 @@
 //! Agents post what came out.
 
 use jiff::Timestamp;
-use slamon_store::{Command, Refusal, Reported, State};
+use slamon_store::{Command, End, Refusal, Reported, State};
 use tokio::task::JoinSet;
 
 use super::submits::OBJECTS;
-use crate::commands::{at, completed, failed, json, number, poll, task, task_id};
-use crate::driver::{Driver, claim_of, reported};
+use crate::commands::{at, claimed, completed, ended, failed, json, number, poll, task, task_id};
+use crate::driver::{Driver, reported};
 use crate::fixture::{Fixture, SharedFixture};
 
 /// Task 1, claimed by agent 1 at second 1.
@@ -22,7 +22,7 @@ pub(crate) async fn a_result_completes_a_task(fixture: &impl Fixture) {
     assert_eq!(store.report(at(2), completed(1, r#"{"status":200}"#)).await, Ok(Reported::Stored));
     let result = json(r#"{"status":200}"#);
     let stored = store.stored(1).await;
-    assert_eq!(stored.state, State::Completed { claim: claim_of(1, at(1)), at: at(2), result });
+    assert_eq!(stored.state, ended(claimed(1, 1, at(1)), at(2), End::Completed(result)));
     assert_eq!((stored.posted, stored.created), (task(1), at(0)));
 }
 
@@ -30,7 +30,7 @@ pub(crate) async fn an_error_fails_a_task(fixture: &impl Fixture) {
     let store = with_claimed_task(fixture).await;
     assert_eq!(store.report(at(2), failed(1, r#""no""#)).await, Ok(Reported::Stored));
     let error = json(r#""no""#);
-    assert_eq!(store.state(1).await, State::Failed { claim: claim_of(1, at(1)), at: at(2), error });
+    assert_eq!(store.state(1).await, ended(claimed(1, 1, at(1)), at(2), End::Failed(error)));
 }
 
 pub(crate) async fn results_and_errors_are_kept_to_the_letter(fixture: &impl Fixture) {
@@ -49,12 +49,11 @@ pub(crate) async fn results_and_errors_are_kept_to_the_letter(fixture: &impl Fix
     store.claim(at(1), 1, 100).await;
     let outcomes = store.batch(at(2), reports.into_iter().map(Command::Report).collect()).await;
     assert!(outcomes.iter().all(|outcome| reported(outcome) == Ok(Reported::Stored)));
-    let claim = claim_of(1, at(1));
     for (n, object) in (1..).zip(OBJECTS) {
-        assert_eq!(store.state(n).await, State::Completed { claim, at: at(2), result: json(object) });
+        assert_eq!(store.state(n).await, ended(claimed(n, 1, at(1)), at(2), End::Completed(json(object))));
     }
     for (n, error) in (101..).zip(errors) {
-        assert_eq!(store.state(n).await, State::Failed { claim, at: at(2), error: json(error) });
+        assert_eq!(store.state(n).await, ended(claimed(n, 1, at(1)), at(2), End::Failed(json(error))));
     }
 }
 
@@ -63,7 +62,9 @@ pub(crate) async fn a_megabyte_of_result_is_kept(fixture: &impl Fixture) {
     let result = format!(r#"{{"long":"{}"}}"#, "0123456789abcdeé".repeat(1 << 16));
     assert_eq!(store.report(at(2), completed(1, &result)).await, Ok(Reported::Stored));
     assert_eq!(store.report(at(3), completed(1, &result)).await, Ok(Reported::Repeated));
-    let State::Completed { result: stored, .. } = store.state(1).await else { panic!("is not completed") };
+    let State::Ended { end: End::Completed(stored), .. } = store.state(1).await else {
+        panic!("is not completed")
+    };
     assert!(stored.as_str() == result);
 }
 
@@ -89,8 +90,8 @@ pub(crate) async fn a_report_for_a_task_never_claimed_is_refused(fixture: &impl 
     let outcomes = store.batch(at(2), batch).await;
     assert_eq!(reported(&outcomes[2]), Err(Refusal::NotClaimed));
     assert_eq!(reported(&outcomes[3]), Err(Refusal::NotClaimed));
-    assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(2))));
-    assert_eq!(store.state(2).await, State::Claimed(claim_of(1, at(2))));
+    assert_eq!(store.state(1).await, claimed(1, 1, at(2)));
+    assert_eq!(store.state(2).await, claimed(2, 1, at(2)));
 }
 
 pub(crate) async fn a_repeated_report_changes_nothing(fixture: &impl Fixture) {
@@ -135,7 +136,7 @@ pub(crate) async fn the_same_report_twice_in_a_batch(fixture: &impl Fixture) {
     let outcomes: Vec<_> = outcomes.iter().map(reported).collect();
     assert_eq!(outcomes, [Ok(Reported::Stored), Ok(Reported::Repeated), Ok(Reported::Repeated)]);
     let result = json("{}");
-    assert_eq!(store.state(1).await, State::Completed { claim: claim_of(1, at(1)), at: at(2), result });
+    assert_eq!(store.state(1).await, ended(claimed(1, 1, at(1)), at(2), End::Completed(result)));
 }
 
 pub(crate) async fn two_reports_for_one_task_in_a_batch(fixture: &impl Fixture) {
@@ -160,7 +161,7 @@ pub(crate) async fn two_reports_for_one_task_in_a_batch(fixture: &impl Fixture) 
         ]
     );
     let error = json(r#""no""#);
-    assert_eq!(store.state(1).await, State::Failed { claim: claim_of(1, at(1)), at: at(2), error });
+    assert_eq!(store.state(1).await, ended(claimed(1, 1, at(1)), at(2), End::Failed(error)));
 }
 
 pub(crate) async fn times_are_kept_to_the_microsecond(fixture: &impl Fixture) {
@@ -168,16 +169,16 @@ pub(crate) async fn times_are_kept_to_the_microsecond(fixture: &impl Fixture) {
     let time = |microsecond| Timestamp::from_microsecond(microsecond).unwrap();
     // Before 1970, around a whole second, and far ahead.
     for (n, base) in (1..).zip([-1_500_001, 1_795_375_381_999_998, 4_102_444_800_000_001]) {
-        let (created, claimed, finished) = (time(base), time(base + 1), time(base + 2));
+        let (created, taken, finished) = (time(base), time(base + 1), time(base + 2));
         store.post(created, [n]).await;
         assert_eq!(store.stored(n).await.created, created);
-        store.claim(claimed, n, 1).await;
-        let claim = claim_of(n, claimed);
-        assert_eq!(store.state(n).await, State::Claimed(claim));
+        store.claim(taken, n, 1).await;
+        assert_eq!(store.state(n).await, claimed(n, n, taken));
         store.report(finished, completed(n, "{}")).await.unwrap();
-        assert_eq!(store.state(n).await, State::Completed { claim, at: finished, result: json("{}") });
+        assert_eq!(store.state(n).await, ended(claimed(n, n, taken), finished, End::Completed(json("{}"))));
         assert_eq!(store.stored(n).await.created, created);
-        assert_eq!(store.agent(n).await.last_seen, claimed);
+        // A result is a sign of life.
+        assert_eq!(store.agent(n).await.last_seen, finished);
     }
 }
 
@@ -220,6 +221,6 @@ async fn race(stores: &[Driver]) {
     assert_eq!(stored.iter().map(|(n, _)| *n).collect::<Vec<_>>(), (0..20).collect::<Vec<_>>());
     for (n, agent) in stored {
         let result = json(format!(r#"{{"by":{agent}}}"#));
-        assert_eq!(store.state(n).await, State::Completed { claim: claim_of(1, at(1)), at: at(2), result });
+        assert_eq!(store.state(n).await, ended(claimed(n, 1, at(1)), at(2), End::Completed(result)));
     }
 }

@@ -57,7 +57,7 @@ pub(crate) async fn no_task_data_stays_none(fixture: &impl Fixture) {
     let posted = PostTask { task_data: None, ..task(1) };
     assert_eq!(store.submit(at(0), posted.clone()).await, Ok(Submitted::Stored));
     let stored = store.stored(1).await;
-    assert_eq!(stored, Task { posted, created: at(0), state: State::Pending });
+    assert_eq!(stored, Task { posted, created: at(0), attempts: 0, state: State::Pending });
     let delivered = store.poll(at(1), poll_for(1, 1, &[("wait", 1)])).await;
     assert_eq!(delivered[0].task_data, None);
 }

@@ -3,8 +3,8 @@
 use slamon_protocol::PollRequest;
 use slamon_store::{Command, Outcome, Refusal, Reported, State, StoreError, Submitted};
 
-use crate::commands::{at, completed, poll, release, submits, task, task_id, task_of};
-use crate::driver::{claim_of, delivered, numbers};
+use crate::commands::{at, claimed, completed, poll, release, submits, task, task_id, task_of};
+use crate::driver::{delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};
 
 pub(crate) async fn outcomes_are_in_the_order_of_their_commands(fixture: &impl Fixture) {
@@ -111,7 +111,7 @@ pub(crate) async fn a_locked_database_is_unavailable_until_it_is_not<F: SharedFi
     }
     F::unlock(lock).await;
     assert_eq!(store.task(task_id(3)).await.unwrap(), None);
-    assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(1))));
+    assert_eq!(store.state(1).await, claimed(1, 1, at(1)));
     assert_eq!(store.state(2).await, State::Pending);
     let mut outcomes = store.batch(at(3), batch()).await;
     assert_eq!(numbers(&delivered(outcomes.remove(2))), [2, 3]);

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
-use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome, parse_id};
+use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome, Terms, parse_id};
 use slamon_store::{
-    Adopted, Claim, Counts, Prepared, Refusal, Reported, SchemaError, State, StoreError, Submitted, Task,
+    Adopted, Attempt, Counts, End, Prepared, Refusal, Reported, SchemaError, State, StoreError, Submitted,
+    Task,
 };
 use uuid::Uuid;
 
@@ -47,6 +48,11 @@ fn utc(text: &str) -> Timestamp {
     text.parse::<DateTime>().unwrap().to_zoned(TimeZone::UTC).unwrap().timestamp()
 }
 
+/// The attempt of a task that the original gave to an agent.
+fn taken(task: Uuid, agent_id: Uuid, name: &str, at: &str) -> Attempt {
+    Attempt { number: 1, alias: task, agent_id, agent_name: name.to_owned(), at: utc(at), deadline: None }
+}
+
 async fn stored(store: &Driver, id: Uuid) -> Task {
     store.task(id).await.unwrap().unwrap()
 }
@@ -61,7 +67,7 @@ fn agent_b() -> Uuid {
 
 fn report(id: Uuid, result: &str) -> ResultPost {
     let outcome = TaskOutcome::Completed(json(result));
-    ResultPost { task_id: id, outcome }
+    ResultPost { task_id: id, agent_id: None, outcome }
 }
 
 #[tokio::test]
@@ -78,7 +84,7 @@ async fn an_original_database_is_named_until_it_is_adopted() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     let tables = "select group_concat(name) from (select name from sqlite_schema
                   where type = 'table' and name not like 'sqlite_%' order by name)";
-    assert_eq!(fixture.text(tables).unwrap(), "agent,slamon_schema,task");
+    assert_eq!(fixture.text(tables).unwrap(), "agent,agent_offer,attempt,slamon_schema,task");
 }
 
 #[tokio::test]
@@ -94,12 +100,16 @@ async fn finished_tasks_are_kept() {
                 task_type: "wait".to_owned(),
                 task_version: 1,
                 task_data: Some(json(r#"{"time": 1}"#)),
+                terms: Terms::default(),
             },
             created: utc("2026-11-22 21:17:02.955963"),
-            state: State::Completed {
-                claim: Claim { agent_id: agent_a(), at: utc("2026-11-22 21:17:03.039325") },
+            attempts: 1,
+            state: State::Ended {
                 at: utc("2026-11-22 21:17:03.098680"),
-                result: json(r#"{"done": true, "list": [1, 1.0, "\u00e4\ud83d\ude00"], "z": null, "a": 0}"#),
+                last: Some(taken(numbered("01"), agent_a(), "agent ä", "2026-11-22 21:17:03.039325")),
+                end: End::Completed(json(
+                    r#"{"done": true, "list": [1, 1.0, "\u00e4\ud83d\ude00"], "z": null, "a": 0}"#
+                )),
             },
         }
     );
@@ -112,10 +122,10 @@ async fn finished_tasks_are_kept() {
     );
     assert_eq!(
         failed.state,
-        State::Failed {
-            claim: Claim { agent_id: agent_a(), at: utc("2026-11-22 21:17:03.039477") },
+        State::Ended {
             at: utc("2026-11-22 21:17:03.116153"),
-            error: json(r#""it said \"no\": ä😀\n\tat line 2""#),
+            last: Some(taken(numbered("02"), agent_a(), "agent ä", "2026-11-22 21:17:03.039477")),
+            end: End::Failed(json(r#""it said \"no\": ä😀\n\tat line 2""#)),
         }
     );
     // The clients of the old AFM go on with the new one.
@@ -129,10 +139,11 @@ async fn finished_tasks_are_kept() {
 #[tokio::test]
 async fn claimed_tasks_can_be_finished() {
     let (_fixture, store) = adopted().await;
-    let claim = Claim { agent_id: agent_b(), at: utc("2026-11-22 21:17:03.073371") };
-    assert_eq!(stored(&store, numbered("03")).await.state, State::Claimed(claim));
+    let attempt = taken(numbered("03"), agent_b(), "agent b", "2026-11-22 21:17:03.073371");
+    let task = stored(&store, numbered("03")).await;
+    assert_eq!((task.attempts, task.state), (1, State::Claimed(attempt.clone())));
     assert_eq!(store.report(at(0), report(numbered("03"), "{}")).await, Ok(Reported::Stored));
-    let ended = State::Completed { claim, at: at(0), result: json("{}") };
+    let ended = State::Ended { at: at(0), last: Some(attempt), end: End::Completed(json("{}")) };
     assert_eq!(stored(&store, numbered("03")).await.state, ended);
 }
 

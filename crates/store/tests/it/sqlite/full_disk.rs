@@ -5,11 +5,11 @@
 
 use rustix::process::{Resource, getrlimit, setrlimit};
 use slamon_protocol::PostTask;
-use slamon_store::{Command, SqliteStore, State, StoreError};
+use slamon_store::{Command, End, SqliteStore, StoreError};
 
 use super::process::{OtherProcess, database, say};
-use crate::commands::{at, completed, json, task, task_id};
-use crate::driver::{Driver, claim_of};
+use crate::commands::{at, claimed, completed, ended, json, task, task_id};
+use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
 
 /// Too large a file is an error rather than the end of the process.
@@ -28,10 +28,7 @@ async fn a_full_disk_is_unavailable_until_there_is_room() {
     process.finish();
 
     let store = fixture.second();
-    assert_eq!(
-        store.state(1).await,
-        State::Completed { claim: claim_of(1, at(1)), at: at(4), result: json("{}") }
-    );
+    assert_eq!(store.state(1).await, ended(claimed(1, 1, at(1)), at(4), End::Completed(json("{}"))));
     for n in 2..=stored {
         assert!(store.stored(n).await.posted == of_4_kib(n));
     }
@@ -68,7 +65,7 @@ async fn fill_the_disk(database: &str) {
     for _ in 0..3 {
         let refused = store.apply(batch.clone().into(), at(3)).await;
         assert!(matches!(refused, Err(StoreError::Unavailable(_))), "{refused:?}");
-        assert_eq!(store.state(1).await, State::Claimed(claim_of(1, at(1))));
+        assert_eq!(store.state(1).await, claimed(1, 1, at(1)));
         assert_eq!(store.task(task_id(stored + 1)).await.unwrap(), None);
         assert_eq!(u128::from(store.waiting().await), stored - 1);
     }
