@@ -170,7 +170,7 @@ where
                 }
             }
             Some(Ok(AsyncMessage::Notice(notice))) => {
-                tracing::info!("{}: {}", notice.severity(), notice.message())
+                tracing::info!("{}: {}", notice.severity(), notice.message());
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {

@@ -156,7 +156,8 @@ mod tests {
 
     #[test]
     fn what_is_not_understood_may_be_anything() {
-        for payload in ["", "anything", "waiting", "waiting x 1 0  t", "waiting 1 1 9 t", "ended x", "else 1"] {
+        for payload in ["", "anything", "waiting", "waiting x 1 0  t", "waiting 1 1 9 t", "ended x", "else 1"]
+        {
             assert_eq!(hints(payload), [Hint::Anything], "{payload:?}");
         }
     }
