@@ -45,9 +45,10 @@ async fn get_task(
     let id = known_id(task_id)?;
     let wait = wait(query.as_deref())?;
     patience.extend(wait);
-    let task = match tokio::time::timeout(wait, ended(&app, id)).await {
-        Ok(task) => task?,
-        Err(_) => app.store.task(id).await?,
+    let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
+    let task = match ended {
+        Some(task) => task?,
+        None => app.store.task(id).await?,
     };
     answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
 }
