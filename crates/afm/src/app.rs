@@ -4,9 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_store::Store;
+use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::wakeups::Wakeups;
 
 /// The parts of a running AFM.
 #[derive(Clone)]
@@ -17,8 +19,26 @@ pub struct App {
     pub store: Arc<dyn Store>,
     /// What time it is.
     pub clock: Clock,
+    /// Who waits for tasks, and for their ends.
+    pub wakeups: Wakeups,
+    /// Cancelled when the server stops: requests that are held open end then.
+    pub stop: CancellationToken,
     /// The numbers that answers depend on.
     pub settings: Settings,
+}
+
+impl App {
+    /// An AFM on `store`, and the future that does its writing, which ends when all clones are gone.
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        settings: Settings,
+        stop: CancellationToken,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let wakeups = Wakeups::default();
+        let (committer, work) = Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone());
+        (Self { committer, store, clock, wakeups, stop, settings }, work)
+    }
 }
 
 /// The numbers that answers depend on.
@@ -30,6 +50,6 @@ pub struct Settings {
     pub agent_active_threshold: Duration,
     /// The largest request body, in bytes.
     pub max_content_length: usize,
-    /// How long a request may take.
+    /// How long a request may take, besides the time that it asks to wait.
     pub request_timeout: Duration,
 }

@@ -11,10 +11,10 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::Database;
-use crate::telemetry;
+use crate::{measures, telemetry};
 
-/// What is wrong with the configuration, and nothing was started.
-const BAD_CONFIGURATION: u8 = 2;
+/// Wrong arguments or configuration, and nothing was started.
+const BAD_ARGUMENTS: u8 = 2;
 
 /// SLAMon Agent Fleet Manager
 #[derive(Debug, Parser)]
@@ -49,13 +49,19 @@ pub fn main() -> ExitCode {
         let _ = Arguments::command().print_help();
         return ExitCode::FAILURE;
     };
+    if let Subcommands::Run(address) = &command
+        && let Err(problem) = address.host_and_port()
+    {
+        say(&format!("slamon-afm: {problem}"));
+        return ExitCode::from(BAD_ARGUMENTS);
+    }
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
     let (loaded, database) = match configure(&overrides) {
         Ok(configured) => configured,
         Err(problem) => {
             say(&format!("slamon-afm: {problem}"));
-            return ExitCode::from(BAD_CONFIGURATION);
+            return ExitCode::from(BAD_ARGUMENTS);
         }
     };
     for file in &loaded.files {
@@ -69,13 +75,16 @@ pub fn main() -> ExitCode {
         .build()
         .map_err(anyhow::Error::from)
         .and_then(|runtime| {
-            runtime.block_on(async {
+            let done = runtime.block_on(async {
                 match command {
                     Subcommands::Run(address) => run::run(&address, &loaded.config, database).await,
                     Subcommands::CreateTables => tables::create(&*database.store).await,
                     Subcommands::DropTables => tables::drop(&*database.store).await,
                 }
-            })
+            });
+            // A thread that still waits for a database must not keep the program from its end.
+            runtime.shutdown_background();
+            done
         });
     match done {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,6 +102,7 @@ fn configure(overrides: &Overrides) -> Result<(Loaded, Database), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded.config)?;
     telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    measures::start(&loaded.config)?;
     Ok((loaded, database))
 }
 

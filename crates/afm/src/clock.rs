@@ -2,8 +2,9 @@
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 
 /// Tells the time to the microsecond, which is what every store keeps. Tests set their own.
 #[derive(Clone)]
@@ -28,6 +29,34 @@ impl Clock {
         let time = (self.0)();
         // In range, as it is between the time and the epoch.
         Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
+    }
+}
+
+/// The machine's clock, set to that of the database.
+///
+/// With several AFMs on one database, time is the database's: no two disagree on who is late.
+#[derive(Debug, Clone, Default)]
+pub struct DatabaseClock {
+    /// How far the database is ahead of this machine, in microseconds.
+    ahead: Arc<AtomicI64>,
+}
+
+impl DatabaseClock {
+    /// A clock that follows [`DatabaseClock::set`].
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let (machine, ahead) = (Clock::system(), Arc::clone(&self.ahead));
+        Clock::new(move || {
+            let ahead = SignedDuration::from_micros(ahead.load(Ordering::Relaxed));
+            machine.now().checked_add(ahead).unwrap_or_else(|_| machine.now())
+        })
+    }
+
+    /// The database said `time` when it was asked between `before` and `after`, by the machine's clock.
+    pub fn set(&self, time: Timestamp, before: Timestamp, after: Timestamp) {
+        let half = after.duration_since(before) / 2;
+        let ahead = time.duration_since(before) - half;
+        self.ahead.store(i64::try_from(ahead.as_micros()).unwrap_or_default(), Ordering::Relaxed);
     }
 }
 

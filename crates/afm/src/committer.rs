@@ -8,10 +8,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
-use slamon_store::{Command, Delivery, Outcome, Refusal, Reported, Store, StoreError, Submitted};
+use slamon_store::{
+    Applied, Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
+};
 use tokio::sync::{mpsc, oneshot};
+use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::wakeups::Wakeups;
 
 /// How many commands may wait; past that, requests are turned away at once.
 const QUEUE: usize = 4_096;
@@ -50,9 +54,13 @@ struct Request {
 
 impl Committer {
     /// A committer and the future that does its work, which ends when all clones are gone.
-    pub fn new(store: Arc<dyn Store>, clock: Clock) -> (Self, impl Future<Output = ()> + Send) {
+    pub fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        wakeups: Wakeups,
+    ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
-        (Self { queue }, Work { store, clock, undelivered: Vec::new() }.run(requests))
+        (Self { queue }, Work { store, clock, wakeups, undelivered: Vec::new() }.run(requests))
     }
 
     /// Posts a task.
@@ -70,9 +78,9 @@ impl Committer {
     ///
     /// # Errors
     /// When it was not applied.
-    pub async fn poll(&self, poll: PollRequest) -> Result<Vec<Delivery>, CommitError> {
+    pub async fn poll(&self, poll: PollRequest) -> Result<Polled, CommitError> {
         match self.apply(Command::Poll(poll)).await? {
-            Outcome::Poll(tasks) => Ok(tasks),
+            Outcome::Poll(polled) => Ok(polled),
             _ => Err(CommitError::Failed),
         }
     }
@@ -84,6 +92,28 @@ impl Committer {
     pub async fn report(&self, result: ResultPost) -> Result<Result<Reported, Refusal>, CommitError> {
         match self.apply(Command::Report(result)).await? {
             Outcome::Report(reported) => Ok(reported),
+            _ => Err(CommitError::Failed),
+        }
+    }
+
+    /// Cancels a task, and reads it; `None` if there is none with this id.
+    ///
+    /// # Errors
+    /// The outer one when it was not applied, the inner one when the rules refuse it.
+    pub async fn cancel(&self, id: Uuid) -> Result<Option<Result<Box<Task>, Refusal>>, CommitError> {
+        match self.apply(Command::Cancel(id)).await? {
+            Outcome::Cancel(cancelled) => Ok(cancelled),
+            _ => Err(CommitError::Failed),
+        }
+    }
+
+    /// Does what time has made due.
+    ///
+    /// # Errors
+    /// When it was not applied.
+    pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, CommitError> {
+        match self.apply(Command::Sweep(sweep)).await? {
+            Outcome::Sweep(swept) => Ok(swept),
             _ => Err(CommitError::Failed),
         }
     }
@@ -101,6 +131,7 @@ impl Committer {
 struct Work {
     store: Arc<dyn Store>,
     clock: Clock,
+    wakeups: Wakeups,
     /// Releases of tasks that were claimed for somebody who never got them.
     undelivered: Vec<Command>,
 }
@@ -140,14 +171,14 @@ impl Work {
         let commands: Arc<[Command]> = commands.into();
         let results = self.apply(&commands).await;
         for ((result, answer), command) in results.into_iter().zip(answers).zip(commands.iter()) {
-            if let Err(Ok(Outcome::Poll(tasks))) = answer.send(result.0)
-                && let (Command::Poll(poll), false) = (command, tasks.is_empty())
+            if let Err(Ok(Outcome::Poll(polled))) = answer.send(result.0)
+                && let (Command::Poll(poll), false) = (command, polled.tasks.is_empty())
             {
                 // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
                 self.undelivered.push(Command::Release {
                     agent_id: poll.agent_id,
                     claimed_at: result.1,
-                    task_ids: tasks.iter().map(|task| task.task_id).collect(),
+                    task_ids: polled.tasks.iter().map(|task| task.task_id).collect(),
                 });
             }
         }
@@ -160,7 +191,7 @@ impl Work {
     ) -> Vec<(Result<Outcome, CommitError>, jiff::Timestamp)> {
         let now = self.clock.now();
         match self.store.apply(Arc::clone(commands), now).await {
-            Ok(outcomes) => outcomes.into_iter().map(|outcome| (Ok(outcome), now)).collect(),
+            Ok(applied) => self.committed(applied).into_iter().map(|outcome| (Ok(outcome), now)).collect(),
             Err(StoreError::Failed(error)) if commands.len() > 1 => {
                 tracing::warn!(%error, commands = commands.len(), "a batch failed: its commands are applied one by one");
                 let mut results = Vec::with_capacity(commands.len());
@@ -192,12 +223,23 @@ impl Work {
         }
     }
 
+    /// Tells whoever waits.
+    fn committed(&self, applied: Applied) -> Vec<Outcome> {
+        for kind in &applied.waiting {
+            self.wakeups.tasks_wait(kind);
+        }
+        for id in applied.ended {
+            self.wakeups.task_ended(id);
+        }
+        applied.outcomes
+    }
+
     /// Releases what is undelivered; `false` if that must be tried again.
     async fn release(&mut self) -> bool {
         let commands: Arc<[Command]> = self.undelivered.clone().into();
         match self.store.apply(commands, self.clock.now()).await {
-            Ok(outcomes) => {
-                for outcome in outcomes {
+            Ok(applied) => {
+                for outcome in self.committed(applied) {
                     if let Outcome::Release(tasks) = outcome {
                         tracing::info!(tasks, "tasks wait again: the agent hung up before it got them");
                     }

@@ -11,6 +11,9 @@ use crate::config::Config;
 /// How long a statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
+const SUPPORTED: &str =
+    "supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name";
+
 /// A store, and what kind it is.
 pub(crate) struct Database {
     pub(crate) store: Arc<dyn Store>,
@@ -35,11 +38,9 @@ impl Database {
     /// One line that says what is wrong with the URI, without its secrets.
     pub(crate) fn open(config: &Config) -> Result<Self, String> {
         let uri = config.database_uri.expose();
-        let scheme = uri.split(':').next().unwrap_or_default();
-        let dialect = scheme.split('+').next().unwrap_or_default();
-        match dialect {
+        match dialect(uri) {
             "sqlite" => {
-                let store = SqliteStore::new(uri, config.echo).map_err(named)?;
+                let store = SqliteStore::new(uri, config.echo).map_err(|problem| named(&problem))?;
                 let kind = match store.file() {
                     None => Kind::Memory,
                     Some(file) => {
@@ -56,16 +57,22 @@ impl Database {
                     statement_timeout: STATEMENT_TIMEOUT,
                     echo: config.echo,
                 };
-                let store = PostgresStore::new(&options).map_err(named)?;
+                let store = PostgresStore::new(&options).map_err(|error| named(&error.to_string()))?;
                 Ok(Self { store: Arc::new(store), kind: Kind::Postgres })
             }
-            other => Err(named(format_args!(
-                "dialect `{other}` is not supported; supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name"
-            ))),
+            "" => Err(named(&format!("is not a URI; {SUPPORTED}"))),
+            other => Err(named(&format!("dialect `{other}` is not supported; {SUPPORTED}"))),
         }
     }
 }
 
-fn named(problem: impl std::fmt::Display) -> String {
+/// What says how to talk to the database; empty in what is no URI, of which any part may be a password.
+fn dialect(uri: &str) -> &str {
+    let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
+    let dialect = scheme.split('+').next().unwrap_or_default();
+    if dialect.bytes().all(|b| b.is_ascii_alphanumeric()) { dialect } else { "" }
+}
+
+fn named(problem: &str) -> String {
     format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }

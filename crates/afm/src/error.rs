@@ -45,6 +45,7 @@ impl ApiError {
     fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid(invalid) => invalid.field.as_deref(),
+            Self::Refused(Refusal::AnotherAgent) => Some("agent_id"),
             Self::Refused(_) | Self::UnknownTask => Some("task_id"),
             _ => None,
         }
@@ -52,6 +53,7 @@ impl ApiError {
 
     fn status(&self) -> StatusCode {
         match self {
+            Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::TooSlow => StatusCode::REQUEST_TIMEOUT,

@@ -5,6 +5,7 @@
 //! wait together, in one transaction, and answers each after the commit. Reads go straight to the store.
 
 pub mod app;
+mod background;
 mod body;
 pub mod cli;
 pub mod clock;
@@ -12,8 +13,12 @@ pub mod committer;
 pub mod config;
 mod database;
 mod error;
+mod measures;
+mod patience;
 mod request_log;
 pub mod routes;
 pub mod server;
 mod shutdown;
+pub mod sweeper;
 mod telemetry;
+pub mod wakeups;

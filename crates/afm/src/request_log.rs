@@ -10,15 +10,18 @@ use tracing::field::{Empty, display};
 use tracing::{Instrument, Span};
 use uuid::Uuid;
 
+use crate::measures;
+
 /// Logs a request when it is answered.
 pub(crate) async fn log(request: Request, next: Next) -> Response {
     let started = Instant::now();
     // The route rather than the path: paths are the client's to choose, and without number.
     let route = request.extensions().get::<MatchedPath>().cloned();
     let route = route.as_ref().map_or("-", |matched| matched.as_str());
+    let method = request.method().clone();
     let span = tracing::info_span!(
         "request",
-        method = %request.method(),
+        method = %method,
         route,
         task_id = Empty,
         agent_id = Empty,
@@ -27,7 +30,9 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
     );
     let probe = matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
     let response = next.run(request).instrument(span.clone()).await;
-    let (status, elapsed_us) = (response.status().as_u16(), started.elapsed().as_micros() as u64);
+    let elapsed = started.elapsed();
+    let (status, elapsed_us) = (response.status().as_u16(), elapsed.as_micros() as u64);
+    measures::request(&method, route, status, elapsed);
     span.in_scope(|| {
         if probe {
             tracing::debug!(status, elapsed_us, "answered");

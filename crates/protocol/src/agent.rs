@@ -82,7 +82,7 @@ impl PollRequest {
         check_protocol(&mut fields)?;
         let agent_id = fields.id("agent_id")?;
         let agent_name = fields.text("agent_name")?;
-        fields.text("agent_time")?;
+        fields.any_string("agent_time")?;
         let capability = |(task_type, mut fields): (String, Fields<'_>)| {
             // Other members are ignored: agents may say more of a capability than we know of.
             fields.integer("version").map(|version| Capability { task_type, version })
@@ -216,6 +216,16 @@ mod tests {
         assert_eq!(poll.max_tasks, 5);
         let location = poll.agent_location.unwrap();
         assert_eq!(location.to_json(), r#"{"country":"FI","region":"18","latitude":60.0,"longitude":24.9}"#);
+    }
+
+    #[test]
+    fn the_time_of_an_agent_is_any_string() {
+        for time in [r#""""#, r#""\u0000""#, r#""\ud800""#] {
+            let body = format!(
+                r#"{{"protocol":1,"agent_id":"{ID}","agent_name":"","agent_time":{time},"agent_capabilities":{{}},"max_tasks":1}}"#
+            );
+            assert!(PollRequest::parse(&body).is_ok(), "{time}");
+        }
     }
 
     #[test]

@@ -158,6 +158,15 @@ impl<'a> Fields<'a> {
         text(&self.name(field), value)
     }
 
+    /// A string that nobody reads.
+    pub(crate) fn any_string(&mut self, field: &str) -> Result<(), Invalid> {
+        let value = self.require(field)?;
+        if value.get().starts_with('"') {
+            return Ok(());
+        }
+        Err(Invalid::field(self.name(field), format!("must be a string, is {}", shown(value))))
+    }
+
     pub(crate) fn integer(&mut self, field: &str) -> Result<i64, Invalid> {
         let value = self.require(field)?;
         integer(&self.name(field), value)

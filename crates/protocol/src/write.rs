@@ -58,6 +58,12 @@ impl ObjectWriter {
         self
     }
 
+    /// An array of ids, in lower case.
+    pub fn ids(&mut self, name: &str, values: &[Uuid]) -> &mut Self {
+        let values: Vec<String> = values.iter().map(|id| format!("\"{id}\"")).collect();
+        self.literal(name, format_args!("[{}]", values.join(",")))
+    }
+
     /// An integer.
     pub fn integer(&mut self, name: &str, value: impl Display + Into<i128>) -> &mut Self {
         self.literal(name, value)

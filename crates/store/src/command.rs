@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost};
+use slamon_protocol::{AgentFilter, Capability, JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
 use crate::Task;
@@ -50,10 +50,30 @@ pub struct Sweep {
 pub struct Applied {
     /// One a command, in their order.
     pub outcomes: Vec<Outcome>,
-    /// Kinds of tasks of which some wait now that did not before: whoever holds a poll open for them can ask again.
-    pub waiting: Vec<Capability>,
+    /// One for each task that waits now and did not before: whoever holds a poll open for it can ask again.
+    pub waiting: Vec<WaitingKind>,
     /// Tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
+}
+
+/// A task that waits: who could take it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct WaitingKind {
+    /// What an agent must offer.
+    pub capability: Capability,
+    /// What it must match.
+    pub agent_filter: AgentFilter,
+}
+
+impl WaitingKind {
+    /// Of a task.
+    #[must_use]
+    pub fn of(posted: &PostTask) -> Self {
+        Self {
+            capability: Capability { task_type: posted.task_type.clone(), version: posted.task_version },
+            agent_filter: posted.terms.agent_filter.clone(),
+        }
+    }
 }
 
 /// What came of one command; the variants go with those of [`Command`].

@@ -10,16 +10,18 @@ extern crate self as slamon_store; // the model of the lifecycle tests is the in
 mod command;
 mod error;
 pub mod lifecycle;
-//mod postgres;
+mod postgres;
 mod sqlite;
 mod store;
 mod task;
 mod views;
 mod waiting;
 
-pub use command::{Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept};
+pub use command::{
+    Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept, WaitingKind,
+};
 pub use error::{SchemaError, StoreError};
-//pub use postgres::{PostgresOptions, PostgresStore, UriError};
+pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Hint, Prepared, Store};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};

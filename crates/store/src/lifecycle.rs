@@ -45,6 +45,7 @@ impl From<State> for Change {
 
 /// What a result does.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[expect(clippy::large_enum_variant, reason = "made and taken apart at once, never kept")]
 pub enum Report {
     /// It ends the attempt.
     Ends(Change),

@@ -3,9 +3,11 @@
 mod apply;
 mod connection;
 mod errors;
+mod notices;
 mod read;
 mod rows;
 mod schema;
+mod surroundings;
 mod tls;
 mod uri;
 
@@ -17,14 +19,17 @@ use async_trait::async_trait;
 use deadpool_postgres::Pool;
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use tokio::sync::RwLock;
+use tokio::sync::{RwLock, mpsc};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use self::connection::Session;
+use self::connection::{Connector, Session};
 use self::errors::Problem;
 pub use self::uri::UriError;
-use crate::{Command, Counts, Outcome, Overview, Prepared, SchemaError, Store, StoreError, Task};
+use crate::{
+    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError, Store,
+    StoreError, Surroundings, Task,
+};
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
@@ -62,6 +67,8 @@ impl fmt::Debug for PostgresOptions {
 /// Keeps tasks in PostgreSQL.
 pub struct PostgresStore {
     pool: Pool,
+    /// For the connection that listens, which is none of the pool's.
+    connector: Connector,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
     user: String,
@@ -87,8 +94,10 @@ impl PostgresStore {
     pub fn new(options: &PostgresOptions) -> Result<Self, UriError> {
         let environment = |name: &str| std::env::var(name).ok();
         let target = uri::Target::parse(&options.uri, &environment, options.pool_timeout)?;
+        let connector = Connector::new(&target, options);
         Ok(Self {
-            pool: connection::pool(&target, options),
+            pool: connection::pool(connector.clone(), options),
+            connector,
             running: RwLock::new(()),
             user: target.user,
             database: target.database,
@@ -173,20 +182,20 @@ impl PostgresStore {
         &self,
         batch: &[Command],
         now: Timestamp,
-    ) -> Result<Result<Vec<Outcome>, StoreError>, Problem> {
+    ) -> Result<Result<Applied, StoreError>, Problem> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
-        let applied = session.bounded(apply::apply(&session, batch, now)).await?;
+        let uncommitted = session.bounded(apply::apply(&session, batch, now)).await?;
         match session.bounded(session.script("commit")).await {
             Ok(()) => {
                 session.finish();
-                Ok(Ok(applied.outcomes))
+                Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
             Err(problem) => Ok(Err(StoreError::InDoubt {
                 source: anyhow::Error::msg(problem.describe()),
                 claimed_at: now,
-                claims: applied.claims,
+                claims: uncommitted.claims,
             })),
         }
     }
@@ -206,9 +215,9 @@ impl Store for PostgresStore {
         self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await
     }
 
-    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
         if batch.is_empty() {
-            return Ok(Vec::new());
+            return Ok(Applied::default());
         }
         let now = rows::as_stored(now);
         let mut tried = 0;
@@ -226,6 +235,19 @@ impl Store for PostgresStore {
         self.with_session(self.statement_timeout, |session| Box::pin(read::task(session, id))).await
     }
 
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(read::attempts(session, id))).await
+    }
+
+    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+        let task = Arc::new(task.clone());
+        self.with_session(self.statement_timeout, |session| {
+            let task = Arc::clone(&task);
+            Box::pin(async move { surroundings::of(session, &task, seen_since).await })
+        })
+        .await
+    }
+
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
         self.with_session(self.statement_timeout, |session| Box::pin(read::counts(session, seen_since))).await
     }
@@ -235,6 +257,14 @@ impl Store for PostgresStore {
             Box::pin(read::overview(session, limit, result_bytes))
         })
         .await
+    }
+
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        notices::listen(&self.connector, &hints).await;
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(read::time(session))).await.map(Some)
     }
 
     async fn close(&self) {

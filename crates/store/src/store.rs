@@ -4,11 +4,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
-use crate::{Applied, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings, Task};
+use crate::{
+    Applied, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings, Task, WaitingKind,
+};
 
 /// A place that keeps tasks and agents.
 ///
@@ -64,10 +65,12 @@ pub trait Store: Send + Sync + 'static {
 /// Something that another process has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
-    /// Tasks of this kind wait that did not before.
-    Waiting(Capability),
+    /// A task of this kind waits that did not before.
+    Waiting(WaitingKind),
     /// This task ended.
     Ended(Uuid),
+    /// More than can be told: whoever waits for anything looks for itself.
+    Anything,
 }
 
 /// What [`Store::create_tables`] found and did.

@@ -8,13 +8,14 @@ use tokio::net::TcpListener;
 
 use super::tables;
 use crate::app::{App, Settings};
-use crate::clock::Clock;
-use crate::committer::Committer;
+use crate::background::{Background, set_clock};
+use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
 use crate::routes;
 use crate::server::{self, Limits};
 use crate::shutdown::Shutdown;
+use crate::sweeper::Watch;
 
 /// How long a connection may send nothing.
 const IDLE: Duration = Duration::from_secs(75);
@@ -28,17 +29,27 @@ pub(super) struct Address {
     /// Host name or address, e.g. localhost or 0.0.0.0; a number alone is a port on all interfaces
     #[arg(default_value = "127.0.0.1")]
     host: String,
-    /// Port; 0 takes any that is free
-    #[arg(default_value_t = 8080)]
-    port: u16,
+    /// Port [default: 8080]; 0 takes any that is free
+    port: Option<u16>,
 }
 
+/// What the original listens on.
+const PORT: u16 = 8080;
+
 impl Address {
-    /// `run 8080` names a port, not a host.
-    fn host_and_port(&self) -> (&str, u16) {
-        match self.host.parse() {
-            Ok(port) => ("0.0.0.0", port),
-            Err(_) => (self.host.trim_start_matches('[').trim_end_matches(']'), self.port),
+    /// Host and port; `run 8080` names a port, not a host.
+    ///
+    /// # Errors
+    /// One line that says what is wrong with the two.
+    pub(super) fn host_and_port(&self) -> Result<(&str, u16), String> {
+        let host = self.host.as_str();
+        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok((host.trim_start_matches('[').trim_end_matches(']'), self.port.unwrap_or(PORT)));
+        }
+        match (host.parse(), self.port) {
+            (Ok(port), None) => Ok(("0.0.0.0", port)),
+            (Err(_), None) => Err(format!("run {host}: a port is a number from 0 to 65535")),
+            (_, Some(port)) => Err(format!("run {host} {port}: these are two ports and no host")),
         }
     }
 }
@@ -59,20 +70,25 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         Err(error) => return Err(error.into()),
     };
 
-    let (host, port) = address.host_and_port();
+    let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     let listener = TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
-    let clock = Clock::system();
-    let (committer, work) = Committer::new(store.clone(), clock.clone());
-    let work = tokio::spawn(work);
+    let database_clock = DatabaseClock::default();
+    if away.is_none() {
+        set_clock(&*store, &database_clock).await;
+    }
+    let clock = database_clock.clock();
     let settings = Settings {
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
         max_content_length: config.max_content_length,
         request_timeout: config.request_timeout,
     };
-    let router = routes::router(App { committer, store: store.clone(), clock, settings });
+    let (app, work) = App::new(store.clone(), clock.clone(), settings, shutdown.stop.clone());
+    let mut work = tokio::spawn(work);
+    let background = Background::start(&app, database_clock, watch(config));
+    let router = routes::router(app);
     tracing::info!(addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
 
     let limits = Limits { idle: IDLE, shutdown: config.shutdown_timeout };
@@ -95,14 +111,44 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         Ok(()) => notify_systemd(&[sd_notify::NotifyState::Ready]),
         Err(_) => shutdown.stop.cancel(),
     }
-    shutdown.stop.cancelled().await;
+    let died = tokio::select! {
+        () = shutdown.stop.cancelled() => None,
+        // Without it, or without the sweeper, nothing would go on: whoever runs this starts it again.
+        ended = &mut work => Some(ended.err().map_or_else(|| anyhow::anyhow!("ended"), anyhow::Error::from)),
+    };
+    shutdown.stop.cancel();
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
-    // The router held the last committer: its work ends when what is queued is done.
-    work.await?;
-    store.close().await;
+    background.stop().await;
+    if let Some(error) = died {
+        return Err(error.context("the committer died"));
+    }
+    let finish = async {
+        // The router and the background held the last committers: its work ends when what is queued is done.
+        work.await?;
+        store.close().await;
+        anyhow::Ok(())
+    };
+    // A database that hangs, or another's lock on it, must not keep the program from its end.
+    tokio::select! {
+        biased;
+        finished = finish => finished?,
+        () = shutdown.abort.cancelled() => anyhow::bail!("stopped at once: the database had not answered yet"),
+        () = tokio::time::sleep(config.shutdown_timeout) => {
+            anyhow::bail!("stopped: the database did not answer in time");
+        }
+    }
     tracing::info!("stopped");
     Ok(prepared?)
+}
+
+fn watch(config: &Config) -> Watch {
+    let if_cleaning_up = |after| config.auto_cleanup.then_some(after);
+    Watch {
+        lost_after: if_cleaning_up(config.agent_active_threshold),
+        forget_after: if_cleaning_up(config.agent_drop_threshold),
+        delete_after: config.task_retention,
+    }
 }
 
 fn announce(kind: &Kind) {

@@ -49,7 +49,7 @@ impl Key {
 }
 
 /// Every key, in the order of the example file.
-pub(super) const KEYS: [Key; 18] = [
+pub(super) const KEYS: [Key; 19] = [
     Key::new(DATABASE_URI, |config, given| {
         given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
     }),
@@ -72,6 +72,10 @@ pub(super) const KEYS: [Key; 18] = [
     }),
     Key::new(DROP_THRESHOLD, |config, given| {
         given.some_seconds().map(|time| config.agent_drop_threshold = time)
+    }),
+    Key::new("TASK_RETENTION", |config, given| {
+        config.task_retention = unless_none(given, None, |given| given.some_seconds().map(Some))?;
+        Ok(())
     }),
     Key::new("MAX_CONTENT_LENGTH", |config, given| {
         config.max_content_length = unless_none(given, Config::default().max_content_length, |given| {

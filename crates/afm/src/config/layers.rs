@@ -127,17 +127,13 @@ impl Layers {
                 "{drop} is less than {active}: agents would be forgotten before they count as lost"
             )));
         }
-        let statsd = config.statsd_host.is_some().then(|| self.origins.get(keys::STATSD_HOST)).flatten();
         // The original runs with these values, so ours does, too.
         let early = (config.agent_active_threshold < config.agent_return_time).then(|| {
             format!(
                 "{active} is less than {return_time}: agents count as lost before they are told to come back"
             )
         });
-        let no_statsd = statsd.map(|origin| {
-            format!("{}: this version does not send metrics to StatsD", origin.of_key(keys::STATSD_HOST))
-        });
-        self.loaded.warnings.extend(early.into_iter().chain(no_statsd));
+        self.loaded.warnings.extend(early);
         Ok(())
     }
 

@@ -1,43 +1,92 @@
 //! What agents ask for: `/tasks`.
 
+use std::time::Duration;
+
+use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
-use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
-use slamon_store::{Delivery, Reported};
+use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
+use slamon_store::{Delivery, Polled, Reported};
+use uuid::Uuid;
 
-use super::{Routes, json};
+use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
+use crate::committer::CommitError;
 use crate::error::ApiError;
-use crate::request_log;
+use crate::patience::Patience;
+use crate::{measures, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
 }
 
-async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
+async fn poll(
+    State(app): State<App>,
+    Extension(patience): Extension<Patience>,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
     let poll = PollRequest::parse(&body.text()?)?;
     request_log::agent(poll.agent_id);
-    let deliveries = app.committer.poll(poll).await?;
-    request_log::tasks(&deliveries);
+    patience.extend(poll.max_wait);
+    let agent_id = poll.agent_id;
+    let polled = claim(&app, poll).await?;
+    request_log::tasks(&polled.tasks);
+    measures::tasks_claimed(polled.tasks.len());
     let mut tasks = ArrayWriter::new();
-    for delivery in &deliveries {
+    for delivery in &polled.tasks {
         tasks.object(describe(delivery));
     }
+    let mut answer = ObjectWriter::new();
     // A return time so far off that no calendar has it means "now".
     let now = app.clock.now();
-    let return_time = now.checked_add(app.settings.agent_return_time).unwrap_or(now);
-    let mut answer = ObjectWriter::new();
+    let return_time = now.checked_add(spread(app.settings.agent_return_time, agent_id)).unwrap_or(now);
     answer.array("tasks", tasks).string("return_time", &iso_time(return_time));
+    if !polled.cancelled.is_empty() {
+        answer.ids("cancelled", &polled.cancelled);
+    }
     Ok(json(answer))
+}
+
+/// Claims tasks; where there are none, and the agent can wait, as soon as there are.
+async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
+    if poll.max_wait.is_zero() || poll.max_tasks == 0 {
+        return app.committer.poll(poll).await;
+    }
+    let end = tokio::time::sleep(poll.max_wait);
+    tokio::pin!(end);
+    // In the queue before it asks, so that no task can come in between unseen.
+    let waiting = app.wakeups.poll(&poll);
+    loop {
+        let polled = app.committer.poll(poll.clone()).await?;
+        if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
+            return Ok(polled);
+        }
+        tokio::select! {
+            () = waiting.woken() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = app.stop.cancelled() => return Ok(polled),
+            () = &mut end => return Ok(polled),
+        }
+    }
+}
+
+/// Up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once drifts
+/// apart, instead of polling at once for ever.
+fn spread(interval: Duration, agent_id: Uuid) -> Duration {
+    // The last 64 bits differ also among ids of version 1, whose first ones are the time.
+    let mixed =
+        (agent_id.as_u128() as u64 ^ (agent_id.as_u128() >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let share = (mixed >> 32) as f64 / f64::from(u32::MAX);
+    interval.mul_f64(1.0 - share / 10.0)
 }
 
 fn describe(task: &Delivery) -> ObjectWriter {
     let mut object = ObjectWriter::new();
     object
-        .id("task_id", task.task_id)
+        .id("task_id", task.alias)
         .string("task_type", &task.task_type)
         .integer("task_version", task.task_version);
     match &task.task_data {
@@ -45,14 +94,37 @@ fn describe(task: &Delivery) -> ObjectWriter {
         // Agents index into it without looking whether it is there.
         None => object.json("task_data", &JsonText::from_stored("{}".to_owned())),
     };
+    object.integer("task_attempt", task.attempt);
+    if let Some(deadline) = task.deadline {
+        object.string("task_deadline", &iso_time(deadline));
+    }
     object
 }
 
 async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let result = ResultPost::parse(&body.text()?)?;
     request_log::task(result.task_id);
-    if app.committer.report(result).await?? == Reported::Repeated {
-        request_log::note("the same result was there already");
+    let completed = matches!(result.outcome, TaskOutcome::Completed(_));
+    match app.committer.report(result).await?? {
+        Reported::Stored => measures::task_finished(completed),
+        Reported::Repeated => request_log::note("the same result was there already"),
     }
     Ok(StatusCode::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn return_times_are_spread_over_a_tenth() {
+        let interval = Duration::from_secs(60);
+        let mut times: Vec<f64> =
+            (0..1_000).map(|_| spread(interval, Uuid::new_v4()).as_secs_f64()).collect();
+        times.sort_by(f64::total_cmp);
+        assert!(times[0] >= 54.0 && times[0] < 54.6, "{}", times[0]);
+        assert!(times[999] <= 60.0 && times[999] > 59.4, "{}", times[999]);
+        assert!((times[500] - 57.0).abs() < 0.6, "{}", times[500]);
+        assert_eq!(spread(interval, Uuid::nil()), interval);
+    }
 }

@@ -1,39 +1,113 @@
 //! What BPMS clients ask for: `/task`.
 
-use axum::extract::{Path, State};
+use std::time::Duration;
+
+use axum::Extension;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use slamon_protocol::{ObjectWriter, PostTask, parse_id, sql_time};
-use slamon_store::{State as TaskState, Submitted, Task};
+use jiff::Timestamp;
+use slamon_protocol::{Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time};
+use slamon_store::{State as TaskState, Submitted, Task, Waiting, waiting};
+use uuid::Uuid;
 
-use super::{Routes, json};
+use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
-use crate::request_log;
+use crate::patience::Patience;
+use crate::{measures, request_log};
 
 pub(super) fn routes() -> Routes {
-    vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task))]
+    vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
 }
+
+type TaskId = Result<Path<String>, PathRejection>;
 
 async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let task = PostTask::parse(&body.text()?)?;
     request_log::task(task.task_id);
-    if app.committer.submit(task).await?? == Submitted::Repeated {
-        request_log::note("the same task was there already");
+    match app.committer.submit(task).await?? {
+        Submitted::Stored => measures::task_posted(),
+        Submitted::Repeated => request_log::note("the same task was there already"),
     }
     Ok(StatusCode::OK)
 }
 
-async fn get_task(State(app): State<App>, Path(task_id): Path<String>) -> Result<Response, ApiError> {
-    let id = parse_id(&task_id).ok_or(ApiError::UnknownTask)?;
-    request_log::task(id);
-    let task = app.store.task(id).await?.ok_or(ApiError::UnknownTask)?;
-    Ok(json(describe(&task)))
+async fn get_task(
+    State(app): State<App>,
+    Extension(patience): Extension<Patience>,
+    task_id: TaskId,
+    RawQuery(query): RawQuery,
+) -> Result<Response, ApiError> {
+    let id = known_id(task_id)?;
+    let wait = wait(query.as_deref())?;
+    patience.extend(wait);
+    let task = match tokio::time::timeout(wait, ended(&app, id)).await {
+        Ok(task) => task?,
+        Err(_) => app.store.task(id).await?,
+    };
+    answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
 }
 
-fn describe(task: &Task) -> ObjectWriter {
+async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response, ApiError> {
+    let id = known_id(task_id)?;
+    let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
+    answer(&app, &task).await
+}
+
+fn known_id(task_id: TaskId) -> Result<Uuid, ApiError> {
+    // What is not even UTF-8 is no id either.
+    let id = task_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTask)?;
+    request_log::task(id);
+    Ok(id)
+}
+
+/// `?wait=SECONDS`; other parameters are ignored, as the original does.
+fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
+    let parameters = query.unwrap_or_default().split('&').filter_map(|parameter| parameter.split_once('='));
+    let Some((_, value)) = parameters.into_iter().find(|(name, _)| *name == "wait") else {
+        return Ok(Duration::ZERO);
+    };
+    let time = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
+    time.filter(|time| *time <= LONGEST_WAIT).ok_or_else(|| {
+        let most = LONGEST_WAIT.as_secs();
+        let problem = format!("must be a number of seconds from 0 to {most}");
+        ApiError::Invalid(Invalid { field: Some("wait".to_owned()), problem })
+    })
+}
+
+/// Reads a task once it has ended, or when there is no task to wait for, or when the server stops.
+async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
+    let waiting = app.wakeups.read(id);
+    loop {
+        let task = app.store.task(id).await?;
+        if task.as_ref().is_none_or(|task| matches!(task.state, TaskState::Ended { .. })) {
+            return Ok(task);
+        }
+        tokio::select! {
+            () = waiting.woken() => {}
+            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = app.stop.cancelled() => return Ok(task),
+        }
+    }
+}
+
+async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
+    let why = match task.state {
+        TaskState::Delayed { .. } | TaskState::Pending => {
+            let threshold = app.settings.agent_active_threshold;
+            let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
+            waiting(task, &app.store.surroundings(task, seen_since).await?)
+        }
+        TaskState::Claimed(_) | TaskState::Ended { .. } => None,
+    };
+    Ok(json(describe(task, why.as_ref())))
+}
+
+fn describe(task: &Task, why: Option<&Waiting>) -> ObjectWriter {
     let posted = &task.posted;
     let mut object = ObjectWriter::new();
     object
@@ -44,15 +118,48 @@ fn describe(task: &Task) -> ObjectWriter {
     if let Some(data) = &posted.task_data {
         object.json("task_data", data);
     }
-    match &task.state {
-        // Clients take a task for finished when they see one of the four fields, whatever is in it.
-        TaskState::Pending | TaskState::Claimed(_) => {}
-        TaskState::Completed { at, result, .. } => {
-            object.string("task_completed", &sql_time(*at)).json("task_result", result);
-        }
-        TaskState::Failed { at, error, .. } => {
-            object.string("task_failed", &sql_time(*at)).json("task_error", error);
-        }
+    // Clients take a task for finished when they see one of these four fields, whatever is in it.
+    if let TaskState::Ended { at, end, .. } = &task.state {
+        match end.outcome() {
+            Ok(result) => object.string("task_completed", &sql_time(*at)).json("task_result", result),
+            Err(error) => object.string("task_failed", &sql_time(*at)).json("task_error", error),
+        };
+    }
+    object.string("task_state", task.state.name()).string("task_created", &sql_time(task.created));
+    if task.attempts > 0 {
+        object.integer("task_attempt", task.attempts);
+    }
+    if let Some(attempt) = task.last_attempt() {
+        object.string("task_claimed", &sql_time(attempt.at)).id("agent_id", attempt.agent_id);
+    }
+    if let Some(why) = why {
+        let mut reason = ObjectWriter::new();
+        reason.string("code", why.code).string("reason", &why.sentence);
+        object.json("task_waiting", &JsonText::from_stored(reason.finish()));
     }
     object
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn wait_is_a_number_of_seconds() {
+        for (query, seconds) in [
+            (None, Some(0.0)),
+            (Some(""), Some(0.0)),
+            (Some("x=1"), Some(0.0)),
+            (Some("wait=0"), Some(0.0)),
+            (Some("x=1&wait=0.5"), Some(0.5)),
+            (Some("wait=300"), Some(300.0)),
+            (Some("wait=300.1"), None),
+            (Some("wait=-1"), None),
+            (Some("wait="), None),
+            (Some("wait=NaN"), None),
+            (Some("wait=inf"), None),
+        ] {
+            assert_eq!(wait(query).ok(), seconds.map(Duration::from_secs_f64), "{query:?}");
+        }
+    }
 }

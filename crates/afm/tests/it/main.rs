@@ -1,1 +1,10 @@
 //! The server as its clients see it: over real HTTP, on real databases.
+
+mod adoption;
+mod client;
+mod differential;
+mod process;
+mod real_agent;
+mod server;
+mod test_app;
+mod wire;

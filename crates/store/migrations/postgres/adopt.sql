@@ -19,41 +19,6 @@ from (
     from (select uuid, created, btrim(uuid, E' \t\n\r\f\v')::uuid as id from tasks) as trimmed
 ) as ranked;
 
-insert into task (
-    id, seq, test_id, type, version, data, created_at, state, agent_id, claimed_at, finished_at, result, error
-)
-overriding system value
-select
-    adopted_id.new_id,
-    adopted_id.seq,
-    btrim(test_id, E' \t\n\r\f\v')::uuid,
-    coalesce(type, ''),
-    coalesce(version, 0),
-    nullif(data, ''),
-    created at time zone 'UTC',
-    now.state,
-    -- A task may have been claimed by nobody only where somebody edited the table: the nil UUID stands for them.
-    case when now.state <> 'pending' then
-        coalesce(btrim(assigned_agent_uuid, E' \t\n\r\f\v')::uuid, '00000000-0000-0000-0000-000000000000')
-    end,
-    case when now.state <> 'pending' then coalesce(claimed, created) at time zone 'UTC' end,
-    case now.state when 'failed' then started when 'completed' then completed end at time zone 'UTC',
-    case when now.state = 'completed' then coalesce(nullif(result_data, ''), '{}') end,
-    case when now.state = 'failed' then to_json(coalesce(tasks.error, '')::text)::text end
-from tasks
-join adopted_id on adopted_id.old_id = tasks.uuid
-cross join lateral (
-    select case
-        -- "started" is their time of failure.
-        when started is not null then 'failed'
-        when completed is not null then 'completed'
-        when assigned_agent_uuid is not null or claimed is not null then 'claimed'
-        else 'pending'
-    end as state
-) as now;
-
-select setval('task_arrival', (select coalesce(max(seq), 0) + 1 from task), false);
-
 -- Agents that differ in case only are one: seen last counts. Of a type in several versions, the highest is kept.
 insert into agent (id, name, capabilities, last_seen)
 select distinct on (their.id)
@@ -75,6 +40,50 @@ select distinct on (their.id)
 from agents
 cross join lateral (select btrim(agents.uuid, E' \t\n\r\f\v')::uuid as id) as their
 order by their.id, agents.last_seen desc nulls last, agents.uuid desc;
+
+insert into agent_offer (agent_id, type, version)
+select agent.id, offer.key, offer.value::bigint
+from agent
+cross join lateral json_each_text(agent.capabilities::json) as offer;
+
+insert into task (
+    id, seq, test_id, type, version, data, created_at, state, attempts,
+    agent_id, agent_name, claimed_at, finished_at, result, error
+)
+overriding system value
+select
+    adopted_id.new_id,
+    adopted_id.seq,
+    btrim(test_id, E' \t\n\r\f\v')::uuid,
+    coalesce(type, ''),
+    coalesce(version, 0),
+    nullif(data, ''),
+    created at time zone 'UTC',
+    now.state,
+    case when now.state = 'pending' then 0 else 1 end,
+    case when now.state <> 'pending' then holder.id end,
+    case when now.state <> 'pending' then coalesce((select name from agent where agent.id = holder.id), '') end,
+    case when now.state <> 'pending' then coalesce(claimed, created) at time zone 'UTC' end,
+    case now.state when 'failed' then started when 'completed' then completed end at time zone 'UTC',
+    case when now.state = 'completed' then coalesce(nullif(result_data, ''), '{}') end,
+    case when now.state = 'failed' then to_json(coalesce(tasks.error, '')::text)::text end
+from tasks
+join adopted_id on adopted_id.old_id = tasks.uuid
+cross join lateral (
+    select case
+        -- "started" is their time of failure.
+        when started is not null then 'failed'
+        when completed is not null then 'completed'
+        when assigned_agent_uuid is not null or claimed is not null then 'claimed'
+        else 'pending'
+    end as state
+) as now
+-- A task may have been claimed by nobody only where somebody edited the table: the nil UUID stands for them.
+cross join lateral (
+    select coalesce(btrim(assigned_agent_uuid, E' \t\n\r\f\v')::uuid, '00000000-0000-0000-0000-000000000000') as id
+) as holder;
+
+select setval('task_arrival', (select coalesce(max(seq), 0) + 1 from task), false);
 
 drop table tasks;
 drop table agent_capabilities;

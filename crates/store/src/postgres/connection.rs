@@ -1,22 +1,32 @@
 //! Connections: made as the URI says, kept in a pool, lent for one call.
 
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::time::Duration;
 
 use deadpool_postgres::{
     Connect, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime, Timeouts,
 };
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 use tokio::time::Instant;
 use tokio_postgres::error::SqlState;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Config, Error, NoTls, Row, Statement};
+use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Row, Statement};
 
 use super::PostgresOptions;
 use super::errors::Problem;
+use super::notices;
 use super::tls::Tls;
 use super::uri::Target;
+
+/// How many notifications wait to be read before the server has to wait.
+const NOTICES_KEPT: usize = 1_000;
+
+/// After so long without a notification, a listening connection is asked whether it still stands; and so long it has to
+/// answer.
+const SILENCE: Duration = Duration::from_secs(30);
 
 /// One way to try to reach a server.
 #[derive(Clone)]
@@ -26,7 +36,8 @@ struct Attempt {
 }
 
 /// Tries the servers of a URI in their order, each with and without TLS as `sslmode` says.
-struct Connector {
+#[derive(Clone)]
+pub(super) struct Connector {
     hosts: Vec<Vec<Attempt>>,
     /// What every connection starts with.
     settings: String,
@@ -37,35 +48,87 @@ impl Connect for Connector {
         &self,
         _: &Config,
     ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        Box::pin(async move {
-            let mut last = None;
-            for attempts in &self.hosts {
-                for attempt in attempts {
-                    match attempt.connect().await {
-                        Ok((client, task)) => {
-                            client.batch_execute(&self.settings).await?;
-                            return Ok((client, task));
-                        }
-                        Err(error) => {
-                            // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and
-                            // prefer try next.
-                            let refused =
-                                error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-                            let next = refused || is_tls(&error);
-                            last = Some(error);
-                            if !next {
-                                break;
-                            }
+        Box::pin(self.open(None))
+    }
+}
+
+impl Connector {
+    pub(super) fn new(target: &Target, options: &PostgresOptions) -> Self {
+        let hosts = target.hosts.iter().map(|host| {
+            let attempt = |(config, tls)| Attempt { config, tls };
+            target.configs(host).into_iter().map(attempt).collect()
+        });
+        let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
+        // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
+        // are short: compiling them would take longer than running them. And each has an index that was made for
+        // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort
+        // all that waits.
+        let settings = format!(
+            "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
+             set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
+             set enable_seqscan = off; set enable_bitmapscan = off",
+        );
+        Self { hosts: hosts.collect(), settings }
+    }
+
+    /// A connection; what it is notified of goes to `notices`.
+    async fn open(&self, notices: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
+        let mut last = None;
+        for attempts in &self.hosts {
+            for attempt in attempts {
+                match attempt.connect(notices.clone()).await {
+                    Ok((client, task)) => {
+                        client.batch_execute(&self.settings).await?;
+                        return Ok((client, task));
+                    }
+                    Err(error) => {
+                        // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and prefer
+                        // try next.
+                        let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
+                        let next = refused || is_tls(&error);
+                        last = Some(error);
+                        if !next {
+                            break;
                         }
                     }
                 }
             }
-            match last {
-                Some(error) => Err(error),
-                // Without any host, this is the error that says so.
-                None => Attempt { config: Config::new(), tls: None }.connect().await,
+        }
+        match last {
+            Some(error) => Err(error),
+            // Without any host, this is the error that says so.
+            None => Attempt { config: Config::new(), tls: None }.connect(notices).await,
+        }
+    }
+
+    /// A connection of its own that listens.
+    pub(super) async fn listen(&self) -> Result<Listener, Problem> {
+        let (sender, notices) = mpsc::channel(NOTICES_KEPT);
+        let (client, _) = self.open(Some(sender)).await?;
+        client.batch_execute(notices::LISTEN).await?;
+        Ok(Listener { client, notices })
+    }
+}
+
+/// A connection that listens.
+pub(super) struct Listener {
+    client: Client,
+    notices: mpsc::Receiver<String>,
+}
+
+impl Listener {
+    /// Waits for the next payload; an error when the connection has ended, or is silently gone.
+    pub(super) async fn next(&mut self) -> Result<String, Problem> {
+        loop {
+            match tokio::time::timeout(SILENCE, self.notices.recv()).await {
+                Ok(Some(payload)) => return Ok(payload),
+                Ok(None) => return Err(Problem::NoConnection("the connection has ended".to_owned())),
+                Err(_) => {
+                    let answer = tokio::time::timeout(SILENCE, self.client.batch_execute(""));
+                    answer.await.map_err(|_| Problem::Timeout)??;
+                }
             }
-        })
+        }
     }
 }
 
@@ -75,41 +138,52 @@ fn is_tls(error: &Error) -> bool {
 }
 
 impl Attempt {
-    async fn connect(&self) -> Result<(Client, JoinHandle<()>), Error> {
-        let over = |end: Result<(), Error>| {
-            if let Err(error) = end {
-                tracing::debug!(error = Problem::from(error).describe(), "a connection to PostgreSQL ended");
-            }
-        };
+    async fn connect(
+        &self,
+        notices: Option<mpsc::Sender<String>>,
+    ) -> Result<(Client, JoinHandle<()>), Error> {
         match &self.tls {
             None => {
                 let (client, connection) = self.config.connect(NoTls).await?;
-                Ok((client, tokio::spawn(async move { over(connection.await) })))
+                Ok((client, tokio::spawn(serve(connection, notices))))
             }
             Some(tls) => {
                 let (client, connection) = self.config.connect(tls.clone()).await?;
-                Ok((client, tokio::spawn(async move { over(connection.await) })))
+                Ok((client, tokio::spawn(serve(connection, notices))))
             }
         }
     }
 }
 
+/// Serves a connection to its end.
+async fn serve<S, T>(mut connection: Connection<S, T>, notices: Option<mpsc::Sender<String>>)
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    T: AsyncRead + AsyncWrite + Unpin,
+{
+    loop {
+        match poll_fn(|context| connection.poll_message(context)).await {
+            Some(Ok(AsyncMessage::Notification(notice))) => {
+                if let Some(notices) = &notices {
+                    // Whoever listened may be gone: then the connection is about to end.
+                    let _ = notices.send(notice.payload().to_owned()).await;
+                }
+            }
+            Some(Ok(AsyncMessage::Notice(notice))) => {
+                tracing::info!("{}: {}", notice.severity(), notice.message());
+            }
+            Some(Ok(_)) => {}
+            Some(Err(error)) => {
+                tracing::debug!(error = Problem::from(error).describe(), "a connection to PostgreSQL ended");
+                return;
+            }
+            None => return,
+        }
+    }
+}
+
 /// A pool that connects when it is first used.
-pub(super) fn pool(target: &Target, options: &PostgresOptions) -> Pool {
-    let hosts = target.hosts.iter().map(|host| {
-        let attempt = |(config, tls)| Attempt { config, tls };
-        target.configs(host).into_iter().map(attempt).collect()
-    });
-    let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
-    // Should this process stand still inside a transaction, its locks are gone after a while. Our statements are
-    // short: compiling them would take longer than running them. And each has an index that was made for it: a plan
-    // made while the table was small, or by statistics of yesterday, must not read all of it or sort all that waits.
-    let settings = format!(
-        "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
-         set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
-         set enable_seqscan = off; set enable_bitmapscan = off",
-    );
-    let connector = Connector { hosts: hosts.collect(), settings };
+pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
     // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found out by
     // the call, which then takes another.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
@@ -157,9 +231,14 @@ impl Session {
     /// Prepares a statement, or finds it prepared.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.prepare_cached(sql).await?)
+    }
+
+    /// [`Session::prepare`], of a statement that is needed only at times.
+    pub(super) async fn prepare_if(&self, needed: bool, sql: &str) -> Result<Option<Statement>, Problem> {
+        if needed { self.prepare(sql).await.map(Some) } else { Ok(None) }
     }
 
     /// Runs a prepared statement. The first poll of the future sends it.
@@ -169,6 +248,16 @@ impl Session {
         parameters: &[&(dyn ToSql + Sync)],
     ) -> Result<Vec<Row>, Problem> {
         Ok(self.client()?.query(statement, parameters).await?)
+    }
+
+    /// [`Session::run`], of a statement that is needed only at times.
+    pub(super) async fn run_if(
+        &self,
+        statement: Option<&Statement>,
+        parameters: &[&(dyn ToSql + Sync)],
+    ) -> Result<Vec<Row>, Problem> {
+        let Some(statement) = statement else { return Ok(Vec::new()) };
+        self.run(statement, parameters).await
     }
 
     /// Prepares and runs a statement.
@@ -183,7 +272,7 @@ impl Session {
     /// Runs statements without parameters. The first poll of the future sends them.
     pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
         if self.echo {
-            tracing::info!(sql, "statement");
+            tracing::debug!(sql, "statement");
         }
         Ok(self.client()?.batch_execute(sql).await?)
     }

@@ -20,6 +20,8 @@ pub(super) enum Problem {
     Timeout,
     /// The tables are not as they should be.
     Schema(SchemaError),
+    /// What was there a moment ago has been deleted by another.
+    Deleted,
     /// What the database holds or did contradicts what was asked for.
     Wrong(String),
 }
@@ -72,9 +74,10 @@ impl Problem {
 
     /// Whether transactions got into each other's way, so that the same one will do the next time.
     pub(super) fn is_collision(&self) -> bool {
-        self.code().is_some_and(|code| {
-            *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
-        })
+        matches!(self, Self::Deleted)
+            || self.code().is_some_and(|code| {
+                *code == SqlState::T_R_DEADLOCK_DETECTED || *code == SqlState::T_R_SERIALIZATION_FAILURE
+            })
     }
 
     /// Of an error in answer to COMMIT: whether the server says that nothing was committed.
@@ -87,7 +90,7 @@ impl Problem {
 
     fn is_temporary(&self) -> bool {
         match self {
-            Self::NoConnection(_) | Self::Timeout => true,
+            Self::NoConnection(_) | Self::Timeout | Self::Deleted => true,
             Self::Schema(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
@@ -123,6 +126,7 @@ impl Problem {
                 text
             }
             Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
+            Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),
         }

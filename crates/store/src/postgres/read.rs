@@ -9,19 +9,27 @@ use uuid::Uuid;
 use super::connection::Session;
 use super::errors::Problem;
 use super::rows;
-use crate::{AgentView, Counts, List, Overview, Task, TaskView};
+use crate::{AgentView, Counts, EndedAttempt, LateResult, List, Overview, Task, TaskView};
 
 pub(super) async fn task(session: &Session, id: Uuid) -> Result<Option<Task>, Problem> {
-    let sql = "
-        select id, test_id, type, version, data, created_at,
-            state, agent_id, claimed_at, finished_at, result, error
-        from task
-        where id = $1
-    ";
-    let task = |row: &Row| {
-        Ok(Task { posted: rows::posted(row)?, created: row.try_get("created_at")?, state: rows::state(row)? })
-    };
-    session.query(sql, &[&id]).await?.first().map(task).transpose()
+    let sql = concat!("select ", rows::task_columns!(), ", data from task where id = $1");
+    session.query(sql, &[&id]).await?.first().map(rows::task).transpose()
+}
+
+pub(super) async fn attempts(
+    session: &Session,
+    id: Uuid,
+) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, Problem> {
+    let sql =
+        concat!("select ", rows::attempt_columns!(), " from attempt where task_id = $1 order by number");
+    let attempt = |row: &Row| rows::attempt(row).map(|(_, ended, late)| (ended, late));
+    session.query(sql, &[&id]).await?.iter().map(attempt).collect()
+}
+
+pub(super) async fn time(session: &Session) -> Result<Timestamp, Problem> {
+    let rows = session.query("select clock_timestamp() as now", &[]).await?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("the clock gave no answer".to_owned()))?;
+    Ok(row.try_get("now")?)
 }
 
 const BEGIN: &str = "begin isolation level repeatable read read only";
@@ -31,7 +39,10 @@ const READ_ALL: &str = "set local enable_seqscan = on";
 const READ_BY_INDEX: &str = "set local enable_seqscan = off";
 
 /// Pending, in the words of the index that is for people.
-const WAITING: &str = "select count(*) as total from task where claimed_at is null";
+const WAITING: &str = "
+    select count(*) as total from task
+    where claimed_at is null and available_at is null and finished_at is null
+";
 
 pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, Problem> {
     let sql = "select count(*) as total from agent where last_seen >= $1";
@@ -59,7 +70,7 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
             null::timestamptz as finished_at, null::text as result, null::bigint as result_bytes,
             null::text as error
         from task
-        where claimed_at is null
+        where claimed_at is null and available_at is null and finished_at is null
         order by seq desc
         limit $1
     ";

@@ -1,12 +1,34 @@
-//! Rows as tasks.
+//! Rows as tasks and attempts, and back.
 
-use jiff::RoundMode;
-use jiff::{Timestamp, TimestampRound, Unit};
-use slamon_protocol::{JsonText, PostTask};
+use std::time::Duration;
+
+use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms};
 use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::errors::Problem;
-use crate::{Claim, State};
+use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
+
+/// The columns that [`task`] reads, but for the data.
+macro_rules! task_columns {
+    () => {
+        "task.id, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
+         task.retry_errors, task.retry_delay, task.priority, task.delay, task.agent_filter, task.state, task.attempts,
+         task.available_at, task.alias, task.agent_id, task.agent_name, task.claimed_at, task.deadline_at,
+         task.finished_at, task.result, task.error"
+    };
+}
+
+/// The columns that [`attempt`] reads.
+macro_rules! attempt_columns {
+    () => {
+        "task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
+         late_at, late_result, late_error"
+    };
+}
+
+pub(super) use {attempt_columns, task_columns};
 
 /// A time as PostgreSQL keeps it, in microseconds: what was stored must equal what is asked for later.
 pub(super) fn as_stored(time: Timestamp) -> Timestamp {
@@ -15,38 +37,129 @@ pub(super) fn as_stored(time: Timestamp) -> Timestamp {
     time.round(down).unwrap_or(time)
 }
 
-/// Reads id, test_id, type, version and data.
-pub(super) fn posted(row: &Row) -> Result<PostTask, Problem> {
-    Ok(PostTask {
+/// A duration as PostgreSQL keeps it.
+pub(super) fn micros(time: Duration) -> i64 {
+    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
+}
+
+/// A number that the protocol keeps small, as PostgreSQL keeps it.
+pub(super) fn small(number: u32) -> i32 {
+    i32::try_from(number).unwrap_or(i32::MAX)
+}
+
+/// Reads `task_columns!()` and `data`.
+pub(super) fn task(row: &Row) -> Result<Task, Problem> {
+    task_with(row, json(row, "data")?)
+}
+
+/// Reads `task_columns!()`, for rules that do not look at the data.
+pub(super) fn task_without_data(row: &Row) -> Result<Task, Problem> {
+    task_with(row, None)
+}
+
+fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, Problem> {
+    let filter: &str = row.try_get("agent_filter")?;
+    let unreadable = |error| Problem::Wrong(format!("task.agent_filter {filter:?}: {error}"));
+    let terms = Terms {
+        ttl: duration(row, "ttl")?,
+        timeout: duration(row, "timeout")?,
+        max_attempts: count(row, "max_attempts")?,
+        retry_errors: row.try_get("retry_errors")?,
+        retry_delay: duration(row, "retry_delay")?.unwrap_or_default(),
+        priority: row.try_get("priority")?,
+        delay: duration(row, "delay")?.unwrap_or_default(),
+        agent_filter: AgentFilter::from_key(filter).map_err(unreadable)?,
+    };
+    let posted = PostTask {
         task_id: row.try_get("id")?,
         test_id: row.try_get("test_id")?,
         task_type: row.try_get("type")?,
         task_version: row.try_get("version")?,
-        task_data: json(row, "data")?,
-    })
+        task_data,
+        terms,
+    };
+    let attempts = count(row, "attempts")?;
+    let state = state(row, posted.task_id, attempts)?;
+    Ok(Task { posted, created: row.try_get("created_at")?, attempts, state })
 }
 
-/// Reads state, agent_id, claimed_at, finished_at, result and error.
-pub(super) fn state(row: &Row) -> Result<State, Problem> {
-    let state: &str = row.try_get("state")?;
-    if state == "pending" {
-        return Ok(State::Pending);
-    }
-    let claim = Claim { agent_id: row.try_get("agent_id")?, at: row.try_get("claimed_at")? };
+fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
+    let attempt = || {
+        let Some(agent_id) = row.try_get("agent_id")? else { return Ok::<_, Problem>(None) };
+        Ok(Some(Attempt {
+            number,
+            alias: row.try_get::<_, Option<Uuid>>("alias")?.unwrap_or(task_id),
+            agent_id,
+            agent_name: row.try_get("agent_name")?,
+            at: row.try_get("claimed_at")?,
+            deadline: row.try_get("deadline_at")?,
+        }))
+    };
+    let text = |column| Ok::<_, Problem>(JsonText::from_stored(row.try_get(column)?));
+    let end = match row.try_get("state")? {
+        "delayed" => return Ok(State::Delayed { until: row.try_get("available_at")? }),
+        "pending" => return Ok(State::Pending),
+        "claimed" => {
+            let nobody = || Problem::Wrong(format!("task {task_id} is claimed by nobody"));
+            return Ok(State::Claimed(attempt()?.ok_or_else(nobody)?));
+        }
+        "completed" => End::Completed(text("result")?),
+        "failed" => End::Failed(text("error")?),
+        "lost" => End::Lost(text("error")?),
+        "timed_out" => End::TimedOut(text("error")?),
+        "expired" => End::Expired(text("error")?),
+        "cancelled" => End::Cancelled(text("error")?),
+        other => return Err(Problem::Wrong(format!("task {task_id} is in the unknown state {other}"))),
+    };
+    Ok(State::Ended { at: row.try_get("finished_at")?, last: attempt()?, end })
+}
+
+/// The name of a state in the database; for clients it is [`State::name`].
+pub(super) fn state_name(state: &State) -> &'static str {
     match state {
-        "claimed" => Ok(State::Claimed(claim)),
-        "completed" => {
-            let result = JsonText::from_stored(row.try_get("result")?);
-            Ok(State::Completed { claim, at: row.try_get("finished_at")?, result })
-        }
-        "failed" => {
-            let error = JsonText::from_stored(row.try_get("error")?);
-            Ok(State::Failed { claim, at: row.try_get("finished_at")?, error })
-        }
-        other => Err(Problem::Wrong(format!("a task is in the unknown state {other}"))),
+        State::Ended { end: End::Lost(_), .. } => "lost",
+        State::Ended { end: End::TimedOut(_), .. } => "timed_out",
+        other => other.name(),
     }
+}
+
+/// Reads `attempt_columns!()`: the attempt, the task it is of, and the result that came late.
+pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResult>), Problem> {
+    let end = match row.try_get("ending")? {
+        "error" => AttemptEnd::Error(JsonText::from_stored(row.try_get("error")?)),
+        "lost" => AttemptEnd::Lost,
+        "timed_out" => AttemptEnd::TimedOut,
+        "expired" => AttemptEnd::Expired,
+        "cancelled" => AttemptEnd::Cancelled,
+        other => return Err(Problem::Wrong(format!("an attempt has the unknown ending {other}"))),
+    };
+    let attempt = Attempt {
+        number: count(row, "number")?,
+        alias: row.try_get("alias")?,
+        agent_id: row.try_get("agent_id")?,
+        agent_name: row.try_get("agent_name")?,
+        at: row.try_get("claimed_at")?,
+        deadline: row.try_get("deadline_at")?,
+    };
+    let outcome = match (json(row, "late_result")?, json(row, "late_error")?) {
+        (Some(result), _) => Some(TaskOutcome::Completed(result)),
+        (None, Some(error)) => Some(TaskOutcome::Failed(error)),
+        (None, None) => None,
+    };
+    let late = outcome.map(|outcome| Ok::<_, Problem>(LateResult { at: row.try_get("late_at")?, outcome }));
+    let ended = EndedAttempt { attempt, at: row.try_get("ended_at")?, end };
+    Ok((row.try_get("task_id")?, ended, late.transpose()?))
 }
 
 pub(super) fn json(row: &Row, column: &str) -> Result<Option<JsonText>, Problem> {
     Ok(row.try_get::<_, Option<String>>(column)?.map(JsonText::from_stored))
+}
+
+fn duration(row: &Row, column: &str) -> Result<Option<Duration>, Problem> {
+    let micros = row.try_get::<_, Option<i64>>(column)?;
+    Ok(micros.map(|micros| Duration::from_micros(micros.unsigned_abs())))
+}
+
+fn count(row: &Row, column: &str) -> Result<u32, Problem> {
+    Ok(row.try_get::<_, i32>(column)?.unsigned_abs())
 }

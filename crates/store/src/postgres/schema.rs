@@ -7,7 +7,10 @@ use super::errors::Problem;
 use crate::{Adopted, Prepared, SchemaError};
 
 /// What brings the tables to each version. A file sets `slamon_schema.version` itself.
-const MIGRATIONS: &[(i64, &str)] = &[(1, include_str!("../../migrations/postgres/0001_tasks.sql"))];
+const MIGRATIONS: &[(i64, &str)] = &[
+    (1, include_str!("../../migrations/postgres/0001_tasks.sql")),
+    (2, include_str!("../../migrations/postgres/0002_life.sql")),
+];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
 
@@ -195,7 +198,9 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
     session.query(LOCK, &[]).await?;
     let found = matches!(look(session).await?, Found::Version(_));
     if found {
-        session.script("drop table if exists task, agent; drop table slamon_schema").await?;
+        session
+            .script("drop table if exists task, attempt, agent, agent_offer; drop table slamon_schema")
+            .await?;
     }
     session.script("commit").await?;
     Ok(found)

@@ -5,13 +5,15 @@ mod sweep;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
-use slamon_protocol::{Capability, JsonText, PostTask, ResultPost, TaskOutcome};
+use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
 use super::rows::{self, Stored, micros};
 use super::surroundings;
 use crate::lifecycle::{self, Change, Report};
-use crate::{Applied, Command, Outcome, Refusal, Reported, State, StoreError, Submitted, Task, waiting};
+use crate::{
+    Applied, Command, Outcome, Refusal, Reported, State, StoreError, Submitted, Task, WaitingKind, waiting,
+};
 
 pub(super) fn apply(
     connection: &mut Connection,
@@ -30,8 +32,6 @@ pub(super) fn apply(
     }
     let mut applied = work.applied;
     applied.outcomes = outcomes.into_iter().flatten().collect();
-    applied.waiting.sort_unstable();
-    applied.waiting.dedup();
     transaction.commit()?;
     Ok(applied)
 }
@@ -216,10 +216,7 @@ impl Work<'_> {
     /// Remembers what others may be waiting for.
     fn note(&mut self, task: &Task) {
         match &task.state {
-            State::Pending => self.applied.waiting.push(Capability {
-                task_type: task.posted.task_type.clone(),
-                version: task.posted.task_version,
-            }),
+            State::Pending => self.applied.waiting.push(WaitingKind::of(&task.posted)),
             State::Ended { .. } => self.applied.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }

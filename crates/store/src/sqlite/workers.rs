@@ -2,6 +2,7 @@
 //!
 //! SQLite blocks while it waits for a disk or a lock, so it never runs on the threads that serve requests.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -55,8 +56,11 @@ impl Workers {
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            // A job that panics must not take its thread along: its transaction is rolled back as it unwinds.
+            let done = catch_unwind(AssertUnwindSafe(|| connection.and_then(job)));
+            let panicked = |_| Err(StoreError::Failed(anyhow::anyhow!("a call of the store panicked")));
             // Nobody may be waiting any more.
-            let _ = answer.send(connection.and_then(job));
+            let _ = answer.send(done.unwrap_or_else(panicked));
         });
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sent = queue.is_some_and(|queue| queue.send(job).is_ok());
@@ -118,5 +122,27 @@ fn open(place: &Place, access: Access, echo: bool) -> rusqlite::Result<Connectio
 fn log_statement(event: TraceEvent<'_>) {
     if let TraceEvent::Stmt(statement, _) = event {
         tracing::debug!(target: "slamon_store::sql", sql = %statement.sql());
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn a_panic_ends_its_call_and_nothing_else() {
+        let place = Place { file: None, busy_timeout: None };
+        let workers = Workers::start(1, &place, Access::Write, false).unwrap();
+        workers.run(|connection| Ok(connection.execute_batch("create table t (n)")?)).await.unwrap();
+        let panicked = workers.run(|connection| -> Result<(), StoreError> {
+            let transaction = connection.transaction()?;
+            transaction.execute_batch("insert into t values (1)")?;
+            panic!("on purpose")
+        });
+        assert!(matches!(panicked.await, Err(StoreError::Failed(_))));
+        let count = workers.run(|connection| {
+            Ok(connection.query_row("select count(*) from t", [], |row| row.get::<_, i64>(0))?)
+        });
+        assert_eq!(count.await.unwrap(), 0, "rolled back, and the database is still there");
     }
 }

@@ -208,7 +208,7 @@ mod sqlite_file {
     cases_of_shared_databases!(crate::fixture::SqliteFile);
 }
 
-//mod postgres {
-//    cases_of_every_store!(crate::fixture::Postgres);
-//    cases_of_shared_databases!(crate::fixture::Postgres);
-//}
+mod postgres {
+    cases_of_every_store!(crate::fixture::Postgres);
+    cases_of_shared_databases!(crate::fixture::Postgres);
+}

@@ -1,6 +1,6 @@
 //! Taking over the tables of slamon-afm 1.1.0. `original/postgres.sql` was dumped from a database it had filled.
 
-use slamon_store::{Adopted, Outcome, Prepared, Reported, SchemaError, State, Store, StoreError};
+use slamon_store::{Adopted, End, Outcome, Prepared, Reported, SchemaError, State, Store, StoreError};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
@@ -36,18 +36,25 @@ async fn everything_is_kept() {
         "{\"held\": 12}|2026\n{\"x\": 7, \"fail\": 2}|2026"
     );
 
+    assert_eq!(
+        cluster.sql("select type, version from agent_offer order by agent_id, type"),
+        "held|12\nfail|2\nx|7"
+    );
+
     let completed = store.task(task_id(1)).await.unwrap().unwrap();
     assert_eq!(completed.created.to_string(), "2026-11-22T21:26:07.813189Z");
     assert_eq!(completed.posted.task_data.unwrap().as_str(), r#"{"a": 1.0, "\u00e9 \"q\"": "\u0000"}"#);
-    let State::Completed { claim, at: end, result } = completed.state else { panic!() };
-    assert_eq!(claim.agent_id.to_string(), FIRST_AGENT);
+    let State::Ended { last: Some(claim), at: end, end: End::Completed(result) } = completed.state else {
+        panic!()
+    };
+    assert_eq!((claim.agent_id.to_string().as_str(), claim.agent_name.as_str()), (FIRST_AGENT, "agent one"));
+    assert_eq!((claim.number, claim.alias), (1, task_id(1)));
     assert_eq!(claim.at.to_string(), "2026-11-22T21:26:07.826072Z");
     assert_eq!(end.to_string(), "2026-11-22T21:26:07.831812Z");
     assert_eq!(result.as_str(), r#"{"z": 1, "a": [1.5, null]}"#);
 
-    let State::Failed { error, at: end, .. } = store.task(task_id(2)).await.unwrap().unwrap().state else {
-        panic!()
-    };
+    let failed = store.task(task_id(2)).await.unwrap().unwrap();
+    let State::Ended { end: End::Failed(error), at: end, .. } = failed.state else { panic!() };
     assert_eq!(error.as_str(), "\"it \\\"broke\\\"\\né\"");
     assert_eq!(end.to_string(), "2026-11-22T21:26:07.849216Z");
 

@@ -3,17 +3,22 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod adoption;
+mod agreement;
 mod cluster;
 mod connections;
+mod listening;
+mod migration;
 mod reading;
 mod schema;
 mod sharing;
+mod sweeping;
 mod tls;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost};
+use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{Command, Delivery, Outcome, PostgresStore, Store, StoreError};
 use uuid::Uuid;
 
@@ -26,12 +31,17 @@ pub(crate) fn id(n: u128) -> Uuid {
 }
 
 pub(crate) fn submit(n: u128, task_type: &str) -> Command {
+    submit_under(n, task_type, Terms::default())
+}
+
+pub(crate) fn submit_under(n: u128, task_type: &str, terms: Terms) -> Command {
     Command::Submit(PostTask {
         task_id: id(n),
         test_id: id(0),
         task_type: task_type.to_owned(),
         task_version: 1,
         task_data: None,
+        terms,
     })
 }
 
@@ -43,11 +53,16 @@ pub(crate) fn poll(agent: u128, task_types: &[&str], max_tasks: u32) -> Command 
         agent_capabilities: task_types.iter().map(capability).collect(),
         max_tasks,
         agent_location: None,
+        max_wait: Duration::ZERO,
     })
 }
 
 pub(crate) fn report(n: u128) -> Command {
-    let body = format!(r#"{{"protocol": 1, "task_id": "{}", "task_data": {{"n": {n}}}}}"#, id(n));
+    report_under(id(n), n)
+}
+
+pub(crate) fn report_under(alias: Uuid, n: u128) -> Command {
+    let body = format!(r#"{{"protocol": 1, "task_id": "{alias}", "task_data": {{"n": {n}}}}}"#);
     Command::Report(ResultPost::parse(&body).unwrap())
 }
 
@@ -56,7 +71,7 @@ pub(crate) async fn try_apply(
     batch: Vec<Command>,
     second: i64,
 ) -> Result<Vec<Outcome>, StoreError> {
-    store.apply(Arc::from(batch), at(second)).await
+    store.apply(Arc::from(batch), at(second)).await.map(|applied| applied.outcomes)
 }
 
 pub(crate) async fn apply(store: &PostgresStore, batch: Vec<Command>) -> Vec<Outcome> {
@@ -66,6 +81,6 @@ pub(crate) async fn apply(store: &PostgresStore, batch: Vec<Command>) -> Vec<Out
 /// The ids of the tasks that a poll was given.
 #[track_caller]
 pub(crate) fn given(outcome: &Outcome) -> Vec<u128> {
-    let Outcome::Poll(deliveries) = outcome else { panic!("{outcome:?}") };
-    deliveries.iter().map(|Delivery { task_id, .. }| task_id.as_u128()).collect()
+    let Outcome::Poll(polled) = outcome else { panic!("{outcome:?}") };
+    polled.tasks.iter().map(|Delivery { task_id, .. }| task_id.as_u128()).collect()
 }

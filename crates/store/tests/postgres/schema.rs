@@ -48,11 +48,11 @@ async fn tables_live_where_the_search_path_says() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Created);
     apply(&store, vec![submit(1, "t")]).await;
     let tables = "select string_agg(schemaname || '.' || tablename, ' ' order by 1) from pg_tables
-                  where tablename in ('task', 'agent', 'slamon_schema')";
+                  where tablename in ('task', 'attempt', 'agent', 'agent_offer', 'slamon_schema')";
     cluster.wait_for("select count(*) from fleet.task", "1");
     assert_eq!(
         cluster.sql(&tables.replace(" order by 1", " order by tablename")),
-        "fleet.agent fleet.slamon_schema fleet.task"
+        "fleet.agent fleet.agent_offer fleet.attempt fleet.slamon_schema fleet.task"
     );
     assert_eq!(schema_error(cluster.store().check().await.unwrap_err()), SchemaError::Missing);
 }
@@ -71,11 +71,11 @@ async fn versions_are_told_apart_and_only_our_tables_dropped() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     store.check().await.unwrap();
     cluster.sql("update slamon_schema set version = 99");
-    let ahead = SchemaError::Ahead { found: 99, known: 1 };
+    let ahead = SchemaError::Ahead { found: 99, known: 2 };
     assert_eq!(schema_error(store.check().await.unwrap_err()), ahead);
     assert_eq!(schema_error(store.create_tables().await.unwrap_err()), ahead);
     cluster.sql("update slamon_schema set version = 0");
-    assert_eq!(schema_error(store.check().await.unwrap_err()), SchemaError::Behind { found: 0, needed: 1 });
+    assert_eq!(schema_error(store.check().await.unwrap_err()), SchemaError::Behind { found: 0, needed: 2 });
     assert!(store.drop_tables().await.unwrap());
     assert!(!store.drop_tables().await.unwrap());
     assert_eq!(

@@ -134,5 +134,6 @@ async fn a_claim_reads_what_it_takes() {
     // What was claimed before is passed by until it is vacuumed, and so is the other type that begins the same.
     let used =
         "select idx_scan, idx_tup_read < 1000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
-    cluster.wait_for(used, "20|t");
+    // Two types, each for anybody, for this id, for this name, and for both.
+    cluster.wait_for(used, "80|t");
 }

@@ -1,187 +1,164 @@
-//! Claims that end: by a report, or because they are released.
+//! Attempts that end: by a result, because their task is cancelled, or because they are released.
 
-use std::collections::{BTreeSet, HashMap, HashSet};
+use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use slamon_protocol::JsonText;
+use slamon_protocol::ResultPost;
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::Outcomes;
 use super::submits::Submits;
+use super::tasks::{News, Tasks};
+use crate::lifecycle::{self, Report};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, Reported, State, lifecycle};
+use crate::{Command, Outcome, Refusal, Reported, Task};
 
-const LOCK: &str = "
-    select id, state, agent_id, claimed_at, finished_at, result, error
-    from task
-    where id = any($1::uuid[])
-    -- In one order in all batches, so that none waits for one that waits for it.
-    order by id
-    for update
-";
+const LOCK: &str = concat!(
+    "
+    select ",
+    rows::task_columns!(),
+    ",
+        -- The client that cancels is answered with all of it.
+        case when task.id = any($3::uuid[]) then task.data end as data
+    from (
+        select id from unnest($1::uuid[]) as named (id)
+        union
+        select task.id from task join unnest($2::uuid[]) as posted (alias) on task.alias = posted.alias
+        where task.alias is not null
+        union
+        select attempt.task_id from attempt join unnest($2::uuid[]) as posted (alias) on attempt.alias = posted.alias
+        -- In one order in all batches, so that none waits for one that waits for it.
+        order by id
+    ) as asked
+    cross join lateral (select * from task where task.id = asked.id for update) as task
+"
+);
 
-const SAVE: &str = "
-    update task
-    set state = changed.state,
-        agent_id = changed.agent_id,
-        claimed_at = changed.claimed_at,
-        finished_at = changed.finished_at,
-        result = changed.result,
-        error = changed.error
-    from unnest($1::uuid[], $2::text[], $3::uuid[], $4::timestamptz[], $5::timestamptz[], $6::text[], $7::text[])
-        as changed (id, state, agent_id, claimed_at, finished_at, result, error)
-    where task.id = changed.id
-    returning task.id
-";
+/// Read once the tasks are locked: what another batch has just ended is seen.
+const PAST: &str =
+    concat!("select ", rows::attempt_columns!(), " from attempt where alias = any($1::uuid[])");
 
-/// The reports and releases of a batch.
-pub(super) struct Endings<'a> {
-    commands: Vec<(usize, &'a Command)>,
-    /// The tasks they name.
-    ids: Vec<Uuid>,
-    /// The tasks that change, as they will be.
-    changed: HashMap<Uuid, State>,
+/// The reports, cancels and releases of a batch.
+pub(super) struct Endings {
+    /// The tasks that they name, by their own id or another.
+    named: Vec<Uuid>,
+    /// The ids under which results were posted.
+    posted: Vec<Uuid>,
+    cancelled: Vec<Uuid>,
 }
 
-impl<'a> Endings<'a> {
-    pub(super) fn of(batch: &'a [Command]) -> Self {
-        let mut ids = BTreeSet::new();
-        let mut commands = Vec::new();
-        for (place, command) in batch.iter().enumerate() {
+/// The statements that find and lock.
+pub(super) struct Finding(Option<(Statement, Statement)>);
+
+impl Endings {
+    pub(super) fn of(batch: &[Command]) -> Self {
+        let (mut named, mut posted, mut cancelled) = (BTreeSet::new(), BTreeSet::new(), BTreeSet::new());
+        for command in batch {
             match command {
-                Command::Report(report) => {
-                    ids.insert(report.task_id);
+                Command::Report(result) => {
+                    named.insert(result.task_id);
+                    posted.insert(result.task_id);
                 }
-                Command::Release { task_ids, .. } => ids.extend(task_ids),
-                Command::Submit(_) | Command::Poll(_) => continue,
+                Command::Cancel(id) => {
+                    named.insert(*id);
+                    cancelled.insert(*id);
+                }
+                Command::Release { task_ids, .. } => named.extend(task_ids),
+                Command::Submit(_) | Command::Poll(_) | Command::Sweep(_) => {}
             }
-            commands.push((place, command));
         }
-        Self { commands, ids: ids.into_iter().collect(), changed: HashMap::new() }
+        let list = |set: BTreeSet<Uuid>| set.into_iter().collect();
+        Self { named: list(named), posted: list(posted), cancelled: list(cancelled) }
     }
 
-    pub(super) async fn prepare_lock(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        if self.ids.is_empty() { Ok(None) } else { session.prepare(LOCK).await.map(Some) }
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Finding, Problem> {
+        Ok(Finding(if self.named.is_empty() {
+            None
+        } else {
+            Some((session.prepare(LOCK).await?, session.prepare(PAST).await?))
+        }))
     }
 
-    pub(super) async fn prepare_save(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        if self.ids.is_empty() { Ok(None) } else { session.prepare(SAVE).await.map(Some) }
-    }
-
+    /// Locks the tasks that are named; those tasks, and the attempts under which results were posted.
     pub(super) async fn lock(
         &self,
         session: &Session,
-        statement: Option<&Statement>,
-    ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement else { return Ok(Vec::new()) };
-        session.run(statement, &[&self.ids]).await
+        finding: &Finding,
+    ) -> Result<(Vec<Row>, Vec<Row>), Problem> {
+        let Some((lock, past)) = &finding.0 else { return Ok((Vec::new(), Vec::new())) };
+        let named: [&(dyn ToSql + Sync); 3] = [&self.named, &self.posted, &self.cancelled];
+        let posted: [&(dyn ToSql + Sync); 1] = [&self.posted];
+        futures_util::future::try_join(session.run(lock, &named), session.run(past, &posted)).await
     }
+}
 
-    /// Decides each command in its turn, by the tasks as they were locked and as the commands before left them.
-    pub(super) fn decide(
-        &mut self,
-        locked: &[Row],
-        submits: &Submits<'_>,
-        now: Timestamp,
-        outcomes: &mut Outcomes,
-    ) -> Result<(), Problem> {
-        let mut states = HashMap::with_capacity(locked.len());
-        for row in locked {
-            states.insert(row.try_get::<_, Uuid>("id")?, rows::state(row)?);
+/// Decides a command in its turn, by the tasks as they were locked and as the commands before left them.
+/// `None`: it is none of those that end attempts.
+pub(super) fn decide(
+    (place, command): (usize, &Command),
+    tasks: &mut Tasks,
+    submits: &Submits<'_>,
+    news: &mut News,
+) -> Option<Outcome> {
+    let is_there = |id: &Uuid| !submits.is_unborn(*id, place);
+    match command {
+        Command::Report(result) => {
+            let id = tasks.id_of(result.task_id).filter(is_there);
+            let outcome = id.map_or(Err(Refusal::UnknownTask), |id| report(id, result, tasks, news));
+            Some(Outcome::Report(outcome))
         }
-        for &(place, command) in &self.commands {
-            match command {
-                Command::Report(report) => {
-                    let id = report.task_id;
-                    let state = states.get(&id).filter(|_| !submits.is_unborn(id, place));
-                    let decision = lifecycle::report(state, &report.outcome, now);
-                    if let Ok((_, Some(state))) = &decision {
-                        states.insert(id, state.clone());
-                        self.changed.insert(id, state.clone());
-                    }
-                    outcomes
-                        .set(place, Outcome::Report(decision.map(|(reported, _): (Reported, _)| reported)));
+        Command::Cancel(id) => {
+            Some(Outcome::Cancel(Some(*id).filter(is_there).and_then(|id| cancel(id, tasks, news))))
+        }
+        Command::Release { agent_id, claimed_at, task_ids } => {
+            let claimed_at = rows::as_stored(*claimed_at);
+            let mut released = 0;
+            for id in task_ids {
+                let state = tasks.get(*id).and_then(|task| lifecycle::release(task, *agent_id, claimed_at));
+                if let Some(state) = state {
+                    tasks.release(*id, state, news);
+                    released += 1;
                 }
-                Command::Release { agent_id, claimed_at, task_ids } => {
-                    let claimed_at = rows::as_stored(*claimed_at);
-                    let mut released = 0;
-                    for id in task_ids {
-                        let state = states.get(id).and_then(|s| lifecycle::release(s, *agent_id, claimed_at));
-                        if let Some(state) = state {
-                            states.insert(*id, state.clone());
-                            self.changed.insert(*id, state);
-                            released += 1;
-                        }
-                    }
-                    outcomes.set(place, Outcome::Release(released));
-                }
-                Command::Submit(_) | Command::Poll(_) => {}
             }
+            Some(Outcome::Release(released))
         }
-        Ok(())
+        Command::Submit(_) | Command::Poll(_) | Command::Sweep(_) => None,
     }
+}
 
-    pub(super) async fn save(
-        &self,
-        session: &Session,
-        statement: Option<&Statement>,
-    ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement.filter(|_| !self.changed.is_empty()) else { return Ok(Vec::new()) };
-        let changed: Vec<(Uuid, Columns<'_>)> =
-            self.changed.iter().map(|(id, state)| (*id, Columns::of(state))).collect();
-        let ids: Vec<Uuid> = changed.iter().map(|(id, _)| *id).collect();
-        let states: Vec<&str> = changed.iter().map(|(_, columns)| columns.state).collect();
-        let agents: Vec<Option<Uuid>> = changed.iter().map(|(_, columns)| columns.agent_id).collect();
-        let claimed: Vec<Option<Timestamp>> = changed.iter().map(|(_, columns)| columns.claimed_at).collect();
-        let finished: Vec<Option<Timestamp>> =
-            changed.iter().map(|(_, columns)| columns.finished_at).collect();
-        let results: Vec<Option<&str>> = changed.iter().map(|(_, columns)| columns.result).collect();
-        let errors: Vec<Option<&str>> = changed.iter().map(|(_, columns)| columns.error).collect();
-        session.run(statement, &[&ids, &states, &agents, &claimed, &finished, &results, &errors]).await
-    }
-
-    /// Checks that what was to be saved is what was saved.
-    pub(super) fn check(&self, saved: Vec<Row>) -> Result<(), Problem> {
-        let saved = saved.into_iter().map(|row| row.try_get(0)).collect::<Result<HashSet<Uuid>, _>>()?;
-        if saved.len() == self.changed.len() {
-            Ok(())
-        } else {
-            let (saved, changed) = (saved.len(), self.changed.len());
-            Err(Problem::Wrong(format!("{changed} locked tasks were to change, {saved} did")))
+fn report(id: Uuid, result: &ResultPost, tasks: &mut Tasks, news: &mut News) -> Result<Reported, Refusal> {
+    tasks.settle(id, news);
+    let now = tasks.now;
+    let Some(task) = tasks.get(id) else { return Err(Refusal::UnknownTask) };
+    let agent = task.last_attempt().map(|attempt| attempt.agent_id);
+    match lifecycle::report(task, tasks.past(result.task_id), result, now)? {
+        Report::Ends(change) => {
+            tasks.change(id, change, news);
+            // A result is a sign of life.
+            tasks.seen.extend(agent);
+            Ok(Reported::Stored)
+        }
+        Report::Repeated => Ok(Reported::Repeated),
+        Report::Late { attempt } => {
+            tasks.keep_late(id, attempt, &result.outcome);
+            Err(Refusal::TooLate(attempt))
         }
     }
 }
 
-/// A state, spread over columns.
-struct Columns<'a> {
-    state: &'static str,
-    agent_id: Option<Uuid>,
-    claimed_at: Option<Timestamp>,
-    finished_at: Option<Timestamp>,
-    result: Option<&'a str>,
-    error: Option<&'a str>,
-}
-
-impl<'a> Columns<'a> {
-    fn of(state: &'a State) -> Self {
-        let (name, claim, finished_at, result, error) = match state {
-            State::Pending => ("pending", None, None, None, None),
-            State::Claimed(claim) => ("claimed", Some(claim), None, None, None),
-            State::Completed { claim, at, result } => {
-                ("completed", Some(claim), Some(*at), Some(result), None)
+fn cancel(id: Uuid, tasks: &mut Tasks, news: &mut News) -> Option<Result<Box<Task>, Refusal>> {
+    tasks.get(id)?;
+    tasks.settle(id, news);
+    let decision = tasks.get(id).map(|task| lifecycle::cancel(task, tasks.now))?;
+    Some(match decision {
+        Ok(change) => {
+            if let Some(change) = change {
+                tasks.change(id, change, news);
             }
-            State::Failed { claim, at, error } => ("failed", Some(claim), Some(*at), None, Some(error)),
-        };
-        Self {
-            state: name,
-            agent_id: claim.map(|claim| claim.agent_id),
-            claimed_at: claim.map(|claim| claim.at),
-            finished_at,
-            result: result.map(JsonText::as_str),
-            error: error.map(JsonText::as_str),
+            Ok(Box::new(tasks.get(id)?.clone()))
         }
-    }
+        Err(refusal) => Err(refusal),
+    })
 }

@@ -1,226 +1,271 @@
-//! Agents that ask for work.
+//! Tasks for agents that ask for work.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use jiff::Timestamp;
-use slamon_protocol::{Location, ObjectWriter, PollRequest};
+use slamon_protocol::{AgentFilter, PollRequest};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Outcomes;
+use super::tasks::{News, Tasks};
+use crate::lifecycle::{self, MAX_TASKS_PER_POLL};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Delivery, Outcome, State, lifecycle};
+use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task};
 
-const UPSERT: &str = "
-    insert into agent (id, name, capabilities, location, last_seen)
-    select id, name, capabilities, location, $5
-    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[]) as polling (id, name, capabilities, location)
-    -- In one order in all batches, so that none waits for one that waits for it.
-    order by id
-    on conflict (id) do update
-    set name = excluded.name,
-        capabilities = excluded.capabilities,
-        location = excluded.location,
-        -- Another AFM's clock may be ahead.
-        last_seen = greatest(agent.last_seen, excluded.last_seen)
-";
-
-/// Candidates for all that is wanted, oldest first; also read by a test, which looks at its plan.
-pub(super) const CANDIDATES: &str = "
-    select wanted.place, waiting.id, waiting.seq
-    from unnest($1::text[], $2::bigint[], $3::bigint[])
-        with ordinality as wanted (type, version, most, place)
+/// Candidates for all that is wanted, in the order they are claimed in.
+const CANDIDATES: &str = concat!(
+    "
+    select wanted.place, task.seq, ",
+    rows::task_columns!(),
+    "
+    from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
+        with ordinality as wanted (type, version, filter, most, place)
     cross join lateral (
-        select task.id, task.seq
+        select *
         from task
-        -- Pending, in the words of the index of waiting tasks.
-        where task.agent_id is null
-            -- The index holds but the beginning of a type, which may be of any length.
+        where task.state = 'pending'
+            -- The index holds but the beginning of a type and of a filter, which may be of any length.
             and left(task.type, 100) = left(wanted.type, 100)
             and task.type = wanted.type
             and task.version = wanted.version
+            and left(task.agent_filter, 100) = left(wanted.filter, 100)
+            and task.agent_filter = wanted.filter
         -- Without clocks; and as the index has it, so that no more is read than is taken.
-        order by task.seq
+        order by task.priority desc, task.seq
         limit wanted.most
         -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
         for update skip locked
-    ) as waiting
-";
+    ) as task
+"
+);
 
 const CLAIM: &str = "
     update task
-    set state = 'claimed', agent_id = given.agent_id, claimed_at = $3
-    from unnest($1::uuid[], $2::uuid[]) as given (id, agent_id)
+    set state = 'claimed',
+        attempts = given.attempts,
+        alias = given.alias,
+        agent_id = given.agent_id,
+        agent_name = given.agent_name,
+        claimed_at = $8,
+        deadline_at = given.deadline_at,
+        due_at = given.due_at
+    from unnest(
+        $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::timestamptz[]
+    ) as given (id, attempts, alias, agent_id, agent_name, deadline_at, due_at)
     -- Locked and found pending by this transaction; said again, so that whatever breaks that shows.
-    where task.id = given.id and task.agent_id is null
-    returning task.id, task.type, task.version, task.data
+    where task.id = given.id and task.state = 'pending'
+    returning task.id, task.data
 ";
 
-/// A task type in a version.
-type Kind<'a> = (&'a str, i64);
+/// A task type in a version, and a filter.
+type Kind<'a> = (&'a str, i64, String);
+
+/// Waiting tasks of a kind, the next one first: priority, order of arrival, id.
+type Queue = VecDeque<(Reverse<i32>, i64, Uuid)>;
 
 /// The polls of a batch.
 pub(super) struct Polls<'a> {
-    polls: Vec<(usize, &'a PollRequest)>,
+    polls: Vec<Poll<'a>>,
     /// What is wanted, and at most how much of it.
     wanted: Vec<(Kind<'a>, i64)>,
 }
 
+struct Poll<'a> {
+    place: usize,
+    request: &'a PollRequest,
+    /// Places in `wanted`.
+    kinds: Vec<usize>,
+}
+
+/// A poll, and the tasks it is given.
+struct Given<'a> {
+    place: usize,
+    request: &'a PollRequest,
+    tasks: Vec<Task>,
+}
+
 impl<'a> Polls<'a> {
     pub(super) fn of(batch: &'a [Command]) -> Self {
-        let polls: Vec<_> = batch
-            .iter()
-            .enumerate()
-            .filter_map(|(place, command)| match command {
-                Command::Poll(poll) => Some((place, poll)),
-                _ => None,
+        let mut wanted: BTreeMap<Kind<'a>, i64> = BTreeMap::new();
+        let mut polls = Vec::new();
+        for (place, command) in batch.iter().enumerate() {
+            let Command::Poll(request) = command else { continue };
+            let kinds = kinds(request);
+            for kind in &kinds {
+                *wanted.entry(kind.clone()).or_default() += i64::from(most(request));
+            }
+            polls.push((place, request, kinds));
+        }
+        let places: HashMap<&Kind<'a>, usize> =
+            wanted.keys().enumerate().map(|(place, kind)| (kind, place)).collect();
+        let polls = polls
+            .into_iter()
+            .map(|(place, request, kinds)| {
+                let kinds = kinds.iter().filter_map(|kind| places.get(kind).copied()).collect();
+                Poll { place, request, kinds }
             })
             .collect();
-        let mut wanted: BTreeMap<Kind<'a>, i64> = BTreeMap::new();
-        for (_, poll) in polls.iter().filter(|(_, poll)| poll.max_tasks > 0) {
-            for kind in kinds(poll) {
-                *wanted.entry(kind).or_default() += most(poll);
-            }
-        }
         Self { polls, wanted: wanted.into_iter().collect() }
     }
 
-    pub(super) async fn prepare_upsert(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        if self.polls.is_empty() { Ok(None) } else { session.prepare(UPSERT).await.map(Some) }
+    pub(super) fn requests(&self) -> impl Iterator<Item = &'a PollRequest> {
+        self.polls.iter().map(|poll| poll.request)
     }
 
-    pub(super) async fn prepare_candidates(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        if self.wanted.is_empty() { Ok(None) } else { session.prepare(CANDIDATES).await.map(Some) }
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+        session.prepare_if(!self.wanted.is_empty(), CANDIDATES).await
     }
 
-    /// Saves the agents; of several polls of one, the last counts.
-    pub(super) async fn upsert_agents(
-        &self,
-        session: &Session,
-        statement: Option<&Statement>,
-        now: Timestamp,
-    ) -> Result<(), Problem> {
-        let Some(statement) = statement else { return Ok(()) };
-        let agents: BTreeMap<Uuid, &PollRequest> =
-            self.polls.iter().map(|(_, poll)| (poll.agent_id, *poll)).collect();
-        let ids: Vec<Uuid> = agents.keys().copied().collect();
-        let names: Vec<&str> = agents.values().map(|poll| poll.agent_name.as_str()).collect();
-        let capabilities: Vec<String> = agents.values().map(|poll| capabilities(poll)).collect();
-        let locations: Vec<Option<String>> =
-            agents.values().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
-        session.run(statement, &[&ids, &names, &capabilities, &locations, &now]).await?;
-        Ok(())
-    }
-
-    /// Finds and locks waiting tasks: by place in `wanted`, id and order of arrival.
+    /// Finds and locks waiting tasks.
     pub(super) async fn find(
         &self,
         session: &Session,
         statement: Option<&Statement>,
     ) -> Result<Vec<Row>, Problem> {
         let Some(statement) = statement else { return Ok(Vec::new()) };
-        let types: Vec<&str> = self.wanted.iter().map(|((task_type, _), _)| *task_type).collect();
-        let versions: Vec<i64> = self.wanted.iter().map(|((_, version), _)| *version).collect();
+        let types: Vec<&str> = self.wanted.iter().map(|((task_type, ..), _)| *task_type).collect();
+        let versions: Vec<i64> = self.wanted.iter().map(|((_, version, _), _)| *version).collect();
+        let filters: Vec<&str> = self.wanted.iter().map(|((.., filter), _)| filter.as_str()).collect();
         let most: Vec<i64> = self.wanted.iter().map(|(_, most)| *most).collect();
-        session.run(statement, &[&types, &versions, &most]).await
+        session.run(statement, &[&types, &versions, &filters, &most]).await
     }
 
-    /// Gives the tasks that were found to the polls in their order, oldest first.
+    /// Gives the tasks that were found to the polls in their order; the agents and what they were given.
     pub(super) async fn claim(
         &self,
         session: &Session,
         found: &[Row],
-        now: Timestamp,
-        outcomes: &mut Outcomes,
+        mut cancelled: HashMap<Uuid, Vec<Uuid>>,
+        news: &mut News,
+        (now, outcomes): (Timestamp, &mut Outcomes),
     ) -> Result<Vec<(Uuid, Vec<Uuid>)>, Problem> {
-        let mut waiting = self.queues(found)?;
-        let given: Vec<(usize, Uuid, Vec<Uuid>)> = self
-            .polls
-            .iter()
-            .map(|(place, poll)| (*place, poll.agent_id, take(&mut waiting, poll, now)))
-            .collect();
-        let (ids, agents): (Vec<Uuid>, Vec<Uuid>) = given
-            .iter()
-            .flat_map(|(_, agent_id, tasks)| tasks.iter().map(|task_id| (*task_id, *agent_id)))
-            .unzip();
-        let mut deliveries = HashMap::with_capacity(ids.len());
-        if !ids.is_empty() {
-            for row in session.query(CLAIM, &[&ids, &agents, &now]).await? {
-                let delivery = Delivery {
-                    task_id: row.try_get("id")?,
-                    task_type: row.try_get("type")?,
-                    task_version: row.try_get("version")?,
-                    task_data: rows::json(&row, "data")?,
-                };
-                deliveries.insert(delivery.task_id, delivery);
-            }
-        }
-        if deliveries.len() != ids.len() {
-            let (got, wanted) = (deliveries.len(), ids.len());
-            return Err(Problem::Wrong(format!("{wanted} locked tasks were to be claimed, {got} were")));
-        }
+        let mut tasks = Tasks::new(now);
+        let mut queues = self.queues(found, &mut tasks)?;
+        tasks.look_around(session).await?;
+        let given: Vec<Given<'a>> =
+            self.polls.iter().map(|poll| poll.take(&mut queues, &mut tasks, news)).collect();
+
+        let saving = tasks.prepare(session).await?;
+        let claims = save_claims(session, &given, now);
+        let ((), mut data) = futures_util::future::try_join(tasks.save(session, &saving), claims).await?;
         let mut claims = Vec::new();
-        for (place, agent_id, tasks) in given {
-            let delivered = tasks.iter().filter_map(|id| deliveries.remove(id)).collect();
-            outcomes.set(place, Outcome::Poll(delivered));
-            if !tasks.is_empty() {
-                claims.push((agent_id, tasks));
+        for Given { place, request, tasks } in given {
+            let ids: Vec<Uuid> = tasks.iter().map(|task| task.posted.task_id).collect();
+            let deliver = |task| deliver(task, &mut data);
+            let tasks = tasks.into_iter().map(deliver).collect::<Result<_, _>>()?;
+            let cancelled = cancelled.remove(&request.agent_id).unwrap_or_default();
+            outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
+            if !ids.is_empty() {
+                claims.push((request.agent_id, ids));
             }
         }
         Ok(claims)
     }
 
-    /// What was found, by kind, oldest first.
-    fn queues(&self, found: &[Row]) -> Result<HashMap<Kind<'a>, VecDeque<(i64, Uuid)>>, Problem> {
-        let mut waiting: HashMap<Kind<'a>, VecDeque<(i64, Uuid)>> = HashMap::new();
+    /// What was found, by place in `wanted`.
+    fn queues(&self, found: &[Row], tasks: &mut Tasks) -> Result<Vec<Queue>, Problem> {
+        let mut queues = vec![Queue::new(); self.wanted.len()];
         for row in found {
             let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
-            let Some((kind, _)) = self.wanted.get(place) else { continue };
-            waiting.entry(*kind).or_default().push_back((row.try_get("seq")?, row.try_get("id")?));
+            let Some(queue) = queues.get_mut(place) else { continue };
+            let task = rows::task_without_data(row)?;
+            queue.push_back((Reverse(task.posted.terms.priority), row.try_get("seq")?, task.posted.task_id));
+            tasks.add(task);
         }
-        for queue in waiting.values_mut() {
+        for queue in &mut queues {
             // Whatever order a plan brings them in.
             queue.make_contiguous().sort_unstable();
         }
-        Ok(waiting)
+        Ok(queues)
     }
 }
 
-/// Takes the oldest tasks of all kinds that `poll` names.
-fn take<'a>(
-    waiting: &mut HashMap<Kind<'a>, VecDeque<(i64, Uuid)>>,
-    poll: &'a PollRequest,
-    now: Timestamp,
-) -> Vec<Uuid> {
-    let kinds: HashSet<Kind<'a>> = kinds(poll).filter(|kind| waiting.contains_key(kind)).collect();
-    let mut taken = Vec::new();
-    while (taken.len() as i64) < most(poll) {
-        let front = |kind: &Kind<'a>| waiting.get(kind)?.front().map(|(seq, _)| *seq);
-        let Some((_, kind)) = kinds.iter().filter_map(|kind| Some((front(kind)?, *kind))).min() else {
-            break;
-        };
-        let Some((_, id)) = waiting.get_mut(&kind).and_then(VecDeque::pop_front) else { break };
-        if lifecycle::claim(&State::Pending, poll.agent_id, now).is_some() {
-            taken.push(id);
+impl<'a> Poll<'a> {
+    /// Takes the next tasks of all kinds that it names.
+    fn take(&self, queues: &mut [Queue], tasks: &mut Tasks, news: &mut News) -> Given<'a> {
+        let mut taken = Vec::new();
+        while taken.len() < most(self.request) as usize {
+            let next = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind))).min();
+            let Some((&(.., id), kind)) = next else { break };
+            queues[kind].pop_front();
+            tasks.settle(id, news);
+            let Some(task) = tasks.get(id) else { continue };
+            if let Some(attempt) = lifecycle::claim(task, self.request, Uuid::new_v4(), tasks.now) {
+                let attempts = attempt.number;
+                taken.push(Task { attempts, state: State::Claimed(attempt), ..task.clone() });
+            }
         }
+        Given { place: self.place, request: self.request, tasks: taken }
     }
-    taken
 }
 
-fn kinds(poll: &PollRequest) -> impl Iterator<Item = Kind<'_>> {
-    poll.agent_capabilities.iter().map(|capability| (capability.task_type.as_str(), capability.version))
-}
-
-fn most(poll: &PollRequest) -> i64 {
-    i64::from(poll.max_tasks.min(lifecycle::MAX_TASKS_PER_POLL))
-}
-
-fn capabilities(poll: &PollRequest) -> String {
-    let mut object = ObjectWriter::new();
-    for capability in &poll.agent_capabilities {
-        object.integer(&capability.task_type, capability.version);
+/// Saves claims; the data of the tasks.
+async fn save_claims(
+    session: &Session,
+    given: &[Given<'_>],
+    now: Timestamp,
+) -> Result<HashMap<Uuid, Row>, Problem> {
+    let tasks: Vec<(&Task, &Attempt)> = given
+        .iter()
+        .flat_map(|given| &given.tasks)
+        .filter_map(|task| Some((task, task.last_attempt()?)))
+        .collect();
+    if tasks.is_empty() {
+        return Ok(HashMap::new());
     }
-    object.finish()
+    let ids: Vec<Uuid> = tasks.iter().map(|(task, _)| task.posted.task_id).collect();
+    let numbers: Vec<i32> = tasks.iter().map(|(_, attempt)| rows::small(attempt.number)).collect();
+    let aliases: Vec<Option<Uuid>> = tasks
+        .iter()
+        .map(|(task, attempt)| Some(attempt.alias).filter(|alias| *alias != task.posted.task_id))
+        .collect();
+    let agents: Vec<Uuid> = tasks.iter().map(|(_, attempt)| attempt.agent_id).collect();
+    let names: Vec<&str> = tasks.iter().map(|(_, attempt)| attempt.agent_name.as_str()).collect();
+    let deadlines: Vec<Option<Timestamp>> = tasks.iter().map(|(_, attempt)| attempt.deadline).collect();
+    let due: Vec<Option<Timestamp>> = tasks.iter().map(|(task, _)| task.due()).collect();
+    let claimed =
+        session.query(CLAIM, &[&ids, &numbers, &aliases, &agents, &names, &deadlines, &due, &now]).await?;
+    if claimed.len() != ids.len() {
+        let (got, wanted) = (claimed.len(), ids.len());
+        return Err(Problem::Wrong(format!("{wanted} locked tasks were to be claimed, {got} were")));
+    }
+    claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
+}
+
+fn deliver(task: Task, data: &mut HashMap<Uuid, Row>) -> Result<Delivery, Problem> {
+    let attempt = task.last_attempt();
+    let alias = attempt.map_or(task.posted.task_id, |attempt| attempt.alias);
+    let row = data.remove(&task.posted.task_id);
+    Ok(Delivery {
+        task_id: task.posted.task_id,
+        alias,
+        task_data: row.map(|row| rows::json(&row, "data")).transpose()?.flatten(),
+        attempt: task.attempts,
+        // What time changes first about a claimed task is that it is too late.
+        deadline: task.due(),
+        task_type: task.posted.task_type,
+        task_version: task.posted.task_version,
+    })
+}
+
+fn kinds(poll: &PollRequest) -> BTreeSet<Kind<'_>> {
+    if most(poll) == 0 {
+        return BTreeSet::new();
+    }
+    let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
+    let of_filter = |filter: &String| {
+        let filter = filter.clone();
+        poll.agent_capabilities
+            .iter()
+            .map(move |offer| (offer.task_type.as_str(), offer.version, filter.clone()))
+    };
+    filters.iter().flat_map(of_filter).collect()
+}
+
+fn most(poll: &PollRequest) -> u32 {
+    poll.max_tasks.min(MAX_TASKS_PER_POLL)
 }

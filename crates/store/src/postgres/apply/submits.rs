@@ -8,22 +8,34 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Outcomes;
+use super::tasks::News;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, Submitted, lifecycle};
+use crate::{Command, Outcome, State, Submitted, Task, lifecycle};
 
 const INSERT: &str = "
-    insert into task (id, seq, test_id, type, version, data, created_at, state)
+    insert into task (
+        id, seq, test_id, type, version, data, created_at, ttl, timeout, max_attempts, retry_errors, retry_delay,
+        priority, delay, agent_filter, state, available_at, due_at
+    )
     overriding system value
-    select id, seq, test_id, type, version, data, $6, 'pending'
+    select id, seq, test_id, type, version, data, $17, ttl, timeout, max_attempts, retry_errors, retry_delay,
+        priority, delay, agent_filter, state, available_at, due_at
     from (
         -- The commands' order is the order of arrival, whatever order the rows go in.
         select nextval('task_arrival') as seq, in_order.*
         from (
             select *
-            from unnest($1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[])
-                with ordinality as posted (id, test_id, type, version, data, place)
+            from unnest(
+                $1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[],
+                $8::integer[], $9::boolean[], $10::bigint[], $11::integer[], $12::bigint[], $13::text[],
+                $14::text[], $15::timestamptz[], $16::timestamptz[]
+            ) with ordinality as posted (
+                id, test_id, type, version, data, ttl, timeout,
+                max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
+                state, available_at, due_at, place
+            )
             order by place
         ) as in_order
     ) as numbered
@@ -34,19 +46,21 @@ const INSERT: &str = "
     returning id
 ";
 
-const READ: &str = "select id, test_id, type, version, data from task where id = any($1::uuid[])";
+const READ: &str =
+    concat!("select ", rows::task_columns!(), ", task.data from task where id = any($1::uuid[])");
 
 /// The submits of a batch.
 pub(super) struct Submits<'a> {
     posts: Vec<(usize, &'a PostTask)>,
-    /// The first post of each id.
-    first: Vec<&'a PostTask>,
+    /// The first post of each id, as the task it may become.
+    first: Vec<Task>,
+    now: Timestamp,
     /// Where in the batch the tasks that are new come into being.
     born: HashMap<Uuid, usize>,
 }
 
 impl<'a> Submits<'a> {
-    pub(super) fn of(batch: &'a [Command]) -> Self {
+    pub(super) fn of(batch: &'a [Command], now: Timestamp) -> Self {
         let posts: Vec<_> = batch
             .iter()
             .enumerate()
@@ -56,28 +70,79 @@ impl<'a> Submits<'a> {
             })
             .collect();
         let mut seen = HashSet::with_capacity(posts.len());
-        let first = posts.iter().map(|(_, post)| *post).filter(|post| seen.insert(post.task_id)).collect();
-        Self { posts, first, born: HashMap::new() }
+        let first = posts
+            .iter()
+            .filter(|(_, post)| seen.insert(post.task_id))
+            .map(|(_, post)| Task {
+                posted: (*post).clone(),
+                created: now,
+                attempts: 0,
+                state: lifecycle::first_state(post, now),
+            })
+            .collect();
+        Self { posts, first, now, born: HashMap::new() }
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        if self.posts.is_empty() { Ok(None) } else { session.prepare(INSERT).await.map(Some) }
+        session.prepare_if(!self.posts.is_empty(), INSERT).await
     }
 
     pub(super) async fn insert(
         &self,
         session: &Session,
         statement: Option<&Statement>,
-        now: Timestamp,
     ) -> Result<Vec<Row>, Problem> {
         let Some(statement) = statement else { return Ok(Vec::new()) };
-        let ids: Vec<Uuid> = self.first.iter().map(|post| post.task_id).collect();
-        let test_ids: Vec<Uuid> = self.first.iter().map(|post| post.test_id).collect();
-        let types: Vec<&str> = self.first.iter().map(|post| post.task_type.as_str()).collect();
-        let versions: Vec<i64> = self.first.iter().map(|post| post.task_version).collect();
+        let posts = || self.first.iter().map(|task| &task.posted);
+        let terms = || posts().map(|post| &post.terms);
+        let ids: Vec<Uuid> = posts().map(|post| post.task_id).collect();
+        let test_ids: Vec<Uuid> = posts().map(|post| post.test_id).collect();
+        let types: Vec<&str> = posts().map(|post| post.task_type.as_str()).collect();
+        let versions: Vec<i64> = posts().map(|post| post.task_version).collect();
         let data: Vec<Option<&str>> =
-            self.first.iter().map(|post| post.task_data.as_ref().map(JsonText::as_str)).collect();
-        session.run(statement, &[&ids, &test_ids, &types, &versions, &data, &now]).await
+            posts().map(|post| post.task_data.as_ref().map(JsonText::as_str)).collect();
+        let ttls: Vec<Option<i64>> = terms().map(|terms| terms.ttl.map(rows::micros)).collect();
+        let timeouts: Vec<Option<i64>> = terms().map(|terms| terms.timeout.map(rows::micros)).collect();
+        let max_attempts: Vec<i32> = terms().map(|terms| rows::small(terms.max_attempts)).collect();
+        let retry_errors: Vec<bool> = terms().map(|terms| terms.retry_errors).collect();
+        let retry_delays: Vec<i64> = terms().map(|terms| rows::micros(terms.retry_delay)).collect();
+        let priorities: Vec<i32> = terms().map(|terms| terms.priority).collect();
+        let delays: Vec<i64> = terms().map(|terms| rows::micros(terms.delay)).collect();
+        let filters: Vec<String> = terms().map(|terms| terms.agent_filter.key()).collect();
+        let states: Vec<&str> = self.first.iter().map(|task| rows::state_name(&task.state)).collect();
+        let available: Vec<Option<Timestamp>> = self
+            .first
+            .iter()
+            .map(|task| match &task.state {
+                State::Delayed { until } => Some(*until),
+                _ => None,
+            })
+            .collect();
+        let due: Vec<Option<Timestamp>> = self.first.iter().map(Task::due).collect();
+        session
+            .run(
+                statement,
+                &[
+                    &ids,
+                    &test_ids,
+                    &types,
+                    &versions,
+                    &data,
+                    &ttls,
+                    &timeouts,
+                    &max_attempts,
+                    &retry_errors,
+                    &retry_delays,
+                    &priorities,
+                    &delays,
+                    &filters,
+                    &states,
+                    &available,
+                    &due,
+                    &self.now,
+                ],
+            )
+            .await
     }
 
     /// Decides each post in its turn, by what was inserted and what had been there.
@@ -86,19 +151,24 @@ impl<'a> Submits<'a> {
         session: &Session,
         inserted: &[Row],
         outcomes: &mut Outcomes,
+        news: &mut News,
     ) -> Result<(), Problem> {
         let inserted = inserted.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<Uuid>, _>>()?;
         let mut stored = HashMap::new();
         if inserted.len() < self.first.len() {
-            let taken: Vec<Uuid> =
-                self.first.iter().map(|post| post.task_id).filter(|id| !inserted.contains(id)).collect();
+            let ids = self.first.iter().map(|task| task.posted.task_id);
+            let taken: Vec<Uuid> = ids.filter(|id| !inserted.contains(id)).collect();
             for row in session.query(READ, &[&taken]).await? {
-                let post = rows::posted(&row)?;
+                let post = rows::task(&row)?.posted;
                 stored.insert(post.task_id, post);
             }
             if stored.len() < taken.len() {
-                return Err(Problem::Wrong("a task that was in the way of another is gone".to_owned()));
+                // Retention has just deleted it.
+                return Err(Problem::Deleted);
             }
+        }
+        for task in self.first.iter().filter(|task| inserted.contains(&task.posted.task_id)) {
+            news.note(task);
         }
         for &(place, post) in &self.posts {
             let decision = lifecycle::submit(stored.get(&post.task_id), post);

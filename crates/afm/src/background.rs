@@ -1,0 +1,67 @@
+//! What goes on without a request: sweeps, hints from other AFMs, and the database's time.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slamon_store::Store;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+
+use crate::app::App;
+use crate::clock::{Clock, DatabaseClock};
+use crate::sweeper::{Sweeper, Watch};
+use crate::wakeups::Wakeups;
+
+/// How often to ask the database what time it is.
+const CLOCK_AGAIN: Duration = Duration::from_secs(60);
+
+/// How many hints may wait to be passed on.
+const HINTS: usize = 1_024;
+
+/// Tasks that run until the server stops.
+pub(crate) struct Background(JoinSet<()>);
+
+impl Background {
+    pub(crate) fn start(app: &App, clock: DatabaseClock, watch: Watch) -> Self {
+        let mut tasks = JoinSet::new();
+        let sweeper = Sweeper::new(watch, app.clock.now());
+        tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
+        tasks.spawn(pass_on_hints(Arc::clone(&app.store), app.wakeups.clone()));
+        tasks.spawn(follow_database(Arc::clone(&app.store), clock));
+        Self(tasks)
+    }
+
+    /// Ends them where they are: what they do is one command at a time, and made up for by the next.
+    pub(crate) async fn stop(mut self) {
+        self.0.shutdown().await;
+    }
+}
+
+async fn pass_on_hints(store: Arc<dyn Store>, wakeups: Wakeups) {
+    let (sender, mut hints) = mpsc::channel(HINTS);
+    let pass_on = async {
+        while let Some(hint) = hints.recv().await {
+            wakeups.hint(&hint);
+        }
+    };
+    tokio::join!(store.listen(sender), pass_on);
+}
+
+async fn follow_database(store: Arc<dyn Store>, clock: DatabaseClock) {
+    while set_clock(&*store, &clock).await {
+        tokio::time::sleep(CLOCK_AGAIN).await;
+    }
+}
+
+/// Asks the database what time it is; `false` if it has no time of its own.
+pub(crate) async fn set_clock(store: &dyn Store, clock: &DatabaseClock) -> bool {
+    let machine = Clock::system();
+    let before = machine.now();
+    match store.time().await {
+        Ok(Some(time)) => clock.set(time, before, machine.now()),
+        Ok(None) => return false,
+        // It is away, as whoever needs it will say.
+        Err(error) => tracing::debug!(error = format!("{error:#}"), "the database's time is not known"),
+    }
+    true
+}

@@ -1,0 +1,132 @@
+//! slamon-afm 1.1.0 and ours get the same requests; wherever their answers differ, [`differences::DIFFERENCES`] says so.
+//!
+//! Compared are status and JSON: values, not bytes. Error bodies are ours to choose. The original lists tasks in no fixed
+//! order, so lists of tasks and agents are compared without theirs.
+
+mod agent;
+mod answer;
+mod bodies;
+mod bpms;
+mod case;
+mod compatibility;
+mod dashboard;
+mod difference;
+mod differences;
+mod http;
+mod paths;
+mod response;
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::net::SocketAddr;
+use std::thread;
+
+use slamon_testbed::{AfmProcess, OriginalAfm};
+
+use crate::test_app::Place;
+use answer::Answer;
+use case::Case;
+use difference::{On, Seen};
+use differences::DIFFERENCES;
+
+/// All requests, in the order in which they are sent. Those about the whole fleet come first, while there is none.
+fn cases() -> Vec<Case> {
+    [dashboard::cases(), paths::cases(), bodies::cases(), bpms::cases(), agent::cases(), response::cases()]
+        .into_iter()
+        .flatten()
+        .collect()
+}
+
+/// One request that was answered differently.
+struct Found {
+    request: String,
+    original: Answer,
+    ours: Answer,
+}
+
+fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
+    let answers = |server| {
+        let answers = |case: &Case| {
+            let answer = |step| Answer::of(case, step, &http::send(server, &case.fill_in(&step.request)));
+            case.steps.iter().map(answer).collect::<Vec<_>>()
+        };
+        cases().iter().flat_map(answers).collect::<Vec<_>>()
+    };
+    // Each server sees the requests one after the other; the two have nothing to do with each other.
+    let (of_original, of_ours) = thread::scope(|scope| {
+        let of_original = scope.spawn(|| answers(original));
+        let of_ours = answers(ours);
+        (of_original.join().expect("the original answers"), of_ours)
+    });
+    requests()
+        .into_iter()
+        .zip(of_original.into_iter().zip(of_ours))
+        .filter(|(_, (original, ours))| original != ours)
+        .map(|(request, (original, ours))| Found { request, original, ours })
+        .collect()
+}
+
+/// The names of all requests.
+fn requests() -> Vec<String> {
+    let names = |case: &Case| {
+        case.steps.iter().map(|step| format!("{} > {}", case.name, step.label)).collect::<Vec<_>>()
+    };
+    cases().iter().flat_map(names).collect()
+}
+
+/// What of `found` is not allowed on this database, and what is allowed and was not found.
+fn complaints(found: &[Found], on: On) -> String {
+    let mut complaints = String::new();
+    let allowed: Vec<&Seen> = DIFFERENCES
+        .iter()
+        .flat_map(|difference| difference.seen)
+        .filter(|seen| seen.on == On::Both || seen.on == on)
+        .collect();
+    for Found { request, original, ours } in found {
+        let is_this = |seen: &&Seen| {
+            seen.request == request && original.as_str() == seen.original && ours.as_str() == seen.ours
+        };
+        if !allowed.iter().any(is_this) {
+            let _ = writeln!(complaints, "differs: {request}\n  original: {original}\n  ours:     {ours}");
+        }
+    }
+    for seen in allowed {
+        if !found.iter().any(|difference| difference.request == seen.request) {
+            let _ = writeln!(complaints, "differs no more: {}", seen.request);
+        }
+    }
+    complaints
+}
+
+#[track_caller]
+fn differ_only_as_allowed(of_original: &Place, of_ours: &Place, on: On) {
+    let original = OriginalAfm::start(&of_original.uri(), &[]).expect("the original runs");
+    let ours = AfmProcess::start(
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &of_ours.uri()],
+        &[],
+        None,
+    );
+    let original = original.url().trim_start_matches("http://").parse().expect("an address");
+    let complaints = complaints(&compare(original, ours.address()), on);
+    assert!(complaints.is_empty(), "on {on:?}:\n{complaints}");
+}
+
+#[test]
+fn on_sqlite() {
+    differ_only_as_allowed(&Place::file(), &Place::file(), On::Sqlite);
+}
+
+#[test]
+fn on_postgresql() {
+    differ_only_as_allowed(&Place::postgres(), &Place::postgres(), On::Postgresql);
+}
+
+/// A name that is given twice would hide a request.
+#[test]
+fn every_request_has_its_own_name() {
+    let mut names = BTreeSet::new();
+    for name in requests() {
+        assert!(names.insert(name.clone()), "{name} is there twice");
+    }
+}

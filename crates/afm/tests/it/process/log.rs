@@ -1,0 +1,107 @@
+//! What the program says while it runs.
+
+use serde_json::Value;
+
+use super::{folder, run, serve, serve_with};
+use crate::test_app::{Body, PATIENCE, eventually, id};
+
+#[test]
+fn one_line_a_request_with_what_it_was_about() {
+    let (afm, client) = serve("sqlite://");
+    client.post_task(Body::task(1).with("task_data", r#"{"password":"s3cret"}"#));
+    assert_eq!(client.poll(Body::poll(9)), [id(1)]);
+    client.get("/s3cret");
+    client.get("/healthz");
+    client.post("/tasks/response", Body::failure(1, r#""s3cret""#)).is_empty();
+    client.get(&format!("/task/{}?s3cret", id(1))).json();
+    afm.signal("TERM");
+    assert!(afm.wait_exit(PATIENCE).success());
+    let lines = afm.log_lines();
+    let answered: Vec<&String> = lines.iter().filter(|line| line.contains("answered")).collect();
+    let expected = [
+        vec!["method=POST", "route=\"/task\"", "status=200", &id(1)],
+        vec!["method=POST", "route=\"/tasks\"", "status=200", &id(9), &id(1)],
+        vec!["method=GET", "route=\"-\"", "status=404"],
+        vec!["method=POST", "route=\"/tasks/response\"", "status=200", &id(1)],
+        vec!["method=GET", "route=\"/task/{task_id}\"", "status=200", &id(1)],
+    ]
+    .map(|words| words.into_iter().map(str::to_owned).collect::<Vec<String>>());
+    assert_eq!(answered.len(), expected.len(), "{lines:#?}");
+    for (line, words) in answered.iter().zip(expected) {
+        assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
+        assert!(line.contains("elapsed_us="), "{line}");
+    }
+    // Neither bodies nor paths of the client's choosing.
+    assert!(!lines.iter().any(|line| line.contains("s3cret")), "{lines:#?}");
+}
+
+#[test]
+fn json_lines_in_a_file() {
+    let folder = folder();
+    let file = folder.path().join("afm.log");
+    // Where it listens is read from stderr otherwise.
+    let port = slamon_testbed::free_port();
+    let afm = slamon_testbed::Process::start(
+        super::program(),
+        &["run", "127.0.0.1", &port.to_string()],
+        &[("LOG_FILE", &file.display().to_string()), ("LOG_FORMAT", "json")],
+    )
+    .expect("the program starts");
+    let lines = || {
+        let text = std::fs::read_to_string(&file).unwrap_or_default();
+        let lines = text.lines().map(|line| line.parse::<Value>().unwrap_or_else(|e| panic!("{e}: {line}")));
+        lines.collect::<Vec<_>>()
+    };
+    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
+    client.post_task(Body::task(1));
+    assert_eq!(client.poll(Body::poll(9)), [id(1)]);
+    client.get("/status").json();
+    afm.signal("TERM");
+    assert!(afm.wait_exit(PATIENCE).success());
+    assert_eq!(afm.log_lines(), [] as [String; 0]);
+    let lines = lines();
+    for line in &lines {
+        assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
+        assert!(line["message"].is_string(), "{line}");
+    }
+    let answered: Vec<&Value> = lines.iter().filter(|line| line["message"] == "answered").collect();
+    let [post, poll, status] = answered.as_slice() else { panic!("{lines:#?}") };
+    assert_eq!((&post["span"]["method"], &post["span"]["route"]), (&"POST".into(), &"/task".into()));
+    assert_eq!((&post["status"], &post["span"]["task_id"]), (&200.into(), &id(1).into()));
+    assert_eq!(poll["span"]["agent_id"], id(9));
+    assert_eq!(poll["span"]["tasks"], id(1));
+    assert_eq!((&status["span"]["method"], &status["span"]["route"]), (&"GET".into(), &"/status".into()));
+    assert!(status["elapsed_us"].is_u64(), "{status}");
+}
+
+#[test]
+fn levels() {
+    let (afm, client) = serve_with("sqlite://", &[], "LOG_LEVEL = 'DEBUG'\n");
+    client.get("/healthz");
+    afm.wait_for_line(|line| line.contains("DEBUG") && line.contains("/healthz"), PATIENCE);
+    client.post("/task", "{}").problem(400);
+    afm.wait_for_line(|line| line.contains("DEBUG") && line.contains("task_id: is required"), PATIENCE);
+}
+
+#[test]
+fn a_log_file_that_cannot_be_written_is_named() {
+    let ended = run(folder().path(), &["run"], &[("LOG_FILE", "gone/afm.log")]);
+    assert_eq!((ended.status, ended.stderr.lines().count()), (Some(2), 1), "{ended:?}");
+    assert!(ended.stderr.contains("LOG_FILE gone/afm.log"), "{ended:?}");
+}
+
+#[test]
+fn a_log_that_is_full_stops_nothing() {
+    let port = slamon_testbed::free_port();
+    let _afm = slamon_testbed::Process::start(
+        super::program(),
+        &["run", "127.0.0.1", &port.to_string()],
+        &[("LOG_FILE", "/dev/full")],
+    )
+    .expect("the program starts");
+    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
+    let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
+    client.post_task(Body::task(1));
+    assert_eq!(client.poll(Body::poll(9)), [id(1)]);
+}

@@ -1,0 +1,82 @@
+//! How the program ends when it is told to.
+
+use rusqlite::Connection as Sqlite;
+use slamon_testbed::AfmProcess;
+
+use super::{file_uri, folder, serve, serve_with};
+use crate::test_app::{Body, Client, Connection, PATIENCE, eventually, id};
+
+#[test]
+fn either_signal_ends_it_well() {
+    for signal in ["TERM", "INT"] {
+        let (afm, client) = serve("sqlite://");
+        let mut idle = client.connect();
+        client.post_task(Body::task(1));
+        afm.signal(signal);
+        assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0));
+        idle.wait_until_closed();
+        let lines = afm.log_lines();
+        assert!(lines.iter().any(|line| line.contains(&format!("SIG{signal}"))), "{lines:#?}");
+        assert!(lines.last().is_some_and(|line| line.ends_with("stopped")), "{lines:#?}");
+    }
+}
+
+/// A server whose database another process has locked, and a request that is under way there.
+struct Stuck {
+    afm: AfmProcess,
+    client: Client,
+    request: Connection,
+    lock: Sqlite,
+    uri: String,
+    _folder: tempfile::TempDir,
+}
+
+#[track_caller]
+fn stuck(config: &str) -> Stuck {
+    let folder = folder();
+    let file = folder.path().join("afm.db");
+    // Longer than any test waits.
+    let uri = format!("{}?timeout=600", file_uri(&file));
+    let config = format!("{config}\nLOG_LEVEL = 'DEBUG'\nSQLALCHEMY_ECHO = True\n");
+    let (afm, client) = serve_with(&uri, &[], &config);
+    let lock = Sqlite::open(&file).expect("the file is there");
+    lock.execute_batch("begin immediate").expect("nobody else writes");
+    let writes = || afm.log_lines().iter().filter(|line| line.contains("BEGIN IMMEDIATE")).count();
+    let before = writes();
+    let mut request = client.connect();
+    request.post("/task", &Body::task(1).to_string());
+    eventually("the write begins", || writes() > before);
+    Stuck { afm, client, request, lock, uri, _folder: folder }
+}
+
+#[test]
+fn what_runs_is_finished_first() {
+    let Stuck { afm, client, mut request, lock, uri, _folder } = stuck("");
+    afm.signal("TERM");
+    eventually("it accepts nothing more", || !client.listens());
+    lock.execute_batch("commit").expect("the lock is released");
+    request.answer().is_empty_and_last();
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0));
+    let (_afm, client) = serve(&uri);
+    assert_eq!(client.get(&format!("/task/{}", id(1))).status, 200);
+}
+
+#[test]
+fn the_second_signal_ends_it_at_once() {
+    let Stuck { afm, client, mut request, lock, .. } = stuck("");
+    afm.signal("TERM");
+    eventually("it accepts nothing more", || !client.listens());
+    afm.signal("INT");
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(1));
+    request.wait_until_closed();
+    drop(lock);
+}
+
+#[test]
+fn it_does_not_wait_for_ever() {
+    let Stuck { afm, mut request, lock, .. } = stuck("SHUTDOWN_TIMEOUT = 0.2");
+    afm.signal("TERM");
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(1));
+    request.wait_until_closed();
+    drop(lock);
+}

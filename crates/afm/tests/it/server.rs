@@ -1,0 +1,4 @@
+//! Connections: slow ones, idle ones, broken ones, and the end of the server.
+
+mod connections;
+mod stop;

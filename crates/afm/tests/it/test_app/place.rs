@@ -1,0 +1,55 @@
+//! Where an AFM keeps its tasks.
+
+use std::sync::Arc;
+
+use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
+use slamon_testbed::{PgCluster, TestDatabase};
+use tempfile::TempDir;
+
+use super::PATIENCE;
+
+/// A database for one test, gone with this value.
+pub(crate) enum Place {
+    Memory,
+    File(TempDir),
+    Postgres(TestDatabase),
+}
+
+impl Place {
+    /// A new SQLite file.
+    pub(crate) fn file() -> Self {
+        Self::File(TempDir::new().expect("a temporary folder"))
+    }
+
+    /// A new PostgreSQL database.
+    #[track_caller]
+    pub(crate) fn postgres() -> Self {
+        Self::Postgres(PgCluster::shared().create_database())
+    }
+
+    /// What `--database-uri` takes.
+    pub(crate) fn uri(&self) -> String {
+        match self {
+            Self::Memory => "sqlite://".to_owned(),
+            Self::File(folder) => format!("sqlite:///{}", folder.path().join("afm.db").display()),
+            Self::Postgres(database) => database.uri(),
+        }
+    }
+
+    pub(super) fn store(&self) -> Arc<dyn Store> {
+        let uri = self.uri();
+        match self {
+            Self::Memory | Self::File(_) => Arc::new(SqliteStore::new(&uri, false).expect("a store")),
+            Self::Postgres(_) => {
+                let options = PostgresOptions {
+                    uri,
+                    pool_size: 5,
+                    pool_timeout: PATIENCE,
+                    statement_timeout: PATIENCE,
+                    echo: false,
+                };
+                Arc::new(PostgresStore::new(&options).expect("a store"))
+            }
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! What the server answers to what it is sent, resource by resource.
+
+mod agent;
+mod bodies;
+mod bpms;
+mod dashboard;
+mod headers;
+mod health;
+mod lives;
+mod paths;
+mod response;
+mod status;
+mod verbatim;

@@ -1,0 +1,153 @@
+//! `/dashboard`: the page, and the JSON behind it.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::test_app::{Answer, Body, TestApp, id};
+
+#[test]
+fn nothing_yet() {
+    TestApp::start()
+        .get("/dashboard/status")
+        .is_json(r#"{"tasks":[],"agents":[],"limit":100,"tasks_total":0,"agents_total":0}"#);
+}
+
+#[test]
+fn tasks_and_agents() {
+    let app = TestApp::start();
+    for n in 1..=4 {
+        app.post_task(Body::task(n));
+    }
+    app.poll(Body::poll(9).with("max_tasks", "3"));
+    app.clock.advance(Duration::from_secs(1));
+    app.post("/tasks/response", Body::result(1).with("task_data", r#"{"n": 1.0}"#)).is_empty();
+    app.post("/tasks/response", Body::failure(2, r#""<b>""#)).is_empty();
+    let task = |n: u64, completed: Value, failed: Value, result: Value, error: Value| {
+        json!({
+            "task_id": id(n), "task_type": "wait", "task_version": 1, "test_id": id(0),
+            "task_failed": failed, "task_completed": completed, "task_result": result, "task_error": error,
+        })
+    };
+    let at = json!("2026-11-22 19:23:02.621614");
+    let none = Value::Null;
+    assert_eq!(
+        app.get("/dashboard/status").json(),
+        json!({
+            "tasks": [task(4, none.clone(), none.clone(), none.clone(), none.clone())],
+            "agents": [{
+                "agent_id": id(9), "agent_name": "agent 9", "last_seen": "2026-11-22 19:23:01.621614",
+                "tasks": [
+                    task(3, none.clone(), none.clone(), none.clone(), none.clone()),
+                    task(2, none.clone(), at.clone(), none.clone(), json!("<b>")),
+                    task(1, at, none.clone(), json!(r#"{"n": 1.0}"#), none),
+                ],
+                "tasks_truncated": false,
+            }],
+            "limit": 100, "tasks_total": 1, "agents_total": 1,
+        })
+    );
+}
+
+fn ids(list: &Value, key: &str) -> Vec<String> {
+    let items = list.as_array().expect("a list").iter();
+    items.map(|item| item[key].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn the_newest_hundred_of_each_list() {
+    let app = TestApp::start();
+    for n in 1..=101 {
+        app.post_task(Body::task(n).with("task_version", (n % 2).to_string()));
+    }
+    for n in 1001..=1101 {
+        app.clock.advance(Duration::from_secs(1));
+        app.poll(Body::poll(n).with("max_tasks", "0"));
+    }
+    let status = app.get("/dashboard/status").json();
+    assert_eq!(ids(&status["tasks"], "task_id"), (2..=101).rev().map(id).collect::<Vec<_>>());
+    assert_eq!(ids(&status["agents"], "agent_id"), (1002..=1101).rev().map(id).collect::<Vec<_>>());
+    assert_eq!(status["tasks_total"], 101);
+    assert_eq!(status["agents_total"], 101);
+
+    app.post_task(Body::task(102).with("task_version", "0"));
+    let all = Body::poll(1001).with("max_tasks", "101");
+    app.poll(all.clone().with("agent_capabilities", r#"{"wait":{"version":0}}"#));
+    app.poll(all.with("agent_capabilities", r#"{"wait":{"version":1}}"#));
+    let status = app.get("/dashboard/status").json();
+    assert_eq!(status["tasks_total"], 0);
+    let agent = &status["agents"][0];
+    assert_eq!(agent["agent_id"], id(1001));
+    assert_eq!(ids(&agent["tasks"], "task_id"), (3..=102).rev().map(id).collect::<Vec<_>>());
+    assert_eq!(agent["tasks_truncated"], true);
+}
+
+#[test]
+fn large_results_are_left_out_and_their_size_given() {
+    let app = TestApp::start();
+    let result = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+    for (n, bytes) in [(1, 4096), (2, 4097)] {
+        app.post_task(Body::task(n));
+        app.poll(Body::poll(9));
+        app.post("/tasks/response", Body::result(n).with("task_data", result(bytes))).is_empty();
+    }
+    let status = app.get("/dashboard/status").json();
+    let [large, small] = [0, 1].map(|i| &status["agents"][0]["tasks"][i]);
+    assert_eq!(small["task_result"], result(4096));
+    assert_eq!(small.get("task_result_bytes"), None);
+    assert_eq!(large["task_result"], Value::Null);
+    assert_eq!(large["task_result_bytes"], 4097);
+    assert_eq!(large["task_completed"], "2026-11-22 19:23:01.621614");
+}
+
+fn assets(app: &TestApp) -> [(&'static str, Answer); 3] {
+    [
+        ("text/html; charset=utf-8", "/dashboard"),
+        ("text/javascript; charset=utf-8", "/dashboard/dashboard.js"),
+        ("text/css; charset=utf-8", "/dashboard/dashboard.css"),
+    ]
+    .map(|(media_type, path)| (media_type, app.get(path)))
+}
+
+#[test]
+fn the_page_may_load_and_run_only_what_is_its_own() {
+    for (media_type, answer) in assets(&TestApp::start()) {
+        assert_eq!(answer.status, 200, "{answer:?}");
+        assert_eq!(answer.header("content-type"), Some(media_type));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        assert_eq!(answer.header("cache-control"), Some("no-cache"));
+        assert_eq!(
+            answer.header("content-security-policy"),
+            Some(
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                 form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            )
+        );
+    }
+}
+
+#[test]
+fn the_page_refers_to_no_other_host() {
+    for (_, answer) in assets(&TestApp::start()) {
+        // The name of the SVG language, which nobody loads.
+        let text = answer.body.replace("http://www.w3.org/2000/svg", "");
+        for reference in ["http://", "https://", "=\"//", "(//", "(\"//", "@import"] {
+            assert!(!text.contains(reference), "{reference} in {}", answer.body);
+        }
+    }
+}
+
+#[test]
+fn the_page_has_nothing_that_its_policy_would_stop() {
+    let [(_, page), (_, script), _] = assets(&TestApp::start());
+    for inline in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
+        assert!(!page.body.contains(inline), "{inline}");
+    }
+    assert_eq!(page.body.matches("<script").count(), 1);
+    // What clients sent is put in as text, never as markup.
+    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+    {
+        assert!(!script.body.contains(markup), "{markup}");
+    }
+}

@@ -1,0 +1,81 @@
+//! Answers have the headers that we mean to send, and no others.
+
+use crate::test_app::{Body, Setup, TestApp, id};
+
+#[test]
+fn the_bytes_of_an_answer() {
+    let app = TestApp::start();
+    let mut connection = app.connect();
+    connection.post("/task", &Body::task(1).to_string());
+    let answer = connection.answer();
+    let date = answer.header("date").expect("a date").to_owned();
+    // Sun, 22 Nov 2026 19:23:01 GMT
+    assert_eq!((date.len(), &date[26..]), (29, "GMT"), "{answer:?}");
+    assert_eq!(answer.headers, [("content-length".to_owned(), "0".to_owned()), ("date".to_owned(), date)]);
+}
+
+#[test]
+fn of_every_kind_of_answer() {
+    const JSON: [&str; 3] = ["content-length", "content-type", "date"];
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    let task = format!("/task/{}", id(1));
+    for path in [&task, "/status", "/dashboard/status", "/healthz", "/readyz", "/task/1", "/nothing"] {
+        let answer = app.get(path);
+        assert_eq!(answer.header_names(), JSON, "{answer:?}");
+    }
+    for (path, body) in [("/tasks", Body::poll(9)), ("/tasks", Body::task(1)), ("/task", Body::poll(9))] {
+        let answer = app.post(path, body);
+        assert_eq!(answer.header_names(), JSON, "{answer:?}");
+    }
+    for (path, body) in [("/task", Body::task(1)), ("/tasks/response", Body::result(1))] {
+        let answer = app.post(path, body);
+        assert_eq!(answer.header_names(), ["content-length", "date"], "{answer:?}");
+    }
+    let answer = app.get("/task");
+    assert_eq!(answer.header_names(), ["allow", "content-length", "content-type", "date"], "{answer:?}");
+    for page in ["/dashboard", "/dashboard/dashboard.js", "/dashboard/dashboard.css"] {
+        let answer = app.get(page);
+        let names = [
+            "cache-control",
+            "content-length",
+            "content-security-policy",
+            "content-type",
+            "date",
+            "referrer-policy",
+            "x-content-type-options",
+        ];
+        assert_eq!(answer.header_names(), names, "{answer:?}");
+    }
+}
+
+#[test]
+fn of_answers_that_end_the_connection_or_ask_to_try_again() {
+    let mut setup = Setup::default();
+    setup.settings.max_content_length = 1;
+    let (app, gate) = setup.start_gated();
+    let answer = app.post("/task", Body::task(1));
+    assert_eq!(answer.status, 413, "{answer:?}");
+    assert_eq!(answer.header_names(), ["connection", "content-length", "content-type", "date"], "{answer:?}");
+    gate.take_database_away();
+    let answer = app.get("/readyz");
+    assert_eq!(answer.status, 503, "{answer:?}");
+    assert_eq!(
+        answer.header_names(),
+        ["content-length", "content-type", "date", "retry-after"],
+        "{answer:?}"
+    );
+}
+
+#[test]
+fn connections_are_kept_unless_the_client_says_otherwise() {
+    let app = TestApp::start();
+    let mut connection = app.connect();
+    for _ in 0..3 {
+        connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n\r\n");
+        assert_eq!(connection.answer().header("connection"), None);
+    }
+    connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\nconnection: close\r\n\r\n");
+    assert_eq!(connection.answer().header("connection"), Some("close"));
+    connection.wait_until_closed();
+}

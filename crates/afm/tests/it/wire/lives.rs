@@ -1,0 +1,163 @@
+//! Whole lives of tasks, on every store.
+
+use std::collections::HashSet;
+use std::thread;
+
+use crate::test_app::{Body, Place, Setup, TestApp, eventually, id};
+
+/// Runs each of these tests once on every store.
+macro_rules! on_every_store {
+    ($($test:ident),* $(,)?) => {
+        mod memory {
+            $(#[test] fn $test() { super::$test(crate::test_app::Place::Memory); })*
+        }
+        mod file {
+            $(#[test] fn $test() { super::$test(crate::test_app::Place::file()); })*
+        }
+        mod postgres {
+            $(#[test] fn $test() { super::$test(crate::test_app::Place::postgres()); })*
+        }
+    };
+}
+
+on_every_store!(
+    a_task_that_is_done,
+    a_task_that_fails,
+    everything_verbatim,
+    repeats_and_contradictions,
+    the_oldest_of_what_an_agent_can_do,
+    agents_that_race_share_the_tasks,
+    clients_that_race_post_a_task_once,
+    a_poll_that_nobody_waits_for_takes_nothing,
+);
+
+fn on(place: Place) -> TestApp {
+    Setup { place, ..Setup::default() }.start()
+}
+
+fn a_task_that_is_done(place: Place) {
+    let app = on(place);
+    let task = format!("/task/{}", id(1));
+    app.get(&task).problem(404);
+    app.post_task(Body::task(1).with("task_data", r#"{"time":5}"#));
+    let posted = format!(
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_data":{{"time":5}}"#,
+        id(1),
+        id(0)
+    );
+    app.get(&task).is_json(&format!("{posted}}}"));
+    app.get("/status").is_json(r#"{"agents":0,"tasks_waiting":1}"#);
+    assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+    app.get(&task).is_json(&format!("{posted}}}"));
+    app.get("/status").is_json(r#"{"agents":1,"tasks_waiting":0}"#);
+    app.post("/tasks/response", Body::result(1).with("task_data", r#"{"slept":5.0}"#)).is_empty();
+    app.get(&task).is_json(&format!(
+        r#"{posted},"task_completed":"2026-11-22 19:23:01.621614","task_result":{{"slept":5.0}}}}"#
+    ));
+    assert_eq!(app.poll(Body::poll(9)), [] as [String; 0]);
+}
+
+fn a_task_that_fails(place: Place) {
+    let app = on(place);
+    app.post_task(Body::task(1));
+    assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+    app.post("/tasks/response", Body::failure(1, r#""no\u0000 😀""#)).is_empty();
+    app.get(&format!("/task/{}", id(1))).is_json(&format!(
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:01.621614","task_error":"no\u0000 😀"}}"#,
+        id(1),
+        id(0)
+    ));
+}
+
+fn everything_verbatim(place: Place) {
+    let app = on(place);
+    let value = r#"{"z":123456789012345678901234567890,"a":1.0,"\u0000":"\u0000 \ud800 😀","e":1E400}"#;
+    app.post_task(Body::task(1).with("task_data", value).with("task_version", "-9223372036854775808"));
+    let capable = r#"{"wait":{"version":-9223372036854775808}}"#;
+    let polled = app.post("/tasks", Body::poll(9).with("agent_capabilities", capable));
+    assert!(polled.body.contains(value), "{polled:?}");
+    app.post("/tasks/response", Body::result(1).with("task_data", value)).is_empty();
+    let task = app.get(&format!("/task/{}", id(1)));
+    assert_eq!(task.body.matches(value).count(), 2, "{task:?}");
+}
+
+fn repeats_and_contradictions(place: Place) {
+    let app = on(place);
+    app.post("/tasks/response", Body::result(1)).is_problem(400, "task_id: no task has this id");
+    app.post_task(Body::task(1));
+    app.post_task(Body::task(1));
+    let answer = app.post("/task", Body::task(1).with("task_data", "{}"));
+    answer.is_problem(400, "task_id: is taken by a task that differs in task_data");
+    let answer = app.post("/tasks/response", Body::result(1));
+    answer.is_problem(400, "task_id: the task has not been claimed by an agent");
+    assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+    app.post("/tasks/response", Body::result(1)).is_empty();
+    app.post("/tasks/response", Body::result(1)).is_empty();
+    let answer = app.post("/tasks/response", Body::failure(1, "\"\""));
+    answer.is_problem(400, "task_id: the task is finished already, with another result");
+}
+
+fn the_oldest_of_what_an_agent_can_do(place: Place) {
+    let app = on(place);
+    for n in [4, 2, 6, 1, 5, 3] {
+        app.post_task(Body::task(n).with("task_type", format!("\"{}\"", n % 3)));
+    }
+    let capable = r#"{"0":{"version":1},"1":{"version":1},"2":{"version":2}}"#;
+    let poll = Body::poll(9).with("agent_capabilities", capable).with("max_tasks", "3");
+    assert_eq!(app.poll(&poll), [4, 6, 1].map(id));
+    assert_eq!(app.poll(&poll), [3].map(id));
+    app.get("/status").is_json(r#"{"agents":1,"tasks_waiting":2}"#);
+}
+
+/// How many clients race.
+const RACERS: u64 = 4;
+
+fn agents_that_race_share_the_tasks(place: Place) {
+    const TASKS: u64 = 100;
+    let app = on(place);
+    for n in 0..TASKS {
+        app.post_task(Body::task(n));
+    }
+    let race = |agent: u64| {
+        let mut mine = Vec::new();
+        loop {
+            let tasks = app.poll(Body::poll(1000 + agent).with("max_tasks", "3"));
+            if tasks.is_empty() {
+                return mine;
+            }
+            mine.extend(tasks);
+        }
+    };
+    let handed_out: Vec<String> = thread::scope(|scope| {
+        let agents: Vec<_> = (0..RACERS).map(|agent| scope.spawn(move || race(agent))).collect();
+        agents.into_iter().flat_map(|agent| agent.join().expect("it polled to the end")).collect()
+    });
+    assert_eq!(handed_out.len() as u64, TASKS);
+    assert_eq!(handed_out.into_iter().collect::<HashSet<_>>(), (0..TASKS).map(id).collect());
+}
+
+fn clients_that_race_post_a_task_once(place: Place) {
+    let app = on(place);
+    let taken: usize = thread::scope(|scope| {
+        let post = |n: u64| app.post("/task", Body::task(1).with("task_version", n.to_string())).status;
+        let clients: Vec<_> = (0..RACERS).map(|n| scope.spawn(move || post(n))).collect();
+        let statuses = clients.into_iter().map(|client| client.join().expect("it got an answer"));
+        statuses.filter(|status| *status == 200).count()
+    });
+    assert_eq!(taken, 1);
+    app.get("/status").is_json(r#"{"agents":0,"tasks_waiting":1}"#);
+}
+
+fn a_poll_that_nobody_waits_for_takes_nothing(place: Place) {
+    let (app, gate) = Setup { place, ..Setup::default() }.start_gated();
+    app.post_task(Body::task(1));
+    gate.close();
+    let mut agent = app.connect();
+    agent.post("/tasks", &Body::poll(8).to_string());
+    gate.wait_until_reached();
+    agent.hang_up();
+    app.running.wait_for(0);
+    gate.open();
+    // The claim was under way and is taken back, which may come after this poll.
+    eventually("the task waits again", || app.poll(Body::poll(9)) == [id(1)]);
+}

@@ -1,0 +1,142 @@
+//! What time has made due.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use super::tasks::{News, Tasks};
+use crate::postgres::connection::Session;
+use crate::postgres::errors::Problem;
+use crate::postgres::rows;
+use crate::{Sweep, Swept, lifecycle};
+
+/// What another AFM is sweeping right now is passed over: so it is done once, and nobody waits.
+const DUE: &str = concat!(
+    "select ",
+    rows::task_columns!(),
+    "
+    from task
+    where due_at is not null and due_at <= $1
+    order by due_at
+    limit $2
+    for update skip locked
+"
+);
+
+/// Attempts whose agent is silent. An agent was there when it claimed, and so has not been silent since before.
+const SILENT: &str = concat!(
+    "select ",
+    rows::task_columns!(),
+    ",
+        -- An agent that has been forgotten, or was never known, was last seen when it claimed.
+        coalesce(agent.last_seen, task.claimed_at) as last_seen
+    from task
+    left join agent on agent.id = task.agent_id
+    where task.state = 'claimed'
+        and task.claimed_at < $1
+        and coalesce(agent.last_seen, task.claimed_at) < $1
+    order by task.claimed_at
+    limit $2
+    for update of task skip locked
+"
+);
+
+const FORGET: &str = "
+    with silent as (
+        select id from agent where last_seen < $1 limit $2 for update skip locked
+    ), offers as (
+        delete from agent_offer using silent where agent_offer.agent_id = silent.id
+    )
+    delete from agent using silent where agent.id = silent.id returning agent.id
+";
+
+const DELETE: &str = "
+    with old as (
+        select id from task
+        where finished_at is not null and finished_at < $1
+        order by finished_at
+        limit $2
+        for update skip locked
+    ), attempts as (
+        delete from attempt using old where attempt.task_id = old.id
+    )
+    delete from task using old where task.id = old.id returning task.id
+";
+
+const NEXT_DUE: &str = "select min(due_at) as due_at from task where due_at is not null";
+
+/// What a sweep found and locked.
+#[derive(Default)]
+pub(super) struct Found {
+    due: Vec<Uuid>,
+    silent: Vec<(Uuid, Timestamp)>,
+}
+
+/// Finds and locks what a sweep will change.
+pub(super) async fn find(session: &Session, sweep: &Sweep, tasks: &mut Tasks) -> Result<Found, Problem> {
+    let mut found = Found::default();
+    let limit = i64::from(sweep.limit);
+    for row in session.query(DUE, &[&tasks.now, &limit]).await? {
+        found.due.push(row.try_get("id")?);
+        tasks.add(rows::task_without_data(&row)?);
+    }
+    if let Some(seen_before) = ago(tasks.now, sweep.lost_after) {
+        for row in session.query(SILENT, &[&seen_before, &limit]).await? {
+            found.silent.push((row.try_get("id")?, row.try_get("last_seen")?));
+            tasks.add(rows::task_without_data(&row)?);
+        }
+    }
+    Ok(found)
+}
+
+/// Changes what was found, as the commands before have left it.
+pub(super) fn decide(found: &Found, tasks: &mut Tasks, news: &mut News) -> Swept {
+    let mut swept = Swept::default();
+    for id in &found.due {
+        swept.settled += u64::from(tasks.settle(*id, news));
+    }
+    for (id, last_seen) in &found.silent {
+        tasks.settle(*id, news);
+        let Some(task) = tasks.get(*id) else { continue };
+        let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
+        if tasks.seen.contains(&agent_id) {
+            continue;
+        }
+        let silent_for = Duration::try_from(tasks.now.duration_since(*last_seen)).unwrap_or_default();
+        if let Some(change) = lifecycle::lose(task, agent_id, silent_for, tasks.now) {
+            tasks.change(*id, change, news);
+            swept.lost += 1;
+        }
+    }
+    swept
+}
+
+/// Forgets agents and deletes tasks, when all changes are saved.
+pub(super) async fn clean(
+    session: &Session,
+    sweep: &Sweep,
+    swept: &mut Swept,
+    now: Timestamp,
+) -> Result<(), Problem> {
+    let limit = i64::from(sweep.limit);
+    if let Some(before) = ago(now, sweep.delete_after) {
+        swept.deleted = session.query(DELETE, &[&before, &limit]).await?.len() as u64;
+    }
+    if let Some(seen_before) = ago(now, sweep.forget_after) {
+        // Agents have no index by time: all of them are read, in the order they lie in.
+        session.script("set local enable_seqscan = on").await?;
+        swept.forgotten = session.query(FORGET, &[&seen_before, &limit]).await?.len() as u64;
+        session.script("set local enable_seqscan = off").await?;
+    }
+    let done = [swept.settled, swept.lost, swept.forgotten, swept.deleted];
+    swept.more = done.contains(&u64::from(sweep.limit));
+    swept.next_due =
+        session.query(NEXT_DUE, &[]).await?.first().map(|row| row.try_get("due_at")).transpose()?.flatten();
+    Ok(())
+}
+
+/// `None`: not asked for, or so long ago that nothing was.
+fn ago(now: Timestamp, after: Option<Duration>) -> Option<Timestamp> {
+    after.and_then(|after| now.checked_sub(after).ok()).map(rows::as_stored)
+}

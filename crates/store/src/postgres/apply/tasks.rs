@@ -1,0 +1,341 @@
+//! The tasks that a batch has locked: as they were found, as its commands leave them, and as they are saved.
+
+use std::collections::hash_map::Entry;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use jiff::Timestamp;
+use slamon_protocol::{JsonText, TaskOutcome};
+use tokio_postgres::Statement;
+use uuid::Uuid;
+
+use crate::lifecycle::{self, Change};
+use crate::postgres::connection::Session;
+use crate::postgres::errors::Problem;
+use crate::postgres::{rows, surroundings};
+use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
+
+const SAVE: &str = "
+    update task
+    set state = changed.state,
+        attempts = changed.attempts,
+        available_at = changed.available_at,
+        due_at = changed.due_at,
+        alias = changed.alias,
+        agent_id = changed.agent_id,
+        agent_name = changed.agent_name,
+        claimed_at = changed.claimed_at,
+        deadline_at = changed.deadline_at,
+        finished_at = changed.finished_at,
+        result = changed.result,
+        error = changed.error
+    from unnest(
+        $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
+        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
+    ) as changed (
+        id, state, attempts, available_at, due_at, alias, agent_id,
+        agent_name, claimed_at, deadline_at, finished_at, result, error
+    )
+    where task.id = changed.id
+    returning task.id
+";
+
+const SAVE_ATTEMPTS: &str = "
+    insert into attempt (
+        task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error, untold
+    )
+    select task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, $10, ending, error,
+        ending in ('expired', 'cancelled')
+    from unnest(
+        $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::timestamptz[],
+        $8::text[], $9::text[]
+    ) as ended (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ending, error)
+";
+
+/// The first late result is kept.
+const SAVE_LATE: &str = "
+    update attempt
+    set late_at = $5, late_result = late.result, late_error = late.error
+    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
+    where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null
+";
+
+/// What others may be waiting for.
+#[derive(Default)]
+pub(super) struct News {
+    pub(super) waiting: Vec<WaitingKind>,
+    pub(super) ended: Vec<Uuid>,
+}
+
+impl News {
+    pub(super) fn note(&mut self, task: &Task) {
+        match &task.state {
+            State::Pending => self.waiting.push(WaitingKind::of(&task.posted)),
+            State::Ended { .. } => self.ended.push(task.posted.task_id),
+            State::Delayed { .. } | State::Claimed(_) => {}
+        }
+    }
+}
+
+/// Locked tasks.
+pub(super) struct Tasks {
+    pub(super) now: Timestamp,
+    tasks: HashMap<Uuid, Task>,
+    /// Which of them run, or ran last, under another id than their own.
+    aliases: HashMap<Uuid, Uuid>,
+    /// Attempts that have ended, by the id they were handed out under, and whose they are.
+    past: HashMap<Uuid, (Uuid, EndedAttempt)>,
+    /// Of those that may expire while they wait.
+    around: HashMap<Uuid, Surroundings>,
+    changed: BTreeSet<Uuid>,
+    ended: Vec<(Uuid, EndedAttempt)>,
+    late: BTreeMap<(Uuid, u32), TaskOutcome>,
+    /// Agents that gave a sign of life.
+    pub(super) seen: BTreeSet<Uuid>,
+}
+
+/// The statements that save; `None` where there is nothing to save.
+pub(super) struct Saving {
+    tasks: Option<Statement>,
+    attempts: Option<Statement>,
+    late: Option<Statement>,
+}
+
+impl Tasks {
+    pub(super) fn new(now: Timestamp) -> Self {
+        Self {
+            now,
+            tasks: HashMap::new(),
+            aliases: HashMap::new(),
+            past: HashMap::new(),
+            around: HashMap::new(),
+            changed: BTreeSet::new(),
+            ended: Vec::new(),
+            late: BTreeMap::new(),
+            seen: BTreeSet::new(),
+        }
+    }
+
+    /// Adds a task that was locked just now, unless it is there.
+    pub(super) fn add(&mut self, task: Task) {
+        let id = task.posted.task_id;
+        if let Entry::Vacant(place) = self.tasks.entry(id) {
+            if let Some(attempt) = task.last_attempt().filter(|attempt| attempt.alias != id) {
+                self.aliases.insert(attempt.alias, id);
+            }
+            place.insert(task);
+        }
+    }
+
+    pub(super) fn add_past(&mut self, task_id: Uuid, past: EndedAttempt) {
+        self.past.insert(past.attempt.alias, (task_id, past));
+    }
+
+    /// Reads what is around those tasks whose end needs it to be put into words.
+    pub(super) async fn look_around(&mut self, session: &Session) -> Result<(), Problem> {
+        // A claimed one may be released before it expires.
+        let may_wait = |task: &&Task| matches!(task.state, State::Pending | State::Claimed(_));
+        let expired = |task: &&Task| task.expires().is_some_and(|time| time <= self.now);
+        let expired = self.tasks.values().filter(may_wait).filter(expired);
+        self.around = surroundings::of_expired(session, expired).await?;
+        Ok(())
+    }
+
+    pub(super) fn get(&self, id: Uuid) -> Option<&Task> {
+        self.tasks.get(&id)
+    }
+
+    /// Which task was handed out under `alias`.
+    pub(super) fn id_of(&self, alias: Uuid) -> Option<Uuid> {
+        if self.tasks.contains_key(&alias) {
+            return Some(alias);
+        }
+        let past = || self.past.get(&alias).map(|(id, _)| *id);
+        self.aliases.get(&alias).copied().or_else(past).filter(|id| self.tasks.contains_key(id))
+    }
+
+    /// The attempt of `alias`, if it has ended without finishing its task.
+    pub(super) fn past(&self, alias: Uuid) -> Option<&EndedAttempt> {
+        self.past.get(&alias).map(|(_, past)| past)
+    }
+
+    /// Brings a task to where time has brought it; `false` if it was there.
+    pub(super) fn settle(&mut self, id: Uuid, news: &mut News) -> bool {
+        let Some(task) = self.tasks.get(&id) else { return false };
+        let fleet = || {
+            let around = self.around.get(&id).cloned().unwrap_or_default();
+            waiting::kept_from_agents(task, &around)
+        };
+        let Some(change) = lifecycle::settle(task, self.now, fleet) else { return false };
+        self.change(id, change, news);
+        true
+    }
+
+    pub(super) fn change(&mut self, id: Uuid, change: Change, news: &mut News) {
+        let Some(task) = self.tasks.get_mut(&id) else { return };
+        task.state = change.state;
+        self.changed.insert(id);
+        news.note(task);
+        if let Some(ended) = change.ended {
+            self.past.insert(ended.attempt.alias, (id, ended.clone()));
+            self.ended.push((id, ended));
+        }
+    }
+
+    /// The running attempt was never handed out: it does not count.
+    pub(super) fn release(&mut self, id: Uuid, state: State, news: &mut News) {
+        if let Some(task) = self.tasks.get_mut(&id) {
+            task.attempts = task.attempts.saturating_sub(1);
+        }
+        self.change(id, state.into(), news);
+    }
+
+    pub(super) fn keep_late(&mut self, task_id: Uuid, attempt: u32, outcome: &TaskOutcome) {
+        self.late.entry((task_id, attempt)).or_insert_with(|| outcome.clone());
+    }
+
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
+        Ok(Saving {
+            tasks: session.prepare_if(!self.changed.is_empty(), SAVE).await?,
+            attempts: session.prepare_if(!self.ended.is_empty(), SAVE_ATTEMPTS).await?,
+            late: session.prepare_if(!self.late.is_empty(), SAVE_LATE).await?,
+        })
+    }
+
+    /// Saves what has changed, and checks that it is there.
+    pub(super) async fn save(&self, session: &Session, saving: &Saving) -> Result<(), Problem> {
+        let saves = futures_util::future::try_join3(
+            self.save_tasks(session, saving.tasks.as_ref()),
+            self.save_attempts(session, saving.attempts.as_ref()),
+            self.save_late(session, saving.late.as_ref()),
+        );
+        let (saved, (), ()) = saves.await?;
+        if saved == self.changed.len() {
+            return Ok(());
+        }
+        let changed = self.changed.len();
+        Err(Problem::Wrong(format!("{changed} locked tasks were to change, {saved} did")))
+    }
+
+    async fn save_tasks(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {
+        let Some(statement) = statement else { return Ok(0) };
+        let columns = Columns::of(self.changed.iter().filter_map(|id| self.tasks.get(id)));
+        let rows = session
+            .run(
+                statement,
+                &[
+                    &columns.ids,
+                    &columns.states,
+                    &columns.attempts,
+                    &columns.available,
+                    &columns.due,
+                    &columns.aliases,
+                    &columns.agents,
+                    &columns.names,
+                    &columns.claimed,
+                    &columns.deadlines,
+                    &columns.finished,
+                    &columns.results,
+                    &columns.errors,
+                ],
+            )
+            .await?;
+        Ok(rows.len())
+    }
+
+    async fn save_attempts(&self, session: &Session, statement: Option<&Statement>) -> Result<(), Problem> {
+        let Some(statement) = statement else { return Ok(()) };
+        let attempts = || self.ended.iter().map(|(_, ended)| &ended.attempt);
+        let task_ids: Vec<Uuid> = self.ended.iter().map(|(id, _)| *id).collect();
+        let numbers: Vec<i32> = attempts().map(|a| rows::small(a.number)).collect();
+        let aliases: Vec<Uuid> = attempts().map(|a| a.alias).collect();
+        let agents: Vec<Uuid> = attempts().map(|a| a.agent_id).collect();
+        let names: Vec<&str> = attempts().map(|a| a.agent_name.as_str()).collect();
+        let claimed: Vec<Timestamp> = attempts().map(|a| a.at).collect();
+        let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
+        let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
+            self.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
+        session
+            .run(
+                statement,
+                &[
+                    &task_ids, &numbers, &aliases, &agents, &names, &claimed, &deadlines, &endings, &errors,
+                    &self.now,
+                ],
+            )
+            .await?;
+        Ok(())
+    }
+
+    async fn save_late(&self, session: &Session, statement: Option<&Statement>) -> Result<(), Problem> {
+        let Some(statement) = statement else { return Ok(()) };
+        let task_ids: Vec<Uuid> = self.late.keys().map(|(id, _)| *id).collect();
+        let numbers: Vec<i32> = self.late.keys().map(|(_, number)| rows::small(*number)).collect();
+        let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) = self
+            .late
+            .values()
+            .map(|outcome| match outcome {
+                TaskOutcome::Completed(result) => (Some(result.as_str()), None),
+                TaskOutcome::Failed(error) => (None, Some(error.as_str())),
+            })
+            .unzip();
+        session.run(statement, &[&task_ids, &numbers, &results, &errors, &self.now]).await?;
+        Ok(())
+    }
+}
+
+fn ending(end: &AttemptEnd) -> (&'static str, Option<&str>) {
+    match end {
+        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
+        AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::TimedOut => ("timed_out", None),
+        AttemptEnd::Expired => ("expired", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
+    }
+}
+
+/// Tasks, spread over columns.
+#[derive(Default)]
+struct Columns<'t> {
+    ids: Vec<Uuid>,
+    states: Vec<&'static str>,
+    attempts: Vec<i32>,
+    available: Vec<Option<Timestamp>>,
+    due: Vec<Option<Timestamp>>,
+    aliases: Vec<Option<Uuid>>,
+    agents: Vec<Option<Uuid>>,
+    names: Vec<Option<&'t str>>,
+    claimed: Vec<Option<Timestamp>>,
+    deadlines: Vec<Option<Timestamp>>,
+    finished: Vec<Option<Timestamp>>,
+    results: Vec<Option<&'t str>>,
+    errors: Vec<Option<&'t str>>,
+}
+
+impl<'t> Columns<'t> {
+    fn of(tasks: impl Iterator<Item = &'t Task>) -> Self {
+        let mut columns = Self::default();
+        for task in tasks {
+            let id = task.posted.task_id;
+            let attempt = task.last_attempt();
+            let (available, finished, end) = match &task.state {
+                State::Delayed { until } => (Some(*until), None, None),
+                State::Ended { at, end, .. } => (None, Some(*at), Some(end.outcome())),
+                State::Pending | State::Claimed(_) => (None, None, None),
+            };
+            columns.ids.push(id);
+            columns.states.push(rows::state_name(&task.state));
+            columns.attempts.push(rows::small(task.attempts));
+            columns.available.push(available);
+            columns.due.push(task.due());
+            columns.aliases.push(attempt.map(|a| a.alias).filter(|alias| *alias != id));
+            columns.agents.push(attempt.map(|a| a.agent_id));
+            columns.names.push(attempt.map(|a| a.agent_name.as_str()));
+            columns.claimed.push(attempt.map(|a| a.at));
+            columns.deadlines.push(attempt.and_then(|a| a.deadline));
+            columns.finished.push(finished);
+            columns.results.push(end.and_then(Result::ok).map(JsonText::as_str));
+            columns.errors.push(end.and_then(Result::err).map(JsonText::as_str));
+        }
+        columns
+    }
+}

@@ -1,0 +1,149 @@
+//! Who might take a task, and what is before it.
+
+use std::collections::HashMap;
+
+use futures_util::future::{try_join_all, try_join3};
+use jiff::Timestamp;
+use slamon_protocol::AgentFilter;
+use uuid::Uuid;
+
+use super::connection::Session;
+use super::errors::Problem;
+use super::rows;
+use crate::waiting::AHEAD_COUNTED;
+use crate::{Surroundings, Task};
+
+/// How many other versions are named.
+const VERSIONS: usize = 5;
+
+/// The lowest versions of a type, from one to the next above it: each is one look into the index, however many agents
+/// offer it.
+const OFFERED: &str = "
+    with recursive offered as (
+        (
+            select version from agent_offer
+            where left(type, 100) = left($1, 100) and type = $1
+            order by version
+            limit 1
+        )
+        union all
+        select (
+            select version from agent_offer
+            where left(type, 100) = left($1, 100) and type = $1 and version > offered.version
+            order by version
+            limit 1
+        )
+        from offered
+        where offered.version is not null
+    )
+    select version from offered where version is not null limit $2
+";
+
+const CAPABLE: &str = "
+    select
+        count(*) as capable,
+        count(*) filter (where matching) as matching,
+        count(*) filter (where matching and active) as active,
+        count(*) filter (where matching and active and free) as free
+    from (
+        select
+            agent.last_seen >= $3 as active,
+            agent.max_tasks > 0 as free,
+            -- Read only where somebody asks for it.
+            case when $4::text is null then true else location::json ->> 'country' is not distinct from $4 end
+            and case when $5::text is null then true else location::json ->> 'region' is not distinct from $5 end
+            and coalesce(agent.id = $6, true)
+            and coalesce(agent.name = $7, true) as matching
+        from agent_offer
+        join agent on agent.id = agent_offer.agent_id
+        where left(type, 100) = left($1, 100) and type = $1 and version = $2
+    ) as offering
+";
+
+/// Of tasks for any agent, and of those with the same filter: two ranges of the index of waiting tasks each, read only
+/// as far as they are counted.
+const AHEAD: &str = "
+    select coalesce(sum(before.n), 0)::bigint as ahead
+    from unnest($3::text[]) as wanted (filter)
+    cross join (select seq from task where id = $5) as this
+    cross join lateral (
+        select count(*) as n
+        from (
+            select from task
+            where state = 'pending' and left(type, 100) = left($1, 100) and type = $1 and version = $2
+                and left(agent_filter, 100) = left(wanted.filter, 100) and agent_filter = wanted.filter
+                and priority > $4
+            limit $6
+        ) as higher
+        union all
+        select count(*)
+        from (
+            select from task
+            where state = 'pending' and left(type, 100) = left($1, 100) and type = $1 and version = $2
+                and left(agent_filter, 100) = left(wanted.filter, 100) and agent_filter = wanted.filter
+                and priority = $4 and seq < this.seq
+            limit $6
+        ) as older
+    ) as before
+";
+
+pub(super) async fn of(
+    session: &Session,
+    task: &Task,
+    seen_since: Timestamp,
+) -> Result<Surroundings, Problem> {
+    let posted = &task.posted;
+    let filter = &posted.terms.agent_filter;
+    let (task_type, version) = (&posted.task_type, &posted.task_version);
+    // The lowest ones may have the task's own among them.
+    let versions = VERSIONS as i64 + 1;
+    let seen_since = rows::as_stored(seen_since);
+    let mut filters = vec![filter.key(), AgentFilter::default().key()];
+    filters.dedup();
+    let counted = AHEAD_COUNTED as i64;
+    let (offered, capable, ahead) = try_join3(
+        session.query(OFFERED, &[task_type, &versions]),
+        session.query(
+            CAPABLE,
+            &[
+                task_type,
+                version,
+                &seen_since,
+                &filter.country,
+                &filter.region,
+                &filter.agent_id,
+                &filter.agent_name,
+            ],
+        ),
+        session
+            .query(AHEAD, &[task_type, version, &filters, &posted.terms.priority, &posted.task_id, &counted]),
+    )
+    .await?;
+    let mut other_versions =
+        offered.iter().map(|row| row.try_get("version")).collect::<Result<Vec<i64>, _>>()?;
+    other_versions.retain(|other| other != version);
+    other_versions.truncate(VERSIONS);
+    let (Some(capable), Some(ahead)) = (capable.first(), ahead.first()) else {
+        return Err(Problem::Wrong("counting gave no answer".to_owned()));
+    };
+    let count = |column| Ok::<_, Problem>(capable.try_get::<_, i64>(column)?.unsigned_abs());
+    Ok(Surroundings {
+        other_versions,
+        capable: count("capable")?,
+        matching: count("matching")?,
+        active: count("active")?,
+        free: count("free")?,
+        ahead: ahead.try_get::<_, i64>("ahead")?.unsigned_abs().min(AHEAD_COUNTED),
+    })
+}
+
+/// The surroundings of tasks that expire unclaimed, since they were posted. All are asked for at once.
+pub(super) async fn of_expired<'t>(
+    session: &Session,
+    tasks: impl Iterator<Item = &'t Task>,
+) -> Result<HashMap<Uuid, Surroundings>, Problem> {
+    let ask = |task: &'t Task| async move {
+        Ok::<_, Problem>((task.posted.task_id, of(session, task, task.created).await?))
+    };
+    Ok(try_join_all(tasks.map(ask)).await?.into_iter().collect())
+}

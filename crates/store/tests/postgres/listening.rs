@@ -1,0 +1,107 @@
+//! What AFMs tell each other.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slamon_protocol::{Capability, Terms};
+use slamon_store::{Applied, Hint, PostgresStore, Store};
+use tokio::sync::mpsc;
+use tokio::task::JoinHandle;
+
+use crate::cluster::Cluster;
+use crate::{at, id, poll, report, submit, submit_under};
+
+const LISTENING: &str =
+    "select count(*) from pg_stat_activity where query = 'listen slamon_afm' and state = 'idle'";
+
+fn listen(store: PostgresStore) -> (mpsc::Receiver<Hint>, JoinHandle<()>) {
+    let (sender, hints) = mpsc::channel(100);
+    (hints, tokio::spawn(async move { store.listen(sender).await }))
+}
+
+async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
+    tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap()
+}
+
+fn waiting(task_type: &str) -> Hint {
+    Hint::Waiting(Capability { task_type: task_type.to_owned(), version: 1 })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_does_the_other_hears() {
+    let cluster = Cluster::start();
+    let (store, other) = (cluster.store(), cluster.store());
+    store.create_tables().await.unwrap();
+    let (mut hints, listening) = listen(other);
+    assert_eq!(next(&mut hints).await, Hint::Anything);
+
+    let long = "x".repeat(8_000);
+    let delayed = Terms { delay: Duration::from_secs(5), ..Terms::default() };
+    let batch = vec![submit(1, "b c"), submit_under(2, "later", delayed), submit(3, &long), submit(4, "a")];
+    let applied = store.apply(batch.into(), at(0)).await.unwrap();
+    let kinds: Vec<_> = applied.waiting.iter().map(|kind| kind.task_type.as_str()).collect();
+    assert_eq!(kinds, ["a", "b c", &long]);
+    let heard = [next(&mut hints).await, next(&mut hints).await, next(&mut hints).await];
+    assert_eq!(heard, [waiting("a"), waiting("b c"), Hint::Anything]);
+
+    // A batch that changes nothing for others says nothing: the next hint is of the batch after it.
+    let applied = store.apply(vec![poll(5, &["a"], 1), submit(4, "a")].into(), at(1)).await.unwrap();
+    assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
+    let Applied { ended, .. } = store.apply(vec![report(4)].into(), at(2)).await.unwrap();
+    assert_eq!(ended, [id(4)]);
+    assert_eq!(next(&mut hints).await, Hint::Ended(id(4)));
+
+    drop(hints);
+    listening.await.unwrap();
+    cluster.wait_for(LISTENING, "0");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_ends_are_told_of() {
+    let cluster = Cluster::start();
+    let (store, other) = (cluster.store(), cluster.store());
+    store.create_tables().await.unwrap();
+    store.apply((0..500).map(|n| submit(n, "t")).collect(), at(0)).await.unwrap();
+    store.apply(vec![poll(1_000, &["t"], 500)].into(), at(0)).await.unwrap();
+    let (mut hints, _listening) = listen(other);
+    assert_eq!(next(&mut hints).await, Hint::Anything);
+    store.apply((0..500).map(report).collect(), at(1)).await.unwrap();
+    for n in 0..500 {
+        assert_eq!(next(&mut hints).await, Hint::Ended(id(n)));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cut_connection_is_replaced() {
+    let cluster = Cluster::start();
+    let (store, other) = (Arc::new(cluster.store()), cluster.store());
+    store.create_tables().await.unwrap();
+    let (mut hints, _listening) = listen(other);
+    for n in 1..=3 {
+        // Says that something may have been missed.
+        assert_eq!(next(&mut hints).await, Hint::Anything);
+        store.apply(vec![submit(n, "t")].into(), at(0)).await.unwrap();
+        assert_eq!(next(&mut hints).await, waiting("t"));
+        cluster
+            .sql("select pg_terminate_backend(pid) from pg_stat_activity where query = 'listen slamon_afm'");
+    }
+    assert_eq!(next(&mut hints).await, Hint::Anything);
+    // And a server that is away for a while.
+    cluster.stop();
+    cluster.serve();
+    assert_eq!(next(&mut hints).await, Hint::Anything);
+}
+
+#[tokio::test]
+async fn time_is_the_databases() {
+    let cluster = Cluster::start();
+    let (first, second) = {
+        let store = cluster.store();
+        (store.time().await.unwrap().unwrap(), store.time().await.unwrap().unwrap())
+    };
+    assert!(first < second);
+    let between = format!(
+        "select '{first}'::timestamptz < clock_timestamp() and '{first}'::timestamptz > clock_timestamp() - interval '1 hour'"
+    );
+    assert_eq!(cluster.sql(&between), "t");
+}
