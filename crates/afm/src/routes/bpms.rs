@@ -44,10 +44,14 @@ async fn get_task(
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
     let wait = wait(query.as_deref())?;
-    patience.extend(wait);
-    let task = match tokio::time::timeout(wait, ended(&app, id)).await {
-        Ok(task) => task?,
-        Err(_) => app.store.task(id).await?,
+    let task = if wait.is_zero() {
+        app.store.task(id).await?
+    } else {
+        patience.extend(wait);
+        match tokio::time::timeout(wait, ended(&app, id)).await {
+            Ok(task) => task?,
+            Err(_) => app.store.task(id).await?,
+        }
     };
     answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
 }
@@ -130,7 +134,10 @@ fn describe(task: &Task, why: Option<&Waiting>) -> ObjectWriter {
         object.integer("task_attempt", task.attempts);
     }
     if let Some(attempt) = task.last_attempt() {
-        object.string("task_claimed", &sql_time(attempt.at)).id("agent_id", attempt.agent_id);
+        object
+            .string("task_claimed", &sql_time(attempt.at))
+            .id("agent_id", attempt.agent_id)
+            .string("agent_name", &attempt.agent_name);
     }
     if let Some(why) = why {
         let mut reason = ObjectWriter::new();

@@ -177,11 +177,13 @@ async fn the_same_commands_come_to_the_same() {
             let mut one = sqlite.apply(Arc::from(for_sqlite.clone()), at(second)).await.unwrap();
             let mut other = postgres.apply(Arc::from(for_postgres), at(second)).await.unwrap();
             alike(&mut one.outcomes, &mut other.outcomes, &mut aliases);
-            assert_eq!(
-                shown(&one, &aliases),
-                shown(&other, &aliases),
-                "seed {seed}, step {step}: {for_sqlite:#?}"
-            );
+            let (one, other) = (shown(&one, &aliases), shown(&other, &aliases));
+            if one != other {
+                std::fs::write("/tmp/lp-a", &one).unwrap();
+                std::fs::write("/tmp/lp-b", &other).unwrap();
+                std::fs::write("/tmp/lp-c", format!("{for_sqlite:#?}")).unwrap();
+                panic!("DIFF {seed} {step}");
+            }
             for n in 0..TASKS {
                 let id = id(u128::from(n));
                 let (one, other) = (sqlite.task(id).await.unwrap(), postgres.task(id).await.unwrap());
