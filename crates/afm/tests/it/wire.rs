@@ -1,8 +1,10 @@
 //! What the server answers to what it is sent, resource by resource.
 
 mod agent;
+mod attempts;
 mod bodies;
 mod bpms;
+mod cancel;
 mod dashboard;
 mod headers;
 mod health;
@@ -10,4 +12,6 @@ mod lives;
 mod paths;
 mod response;
 mod status;
+mod terms;
 mod verbatim;
+mod waiting;

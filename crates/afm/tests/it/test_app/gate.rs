@@ -5,7 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError, Surroundings, Task,
+    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
+    Surroundings, Task,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
