@@ -15,6 +15,9 @@ use crate::wakeups::Wakeups;
 /// How often to ask the database what time it is.
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
+/// How often to ask one that did not answer.
+const DATABASE_AGAIN: Duration = Duration::from_secs(1);
+
 /// How many hints may wait to be passed on.
 const HINTS: usize = 1_024;
 
@@ -48,20 +51,40 @@ async fn pass_on_hints(store: Arc<dyn Store>, wakeups: Wakeups) {
 }
 
 async fn follow_database(store: Arc<dyn Store>, clock: DatabaseClock) {
-    while set_clock(&*store, &clock).await {
-        tokio::time::sleep(CLOCK_AGAIN).await;
+    loop {
+        match set_clock(&*store, &clock).await {
+            Asked::NoClock => return,
+            Asked::Set => tokio::time::sleep(CLOCK_AGAIN).await,
+            Asked::Away => tokio::time::sleep(DATABASE_AGAIN).await,
+        }
     }
 }
 
-/// Asks the database what time it is; `false` if it has no time of its own.
-pub(crate) async fn set_clock(store: &dyn Store, clock: &DatabaseClock) -> bool {
+/// What came of asking the database what time it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// The clock is set.
+    Set,
+    /// The database has no time of its own.
+    NoClock,
+    /// It did not answer.
+    Away,
+}
+
+/// Sets the clock to the database's.
+pub(crate) async fn set_clock(store: &dyn Store, clock: &DatabaseClock) -> Asked {
     let machine = Clock::system();
     let before = machine.now();
     match store.time().await {
-        Ok(Some(time)) => clock.set(time, before, machine.now()),
-        Ok(None) => return false,
-        // It is away, as whoever needs it will say.
-        Err(error) => tracing::debug!(error = format!("{error:#}"), "the database's time is not known"),
+        Ok(Some(time)) => {
+            clock.set(time, before, machine.now());
+            Asked::Set
+        }
+        Ok(None) => Asked::NoClock,
+        Err(error) => {
+            // Whoever needs it will say so louder.
+            tracing::debug!(error = format!("{error:#}"), "the database's time is not known");
+            Asked::Away
+        }
     }
-    true
 }

@@ -49,12 +49,12 @@ pub fn waiting(task: &Task, around: &Surroundings) -> Option<Waiting> {
 pub(crate) fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
     let kind = kind(task);
     match pending(task, around).0 {
-        "no_agent" => format!("no agent offering {kind} polled in that time"),
+        // Only agents that were seen since it was posted are active.
+        "no_agent" | "lost" => format!("no agent offering {kind} polled in that time"),
         "other_versions" => {
             format!("no agent offering {kind} polled in that time, only {}", versions(around))
         }
         "filter" => format!("no agent offering {kind} matches its agent_filter"),
-        "lost" => format!("all agents offering {kind} are lost"),
         "busy" => format!("all agents offering {kind} were busy"),
         "behind" => format!("behind {} of {kind}", tasks(around.ahead)),
         _ => format!("no agent offering {kind} came for it"),

@@ -131,7 +131,10 @@ fn describe(task: &Task, why: Option<&Waiting>) -> ObjectWriter {
         object.integer("task_attempt", task.attempts);
     }
     if let Some(attempt) = task.last_attempt() {
-        object.string("task_claimed", &sql_time(attempt.at)).id("agent_id", attempt.agent_id);
+        object
+            .string("task_claimed", &sql_time(attempt.at))
+            .id("agent_id", attempt.agent_id)
+            .string("agent_name", &attempt.agent_name);
     }
     if let Some(why) = why {
         let mut reason = ObjectWriter::new();

@@ -86,11 +86,11 @@ pub(super) async fn apply(
     let ((), saved, found) = try_join3(
         tasks.save(session, &saving),
         agents.save(session, &saving_agents, &tasks.seen, now),
-        polls.find(session, candidates.as_ref()),
+        polls.find(session, candidates.as_ref(), now),
     )
     .await?;
     agents.save_offers(session, &saved).await?;
-    let claims = polls.claim(session, &found, saved.cancelled, &mut news, (now, &mut outcomes)).await?;
+    let claims = polls.claim(session, &found, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now).await?;

@@ -1,12 +1,17 @@
 //! The cases that every store must pass, by what they are about, and the stores.
 
 mod agents;
+mod cancels;
 mod claims;
+mod deadlines;
+mod fleet;
+mod line;
 mod model;
 mod overview;
 mod releases;
 mod reopening;
 mod reports;
+mod retries;
 mod submits;
 mod tables;
 mod transactions;
@@ -84,6 +89,53 @@ macro_rules! cases_of_every_store {
                 a_claim_is_known_by_its_time_as_it_was_passed
                 a_report_after_a_release_needs_a_new_claim
             }
+            line {
+                terms_are_kept_as_they_were_posted
+                priority_comes_first_then_age
+                only_a_matching_agent_may_have_a_filtered_task
+                a_waiting_task_says_why
+                a_waiting_task_counts_what_is_before_it
+                a_delayed_task_says_until_when
+                a_batch_says_what_others_may_wait_for
+            }
+            deadlines {
+                a_waiting_task_expires_at_the_end_of_its_ttl
+                an_expired_task_says_who_might_have_taken_it
+                a_delayed_task_expires_at_the_end_of_its_ttl
+                a_claimed_task_expires_at_the_end_of_its_ttl
+                nothing_but_a_sweep_needs_to_notice_the_end_of_a_ttl
+                what_waits_behind_an_expired_task_is_handed_out
+                an_attempt_times_out_at_its_deadline
+                the_sooner_of_ttl_and_timeout_is_the_deadline
+                a_delayed_task_waits_from_the_end_of_its_delay_on
+            }
+            retries {
+                each_further_attempt_has_a_fresh_id
+                only_the_attempt_that_runs_can_finish_the_task
+                the_first_late_result_is_kept_on_its_attempt
+                a_result_that_names_another_agent_is_refused
+                an_error_is_tried_again_only_where_that_was_asked_for
+                the_delay_between_attempts_doubles_to_an_hour
+                a_released_attempt_does_not_count
+                a_task_runs_through_every_kind_of_end_of_an_attempt
+            }
+            cancels {
+                a_waiting_task_is_cancelled
+                a_claimed_task_is_cancelled_and_its_agent_told_once
+                a_cancelled_second_attempt_is_told_by_the_id_its_agent_knows
+                a_cancel_sees_what_comes_before_it_in_its_batch
+                a_cancel_may_be_repeated_and_a_finished_task_stays
+            }
+            fleet {
+                an_agent_is_lost_when_its_silence_exceeds_the_threshold
+                a_lost_attempt_is_repeated_while_attempts_remain
+                polls_and_results_are_signs_of_life
+                a_forgotten_agent_leaves_its_tasks
+                an_agent_that_was_renamed_keeps_its_old_name_on_old_tasks
+                finished_tasks_are_deleted_with_their_attempts
+                a_sweep_keeps_to_its_limit_and_says_when_there_is_more
+                a_sweep_comes_in_the_order_of_its_batch
+            }
             agents {
                 a_poll_registers_an_agent
                 a_poll_replaces_the_name
@@ -130,6 +182,9 @@ macro_rules! cases_of_shared_databases {
             }
             agents {
                 a_poll_replaces_capabilities_and_location
+            }
+            fleet {
+                an_agent_that_is_not_known_was_last_seen_when_it_claimed
             }
             transactions {
                 a_batch_that_fails_in_the_middle_changes_nothing

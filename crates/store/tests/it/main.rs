@@ -8,6 +8,7 @@ mod driver;
 mod fixture;
 #[path = "../../src/lifecycle/tests/model.rs"]
 mod model;
+mod model_checker;
 #[path = "../../src/lifecycle/tests/sequences.rs"]
 mod sequences;
 mod sqlite;

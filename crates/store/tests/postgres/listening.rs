@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::{Capability, Terms};
-use slamon_store::{Applied, Hint, PostgresStore, Store};
+use slamon_store::{Applied, Hint, PostgresStore, Store, WaitingKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 
@@ -24,7 +24,8 @@ async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
 }
 
 fn waiting(task_type: &str) -> Hint {
-    Hint::Waiting(Capability { task_type: task_type.to_owned(), version: 1 })
+    let kind = Capability { task_type: task_type.to_owned(), version: 1 };
+    Hint::Waiting(WaitingKind { kind, filter: String::new() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +40,7 @@ async fn what_one_does_the_other_hears() {
     let delayed = Terms { delay: Duration::from_secs(5), ..Terms::default() };
     let batch = vec![submit(1, "b c"), submit_under(2, "later", delayed), submit(3, &long), submit(4, "a")];
     let applied = store.apply(batch.into(), at(0)).await.unwrap();
-    let kinds: Vec<_> = applied.waiting.iter().map(|kind| kind.task_type.as_str()).collect();
+    let kinds: Vec<_> = applied.waiting.iter().map(|waiting| waiting.kind.task_type.as_str()).collect();
     assert_eq!(kinds, ["a", "b c", &long]);
     let heard = [next(&mut hints).await, next(&mut hints).await, next(&mut hints).await];
     assert_eq!(heard, [waiting("a"), waiting("b c"), Hint::Anything]);

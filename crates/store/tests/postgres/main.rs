@@ -3,6 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod adoption;
+mod agreement;
 mod cluster;
 mod connections;
 mod listening;

@@ -9,7 +9,6 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Outcomes;
-use super::tasks::{News, Tasks};
 use crate::lifecycle::{self, MAX_TASKS_PER_POLL};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -34,6 +33,8 @@ const CANDIDATES: &str = concat!(
             and task.version = wanted.version
             and left(task.agent_filter, 100) = left(wanted.filter, 100)
             and task.agent_filter = wanted.filter
+            -- What has expired takes no other's place: a sweep ends it.
+            and (task.due_at is null or task.due_at > $5)
         -- Without clocks; and as the index has it, so that no more is read than is taken.
         order by task.priority desc, task.seq
         limit wanted.most
@@ -125,13 +126,14 @@ impl<'a> Polls<'a> {
         &self,
         session: &Session,
         statement: Option<&Statement>,
+        now: Timestamp,
     ) -> Result<Vec<Row>, Problem> {
         let Some(statement) = statement else { return Ok(Vec::new()) };
         let types: Vec<&str> = self.wanted.iter().map(|((task_type, ..), _)| *task_type).collect();
         let versions: Vec<i64> = self.wanted.iter().map(|((_, version, _), _)| *version).collect();
         let filters: Vec<&str> = self.wanted.iter().map(|((.., filter), _)| filter.as_str()).collect();
         let most: Vec<i64> = self.wanted.iter().map(|(_, most)| *most).collect();
-        session.run(statement, &[&types, &versions, &filters, &most]).await
+        session.run(statement, &[&types, &versions, &filters, &most, &now]).await
     }
 
     /// Gives the tasks that were found to the polls in their order; the agents and what they were given.
@@ -140,18 +142,13 @@ impl<'a> Polls<'a> {
         session: &Session,
         found: &[Row],
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
-        news: &mut News,
-        (now, outcomes): (Timestamp, &mut Outcomes),
+        now: Timestamp,
+        outcomes: &mut Outcomes,
     ) -> Result<Vec<(Uuid, Vec<Uuid>)>, Problem> {
-        let mut tasks = Tasks::new(now);
-        let mut queues = self.queues(found, &mut tasks)?;
-        tasks.look_around(session).await?;
+        let (mut queues, tasks) = self.queues(found)?;
         let given: Vec<Given<'a>> =
-            self.polls.iter().map(|poll| poll.take(&mut queues, &mut tasks, news)).collect();
-
-        let saving = tasks.prepare(session).await?;
-        let claims = save_claims(session, &given, now);
-        let ((), mut data) = futures_util::future::try_join(tasks.save(session, &saving), claims).await?;
+            self.polls.iter().map(|poll| poll.take(&mut queues, &tasks, now)).collect();
+        let mut data = save_claims(session, &given, now).await?;
         let mut claims = Vec::new();
         for Given { place, request, tasks } in given {
             let ids: Vec<Uuid> = tasks.iter().map(|task| task.posted.task_id).collect();
@@ -166,35 +163,35 @@ impl<'a> Polls<'a> {
         Ok(claims)
     }
 
-    /// What was found, by place in `wanted`.
-    fn queues(&self, found: &[Row], tasks: &mut Tasks) -> Result<Vec<Queue>, Problem> {
+    /// What was found: in the order of each place in `wanted`, and by id.
+    fn queues(&self, found: &[Row]) -> Result<(Vec<Queue>, HashMap<Uuid, Task>), Problem> {
+        let mut tasks = HashMap::with_capacity(found.len());
         let mut queues = vec![Queue::new(); self.wanted.len()];
         for row in found {
             let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
             let Some(queue) = queues.get_mut(place) else { continue };
             let task = rows::task_without_data(row)?;
             queue.push_back((Reverse(task.posted.terms.priority), row.try_get("seq")?, task.posted.task_id));
-            tasks.add(task);
+            tasks.insert(task.posted.task_id, task);
         }
         for queue in &mut queues {
             // Whatever order a plan brings them in.
             queue.make_contiguous().sort_unstable();
         }
-        Ok(queues)
+        Ok((queues, tasks))
     }
 }
 
 impl<'a> Poll<'a> {
     /// Takes the next tasks of all kinds that it names.
-    fn take(&self, queues: &mut [Queue], tasks: &mut Tasks, news: &mut News) -> Given<'a> {
+    fn take(&self, queues: &mut [Queue], tasks: &HashMap<Uuid, Task>, now: Timestamp) -> Given<'a> {
         let mut taken = Vec::new();
         while taken.len() < most(self.request) as usize {
             let next = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind))).min();
             let Some((&(.., id), kind)) = next else { break };
             queues[kind].pop_front();
-            tasks.settle(id, news);
-            let Some(task) = tasks.get(id) else { continue };
-            if let Some(attempt) = lifecycle::claim(task, self.request, Uuid::new_v4(), tasks.now) {
+            let Some(task) = tasks.get(&id) else { continue };
+            if let Some(attempt) = lifecycle::claim(task, self.request, Uuid::new_v4(), now) {
                 let attempts = attempt.number;
                 taken.push(Task { attempts, state: State::Claimed(attempt), ..task.clone() });
             }

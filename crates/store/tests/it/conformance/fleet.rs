@@ -1,0 +1,191 @@
+//! Agents that fall silent, and what is swept away.
+
+use slamon_protocol::{PollRequest, Terms};
+use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, State, Sweep, Swept};
+
+use crate::commands::{
+    DUE, MICROSECOND, agent_id, at, attempt, completed, failed, poll, poll_for, seconds, submits, task_id,
+};
+use crate::fixture::{Fixture, SharedFixture};
+
+const LOST: Sweep = Sweep { lost_after: Some(seconds(300)), ..DUE };
+
+pub(crate) async fn an_agent_is_lost_when_its_silence_exceeds_the_threshold(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    store.claim(at(1), 1, 1).await;
+    assert_eq!(store.sweep(at(301), LOST).await.lost, 0);
+    assert_eq!(store.sweep(at(999), DUE).await.lost, 0);
+    assert_eq!(store.sweep(at(301) + MICROSECOND, LOST).await.lost, 1);
+    let words =
+        format!(r#""Agent \"agent 1\" ({}) was lost: silent for 300 s, attempt 1 of 1""#, agent_id(1));
+    assert_eq!(store.error(1).await, words);
+    assert_eq!(store.state(1).await.name(), "failed");
+    let [(past, None)] = &store.past(1).await[..] else { panic!("it was not kept") };
+    assert_eq!((&past.attempt, &past.end), (&attempt(1, 1, at(1)), &AttemptEnd::Lost));
+    assert_eq!(store.sweep(at(999), LOST).await.lost, 0);
+    assert_eq!(store.report(at(999), completed(1, "{}")).await, Err(Refusal::TooLate(1)));
+    // It lost its task, and is not told: it is as free as any other.
+    assert!(store.polled(at(999), poll(1, 1)).await.cancelled.is_empty());
+}
+
+pub(crate) async fn a_lost_attempt_is_repeated_while_attempts_remain(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post_under(at(0), Terms { max_attempts: 2, ..Terms::default() }, 1).await;
+    store.claim(at(1), 1, 1).await;
+    assert_eq!(store.sweep(at(302), LOST).await.lost, 1);
+    assert_eq!(store.state(1).await, State::Pending);
+    store.take(at(303), 2).await;
+    assert_eq!(store.sweep(at(604), LOST).await.lost, 1);
+    let words =
+        format!(r#""Agent \"agent 2\" ({}) was lost: silent for 301 s, attempt 2 of 2""#, agent_id(2));
+    assert_eq!(store.error(1).await, words);
+}
+
+pub(crate) async fn polls_and_results_are_signs_of_life(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), 1..=6).await;
+    for agent in 1..=3 {
+        assert_eq!(store.claim(at(1), agent, 2).await.len(), 2);
+    }
+    store.poll(at(200), poll_for(1, 0, &[])).await;
+    store.report(at(200), completed(3, "{}")).await.unwrap();
+    assert_eq!(store.sweep(at(400), LOST).await.lost, 2);
+    for (n, state) in
+        [(1, "claimed"), (2, "claimed"), (3, "completed"), (4, "claimed"), (5, "failed"), (6, "failed")]
+    {
+        assert_eq!(store.state(n).await.name(), state, "task {n}");
+    }
+    // A result that is refused for being late is none, and neither is a repeat.
+    assert_eq!(store.report(at(450), completed(3, "{}")).await, Ok(Reported::Repeated));
+    assert_eq!(store.sweep(at(501), LOST).await.lost, 3);
+}
+
+pub(crate) async fn an_agent_that_is_not_known_was_last_seen_when_it_claimed(fixture: &impl SharedFixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    store.claim(at(1), 1, 1).await;
+    fixture.sql("delete from agent");
+    assert_eq!(store.sweep(at(301), LOST).await.lost, 0);
+    assert_eq!(store.sweep(at(302), LOST).await.lost, 1);
+    assert!(store.error(1).await.contains("was lost: silent for 301 s"));
+}
+
+pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    store.claim(at(1), 1, 1).await;
+    store.report(at(2), completed(1, "{}")).await.unwrap();
+    store.poll(at(3), poll(2, 0)).await;
+    let before = store.stored(1).await;
+    let sweep = Sweep { forget_after: Some(seconds(600)), ..LOST };
+    assert_eq!(store.sweep(at(602), sweep).await.forgotten, 0);
+    assert_eq!(store.sweep(at(602) + MICROSECOND, sweep).await.forgotten, 1);
+    assert_eq!(store.stored(1).await, before);
+    assert_eq!(store.stored(1).await.last_attempt().unwrap().agent_name, "agent 1");
+    let left: Vec<_> = store.everything().await.agents.items.into_iter().map(|agent| agent.id).collect();
+    assert_eq!(left, [agent_id(2)]);
+    // What it offered is forgotten with it.
+    let around = store.surroundings(&store.stored(2).await, at(0)).await.unwrap();
+    assert_eq!(around.capable, 1);
+    assert_eq!(store.sweep(at(9_999), sweep).await.forgotten, 1);
+    // It may come back.
+    assert_eq!(store.claim(at(10_000), 1, 1).await, [2]);
+    assert_eq!(store.counts(at(10_000)).await.unwrap(), Counts { agents: 1, tasks_waiting: 0 });
+}
+
+pub(crate) async fn an_agent_that_was_renamed_keeps_its_old_name_on_old_tasks(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 2]).await;
+    store.claim(at(1), 1, 1).await;
+    let renamed = PollRequest { agent_name: "Helsinki 3".to_owned(), ..poll(1, 1) };
+    store.poll(at(2), renamed).await;
+    store.report(at(3), completed(1, "{}")).await.unwrap();
+    for (n, name) in [(1, "agent 1"), (2, "Helsinki 3")] {
+        assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, name);
+    }
+}
+
+pub(crate) async fn finished_tasks_are_deleted_with_their_attempts(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let terms = Terms { max_attempts: 2, retry_errors: true, ..Terms::default() };
+    store.post_under(at(0), terms, 1).await;
+    store.post(at(0), 2..=4).await;
+    assert_eq!(store.claim(at(1), 1, 3).await, [1, 2, 3]);
+    store.report(at(2), failed(1, r#""no""#)).await.unwrap();
+    store.cancel(at(5), 2).await.unwrap();
+    store.cancel(at(5), 1).await.unwrap();
+    let sweep = Sweep { delete_after: Some(seconds(60)), ..DUE };
+    assert_eq!(store.sweep(at(65), sweep).await.deleted, 0);
+    assert_eq!(store.sweep(at(65) + MICROSECOND, sweep).await.deleted, 2);
+    for n in [1, 2] {
+        assert_eq!(store.task(task_id(n)).await.unwrap(), None);
+        assert!(store.past(n).await.is_empty());
+        assert_eq!(store.report(at(66), completed(n, "{}")).await, Err(Refusal::UnknownTask));
+    }
+    // What is not finished never is too old.
+    assert_eq!(store.sweep(at(1_000_000), sweep).await.deleted, 0);
+    assert_eq!((store.state(3).await.name(), store.state(4).await.name()), ("claimed", "pending"));
+    // An id is free again.
+    store.post(at(1_000_000), [1]).await;
+    assert_eq!(store.stored(1).await.attempts, 0);
+}
+
+pub(crate) async fn a_sweep_keeps_to_its_limit_and_says_when_there_is_more(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let (short, long) = (seconds(10), seconds(500));
+    for n in 0..5 {
+        store.post_under(at(0), Terms { ttl: Some(short), ..Terms::default() }, n).await;
+    }
+    store.batch(at(0), submits(10..15)).await;
+    store.post_under(at(0), Terms { ttl: Some(long), ..Terms::default() }, 20).await;
+    for agent in 0..5 {
+        // Those with a TTL are not for these.
+        let delivered = store.poll(at(10), poll(agent, 1)).await;
+        assert_eq!(delivered.len(), 1);
+    }
+    let all = Sweep {
+        limit: 2,
+        lost_after: Some(seconds(20)),
+        forget_after: Some(seconds(30)),
+        delete_after: Some(seconds(100)),
+    };
+    let done = |settled, lost, forgotten, deleted, more, next_due| Swept {
+        settled,
+        lost,
+        forgotten,
+        deleted,
+        more,
+        next_due: Some(at(next_due)),
+    };
+    assert_eq!(store.sweep(at(10), all).await, done(2, 0, 0, 0, true, 10));
+    assert_eq!(store.sweep(at(11), all).await, done(2, 0, 0, 0, true, 10));
+    assert_eq!(store.sweep(at(12), all).await, done(1, 0, 0, 0, false, 500));
+    assert_eq!(store.sweep(at(31), all).await, done(0, 2, 0, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all).await, done(0, 2, 2, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all).await, done(0, 1, 2, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all).await, done(0, 0, 1, 0, false, 500));
+    let mut deleted = 0;
+    while deleted < 10 {
+        let swept = store.sweep(at(200), all).await;
+        assert_eq!((swept.deleted, swept.more), (2, true));
+        deleted += swept.deleted;
+    }
+    assert_eq!(store.sweep(at(200), all).await, done(0, 0, 0, 0, false, 500));
+}
+
+pub(crate) async fn a_sweep_comes_in_the_order_of_its_batch(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post_under(at(0), Terms { max_attempts: 2, ..Terms::default() }, 1).await;
+    store.claim(at(1), 1, 1).await;
+    let batch = vec![Command::Poll(poll(2, 1)), Command::Sweep(LOST), Command::Report(completed(1, "{}"))];
+    let outcomes = store.batch(at(302), batch).await;
+    assert!(matches!(&outcomes[0], Outcome::Poll(polled) if polled.tasks[0].attempt == 2));
+    assert_eq!(outcomes[2], Outcome::Report(Err(Refusal::TooLate(1))));
+    // And the other way round: the result is in time, however silent its agent was.
+    let alias = store.stored(1).await.last_attempt().unwrap().alias;
+    let result = crate::commands::completed_as(alias, "{}");
+    let outcomes = store.batch(at(900), vec![Command::Report(result), Command::Sweep(LOST)]).await;
+    assert_eq!(outcomes[0], Outcome::Report(Ok(Reported::Stored)));
+    assert!(matches!(&outcomes[1], Outcome::Sweep(swept) if swept.lost == 0));
+}
