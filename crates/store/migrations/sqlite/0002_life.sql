@@ -83,10 +83,10 @@ create table attempt (
     claimed_at  integer not null,
     deadline_at integer,
     ended_at    integer not null,
-    end         text not null check (end in ('error', 'lost', 'timed_out', 'expired', 'cancelled')),
-    error       text check ((error is not null) = (end = 'error')),
+    ending      text not null check (ending in ('error', 'lost', 'timed_out', 'expired', 'cancelled')),
+    error       text check ((error is not null) = (ending = 'error')),
     -- Whether the agent still has to be told that its task is not wanted any more.
-    untold      integer check (untold is null or (untold = 1 and end in ('expired', 'cancelled'))),
+    untold      integer check (untold is null or (untold = 1 and ending in ('expired', 'cancelled'))),
     -- A result that came after the end.
     late_at     integer check ((late_at is not null) = (late_result is not null or late_error is not null)),
     late_result text,

@@ -118,25 +118,26 @@ impl Work<'_> {
         } else {
             past
         };
-        let alive = match task.last_attempt() {
-            Some(attempt) if attempt.alias == result.task_id => Some(attempt.agent_id),
-            _ => None,
+        let attempt = past.as_ref().map(|past| &past.attempt).or(task.last_attempt());
+        let agent = attempt.map(|attempt| attempt.agent_id);
+        let report = match lifecycle::report(&task, past.as_ref(), result, self.now) {
+            Ok(report) => report,
+            Err(refusal) => return Ok(Err(refusal)),
         };
-        match lifecycle::report(&task, past.as_ref(), result, self.now) {
-            Ok(Report::Ends(change)) => {
+        // A result is a sign of life, also a late or a repeated one.
+        if let Some(agent) = agent {
+            self.seen(agent)?;
+        }
+        match report {
+            Report::Ends(change) => {
                 self.change(&mut task, change)?;
-                // A result is a sign of life.
-                if let Some(agent) = alive {
-                    self.seen(agent)?;
-                }
                 Ok(Ok(Reported::Stored))
             }
-            Ok(Report::Repeated) => Ok(Ok(Reported::Repeated)),
-            Ok(Report::Late { attempt }) => {
+            Report::Repeated => Ok(Ok(Reported::Repeated)),
+            Report::Late { attempt } => {
                 self.keep_late(task.posted.task_id, attempt, &result.outcome)?;
                 Ok(Err(Refusal::TooLate(attempt)))
             }
-            Err(refusal) => Ok(Err(refusal)),
         }
     }
 

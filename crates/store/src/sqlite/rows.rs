@@ -16,7 +16,7 @@ const TASK: &str = "seq, id, test_id, type, version, data, created_at,
      state, attempts, available_at, alias, agent_id, agent_name, claimed_at, deadline_at, finished_at, result, error";
 
 /// The columns that [`read_attempt`] reads.
-const ATTEMPT: &str = "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, end, error,
+const ATTEMPT: &str = "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
      late_at, late_result, late_error, task_id";
 
 /// A task and its place in the order of arrival.
@@ -133,7 +133,7 @@ fn read_state(row: &Row<'_>, task_id: Uuid, number: u32) -> rusqlite::Result<Sta
 }
 
 fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<LateResult>)> {
-    let end: String = row.get("end")?;
+    let end: String = row.get("ending")?;
     let end = match end.as_str() {
         "error" => {
             AttemptEnd::Error(text(row, "error")?.ok_or_else(|| unreadable("error is null".to_owned()))?)
@@ -230,7 +230,7 @@ pub(super) fn save_attempt(
     connection
         .prepare_cached(
             "insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at,
-                                  end, error, untold)
+                                  ending, error, untold)
              values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![

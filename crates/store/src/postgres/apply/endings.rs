@@ -132,12 +132,15 @@ fn report(id: Uuid, result: &ResultPost, tasks: &mut Tasks, news: &mut News) -> 
     tasks.settle(id, news);
     let now = tasks.now;
     let Some(task) = tasks.get(id) else { return Err(Refusal::UnknownTask) };
-    let agent = task.last_attempt().map(|attempt| attempt.agent_id);
-    match lifecycle::report(task, tasks.past(result.task_id), result, now)? {
+    let past = tasks.past(result.task_id);
+    let attempt = past.map(|past| &past.attempt).or(task.last_attempt());
+    let agent = attempt.map(|attempt| attempt.agent_id);
+    let report = lifecycle::report(task, past, result, now)?;
+    // A result is a sign of life, also a late or a repeated one.
+    tasks.seen.extend(agent);
+    match report {
         Report::Ends(change) => {
             tasks.change(id, change, news);
-            // A result is a sign of life.
-            tasks.seen.extend(agent);
             Ok(Reported::Stored)
         }
         Report::Repeated => Ok(Reported::Repeated),
