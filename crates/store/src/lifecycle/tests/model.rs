@@ -119,8 +119,8 @@ impl Model {
     fn report(&mut self, result: &ResultPost, now: Timestamp) -> Result<Reported, Refusal> {
         let id = self.handed_out_as(result.task_id).ok_or(Refusal::UnknownTask)?;
         self.settle(id, now);
-        let past = self.past.get(&id).into_iter().flatten().map(|(ended, _)| ended);
-        let past = past.cloned().find(|ended| ended.attempt.alias == result.task_id);
+        let mut past = self.past.get(&id).into_iter().flatten().map(|(ended, _)| ended);
+        let past = past.find(|ended| ended.attempt.alias == result.task_id).cloned();
         match lifecycle::report(&self.tasks[&id], past.as_ref(), result, now)? {
             Report::Ends(change) => {
                 let holder = self.tasks[&id].last_attempt().map(|attempt| attempt.agent_id);

@@ -199,10 +199,10 @@ fn check_outcome(
             prop_assert!(changed.len() as u64 <= most, "{changed:?} in {swept:?}");
         }
         (Command::Report(result), Outcome::Report(refused)) => {
-            check_unchanged(before, result.task_id, *refused, after)?
+            check_unchanged(before, result.task_id, *refused, after)?;
         }
         (Command::Cancel(id), Outcome::Cancel(_)) => {
-            check_unchanged(before, *id, Ok(Reported::Repeated), after)?
+            check_unchanged(before, *id, Ok(Reported::Repeated), after)?;
         }
         (Command::Submit(_), Outcome::Submit(_)) => prop_assert_eq!(before, after),
         _ => prop_assert!(false, "{outcome:?} is no outcome of {command:?}"),
