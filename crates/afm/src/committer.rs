@@ -73,7 +73,14 @@ impl Committer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let work = Work { store, clock, wakeups, undelivered: Arc::clone(&undelivered), release_at: None };
+        let work = Work {
+            store,
+            clock,
+            wakeups,
+            undelivered: Arc::clone(&undelivered),
+            release_at: None,
+            failing_since: None,
+        };
         (Self { queue, room, undelivered }, work.run(requests))
     }
 
@@ -221,6 +228,8 @@ struct Work {
     undelivered: Arc<Undelivered>,
     /// When releases that failed are tried again.
     release_at: Option<Instant>,
+    /// Since when nothing could be committed.
+    failing_since: Option<Instant>,
 }
 
 impl Work {
@@ -278,7 +287,10 @@ impl Work {
     async fn apply(&mut self, commands: &Arc<[Command]>) -> Vec<Answer> {
         let now = self.clock.now();
         match self.store.apply(Arc::clone(commands), now).await {
-            Ok(applied) => self.committed(applied).into_iter().map(|outcome| Ok((outcome, now))).collect(),
+            Ok(applied) => {
+                self.succeeded();
+                self.committed(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
+            }
             Err(StoreError::Failed(error)) if commands.len() > 1 => {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -293,11 +305,7 @@ impl Work {
                 answers
             }
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    commands = commands.len(),
-                    "nothing was committed"
-                );
+                self.failed(&error, commands.len());
                 let why =
                     match error {
                         StoreError::Unavailable(_) | StoreError::Schema(_) => CommitError::Unavailable,
@@ -311,6 +319,23 @@ impl Work {
                     };
                 commands.iter().map(|_| Err(why)).collect()
             }
+        }
+    }
+
+    /// Logs the first failure and the end of a row of them as such, so that there is an edge to see.
+    fn failed(&mut self, error: &StoreError, commands: usize) {
+        let error = format!("{error:#}");
+        if self.failing_since.is_none() {
+            self.failing_since = Some(Instant::now());
+            tracing::error!(error, commands, "nothing was committed; what follows is logged at debug level");
+        } else {
+            tracing::debug!(error, commands, "nothing was committed");
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if let Some(since) = self.failing_since.take() {
+            tracing::info!(after_seconds = since.elapsed().as_secs(), "the database takes commits again");
         }
     }
 
