@@ -2,10 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use slamon_afm::server::Limits;
-
 use super::terms::DUE;
-use crate::test_app::{Answer, Body, Connection, PATIENCE, Setup, TestApp, eventually, id};
+use crate::test_app::{Answer, Body, Connection, Setup, TestApp, eventually, id};
 
 /// Less than the 15 s after which a request that is held open looks for itself, and far more than any machine needs.
 const AT_ONCE: Duration = Duration::from_secs(10);
@@ -293,16 +291,14 @@ fn what_hangs_beyond_the_time_it_asked_for_is_cut() {
 
 #[test]
 fn when_the_server_stops_what_is_held_is_answered_at_once() {
-    let mut setup = Setup::default();
-    setup.limits = Limits { shutdown: 10 * PATIENCE, ..setup.limits };
-    let mut app = setup.start();
+    let mut app = TestApp::start();
     app.post_task(Body::task(1).with("task_version", "2"));
     let mut agent = app.hold(&poll(9));
     let mut read = app.wait_for(&format!("{}?wait=300", path(1)));
     app.stop.cancel();
-    let answer = at_once(&mut agent);
-    assert_eq!(tasks(&answer), [] as [String; 0]);
-    assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
+    assert_eq!(tasks(&at_once(&mut agent)), [] as [String; 0]);
     assert_eq!(at_once(&mut read).json()["task_state"], "pending");
+    agent.wait_until_closed();
+    read.wait_until_closed();
     app.wait_until_stopped();
 }
