@@ -90,7 +90,8 @@ pub(super) async fn apply(
     )
     .await?;
     agents.save_offers(session, &saved).await?;
-    let claims = polls.claim(session, &found, saved.cancelled, now, &mut outcomes).await?;
+    let claims =
+        polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now).await?;

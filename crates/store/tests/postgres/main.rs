@@ -4,6 +4,7 @@
 
 mod adoption;
 mod agreement;
+mod claiming;
 mod cluster;
 mod connections;
 mod listening;
