@@ -21,8 +21,11 @@ const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 /// How many hints may wait to be passed on.
 const HINTS: usize = 1_024;
 
-/// Tasks that run until the server stops.
-pub(crate) struct Background(JoinSet<()>);
+/// Tasks that run until this is dropped. They end where they are: what they do is one command at a time, and made
+/// up for by the next.
+pub(crate) struct Background {
+    _tasks: JoinSet<()>,
+}
 
 impl Background {
     pub(crate) fn start(app: &App, clock: DatabaseClock, watch: Watch) -> Self {
@@ -31,12 +34,7 @@ impl Background {
         tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
         tasks.spawn(pass_on_hints(Arc::clone(&app.store), app.wakeups.clone()));
         tasks.spawn(follow_database(Arc::clone(&app.store), clock));
-        Self(tasks)
-    }
-
-    /// Ends them where they are: what they do is one command at a time, and made up for by the next.
-    pub(crate) async fn stop(mut self) {
-        self.0.shutdown().await;
+        Self { _tasks: tasks }
     }
 }
 

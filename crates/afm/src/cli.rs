@@ -43,7 +43,17 @@ enum Subcommands {
 /// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = Arguments::parse();
+    let arguments = match Arguments::try_parse() {
+        Ok(arguments) => arguments,
+        // An argument in the wrong place is quoted in the message, and may hold a password.
+        Err(error) if error.to_string().contains("://") => {
+            say(
+                "slamon-afm: a URI (not shown) stands where none belongs; the database goes to --database-uri URI",
+            );
+            return ExitCode::from(BAD_ARGUMENTS);
+        }
+        Err(error) => error.exit(),
+    };
     let Some(command) = arguments.command else {
         // As the original does: help, and a status that says that nothing was done.
         let _ = Arguments::command().print_help();

@@ -3,15 +3,16 @@
 //! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
-use std::future::pending;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slamon_protocol::{PollRequest, PostTask, ResultPost};
+use jiff::Timestamp;
+use slamon_protocol::{PollRequest, PostTask, ResultPost, TaskOutcome};
 use slamon_store::{
     Applied, Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
 };
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
@@ -19,6 +20,9 @@ use crate::wakeups::Wakeups;
 
 /// How many commands may wait; past that, requests are turned away at once.
 const QUEUE: usize = 4_096;
+
+/// How large they may be together, in KiB.
+const QUEUE_KIB: u32 = 64 * 1_024;
 
 /// The most commands of one transaction.
 const LARGEST_BATCH: usize = 512;
@@ -44,13 +48,20 @@ pub enum CommitError {
 #[derive(Debug, Clone)]
 pub struct Committer {
     queue: mpsc::Sender<Request>,
+    room: Arc<Semaphore>,
+    undelivered: Arc<Undelivered>,
 }
 
 #[derive(Debug)]
 struct Request {
     command: Command,
-    answer: oneshot::Sender<Result<Outcome, CommitError>>,
+    answer: oneshot::Sender<Answer>,
+    /// Its place in the queue, given back with the answer.
+    _room: OwnedSemaphorePermit,
 }
+
+/// An outcome, and when it came about.
+type Answer = Result<(Outcome, Timestamp), CommitError>;
 
 impl Committer {
     /// A committer and the future that does its work, which ends when all clones are gone.
@@ -60,7 +71,10 @@ impl Committer {
         wakeups: Wakeups,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
-        (Self { queue }, Work { store, clock, wakeups, undelivered: Vec::new() }.run(requests))
+        let undelivered = Arc::new(Undelivered::default());
+        let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
+        let work = Work { store, clock, wakeups, undelivered: Arc::clone(&undelivered), release_at: None };
+        (Self { queue, room, undelivered }, work.run(requests))
     }
 
     /// Posts a task.
@@ -119,12 +133,84 @@ impl Committer {
     }
 
     async fn apply(&self, command: Command) -> Result<Outcome, CommitError> {
+        let room =
+            Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
+        let agent_id = match &command {
+            Command::Poll(poll) => Some(poll.agent_id),
+            _ => None,
+        };
         let (answer, answered) = oneshot::channel();
-        self.queue.try_send(Request { command, answer }).map_err(|e| match e {
+        let mut awaited = Awaited { answered, agent_id, undelivered: &self.undelivered };
+        self.queue.try_send(Request { command, answer, _room: room }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;
-        answered.await.unwrap_or(Err(CommitError::Unavailable))
+        let answer = (&mut awaited.answered).await.unwrap_or(Err(CommitError::Unavailable))?;
+        Ok(answer.0)
+    }
+}
+
+/// How large a command is, in KiB; none is larger than the queue.
+fn kib(command: &Command) -> u32 {
+    let bytes = match command {
+        Command::Submit(task) => task.task_data.as_ref().map_or(0, |data| data.as_str().len()),
+        Command::Report(result) => match &result.outcome {
+            TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
+        },
+        Command::Poll(_) | Command::Cancel(_) | Command::Release { .. } | Command::Sweep(_) => 0,
+    };
+    u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
+}
+
+/// Releases of tasks that were claimed for somebody who never got them. As many as there are requests, at most.
+#[derive(Debug, Default)]
+struct Undelivered {
+    releases: Mutex<Vec<Command>>,
+    added: Notify,
+}
+
+impl Undelivered {
+    fn add(&self, releases: impl IntoIterator<Item = Command>) {
+        self.lock().extend(releases);
+        self.added.notify_one();
+    }
+
+    /// The tasks of a poll, if it brought any.
+    fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
+        if !polled.tasks.is_empty() {
+            let task_ids = polled.tasks.iter().map(|task| task.task_id).collect();
+            self.add([Command::Release { agent_id, claimed_at, task_ids }]);
+        }
+    }
+
+    fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back.
+struct Awaited<'a> {
+    answered: oneshot::Receiver<Answer>,
+    agent_id: Option<Uuid>,
+    undelivered: &'a Undelivered,
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.answered.close();
+        if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =
+            (self.answered.try_recv(), self.agent_id)
+        {
+            self.undelivered.add_polled(agent_id, claimed_at, &polled);
+        }
     }
 }
 
@@ -132,24 +218,22 @@ struct Work {
     store: Arc<dyn Store>,
     clock: Clock,
     wakeups: Wakeups,
-    /// Releases of tasks that were claimed for somebody who never got them.
-    undelivered: Vec<Command>,
+    undelivered: Arc<Undelivered>,
+    /// When releases that failed are tried again.
+    release_at: Option<Instant>,
 }
 
 impl Work {
     async fn run(mut self, mut requests: mpsc::Receiver<Request>) {
         let mut batch = Vec::with_capacity(LARGEST_BATCH);
-        let mut pause = Duration::ZERO;
         loop {
-            let releases_due = async {
-                if self.undelivered.is_empty() { pending().await } else { tokio::time::sleep(pause).await }
-            };
+            // Before anything else: under load there is always a request to be had.
+            if !self.undelivered.is_empty() && self.release_at.is_none_or(|at| at <= Instant::now()) {
+                self.release().await;
+            }
             tokio::select! {
                 received = requests.recv_many(&mut batch, LARGEST_BATCH) => if received == 0 { break },
-                () = releases_due => {
-                    let released = self.release().await;
-                    pause = if released { Duration::ZERO } else { RELEASE_AGAIN };
-                }
+                () = self.releases_due() => continue,
             }
             // Whoever has hung up would never see the answer.
             batch.retain(|request: &Request| !request.answer.is_closed());
@@ -157,49 +241,56 @@ impl Work {
                 self.commit(std::mem::take(&mut batch)).await;
             }
         }
-        if !self.undelivered.is_empty() && !self.release().await {
-            tracing::error!(
-                releases = self.undelivered.len(),
-                "stopped before undelivered tasks could be released"
-            );
+        self.release().await;
+        let left = self.undelivered.take().len();
+        if left > 0 {
+            tracing::error!(releases = left, "stopped before undelivered tasks could be released");
+        }
+    }
+
+    async fn releases_due(&self) {
+        match self.release_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => self.undelivered.added.notified().await,
         }
     }
 
     async fn commit(&mut self, batch: Vec<Request>) {
-        let (commands, answers): (Vec<_>, Vec<_>) =
-            batch.into_iter().map(|request| (request.command, request.answer)).unzip();
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut commands = Vec::with_capacity(batch.len());
+        for Request { command, answer, _room: room } in batch {
+            commands.push(command);
+            answers.push((answer, room));
+        }
         let commands: Arc<[Command]> = commands.into();
         let results = self.apply(&commands).await;
-        for ((result, answer), command) in results.into_iter().zip(answers).zip(commands.iter()) {
-            if let Err(Ok(Outcome::Poll(polled))) = answer.send(result.0)
-                && let (Command::Poll(poll), false) = (command, polled.tasks.is_empty())
+        for ((result, (answer, _room)), command) in results.into_iter().zip(answers).zip(commands.iter()) {
+            // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
+            if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Command::Poll(poll)) =
+                (answer.send(result), command)
             {
-                // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
-                self.undelivered.push(Command::Release {
-                    agent_id: poll.agent_id,
-                    claimed_at: result.1,
-                    task_ids: polled.tasks.iter().map(|task| task.task_id).collect(),
-                });
+                self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
             }
         }
     }
 
-    /// One result a command, and when it was applied.
-    async fn apply(
-        &mut self,
-        commands: &Arc<[Command]>,
-    ) -> Vec<(Result<Outcome, CommitError>, jiff::Timestamp)> {
+    /// One answer a command.
+    async fn apply(&mut self, commands: &Arc<[Command]>) -> Vec<Answer> {
         let now = self.clock.now();
         match self.store.apply(Arc::clone(commands), now).await {
-            Ok(applied) => self.committed(applied).into_iter().map(|outcome| (Ok(outcome), now)).collect(),
+            Ok(applied) => self.committed(applied).into_iter().map(|outcome| Ok((outcome, now))).collect(),
             Err(StoreError::Failed(error)) if commands.len() > 1 => {
-                tracing::warn!(%error, commands = commands.len(), "a batch failed: its commands are applied one by one");
-                let mut results = Vec::with_capacity(commands.len());
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    commands = commands.len(),
+                    "a batch failed: its commands are applied one by one"
+                );
+                let mut answers = Vec::with_capacity(commands.len());
                 for command in commands.iter() {
                     let alone: Arc<[Command]> = Arc::new([command.clone()]);
-                    results.extend(Box::pin(self.apply(&alone)).await);
+                    answers.extend(Box::pin(self.apply(&alone)).await);
                 }
-                results
+                answers
             }
             Err(error) => {
                 tracing::error!(
@@ -212,13 +303,13 @@ impl Work {
                         StoreError::Unavailable(_) | StoreError::Schema(_) => CommitError::Unavailable,
                         StoreError::Failed(_) => CommitError::Failed,
                         StoreError::InDoubt { claimed_at, claims, .. } => {
-                            self.undelivered.extend(claims.into_iter().map(|(agent_id, task_ids)| {
+                            self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| {
                                 Command::Release { agent_id, claimed_at, task_ids }
                             }));
                             CommitError::Unavailable
                         }
                     };
-                commands.iter().map(|_| (Err(why), now)).collect()
+                commands.iter().map(|_| Err(why)).collect()
             }
         }
     }
@@ -234,22 +325,32 @@ impl Work {
         applied.outcomes
     }
 
-    /// Releases what is undelivered; `false` if that must be tried again.
-    async fn release(&mut self) -> bool {
-        let commands: Arc<[Command]> = self.undelivered.clone().into();
-        match self.store.apply(commands, self.clock.now()).await {
-            Ok(applied) => {
-                for outcome in self.committed(applied) {
-                    if let Outcome::Release(tasks) = outcome {
-                        tracing::info!(tasks, "tasks wait again: the agent hung up before it got them");
+    /// Releases what is undelivered; what fails because the database is away is tried again later.
+    async fn release(&mut self) {
+        let releases = self.undelivered.take();
+        self.release_at = None;
+        for release in releases {
+            let command: Arc<[Command]> = Arc::new([release.clone()]);
+            match self.store.apply(command, self.clock.now()).await {
+                Ok(applied) => {
+                    for outcome in self.committed(applied) {
+                        if let Outcome::Release(tasks) = outcome {
+                            tracing::info!(tasks, "tasks wait again: the agent hung up before it got them");
+                        }
                     }
                 }
-                self.undelivered.clear();
-                true
-            }
-            Err(error) => {
-                tracing::warn!(error = format!("{error:#}"), "undelivered tasks could not be released yet");
-                false
+                Err(StoreError::Failed(error)) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        ?release,
+                        "undelivered tasks cannot be released"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
+                    self.undelivered.add([release]);
+                    self.release_at = Some(Instant::now() + RELEASE_AGAIN);
+                }
             }
         }
     }

@@ -56,10 +56,10 @@ impl ApiError {
             Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::TooSlow => StatusCode::REQUEST_TIMEOUT,
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            Self::TryAgain(_) => StatusCode::SERVICE_UNAVAILABLE,
+            // 408 would be the name for too slow, but clients give up at any 4xx.
+            Self::TryAgain(_) | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::StatusUnknown | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,7 +106,11 @@ impl IntoResponse for ApiError {
                 headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
             }
             // The rest of the body is not worth waiting for.
-            Self::TooLarge(_) | Self::TooSlow => {
+            Self::TooLarge(_) => {
+                headers.insert(CONNECTION, HeaderValue::from_static("close"));
+            }
+            Self::TooSlow => {
+                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
                 headers.insert(CONNECTION, HeaderValue::from_static("close"));
             }
             _ => {}

@@ -26,7 +26,8 @@ impl Patience {
     }
 }
 
-/// A request that takes too long is dropped: what it has not committed by then never happens.
+/// A request that takes too long is dropped. Tasks claimed for it wait again; a task or result that it brought may
+/// still be stored, and is then known when it is sent again.
 pub(crate) async fn limit(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let patience = Patience::default();
     request.extensions_mut().insert(patience.clone());

@@ -3,6 +3,7 @@
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
+use axum::http::Method;
 use axum::middleware::Next;
 use axum::response::Response;
 use slamon_store::Delivery;
@@ -29,18 +30,39 @@ pub(crate) async fn log(request: Request, next: Next) -> Response {
         note = Empty,
     );
     let probe = matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
-    let response = next.run(request).instrument(span.clone()).await;
-    let elapsed = started.elapsed();
-    let (status, elapsed_us) = (response.status().as_u16(), elapsed.as_micros() as u64);
-    measures::request(&method, route, status, elapsed);
-    span.in_scope(|| {
-        if probe {
-            tracing::debug!(status, elapsed_us, "answered");
-        } else {
-            tracing::info!(status, elapsed_us, "answered");
-        }
-    });
+    let mut line = Line { span, probe, started, method, route: route.to_owned(), status: HUNG_UP };
+    let response = next.run(request).instrument(line.span.clone()).await;
+    line.status = response.status().as_u16();
     response
+}
+
+/// What is logged of a request whose client hung up before it was answered, as nginx has it.
+const HUNG_UP: u16 = 499;
+
+/// The line of a request, written when it is answered, or dropped without.
+struct Line {
+    span: Span,
+    probe: bool,
+    started: Instant,
+    method: Method,
+    route: String,
+    status: u16,
+}
+
+impl Drop for Line {
+    fn drop(&mut self) {
+        let (status, elapsed) = (self.status, self.started.elapsed());
+        let elapsed_us = elapsed.as_micros() as u64;
+        measures::request(&self.method, &self.route, status, elapsed);
+        let what = if status == HUNG_UP { "hung up" } else { "answered" };
+        self.span.in_scope(|| {
+            if self.probe {
+                tracing::debug!(status, elapsed_us, "{what}");
+            } else {
+                tracing::info!(status, elapsed_us, "{what}");
+            }
+        });
+    }
 }
 
 /// Which task the request is about.

@@ -9,6 +9,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
 use tokio::net::{TcpListener, TcpStream};
+use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
 /// How long connections may be idle, and how long they get to finish.
@@ -17,6 +18,8 @@ pub struct Limits {
     /// How long the head of a request may take, counted from the end of the one before: a connection that
     /// sends nothing for this long is closed.
     pub idle: Duration,
+    /// How long a client may take to read some of its answer before the connection is closed.
+    pub write: Duration,
     /// How long requests that run may go on after the server was told to stop.
     pub shutdown: Duration,
 }
@@ -45,7 +48,9 @@ pub async fn serve(
             () = stop.cancelled() => break,
         };
         let service = TowerToHyperService::new(router.clone());
-        let connection = graceful.watch(http.serve_connection(TokioIo::new(stream), service));
+        let mut stream = TimeoutStream::new(stream);
+        stream.set_write_timeout(Some(limits.write));
+        let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));
         connections.spawn(async move {
             // A client that hangs up or sends no HTTP is its own concern.
             if let Err(error) = connection.await {

@@ -1,7 +1,7 @@
 //! Wakes requests that are held open: polls until there is a task for them, reads until a task has ended.
 //!
 //! A hint is of one task, and wakes the poll that has waited longest and could take it, not all of them. If that
-//! poll is gone before it could ask, the hint is the next one's.
+//! poll is gone before it was answered, the hint is the next one's.
 
 use std::collections::{HashMap, VecDeque};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -25,13 +25,21 @@ struct Waiters {
 struct Poll {
     request: PollRequest,
     notify: Notify,
-    /// For what it was woken, while it has not asked again since.
-    woken_for: Mutex<Option<WaitingKind>>,
+    hints: Mutex<Hints>,
+}
+
+/// For what a poll was woken.
+#[derive(Debug, Default)]
+struct Hints {
+    /// Not asked for yet.
+    woken_for: Option<WaitingKind>,
+    /// Asked for, and not answered yet.
+    asking_for: Option<WaitingKind>,
 }
 
 impl Poll {
-    fn woken_for(&self) -> MutexGuard<'_, Option<WaitingKind>> {
-        self.woken_for.lock().unwrap_or_else(PoisonError::into_inner)
+    fn hints(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -40,7 +48,7 @@ impl Wakeups {
     #[must_use]
     pub fn poll(&self, request: &PollRequest) -> WaitingPoll {
         let poll =
-            Arc::new(Poll { request: request.clone(), notify: Notify::new(), woken_for: Mutex::new(None) });
+            Arc::new(Poll { request: request.clone(), notify: Notify::new(), hints: Mutex::default() });
         let mut waiters = self.lock();
         for capability in &request.agent_capabilities {
             waiters.polls.entry(capability.clone()).or_default().push_back(Arc::clone(&poll));
@@ -71,11 +79,11 @@ impl Wakeups {
         let Some(queue) = waiters.polls.get(&kind.capability) else { return };
         let could_take = |poll: &&Arc<Poll>| {
             let agent = &poll.request;
-            poll.woken_for().is_none()
+            poll.hints().woken_for.is_none()
                 && kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
         };
         if let Some(poll) = queue.iter().find(could_take) {
-            *poll.woken_for() = Some(kind.clone());
+            poll.hints().woken_for = Some(kind.clone());
             poll.notify.notify_one();
         }
     }
@@ -111,10 +119,16 @@ pub struct WaitingPoll {
 }
 
 impl WaitingPoll {
-    /// Returns when there may be a task. Whoever sees this asks, and may then wait again.
+    /// Returns when there may be a task. Whoever sees this asks, says that it has asked, and may then wait again.
     pub async fn woken(&self) {
         self.poll.notify.notified().await;
-        *self.poll.woken_for() = None;
+        let mut hints = self.poll.hints();
+        hints.asking_for = hints.woken_for.take();
+    }
+
+    /// The poll was answered: what it was woken for is its own, or somebody else's.
+    pub fn has_asked(&self) {
+        self.poll.hints().asking_for = None;
     }
 }
 
@@ -130,7 +144,8 @@ impl Drop for WaitingPoll {
             }
         }
         drop(waiters);
-        if let Some(kind) = self.poll.woken_for().take() {
+        let hints = std::mem::take(&mut *self.poll.hints());
+        for kind in hints.asking_for.into_iter().chain(hints.woken_for) {
             self.wakeups.tasks_wait(&kind);
         }
     }
@@ -160,5 +175,116 @@ impl Drop for WaitingRead {
                 waiters.reads.remove(&self.task_id);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use slamon_protocol::AgentFilter;
+
+    use super::*;
+
+    fn request(agent: u128, agent_name: &str) -> PollRequest {
+        PollRequest {
+            agent_id: Uuid::from_u128(agent),
+            agent_name: agent_name.to_owned(),
+            agent_capabilities: vec![wait(1), wait(2)],
+            max_tasks: 1,
+            agent_location: None,
+            max_wait: Duration::from_secs(300),
+        }
+    }
+
+    fn wait(version: i64) -> Capability {
+        Capability { task_type: "wait".to_owned(), version }
+    }
+
+    fn any(version: i64) -> WaitingKind {
+        WaitingKind { capability: wait(version), agent_filter: AgentFilter::default() }
+    }
+
+    fn named(agent_name: &str) -> WaitingKind {
+        let agent_filter = AgentFilter { agent_name: Some(agent_name.to_owned()), ..AgentFilter::default() };
+        WaitingKind { capability: wait(1), agent_filter }
+    }
+
+    /// Whether it is woken already.
+    async fn is_woken(poll: &WaitingPoll) -> bool {
+        tokio::select! {
+            biased;
+            () = poll.woken() => true,
+            () = std::future::ready(()) => false,
+        }
+    }
+
+    #[tokio::test]
+    async fn one_task_wakes_the_one_that_has_waited_longest() {
+        let wakeups = Wakeups::default();
+        let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+        wakeups.tasks_wait(&any(1));
+        assert!(is_woken(&first).await);
+        assert!(!is_woken(&second).await);
+        // While it asks, it may be woken again; while it is woken, the next one is.
+        wakeups.tasks_wait(&any(2));
+        wakeups.tasks_wait(&any(2));
+        assert!(is_woken(&first).await);
+        assert!(is_woken(&second).await);
+        wakeups.tasks_wait(&any(3));
+        assert!(!is_woken(&first).await && !is_woken(&second).await);
+    }
+
+    #[tokio::test]
+    async fn a_filter_passes_over_those_it_does_not_match() {
+        let wakeups = Wakeups::default();
+        let (first, second) = (wakeups.poll(&request(1, "a")), wakeups.poll(&request(2, "b")));
+        wakeups.tasks_wait(&named("b"));
+        wakeups.tasks_wait(&named("c"));
+        assert!(!is_woken(&first).await);
+        assert!(is_woken(&second).await);
+    }
+
+    #[tokio::test]
+    async fn a_hint_is_the_next_ones_until_the_poll_is_answered() {
+        for (asks, is_answered) in [(false, false), (true, false), (true, true)] {
+            let wakeups = Wakeups::default();
+            let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+            wakeups.tasks_wait(&any(1));
+            if asks {
+                first.woken().await;
+            }
+            if is_answered {
+                first.has_asked();
+            }
+            drop(first);
+            assert_eq!(is_woken(&second).await, !is_answered, "{asks} {is_answered}");
+        }
+    }
+
+    #[tokio::test]
+    async fn reads_are_woken_by_their_task_and_by_anything() {
+        let wakeups = Wakeups::default();
+        let is_woken = async |read: &WaitingRead| {
+            tokio::select! {
+                biased;
+                () = read.woken() => true,
+                () = std::future::ready(()) => false,
+            }
+        };
+        let [one, again, other] = [1, 1, 2].map(|id| wakeups.read(Uuid::from_u128(id)));
+        wakeups.hint(&Hint::Ended(Uuid::from_u128(1)));
+        assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
+        let poll = wakeups.poll(&request(1, ""));
+        wakeups.hint(&Hint::Anything);
+        assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
+    }
+
+    #[tokio::test]
+    async fn nothing_is_kept_of_those_that_are_gone() {
+        let wakeups = Wakeups::default();
+        drop((wakeups.poll(&request(1, "")), wakeups.read(Uuid::nil())));
+        let waiters = wakeups.lock();
+        assert!(waiters.polls.is_empty() && waiters.reads.is_empty());
     }
 }

@@ -1,10 +1,13 @@
 //! `run`: the server.
 
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
 use slamon_store::{Store, StoreError};
 use tokio::net::TcpListener;
+use tokio::task::JoinError;
+use tokio::time::Instant;
 
 use super::tables;
 use crate::app::{App, Settings};
@@ -19,6 +22,12 @@ use crate::sweeper::Watch;
 
 /// How long a connection may send nothing.
 const IDLE: Duration = Duration::from_secs(75);
+
+/// How long a client may leave its answer unread.
+const UNREAD: Duration = Duration::from_secs(30);
+
+/// What is left, at least, for the database when the last request has been answered.
+const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// How long to wait before a database that is away is asked again.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
@@ -43,6 +52,10 @@ impl Address {
     /// One line that says what is wrong with the two.
     pub(super) fn host_and_port(&self) -> Result<(&str, u16), String> {
         let host = self.host.as_str();
+        // The message would show what may be a password.
+        if host.contains(['/', '@']) {
+            return Err("HOST is a URI (not shown); the database goes to --database-uri".to_owned());
+        }
         if host.is_empty() || !host.bytes().all(|b| b.is_ascii_digit()) {
             return Ok((host.trim_start_matches('[').trim_end_matches(']'), self.port.unwrap_or(PORT)));
         }
@@ -56,73 +69,40 @@ impl Address {
 
 pub(super) async fn run(address: &Address, config: &Config, database: Database) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals()?;
-    announce(&database.kind);
-    let store = database.store;
-    let prepared = prepare(&*store, config.auto_create).await;
-    let away = match prepared {
-        Ok(()) => None,
-        // A server may come later than we do, as when a whole machine starts.
-        Err(error @ (StoreError::Unavailable(_) | StoreError::InDoubt { .. }))
-            if database.kind == Kind::Postgres =>
-        {
-            Some(error)
-        }
-        Err(error) => return Err(error.into()),
-    };
-
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
+    // Before the database is touched: while the original still has the port, its tables are its own.
     let listener = TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
-    let database_clock = DatabaseClock::default();
-    if away.is_none() {
-        set_clock(&*store, &database_clock).await;
-    }
-    let clock = database_clock.clock();
+    announce(&database.kind);
+    let store = database.store.clone();
+    let clock = DatabaseClock::default();
     let settings = Settings {
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
         max_content_length: config.max_content_length,
         request_timeout: config.request_timeout,
     };
-    let (app, work) = App::new(store.clone(), clock.clone(), settings, shutdown.stop.clone());
+    let (app, work) = App::new(store.clone(), clock.clock(), settings, shutdown.stop.clone());
     let mut work = tokio::spawn(work);
-    let background = Background::start(&app, database_clock, watch(config));
-    let router = routes::router(app);
-    tracing::info!(addr = %listener.local_addr()?, version = env!("CARGO_PKG_VERSION"), "listening");
-
-    let limits = Limits { idle: IDLE, shutdown: config.shutdown_timeout };
-    let serving =
+    let addr = listener.local_addr()?;
+    let limits = Limits { idle: IDLE, write: UNREAD, shutdown: config.shutdown_timeout };
+    let router = routes::router(app.clone());
+    let mut serving =
         tokio::spawn(server::serve(listener, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
-    let prepared = match away {
-        None => Ok(()),
-        Some(error) => {
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "the database is away: requests get 503 until it comes"
-            );
-            tokio::select! {
-                prepared = prepare_until_there(&*store, config.auto_create) => prepared,
-                () = shutdown.stop.cancelled() => Ok(()),
-            }
-        }
-    };
-    match prepared {
-        Ok(()) => notify_systemd(&[sd_notify::NotifyState::Ready]),
-        Err(_) => shutdown.stop.cancel(),
-    }
-    let died = tokio::select! {
-        () = shutdown.stop.cancelled() => None,
-        // Without it, or without the sweeper, nothing would go on: whoever runs this starts it again.
-        ended = &mut work => Some(ended.err().map_or_else(|| anyhow::anyhow!("ended"), anyhow::Error::from)),
+
+    let ended = tokio::select! {
+        biased;
+        () = shutdown.stop.cancelled() => Ok(()),
+        // Without them nothing goes on: whoever runs this program starts it again.
+        died = &mut work => return Err(death("committer", died)),
+        died = &mut serving => return Err(death("server", died)),
+        failed = live(addr, app, clock, &database, config) => failed,
     };
     shutdown.stop.cancel();
+    let deadline = Instant::now() + config.shutdown_timeout;
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
-    background.stop().await;
-    if let Some(error) = died {
-        return Err(error.context("the committer died"));
-    }
     let finish = async {
         // The router and the background held the last committers: its work ends when what is queued is done.
         work.await?;
@@ -134,12 +114,48 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         biased;
         finished = finish => finished?,
         () = shutdown.abort.cancelled() => anyhow::bail!("stopped at once: the database had not answered yet"),
-        () = tokio::time::sleep(config.shutdown_timeout) => {
+        () = tokio::time::sleep_until(deadline.max(Instant::now() + LAST_WRITES)) => {
             anyhow::bail!("stopped: the database did not answer in time");
         }
     }
     tracing::info!("stopped");
-    Ok(prepared?)
+    ended
+}
+
+/// Prepares the database, then watches over tasks and agents; ends only if it cannot.
+async fn live(
+    addr: SocketAddr,
+    app: App,
+    clock: DatabaseClock,
+    database: &Database,
+    config: &Config,
+) -> anyhow::Result<()> {
+    let store = &*database.store;
+    let listening = || tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+    match prepare(store, config.auto_create).await {
+        Ok(()) => listening(),
+        // A server may come later than we do, as when a whole machine starts.
+        Err(error @ (StoreError::Unavailable(_) | StoreError::InDoubt { .. }))
+            if database.kind == Kind::Postgres =>
+        {
+            listening();
+            tracing::warn!(
+                error = format!("{error:#}"),
+                "the database is away: requests get 503 until it comes"
+            );
+            prepare_until_there(store, config.auto_create).await?;
+        }
+        Err(error) => return Err(error.into()),
+    }
+    set_clock(store, &clock).await;
+    let _background = Background::start(&app, clock, watch(config));
+    notify_systemd(&[sd_notify::NotifyState::Ready]);
+    std::future::pending().await
+}
+
+fn death(part: &str, died: Result<(), JoinError>) -> anyhow::Error {
+    let how = died.err().map_or_else(|| anyhow::anyhow!("it ended"), anyhow::Error::from);
+    how.context(format!("the {part} died"))
 }
 
 fn watch(config: &Config) -> Watch {

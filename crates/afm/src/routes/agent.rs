@@ -19,6 +19,9 @@ use crate::error::ApiError;
 use crate::patience::Patience;
 use crate::{measures, request_log};
 
+/// The least time between two signs of life of an agent whose poll is held open.
+const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
+
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
 }
@@ -57,16 +60,19 @@ async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
     }
     let end = tokio::time::sleep(poll.max_wait);
     tokio::pin!(end);
+    // A poll that is held open is a sign of life, which is seen when it asks.
+    let look_again = (app.settings.agent_active_threshold / 3).clamp(SIGN_OF_LIFE, LOOK_AGAIN);
     // In the queue before it asks, so that no task can come in between unseen.
     let waiting = app.wakeups.poll(&poll);
     loop {
         let polled = app.committer.poll(poll.clone()).await?;
+        waiting.has_asked();
         if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
             return Ok(polled);
         }
         tokio::select! {
             () = waiting.woken() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
+            () = tokio::time::sleep(look_again) => {}
             () = app.stop.cancelled() => return Ok(polled),
             () = &mut end => return Ok(polled),
         }

@@ -44,14 +44,11 @@ async fn get_task(
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
     let wait = wait(query.as_deref())?;
-    let task = if wait.is_zero() {
-        app.store.task(id).await?
-    } else {
-        patience.extend(wait);
-        match tokio::time::timeout(wait, ended(&app, id)).await {
-            Ok(task) => task?,
-            Err(_) => app.store.task(id).await?,
-        }
+    patience.extend(wait);
+    let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
+    let task = match ended {
+        Some(task) => task?,
+        None => app.store.task(id).await?,
     };
     answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
 }

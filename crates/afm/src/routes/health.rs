@@ -4,6 +4,8 @@ use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use slamon_store::StoreError;
+
 use super::Routes;
 use crate::app::App;
 use crate::error::ApiError;
@@ -21,6 +23,11 @@ async fn alive() -> &'static str {
 async fn ready(State(app): State<App>) -> Response {
     match app.store.check().await {
         Ok(()) => "ok\n".into_response(),
-        Err(error) => ApiError::TryAgain(error.to_string()).into_response(),
+        Err(StoreError::Schema(error)) => ApiError::TryAgain(error.to_string()).into_response(),
+        Err(error) => {
+            // Names of hosts and users are for the log.
+            tracing::warn!(error = format!("{error:#}"), "not ready");
+            ApiError::TryAgain("the database is not available".to_owned()).into_response()
+        }
     }
 }

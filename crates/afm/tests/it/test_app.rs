@@ -10,15 +10,15 @@ mod place;
 mod running;
 
 use std::ops::Deref;
-use std::sync::Arc;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use slamon_afm::app::{App, Settings};
-use slamon_afm::committer::Committer;
+use slamon_afm::committer::CommitError;
 use slamon_afm::routes;
 use slamon_afm::server::{self, Limits};
-use slamon_store::Store;
+use slamon_afm::sweeper::{Sweeper, Watch};
+use slamon_store::{EndedAttempt, LateResult, Swept};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -62,36 +62,24 @@ impl Default for Setup {
 impl Setup {
     #[track_caller]
     pub(crate) fn start(self) -> TestApp {
-        let store = self.place.store();
-        self.start_with(store, None)
-    }
-
-    /// As [`Setup::start`], with a gate in front of the store.
-    #[track_caller]
-    pub(crate) fn start_gated(self) -> (TestApp, Gate) {
         let gate = Gate::default();
         let store = gate.before(self.place.store());
-        (self.start_with(store, Some(gate.clone())), gate)
-    }
-
-    #[track_caller]
-    fn start_with(self, store: Arc<dyn Store>, gate: Option<Gate>) -> TestApp {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
         let runtime = runtime.expect("threads can be started");
         runtime.block_on(store.create_tables()).expect("tables can be created");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
         let clock = TestClock::default();
-        let (committer, work) = Committer::new(Arc::clone(&store), clock.clock());
-        runtime.spawn(work);
-        let app = App { committer, store, clock: clock.clock(), settings: self.settings };
-        let running = Running::default();
-        let router = running.count(routes::router(app));
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
+        let (app, work) = App::new(store, clock.clock(), self.settings, stop.clone());
+        runtime.spawn(work);
+        let running = Running::default();
+        let router = running.count(routes::router(app.clone()));
         let serving =
             runtime.spawn(server::serve(listener, router, self.limits, stop.clone(), abort.clone()));
         TestApp {
             client: Client::new(address),
+            app,
             clock,
             running,
             stop,
@@ -102,11 +90,20 @@ impl Setup {
             _place: self.place,
         }
     }
+
+    /// [`Setup::start`], with the gate at hand.
+    #[track_caller]
+    pub(crate) fn start_gated(self) -> (TestApp, Gate) {
+        let app = self.start();
+        let gate = app.gate.clone();
+        (app, gate)
+    }
 }
 
 /// A running AFM, and a client of it.
 pub(crate) struct TestApp {
     client: Client,
+    app: App,
     pub(crate) clock: TestClock,
     /// Requests that are being answered.
     pub(crate) running: Running,
@@ -114,7 +111,8 @@ pub(crate) struct TestApp {
     pub(crate) stop: CancellationToken,
     /// The second signal.
     pub(crate) abort: CancellationToken,
-    gate: Option<Gate>,
+    /// In front of the store.
+    pub(crate) gate: Gate,
     serving: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
     _place: Place,
@@ -125,6 +123,54 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn start() -> Self {
         Setup::default().start()
+    }
+
+    /// A sweeper that starts now.
+    pub(crate) fn sweeper(&self, watch: Watch) -> Sweeper {
+        Sweeper::new(watch, self.clock.now())
+    }
+
+    /// Has it sweep now.
+    #[track_caller]
+    pub(crate) fn sweep(&self, sweeper: &mut Sweeper) -> Swept {
+        self.try_sweep(sweeper).expect("the database is there")
+    }
+
+    /// [`TestApp::sweep`] while the database may be away.
+    pub(crate) fn try_sweep(&self, sweeper: &mut Sweeper) -> Result<Swept, CommitError> {
+        self.block_on(sweeper.sweep(&self.app.committer, self.clock.now()))
+    }
+
+    /// The attempts of task `n` that ended without finishing it, and their late results.
+    #[track_caller]
+    pub(crate) fn attempts(&self, n: u64) -> Vec<(EndedAttempt, Option<LateResult>)> {
+        let id = id(n).parse().expect("an id");
+        self.block_on(self.app.store.attempts(id)).expect("the database is there")
+    }
+
+    /// Polls on a connection of its own; waits until the poll has asked once, and is held open.
+    #[track_caller]
+    pub(crate) fn hold(&self, poll: &Body) -> Connection {
+        let agent_id = poll.id("agent_id");
+        let polls = self.gate.polls(agent_id);
+        let mut connection = self.connect();
+        connection.post("/tasks", &poll.to_string());
+        self.gate.wait_until_polled(agent_id, polls + 1);
+        connection
+    }
+
+    /// Asks for a path with `?wait=`; waits until the task was read once, and is waited for.
+    #[track_caller]
+    pub(crate) fn wait_for(&self, path: &str) -> Connection {
+        let reads = self.gate.reads();
+        let mut connection = self.connect();
+        connection.get(path);
+        self.gate.wait_until_read(reads + 1);
+        connection
+    }
+
+    fn block_on<T>(&self, future: impl Future<Output = T>) -> T {
+        self.runtime.as_ref().expect("it has a runtime").block_on(future)
     }
 
     /// Waits until the server has ended.
@@ -147,9 +193,7 @@ impl Deref for TestApp {
 
 impl Drop for TestApp {
     fn drop(&mut self) {
-        if let Some(gate) = &self.gate {
-            gate.open();
-        }
+        self.gate.open();
         if let Some(runtime) = self.runtime.take() {
             runtime.shutdown_background();
         }

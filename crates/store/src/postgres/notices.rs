@@ -21,6 +21,9 @@ pub(super) const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from un
 /// PostgreSQL takes less than 8,000 bytes.
 const LONGEST: usize = 7_900;
 
+/// How many tasks of a kind are told of one by one; no batch has more.
+const MOST_HINTS: usize = 1_000;
+
 /// Said instead of what is too long to be said.
 const ANYTHING: &str = "anything";
 
@@ -79,7 +82,9 @@ fn waiting_hints(text: &str) -> Option<Vec<Hint>> {
     let capability =
         Capability { task_type: text.strip_prefix(' ')?.to_owned(), version: version.parse().ok()? };
     let kind = WaitingKind { capability, agent_filter: AgentFilter::from_key(filter).ok()? };
-    Some(vec![Hint::Waiting(kind); count.parse().ok()?])
+    let count: usize = count.parse().ok()?;
+    // Anybody who may use the database may say this.
+    Some(vec![Hint::Waiting(kind); count.min(MOST_HINTS)])
 }
 
 /// Passes on what is said, over a connection of its own, until `sender` is closed.

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OpenFlags};
@@ -105,11 +105,13 @@ fn open(place: &Place, access: Access, echo: bool) -> rusqlite::Result<Connectio
                 | OpenFlags::SQLITE_OPEN_NO_MUTEX,
         )?,
     };
-    connection.busy_timeout(place.busy_timeout.unwrap_or(BUSY_TIMEOUT))?;
+    let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
+    connection.busy_timeout(patience)?;
     connection.set_prepared_statement_cache_capacity(64);
     if access == Access::Write {
         // FULL: what has been answered is on the disk, whatever happens to the machine.
-        connection.execute_batch("pragma journal_mode = wal; pragma synchronous = full")?;
+        use_wal(&connection, patience)?;
+        connection.execute_batch("pragma synchronous = full")?;
     } else {
         connection.pragma_update(None, "query_only", true)?;
     }
@@ -117,6 +119,23 @@ fn open(place: &Place, access: Access, echo: bool) -> rusqlite::Result<Connectio
         connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(log_statement))?;
     }
     Ok(connection)
+}
+
+/// SQLite waits for no lock when it changes the journal, so two that open a new file at once would fail.
+fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let give_up = Instant::now() + patience;
+    loop {
+        match connection.execute_batch("pragma journal_mode = wal") {
+            Err(error) if is_busy(&error) && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
 }
 
 fn log_statement(event: TraceEvent<'_>) {

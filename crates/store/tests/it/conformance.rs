@@ -185,6 +185,7 @@ macro_rules! cases_of_shared_databases {
             }
             fleet {
                 an_agent_that_is_not_known_was_last_seen_when_it_claimed
+                sweeps_racing_on_two_stores_end_each_task_once
             }
             transactions {
                 a_batch_that_fails_in_the_middle_changes_nothing
@@ -208,7 +209,7 @@ mod sqlite_file {
     cases_of_shared_databases!(crate::fixture::SqliteFile);
 }
 
-//mod postgres {
-//    cases_of_every_store!(crate::fixture::Postgres);
-//    cases_of_shared_databases!(crate::fixture::Postgres);
-//}
+mod postgres {
+    cases_of_every_store!(crate::fixture::Postgres);
+    cases_of_shared_databases!(crate::fixture::Postgres);
+}

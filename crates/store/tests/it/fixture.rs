@@ -1,13 +1,13 @@
 //! Databases to run the cases on, each empty and a test's own.
 
-//mod postgres;
+mod postgres;
 
 use rusqlite::Connection;
 use slamon_store::SqliteStore;
 use tempfile::TempDir;
 
 use crate::driver::Driver;
-//pub(crate) use postgres::Postgres;
+pub(crate) use postgres::Postgres;
 
 /// A database with a store on it.
 pub(crate) trait Fixture: Sized {

@@ -19,8 +19,6 @@ use crate::model::Model;
 
 /// Agents that poll; their silence is long enough to lose them after one tick.
 const AGENTS: [u128; 2] = [1, 2];
-const TTL: u64 = 4;
-const LAST_TICK: u8 = 4;
 
 /// What may happen next.
 #[derive(Debug, Clone, PartialEq)]
@@ -94,6 +92,8 @@ fn result(alias: Uuid, agent: u128) -> ResultPost {
 
 struct Rules {
     terms: Terms,
+    /// Of the task, in ticks of a second; the clock stops when it has run out.
+    ttl: u8,
 }
 
 impl Rules {
@@ -129,7 +129,8 @@ impl stateright::Model for Rules {
 
     fn init_states(&self) -> Vec<Fleet> {
         let mut model = Model::default();
-        model.apply_one(&Command::Submit(task_under(self.terms.clone(), 1)), at(0));
+        let terms = Terms { ttl: Some(seconds(self.ttl.into())), ..self.terms.clone() };
+        model.apply_one(&Command::Submit(task_under(terms, 1)), at(0));
         vec![Fleet { tick: 0, model, handed_out: BTreeSet::new(), broken: None }]
     }
 
@@ -147,7 +148,7 @@ impl stateright::Model for Rules {
             }
         }
         events.extend([Event::Cancel, Event::Settle, Event::Lose]);
-        if fleet.tick < LAST_TICK {
+        if fleet.tick < self.ttl {
             events.push(Event::Tick);
         }
     }
@@ -225,12 +226,10 @@ impl stateright::Model for Rules {
 
 #[test]
 fn no_order_of_events_breaks_a_rule() {
-    let twice = Terms { ttl: Some(seconds(TTL)), max_attempts: 2, ..Terms::default() };
-    let hasty = Terms { timeout: Some(seconds(2)), retry_errors: true, ..twice.clone() };
-    let patient = Terms { timeout: Some(seconds(3)), retry_delay: seconds(1), ..twice };
-    for terms in [hasty, patient] {
-        let checker = Rules { terms: terms.clone() }.checker().threads(2).spawn_bfs().join();
-        eprintln!("{} states", checker.unique_state_count());
-        checker.assert_properties();
+    let twice = Terms { max_attempts: 2, timeout: Some(seconds(2)), ..Terms::default() };
+    let hasty = Terms { retry_errors: true, ..twice.clone() };
+    let patient = Terms { retry_delay: seconds(1), ..twice };
+    for (terms, ttl) in [(hasty, 3), (patient, 4)] {
+        Rules { terms, ttl }.checker().threads(2).spawn_bfs().join().assert_properties();
     }
 }

@@ -3,4 +3,5 @@
 mod adoption;
 mod full_disk;
 mod killed;
+mod migration;
 mod process;

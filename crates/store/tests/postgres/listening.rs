@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_protocol::{Capability, Terms};
+use slamon_protocol::{AgentFilter, Capability, Terms};
 use slamon_store::{Applied, Hint, PostgresStore, Store, WaitingKind};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -24,8 +24,8 @@ async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
 }
 
 fn waiting(task_type: &str) -> Hint {
-    let kind = Capability { task_type: task_type.to_owned(), version: 1 };
-    Hint::Waiting(WaitingKind { kind, filter: String::new() })
+    let capability = Capability { task_type: task_type.to_owned(), version: 1 };
+    Hint::Waiting(WaitingKind { capability, agent_filter: AgentFilter::default() })
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -40,10 +40,10 @@ async fn what_one_does_the_other_hears() {
     let delayed = Terms { delay: Duration::from_secs(5), ..Terms::default() };
     let batch = vec![submit(1, "b c"), submit_under(2, "later", delayed), submit(3, &long), submit(4, "a")];
     let applied = store.apply(batch.into(), at(0)).await.unwrap();
-    let kinds: Vec<_> = applied.waiting.iter().map(|waiting| waiting.kind.task_type.as_str()).collect();
-    assert_eq!(kinds, ["a", "b c", &long]);
+    let kinds: Vec<_> = applied.waiting.iter().map(|waiting| waiting.capability.task_type.as_str()).collect();
+    assert_eq!(kinds, ["b c", &long, "a"]);
     let heard = [next(&mut hints).await, next(&mut hints).await, next(&mut hints).await];
-    assert_eq!(heard, [waiting("a"), waiting("b c"), Hint::Anything]);
+    assert_eq!(heard, [waiting("b c"), Hint::Anything, waiting("a")]);
 
     // A batch that changes nothing for others says nothing: the next hint is of the batch after it.
     let applied = store.apply(vec![poll(5, &["a"], 1), submit(4, "a")].into(), at(1)).await.unwrap();

@@ -61,7 +61,7 @@ fn a_request_that_runs_is_not_idle() {
 }
 
 #[test]
-fn a_body_that_does_not_come_to_its_end_is_408() {
+fn a_body_that_does_not_come_to_its_end_is_503() {
     let mut setup = Setup::default();
     setup.settings.request_timeout = 2 * SHORT;
     let app = setup.start();
@@ -70,7 +70,7 @@ fn a_body_that_does_not_come_to_its_end_is_408() {
         connection
             .write(format!("POST /task HTTP/1.1\r\nhost: afm\r\ncontent-type: application/json\r\n{body}"));
         let answer = connection.answer();
-        answer.is_problem(408, "request body: did not arrive in time");
+        answer.is_problem(503, "request body: did not arrive in time");
         assert_eq!(answer.header("connection"), Some("close"), "{answer:?}");
         connection.wait_until_closed();
     }

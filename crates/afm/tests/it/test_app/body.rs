@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use uuid::Uuid;
+
 /// Fields in their order, with the JSON text of their values.
 #[derive(Clone)]
 pub(crate) struct Body(Vec<(&'static str, String)>);
@@ -52,6 +54,12 @@ impl Body {
         self
     }
 
+    /// The value of a field that holds an id.
+    pub(super) fn id(&self, name: &str) -> Uuid {
+        let value = self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value.trim_matches('"'));
+        value.and_then(|id| id.parse().ok()).expect("an id")
+    }
+
     pub(crate) fn without(mut self, name: &str) -> Self {
         self.0.retain(|(field, _)| *field != name);
         self
@@ -79,5 +87,5 @@ impl From<&Body> for String {
 
 /// An id that tells tasks and agents of one test apart.
 pub(crate) fn id(n: u64) -> String {
-    uuid::Uuid::from_u64_pair(0xde30_5d54_75b4_431b, 0xadb2_0000_0000_0000 | n).to_string()
+    Uuid::from_u64_pair(0xde30_5d54_75b4_431b, 0xadb2_0000_0000_0000 | n).to_string()
 }

@@ -2,7 +2,9 @@
 
 use std::net::{SocketAddr, TcpStream};
 
-use super::{Answer, Connection};
+use serde_json::Value;
+
+use super::{Answer, Connection, id};
 
 /// BPMS client, agent and browser in one.
 pub(crate) struct Client {
@@ -24,6 +26,17 @@ impl Client {
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: impl Into<String>) -> Answer {
         self.send("POST", path, &[("content-type", "application/json")], body.into())
+    }
+
+    #[track_caller]
+    pub(crate) fn delete(&self, path: &str) -> Answer {
+        self.send("DELETE", path, &[], "")
+    }
+
+    /// What is answered of task `n`, which must be there.
+    #[track_caller]
+    pub(crate) fn task(&self, n: u64) -> Value {
+        self.get(&format!("/task/{}", id(n))).json()
     }
 
     /// Posts a task, which must be taken.

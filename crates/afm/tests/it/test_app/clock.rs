@@ -22,6 +22,10 @@ impl TestClock {
         self.0.fetch_add(by.as_micros().try_into().expect("some years at most"), Ordering::SeqCst);
     }
 
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock().now()
+    }
+
     pub(crate) fn clock(&self) -> Clock {
         let Self(microseconds) = self.clone();
         Clock::new(move || {

@@ -37,6 +37,12 @@ impl Connection {
         ));
     }
 
+    /// Asks for a path; the answer is not waited for.
+    #[track_caller]
+    pub(crate) fn get(&mut self, path: &str) {
+        self.write(format!("GET {path} HTTP/1.1\r\nhost: afm\r\n\r\n"));
+    }
+
     /// Reads the next answer, which has a body.
     #[track_caller]
     pub(crate) fn answer(&mut self) -> Answer {

@@ -4,8 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use slamon_store::{Command, Counts, Outcome, Overview, Prepared, Store, StoreError, Task};
-use tokio::sync::watch;
+use slamon_store::{
+    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
+    Surroundings, Task,
+};
+use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
 
 use super::PATIENCE;
@@ -18,6 +21,10 @@ struct Inner {
     state: watch::Sender<State>,
     /// Calls that wait at the closed gate.
     waiting: watch::Sender<usize>,
+    /// How often a task was read.
+    reads: watch::Sender<usize>,
+    /// The agents whose polls were answered, one entry a poll.
+    polls: watch::Sender<Vec<Uuid>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,8 +38,12 @@ enum State {
 
 impl Default for Gate {
     fn default() -> Self {
-        let (state, waiting) = (watch::Sender::new(State::Open), watch::Sender::new(0));
-        Self(Arc::new(Inner { state, waiting }))
+        Self(Arc::new(Inner {
+            state: watch::Sender::new(State::Open),
+            waiting: watch::Sender::default(),
+            reads: watch::Sender::default(),
+            polls: watch::Sender::default(),
+        }))
     }
 }
 
@@ -57,10 +68,29 @@ impl Gate {
     /// Waits until a call of the store stands at the closed gate.
     #[track_caller]
     pub(crate) fn wait_until_reached(&self) {
-        let mut waiting = self.0.waiting.subscribe();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
-        let reached = async { tokio::time::timeout(PATIENCE, waiting.wait_for(|n| *n > 0)).await.is_ok() };
-        assert!(runtime.expect("a runtime").block_on(reached), "nothing reached the store");
+        wait_until(&self.0.waiting, |calls| *calls > 0);
+    }
+
+    /// How often a task was read.
+    pub(crate) fn reads(&self) -> usize {
+        *self.0.reads.borrow()
+    }
+
+    /// Waits until a task was read `times` in all.
+    #[track_caller]
+    pub(crate) fn wait_until_read(&self, times: usize) {
+        wait_until(&self.0.reads, |reads| *reads >= times);
+    }
+
+    /// How many polls of an agent were answered.
+    pub(crate) fn polls(&self, agent_id: Uuid) -> usize {
+        count(&self.0.polls.borrow(), agent_id)
+    }
+
+    /// Waits until `times` polls of an agent were answered in all.
+    #[track_caller]
+    pub(crate) fn wait_until_polled(&self, agent_id: Uuid, times: usize) {
+        wait_until(&self.0.polls, |polls| count(polls, agent_id) >= times);
     }
 
     async fn pass(&self) -> Result<(), StoreError> {
@@ -73,6 +103,18 @@ impl Gate {
             State::Open | State::Closed => Ok(()),
         }
     }
+}
+
+fn count(polls: &[Uuid], agent_id: Uuid) -> usize {
+    polls.iter().filter(|id| **id == agent_id).count()
+}
+
+#[track_caller]
+fn wait_until<T>(seen: &watch::Sender<T>, enough: impl Fn(&T) -> bool) {
+    let mut seen = seen.subscribe();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_time().build();
+    let reached = async { tokio::time::timeout(PATIENCE, seen.wait_for(|seen| enough(seen))).await.is_ok() };
+    assert!(runtime.expect("a runtime").block_on(reached), "the store was not asked");
 }
 
 /// Counts a call out again, however it ends.
@@ -104,14 +146,32 @@ impl Store for GatedStore {
         self.store.drop_tables().await
     }
 
-    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Vec<Outcome>, StoreError> {
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
         self.gate.pass().await?;
-        self.store.apply(batch, now).await
+        let applied = self.store.apply(Arc::clone(&batch), now).await?;
+        let polls = batch.iter().filter_map(|command| match command {
+            Command::Poll(poll) => Some(poll.agent_id),
+            _ => None,
+        });
+        self.gate.0.polls.send_modify(|seen| seen.extend(polls));
+        Ok(applied)
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
         self.gate.pass().await?;
-        self.store.task(id).await
+        let task = self.store.task(id).await;
+        self.gate.0.reads.send_modify(|n| *n += 1);
+        task
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.gate.pass().await?;
+        self.store.attempts(id).await
+    }
+
+    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+        self.gate.pass().await?;
+        self.store.surroundings(task, seen_since).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
@@ -122,6 +182,14 @@ impl Store for GatedStore {
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.gate.pass().await?;
         self.store.overview(limit, result_bytes).await
+    }
+
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        self.store.listen(hints).await;
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.time().await
     }
 
     async fn close(&self) {

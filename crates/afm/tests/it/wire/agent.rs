@@ -6,17 +6,20 @@ use crate::test_app::{Body, Setup, TestApp, id};
 
 #[test]
 fn nothing_to_do() {
-    TestApp::start()
-        .post("/tasks", Body::poll(9))
-        .is_json(r#"{"tasks":[],"return_time":"2026-11-22T19:24:01.621614+00:00"}"#);
+    let app = TestApp::start();
+    let answer = app.post("/tasks", Body::poll(9));
+    let return_time = answer.json()["return_time"].clone();
+    answer.is_json(&format!(r#"{{"tasks":[],"return_time":{return_time}}}"#));
 }
 
 #[test]
 fn a_task_is_handed_out_once() {
     let app = TestApp::start();
     app.post_task(Body::task(1).with("task_data", r#"{"time":5}"#));
-    app.post("/tasks", Body::poll(9)).is_json(&format!(
-        r#"{{"tasks":[{{"task_id":"{}","task_type":"wait","task_version":1,"task_data":{{"time":5}}}}],"return_time":"2026-11-22T19:24:01.621614+00:00"}}"#,
+    let answer = app.post("/tasks", Body::poll(9));
+    let return_time = answer.json()["return_time"].clone();
+    answer.is_json(&format!(
+        r#"{{"tasks":[{{"task_id":"{}","task_type":"wait","task_version":1,"task_data":{{"time":5}},"task_attempt":1}}],"return_time":{return_time}}}"#,
         id(1)
     ));
     for agent in [8, 9] {
@@ -32,19 +35,45 @@ fn a_task_without_data_is_handed_out_with_an_empty_object() {
     assert_eq!(answer["tasks"][0]["task_data"].to_string(), "{}");
 }
 
+/// How long from now until an agent is told to poll again.
+#[track_caller]
+fn return_time(app: &TestApp, agent: u64) -> Duration {
+    let answer = app.post("/tasks", Body::poll(agent)).json();
+    let text = answer["return_time"].as_str().expect("a time");
+    assert_eq!((text.len(), &text[26..]), (32, "+00:00"), "{text}");
+    let time: jiff::Timestamp = text.parse().expect("ISO 8601");
+    time.duration_since(app.clock.now()).try_into().expect("not in the past")
+}
+
 #[test]
-fn the_return_time_is_as_configured() {
-    for (seconds, return_time) in [
-        (0, "2026-11-22T19:23:01.621614+00:00"),
-        (86_400, "2026-11-23T19:23:01.621614+00:00"),
+fn the_return_time_is_as_configured_or_up_to_a_tenth_sooner() {
+    for (seconds, longest) in [
+        (0, 0),
+        (60, 60),
+        (86_400, 86_400),
         // No calendar goes as far: now.
-        (u64::MAX, "2026-11-22T19:23:01.621614+00:00"),
+        (u64::MAX, 0),
     ] {
         let mut setup = Setup::default();
         setup.settings.agent_return_time = Duration::from_secs(seconds);
-        let answer = setup.start().post("/tasks", Body::poll(9)).json();
-        assert_eq!(answer["return_time"], return_time);
+        let app = setup.start();
+        let longest = Duration::from_secs(longest);
+        for agent in 0..20 {
+            let time = return_time(&app, agent);
+            assert!(time >= longest * 9 / 10 && time <= longest, "{time:?} of {longest:?}");
+        }
     }
+}
+
+#[test]
+fn return_times_differ_among_agents_and_stay_the_same_for_each() {
+    let app = TestApp::start();
+    let first: Vec<Duration> = (0..20).map(|agent| return_time(&app, agent)).collect();
+    app.clock.advance(Duration::from_secs(57));
+    let second: Vec<Duration> = (0..20).map(|agent| return_time(&app, agent)).collect();
+    assert_eq!(first, second);
+    let different: std::collections::HashSet<_> = first.iter().collect();
+    assert_eq!(different.len(), first.len(), "{first:?}");
 }
 
 #[test]
@@ -182,7 +211,7 @@ fn bad_values() {
         (
             "agent_load",
             "1",
-            "agent_load: is not a known field; known are protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location",
+            "agent_load: is not a known field; known are protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location, max_wait",
         ),
     ] {
         app.post("/tasks", Body::poll(9).with(field, bad)).is_problem(400, problem);

@@ -9,7 +9,7 @@ fn a_task_is_taken_and_given_back() {
     let app = TestApp::start();
     app.post("/task", Body::task(1).with("task_data", r#"{"time":5}"#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_data":{{"time":5}}}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_data":{{"time":5}},"task_state":"pending","task_created":"2026-11-22 19:23:01.621614","task_waiting":{{"code":"no_agent","reason":"no agent offers wait"}}}}"#,
         id(1),
         id(0)
     ));
@@ -20,19 +20,24 @@ fn a_task_without_data_has_none() {
     let app = TestApp::start();
     app.post_task(Body::task(1));
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_state":"pending","task_created":"2026-11-22 19:23:01.621614","task_waiting":{{"code":"no_agent","reason":"no agent offers wait"}}}}"#,
         id(1),
         id(0)
     ));
 }
 
 #[test]
-fn a_claimed_task_looks_like_a_waiting_one() {
+fn a_claimed_task_says_whose_it_is() {
     let app = TestApp::start();
     app.post_task(Body::task(1));
-    let waiting = app.get(&format!("/task/{}", id(1)));
+    app.clock.advance(Duration::from_secs(1));
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
-    app.get(&format!("/task/{}", id(1))).is_json(&waiting.body);
+    app.get(&format!("/task/{}", id(1))).is_json(&format!(
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_state":"claimed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:02.621614","agent_id":"{}"}}"#,
+        id(1),
+        id(0),
+        id(9)
+    ));
 }
 
 #[test]
@@ -43,9 +48,10 @@ fn a_completed_task_has_its_result_and_time() {
     app.clock.advance(Duration::from_micros(5_000_001));
     app.post("/tasks/response", Body::result(1).with("task_data", r#"{"status": 200}"#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_completed":"2026-11-22 19:23:06.621615","task_result":{{"status": 200}}}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_completed":"2026-11-22 19:23:06.621615","task_result":{{"status": 200}},"task_state":"completed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}"}}"#,
         id(1),
-        id(0)
+        id(0),
+        id(9)
     ));
 }
 
@@ -57,9 +63,10 @@ fn a_failed_task_has_its_error_and_time() {
     app.clock.advance(Duration::from_micros(378_386));
     app.post("/tasks/response", Body::failure(1, r#""no such host""#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:02.000000","task_error":"no such host"}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:02.000000","task_error":"no such host","task_state":"failed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}"}}"#,
         id(1),
-        id(0)
+        id(0),
+        id(9)
     ));
 }
 
@@ -130,14 +137,11 @@ fn bad_values() {
         ("task_data", "[]", "must be an object, is an array"),
         ("task_data", r#""{}""#, "must be an object, is \"{}\""),
         (
-            "task_priority",
-            "1",
-            "is not a known field; known are task_id, test_id, task_type, task_version, task_data",
-        ),
-        (
             "Task_id",
             "1",
-            "is not a known field; known are task_id, test_id, task_type, task_version, task_data",
+            "is not a known field; known are task_id, test_id, task_type, task_version, task_data, task_ttl, \
+             task_timeout, task_max_attempts, task_retry_errors, task_retry_delay, task_priority, task_delay, \
+             agent_filter",
         ),
     ] {
         let answer = app.post("/task", Body::task(1).with(field, bad));

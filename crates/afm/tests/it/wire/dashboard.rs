@@ -36,11 +36,11 @@ fn tasks_and_agents() {
         json!({
             "tasks": [task(4, none.clone(), none.clone(), none.clone(), none.clone())],
             "agents": [{
-                "agent_id": id(9), "agent_name": "agent 9", "last_seen": "2026-11-22 19:23:01.621614",
+                "agent_id": id(9), "agent_name": "agent 9", "last_seen": at,
                 "tasks": [
                     task(3, none.clone(), none.clone(), none.clone(), none.clone()),
                     task(2, none.clone(), at.clone(), none.clone(), json!("<b>")),
-                    task(1, at, none.clone(), json!(r#"{"n": 1.0}"#), none),
+                    task(1, at.clone(), none.clone(), json!(r#"{"n": 1.0}"#), none),
                 ],
                 "tasks_truncated": false,
             }],

@@ -45,14 +45,21 @@ fn a_task_that_is_done(place: Place) {
         id(1),
         id(0)
     );
-    app.get(&task).is_json(&format!("{posted}}}"));
+    let created = r#""task_created":"2026-11-22 19:23:01.621614""#;
+    app.get(&task).is_json(&format!(
+        r#"{posted},"task_state":"pending",{created},"task_waiting":{{"code":"no_agent","reason":"no agent offers wait"}}}}"#
+    ));
     app.get("/status").is_json(r#"{"agents":0,"tasks_waiting":1}"#);
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
-    app.get(&task).is_json(&format!("{posted}}}"));
+    let claimed = format!(
+        r#"{created},"task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}""#,
+        id(9)
+    );
+    app.get(&task).is_json(&format!(r#"{posted},"task_state":"claimed",{claimed}}}"#));
     app.get("/status").is_json(r#"{"agents":1,"tasks_waiting":0}"#);
     app.post("/tasks/response", Body::result(1).with("task_data", r#"{"slept":5.0}"#)).is_empty();
     app.get(&task).is_json(&format!(
-        r#"{posted},"task_completed":"2026-11-22 19:23:01.621614","task_result":{{"slept":5.0}}}}"#
+        r#"{posted},"task_completed":"2026-11-22 19:23:01.621614","task_result":{{"slept":5.0}},"task_state":"completed",{claimed}}}"#
     ));
     assert_eq!(app.poll(Body::poll(9)), [] as [String; 0]);
 }
@@ -63,9 +70,10 @@ fn a_task_that_fails(place: Place) {
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
     app.post("/tasks/response", Body::failure(1, r#""no\u0000 😀""#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:01.621614","task_error":"no\u0000 😀"}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:01.621614","task_error":"no\u0000 😀","task_state":"failed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}"}}"#,
         id(1),
-        id(0)
+        id(0),
+        id(9)
     ));
 }
 

@@ -67,7 +67,7 @@ fn good_values() {
 #[test]
 fn bad_values() {
     let app = with_claimed_task();
-    let known = "is not a known field; known are protocol, task_id, task_data, task_error";
+    let known = "is not a known field; known are protocol, task_id, task_data, task_error, agent_id";
     for (body, problem) in [
         (Body::result(1).with("protocol", "2"), "protocol: 2 is not served, only 1 is"),
         (Body::result(1).with("protocol", "null"), "protocol: must be an integer, is null"),
@@ -84,7 +84,7 @@ fn bad_values() {
         (Body::failure(1, "null"), "task_error: must be a string, is null"),
         (Body::failure(1, "{}"), "task_error: must be a string, is an object"),
         (Body::result(1).with("task_error", "\"\""), "task_error: must not be sent together with task_data"),
-        (Body::result(1).with("agent_id", "1"), &format!("agent_id: {known}")),
+        (Body::result(1).with("agent", "1"), &format!("agent: {known}")),
     ] {
         app.post("/tasks/response", body).is_problem(400, problem);
     }

@@ -53,7 +53,10 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
                 Command::Release { agent_id, claimed_at, task_ids }
             }
         };
-        resolved.push((now, batch.into_iter().map(command).collect()));
+        let mut batch: Vec<_> = batch.into_iter().map(command).collect();
+        // When in its batch a sweep deletes is the store's to say.
+        batch.sort_by_key(|command| matches!(command, Command::Sweep(Sweep { delete_after: Some(_), .. })));
+        resolved.push((now, batch));
     }
     resolved
 }

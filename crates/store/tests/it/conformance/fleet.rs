@@ -3,6 +3,8 @@
 use slamon_protocol::{PollRequest, Terms};
 use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, State, Sweep, Swept};
 
+use tokio::task::JoinSet;
+
 use crate::commands::{
     DUE, MICROSECOND, agent_id, at, attempt, completed, failed, poll, poll_for, seconds, submits, task_id,
 };
@@ -188,4 +190,67 @@ pub(crate) async fn a_sweep_comes_in_the_order_of_its_batch(fixture: &impl Fixtu
     let outcomes = store.batch(at(900), vec![Command::Report(result), Command::Sweep(LOST)]).await;
     assert_eq!(outcomes[0], Outcome::Report(Ok(Reported::Stored)));
     assert!(matches!(&outcomes[1], Outcome::Sweep(swept) if swept.lost == 0));
+}
+
+pub(crate) async fn sweeps_racing_on_two_stores_end_each_task_once(fixture: &impl SharedFixture) {
+    const EACH: u128 = 30;
+    let store = fixture.ready().await;
+    let terms = [
+        Terms { ttl: Some(seconds(100)), ..Terms::default() },
+        Terms { timeout: Some(seconds(50)), max_attempts: 2, ..Terms::default() },
+        Terms { max_attempts: 2, ..Terms::default() },
+    ];
+    for n in 0..3 * EACH {
+        store.post_under(at(0), terms[n as usize % 3].clone(), n).await;
+    }
+    for agent in 0..3 {
+        assert_eq!(store.claim(at(1), agent, EACH as u32 - 5).await.len() as u128, EACH - 5);
+    }
+    // Agents 0 to 2 are silent from now on. Others take what waits again, and hand in some of it.
+    let mut racing = JoinSet::new();
+    for racer in 0..4_u128 {
+        let store = if racer % 2 == 0 { store.clone() } else { fixture.second() };
+        racing.spawn(async move {
+            let (mut ended, mut lost) = (Vec::new(), 0);
+            for round in 0..30 {
+                let sweep = Command::Sweep(Sweep { limit: 7, lost_after: Some(seconds(60)), ..DUE });
+                let poll = Command::Poll(poll(10 + racer, 1));
+                let applied = store.applied(at(101 + round), vec![sweep, poll]).await;
+                let [Outcome::Sweep(swept), Outcome::Poll(polled)] = &applied.outcomes[..] else {
+                    unreachable!()
+                };
+                lost += swept.lost;
+                ended.extend(applied.ended);
+                for delivery in &polled.tasks {
+                    let result = crate::commands::completed_as(delivery.alias, "{}");
+                    let applied = store.applied(at(101 + round), vec![Command::Report(result)]).await;
+                    assert_eq!(applied.outcomes, [Outcome::Report(Ok(Reported::Stored))]);
+                    ended.extend(applied.ended);
+                }
+            }
+            (ended, lost)
+        });
+    }
+    let (mut ended, mut lost) = (Vec::new(), 0);
+    for (theirs, lost_by_them) in racing.join_all().await {
+        ended.extend(theirs);
+        lost += lost_by_them;
+    }
+    let total = ended.len();
+    ended.sort_unstable();
+    ended.dedup();
+    assert_eq!(ended.len(), total, "a task ended twice");
+    let mut attempts_lost = 0;
+    for n in 0..3 * EACH {
+        let task = store.stored(n).await;
+        assert_eq!(matches!(task.state, State::Ended { .. }), ended.contains(&task_id(n)), "{task:?}");
+        let past = store.past(n).await;
+        let numbers: Vec<_> = past.iter().map(|(past, _)| past.attempt.number).collect();
+        assert!(numbers.is_sorted_by(|a, b| a < b) && numbers.len() <= task.attempts as usize);
+        attempts_lost += past.iter().filter(|(past, _)| past.end == AttemptEnd::Lost).count() as u64;
+        if n % 3 == 0 {
+            assert_eq!(task.state.name(), "expired");
+        }
+    }
+    assert_eq!(lost, attempts_lost);
 }

@@ -1,7 +1,7 @@
 //! Who is handed what, and why the rest waits.
 
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, PostTask, Terms};
-use slamon_store::{Command, Surroundings};
+use slamon_store::{Command, Surroundings, WaitingKind};
 use uuid::Uuid;
 
 use crate::commands::{
@@ -210,10 +210,16 @@ pub(crate) async fn a_delayed_task_says_until_when(fixture: &impl Fixture) {
 
 pub(crate) async fn a_batch_says_what_others_may_wait_for(fixture: &impl Fixture) {
     let store = fixture.ready().await;
-    let kind = |task_type: &str, version| Capability { task_type: task_type.to_owned(), version };
+    let kind = |task_type: &str, version| WaitingKind::of(&task_of(task_type, version, 0));
     let batch = [task(1), task_of("b", 2, 2), task_of("b", 1, 3), task(4)].map(Command::Submit);
-    let applied = store.applied(at(0), batch.into()).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![kind("b", 1), kind("b", 2), kind("wait", 1)], vec![]));
+    let mut applied = store.applied(at(0), batch.into()).await;
+    applied.waiting.sort_by_key(|kind| (kind.capability.task_type.clone(), kind.capability.version));
+    let all = vec![kind("b", 1), kind("b", 2), kind("wait", 1), kind("wait", 1)];
+    assert_eq!((applied.waiting, applied.ended), (all, vec![]));
+    let filtered = task_under(filter(in_country("FI")), 6);
+    let applied = store.applied(at(0), vec![Command::Submit(filtered.clone())]).await;
+    assert_eq!(applied.waiting, [WaitingKind::of(&filtered)]);
+    assert_eq!(applied.waiting[0].agent_filter, in_country("FI"));
     let delayed = Terms { delay: seconds(5), ..Terms::default() };
     let applied =
         store.applied(at(0), vec![Command::Submit(task_under(delayed, 5)), Command::Submit(task(1))]).await;
