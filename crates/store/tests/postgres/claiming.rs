@@ -8,13 +8,18 @@ use tokio::task::JoinHandle;
 use crate::cluster::Cluster;
 use crate::{apply, given, poll, submit};
 
-/// Makes whoever gives a task to agent 1 wait for an advisory lock, which is ours until it is dropped.
+/// Makes whoever has given a task to agent 1 wait, before it commits, until the connection is dropped.
 async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {
     cluster.sql(
         "create function hold_up() returns trigger language plpgsql as
-             'begin perform pg_advisory_xact_lock(1); return new; end';
-         create trigger hold_up before update on task
-             for each row when (new.agent_name = 'agent 1') execute function hold_up()",
+             'begin
+                 if exists (select from changed where agent_name = ''agent 1'') then
+                     perform pg_advisory_xact_lock(1);
+                 end if;
+                 return null;
+             end';
+         create trigger hold_up after update on task referencing new table as changed
+             for each statement execute function hold_up()",
     );
     let uri = cluster.uri("postgres", "postgres", "");
     let (client, connection) = tokio_postgres::connect(&uri, tokio_postgres::NoTls).await.unwrap();
