@@ -7,6 +7,7 @@ mod agreement;
 mod claiming;
 mod cluster;
 mod connections;
+mod endings;
 mod listening;
 mod migration;
 mod reading;
