@@ -51,7 +51,7 @@ impl Store for FatefulStore {
                 }
                 _ => None,
             });
-        Err(StoreError::InDoubt { source: lost(), claimed_at: now, claims: claims.collect() })
+        Err(StoreError::InDoubt { cause: lost(), claimed_at: now, claims: claims.collect() })
     }
 
     async fn create_tables(&self) -> Result<Prepared, StoreError> {
