@@ -1,5 +1,7 @@
 //! Ours goes on where the original stopped: on its database, with its command line and its configuration file.
 
+use std::process::Command;
+
 use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm};
 
@@ -116,4 +118,23 @@ fn goes_on_on_sqlite() {
 #[test]
 fn goes_on_on_postgresql() {
     goes_on_where_the_original_stopped(&Place::postgres());
+}
+
+#[test]
+fn while_the_original_has_the_port_its_tables_are_its_own() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let uri = format!("sqlite:///{}", folder.path().join("afm.db").display());
+    let original = OriginalAfm::start(&uri, CONFIG).expect("the original runs");
+    let client = Client::of(&original.url());
+    client.post_task(CLAIMED, "t", &json!({}));
+    let url = original.url();
+    let port = url.rsplit(':').next().expect("it has a port");
+    let ours = Command::new(env!("CARGO_BIN_EXE_slamon-afm"))
+        .args(["--database-uri", &uri, "run", "127.0.0.1", port])
+        .output()
+        .expect("ours runs");
+    let said = String::from_utf8_lossy(&ours.stderr);
+    assert_eq!(ours.status.code(), Some(1), "{said}");
+    assert!(said.contains("cannot listen"), "{said}");
+    assert_eq!(client.task(CLAIMED)["task_id"], CLAIMED);
 }

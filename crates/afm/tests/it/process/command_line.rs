@@ -106,3 +106,15 @@ fn options_may_come_before_and_after_the_subcommand() {
         assert!(!folder.path().join("b.db").exists(), "{args:?}: {ended:?}");
     }
 }
+
+#[test]
+fn a_uri_in_the_wrong_place_is_not_shown() {
+    let uri = "postgresql://u:s3cret@h/d";
+    for args in [&[uri, "run"][..], &["run", uri], &["run", uri, "0"], &["run", "127.0.0.1", uri]] {
+        let ended = run(folder().path(), args, &[]);
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(!ended.stderr.contains("s3cret") && !ended.stdout.contains("s3cret"), "{ended:?}");
+        assert!(ended.stderr.contains("--database-uri"), "{ended:?}");
+        assert_eq!(ended.stderr.lines().count(), 1, "{ended:?}");
+    }
+}

@@ -52,8 +52,8 @@ fn json_lines_in_a_file() {
         let lines = text.lines().map(|line| line.parse::<Value>().unwrap_or_else(|e| panic!("{e}: {line}")));
         lines.collect::<Vec<_>>()
     };
-    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
+    eventually("it is ready", || client.listens() && client.get("/readyz").status == 200);
     client.post_task(Body::task(1));
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);
     client.get("/status").json();
@@ -100,8 +100,34 @@ fn a_log_that_is_full_stops_nothing() {
         &[("LOG_FILE", "/dev/full")],
     )
     .expect("the program starts");
-    eventually("the port is listened on", || std::net::TcpStream::connect(("127.0.0.1", port)).is_ok());
     let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
+    eventually("it is ready", || client.listens() && client.get("/readyz").status == 200);
     client.post_task(Body::task(1));
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);
+}
+
+#[test]
+fn a_log_file_that_was_moved_away_is_opened_again_at_sighup() {
+    let folder = folder();
+    let (file, moved) = (folder.path().join("afm.log"), folder.path().join("afm.log.1"));
+    let port = slamon_testbed::free_port();
+    let afm = slamon_testbed::Process::start(
+        super::program(),
+        &["run", "127.0.0.1", &port.to_string()],
+        &[("LOG_FILE", &file.display().to_string())],
+    )
+    .expect("the program starts");
+    let client = crate::test_app::Client::new(([127, 0, 0, 1], port).into());
+    eventually("it is ready", || client.listens() && client.get("/readyz").status == 200);
+    let text = |path: &std::path::Path| std::fs::read_to_string(path).unwrap_or_default();
+    std::fs::rename(&file, &moved).expect("the file is there");
+    client.post_task(Body::task(1));
+    eventually("lines go on to the moved file", || text(&moved).contains(&id(1)));
+    afm.signal("HUP");
+    eventually("the file is opened again", || text(&file).contains("opened again"));
+    client.post_task(Body::task(2));
+    eventually("lines go to the new file", || text(&file).contains(&id(2)));
+    assert!(!text(&moved).contains(&id(2)));
+    afm.signal("TERM");
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0));
 }

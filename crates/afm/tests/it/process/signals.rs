@@ -21,6 +21,16 @@ fn either_signal_ends_it_well() {
     }
 }
 
+#[test]
+fn two_signals_at_once_end_it_well_when_nothing_runs() {
+    for _ in 0..5 {
+        let (afm, _client) = serve("sqlite://");
+        afm.signal("TERM");
+        afm.signal("TERM");
+        assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0), "{:#?}", afm.log_lines());
+    }
+}
+
 /// A server whose database another process has locked, and a request that is under way there.
 struct Stuck {
     afm: AfmProcess,
