@@ -47,7 +47,7 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // An argument in the wrong place is quoted in the message, and may hold a password.
-        Err(error) if error.to_string().contains("://") => {
+        Err(error) if error.use_stderr() && error.to_string().contains("://") => {
             say(
                 "slamon-afm: a URI (not shown) stands where none belongs; the database goes to --database-uri URI",
             );
