@@ -3,19 +3,20 @@
 use jiff::Timestamp;
 use uuid::Uuid;
 
-/// Why a store did not do what it was asked to.
+/// Why a store did not do what it was asked to. The message tells the causes too, so that none is a `source`: whoever
+/// prints the chain of an error would print them twice.
 #[derive(Debug, thiserror::Error)]
 pub enum StoreError {
     /// The database cannot be reached, is locked or full: the same call may succeed later. Nothing was changed.
-    #[error("the database is not available: {0}")]
-    Unavailable(#[source] anyhow::Error),
+    #[error("the database is not available: {0:#}")]
+    Unavailable(anyhow::Error),
     /// The connection was lost while the batch was committed: it may have been, or not.
     ///
     /// Submits and reports can be repeated. Claims can't: whoever sees this releases them.
-    #[error("the database went away during a commit: {source}")]
+    #[error("the database went away during a commit: {cause:#}")]
     InDoubt {
         /// What went wrong.
-        source: anyhow::Error,
+        cause: anyhow::Error,
         /// When the tasks of the batch were claimed, if they were.
         claimed_at: Timestamp,
         /// The claims of the batch: agents and their tasks.
@@ -25,8 +26,8 @@ pub enum StoreError {
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// Anything else: the same call would fail again.
-    #[error("the database refused: {0}")]
-    Failed(#[source] anyhow::Error),
+    #[error("the database refused: {0:#}")]
+    Failed(anyhow::Error),
 }
 
 /// What is wrong with the tables; the message says what to run.
@@ -61,4 +62,26 @@ pub enum SchemaError {
     /// The user may not do what is needed.
     #[error("{0}")]
     Denied(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_cause_is_told_once() {
+        let cause = || anyhow::anyhow!("no route to host").context("connecting");
+        let at = Timestamp::UNIX_EPOCH;
+        for (error, text) in [
+            (StoreError::Unavailable(cause()), "the database is not available: connecting: no route to host"),
+            (StoreError::Failed(cause()), "the database refused: connecting: no route to host"),
+            (
+                StoreError::InDoubt { cause: cause(), claimed_at: at, claims: Vec::new() },
+                "the database went away during a commit: connecting: no route to host",
+            ),
+        ] {
+            assert_eq!(error.to_string(), text);
+            assert_eq!(format!("{:#}", anyhow::Error::from(error)), text);
+        }
+    }
 }

@@ -14,6 +14,7 @@
 //! A store calls [`settle`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
 //! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will settle both.
 
+mod portion;
 mod retry;
 mod words;
 
@@ -23,10 +24,8 @@ use jiff::Timestamp;
 use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
+pub use self::portion::{MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL, Portion};
 use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, State, Submitted, Task};
-
-/// The most tasks that one poll is given, whatever it asks for: an answer must fit into memory.
-pub const MAX_TASKS_PER_POLL: u32 = 1_000;
 
 /// A task's new state, and the attempt that ended with it without finishing the task.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -193,7 +193,7 @@ impl PostgresStore {
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
             Err(problem) => Ok(Err(StoreError::InDoubt {
-                source: anyhow::Error::msg(problem.describe()),
+                cause: anyhow::Error::msg(problem.describe()),
                 claimed_at: now,
                 claims: uncommitted.claims,
             })),

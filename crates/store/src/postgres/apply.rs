@@ -2,7 +2,8 @@
 //!
 //! Statements are set-based and travel together: three trips to the server for a batch of any size, a fourth where
 //! somebody may be waiting for what it did, and one for COMMIT. What is rare (sweeps, offers that have changed, tasks
-//! posted twice, tasks that expire unclaimed) takes some more, their number bounded by the sweep's limit at most.
+//! posted twice, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more, their number
+//! bounded by the sweep's limit at most.
 //!
 //! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
 //! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
@@ -90,7 +91,8 @@ pub(super) async fn apply(
     )
     .await?;
     agents.save_offers(session, &saved).await?;
-    let claims = polls.claim(session, &found, saved.cancelled, now, &mut outcomes).await?;
+    let claims =
+        polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now).await?;

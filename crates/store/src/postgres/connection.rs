@@ -76,11 +76,8 @@ impl Connector {
         let mut last = None;
         for attempts in &self.hosts {
             for attempt in attempts {
-                match attempt.connect(notices.clone()).await {
-                    Ok((client, task)) => {
-                        client.batch_execute(&self.settings).await?;
-                        return Ok((client, task));
-                    }
+                match self.start(attempt, notices.clone()).await {
+                    Ok(connected) => return Ok(connected),
                     Err(error) => {
                         // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and prefer
                         // try next.
@@ -99,6 +96,16 @@ impl Connector {
             // Without any host, this is the error that says so.
             None => Attempt { config: Config::new(), tls: None }.connect(notices).await,
         }
+    }
+
+    async fn start(
+        &self,
+        attempt: &Attempt,
+        notices: Option<mpsc::Sender<String>>,
+    ) -> Result<(Client, JoinHandle<()>), Error> {
+        let (client, task) = attempt.connect(notices).await?;
+        client.batch_execute(&self.settings).await?;
+        Ok((client, task))
     }
 
     /// A connection of its own that listens.

@@ -5,7 +5,7 @@ use std::io;
 
 use deadpool_postgres::{PoolError, TimeoutType};
 use tokio_postgres::Error;
-use tokio_postgres::error::{Severity, SqlState};
+use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use crate::{SchemaError, StoreError};
 
@@ -64,7 +64,7 @@ impl Problem {
         let Self::Postgres(error) = self else { return false };
         match error.code() {
             Some(code) => {
-                is_shutdown(code)
+                error.as_db_error().is_some_and(ends_connection)
                     || code.code().starts_with("08")
                     || *code == SqlState::READ_ONLY_SQL_TRANSACTION
             }
@@ -146,8 +146,13 @@ impl From<Problem> for StoreError {
     }
 }
 
-fn is_shutdown(code: &SqlState) -> bool {
-    [SqlState::ADMIN_SHUTDOWN, SqlState::CRASH_SHUTDOWN, SqlState::CANNOT_CONNECT_NOW].contains(code)
+/// Whether the server ended the connection, for whatever reason: a shutdown, a time limit, a crash. A connection that
+/// it refused because of what was asked for (classes 22, 28, 3D and 42: a setting, a password, a database, a right) is
+/// refused on every try.
+fn ends_connection(error: &DbError) -> bool {
+    let is_fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    let class = error.code().code().get(..2).unwrap_or_default();
+    is_fatal && !["22", "28", "3D", "42"].contains(&class)
 }
 
 /// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file

@@ -8,6 +8,7 @@ mod fleet;
 mod line;
 mod model;
 mod overview;
+mod portions;
 mod releases;
 mod reopening;
 mod reports;
@@ -65,6 +66,10 @@ macro_rules! cases_of_every_store {
                 an_agent_that_polls_twice_in_a_batch_gets_different_tasks
                 an_agent_with_a_thousand_capabilities
                 racing_agents_get_each_task_once
+            }
+            portions {
+                a_poll_is_given_eight_megabytes_at_most
+                a_task_larger_than_that_is_given_alone
             }
             reports {
                 a_result_completes_a_task

@@ -4,8 +4,10 @@
 
 mod adoption;
 mod agreement;
+mod claiming;
 mod cluster;
 mod connections;
+mod endings;
 mod listening;
 mod migration;
 mod reading;

@@ -2,12 +2,12 @@
 
 use std::cmp::Reverse;
 
-use rusqlite::{OptionalExtension, params};
+use rusqlite::{OptionalExtension, Row, params};
 use slamon_protocol::{AgentFilter, Location, ObjectWriter, PollRequest};
 use uuid::Uuid;
 
 use super::Work;
-use crate::lifecycle::{self, MAX_TASKS_PER_POLL};
+use crate::lifecycle::{self, Portion};
 use crate::sqlite::rows;
 use crate::{Delivery, Polled, State, StoreError};
 
@@ -15,14 +15,14 @@ impl Work<'_> {
     pub(super) fn poll(&mut self, poll: &PollRequest) -> Result<Polled, StoreError> {
         self.register(poll)?;
         let cancelled = self.tell_cancelled(poll.agent_id)?;
-        let most = poll.max_tasks.min(MAX_TASKS_PER_POLL);
-        let mut first: Vec<(Reverse<i32>, i64)> = Vec::new();
-        if most > 0 {
+        let mut portion = Portion::of(poll);
+        let mut first: Vec<(Reverse<i32>, i64, usize)> = Vec::new();
+        if portion.left() > 0 {
             let location = poll.agent_location.as_ref();
             let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, location);
             // Tasks whose TTL has run out are passed over, so that they take no other's place: a sweep ends them.
             let mut select = self.transaction.prepare_cached(
-                "select priority, seq from task
+                "select priority, seq, coalesce(octet_length(data), 0) from task
                  where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
                    and (due_at is null or due_at > ?5)
                  order by priority desc, seq limit ?4",
@@ -30,8 +30,10 @@ impl Work<'_> {
             let now = self.now.as_microsecond();
             for capability in &poll.agent_capabilities {
                 for filter in &filters {
-                    let of_kind = params![capability.task_type, capability.version, filter, most, now];
-                    for found in select.query_map(of_kind, |row| Ok((Reverse(row.get(0)?), row.get(1)?)))? {
+                    let of_kind =
+                        params![capability.task_type, capability.version, filter, portion.left(), now];
+                    let read = |row: &Row<'_>| Ok((Reverse(row.get(0)?), row.get(1)?, row.get(2)?));
+                    for found in select.query_map(of_kind, read)? {
                         first.push(found?);
                     }
                 }
@@ -39,11 +41,15 @@ impl Work<'_> {
         }
         first.sort_unstable();
         let mut tasks = Vec::new();
-        for (_, seq) in first {
-            if tasks.len() == most as usize {
+        for (_, seq, bytes) in first {
+            // Before the data is read.
+            if !portion.has_room(bytes) {
                 break;
             }
-            tasks.extend(self.claim(seq, poll)?);
+            if let Some(delivery) = self.claim(seq, poll)? {
+                portion.add(bytes);
+                tasks.push(delivery);
+            }
         }
         Ok(Polled { tasks, cancelled })
     }

@@ -1,0 +1,41 @@
+//! How much a poll is given at once.
+
+use slamon_protocol::PostTask;
+use slamon_store::Command;
+use slamon_store::lifecycle::MAX_BYTES_PER_POLL;
+
+use crate::commands::{at, json, poll, task, task_id};
+use crate::driver::{Driver, delivered, numbers};
+use crate::fixture::Fixture;
+
+/// Posts tasks with so many bytes of data, numbered from 0.
+async fn post(store: &Driver, sizes: &[usize]) {
+    for (n, bytes) in (0..).zip(sizes) {
+        let data = json(format!(r#"{{"n":"{}"}}"#, "x".repeat(bytes - 8)));
+        assert_eq!(data.as_str().len(), *bytes);
+        let posted = PostTask { task_data: Some(data), ..task(n) };
+        store.submit(at(0), posted).await.unwrap();
+    }
+}
+
+pub(super) async fn a_poll_is_given_eight_megabytes_at_most(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let half = MAX_BYTES_PER_POLL / 2;
+    post(&store, &[half, half, 9, half, half + 1, 9]).await;
+    // The small ones do not overtake.
+    assert_eq!(store.claim(at(1), 1, 9).await, [0, 1]);
+    let polls = [1, 2].map(|agent| Command::Poll(poll(agent, 9)));
+    let outcomes = store.batch(at(2), polls.into()).await;
+    let given: Vec<_> = outcomes.into_iter().map(|outcome| numbers(&delivered(outcome))).collect();
+    assert_eq!(given, [vec![2, 3], vec![4, 5]], "each poll of a batch for itself");
+}
+
+pub(super) async fn a_task_larger_than_that_is_given_alone(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    post(&store, &[9, MAX_BYTES_PER_POLL + 1, 9]).await;
+    for n in 0..3 {
+        let delivered = store.poll(at(1), poll(1, 9)).await;
+        assert_eq!(numbers(&delivered), [n]);
+        assert_eq!(delivered[0].task_data, store.task(task_id(n)).await.unwrap().unwrap().posted.task_data);
+    }
+}
