@@ -13,6 +13,7 @@ mod signals;
 mod statsd;
 mod tables;
 mod two_afms;
+mod watching_over;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -1,12 +1,6 @@
 //! The one list of the differences there may be. COMPATIBILITY.md has a row for each.
 
-use super::difference::{Difference, both, postgresql, sqlite};
-
-const NO_TASKS: &str = r#"200 {"return_time":"<ISO time>","tasks":[]}"#;
-const PENDING: &str = r#"200 {"task_data":{"time":5},"task_id":"<task>","task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
-const CLAIM: &str = r#"200 {"return_time":"<ISO time>","tasks":[{"task_data":{"time":5},"task_id":"<task>","task_type":"<type>","task_version":1}]}"#;
-const CANCELLED: &str = r#"200 {"task_data":{"time":5},"task_error":"Task was cancelled while it waited for an agent","task_failed":"<time>","task_id":"<task>","task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
-const DONE: &str = r#"200 {"task_completed":"<time>","task_data":{"time":5},"task_id":"<task>","task_result":{"status":200},"task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
+use super::difference::{CANCELLED, CLAIM, DONE, Difference, NO_TASKS, PENDING, both, postgresql, sqlite};
 
 pub(super) const DIFFERENCES: &[Difference] = &[
     Difference {

@@ -29,6 +29,19 @@ fn two_signals_at_once_end_it_well_when_nothing_runs() {
         afm.signal("TERM");
         assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0), "{:#?}", afm.log_lines());
     }
+fn requests_that_are_held_open_do_not_hold_it_up() {
+    let (afm, client) = serve_with("sqlite://", &[], "SHUTDOWN_TIMEOUT = 30\n");
+    client.post_task(Body::task(1).with("task_version", "2"));
+    let mut agent = client.connect();
+    agent.post("/tasks", &Body::poll(9).with("max_wait", "300").to_string());
+    let mut read = client.connect();
+    read.get(&format!("/task/{}?wait=300", id(1)));
+    eventually("the agent has asked", || client.get("/status").json()["agents"] == 1);
+    afm.signal("TERM");
+    assert_eq!(agent.answer().json()["tasks"], serde_json::json!([]));
+    assert_eq!(read.answer().json()["task_state"], "pending");
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0));
+    assert!(!afm.log_lines().iter().any(|line| line.contains("cut off")), "{:#?}", afm.log_lines());
 }
 
 /// A server whose database another process has locked, and a request that is under way there.
