@@ -1,6 +1,7 @@
 //! What is SQLite's own.
 
 mod adoption;
+mod adoption_killed;
 mod full_disk;
 mod killed;
 mod migration;
