@@ -6,3 +6,4 @@ mod full_disk;
 mod killed;
 mod migration;
 mod process;
+mod replaced;
