@@ -11,6 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::Database;
+use crate::log_file::LogFile;
 use crate::{measures, telemetry};
 
 /// Wrong arguments or configuration, and nothing was started.
@@ -46,7 +47,7 @@ pub fn main() -> ExitCode {
     let arguments = match Arguments::try_parse() {
         Ok(arguments) => arguments,
         // An argument in the wrong place is quoted in the message, and may hold a password.
-        Err(error) if error.to_string().contains("://") => {
+        Err(error) if error.use_stderr() && error.to_string().contains("://") => {
             say(
                 "slamon-afm: a URI (not shown) stands where none belongs; the database goes to --database-uri URI",
             );
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
     }
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
-    let (loaded, database) = match configure(&overrides) {
+    let (loaded, database, log_file) = match configure(&overrides) {
         Ok(configured) => configured,
         Err(problem) => {
             say(&format!("slamon-afm: {problem}"));
@@ -87,7 +88,7 @@ pub fn main() -> ExitCode {
         .and_then(|runtime| {
             let done = runtime.block_on(async {
                 match command {
-                    Subcommands::Run(address) => run::run(&address, &loaded.config, database).await,
+                    Subcommands::Run(address) => run::run(&address, &loaded.config, database, log_file).await,
                     Subcommands::CreateTables => tables::create(&*database.store).await,
                     Subcommands::DropTables => tables::drop(&*database.store).await,
                 }
@@ -108,12 +109,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn configure(overrides: &Overrides) -> Result<(Loaded, Database), String> {
+fn configure(overrides: &Overrides) -> Result<(Loaded, Database, Option<LogFile>), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded.config)?;
-    telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    let log_file = telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     measures::start(&loaded.config)?;
-    Ok((loaded, database))
+    Ok((loaded, database, log_file))
 }
 
 /// To whoever started the program; if even that cannot be written, there is nobody left to tell.

@@ -3,7 +3,11 @@
 //! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+#[cfg(test)]
+mod tests;
+mod undelivered;
+
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -11,12 +15,13 @@ use slamon_protocol::{PollRequest, PostTask, ResultPost, TaskOutcome};
 use slamon_store::{
     Applied, Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
 };
-use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::wakeups::Wakeups;
+use undelivered::{Awaited, Undelivered};
 
 /// How many commands may wait; past that, requests are turned away at once.
 const QUEUE: usize = 4_096;
@@ -73,7 +78,14 @@ impl Committer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let work = Work { store, clock, wakeups, undelivered: Arc::clone(&undelivered), release_at: None };
+        let work = Work {
+            store,
+            clock,
+            wakeups,
+            undelivered: Arc::clone(&undelivered),
+            release_at: None,
+            failing_since: None,
+        };
         (Self { queue, room, undelivered }, work.run(requests))
     }
 
@@ -140,13 +152,13 @@ impl Committer {
             _ => None,
         };
         let (answer, answered) = oneshot::channel();
-        let mut awaited = Awaited { answered, agent_id, undelivered: &self.undelivered };
+        let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
         self.queue.try_send(Request { command, answer, _room: room }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;
-        let answer = (&mut awaited.answered).await.unwrap_or(Err(CommitError::Unavailable))?;
-        Ok(answer.0)
+        let (outcome, _) = awaited.answer().await?;
+        Ok(outcome)
     }
 }
 
@@ -162,58 +174,6 @@ fn kib(command: &Command) -> u32 {
     u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
 }
 
-/// Releases of tasks that were claimed for somebody who never got them. As many as there are requests, at most.
-#[derive(Debug, Default)]
-struct Undelivered {
-    releases: Mutex<Vec<Command>>,
-    added: Notify,
-}
-
-impl Undelivered {
-    fn add(&self, releases: impl IntoIterator<Item = Command>) {
-        self.lock().extend(releases);
-        self.added.notify_one();
-    }
-
-    /// The tasks of a poll, if it brought any.
-    fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
-        if !polled.tasks.is_empty() {
-            let task_ids = polled.tasks.iter().map(|task| task.task_id).collect();
-            self.add([Command::Release { agent_id, claimed_at, task_ids }]);
-        }
-    }
-
-    fn take(&self) -> Vec<Command> {
-        std::mem::take(&mut *self.lock())
-    }
-
-    fn is_empty(&self) -> bool {
-        self.lock().is_empty()
-    }
-
-    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
-        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back.
-struct Awaited<'a> {
-    answered: oneshot::Receiver<Answer>,
-    agent_id: Option<Uuid>,
-    undelivered: &'a Undelivered,
-}
-
-impl Drop for Awaited<'_> {
-    fn drop(&mut self) {
-        self.answered.close();
-        if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =
-            (self.answered.try_recv(), self.agent_id)
-        {
-            self.undelivered.add_polled(agent_id, claimed_at, &polled);
-        }
-    }
-}
-
 struct Work {
     store: Arc<dyn Store>,
     clock: Clock,
@@ -221,6 +181,8 @@ struct Work {
     undelivered: Arc<Undelivered>,
     /// When releases that failed are tried again.
     release_at: Option<Instant>,
+    /// Since when nothing could be committed.
+    failing_since: Option<Instant>,
 }
 
 impl Work {
@@ -232,8 +194,9 @@ impl Work {
                 self.release().await;
             }
             tokio::select! {
-                received = requests.recv_many(&mut batch, LARGEST_BATCH) => if received == 0 { break },
+                biased;
                 () = self.releases_due() => continue,
+                received = requests.recv_many(&mut batch, LARGEST_BATCH) => if received == 0 { break },
             }
             // Whoever has hung up would never see the answer.
             batch.retain(|request: &Request| !request.answer.is_closed());
@@ -251,7 +214,7 @@ impl Work {
     async fn releases_due(&self) {
         match self.release_at {
             Some(at) => tokio::time::sleep_until(at).await,
-            None => self.undelivered.added.notified().await,
+            None => self.undelivered.added().await,
         }
     }
 
@@ -278,7 +241,10 @@ impl Work {
     async fn apply(&mut self, commands: &Arc<[Command]>) -> Vec<Answer> {
         let now = self.clock.now();
         match self.store.apply(Arc::clone(commands), now).await {
-            Ok(applied) => self.committed(applied).into_iter().map(|outcome| Ok((outcome, now))).collect(),
+            Ok(applied) => {
+                self.succeeded();
+                self.committed(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
+            }
             Err(StoreError::Failed(error)) if commands.len() > 1 => {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -293,11 +259,7 @@ impl Work {
                 answers
             }
             Err(error) => {
-                tracing::error!(
-                    error = format!("{error:#}"),
-                    commands = commands.len(),
-                    "nothing was committed"
-                );
+                self.failed(&error, commands.len());
                 let why =
                     match error {
                         StoreError::Unavailable(_) | StoreError::Schema(_) => CommitError::Unavailable,
@@ -311,6 +273,23 @@ impl Work {
                     };
                 commands.iter().map(|_| Err(why)).collect()
             }
+        }
+    }
+
+    /// Logs the first failure and the end of a row of them as such, so that there is an edge to see.
+    fn failed(&mut self, error: &StoreError, commands: usize) {
+        let error = format!("{error:#}");
+        if self.failing_since.is_none() {
+            self.failing_since = Some(Instant::now());
+            tracing::error!(error, commands, "nothing was committed; what follows is logged at debug level");
+        } else {
+            tracing::debug!(error, commands, "nothing was committed");
+        }
+    }
+
+    fn succeeded(&mut self) {
+        if let Some(since) = self.failing_since.take() {
+            tracing::info!(after_seconds = since.elapsed().as_secs(), "the database takes commits again");
         }
     }
 

@@ -1,9 +1,12 @@
-//! Soft and hard stop: the first SIGTERM or SIGINT drains, the second cuts off.
+//! Signals. Soft and hard stop: the first SIGTERM or SIGINT drains, the second cuts off. SIGHUP opens LOG_FILE again,
+//! as logrotate asks for.
 
 use std::io;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
+
+use crate::log_file::LogFile;
 
 /// Tokens that signals cancel.
 #[derive(Debug, Clone, Default)]
@@ -16,9 +19,10 @@ pub(crate) struct Shutdown {
 
 impl Shutdown {
     /// Starts to listen for signals.
-    pub(crate) fn on_signals() -> io::Result<Self> {
+    pub(crate) fn on_signals(log_file: Option<LogFile>) -> io::Result<Self> {
         let shutdown = Self::default();
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+        let mut hup = signal(SignalKind::hangup())?;
         let tokens = shutdown.clone();
         tokio::spawn(async move {
             for token in [tokens.stop, tokens.abort] {
@@ -28,6 +32,15 @@ impl Shutdown {
                 };
                 tracing::info!(signal = name, "stopping");
                 token.cancel();
+            }
+        });
+        tokio::spawn(async move {
+            while hup.recv().await.is_some() {
+                match log_file.as_ref().map(LogFile::reopen) {
+                    Some(Err(error)) => tracing::error!(%error, "LOG_FILE could not be opened again"),
+                    Some(Ok(())) => tracing::info!("LOG_FILE is opened again"),
+                    None => tracing::info!("SIGHUP: there is no LOG_FILE to open again"),
+                }
             }
         });
         Ok(shutdown)

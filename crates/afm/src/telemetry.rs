@@ -1,8 +1,6 @@
 //! Where log lines go.
 
-use std::fs::OpenOptions;
 use std::io::IsTerminal;
-use std::sync::Mutex;
 
 use anyhow::Context;
 use tracing::Level;
@@ -13,17 +11,21 @@ use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
 use crate::config::{Config, LogFormat};
+use crate::log_file::LogFile;
 
 /// Sends log lines of this program at LOG_LEVEL and up to LOG_FILE or standard error; those of the libraries
-/// below it only from warnings up.
-pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
-    let (writer, colours) = match &config.log_file {
-        None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+/// below it only from warnings up. Gives the file, to be opened again when it has been moved away.
+pub(crate) fn start(config: &Config) -> anyhow::Result<Option<LogFile>> {
+    let log_file = match &config.log_file {
+        None => None,
         Some(path) => {
-            let file = OpenOptions::new().create(true).append(true).open(path);
-            let file = file.with_context(|| format!("LOG_FILE {} cannot be written", path.display()))?;
-            (BoxMakeWriter::new(Mutex::new(file)), false)
+            let file = LogFile::open(path);
+            Some(file.with_context(|| format!("LOG_FILE {} cannot be written", path.display()))?)
         }
+    };
+    let (writer, colours) = match &log_file {
+        None => (BoxMakeWriter::new(std::io::stderr), std::io::stderr().is_terminal()),
+        Some(file) => (BoxMakeWriter::new(file.clone()), false),
     };
     let libraries = config.log_level.min(Level::WARN);
     let targets = Targets::new()
@@ -36,5 +38,5 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<()> {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;
-    Ok(())
+    Ok(log_file)
 }

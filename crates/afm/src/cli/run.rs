@@ -15,6 +15,7 @@ use crate::background::{Background, set_clock};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
+use crate::log_file::LogFile;
 use crate::routes;
 use crate::server::{self, Limits};
 use crate::shutdown::Shutdown;
@@ -67,14 +68,19 @@ impl Address {
     }
 }
 
-pub(super) async fn run(address: &Address, config: &Config, database: Database) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signals()?;
+pub(super) async fn run(
+    address: &Address,
+    config: &Config,
+    database: Database,
+    log_file: Option<LogFile>,
+) -> anyhow::Result<()> {
+    let shutdown = Shutdown::on_signals(log_file)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     // Before the database is touched: while the original still has the port, its tables are its own.
     let listener = TcpListener::bind((host, port))
         .await
         .with_context(|| format!("cannot listen on {host} port {port}"))?;
-    announce(&database.kind);
+    announce(&database.kind, config);
     let store = database.store.clone();
     let clock = DatabaseClock::default();
     let settings = Settings {
@@ -110,10 +116,14 @@ pub(super) async fn run(address: &Address, config: &Config, database: Database) 
         anyhow::Ok(())
     };
     // A database that hangs, or another's lock on it, must not keep the program from its end.
+    let at_once = async {
+        shutdown.abort.cancelled().await;
+        tokio::time::sleep(LAST_WRITES).await;
+    };
     tokio::select! {
         biased;
         finished = finish => finished?,
-        () = shutdown.abort.cancelled() => anyhow::bail!("stopped at once: the database had not answered yet"),
+        () = at_once => anyhow::bail!("stopped at once: the database had not answered yet"),
         () = tokio::time::sleep_until(deadline.max(Instant::now() + LAST_WRITES)) => {
             anyhow::bail!("stopped: the database did not answer in time");
         }
@@ -144,6 +154,7 @@ async fn live(
                 "the database is away: requests get 503 until it comes"
             );
             prepare_until_there(store, config.auto_create).await?;
+            tracing::info!("the database is there");
         }
         Err(error) => return Err(error.into()),
     }
@@ -167,13 +178,13 @@ fn watch(config: &Config) -> Watch {
     }
 }
 
-fn announce(kind: &Kind) {
+fn announce(kind: &Kind, config: &Config) {
     match kind {
         Kind::Memory => tracing::warn!(
             "tasks are kept in memory and are gone when this process stops; to keep them: --database-uri sqlite:///slamon-afm.db"
         ),
         Kind::File(file) => tracing::info!(file = %file.display(), "tasks are kept in an SQLite file"),
-        Kind::Postgres => tracing::info!("tasks are kept in PostgreSQL"),
+        Kind::Postgres => tracing::info!(database = %config.database_uri, "tasks are kept in PostgreSQL"),
     }
 }
 

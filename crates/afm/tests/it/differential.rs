@@ -1,8 +1,10 @@
-//! slamon-afm 1.1.0 and ours get the same requests; wherever their answers differ, [`differences::DIFFERENCES`] says so.
+//! slamon-afm 1.1.0 and ours get the same requests; wherever their answers differ,
+//! [`differences::DIFFERENCES`] says so, or [`additions::ADDITIONS`] of what is the same everywhere.
 //!
 //! Compared are status and JSON: values, not bytes. Error bodies are ours to choose. The original lists tasks in no fixed
 //! order, so lists of tasks and agents are compared without theirs.
 
+mod additions;
 mod agent;
 mod answer;
 mod bodies;
@@ -24,8 +26,9 @@ use std::thread;
 use slamon_testbed::{AfmProcess, OriginalAfm};
 
 use crate::test_app::Place;
+use additions::{ADDITIONS, shows};
 use answer::Answer;
-use case::Case;
+use case::{Case, Step};
 use difference::{On, Seen};
 use differences::DIFFERENCES;
 
@@ -47,7 +50,21 @@ struct Found {
 fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
     let answers = |server| {
         let answers = |case: &Case| {
-            let answer = |step| Answer::of(case, step, &http::send(server, &case.fill_in(&step.request)));
+            let answer = |step: &Step| {
+                let response = http::send(server, &case.fill_in(&step.request));
+                for addition in ADDITIONS {
+                    let is_ours = server == ours;
+                    let request = format!("{} > {}", case.name, step.label);
+                    let shown = shows(addition, &response.body);
+                    assert!(is_ours || !shown, "{}: the original has it in {request}", addition.name);
+                    assert!(
+                        !is_ours || shown || request != addition.seen,
+                        "{} is added no more",
+                        addition.name
+                    );
+                }
+                Answer::of(case, step, &response)
+            };
             case.steps.iter().map(answer).collect::<Vec<_>>()
         };
         cases().iter().flat_map(answers).collect::<Vec<_>>()

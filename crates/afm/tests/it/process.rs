@@ -12,6 +12,7 @@ mod sharing;
 mod signals;
 mod statsd;
 mod tables;
+mod two_afms;
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

@@ -15,6 +15,8 @@ const CONFIG: &str = "AGENT_RETURN_TIME = 1\n";
 const WEB: &str = "00000000-0000-4000-8000-000000000001";
 const WAIT: &str = "00000000-0000-4000-8000-000000000002";
 const REFUSED: &str = "00000000-0000-4000-8000-000000000003";
+/// An agent that claims and is not heard of again.
+const SILENT: &str = "00000000-0000-4000-8000-00000000000a";
 const UNREADABLE: &str = "00000000-0000-4000-8000-000000000004";
 
 fn start(database: &Place) -> AfmProcess {
@@ -131,6 +133,63 @@ fn a_task_of_the_original_is_executed_on_sqlite() {
 #[test]
 fn a_task_of_the_original_is_executed_on_postgresql() {
     a_task_of_the_original_is_executed(&Place::postgres());
+}
+
+/// A task is handed to an agent that never answers in time, and then to the original one, which knows nothing of attempts.
+#[track_caller]
+fn the_agent_takes_over(database: &Place, config: &str, terms: &Value) {
+    let afm = AfmProcess::start(
+        env!("CARGO_BIN_EXE_slamon-afm").as_ref(),
+        &["--database-uri", &database.uri()],
+        &[],
+        Some(&format!("{CONFIG}{config}")),
+    );
+    let client = Client::of(&afm.url());
+    let mut task = json!({
+        "task_id": WAIT, "test_id": WAIT, "task_type": "wait", "task_version": 1,
+        "task_data": {"time": 0.5}, "task_max_attempts": 2,
+    });
+    task.as_object_mut().expect("an object").extend(terms.as_object().expect("an object").clone());
+    assert_eq!(client.post("/task", &task), 200, "{task}");
+    assert_eq!(client.poll(SILENT, "wait", 1).len(), 1);
+    let _agent = OriginalAgent::start(&afm.url(), 1, 1).expect("the agent runs");
+    let done = client.finished(WAIT);
+    assert_waited(&done);
+    assert_eq!((&done["task_id"], &done["task_attempt"]), (&json!(WAIT), &json!(2)), "{done}");
+    assert_ne!(done["agent_id"], SILENT, "{done}");
+    // The first agent comes back with its own result.
+    let late = json!({"protocol": 1, "task_id": WAIT, "task_data": {"late": true}});
+    assert_eq!(client.post("/tasks/response", &late), 400);
+    assert_eq!(client.task(WAIT), done);
+}
+
+/// Time enough for the second attempt on a slow machine.
+fn timed_out(database: &Place) {
+    the_agent_takes_over(database, "", &json!({"task_timeout": 6}));
+}
+
+fn lost(database: &Place) {
+    the_agent_takes_over(database, "AGENT_ACTIVE_THRESHOLD = 4\n", &json!({}));
+}
+
+#[test]
+fn it_takes_over_what_another_let_time_out_on_sqlite() {
+    timed_out(&Place::file());
+}
+
+#[test]
+fn it_takes_over_what_another_let_time_out_on_postgresql() {
+    timed_out(&Place::postgres());
+}
+
+#[test]
+fn it_takes_over_from_an_agent_that_is_lost_on_sqlite() {
+    lost(&Place::file());
+}
+
+#[test]
+fn it_takes_over_from_an_agent_that_is_lost_on_postgresql() {
+    lost(&Place::postgres());
 }
 
 /// The agent appends `/tasks` to whatever URL it was started with.

@@ -54,7 +54,7 @@ impl Default for Setup {
                 max_content_length: 1024 * 1024,
                 request_timeout: 10 * PATIENCE,
             },
-            limits: Limits { idle: 10 * PATIENCE, shutdown: 10 * PATIENCE },
+            limits: Limits { idle: 10 * PATIENCE, write: 10 * PATIENCE, shutdown: 10 * PATIENCE },
         }
     }
 }

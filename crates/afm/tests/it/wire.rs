@@ -1,13 +1,19 @@
 //! What the server answers to what it is sent, resource by resource.
 
 mod agent;
+mod attempts;
 mod bodies;
 mod bpms;
+mod cancel;
 mod dashboard;
 mod headers;
 mod health;
+mod held;
 mod lives;
+mod lost;
 mod paths;
 mod response;
 mod status;
+mod terms;
 mod verbatim;
+mod waiting;

@@ -75,9 +75,9 @@ impl Fleet {
         self.handed_out.iter().filter(takes).count()
     }
 
-    fn after(&self, command: Command) -> (Self, Outcome) {
+    fn after(&self, command: &Command) -> (Self, Outcome) {
         let mut next = self.clone();
-        let outcome = next.model.apply_one(&command, self.now());
+        let outcome = next.model.apply_one(command, self.now());
         (next, outcome)
     }
 }
@@ -157,27 +157,27 @@ impl stateright::Model for Rules {
         let sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
         let (mut next, outcome) = match &event {
             Event::Poll(agent) => {
-                let (mut next, outcome) = fleet.after(Command::Poll(poll(*agent, 1)));
+                let (mut next, outcome) = fleet.after(&Command::Poll(poll(*agent, 1)));
                 let Outcome::Poll(polled) = &outcome else { return None };
                 next.handed_out.extend(polled.tasks.iter().map(|delivery| (delivery.alias, *agent)));
                 (next, outcome)
             }
             Event::Deliver(alias) => {
                 let (_, agent) = fleet.handed_out.iter().find(|(handed_out, _)| handed_out == alias)?;
-                fleet.after(Command::Report(result(*alias, *agent)))
+                fleet.after(&Command::Report(result(*alias, *agent)))
             }
             Event::Release(agent, tick) => {
                 let claimed_at = at(i64::from(*tick));
-                let (mut next, outcome) = fleet.after(release(*agent, claimed_at, &[1]));
+                let (mut next, outcome) = fleet.after(&release(*agent, claimed_at, &[1]));
                 // Nobody has got it, so nobody will send a result.
                 for attempt in fleet.tasks().filter_map(Task::last_attempt) {
                     next.handed_out.remove(&(attempt.alias, *agent));
                 }
                 (next, outcome)
             }
-            Event::Cancel => fleet.after(Command::Cancel(task_id(1))),
-            Event::Settle => fleet.after(Command::Sweep(sweep)),
-            Event::Lose => fleet.after(Command::Sweep(Sweep { lost_after: Some(seconds(0)), ..sweep })),
+            Event::Cancel => fleet.after(&Command::Cancel(task_id(1))),
+            Event::Settle => fleet.after(&Command::Sweep(sweep)),
+            Event::Lose => fleet.after(&Command::Sweep(Sweep { lost_after: Some(seconds(0)), ..sweep })),
             Event::Tick => {
                 let tick = fleet.tick + 1;
                 return Some(Fleet { tick, ..fleet.clone() });

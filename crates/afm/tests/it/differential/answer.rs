@@ -1,10 +1,11 @@
-//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`.
+//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`. What is added everywhere is left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 use serde_json::value::RawValue;
 
+use super::additions::added;
 use super::case::{Case, Shown, Step};
 use super::http::Response;
 
@@ -44,13 +45,16 @@ impl fmt::Display for Answer {
     }
 }
 
-/// The value without the members `left_out`; keys sorted, floats written in one way, times as `<time>`; integers keep all their digits. `key` is the member's.
+/// The value without the members `left_out` and those that are added; keys sorted, floats written in one way, times as `<time>`; integers keep all their digits. `key` is the member's.
 fn canonical(key: &str, value: &RawValue, left_out: &[&str]) -> String {
     let text = value.get();
     match text.as_bytes()[0] {
         b'{' => match serde_json::from_str::<BTreeMap<String, &RawValue>>(text) {
             Ok(members) => {
-                let kept = |(key, _): &(&String, &&RawValue)| !left_out.contains(&key.as_str());
+                let added = added(&members);
+                let kept = |(key, _): &(&String, &&RawValue)| {
+                    !left_out.contains(&key.as_str()) && !added.contains(&key.as_str())
+                };
                 let member = |(key, value): (&String, &&RawValue)| {
                     format!("{}:{}", serde_json::Value::from(key.as_str()), canonical(key, value, left_out))
                 };

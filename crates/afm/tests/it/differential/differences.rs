@@ -5,6 +5,7 @@ use super::difference::{Difference, both, postgresql, sqlite};
 const NO_TASKS: &str = r#"200 {"return_time":"<ISO time>","tasks":[]}"#;
 const PENDING: &str = r#"200 {"task_data":{"time":5},"task_id":"<task>","task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
 const CLAIM: &str = r#"200 {"return_time":"<ISO time>","tasks":[{"task_data":{"time":5},"task_id":"<task>","task_type":"<type>","task_version":1}]}"#;
+const CANCELLED: &str = r#"200 {"task_data":{"time":5},"task_error":"Task was cancelled while it waited for an agent","task_failed":"<time>","task_id":"<task>","task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
 const DONE: &str = r#"200 {"task_completed":"<time>","task_data":{"time":5},"task_id":"<task>","task_result":{"status":200},"task_type":"<type>","task_version":1,"test_id":"<test>"}"#;
 
 pub(super) const DIFFERENCES: &[Difference] = &[
@@ -354,6 +355,14 @@ pub(super) const DIFFERENCES: &[Difference] = &[
             both("OPTIONS /status > ask", "200", "405"),
             both("OPTIONS /dashboard/status > ask", "200", "405"),
             both("OPTIONS of a task > ask", "200", "405"),
+        ],
+    },
+    Difference {
+        name: "`DELETE /task/{task_id}`",
+        why: "cancels the task",
+        seen: &[
+            both("DELETE of a task > ask", "405", CANCELLED),
+            both("DELETE of a task > get", PENDING, CANCELLED),
         ],
     },
     Difference {

@@ -172,3 +172,20 @@ fn http_1_0_is_answered_and_closed() {
     assert_eq!(connection.answer().body, "ok\n");
     connection.wait_until_closed();
 }
+
+#[test]
+fn a_client_that_does_not_read_its_answer_is_closed() {
+    let mut setup = Setup::default();
+    setup.limits.write = SHORT;
+    setup.settings.max_content_length = 32 * 1024 * 1024;
+    let mut app = setup.start();
+    // Larger than what the kernel holds for a client that reads nothing.
+    let text = format!("{{\"x\":\"{}\"}}", "x".repeat(24 * 1024 * 1024));
+    app.post_task(Body::task(1).with("task_data", text));
+    let mut connection = app.connect();
+    connection.write(format!("GET /task/{} HTTP/1.1\r\nhost: afm\r\n\r\n", id(1)));
+    assert!(!connection.is_silent_for(SOON), "the answer begins");
+    // The server stops when its last connection has ended, and this one does not end by itself.
+    app.stop.cancel();
+    app.wait_until_stopped();
+}

@@ -32,6 +32,8 @@ enum State {
     Open,
     /// Calls wait.
     Closed,
+    /// One call passes.
+    ClosedAfterOne,
     /// Calls fail: the database is away.
     Away,
 }
@@ -58,6 +60,13 @@ impl Gate {
 
     pub(crate) fn close(&self) {
         self.0.state.send_replace(State::Closed);
+    }
+
+    /// Lets one call pass the closed gate, and waits until it has.
+    #[track_caller]
+    pub(crate) fn let_one_pass(&self) {
+        self.0.state.send_replace(State::ClosedAfterOne);
+        wait_until(&self.0.state, |state| *state == State::Closed);
     }
 
     /// From now on, calls fail as if the database could not be reached.
@@ -97,10 +106,24 @@ impl Gate {
         self.0.waiting.send_modify(|n| *n += 1);
         let _left = Left(&self.0.waiting);
         let mut state = self.0.state.subscribe();
-        let state = state.wait_for(|state| *state != State::Closed).await.expect("the sender is ours");
-        match *state {
-            State::Away => Err(StoreError::Unavailable(std::io::Error::other("taken away").into())),
-            State::Open | State::Closed => Ok(()),
+        loop {
+            let seen = *state.wait_for(|state| *state != State::Closed).await.expect("the sender is ours");
+            let passes = match seen {
+                State::Away => {
+                    return Err(StoreError::Unavailable(std::io::Error::other("taken away").into()));
+                }
+                State::Open | State::Closed => true,
+                State::ClosedAfterOne => self.0.state.send_if_modified(|state| {
+                    let is_first = *state == State::ClosedAfterOne;
+                    if is_first {
+                        *state = State::Closed;
+                    }
+                    is_first
+                }),
+            };
+            if passes {
+                return Ok(());
+            }
         }
     }
 }

@@ -33,7 +33,7 @@ fn a_claimed_task_says_whose_it_is() {
     app.clock.advance(Duration::from_secs(1));
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_state":"claimed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:02.621614","agent_id":"{}"}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_state":"claimed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:02.621614","agent_id":"{}","agent_name":"agent 9"}}"#,
         id(1),
         id(0),
         id(9)
@@ -48,7 +48,7 @@ fn a_completed_task_has_its_result_and_time() {
     app.clock.advance(Duration::from_micros(5_000_001));
     app.post("/tasks/response", Body::result(1).with("task_data", r#"{"status": 200}"#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_completed":"2026-11-22 19:23:06.621615","task_result":{{"status": 200}},"task_state":"completed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}"}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_completed":"2026-11-22 19:23:06.621615","task_result":{{"status": 200}},"task_state":"completed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}","agent_name":"agent 9"}}"#,
         id(1),
         id(0),
         id(9)
@@ -63,7 +63,7 @@ fn a_failed_task_has_its_error_and_time() {
     app.clock.advance(Duration::from_micros(378_386));
     app.post("/tasks/response", Body::failure(1, r#""no such host""#)).is_empty();
     app.get(&format!("/task/{}", id(1))).is_json(&format!(
-        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:02.000000","task_error":"no such host","task_state":"failed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}"}}"#,
+        r#"{{"task_id":"{}","test_id":"{}","task_type":"wait","task_version":1,"task_failed":"2026-11-22 19:23:02.000000","task_error":"no such host","task_state":"failed","task_created":"2026-11-22 19:23:01.621614","task_attempt":1,"task_claimed":"2026-11-22 19:23:01.621614","agent_id":"{}","agent_name":"agent 9"}}"#,
         id(1),
         id(0),
         id(9)

@@ -119,14 +119,17 @@ impl Model {
     fn report(&mut self, result: &ResultPost, now: Timestamp) -> Result<Reported, Refusal> {
         let id = self.handed_out_as(result.task_id).ok_or(Refusal::UnknownTask)?;
         self.settle(id, now);
-        let past = self.past.get(&id).into_iter().flatten().map(|(ended, _)| ended);
-        let past = past.cloned().find(|ended| ended.attempt.alias == result.task_id);
-        match lifecycle::report(&self.tasks[&id], past.as_ref(), result, now)? {
+        let mut past = self.past.get(&id).into_iter().flatten().map(|(ended, _)| ended);
+        let past = past.find(|ended| ended.attempt.alias == result.task_id).cloned();
+        let task = &self.tasks[&id];
+        let report = lifecycle::report(task, past.as_ref(), result, now)?;
+        // A result is a sign of life, also a late or a repeated one.
+        let attempt = past.as_ref().map(|past| &past.attempt).or(task.last_attempt());
+        if let Some((_, seen)) = attempt.and_then(|attempt| self.agents.get_mut(&attempt.agent_id)) {
+            *seen = now.max(*seen);
+        }
+        match report {
             Report::Ends(change) => {
-                let holder = self.tasks[&id].last_attempt().map(|attempt| attempt.agent_id);
-                if let Some((_, seen)) = holder.and_then(|agent| self.agents.get_mut(&agent)) {
-                    *seen = now.max(*seen);
-                }
                 self.change(id, change);
                 Ok(Reported::Stored)
             }

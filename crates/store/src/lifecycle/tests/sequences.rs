@@ -30,13 +30,17 @@ pub(crate) fn sequences(batches: usize, commands: usize) -> impl Strategy<Value 
 /// A command before the times of the batches are known.
 #[derive(Debug, Clone)]
 enum Draft {
-    Ready(Command),
+    Ready(Box<Command>),
     /// Releases a claim made so many batches ago.
     Release {
         agent_id: Uuid,
         batches_ago: usize,
         task_ids: Vec<Uuid>,
     },
+}
+
+fn ready(command: Command) -> Draft {
+    Draft::Ready(Box::new(command))
 }
 
 fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
@@ -47,28 +51,32 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
         now += SignedDuration::from_micros(step);
         times.push(now);
         let command = |draft| match draft {
-            Draft::Ready(command) => command,
+            Draft::Ready(command) => *command,
             Draft::Release { agent_id, batches_ago, task_ids } => {
                 let claimed_at = times[times.len().saturating_sub(1 + batches_ago)];
                 Command::Release { agent_id, claimed_at, task_ids }
             }
         };
-        let mut batch: Vec<_> = batch.into_iter().map(command).collect();
-        // When in its batch a sweep deletes is the store's to say.
-        batch.sort_by_key(|command| matches!(command, Command::Sweep(Sweep { delete_after: Some(_), .. })));
+        // When in its batch a sweep forgets and deletes is the store's to say: such a sweep gets a batch of its own.
+        let tidies = |command: &Command| match command {
+            Command::Sweep(sweep) => sweep.forget_after.or(sweep.delete_after).is_some(),
+            _ => false,
+        };
+        let (tidying, batch): (Vec<_>, Vec<_>) = batch.into_iter().map(command).partition(tidies);
         resolved.push((now, batch));
+        resolved.extend(tidying.into_iter().map(|sweep| (now, vec![sweep])));
     }
     resolved
 }
 
 fn draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
-        4 => submit().prop_map(|task| Draft::Ready(Command::Submit(task))),
-        4 => poll().prop_map(|poll| Draft::Ready(Command::Poll(poll))),
-        3 => report().prop_map(|report| Draft::Ready(Command::Report(report))),
+        4 => submit().prop_map(|task| ready(Command::Submit(task))),
+        4 => poll().prop_map(|poll| ready(Command::Poll(poll))),
+        3 => report().prop_map(|report| ready(Command::Report(report))),
         2 => release(),
-        1 => task_id().prop_map(|id| Draft::Ready(Command::Cancel(id))),
-        2 => sweep().prop_map(|sweep| Draft::Ready(Command::Sweep(sweep))),
+        1 => task_id().prop_map(|id| ready(Command::Cancel(id))),
+        2 => sweep().prop_map(|sweep| ready(Command::Sweep(sweep))),
     ]
 }
 

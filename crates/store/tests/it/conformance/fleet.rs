@@ -58,9 +58,13 @@ pub(crate) async fn polls_and_results_are_signs_of_life(fixture: &impl Fixture) 
     {
         assert_eq!(store.state(n).await.name(), state, "task {n}");
     }
-    // A result that is refused for being late is none, and neither is a repeat.
+    // So are a repeat, by agent 2, and a result that is late, by agent 3; but no result for a task that it never had.
     assert_eq!(store.report(at(450), completed(3, "{}")).await, Ok(Reported::Repeated));
-    assert_eq!(store.sweep(at(501), LOST).await.lost, 3);
+    assert_eq!(store.report(at(460), completed(5, "{}")).await, Err(Refusal::TooLate(1)));
+    assert_eq!(store.report(at(470), completed(9, "{}")).await, Err(Refusal::UnknownTask));
+    assert_eq!((store.agent(2).await.last_seen, store.agent(3).await.last_seen), (at(450), at(460)));
+    assert_eq!(store.sweep(at(501), LOST).await.lost, 2);
+    assert_eq!(store.state(4).await.name(), "claimed");
 }
 
 pub(crate) async fn an_agent_that_is_not_known_was_last_seen_when_it_claimed(fixture: &impl SharedFixture) {

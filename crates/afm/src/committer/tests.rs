@@ -1,0 +1,171 @@
+use std::sync::Mutex;
+
+use async_trait::async_trait;
+use slamon_protocol::PollRequest;
+use slamon_store::{Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings};
+
+use super::*;
+
+/// What becomes of the next calls of `apply`, the first one first; after that they succeed.
+#[derive(Debug, Clone, Copy)]
+enum Fate {
+    /// It is committed, but nobody sees that.
+    InDoubt,
+    /// Nothing is committed.
+    Away,
+}
+
+struct FatefulStore {
+    store: SqliteStore,
+    fates: Mutex<Vec<Fate>>,
+}
+
+impl FatefulStore {
+    async fn new() -> Arc<Self> {
+        let store = SqliteStore::new("sqlite://", false).unwrap();
+        store.create_tables().await.unwrap();
+        Arc::new(Self { store, fates: Mutex::default() })
+    }
+
+    fn comes(&self, fates: &[Fate]) {
+        *self.fates.lock().unwrap() = fates.iter().rev().copied().collect();
+    }
+}
+
+#[async_trait]
+impl Store for FatefulStore {
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
+        let lost = || anyhow::anyhow!("the connection is lost");
+        let fate = self.fates.lock().unwrap().pop();
+        if let Some(Fate::Away) = fate {
+            return Err(StoreError::Unavailable(lost()));
+        }
+        let applied = self.store.apply(Arc::clone(&batch), now).await?;
+        if fate.is_none() {
+            return Ok(applied);
+        }
+        let claims =
+            batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| match (command, outcome) {
+                (Command::Poll(poll), Outcome::Poll(polled)) => {
+                    Some((poll.agent_id, polled.tasks.iter().map(|task| task.task_id).collect()))
+                }
+                _ => None,
+            });
+        Err(StoreError::InDoubt { cause: lost(), claimed_at: now, claims: claims.collect() })
+    }
+
+    async fn create_tables(&self) -> Result<Prepared, StoreError> {
+        self.store.create_tables().await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+    async fn drop_tables(&self) -> Result<bool, StoreError> {
+        self.store.drop_tables().await
+    }
+    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
+        self.store.task(id).await
+    }
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.store.attempts(id).await
+    }
+    async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
+        self.store.surroundings(task, since).await
+    }
+    async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
+        self.store.counts(since).await
+    }
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.store.overview(limit, result_bytes).await
+    }
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        self.store.listen(hints).await;
+    }
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.time().await
+    }
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}
+
+fn task(n: u128) -> PostTask {
+    let id = Uuid::from_u128(n);
+    PostTask::parse(&format!(r#"{{"task_id":"{id}","test_id":"{id}","task_type":"wait","task_version":1}}"#))
+        .unwrap()
+}
+
+fn poll(agent: u128) -> PollRequest {
+    let id = Uuid::from_u128(agent);
+    PollRequest::parse(&format!(
+        r#"{{"protocol":1,"agent_id":"{id}","agent_name":"","agent_time":"","max_tasks":9,
+            "agent_capabilities":{{"wait":{{"version":1}}}}}}"#
+    ))
+    .unwrap()
+}
+
+fn ids(polled: &Polled) -> Vec<u128> {
+    polled.tasks.iter().map(|task| task.task_id.as_u128()).collect()
+}
+
+async fn start() -> (Arc<FatefulStore>, Committer) {
+    let store = FatefulStore::new().await;
+    let (committer, work) = Committer::new(store.clone(), Clock::system(), Wakeups::default());
+    tokio::spawn(work);
+    (store, committer)
+}
+
+#[tokio::test]
+async fn an_answer_that_nobody_takes_gives_its_tasks_back() {
+    let (_store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    let mut gone = Box::pin(committer.poll(poll(10)));
+    assert!(
+        std::future::poll_fn(|context| std::task::Poll::Ready(gone.as_mut().poll(context)))
+            .await
+            .is_pending()
+    );
+    // When this is answered, so is the poll before it, which is not asked any more.
+    committer.submit(task(2)).await.unwrap().unwrap();
+    drop(gone);
+    assert_eq!(ids(&committer.poll(poll(11)).await.unwrap()), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and_requests_keep_coming() {
+    let (store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    store.comes(&[Fate::InDoubt, Fate::Away, Fate::Away]);
+    assert_eq!(committer.poll(poll(10)).await, Err(CommitError::Unavailable));
+    // A request every tenth of a second: less than the time after which a release is tried again.
+    for n in 0..100 {
+        tokio::time::sleep(Duration::from_millis(100)).await;
+        let polled = committer.poll(poll(11)).await.unwrap_or_default();
+        if !polled.tasks.is_empty() {
+            assert_eq!(ids(&polled), [1]);
+            return;
+        }
+        assert!(n < 99, "the task was never given back");
+    }
+}
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes() {
+    let (_store, committer) = start().await;
+    let mut large = task(1);
+    let data = format!("{{\"x\":\"{}\"}}", "x".repeat(1_024 * 1_024));
+    large.task_data = Some(slamon_protocol::JsonText::from_stored(data));
+    let mut waiting = Vec::new();
+    for n in 0..QUEUE_KIB / 1_024 + 1 {
+        let mut task = large.clone();
+        task.task_id = Uuid::from_u128(u128::from(n));
+        waiting.push(Box::pin(committer.submit(task)));
+    }
+    let mut busy = 0;
+    for submit in &mut waiting {
+        let first =
+            std::future::poll_fn(|context| std::task::Poll::Ready(submit.as_mut().poll(context))).await;
+        busy += usize::from(matches!(first, std::task::Poll::Ready(Err(CommitError::Busy))));
+    }
+    assert!((1..10).contains(&busy), "{busy} of {} were turned away", waiting.len());
+}

@@ -1,0 +1,81 @@
+//! Tasks that were claimed for an agent that never got them.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use slamon_store::{Command, Outcome, Polled};
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::{Answer, CommitError};
+
+/// Releases of tasks that were claimed for somebody who never got them. As many as there are requests, at most.
+#[derive(Debug, Default)]
+pub(super) struct Undelivered {
+    releases: Mutex<Vec<Command>>,
+    added: Notify,
+}
+
+impl Undelivered {
+    pub(super) fn add(&self, releases: impl IntoIterator<Item = Command>) {
+        self.lock().extend(releases);
+        self.added.notify_one();
+    }
+
+    /// The tasks of a poll, if it brought any.
+    pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
+        if !polled.tasks.is_empty() {
+            let task_ids = polled.tasks.iter().map(|task| task.task_id).collect();
+            self.add([Command::Release { agent_id, claimed_at, task_ids }]);
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Returns when something was added.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back.
+pub(super) struct Awaited<'a> {
+    answered: oneshot::Receiver<Answer>,
+    agent_id: Option<Uuid>,
+    undelivered: &'a Undelivered,
+}
+
+impl<'a> Awaited<'a> {
+    pub(super) fn new(
+        answered: oneshot::Receiver<Answer>,
+        agent_id: Option<Uuid>,
+        undelivered: &'a Undelivered,
+    ) -> Self {
+        Self { answered, agent_id, undelivered }
+    }
+
+    pub(super) async fn answer(&mut self) -> Answer {
+        (&mut self.answered).await.unwrap_or(Err(CommitError::Unavailable))
+    }
+}
+
+impl Drop for Awaited<'_> {
+    fn drop(&mut self) {
+        self.answered.close();
+        if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =
+            (self.answered.try_recv(), self.agent_id)
+        {
+            self.undelivered.add_polled(agent_id, claimed_at, &polled);
+        }
+    }
+}

@@ -1,0 +1,140 @@
+//! Two servers on one PostgreSQL, and agents whose polls are held open at both.
+
+use std::time::{Duration, Instant};
+
+use slamon_testbed::AfmProcess;
+
+use super::serve_with;
+use crate::test_app::{Body, Client, Connection, Place, eventually, id};
+
+/// Less than the 15 s after which a poll that is held open looks for itself.
+const AT_ONCE: Duration = Duration::from_secs(5);
+
+struct Fleet {
+    servers: Vec<(AfmProcess, Client)>,
+    place: Place,
+}
+
+impl Fleet {
+    /// Two servers with these lines in their configuration, both listening to the database.
+    #[track_caller]
+    fn start(config: &str) -> Self {
+        let place = Place::postgres();
+        let servers: Vec<_> = (0..2).map(|_| serve_with(&place.uri(), &[], config)).collect();
+        let fleet = Self { servers, place };
+        let listening = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        eventually("both listen", || fleet.sql(listening) == "2");
+        fleet
+    }
+
+    #[track_caller]
+    fn sql(&self, sql: &str) -> String {
+        match &self.place {
+            Place::Postgres(database) => database.sql(sql),
+            Place::Memory | Place::File(_) => panic!("they share a PostgreSQL"),
+        }
+    }
+
+    fn client(&self, n: usize) -> &Client {
+        &self.servers[n].1
+    }
+
+    /// Polls at a server, and waits until it holds the poll open.
+    #[track_caller]
+    fn hold(&self, server: usize, agent: u64) -> Connection {
+        let poll = Body::poll(agent).with("max_wait", "300").with("max_tasks", "1");
+        let mut connection = self.client(server).connect();
+        connection.post("/tasks", &poll.to_string());
+        // Its agent is known once it has asked, and found nothing.
+        eventually("it has asked", || self.client(server).get("/dashboard/status").body.contains(&id(agent)));
+        connection
+    }
+}
+
+/// The tasks in the answer to a poll, which must come before `deadline`.
+#[track_caller]
+fn tasks(connection: &mut Connection, deadline: Instant) -> Vec<String> {
+    let left = deadline.saturating_duration_since(Instant::now()).max(Duration::from_millis(1));
+    assert!(!connection.is_silent_for(left), "nothing came in time");
+    let answer = connection.answer().json();
+    let tasks = answer["tasks"].as_array().expect("a list of tasks");
+    tasks.iter().map(|task| task["task_id"].as_str().expect("an id").to_owned()).collect()
+}
+
+#[test]
+fn a_task_posted_to_one_is_handed_to_a_poll_at_the_other_at_once() {
+    let fleet = Fleet::start("");
+    for n in 0..6 {
+        let (server, other) = ((n % 2) as usize, ((n + 1) % 2) as usize);
+        let mut agent = fleet.hold(server, 1000 + n);
+        fleet.client(other).post_task(Body::task(n));
+        assert_eq!(tasks(&mut agent, Instant::now() + AT_ONCE), [id(n)]);
+    }
+}
+
+#[test]
+fn tasks_are_shared_out_over_both_each_once() {
+    const AGENTS: u64 = 8;
+    let fleet = Fleet::start("");
+    let mut agents: Vec<Connection> = (0..AGENTS).map(|n| fleet.hold((n % 2) as usize, 1000 + n)).collect();
+    for n in 0..AGENTS {
+        // All at one.
+        fleet.client(0).post_task(Body::task(n));
+    }
+    let deadline = Instant::now() + 2 * AT_ONCE;
+    let mut handed_out: Vec<String> = agents.iter_mut().flat_map(|agent| tasks(agent, deadline)).collect();
+    handed_out.sort_unstable();
+    assert_eq!(handed_out, (0..AGENTS).map(id).collect::<Vec<_>>());
+    fleet.client(1).get("/status").is_json(&format!(r#"{{"agents":{AGENTS},"tasks_waiting":0}}"#));
+}
+
+#[test]
+fn a_read_at_one_is_answered_once_the_task_ends_at_the_other() {
+    let fleet = Fleet::start("");
+    for n in [1, 2] {
+        fleet.client(0).post_task(Body::task(n));
+    }
+    fleet.client(0).poll(Body::poll(9));
+    let read = |n: u64| {
+        let mut connection = fleet.client(1).connect();
+        connection.get(&format!("/task/{}?wait=300", id(n)));
+        connection
+    };
+    let mut reads = [1, 2].map(read);
+    fleet.client(0).post("/tasks/response", Body::result(1)).is_empty();
+    fleet.client(0).delete(&format!("/task/{}", id(2))).json();
+    for (read, state) in reads.iter_mut().zip(["completed", "cancelled"]) {
+        assert!(!read.is_silent_for(AT_ONCE), "nothing came in time");
+        assert_eq!(read.answer().json()["task_state"], state);
+    }
+}
+
+#[test]
+fn each_loss_happens_once_whoever_sweeps() {
+    const TASKS: u64 = 20;
+    let fleet = Fleet::start("AGENT_ACTIVE_THRESHOLD = 2\nAGENT_DROP_THRESHOLD = 3\n");
+    for n in 0..TASKS {
+        fleet.client(0).post_task(Body::task(n).with("task_max_attempts", "20"));
+    }
+    assert_eq!(fleet.client(1).poll(Body::poll(9)).len() as u64, TASKS);
+    eventually("all wait again", || {
+        fleet.client(0).get("/status").body == format!(r#"{{"agents":0,"tasks_waiting":{TASKS}}}"#)
+    });
+    eventually("the agent is forgotten", || {
+        fleet.client(0).get("/dashboard/status").json()["agents_total"] == 0
+    });
+    assert_eq!(fleet.sql("select count(*) from attempt"), TASKS.to_string());
+    for n in 0..TASKS {
+        assert_eq!(fleet.client(1).task(n)["task_attempt"], 1);
+    }
+    // What each of them says it did adds up.
+    let lost = |(afm, _): &(AfmProcess, Client)| -> u64 {
+        let of_line = |line: &String| -> Option<u64> {
+            let (_, rest) = line.split_once("lost_attempts=")?;
+            rest.split(' ').next()?.parse().ok()
+        };
+        afm.log_lines().iter().filter_map(of_line).sum()
+    };
+    eventually("the losses are logged", || fleet.servers.iter().map(lost).sum::<u64>() >= TASKS);
+    assert_eq!(fleet.servers.iter().map(lost).sum::<u64>(), TASKS);
+}
