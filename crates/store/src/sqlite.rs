@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod connections;
 mod errors;
 mod rows;
 mod schema;
@@ -22,7 +23,8 @@ use crate::{
     Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
     Surroundings, Task,
 };
-use workers::{Access, Workers};
+use connections::{Access, Connections};
+use workers::Workers;
 
 /// How many connections read a file at the same time.
 const READERS: usize = 2;
@@ -44,8 +46,9 @@ impl SqliteStore {
     /// What is wrong with the URI, or that threads can't be started.
     pub fn new(uri: &str, echo: bool) -> Result<Self, String> {
         let place = uri::parse(uri)?;
+        let connections = Connections::new(place.clone(), echo);
         let start = |count, access| {
-            Workers::start(count, &place, access, echo).map(Arc::new).map_err(|e| e.to_string())
+            Workers::start(count, &connections, access).map(Arc::new).map_err(|e| e.to_string())
         };
         let writer = start(1, Access::Write)?;
         let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };

@@ -9,41 +9,82 @@ use uuid::Uuid;
 
 use crate::{Adopted, StoreError};
 
+/// The columns by which the tables of slamon-afm 1.1.0 are told from those of others with the same names.
+const TASKS: &[&str] = &[
+    "uuid",
+    "test_id",
+    "type",
+    "version",
+    "data",
+    "result_data",
+    "assigned_agent_uuid",
+    "created",
+    "claimed",
+    "completed",
+    "started",
+    "error",
+];
+const AGENTS: &[&str] = &["uuid", "name", "last_seen"];
+const CAPABILITIES: &[&str] = &["agent_uuid", "type", "version"];
+
 /// Whether the tables of slamon-afm 1.1.0 are there.
 pub(super) fn holds_original(connection: &Connection) -> rusqlite::Result<bool> {
-    let columns: i64 = connection.query_row(
-        "select count(*) from pragma_table_info('tasks')
-         where name in ('uuid', 'test_id', 'assigned_agent_uuid', 'claimed', 'started')",
-        [],
-        |row| row.get(0),
-    )?;
-    Ok(columns == 5)
+    has_columns(connection, "tasks", TASKS)
+}
+
+fn has_columns(connection: &Connection, table: &str, columns: &[&str]) -> rusqlite::Result<bool> {
+    let mut select = connection.prepare("select name from pragma_table_info(?1)")?;
+    let names: Vec<String> = select.query_map([table], |row| row.get(0))?.collect::<Result<_, _>>()?;
+    Ok(columns.iter().all(|column| names.iter().any(|name| name == column)))
 }
 
 /// Copies everything into our tables, which are empty, and drops the original's.
 pub(super) fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, StoreError> {
-    let agents = adopt_agents(transaction)?;
-    let mut adopted = Adopted { tasks: 0, pending: 0, agents, renamed: 0 };
+    // What is not there, or is somebody else's, is neither read nor dropped.
+    let agents = has_columns(transaction, "agents", AGENTS)?;
+    let capabilities = has_columns(transaction, "agent_capabilities", CAPABILITIES)?;
+    if capabilities {
+        refuse_bad_capabilities(transaction)?;
+    }
+    let mut adopted = Adopted { tasks: 0, pending: 0, agents: 0, renamed: 0 };
+    if agents {
+        adopted.agents = adopt_agents(transaction, capabilities)?;
+    }
     adopt_tasks(transaction, &mut adopted)?;
-    transaction.execute_batch(
-        "drop table tasks; drop table if exists agent_capabilities; drop table if exists agents",
-    )?;
+    transaction.execute_batch("drop table tasks")?;
+    if capabilities {
+        transaction.execute_batch("drop table agent_capabilities")?;
+    }
+    if agents {
+        transaction.execute_batch("drop table agents")?;
+    }
     Ok(adopted)
 }
 
-fn adopt_agents(transaction: &Transaction<'_>) -> Result<u64, StoreError> {
-    let there = transaction.prepare("select 1 from pragma_table_info('agent_capabilities')")?.exists([])?;
-    if !there {
-        return Ok(0);
+fn refuse_bad_capabilities(transaction: &Transaction<'_>) -> Result<(), StoreError> {
+    let mut owners = transaction.prepare("select distinct agent_uuid from agent_capabilities")?;
+    let mut rows = owners.query([])?;
+    while let Some(row) = rows.next()? {
+        if let Some(owner) = row.get::<_, Option<String>>(0)? {
+            id("agent_capabilities", "agent_uuid", &owner, &owner)?;
+        }
     }
+    Ok(())
+}
+
+fn adopt_agents(transaction: &Transaction<'_>, with_capabilities: bool) -> Result<u64, StoreError> {
     // The original could leave a type in several versions; the highest is the one the agent said last.
-    let mut agents = transaction.prepare(
-        "select a.uuid, a.name, a.last_seen,
-                (select json_group_object(type, version) from
-                    (select type, max(version) as version from agent_capabilities
-                     where agent_uuid = a.uuid group by type))
-         from agents a order by a.last_seen",
-    )?;
+    let capabilities = if with_capabilities {
+        "(select json_group_object(type, version) from
+             (select type, max(version) as version from agent_capabilities
+              where agent_uuid = a.uuid and type is not null and version is not null group by type))"
+    } else {
+        "'{}'"
+    };
+    // Of agents that are one but for the case of their id, the one seen last counts.
+    let mut agents = transaction.prepare(&format!(
+        "select a.uuid, a.name, a.last_seen, {capabilities} from agents a order by a.last_seen, a.uuid"
+    ))?;
     let mut insert = transaction.prepare(
         "insert into agent (id, name, capabilities, last_seen) values (?1, ?2, ?3, ?4)
          on conflict (id) do update set name = excluded.name, capabilities = excluded.capabilities,
@@ -159,7 +200,8 @@ impl OldTask {
             claim: (state != "pending")
                 .then(|| (agent.unwrap_or_else(Uuid::nil), claimed.unwrap_or(created))),
             finished: failed.or(completed),
-            result: (state == "completed").then(|| result.unwrap_or_else(|| "{}".to_owned())),
+            result: (state == "completed")
+                .then(|| result.filter(|result| !result.is_empty()).unwrap_or_else(|| "{}".to_owned())),
             error: (state == "failed")
                 .then(|| JsonText::string(&error.unwrap_or_default()).as_str().to_owned()),
             text,
@@ -168,7 +210,9 @@ impl OldTask {
 }
 
 fn id(table: &str, column: &str, row: &str, text: &str) -> Result<Uuid, StoreError> {
-    parse_id(text.trim()).ok_or_else(|| unreadable(table, column, row, text, "a UUID"))
+    // White space as PostgreSQL's adoption trims it, which is not all that Unicode has.
+    let trimmed = text.trim_matches([' ', '\t', '\n', '\r', '\x0c', '\x0b']);
+    parse_id(trimmed).ok_or_else(|| unreadable(table, column, row, text, "a UUID"))
 }
 
 /// A time as SQLAlchemy writes it: UTC, `2026-11-22 19:23:01.621614`.

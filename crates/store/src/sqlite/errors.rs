@@ -1,6 +1,6 @@
 //! Which of SQLite's errors pass by themselves.
 
-use rusqlite::{Error, ErrorCode};
+use rusqlite::{Error, ErrorCode, ffi};
 
 use crate::{SchemaError, StoreError};
 
@@ -21,6 +21,21 @@ pub(super) fn classify(error: Error) -> StoreError {
         ) => StoreError::Unavailable(error.into()),
         Some(ErrorCode::Unknown) if text.contains("no such table") => SchemaError::Missing.into(),
         _ => StoreError::Failed(error.into()),
+    }
+}
+
+/// Whether a connection that gave this error may go on giving it, where a new one would not.
+pub(super) fn breaks_connection(error: &StoreError) -> bool {
+    let (StoreError::Unavailable(cause) | StoreError::Failed(cause)) = error else { return false };
+    let Some(Error::SqliteFailure(error, _)) = cause.downcast_ref::<Error>() else { return false };
+    match error.code {
+        // Of a disk or a quota that is full; a new connection has no more room.
+        ErrorCode::SystemIoFailure => error.extended_code != ffi::SQLITE_IOERR_WRITE,
+        ErrorCode::DatabaseCorrupt
+        | ErrorCode::NotADatabase
+        | ErrorCode::CannotOpen
+        | ErrorCode::ReadOnly => true,
+        _ => false,
     }
 }
 

@@ -3,6 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// The longest wait for a lock: all that writes waits with whoever waits for it.
+const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
+
 /// What a `sqlite:` URI asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
@@ -35,7 +38,11 @@ pub(super) fn parse(uri: &str) -> Result<Place, String> {
         match name {
             "timeout" => {
                 let seconds = value.parse().ok().and_then(|s| Duration::try_from_secs_f64(s).ok());
-                busy_timeout = Some(seconds.ok_or("parameter `timeout` must be a number of seconds")?);
+                let seconds = seconds.ok_or("parameter `timeout` must be a number of seconds")?;
+                if seconds > LONGEST_TIMEOUT {
+                    return Err("parameter `timeout` may be 60 seconds at most".to_owned());
+                }
+                busy_timeout = Some(seconds);
             }
             // How Python's driver shares connections and statements has no meaning here.
             "check_same_thread" | "cached_statements" => {}
@@ -72,6 +79,8 @@ mod tests {
             ("sqlite:afm.db", "has no `://`"),
             ("sqlite://afm.db", "names a host: write sqlite:///relative.db or sqlite:////absolute.db"),
             ("sqlite:///afm.db?timeout=x", "parameter `timeout` must be a number of seconds"),
+            ("sqlite:///afm.db?timeout=60.001", "parameter `timeout` may be 60 seconds at most"),
+            ("sqlite:///afm.db?timeout=inf", "parameter `timeout` must be a number of seconds"),
             ("sqlite:///afm.db?mode=ro", "parameter `mode` is not known; `timeout` is"),
         ] {
             assert_eq!(parse(uri).unwrap_err(), error, "{uri}");

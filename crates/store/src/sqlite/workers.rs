@@ -6,27 +6,15 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
 
-use rusqlite::trace::{TraceEvent, TraceEventCodes};
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::errors::classify;
-use super::uri::Place;
+use super::connections::{Access, Connections, Use};
+use super::errors::breaks_connection;
 use crate::StoreError;
 
-/// How long to wait for the lock of another process, unless the URI says.
-const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
-
-type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) + Send>;
-
-/// What the connections of a set of workers may do.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Access {
-    Write,
-    Read,
-}
+type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) -> Use + Send>;
 
 /// Threads that take jobs from one queue; they end when this is dropped or closed.
 #[derive(Debug)]
@@ -36,31 +24,39 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn start(count: usize, place: &Place, access: Access, echo: bool) -> std::io::Result<Self> {
+    pub(super) fn start(count: usize, connections: &Connections, access: Access) -> std::io::Result<Self> {
         let (queue, jobs) = mpsc::channel();
         let jobs = Arc::new(Mutex::new(jobs));
         let start = |n: usize| {
-            let (jobs, place) = (Arc::clone(&jobs), place.clone());
+            let (jobs, connection) = (Arc::clone(&jobs), connections.add(access));
             std::thread::Builder::new()
                 .name(format!("sqlite-{}{n}", if access == Access::Write { "write" } else { "read" }))
-                .spawn(move || work(&jobs, &place, access, echo))
+                .spawn(move || work(&jobs, |job| connection.lend(job)))
         };
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
         Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })
     }
 
-    /// Has a worker run `job`; once begun it runs to its end, also when nobody waits for it any more.
+    /// Has a worker run `job`; once begun it runs to its end, also when nobody waits for it any more. When nobody does
+    /// before it has begun, it is not.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
         let job: Job = Box::new(move |connection| {
+            // Nobody has been answered: not even a change is missed by anyone.
+            if answer.is_closed() {
+                return Use::Keep;
+            }
             // A job that panics must not take its thread along: its transaction is rolled back as it unwinds.
             let done = catch_unwind(AssertUnwindSafe(|| connection.and_then(job)));
             let panicked = |_| Err(StoreError::Failed(anyhow::anyhow!("a call of the store panicked")));
+            let done = done.unwrap_or_else(panicked);
+            let next = if done.as_ref().is_err_and(breaks_connection) { Use::Drop } else { Use::Keep };
             // Nobody may be waiting any more.
-            let _ = answer.send(done.unwrap_or_else(panicked));
+            let _ = answer.send(done);
+            next
         });
         let queue = self.queue.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let sent = queue.is_some_and(|queue| queue.send(job).is_ok());
@@ -81,78 +77,46 @@ impl Workers {
     }
 }
 
-fn work(jobs: &Mutex<Receiver<Job>>, place: &Place, access: Access, echo: bool) {
-    let mut connection: Option<Connection> = None;
+fn work(jobs: &Mutex<Receiver<Job>>, run: impl Fn(Job)) {
     loop {
         let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
         let Ok(job) = job else { break };
-        // Opened with the first job and again after a failure: the file may be locked or its disk away now.
-        let opened = match &mut connection {
-            Some(connection) => Ok(connection),
-            None => open(place, access, echo).map(|opened| connection.insert(opened)).map_err(classify),
-        };
-        job(opened);
-    }
-}
-
-fn open(place: &Place, access: Access, echo: bool) -> rusqlite::Result<Connection> {
-    let mut connection = match &place.file {
-        None => Connection::open_in_memory()?,
-        Some(file) => Connection::open_with_flags(
-            file,
-            OpenFlags::SQLITE_OPEN_READ_WRITE
-                | OpenFlags::SQLITE_OPEN_CREATE
-                | OpenFlags::SQLITE_OPEN_NO_MUTEX,
-        )?,
-    };
-    let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
-    connection.busy_timeout(patience)?;
-    connection.set_prepared_statement_cache_capacity(64);
-    if access == Access::Write {
-        // FULL: what has been answered is on the disk, whatever happens to the machine.
-        use_wal(&connection, patience)?;
-        connection.execute_batch("pragma synchronous = full")?;
-    } else {
-        connection.pragma_update(None, "query_only", true)?;
-    }
-    if echo {
-        connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(log_statement))?;
-    }
-    Ok(connection)
-}
-
-/// SQLite waits for no lock when it changes the journal, so two that open a new file at once would fail.
-fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
-    let give_up = Instant::now() + patience;
-    loop {
-        match connection.execute_batch("pragma journal_mode = wal") {
-            Err(error) if is_busy(&error) && Instant::now() < give_up => {
-                std::thread::sleep(Duration::from_millis(5));
-            }
-            done => return done,
-        }
-    }
-}
-
-fn is_busy(error: &rusqlite::Error) -> bool {
-    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
-}
-
-fn log_statement(event: TraceEvent<'_>) {
-    if let TraceEvent::Stmt(statement, _) = event {
-        tracing::debug!(target: "slamon_store::sql", sql = %statement.sql());
+        run(job);
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::PathBuf;
+    use std::sync::mpsc::channel;
+
+    use rusqlite::ErrorCode;
+    use rusqlite::ffi;
+
+    use super::super::uri::Place;
     use super::*;
+
+    fn one(file: Option<PathBuf>) -> Workers {
+        let connections = Connections::new(Place { file, busy_timeout: None }, false);
+        Workers::start(1, &connections, Access::Write).unwrap()
+    }
+
+    async fn run(workers: &Workers, sql: &'static str) -> Result<(), StoreError> {
+        workers.run(|connection| Ok(connection.execute_batch(sql)?)).await
+    }
+
+    async fn fail_with(workers: &Workers, code: ErrorCode, extended_code: i32) -> StoreError {
+        let error = ffi::Error { code, extended_code };
+        let failing = workers.run(move |_| -> Result<(), StoreError> {
+            Err(rusqlite::Error::SqliteFailure(error, None).into())
+        });
+        failing.await.unwrap_err()
+    }
 
     #[tokio::test]
     async fn a_panic_ends_its_call_and_nothing_else() {
-        let place = Place { file: None, busy_timeout: None };
-        let workers = Workers::start(1, &place, Access::Write, false).unwrap();
-        workers.run(|connection| Ok(connection.execute_batch("create table t (n)")?)).await.unwrap();
+        let workers = one(None);
+        run(&workers, "create table t (n)").await.unwrap();
         let panicked = workers.run(|connection| -> Result<(), StoreError> {
             let transaction = connection.transaction()?;
             transaction.execute_batch("insert into t values (1)")?;
@@ -163,5 +127,58 @@ mod tests {
             Ok(connection.query_row("select count(*) from t", [], |row| row.get::<_, i64>(0))?)
         });
         assert_eq!(count.await.unwrap(), 0, "rolled back, and the database is still there");
+    }
+    #[tokio::test]
+    async fn a_connection_that_failed_is_opened_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let workers = one(Some(folder.path().join("afm.db")));
+        for (code, extended, reopened) in [
+            (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR, true),
+            (ErrorCode::DatabaseCorrupt, ffi::SQLITE_CORRUPT, true),
+            (ErrorCode::NotADatabase, ffi::SQLITE_NOTADB, true),
+            (ErrorCode::CannotOpen, ffi::SQLITE_CANTOPEN, true),
+            (ErrorCode::ReadOnly, ffi::SQLITE_READONLY, true),
+            (ErrorCode::DatabaseBusy, ffi::SQLITE_BUSY, false),
+            (ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR_WRITE, false),
+            (ErrorCode::DiskFull, ffi::SQLITE_FULL, false),
+        ] {
+            // Such a table is its connection's own.
+            run(&workers, "create temporary table mark (n)").await.unwrap();
+            fail_with(&workers, code, extended).await;
+            let there = run(&workers, "drop table mark").await.is_ok();
+            assert_eq!(there, !reopened, "{code:?}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_database_in_memory_outlives_a_failure() {
+        let workers = one(None);
+        run(&workers, "create table mark (n)").await.unwrap();
+        fail_with(&workers, ErrorCode::SystemIoFailure, ffi::SQLITE_IOERR).await;
+        run(&workers, "drop table mark").await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn what_nobody_waits_for_any_more_is_not_begun() {
+        let workers = one(None);
+        let (begun, has_begun) = channel();
+        let (go_on, may_go_on) = channel::<()>();
+        let first = workers.run(move |_| {
+            begun.send(()).unwrap();
+            // Until the other end is gone.
+            let _ = may_go_on.recv();
+            Ok(())
+        });
+        let given_up = async {
+            let mut late = Box::pin(run(&workers, "create table late (n)"));
+            // Polled once, it is in the queue.
+            tokio::select! { biased; _ = &mut late => unreachable!(), () = async {} => {} }
+            has_begun.recv().unwrap();
+            drop(late);
+            drop(go_on);
+        };
+        let (done, ()) = tokio::join!(first, given_up);
+        done.unwrap();
+        assert!(run(&workers, "drop table late").await.is_err(), "it was never made");
     }
 }

@@ -1,5 +1,6 @@
 //! The cases that every store must pass, by what they are about, and the stores.
 
+mod adoption;
 mod agents;
 mod cancels;
 mod claims;
@@ -178,6 +179,13 @@ macro_rules! cases_of_shared_databases {
                 newer_tables_are_ahead
                 only_our_tables_are_dropped
                 tables_made_at_the_same_time_are_made_once
+            }
+            adoption {
+                what_hands_wrote_is_adopted_as_well_as_can_be
+                agents_with_one_id_become_one
+                tables_of_others_are_spared
+                what_is_no_original_is_left_alone
+                an_id_that_is_none_is_named_and_nothing_changes
             }
             claims {
                 agents_racing_on_two_stores_get_each_task_once

@@ -18,7 +18,7 @@ const DUMP: &str = include_str!("../../original/sqlite.sql");
 
 const WHOLE: Prepared = Prepared::Adopted(Adopted { tasks: 11, pending: 8, agents: 2, renamed: 1 });
 
-fn original() -> SqliteFile {
+pub(super) fn original() -> SqliteFile {
     let fixture = SqliteFile::empty();
     // The dump is in the order of names, not of references; Python's driver does not look at these.
     fixture.sql(&format!("pragma foreign_keys = off; {DUMP}"));
@@ -265,7 +265,7 @@ async fn an_adoption_that_is_locked_out_leaves_the_original_as_it_was() {
 }
 
 /// Every table's definition, and every row of the original's tables.
-fn contents(fixture: &SqliteFile) -> Vec<String> {
+pub(super) fn contents(fixture: &SqliteFile) -> Vec<String> {
     let rows = |query: &str| {
         let connection = fixture.connect();
         let mut statement = connection.prepare(query).unwrap();

@@ -1,0 +1,197 @@
+//! The connections to one database: opened when they are needed, and again after a failure.
+
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rusqlite::trace::{TraceEvent, TraceEventCodes};
+use rusqlite::{Connection, OpenFlags, ffi};
+
+use super::errors::classify;
+use super::uri::Place;
+use crate::StoreError;
+
+/// How long to wait for the lock of another process, unless the URI says.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// What a connection may do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Access {
+    Write,
+    Read,
+}
+
+/// What becomes of a connection after a job.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Use {
+    Keep,
+    /// It may fail for ever, where a new one would not.
+    Drop,
+}
+
+/// All connections of a store.
+#[derive(Debug, Clone)]
+pub(super) struct Connections(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    place: Place,
+    echo: bool,
+    /// Whether the file has been opened: from then on, one that is gone is not made anew.
+    was_there: AtomicBool,
+    slots: Mutex<Vec<Slot>>,
+}
+
+type Slot = Arc<Mutex<Option<Open>>>;
+
+#[derive(Debug)]
+struct Open {
+    connection: Connection,
+    file: Option<FileId>,
+}
+
+/// Device and inode.
+type FileId = (u64, u64);
+
+/// One of the connections, which may be open or not.
+#[derive(Debug)]
+pub(super) struct Lender {
+    all: Connections,
+    access: Access,
+    slot: Slot,
+}
+
+impl Connections {
+    pub(super) fn new(place: Place, echo: bool) -> Self {
+        let was_there = AtomicBool::new(false);
+        Self(Arc::new(Inner { place, echo, was_there, slots: Mutex::default() }))
+    }
+
+    pub(super) fn add(&self, access: Access) -> Lender {
+        let slot = Slot::default();
+        lock(&self.0.slots).push(Arc::clone(&slot));
+        Lender { all: self.clone(), access, slot }
+    }
+
+    /// Closes all connections at once, when what is in the write-ahead log is in the file that they have open: the log
+    /// is found by its name, and the file that has the name now must not be given what is another's.
+    fn close_all(&self) -> rusqlite::Result<()> {
+        let slots = lock(&self.0.slots);
+        let mut slots: Vec<_> = slots.iter().map(|slot| lock(slot)).collect();
+        if let Some(open) = slots.iter().find_map(|slot| slot.as_ref()) {
+            let busy: bool =
+                open.connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get(0))?;
+            if busy {
+                return Err(rusqlite::Error::SqliteFailure(ffi::Error::new(ffi::SQLITE_BUSY), None));
+            }
+        }
+        for slot in &mut slots {
+            **slot = None;
+        }
+        Ok(())
+    }
+
+    fn open(&self, access: Access) -> Result<Open, StoreError> {
+        let Inner { place, echo, was_there, .. } = &*self.0;
+        let connection = open(place, access, *echo, !was_there.load(Ordering::Relaxed)).map_err(classify)?;
+        was_there.store(true, Ordering::Relaxed);
+        Ok(Open { connection, file: place.file.as_deref().and_then(file_id) })
+    }
+}
+
+impl Lender {
+    /// Runs `job` with the connection, or with why there is none.
+    pub(super) fn lend(&self, job: impl FnOnce(Result<&mut Connection, StoreError>) -> Use) {
+        if self.has_moved() {
+            tracing::warn!("the database file was replaced or removed while it was open: opening it again");
+            if let Err(error) = self.all.close_all() {
+                job(Err(classify(error)));
+                return;
+            }
+        }
+        let mut slot = lock(&self.slot);
+        let slot = &mut *slot;
+        // Opened with the first job and again after a failure: the file may be locked or its disk away now.
+        let opened = match slot {
+            Some(open) => Ok(&mut open.connection),
+            None => self.all.open(self.access).map(|open| &mut slot.insert(open).connection),
+        };
+        // What is in memory is gone with its connection.
+        if job(opened) == Use::Drop && self.all.0.place.file.is_some() {
+            *slot = None;
+        }
+    }
+
+    /// Whether the name of the file stands for another file than the one that is open, or for none.
+    fn has_moved(&self) -> bool {
+        let Some(path) = &self.all.0.place.file else { return false };
+        let opened = lock(&self.slot).as_ref().and_then(|open| open.file);
+        opened.is_some() && opened != file_id(path)
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(unix)]
+fn file_id(path: &Path) -> Option<FileId> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = std::fs::metadata(path).ok()?;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn file_id(_: &Path) -> Option<FileId> {
+    None
+}
+
+fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Result<Connection> {
+    let mut connection = match &place.file {
+        None => Connection::open_in_memory()?,
+        Some(file) => Connection::open_with_flags(
+            file,
+            OpenFlags::SQLITE_OPEN_READ_WRITE
+                | OpenFlags::SQLITE_OPEN_NO_MUTEX
+                | if create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() },
+        )?,
+    };
+    let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
+    connection.busy_timeout(patience)?;
+    connection.set_prepared_statement_cache_capacity(64);
+    if access == Access::Write {
+        // FULL: what has been answered is on the disk, whatever happens to the machine.
+        use_wal(&connection, patience)?;
+        connection.execute_batch("pragma synchronous = full")?;
+    } else {
+        connection.pragma_update(None, "query_only", true)?;
+    }
+    if echo {
+        connection.trace_v2(TraceEventCodes::SQLITE_TRACE_STMT, Some(log_statement))?;
+    }
+    Ok(connection)
+}
+
+/// SQLite waits for no lock when it changes the journal, so two that open a new file at once would fail.
+fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
+    let give_up = Instant::now() + patience;
+    loop {
+        match connection.execute_batch("pragma journal_mode = wal") {
+            Err(error) if is_busy(&error) && Instant::now() < give_up => {
+                std::thread::sleep(Duration::from_millis(5));
+            }
+            done => return done,
+        }
+    }
+}
+
+fn is_busy(error: &rusqlite::Error) -> bool {
+    error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy)
+}
+
+fn log_statement(event: TraceEvent<'_>) {
+    if let TraceEvent::Stmt(statement, _) = event {
+        tracing::debug!(target: "slamon_store::sql", sql = %statement.sql());
+    }
+}
