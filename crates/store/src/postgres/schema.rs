@@ -72,6 +72,13 @@ async fn look(session: &Session) -> Result<Found, Problem> {
     Ok(Found::Nothing)
 }
 
+/// Whether slamon-afm 1.1.0 was started again on a database that is ours, and made tables of its own.
+async fn original_beside(session: &Session) -> Result<bool, Problem> {
+    let sql = "select to_regclass('tasks') is not null and to_regclass('agent_capabilities') is not null";
+    let rows = session.query(sql, &[]).await?;
+    Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
+}
+
 /// Whether the tables are as this version needs them.
 pub(super) async fn check(session: &Session) -> Result<(), Problem> {
     match look(session).await? {
@@ -94,7 +101,12 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
         .await?;
     session.query(LOCK, &[]).await?;
     let prepared = match look(session).await? {
-        Found::Version(NEWEST) => Prepared::Present,
+        Found::Version(NEWEST) => {
+            if original_beside(session).await? {
+                tracing::warn!("{}", crate::error::ORIGINAL_BESIDE);
+            }
+            Prepared::Present
+        }
         Found::Version(found) if found > NEWEST => {
             return Err(SchemaError::Ahead { found, known: NEWEST }.into());
         }

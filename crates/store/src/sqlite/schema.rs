@@ -20,6 +20,9 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
         return Err(SchemaError::Ahead { found, known: NEWEST }.into());
     }
     if found == Some(NEWEST) {
+        if adopt::holds_original(&transaction)? {
+            tracing::warn!("{}", crate::error::ORIGINAL_BESIDE);
+        }
         return Ok(Prepared::Present);
     }
     for migration in &MIGRATIONS[found.unwrap_or(0) as usize..] {

@@ -29,6 +29,9 @@ fn two_signals_at_once_end_it_well_when_nothing_runs() {
         afm.signal("TERM");
         assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0), "{:#?}", afm.log_lines());
     }
+}
+
+#[test]
 fn requests_that_are_held_open_do_not_hold_it_up() {
     let (afm, client) = serve_with("sqlite://", &[], "SHUTDOWN_TIMEOUT = 30\n");
     client.post_task(Body::task(1).with("task_version", "2"));
