@@ -64,6 +64,9 @@ pub enum SchemaError {
     Denied(String),
 }
 
+/// Said at start when slamon-afm 1.1.0 was started again on a database that is ours.
+pub(crate) const ORIGINAL_BESIDE: &str = "beside our tables there are tables of slamon-afm 1.1.0 again: it was started on this database after ours, and tasks that it took there are not known here";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -85,6 +88,3 @@ mod tests {
         }
     }
 }
-
-/// Said at start when slamon-afm 1.1.0 was started again on a database that is ours.
-pub(crate) const ORIGINAL_BESIDE: &str = "beside our tables there are tables of slamon-afm 1.1.0 again: it was started on this database after ours, and tasks that it took there are not known here";

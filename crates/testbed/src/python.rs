@@ -100,7 +100,11 @@ impl OriginalAfm {
             .timeout_global(Some(START))
             .build()
             .call()
-            .with_context(|| format!("the original AFM does not answer:\n{}", afm.log_lines().join("\n")))?;
+            .with_context(|| {
+                // Its last lines may still be on their way.
+                afm.kill9();
+                format!("the original AFM does not answer:\n{}", afm.log_lines().join("\n"))
+            })?;
         Ok(afm)
     }
 

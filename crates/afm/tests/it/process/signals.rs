@@ -61,8 +61,8 @@ struct Stuck {
 fn stuck(config: &str) -> Stuck {
     let folder = folder();
     let file = folder.path().join("afm.db");
-    // Longer than any test waits.
-    let uri = format!("{}?timeout=600", file_uri(&file));
+    // The longest there is; no test waits for it.
+    let uri = format!("{}?timeout=60", file_uri(&file));
     let config = format!("{config}\nLOG_LEVEL = 'DEBUG'\nSQLALCHEMY_ECHO = True\n");
     let (afm, client) = serve_with(&uri, &[], &config);
     let lock = Sqlite::open(&file).expect("the file is there");
