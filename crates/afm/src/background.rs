@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use jiff::SignedDuration;
 use slamon_store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
@@ -15,7 +16,10 @@ use crate::wakeups::Wakeups;
 /// How often to ask the database what time it is.
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
-/// How often to ask one that did not answer.
+/// How long the answer may take to be of use.
+const LONGEST_TRIP: SignedDuration = SignedDuration::from_millis(500);
+
+/// How often to ask one that did not answer in time.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 
 /// How many hints may wait to be passed on.
@@ -24,7 +28,7 @@ const HINTS: usize = 1_024;
 /// Tasks that run until this is dropped. They end where they are: what they do is one command at a time, and made
 /// up for by the next.
 pub(crate) struct Background {
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
 }
 
 impl Background {
@@ -34,7 +38,18 @@ impl Background {
         tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
         tasks.spawn(pass_on_hints(Arc::clone(&app.store), app.wakeups.clone()));
         tasks.spawn(follow_database(Arc::clone(&app.store), clock));
-        Self { _tasks: tasks }
+        Self { tasks }
+    }
+
+    /// Waits for one of them to die. Some end early, where there is nothing for them to do.
+    pub(crate) async fn death(&mut self) -> anyhow::Error {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) => return anyhow::Error::from(error).context("a background task died"),
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
     }
 }
 
@@ -74,6 +89,8 @@ pub(crate) async fn set_clock(store: &dyn Store, clock: &DatabaseClock) -> Asked
     let machine = Clock::system();
     let before = machine.now();
     match store.time().await {
+        // Half of a long wait would be a wrong clock for a minute.
+        Ok(Some(_)) if machine.now().duration_since(before) > LONGEST_TRIP => Asked::Away,
         Ok(Some(time)) => {
             clock.set(time, before, machine.now());
             Asked::Set

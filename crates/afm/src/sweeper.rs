@@ -9,10 +9,13 @@ use crate::clock::Clock;
 use crate::committer::{CommitError, Committer};
 
 /// The most tasks to change in one transaction, so that claims never wait long for it.
-const LIMIT: u32 = 500;
+const LIMIT: u32 = 100;
 
 /// A task that was posted meanwhile may be due before the next one known, so never sleep longer.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
+
+/// And never shorter, unless there is more to do at once.
+const SHORTEST_SLEEP: Duration = Duration::from_millis(10);
 
 /// The least time between two looks for lost agents and old tasks.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
@@ -57,8 +60,9 @@ impl Sweeper {
         loop {
             let now = clock.now();
             // The machine slept, or its clock was set: agents could not reach us meanwhile, or it only looks so.
-            if now.duration_since(last) > GAP {
+            if now < last || now.duration_since(last) > GAP {
                 self.serving_since = now;
+                self.next_round = now;
             }
             last = now;
             let swept = self.sweep(&committer, now).await;
@@ -115,6 +119,7 @@ impl Sweeper {
         }
         let until_due =
             swept.next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
-        until_due.unwrap_or(LONGEST_SLEEP).min(LONGEST_SLEEP)
+        // What is due may be another AFM's to do, which has it locked.
+        until_due.unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 }

@@ -119,15 +119,16 @@ pub struct WaitingPoll {
 }
 
 impl WaitingPoll {
-    /// Returns when there may be a task. Whoever sees this asks, says that it has asked, and may then wait again.
+    /// Returns when there may be a task. Whoever sees this asks, says if it found nothing, and may then wait
+    /// again.
     pub async fn woken(&self) {
         self.poll.notify.notified().await;
         let mut hints = self.poll.hints();
         hints.asking_for = hints.woken_for.take();
     }
 
-    /// The poll was answered: what it was woken for is its own, or somebody else's.
-    pub fn has_asked(&self) {
+    /// The poll brought nothing: what it was woken for is somebody else's.
+    pub fn found_nothing(&self) {
         self.poll.hints().asking_for = None;
     }
 }
@@ -255,7 +256,7 @@ mod tests {
                 first.woken().await;
             }
             if is_answered {
-                first.has_asked();
+                first.found_nothing();
             }
             drop(first);
             assert_eq!(is_woken(&second).await, !is_answered, "{asks} {is_answered}");

@@ -10,7 +10,7 @@ use crate::{State, Task};
 pub struct Surroundings {
     /// The versions in which agents offer the task's type, other than the task's; the lowest ones, ascending.
     pub other_versions: Vec<i64>,
-    /// Agents that offer the task's type and version.
+    /// Agents that offer the task's type and version; a thousand of them are looked at.
     pub capable: u64,
     /// Those of them that the task's `agent_filter` matches.
     pub matching: u64,
@@ -111,7 +111,11 @@ fn versions(around: &Surroundings) -> String {
 }
 
 fn agents(n: u64) -> String {
-    if n == 1 { "1 agent".to_owned() } else { format!("{n} agents") }
+    match n {
+        1 => "1 agent".to_owned(),
+        AGENTS_COUNTED.. => format!("at least {n} agents"),
+        _ => format!("{n} agents"),
+    }
 }
 
 fn tasks(n: u64) -> String {
@@ -121,6 +125,9 @@ fn tasks(n: u64) -> String {
         _ => format!("{n} tasks"),
     }
 }
+
+/// How far agents are counted.
+const AGENTS_COUNTED: u64 = 1_000;
 
 /// How far [`Surroundings::ahead`] is counted.
 pub(crate) const AHEAD_COUNTED: u64 = 1_000;

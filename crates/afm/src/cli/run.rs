@@ -159,9 +159,9 @@ async fn live(
         Err(error) => return Err(error.into()),
     }
     set_clock(store, &clock).await;
-    let _background = Background::start(&app, clock, watch(config));
+    let mut background = Background::start(&app, clock, watch(config));
     notify_systemd(&[sd_notify::NotifyState::Ready]);
-    std::future::pending().await
+    Err(background.death().await)
 }
 
 fn death(part: &str, died: Result<(), JoinError>) -> anyhow::Error {

@@ -66,10 +66,11 @@ async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
     let waiting = app.wakeups.poll(&poll);
     loop {
         let polled = app.committer.poll(poll.clone()).await?;
-        waiting.has_asked();
+        // With tasks in hand it need not have got the one it was woken for: that hint is passed on.
         if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
             return Ok(polled);
         }
+        waiting.found_nothing();
         tokio::select! {
             () = waiting.woken() => {}
             () = tokio::time::sleep(look_again) => {}

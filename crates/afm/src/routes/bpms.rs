@@ -68,8 +68,9 @@ fn known_id(task_id: TaskId) -> Result<Uuid, ApiError> {
 
 /// `?wait=SECONDS`; other parameters are ignored, as the original does.
 fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
-    let parameters = query.unwrap_or_default().split('&').filter_map(|parameter| parameter.split_once('='));
-    let Some((_, value)) = parameters.into_iter().find(|(name, _)| *name == "wait") else {
+    let parameters = query.unwrap_or_default().split('&');
+    let mut pairs = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
+    let Some((_, value)) = pairs.find(|(name, _)| *name == "wait") else {
         return Ok(Duration::ZERO);
     };
     let time = value.parse().ok().and_then(|seconds| Duration::try_from_secs_f64(seconds).ok());
@@ -84,14 +85,16 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
     let waiting = app.wakeups.read(id);
     loop {
+        // Not kept while waiting: it may be large, and many may wait.
         let task = app.store.task(id).await?;
         if task.as_ref().is_none_or(|task| matches!(task.state, TaskState::Ended { .. })) {
             return Ok(task);
         }
+        drop(task);
         tokio::select! {
             () = waiting.woken() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = app.stop.cancelled() => return Ok(task),
+            () = app.stop.cancelled() => return Ok(app.store.task(id).await?),
         }
     }
 }
@@ -160,6 +163,7 @@ mod tests {
             (Some("wait=300.1"), None),
             (Some("wait=-1"), None),
             (Some("wait="), None),
+            (Some("wait"), None),
             (Some("wait=NaN"), None),
             (Some("wait=inf"), None),
         ] {

@@ -14,6 +14,9 @@ pub(super) fn expired(task: &Task, now: Timestamp, fleet: impl FnOnce() -> Strin
             format!("{} had it for {} s, {}", agent(attempt), tenths(since(attempt.at, now)), number(task))
         }
         State::Delayed { until } => format!("it was delayed until {}", slamon_protocol::sql_time(*until)),
+        State::Pending if task.attempts > 0 => {
+            format!("{} had ended, and {}", number(task), fleet())
+        }
         State::Pending | State::Ended { .. } => {
             format!("waited {} s, {}", tenths(since(task.created, now)), fleet())
         }

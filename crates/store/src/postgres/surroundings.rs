@@ -57,6 +57,8 @@ const CAPABLE: &str = "
         from agent_offer
         join agent on agent.id = agent_offer.agent_id
         where left(type, 100) = left($1, 100) and type = $1 and version = $2
+        -- Many are as good as all: this is asked of each task that expires while it waits.
+        limit 1000
     ) as offering
 ";
 

@@ -231,7 +231,9 @@ pub(super) fn save_attempt(
         .prepare_cached(
             "insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at,
                                   ending, error, untold)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
+             on conflict do nothing",
         )?
         .execute(params![
             task_id.as_bytes(),

@@ -32,7 +32,9 @@ pub(super) fn of(
                         and (?5 is null or ?5 = location ->> '$.region')
                         and (?6 is null or ?6 = id) and (?7 is null or ?7 = name) as matching
                  from agent_offer join agent on agent.id = agent_offer.agent_id
-                 where type = ?1 and version = ?2)
+                 where type = ?1 and version = ?2
+                 -- Many are as good as all: this is asked of each task that expires while it waits.
+                 limit 1000)
              select count(*) as capable, count(*) filter (where matching) as matching,
                     count(*) filter (where matching and active) as active,
                     count(*) filter (where matching and active and free) as free

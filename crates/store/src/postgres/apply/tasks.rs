@@ -49,6 +49,8 @@ const SAVE_ATTEMPTS: &str = "
         $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::timestamptz[],
         $8::text[], $9::text[]
     ) as ended (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ending, error)
+    -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
+    on conflict do nothing
 ";
 
 /// The first late result is kept.

@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 use super::Work;
 use crate::sqlite::rows;
-use crate::{StoreError, Sweep, Swept, Task, lifecycle};
+use crate::{StoreError, Sweep, Swept, lifecycle};
 
 impl Work<'_> {
     pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, StoreError> {
@@ -26,13 +26,16 @@ impl Work<'_> {
     }
 
     fn settle_due(&mut self, limit: u32) -> Result<u64, StoreError> {
-        let due: Vec<Task> =
-            rows::select_tasks(self.transaction, "where due_at <= ?1 order by due_at limit ?2")?
-                .query_map(params![self.now.as_microsecond(), limit], rows::read_task)?
-                .map(|found| found.map(|found| found.task))
-                .collect::<Result<_, _>>()?;
+        // Ids first: the tasks themselves may be large, and are read one at a time.
+        let due: Vec<Uuid> = self
+            .transaction
+            .prepare_cached("select id from task where due_at <= ?1 order by due_at limit ?2")?
+            .query_map(params![self.now.as_microsecond(), limit], |row| rows::id(row, "id"))?
+            .collect::<Result<_, _>>()?;
         let mut settled = 0;
-        for mut task in due {
+        for id in due {
+            let Some(found) = rows::task(self.transaction, id)? else { continue };
+            let mut task = found.task;
             settled += u64::from(self.settle(&mut task)?);
         }
         Ok(settled)
@@ -41,7 +44,7 @@ impl Work<'_> {
     fn lose_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
         let Some(seen_before) = sweep.lost_after.and_then(|after| self.ago(after)) else { return Ok(0) };
         // An agent that has been forgotten, or was never known, was last seen when it claimed.
-        let held: Vec<(Task, Timestamp)> = self
+        let held: Vec<(Uuid, Timestamp)> = self
             .transaction
             .prepare_cached(
                 "select task.id as id, coalesce(agent.last_seen, task.claimed_at) as last_seen
@@ -51,15 +54,11 @@ impl Work<'_> {
             .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| {
                 Ok((rows::id(row, "id")?, rows::time(row, "last_seen")?))
             })?
-            .collect::<Result<Vec<(Uuid, Timestamp)>, _>>()?
-            .into_iter()
-            .filter_map(|(id, seen)| match rows::task(self.transaction, id) {
-                Ok(found) => found.map(|found| Ok((found.task, seen))),
-                Err(error) => Some(Err(error)),
-            })
             .collect::<Result<_, _>>()?;
         let mut lost = 0;
-        for (mut task, seen) in held {
+        for (id, seen) in held {
+            let Some(found) = rows::task(self.transaction, id)? else { continue };
+            let mut task = found.task;
             self.settle(&mut task)?;
             let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
             let silent_for = Duration::try_from(self.now.duration_since(seen)).unwrap_or_default();
