@@ -56,6 +56,8 @@ fn bad_values() {
         let answer = app.get(&format!("{}?wait={bad}", path(1)));
         answer.is_problem(400, "wait: must be a number of seconds from 0 to 300");
     }
+    let answer = app.get(&format!("{}?wait", path(1)));
+    answer.is_problem(400, "wait: must be a number of seconds from 0 to 300");
     app.get("/task/1?wait=-1").is_problem(404, "task_id: no task has this id");
 }
 
@@ -69,7 +71,7 @@ fn values_that_need_no_waiting() {
     assert_eq!(app.poll(poll(9).with("max_tasks", "0")), [] as [String; 0]);
     app.post_task(Body::task(1));
     assert_eq!(app.poll(poll(9)), [id(1)]);
-    for query in ["?wait=0", "?wait=0.001", "/?wait=0", "?waiting=300", "?wait"] {
+    for query in ["?wait=0", "?wait=0.001", "/?wait=0", "?waiting=300"] {
         assert_eq!(app.get(&format!("{}{query}", path(1))).json()["task_state"], "claimed");
     }
     app.get(&format!("{}?wait=300", path(2))).problem(404);
