@@ -202,3 +202,35 @@ fn a_url_with_a_slash_at_its_end() {
     client.post_task(WAIT, "wait", &json!({"time": 0.5}));
     assert_waited(&client.finished(WAIT));
 }
+
+/// The agent itself is too late, twice: what it posts then is refused, and it goes on with what comes next.
+#[track_caller]
+fn the_agent_is_too_late(database: &Place) {
+    let afm = start(database);
+    let client = Client::of(&afm.url());
+    let task = json!({
+        "task_id": WAIT, "test_id": WAIT, "task_type": "wait", "task_version": 1,
+        "task_data": {"time": 4}, "task_timeout": 1, "task_max_attempts": 2,
+    });
+    assert_eq!(client.post("/task", &task), 200);
+    let _agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
+    let ended = client.finished(WAIT);
+    assert_eq!((&ended["task_state"], &ended["task_attempt"]), (&json!("failed"), &json!(2)), "{ended}");
+    assert!(ended["task_error"].as_str().is_some_and(|error| error.contains("timeout of 1 s")), "{ended}");
+    let refused = |line: &str| line.contains("/tasks/response") && line.contains("status=400");
+    afm.wait_for_line(refused, PATIENCE);
+
+    client.post_task(REFUSED, "wait", &json!({"time": 0.5}));
+    assert_waited(&client.finished(REFUSED));
+    assert_eq!(client.task(WAIT), ended);
+}
+
+#[test]
+fn it_goes_on_when_it_was_too_late_on_sqlite() {
+    the_agent_is_too_late(&Place::file());
+}
+
+#[test]
+fn it_goes_on_when_it_was_too_late_on_postgresql() {
+    the_agent_is_too_late(&Place::postgres());
+}
