@@ -159,7 +159,7 @@ fn alike(sqlite: &mut [Outcome], postgres: &mut [Outcome], aliases: &mut Vec<(Uu
 /// out.
 fn shown(text: &impl std::fmt::Debug, aliases: &[(Uuid, Uuid)]) -> String {
     let text = format!("{text:#?}");
-    let lines = text.lines().map(|line| line.split("expired: waited").next().unwrap_or(line));
+    let lines = text.lines().map(|line| line.split("expired: ").next().unwrap_or(line));
     let text = lines.collect::<Vec<_>>().join("\n");
     aliases.iter().fold(text, |text, (one, other)| text.replace(&one.to_string(), &other.to_string()))
 }

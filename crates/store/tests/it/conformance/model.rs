@@ -117,10 +117,9 @@ impl Names {
             State::Ended { last, end, .. } => {
                 *last = last.take().map(|attempt| self.attempt(attempt));
                 if let End::Expired(words) = end
-                    && let Some((before, waited)) = words.as_str().split_once(" expired: waited ")
-                    && let Some((waited, _)) = waited.split_once(" s, ")
+                    && let Some(before) = before_the_fleet(words.as_str())
                 {
-                    *words = json(format!(r#"{before} expired: waited {waited} s, {FLEET}""#));
+                    *words = json(format!(r#"{before}{FLEET}""#));
                 }
             }
             State::Delayed { .. } | State::Pending => {}
@@ -146,4 +145,14 @@ impl Names {
             other => other,
         }
     }
+}
+
+/// All that is said of a task that expired while it waited, up to what is said of the fleet.
+fn before_the_fleet(words: &str) -> Option<&str> {
+    let phase = words.find(" expired: ")?;
+    let join = ["had ended, and ", " s, "].into_iter().find_map(|join| {
+        let at = words[phase..].find(join)?;
+        (!words[phase..].contains(" had it for ")).then_some(phase + at + join.len())
+    })?;
+    Some(&words[..join])
 }
