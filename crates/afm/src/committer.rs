@@ -169,6 +169,7 @@ fn kib(command: &Command) -> u32 {
         Command::Report(result) => match &result.outcome {
             TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
         },
+        Command::Seen(agents) => size_of_val(agents.as_slice()),
         Command::Poll(_) | Command::Cancel(_) | Command::Release { .. } | Command::Sweep(_) => 0,
     };
     u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)

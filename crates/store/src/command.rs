@@ -28,6 +28,8 @@ pub enum Command {
         /// The tasks.
         task_ids: Vec<Uuid>,
     },
+    /// Agents polled, said nothing new and were told that there is nothing: when each did last.
+    Seen(Vec<(Uuid, Timestamp)>),
     /// Time has passed.
     Sweep(Sweep),
 }
@@ -54,6 +56,8 @@ pub struct Applied {
     pub waiting: Vec<WaitingKind>,
     /// Tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
+    /// Agents that have something to be told: a task that they have is not wanted any more.
+    pub untold: Vec<Uuid>,
 }
 
 /// A task that waits: who could take it.
@@ -89,6 +93,8 @@ pub enum Outcome {
     Cancel(Option<Result<Box<Task>, Refusal>>),
     /// Of [`Command::Release`]: how many tasks wait again.
     Release(usize),
+    /// Of [`Command::Seen`]: those of the agents that are not known, or not any more.
+    Seen(Vec<Uuid>),
     /// Of [`Command::Sweep`].
     Sweep(Swept),
 }

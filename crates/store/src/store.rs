@@ -46,6 +46,9 @@ pub trait Store: Send + Sync + 'static {
     /// active.
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
 
+    /// What there is for agents, at most `limit` of each.
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError>;
+
     /// Counts agents seen at or after `seen_since`, and waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
 
@@ -70,8 +73,21 @@ pub enum Hint {
     Waiting(WaitingKind),
     /// This task ended.
     Ended(Uuid),
+    /// This agent has something to be told: a task that it has is not wanted any more.
+    Untold(Uuid),
     /// More than can be told: whoever waits for anything looks for itself.
     Anything,
+}
+
+/// What there is for agents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// The kinds of the tasks that wait.
+    pub kinds: Vec<WaitingKind>,
+    /// The agents that have something to be told.
+    pub untold: Vec<Uuid>,
+    /// Whether this is all of it.
+    pub is_complete: bool,
 }
 
 /// What [`Store::create_tables`] found and did.

@@ -170,6 +170,14 @@ impl End {
     }
 }
 
+impl AttemptEnd {
+    /// Whether the agent does not know of it, and works for nothing.
+    #[must_use]
+    pub fn is_to_be_told(&self) -> bool {
+        matches!(self, Self::Expired | Self::Cancelled)
+    }
+}
+
 /// A result that came after its attempt had ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateResult {

@@ -2,7 +2,9 @@ use std::sync::Mutex;
 
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
-use slamon_store::{Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings};
+use slamon_store::{
+    Backlog, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings,
+};
 
 use super::*;
 
@@ -71,6 +73,9 @@ impl Store for FatefulStore {
     }
     async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
         self.store.surroundings(task, since).await
+    }
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog(limit).await
     }
     async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(since).await

@@ -52,6 +52,7 @@ impl Work<'_> {
             Command::Release { agent_id, claimed_at, task_ids } => {
                 Outcome::Release(self.release(*agent_id, *claimed_at, task_ids)?)
             }
+            Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
             Command::Poll(poll) => Outcome::Poll(self.poll(poll)?),
         })
@@ -126,7 +127,7 @@ impl Work<'_> {
         };
         // A result is a sign of life, also a late or a repeated one.
         if let Some(agent) = agent {
-            self.seen(agent)?;
+            self.seen(agent, self.now)?;
         }
         match report {
             Report::Ends(change) => {
@@ -141,11 +142,23 @@ impl Work<'_> {
         }
     }
 
-    fn seen(&self, agent_id: Uuid) -> rusqlite::Result<()> {
-        self.transaction
+    /// `false` if there is no such agent.
+    fn seen(&self, agent_id: Uuid, at: Timestamp) -> rusqlite::Result<bool> {
+        let updated = self
+            .transaction
             .prepare_cached("update agent set last_seen = max(last_seen, ?2) where id = ?1")?
-            .execute(params![agent_id.as_bytes(), self.now.as_microsecond()])?;
-        Ok(())
+            .execute(params![agent_id.as_bytes(), at.as_microsecond()])?;
+        Ok(updated == 1)
+    }
+
+    fn seen_all(&self, agents: &[(Uuid, Timestamp)]) -> rusqlite::Result<Vec<Uuid>> {
+        let mut unknown = Vec::new();
+        for &(agent_id, at) in agents {
+            if !self.seen(agent_id, at)? {
+                unknown.push(agent_id);
+            }
+        }
+        Ok(unknown)
     }
 
     /// The first late result is kept.
@@ -209,6 +222,9 @@ impl Work<'_> {
         rows::save_state(self.transaction, task)?;
         if let Some(ended) = &change.ended {
             rows::save_attempt(self.transaction, task.posted.task_id, ended)?;
+            if ended.end.is_to_be_told() {
+                self.applied.untold.push(ended.attempt.agent_id);
+            }
         }
         self.note(task);
         Ok(())

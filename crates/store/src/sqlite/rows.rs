@@ -219,13 +219,14 @@ pub(super) fn save_attempt(
     task_id: Uuid,
     ended: &EndedAttempt,
 ) -> rusqlite::Result<()> {
-    let (end, error, untold) = match &ended.end {
-        AttemptEnd::Error(error) => ("error", Some(error.as_str()), None),
-        AttemptEnd::Lost => ("lost", None, None),
-        AttemptEnd::TimedOut => ("timed_out", None, None),
-        AttemptEnd::Expired => ("expired", None, Some(1)),
-        AttemptEnd::Cancelled => ("cancelled", None, Some(1)),
+    let (end, error) = match &ended.end {
+        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
+        AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::TimedOut => ("timed_out", None),
+        AttemptEnd::Expired => ("expired", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
     };
+    let untold = ended.end.is_to_be_told().then_some(1);
     let attempt = &ended.attempt;
     connection
         .prepare_cached(
@@ -279,6 +280,6 @@ pub(super) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn unreadable(what: String) -> Error {
+pub(super) fn unreadable(what: String) -> Error {
     Error::FromSqlConversionFailure(0, Type::Text, what.into())
 }

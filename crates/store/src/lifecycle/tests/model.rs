@@ -60,8 +60,20 @@ impl Model {
                     task_ids.iter().filter(|id| self.release(**id, *agent_id, *claimed_at)).count();
                 Outcome::Release(released)
             }
+            Command::Seen(agents) => Outcome::Seen(self.seen(agents)),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep, now)),
         }
+    }
+
+    fn seen(&mut self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
+        let mut unknown = Vec::new();
+        for (id, at) in agents {
+            match self.agents.get_mut(id) {
+                Some((_, seen)) => *seen = (*seen).max(*at),
+                None => unknown.push(*id),
+            }
+        }
+        unknown
     }
 
     /// The tasks that are over here and were not in `before`.

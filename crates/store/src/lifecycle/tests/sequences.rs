@@ -57,9 +57,11 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
                 Command::Release { agent_id, claimed_at, task_ids }
             }
         };
-        // When in its batch a sweep forgets and deletes is the store's to say: such a sweep gets a batch of its own.
+        // When in its batch a sweep forgets and deletes, and whether it knows who else was seen in it, is the store's to
+        // say: such commands get a batch of their own.
         let tidies = |command: &Command| match command {
             Command::Sweep(sweep) => sweep.forget_after.or(sweep.delete_after).is_some(),
+            Command::Seen(_) => true,
             _ => false,
         };
         let (tidying, batch): (Vec<_>, Vec<_>) = batch.into_iter().map(command).partition(tidies);
@@ -77,7 +79,14 @@ fn draft() -> impl Strategy<Value = Draft> {
         2 => release(),
         1 => task_id().prop_map(|id| ready(Command::Cancel(id))),
         2 => sweep().prop_map(|sweep| ready(Command::Sweep(sweep))),
+        1 => seen().prop_map(|agents| ready(Command::Seen(agents))),
     ]
+}
+
+/// Agents, some of which may never have polled, or may have been seen later since.
+fn seen() -> impl Strategy<Value = Vec<(Uuid, Timestamp)>> {
+    let at = (0..100_i64).prop_map(|seconds| FIRST + SignedDuration::from_secs(seconds));
+    prop::collection::vec((agent_id(), at), 0..4)
 }
 
 fn task_id() -> impl Strategy<Value = Uuid> {
