@@ -205,6 +205,7 @@ fn check_outcome(
             check_unchanged(before, *id, Ok(Reported::Repeated), after)?;
         }
         (Command::Submit(_), Outcome::Submit(_)) => prop_assert_eq!(before, after),
+        (Command::Seen(_), Outcome::Seen(_)) => prop_assert_eq!(&before.tasks, &after.tasks),
         _ => prop_assert!(false, "{outcome:?} is no outcome of {command:?}"),
     }
     Ok(())
