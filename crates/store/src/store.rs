@@ -35,6 +35,11 @@ pub trait Store: Send + Sync + 'static {
     /// sweep forgets and what it deletes may stay until the end of the batch.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
+    /// How many batches it gains from being given at the same time. What they do must not depend on each other.
+    fn lanes(&self) -> usize {
+        1
+    }
+
     /// Reads a task; `None` if there is none with this id.
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError>;
 

@@ -1,9 +1,10 @@
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
-    Backlog, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings,
+    Applied, Backlog, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings,
 };
 
 use super::*;
@@ -115,7 +116,8 @@ fn ids(polled: &Polled) -> Vec<u128> {
 
 async fn start() -> (Arc<FatefulStore>, Committer) {
     let store = FatefulStore::new().await;
-    let (committer, work) = Committer::new(store.clone(), Clock::system(), Wakeups::default());
+    let (committer, work) =
+        Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
     tokio::spawn(work);
     (store, committer)
 }
