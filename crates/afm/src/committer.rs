@@ -20,7 +20,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::known::Known;
+use crate::known::{Known, Look};
 use crate::wakeups::Wakeups;
 use undelivered::{Awaited, Undelivered};
 use work::Work;
@@ -110,10 +110,12 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn poll(&self, poll: PollRequest) -> Result<Polled, CommitError> {
-        if self.known.answers(&poll, self.clock.now()) {
-            return Ok(Polled::default());
-        }
-        match self.apply(Command::Poll(poll)).await? {
+        let command = match self.known.look(&poll, self.clock.now()) {
+            Look::Nothing => return Ok(Polled::default()),
+            Look::Tasks(kinds) => Command::Claim { poll, kinds },
+            Look::Unknown => Command::Poll(poll),
+        };
+        match self.apply(command).await? {
             Outcome::Poll(polled) => Ok(polled),
             _ => Err(CommitError::Failed),
         }
@@ -191,10 +193,7 @@ impl Committer {
     async fn apply(&self, command: Command) -> Result<Outcome, CommitError> {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
-        let agent_id = match &command {
-            Command::Poll(poll) => Some(poll.agent_id),
-            _ => None,
-        };
+        let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
         let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
         self.queue.try_send(Request { command, answer, _room: room }).map_err(|e| match e {
@@ -214,7 +213,11 @@ fn kib(command: &Command) -> u32 {
             TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
         },
         Command::Seen(agents) => size_of_val(agents.as_slice()),
-        Command::Poll(_) | Command::Cancel(_) | Command::Release { .. } | Command::Sweep(_) => 0,
+        Command::Poll(_)
+        | Command::Claim { .. }
+        | Command::Cancel(_)
+        | Command::Release { .. }
+        | Command::Sweep(_) => 0,
     };
     u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
 }

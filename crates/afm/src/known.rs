@@ -13,12 +13,23 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::PollRequest;
-use slamon_store::{Applied, Backlog, Command, Hint, Outcome};
+use slamon_store::{Applied, Backlog, Command, Hint, Outcome, WaitingKind};
 use uuid::Uuid;
 
 use self::board::Board;
 pub use self::board::Mark;
 use self::fleet::Fleet;
+
+/// What is known of a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It brings nothing, and says nothing new.
+    Nothing,
+    /// It says nothing new, and there may be tasks of these kinds for it.
+    Tasks(Vec<WaitingKind>),
+    /// The store has to be told, or asked for more.
+    Unknown,
+}
 
 /// All clones are one. At first it knows nothing: every poll asks the store.
 #[derive(Debug, Clone, Default)]
@@ -31,11 +42,14 @@ struct Inner {
 }
 
 impl Known {
-    /// Whether a poll at `now` brings nothing, and says nothing that is not known. Then the agent was seen, which is to
-    /// be saved.
+    /// What is known of a poll at `now`. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
     #[must_use]
-    pub fn answers(&self, poll: &PollRequest, now: Timestamp) -> bool {
-        !self.board().has_something_for(poll) && self.fleet().sees(poll, now)
+    pub fn look(&self, poll: &PollRequest, now: Timestamp) -> Look {
+        let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown };
+        if !self.fleet().sees(poll, now) {
+            return Look::Unknown;
+        }
+        if kinds.is_empty() { Look::Nothing } else { Look::Tasks(kinds) }
     }
 
     /// To be taken before the store is asked: what is noted after it may be news to the store.
@@ -55,12 +69,19 @@ impl Known {
         }
         let mut fleet = self.fleet();
         for (command, outcome) in commands.iter().zip(&applied.outcomes) {
-            if let (Command::Poll(poll), Outcome::Poll(polled)) = (command, outcome) {
-                fleet.saved(poll, now);
-                board.told(poll.agent_id, mark);
-                if polled.tasks.is_empty() && poll.max_tasks > 0 {
-                    board.has_nothing_for(poll, mark);
+            let Outcome::Poll(polled) = outcome else { continue };
+            let found_nothing =
+                polled.tasks.is_empty() && command.poll().is_some_and(|poll| poll.max_tasks > 0);
+            match command {
+                Command::Poll(poll) => {
+                    fleet.saved(poll, now);
+                    board.told(poll.agent_id, mark);
+                    if found_nothing {
+                        board.has_nothing_for(poll, mark);
+                    }
                 }
+                Command::Claim { kinds, .. } if found_nothing => board.has_none_of(kinds, mark),
+                _ => {}
             }
         }
     }

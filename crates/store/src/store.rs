@@ -31,7 +31,7 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies commands in their order, in one transaction: all of them, or none.
     ///
-    /// Polls come last, and see what the other commands of the batch have done. Whom a
+    /// Polls and claims come last, and see what the other commands of the batch have done. Whom a
     /// sweep forgets and what it deletes may stay until the end of the batch.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 

@@ -109,8 +109,8 @@ impl Work {
         let results = self.apply(&commands).await;
         for ((result, (answer, _room)), command) in results.into_iter().zip(answers).zip(commands.iter()) {
             // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
-            if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Command::Poll(poll)) =
-                (answer.send(result), command)
+            if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Some(poll)) =
+                (answer.send(result), command.poll())
             {
                 self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
             }

@@ -60,17 +60,42 @@ impl Board {
         self.sure_since = None;
     }
 
-    pub(super) fn has_something_for(&self, poll: &PollRequest) -> bool {
-        self.sure_since.is_none()
-            || (!self.untold.is_empty() && self.untold.contains_key(&poll.agent_id))
-            || (poll.max_tasks > 0 && !self.kinds.is_empty() && self.has_tasks_for(poll))
+    /// Where there may be tasks for a poll; `None` where that is not known, too much to name, or where its agent may have
+    /// something to be told.
+    pub(super) fn kinds_for(&self, poll: &PollRequest) -> Option<Vec<WaitingKind>> {
+        self.sure_since?;
+        if !self.untold.is_empty() && self.untold.contains_key(&poll.agent_id) {
+            return None;
+        }
+        let mut kinds = Vec::new();
+        if self.kinds.is_empty() || poll.max_tasks == 0 {
+            return Some(kinds);
+        }
+        for offer in &poll.agent_capabilities {
+            let Some(filters) = self.kinds.get(offer) else { continue };
+            if filters.len() > MOST_FILTERS {
+                return None;
+            }
+            let matching = filters.keys().filter(|filter| matches(filter, poll));
+            kinds.extend(
+                matching
+                    .map(|filter| WaitingKind { capability: offer.clone(), agent_filter: filter.clone() }),
+            );
+        }
+        Some(kinds)
     }
 
-    fn has_tasks_for(&self, poll: &PollRequest) -> bool {
-        poll.agent_capabilities
-            .iter()
-            .filter_map(|offer| self.kinds.get(offer))
-            .any(|filters| filters.len() > MOST_FILTERS || filters.keys().any(|filter| matches(filter, poll)))
+    /// The store had no task of these kinds when it was asked after `mark`.
+    pub(super) fn has_none_of(&mut self, kinds: &[WaitingKind], mark: Mark) {
+        for kind in kinds {
+            let Some(filters) = self.kinds.get_mut(&kind.capability) else { continue };
+            if filters.get(&kind.agent_filter).is_some_and(|noted| *noted <= mark) {
+                filters.remove(&kind.agent_filter);
+            }
+            if filters.is_empty() {
+                self.kinds.remove(&kind.capability);
+            }
+        }
     }
 
     /// The store had no task for a poll that it was asked after `mark`.
@@ -144,6 +169,12 @@ mod tests {
         WaitingKind { agent_filter, ..any(1) }
     }
 
+    impl Board {
+        fn has_something_for(&self, poll: &PollRequest) -> bool {
+            self.kinds_for(poll).is_none_or(|kinds| !kinds.is_empty())
+        }
+    }
+
     fn sure() -> Board {
         let mut board = Board::default();
         board.replace(&Backlog { is_complete: true, ..Backlog::default() }, board.mark());
@@ -185,6 +216,28 @@ mod tests {
         board.has_nothing_for(&poll(1, 1), board.mark());
         assert!(!board.has_something_for(&poll(1, 1)));
         assert!(board.has_something_for(&poll(2, 1)), "the filtered one was none of its");
+    }
+
+    #[test]
+    fn the_kinds_that_match_are_named_and_can_be_taken_back() {
+        let mut board = sure();
+        assert_eq!(board.kinds_for(&poll(2, 1)), Some(Vec::new()));
+        for kind in [any(1), named(2), named(3), any(3)] {
+            board.add(&kind);
+        }
+        let mut kinds = board.kinds_for(&poll(2, 1)).unwrap();
+        kinds.sort_by_key(|kind| kind.agent_filter.key());
+        assert_eq!(kinds, [any(1), named(2)]);
+        board.has_none_of(&kinds[..1], board.mark());
+        assert_eq!(board.kinds_for(&poll(2, 1)), Some(vec![named(2)]));
+        let before = board.mark();
+        board.add(&named(2));
+        board.has_none_of(&kinds, before);
+        assert_eq!(board.kinds_for(&poll(2, 1)), Some(vec![named(2)]), "it was noted since");
+        for n in 0..MOST_FILTERS as u128 {
+            board.add(&named(10 + n));
+        }
+        assert_eq!(board.kinds_for(&poll(2, 1)), None, "too many to look through");
     }
 
     #[test]

@@ -57,7 +57,7 @@ pub(super) async fn apply(
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
     let polls = Polls::of(batch);
-    let mut agents = Agents::of(polls.requests());
+    let mut agents = Agents::of(batch);
     let mut outcomes = Outcomes(vec![None; batch.len()]);
     let mut tasks = Tasks::new(now);
     let mut news = News::default();

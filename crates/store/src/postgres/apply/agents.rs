@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use crate::Command;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
@@ -106,8 +107,12 @@ impl Saved {
 }
 
 impl<'a> Agents<'a> {
-    pub(super) fn of(polls: impl Iterator<Item = &'a PollRequest>) -> Self {
-        Self { polling: polls.map(|poll| (poll.agent_id, poll)).collect(), seen: BTreeMap::new() }
+    pub(super) fn of(batch: &'a [Command]) -> Self {
+        let polls = batch.iter().filter_map(|command| match command {
+            Command::Poll(poll) => Some((poll.agent_id, poll)),
+            _ => None,
+        });
+        Self { polling: polls.collect(), seen: BTreeMap::new() }
     }
 
     /// Notes that an agent was there at `at`.
