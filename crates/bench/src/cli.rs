@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+use crate::backlog::Backlog;
+use crate::dispatch::Dispatch;
+use crate::fleet::Fleet;
 use crate::life::Life;
 use crate::poll::Poll;
 use crate::{Load, Stop};
@@ -29,6 +32,12 @@ enum Command {
     Poll(Poll),
     /// Whole lives: post a task, claim it, report its result, read it
     Life(Life),
+    /// Claims, and polls of others, while many tasks are stored and waiting
+    Backlog(Backlog),
+    /// How soon an agent that holds a poll open is handed a task that is posted
+    Dispatch(Dispatch),
+    /// A large fleet: each agent polls at its interval, whatever became of the polls before
+    Fleet(Fleet),
 }
 
 /// Runs the program and gives its exit status: 0 measured, 1 a check has failed, 2 nothing could be measured.
@@ -37,6 +46,9 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Poll(load) => measure(&load),
         Command::Life(load) => measure(&load),
+        Command::Backlog(load) => measure(&load),
+        Command::Dispatch(load) => measure(&load),
+        Command::Fleet(load) => measure(&load),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slamon-bench: {error:#}");

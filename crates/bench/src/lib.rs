@@ -20,15 +20,19 @@
 //! became of those before, and how long one took is counted from when it was due: a server that stalls cannot hide the
 //! units that it kept from being sent.
 
+pub mod backlog;
 mod checks;
 pub mod cli;
 mod client;
+pub mod dispatch;
 mod drive;
+pub mod fleet;
 mod ids;
 mod latencies;
 mod ledger;
 pub mod life;
 mod options;
+mod pair;
 pub mod poll;
 mod processes;
 mod progress;
