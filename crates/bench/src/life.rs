@@ -1,60 +1,68 @@
-//! Whole lives of tasks, one after the other on each connection: post, claim, report, read.
-//!
-//! Each worker has a task type of its own, so that it gets its own task back and can say whether it came
-//! back as it was posted.
+//! Whole lives of tasks: post, claim, report, get. Each task must be handed out once, and come back as it was posted
+//! and reported.
 
-use std::time::Instant;
+use std::sync::Arc;
 
-use anyhow::{Result, ensure};
-use hyper::StatusCode;
-use serde_json::{Value, json};
+use anyhow::Result;
+use clap::Args;
 use uuid::Uuid;
 
-use crate::client::Client;
-use crate::{Latencies, Options, poll};
+use crate::drive::drive;
+use crate::ledger::Ledger;
+use crate::options::{Defaults, Shared};
+use crate::pair::{Pair, Steps};
+use crate::tally::Tally;
+use crate::unit::{GaveUp, Took, Worker};
+use crate::{Load, Report, Stop};
 
-/// One client and its agent, until `end`.
-pub(crate) async fn worker(options: Options, end: Instant) -> Result<Latencies> {
-    let mut client = Client::new(options.address, options.close);
-    let agent_id = Uuid::new_v4();
-    let task_type = format!("life-{agent_id}");
-    let claim = poll::request(agent_id, &task_type, 2);
-    let mut latencies = Vec::new();
-    while Instant::now() < end {
-        let began = Instant::now();
-        live(&mut client, &task_type, &claim).await?;
-        latencies.push(began.elapsed());
-    }
-    Ok(latencies)
+/// `slamon-bench life`.
+#[derive(Debug, Clone, Args)]
+pub struct Life {
+    #[command(flatten)]
+    options: Shared,
+    /// All connections post and claim tasks of one type, so that they are handed each other's; else each has its own
+    #[arg(long)]
+    shared: bool,
 }
 
-async fn live(client: &mut Client, task_type: &str, claim: &str) -> Result<()> {
-    let task_id = Uuid::new_v4();
-    let data = json!({"url": "http://127.0.0.1/", "id": task_id});
-    let result = json!({"status": 200});
-    let task = json!({
-        "task_id": task_id, "test_id": Uuid::new_v4(),
-        "task_type": task_type, "task_version": 1, "task_data": data,
-    });
-    let (status, answer) = client.post("/task", task.to_string()).await?;
-    ensure!(status == StatusCode::OK, "post: {status} {answer:?}");
+impl Load for Life {
+    fn shared(&self) -> &Shared {
+        &self.options
+    }
 
-    let (status, answer) = client.post("/tasks", claim.to_owned()).await?;
-    ensure!(status == StatusCode::OK, "claim: {status} {answer:?}");
-    let answer: Value = serde_json::from_slice(&answer)?;
-    let tasks = answer["tasks"].as_array().map_or(&[][..], Vec::as_slice);
-    ensure!(
-        tasks.len() == 1 && tasks[0]["task_id"] == json!(task_id) && tasks[0]["task_data"] == data,
-        "claim: posted {task_id}, was handed {tasks:?}"
-    );
+    async fn run(&self, stop: &Stop) -> Result<Report> {
+        let plan = self.options.plan(Defaults::default())?;
+        self.options.reach().await?;
+        let ledger = Arc::new(Ledger::default());
+        let run = Uuid::new_v4();
+        let lives = (0..plan.connections).map(|place| {
+            let task_type = if self.shared { format!("life-{run}") } else { format!("life-{run}-{place}") };
+            Lives(Pair::new(&self.options, &task_type, Arc::clone(&ledger)))
+        });
+        let mut measured = drive("life", &self.options, plan, lives.collect(), stop).await?;
+        measured.tally.checks.lost = ledger.open();
+        Ok(Report::new("life", &self.options, plan.connections as u64, measured))
+    }
+}
 
-    let report = json!({"protocol": 1, "task_id": task_id, "task_data": result});
-    let (status, answer) = client.post("/tasks/response", report.to_string()).await?;
-    ensure!(status == StatusCode::OK, "report: {status} {answer:?}");
+const POST: usize = 0;
+const STEPS: Steps = Steps { claim: 1, report: 2, get: 3 };
 
-    let (status, answer) = client.get(&format!("/task/{task_id}")).await?;
-    ensure!(status == StatusCode::OK, "read: {status} {answer:?}");
-    let answer: Value = serde_json::from_slice(&answer)?;
-    ensure!(answer["task_result"] == result, "read: {answer}");
-    Ok(())
+struct Lives(Pair);
+
+impl Worker for Lives {
+    const STEPS: &'static [&'static str] = &["post", "claim", "report", "get"];
+
+    async fn unit(&mut self, _n: u64, tally: &mut Tally) -> Result<Took, GaveUp> {
+        let Self(pair) = self;
+        pair.post(POST, tally).await?;
+        let task = pair.claim(STEPS.claim, tally).await?;
+        pair.report(task, STEPS.report, tally).await?;
+        pair.get(task, STEPS.get, tally).await?;
+        Ok(Took::AllOfIt)
+    }
+
+    async fn finish(&mut self, tally: &mut Tally) {
+        self.0.finish(STEPS, tally).await;
+    }
 }
