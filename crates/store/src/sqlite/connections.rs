@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OpenFlags, ffi};
 
@@ -20,7 +21,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages are moved from the log into the file once there are 8,000 of them (32 MiB): the ends of tables and indexes, which
 /// every batch changes, then move once instead of eight times. The cache, 64 MiB, holds the inner pages of the indexes of
 /// ten million tasks, so that a random id costs one read and not four.
-const WRITER: &str = "pragma synchronous = full; pragma wal_autocheckpoint = 8000; pragma cache_size = -65536";
+const WRITER: &str =
+    "pragma synchronous = full; pragma wal_autocheckpoint = 8000; pragma cache_size = -65536";
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,6 +169,8 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
     let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
     connection.busy_timeout(patience)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Without it, a statement whose LIMIT is a parameter is prepared anew each time it is run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if access == Access::Write {
         use_wal(&connection, patience)?;
         connection.execute_batch(WRITER)?;
