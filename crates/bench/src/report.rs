@@ -106,7 +106,7 @@ impl Report {
             per_second: per_second(tally.done),
             requests_per_second: per_second(tally.requests),
             latency_us: tally.whole.summary(),
-            steps: if tally.steps.len() > 1 { steps.collect() } else { Vec::new() },
+            steps: steps.collect(),
             refused: tally.refused,
             unsent,
             errors: tally.errors,
