@@ -66,7 +66,7 @@ impl Connector {
         let settings = format!(
             "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
              set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
-             set enable_seqscan = off; set enable_bitmapscan = off",
+             set enable_seqscan = off; set enable_bitmapscan = off; set plan_cache_mode = force_generic_plan",
         );
         Self { hosts: hosts.collect(), settings }
     }
