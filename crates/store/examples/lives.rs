@@ -96,8 +96,14 @@ async fn main() -> Result<()> {
     println!("{:.0} lives/s with {clients} clients and {lanes} lanes", lives / elapsed);
     println!("p50 {:?}, p99 {:?}", latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     println!("{:.2} lives a batch", lives / batches.load(Ordering::Relaxed) as f64);
-    println!("a life: {:.0} WAL bytes in {:.1} records, {:.2} updates, {:.2} of them heap-only, {:.2} commits",
-        each(0), each(1), each(2), each(3), each(4));
+    println!(
+        "a life: {:.0} WAL bytes in {:.1} records, {:.2} updates, {:.2} of them heap-only, {:.2} commits",
+        each(0),
+        each(1),
+        each(2),
+        each(3),
+        each(4)
+    );
     Ok(())
 }
 
@@ -123,7 +129,11 @@ async fn commit(
 }
 
 /// One life after the other until `end`; how long each took.
-async fn live(store: Arc<PostgresStore>, queue: mpsc::Sender<Request>, end: Instant) -> Result<Vec<Duration>> {
+async fn live(
+    store: Arc<PostgresStore>,
+    queue: mpsc::Sender<Request>,
+    end: Instant,
+) -> Result<Vec<Duration>> {
     let agent_id = Uuid::new_v4();
     let task_type = format!("life-{agent_id}");
     let ask = async |command| {
@@ -139,7 +149,9 @@ async fn live(store: Arc<PostgresStore>, queue: mpsc::Sender<Request>, end: Inst
             test_id: Uuid::new_v4(),
             task_type: task_type.clone(),
             task_version: 1,
-            task_data: Some(JsonText::from_stored(format!(r#"{{"url":"http://127.0.0.1/","id":"{agent_id}"}}"#))),
+            task_data: Some(JsonText::from_stored(format!(
+                r#"{{"url":"http://127.0.0.1/","id":"{agent_id}"}}"#
+            ))),
             terms: Terms::default(),
         };
         let task_id = post.task_id;

@@ -4,8 +4,10 @@ mod apply;
 mod backlog;
 mod connection;
 mod errors;
+mod lines;
 mod notices;
 mod read;
+mod reads;
 mod rows;
 mod schema;
 mod surroundings;
@@ -26,6 +28,9 @@ use uuid::Uuid;
 
 use self::connection::{Connector, Session};
 use self::errors::Problem;
+use self::lines::{Kind, Lines};
+use self::notices::Speaker;
+use self::reads::Reads;
 pub use self::uri::UriError;
 use crate::{
     Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError,
@@ -70,6 +75,10 @@ pub struct PostgresStore {
     pool: Pool,
     /// For the connection that listens, which is none of the pool's.
     connector: Connector,
+    lines: Arc<Lines>,
+    reads: Reads,
+    /// This AFM, to others.
+    me: Speaker,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
     user: String,
@@ -99,6 +108,9 @@ impl PostgresStore {
         Ok(Self {
             pool: connection::pool(connector.clone(), options),
             connector,
+            lines: Arc::default(),
+            reads: Reads::default(),
+            me: Speaker::new(),
             running: RwLock::new(()),
             user: target.user,
             database: target.database,
@@ -179,6 +191,14 @@ impl PostgresStore {
         }))
     }
 
+    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> reads::Found {
+        self.with_session(self.statement_timeout, |session| {
+            let ids = Arc::clone(&ids);
+            Box::pin(async move { read::tasks(session, &ids).await })
+        })
+        .await
+    }
+
     async fn try_apply(
         &self,
         batch: &[Command],
@@ -186,18 +206,26 @@ impl PostgresStore {
     ) -> Result<Result<Applied, StoreError>, Problem> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
-        let uncommitted = session.bounded(apply::apply(&session, batch, now)).await?;
-        match session.bounded(session.script("commit")).await {
+        let look = self.lines.look();
+        let uncommitted = session.bounded(apply::apply(&session, batch, now, &look, self.me)).await?;
+        match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
+                look.end(uncommitted.fronts.iter().map(|(kind, front)| (kind, *front)));
+                let waiting = uncommitted.applied.waiting.iter().map(Kind::of).zip(uncommitted.places);
+                self.lines.note(waiting);
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
-            Err(problem) => Ok(Err(StoreError::InDoubt {
-                cause: anyhow::Error::msg(problem.describe()),
-                claimed_at: now,
-                claims: uncommitted.claims,
-            })),
+            Err(problem) => {
+                // What the batch has posted may wait or not.
+                self.lines.forget();
+                Ok(Err(StoreError::InDoubt {
+                    cause: anyhow::Error::msg(problem.describe()),
+                    claimed_at: now,
+                    claims: uncommitted.claims,
+                }))
+            }
         }
     }
 }
@@ -233,7 +261,7 @@ impl Store for PostgresStore {
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(read::task(session, id))).await
+        self.reads.task(id, |ids| Box::pin(self.read_tasks(ids))).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
@@ -250,7 +278,11 @@ impl Store for PostgresStore {
     }
 
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(backlog::read(session, limit))).await
+        self.with_session(self.statement_timeout, |session| {
+            let lines = Arc::clone(&self.lines);
+            Box::pin(async move { backlog::read(session, &lines, limit).await })
+        })
+        .await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
@@ -265,7 +297,7 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        notices::listen(&self.connector, &hints).await;
+        notices::listen(&self.connector, self.me, &self.lines, &hints).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -1,9 +1,9 @@
 //! A batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: three trips to the server for a batch of any size, a fourth where
-//! somebody may be waiting for what it did, and one for COMMIT. What is rare (sweeps, offers that have changed, tasks
-//! posted twice, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more, their number
-//! bounded by the sweep's limit at most.
+//! Statements are set-based and travel together: three trips to the server for a batch of any size, and one for COMMIT
+//! and what is said to other AFMs. What is rare (sweeps, agents that are new, say something new or were not seen for a
+//! second, tasks posted twice, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more,
+//! their number bounded by the sweep's limit at most.
 //!
 //! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
 //! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
@@ -12,6 +12,7 @@
 //! again.
 
 mod agents;
+mod claims;
 mod endings;
 mod polls;
 mod submits;
@@ -24,12 +25,14 @@ use uuid::Uuid;
 
 use self::agents::Agents;
 use self::endings::Endings;
-use self::polls::Polls;
+use self::polls::{Claimed, Polls};
 use self::submits::Submits;
 use self::tasks::{News, Tasks};
 use super::connection::Session;
 use super::errors::Problem;
-use super::{notices, rows};
+use super::lines::{Kind, Look, Place};
+use super::notices::{Notices, Speaker};
+use super::rows;
 use crate::{Applied, Command, Outcome, Swept};
 
 /// A batch that is not committed yet.
@@ -37,6 +40,12 @@ pub(super) struct Uncommitted {
     pub(super) applied: Applied,
     /// Agents and the tasks they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
+    /// Of each kind of task that was looked for, where anybody may still wait; `None`: nowhere.
+    pub(super) fronts: Vec<(Kind, Option<Place>)>,
+    /// The places in line of the tasks that come to wait with the commit.
+    pub(super) places: Vec<Place>,
+    /// What is said with the commit.
+    pub(super) notices: Notices,
 }
 
 /// Outcomes by the place of their command.
@@ -53,10 +62,12 @@ pub(super) async fn apply(
     session: &Session,
     batch: &[Command],
     now: Timestamp,
+    look: &Look<'_>,
+    me: Speaker,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
-    let polls = Polls::of(batch);
+    let mut polls = Polls::of(batch);
     let mut agents = Agents::of(polls.requests());
     let mut outcomes = Outcomes(vec![None; batch.len()]);
     let mut tasks = Tasks::new(now);
@@ -72,7 +83,7 @@ pub(super) async fn apply(
     )
     .await?;
     for row in &locked {
-        tasks.add(rows::task(row)?);
+        tasks.add(rows::task(row)?, row.try_get("seq")?);
     }
     for row in &past {
         let (task_id, past, _) = rows::attempt(row)?;
@@ -88,21 +99,22 @@ pub(super) async fn apply(
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
     }
-    let saving_agents = agents.prepare(session).await?;
+    let looking_at_agents = agents.prepare(session).await?;
+    polls.look_from_fronts(look, &news);
     let candidates = polls.prepare(session).await?;
-    let ((), saved, found) = try_join3(
+    let ((), known_agents, found) = try_join3(
         tasks.save(session, &saving),
-        agents.save(session, &saving_agents, now),
+        agents.look(session, &looking_at_agents),
         polls.find(session, candidates.as_ref(), now),
     )
     .await?;
-    agents.save_offers(session, &saved).await?;
+    let saved = agents.save(session, known_agents, now).await?;
     for (place, command) in batch.iter().enumerate() {
         if let Command::Seen(agents) = command {
             outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
         }
     }
-    let claims =
+    let claimed =
         polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
@@ -112,13 +124,13 @@ pub(super) async fn apply(
     }
 
     let News { waiting, ended, untold } = news;
-    let payloads = notices::payloads(&waiting, &ended, &untold);
-    if !payloads.is_empty() {
-        session.query(notices::NOTIFY, &[&payloads]).await?;
-    }
     let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
-    Ok(Uncommitted { applied: Applied { outcomes, waiting, ended, untold }, claims })
+    let (waiting, places): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+    let applied = Applied { outcomes, waiting, ended, untold };
+    let notices = Notices::prepare(session, me, &applied, &places).await?;
+    let Claimed { claims, fronts } = claimed;
+    Ok(Uncommitted { applied, claims, fronts, places, notices })
 }
 
 fn seen(command: &Command) -> &[(Uuid, Timestamp)] {

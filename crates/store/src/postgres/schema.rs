@@ -10,6 +10,7 @@ use crate::{Adopted, Prepared, SchemaError};
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_tasks.sql")),
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
+    (3, include_str!("../../migrations/postgres/0003_speed.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::try_join4;
-use jiff::Timestamp;
+use futures_util::future::{try_join, try_join3};
+use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, ObjectWriter, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -12,6 +12,25 @@ use uuid::Uuid;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
+
+/// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
+const KNOWN: &str = "
+    select agent.id, agent.last_seen,
+        coalesce(
+            agent.name = asked.name
+                and agent.capabilities = asked.capabilities
+                and agent.location is not distinct from asked.location
+                and agent.max_tasks = asked.max_tasks,
+            true
+        ) as same
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
+        as asked (id, name, capabilities, location, max_tasks)
+    join agent on agent.id = asked.id
+";
+
+/// How old a sign of life must be for the next to be saved. Those that poll and report all the time would be written
+/// with each: while somebody holds a transaction open, every version of their rows stays, and is read past.
+const OLD: SignedDuration = SignedDuration::from_secs(1);
 
 /// Needed where the statements after it would lock in two orders.
 const LOCK: &str = "
@@ -25,7 +44,6 @@ const SEEN: &str = "
     set last_seen = greatest(last_seen, seen.at)
     from unnest($1::uuid[], $2::timestamptz[]) as seen (id, at)
     where agent.id = seen.id
-    returning agent.id
 ";
 
 const UPSERT: &str = "
@@ -80,21 +98,37 @@ pub(super) struct Agents<'a> {
     seen: BTreeMap<Uuid, Timestamp>,
 }
 
-/// The statements that save agents; `None` where they are not needed.
-pub(super) struct Saving {
-    lock: Option<Statement>,
-    seen: Option<Statement>,
-    upsert: Option<Statement>,
+/// The statements that look; `None` where they are not needed.
+pub(super) struct Looking {
+    known: Option<Statement>,
     tell: Option<Statement>,
+}
+
+/// What is known of the agents of a batch.
+pub(super) struct Known {
+    agents: HashMap<Uuid, Knowledge>,
+    /// By agent, the ids of tasks that are not wanted any more.
+    cancelled: HashMap<Uuid, Vec<Uuid>>,
+}
+
+struct Knowledge {
+    last_seen: Timestamp,
+    /// Whether it says what it has said before, if it says anything.
+    same: bool,
+}
+
+impl Knowledge {
+    /// Whether to save that the agent was seen at `at`.
+    fn is_old(&self, at: Timestamp) -> bool {
+        at.duration_since(self.last_seen) >= OLD
+    }
 }
 
 /// What was found out while agents were saved.
 pub(super) struct Saved {
-    /// Whose offers have changed.
-    changed: Vec<Uuid>,
     /// By agent, the ids of tasks that are not wanted any more.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
-    /// Agents that gave a sign of life and are known.
+    /// Agents that gave another sign of life than a poll, and are known.
     seen: HashSet<Uuid>,
 }
 
@@ -116,42 +150,43 @@ impl<'a> Agents<'a> {
         *latest = at.max(*latest);
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Looking, Problem> {
         let (polls, seen) = (!self.polling.is_empty(), !self.seen.is_empty());
-        Ok(Saving {
-            lock: session.prepare_if(seen, LOCK).await?,
-            seen: session.prepare_if(seen, SEEN).await?,
-            upsert: session.prepare_if(polls, UPSERT).await?,
+        Ok(Looking {
+            known: session.prepare_if(polls || seen, KNOWN).await?,
             tell: session.prepare_if(polls, TELL).await?,
         })
     }
 
-    /// Saves those that polled and those that were seen, and takes what the former are to be told.
-    pub(super) async fn save(
-        &self,
-        session: &Session,
-        saving: &Saving,
-        now: Timestamp,
-    ) -> Result<Saved, Problem> {
+    /// Reads what is known of the agents, and takes what those that polled are to be told.
+    pub(super) async fn look(&self, session: &Session, looking: &Looking) -> Result<Known, Problem> {
+        let ids: Vec<Uuid> = self
+            .seen
+            .keys()
+            .chain(self.polling.keys())
+            .copied()
+            .collect::<BTreeSet<_>>()
+            .into_iter()
+            .collect();
+        let polls = || ids.iter().map(|id| self.polling.get(id));
+        let names: Vec<Option<&str>> = polls().map(|poll| Some(poll?.agent_name.as_str())).collect();
+        let capabilities: Vec<Option<String>> =
+            polls().map(|poll| poll.map(|poll| capabilities(poll))).collect();
+        let locations: Vec<Option<String>> =
+            polls().map(|poll| poll?.agent_location.as_ref().map(Location::to_json)).collect();
+        let max_tasks: Vec<Option<i32>> = polls().map(|poll| Some(rows::small(poll?.max_tasks))).collect();
         let polling: Vec<Uuid> = self.polling.keys().copied().collect();
-        let (seen, times): (Vec<Uuid>, Vec<Timestamp>) = self.seen.iter().unzip();
-        let all: Vec<Uuid> =
-            seen.iter().chain(&polling).copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let all: [&(dyn ToSql + Sync); 1] = [&all];
-        let seen: [&(dyn ToSql + Sync); 2] = [&seen, &times];
+        let asked: [&(dyn ToSql + Sync); 5] = [&ids, &names, &capabilities, &locations, &max_tasks];
         let told: [&(dyn ToSql + Sync); 1] = [&polling];
-        let (_, seen, upserted, told) = try_join4(
-            session.run_if(saving.lock.as_ref(), &all),
-            session.run_if(saving.seen.as_ref(), &seen),
-            self.upsert(session, saving.upsert.as_ref(), now),
-            session.run_if(saving.tell.as_ref(), &told),
+        let (known, told) = try_join(
+            session.run_if(looking.known.as_ref(), &asked),
+            session.run_if(looking.tell.as_ref(), &told),
         )
         .await?;
-        let mut changed = Vec::new();
-        for row in &upserted {
-            if row.try_get("changed")? {
-                changed.push(row.try_get("id")?);
-            }
+        let mut agents = HashMap::with_capacity(known.len());
+        for row in &known {
+            let knowledge = Knowledge { last_seen: row.try_get("last_seen")?, same: row.try_get("same")? };
+            agents.insert(row.try_get("id")?, knowledge);
         }
         let mut by_task: Vec<(Uuid, Uuid, Uuid)> = Vec::new();
         for row in &told {
@@ -162,34 +197,63 @@ impl<'a> Agents<'a> {
         for (_, agent_id, alias) in by_task {
             cancelled.entry(agent_id).or_default().push(alias);
         }
-        let seen = seen.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
-        Ok(Saved { changed, cancelled, seen })
+        Ok(Known { agents, cancelled })
     }
 
-    async fn upsert(
+    /// Saves what is new.
+    pub(super) async fn save(
         &self,
         session: &Session,
-        statement: Option<&Statement>,
+        known: Known,
         now: Timestamp,
-    ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement else { return Ok(Vec::new()) };
-        let polls = || self.polling.values();
-        let ids: Vec<Uuid> = self.polling.keys().copied().collect();
-        let names: Vec<&str> = polls().map(|poll| poll.agent_name.as_str()).collect();
-        let capabilities: Vec<String> = polls().map(|poll| capabilities(poll)).collect();
-        let locations: Vec<Option<String>> =
-            polls().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
-        let max_tasks: Vec<i32> = polls().map(|poll| rows::small(poll.max_tasks)).collect();
-        session.run(statement, &[&ids, &names, &capabilities, &locations, &max_tasks, &now]).await
+    ) -> Result<Saved, Problem> {
+        let Known { agents, cancelled } = known;
+        let says_something = |id: &Uuid| agents.get(id).is_none_or(|known| !known.same || known.is_old(now));
+        let polling: Vec<&PollRequest> =
+            self.polling.iter().filter(|(id, _)| says_something(id)).map(|(_, poll)| *poll).collect();
+        let is_old = |(id, at): &(&Uuid, &Timestamp)| agents.get(id).is_some_and(|known| known.is_old(**at));
+        let (seen, times): (Vec<Uuid>, Vec<Timestamp>) = self.seen.iter().filter(is_old).unzip();
+        self.write(session, &polling, (&seen, &times), now).await?;
+        let is_known = |id: &&Uuid| agents.contains_key(id);
+        Ok(Saved { cancelled, seen: self.seen.keys().filter(is_known).copied().collect() })
+    }
+
+    async fn write(
+        &self,
+        session: &Session,
+        polling: &[&PollRequest],
+        (seen, times): (&[Uuid], &[Timestamp]),
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let lock = session.prepare_if(!seen.is_empty(), LOCK).await?;
+        let see = session.prepare_if(!seen.is_empty(), SEEN).await?;
+        let upsert = session.prepare_if(!polling.is_empty(), UPSERT).await?;
+        let all = seen.iter().copied().chain(polling.iter().map(|poll| poll.agent_id));
+        let all: Vec<Uuid> = all.collect::<BTreeSet<_>>().into_iter().collect();
+        let all: [&(dyn ToSql + Sync); 1] = [&all];
+        let seen: [&(dyn ToSql + Sync); 2] = [&seen, &times];
+        let (_, _, upserted) = try_join3(
+            session.run_if(lock.as_ref(), &all),
+            session.run_if(see.as_ref(), &seen),
+            upsert_with(session, upsert.as_ref(), polling, now),
+        )
+        .await?;
+        let mut changed: Vec<Uuid> = Vec::new();
+        for row in &upserted {
+            if row.try_get("changed")? {
+                changed.push(row.try_get("id")?);
+            }
+        }
+        self.save_offers(session, &changed).await
     }
 
     /// Writes what agents offer where it has changed. They are locked.
-    pub(super) async fn save_offers(&self, session: &Session, saved: &Saved) -> Result<(), Problem> {
-        if saved.changed.is_empty() {
+    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<(), Problem> {
+        if changed.is_empty() {
             return Ok(());
         }
-        session.query(WITHDRAW, &[&saved.changed]).await?;
-        let offers = saved.changed.iter().filter_map(|id| self.polling.get(id)).flat_map(|poll| {
+        session.query(WITHDRAW, &[&changed]).await?;
+        let offers = changed.iter().filter_map(|id| self.polling.get(id)).flat_map(|poll| {
             poll.agent_capabilities
                 .iter()
                 .map(|offer| ((poll.agent_id, offer.task_type.as_str()), offer.version))
@@ -199,6 +263,23 @@ impl<'a> Agents<'a> {
         session.query(OFFER, &[&agents, &types, &versions]).await?;
         Ok(())
     }
+}
+
+async fn upsert_with(
+    session: &Session,
+    statement: Option<&Statement>,
+    polling: &[&PollRequest],
+    now: Timestamp,
+) -> Result<Vec<Row>, Problem> {
+    let Some(statement) = statement else { return Ok(Vec::new()) };
+    let polls = || polling.iter();
+    let ids: Vec<Uuid> = polls().map(|poll| poll.agent_id).collect();
+    let names: Vec<&str> = polls().map(|poll| poll.agent_name.as_str()).collect();
+    let capabilities: Vec<String> = polls().map(|poll| capabilities(poll)).collect();
+    let locations: Vec<Option<String>> =
+        polls().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
+    let max_tasks: Vec<i32> = polls().map(|poll| rows::small(poll.max_tasks)).collect();
+    session.run(statement, &[&ids, &names, &capabilities, &locations, &max_tasks, &now]).await
 }
 
 fn capabilities(poll: &PollRequest) -> String {

@@ -79,12 +79,12 @@ pub(super) async fn find(session: &Session, sweep: &Sweep, tasks: &mut Tasks) ->
     let limit = i64::from(sweep.limit);
     for row in session.query(DUE, &[&tasks.now, &limit]).await? {
         found.due.push(row.try_get("id")?);
-        tasks.add(rows::task_without_data(&row)?);
+        tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
     }
     if let Some(seen_before) = ago(tasks.now, sweep.lost_after) {
         for row in session.query(SILENT, &[&seen_before, &limit]).await? {
             found.silent.push((row.try_get("id")?, row.try_get("last_seen")?));
-            tasks.add(rows::task_without_data(&row)?);
+            tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
         }
     }
     Ok(found)

@@ -11,6 +11,7 @@ use uuid::Uuid;
 use crate::lifecycle::{self, Change};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::lines::Place;
 use crate::postgres::{rows, surroundings};
 use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
 
@@ -64,15 +65,18 @@ const SAVE_LATE: &str = "
 /// What others may be waiting for.
 #[derive(Default)]
 pub(super) struct News {
-    pub(super) waiting: Vec<WaitingKind>,
+    /// With the place of each in its line.
+    pub(super) waiting: Vec<(WaitingKind, Place)>,
     pub(super) ended: Vec<Uuid>,
     pub(super) untold: Vec<Uuid>,
 }
 
 impl News {
-    pub(super) fn note(&mut self, task: &Task) {
+    pub(super) fn note(&mut self, task: &Task, seq: i64) {
         match &task.state {
-            State::Pending => self.waiting.push(WaitingKind::of(&task.posted)),
+            State::Pending => {
+                self.waiting.push((WaitingKind::of(&task.posted), Place::of(&task.posted, seq)));
+            }
             State::Ended { .. } => self.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }
@@ -83,6 +87,8 @@ impl News {
 pub(super) struct Tasks {
     pub(super) now: Timestamp,
     tasks: HashMap<Uuid, Task>,
+    /// Their order of arrival.
+    seqs: HashMap<Uuid, i64>,
     /// Which of them run, or ran last, under another id than their own.
     aliases: HashMap<Uuid, Uuid>,
     /// Attempts that have ended, by the id they were handed out under, and whose they are.
@@ -108,6 +114,7 @@ impl Tasks {
         Self {
             now,
             tasks: HashMap::new(),
+            seqs: HashMap::new(),
             aliases: HashMap::new(),
             past: HashMap::new(),
             around: HashMap::new(),
@@ -119,8 +126,9 @@ impl Tasks {
     }
 
     /// Adds a task that was locked just now, unless it is there.
-    pub(super) fn add(&mut self, task: Task) {
+    pub(super) fn add(&mut self, task: Task, seq: i64) {
         let id = task.posted.task_id;
+        self.seqs.insert(id, seq);
         if let Entry::Vacant(place) = self.tasks.entry(id) {
             if let Some(attempt) = task.last_attempt().filter(|attempt| attempt.alias != id) {
                 self.aliases.insert(attempt.alias, id);
@@ -177,7 +185,7 @@ impl Tasks {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.state = change.state;
         self.changed.insert(id);
-        news.note(task);
+        news.note(task, self.seqs.get(&id).copied().unwrap_or(i64::MIN));
         if let Some(ended) = change.ended {
             if ended.end.is_to_be_told() {
                 news.untold.push(ended.attempt.agent_id);
