@@ -61,6 +61,13 @@ async fn main() -> Result<()> {
     let (client, connection) = tokio_postgres::connect(&uri, NoTls).await?;
     tokio::spawn(connection);
 
+    // As a server does: what is heard of other AFMs, of which there are none.
+    let (hints, mut heard) = mpsc::channel(1_000);
+    let listener = Arc::clone(&store);
+    let listening = tokio::spawn(async move { listener.listen(hints).await });
+    heard.recv().await.context("nothing can be heard")?;
+    tokio::spawn(async move { while heard.recv().await.is_some() {} });
+
     let (queue, requests) = mpsc::channel::<Request>(4_096);
     let requests = Arc::new(Mutex::new(requests));
     let batches = Arc::new(AtomicUsize::new(0));
@@ -86,6 +93,7 @@ async fn main() -> Result<()> {
         ended??;
     }
 
+    listening.abort();
     // A connection tells what it did at its end, or once a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let after = client.query_one(COUNTERS, &[]).await?;

@@ -62,11 +62,12 @@ impl Connector {
         // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
         // are short: compiling them would take longer than running them. And each has an index that was made for
         // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort
-        // all that waits.
+        // all that waits. So they are planned once, too.
         let settings = format!(
             "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
              set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
-             set enable_seqscan = off; set enable_bitmapscan = off; set plan_cache_mode = force_generic_plan",
+             set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+             set enable_mergejoin = off; set plan_cache_mode = force_generic_plan",
         );
         Self { hosts: hosts.collect(), settings }
     }

@@ -97,7 +97,7 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
     session
         .script(
             "begin; set local statement_timeout = 0; set local enable_seqscan = on; \
-             set local enable_bitmapscan = on",
+             set local enable_bitmapscan = on; set local enable_hashjoin = on; set local enable_mergejoin = on",
         )
         .await?;
     session.query(LOCK, &[]).await?;

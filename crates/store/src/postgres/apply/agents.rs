@@ -15,17 +15,22 @@ use crate::postgres::rows;
 
 /// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
 const KNOWN: &str = "
-    select agent.id, agent.last_seen,
-        coalesce(
-            agent.name = asked.name
-                and agent.capabilities = asked.capabilities
-                and agent.location is not distinct from asked.location
-                and agent.max_tasks = asked.max_tasks,
-            true
-        ) as same
+    select known.*
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
         as asked (id, name, capabilities, location, max_tasks)
-    join agent on agent.id = asked.id
+    cross join lateral (
+        select id, last_seen,
+            coalesce(
+                name = asked.name
+                    and capabilities = asked.capabilities
+                    and location is not distinct from asked.location
+                    and max_tasks = asked.max_tasks,
+                true
+            ) as same
+        from agent
+        where agent.id = asked.id
+        limit 1
+    ) as known
 ";
 
 /// How old a sign of life must be for the next to be saved. Those that poll and report all the time would be written
@@ -41,9 +46,13 @@ const LOCK: &str = "
 
 const SEEN: &str = "
     update agent
-    set last_seen = greatest(last_seen, seen.at)
-    from unnest($1::uuid[], $2::timestamptz[]) as seen (id, at)
-    where agent.id = seen.id
+    set last_seen = greatest(last_seen, seen.time)
+    from (
+        select seen.time, known.at
+        from unnest($1::uuid[], $2::timestamptz[]) as seen (id, time)
+        cross join lateral (select ctid as at from agent where agent.id = seen.id limit 1) as known
+    ) as seen
+    where agent.ctid = seen.at
 ";
 
 const UPSERT: &str = "
@@ -73,12 +82,12 @@ const TELL: &str = "
     update attempt
     set untold = false
     from (
-        select task_id, number
+        select ctid as at
         from attempt
         where untold and agent_id = any($1::uuid[])
         for update skip locked
     ) as mine
-    where attempt.task_id = mine.task_id and attempt.number = mine.number
+    where attempt.ctid = mine.at
     returning attempt.agent_id, attempt.alias, attempt.task_id
 ";
 

@@ -11,24 +11,11 @@ use super::polls::Chosen;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Delivery, Task};
+use crate::{Delivery, State, Task};
 
+/// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no plan can be
+/// made of the index of waiting tasks: it might read all of it.
 const CLAIM: &str = "
-    with given as (
-        select *
-        from unnest(
-            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[],
-            $8::timestamptz[]
-        ) as given (id, state, attempts, alias, agent_id, agent_name, deadline_at, due_at)
-    ), locked as (
-        select task.id
-        from task
-        join given on given.id = task.id
-        -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
-        where task.state = 'pending' and task.attempts = given.attempts - 1
-        -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
-        for update of task skip locked
-    )
     update task
     set state = given.state,
         attempts = given.attempts,
@@ -38,9 +25,22 @@ const CLAIM: &str = "
         claimed_at = $9,
         deadline_at = given.deadline_at,
         due_at = given.due_at
-    from given
-    join locked on locked.id = given.id
-    where task.id = given.id
+    from (
+        select given.*, locked.at
+        from unnest(
+            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[],
+            $8::timestamptz[]
+        ) as given (id, state, attempts, alias, agent_id, agent_name, deadline_at, due_at)
+        cross join lateral (
+            select ctid as at
+            from task
+            -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
+            where task.id = given.id and task.state = $10 and task.attempts = given.attempts - 1
+            -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
+            for update skip locked
+        ) as locked
+    ) as given
+    where task.ctid = given.at
     returning task.id, task.data
 ";
 
@@ -64,8 +64,9 @@ pub(super) async fn save(
     let names: Vec<&str> = tasks().map(|(_, attempt)| attempt.agent_name.as_str()).collect();
     let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
     let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
-    let parameters: [&(dyn ToSql + Sync); 9] =
-        [&ids, &states, &numbers, &aliases, &agents, &names, &deadlines, &due, &now];
+    let pending = rows::state_name(&State::Pending);
+    let parameters: [&(dyn ToSql + Sync); 10] =
+        [&ids, &states, &numbers, &aliases, &agents, &names, &deadlines, &due, &now, &pending];
     let claimed = session.query(CLAIM, &parameters).await?;
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }

@@ -25,10 +25,9 @@ const LOCK: &str = concat!(
     from (
         select id from unnest($1::uuid[]) as named (id)
         union
-        select task.id from task join unnest($2::uuid[]) as posted (alias) on task.alias = posted.alias
-        where task.alias is not null
+        select id from task where alias is not null and alias = any($2::uuid[])
         union
-        select attempt.task_id from attempt join unnest($2::uuid[]) as posted (alias) on attempt.alias = posted.alias
+        select task_id from attempt where alias = any($2::uuid[])
         -- In one order in all batches, so that none waits for one that waits for it.
         order by id
     ) as asked

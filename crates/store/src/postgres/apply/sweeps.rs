@@ -53,15 +53,15 @@ const FORGET: &str = "
 
 const DELETE: &str = "
     with old as (
-        select id from task
+        select id, ctid as at from task
         where finished_at is not null and finished_at < $1
         order by finished_at
         limit $2
         for update skip locked
     ), attempts as (
-        delete from attempt using old where attempt.task_id = old.id
+        delete from attempt where task_id = any(array(select id from old))
     )
-    delete from task using old where task.id = old.id returning task.id
+    delete from task using old where task.ctid = old.at returning task.id
 ";
 
 const NEXT_DUE: &str = "select min(due_at) as due_at from task where due_at is not null";

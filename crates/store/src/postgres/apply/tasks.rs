@@ -15,6 +15,8 @@ use crate::postgres::lines::Place;
 use crate::postgres::{rows, surroundings};
 use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
 
+/// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
+/// made while the table was small might read all of it.
 const SAVE: &str = "
     update task
     set state = changed.state,
@@ -29,14 +31,18 @@ const SAVE: &str = "
         finished_at = changed.finished_at,
         result = changed.result,
         error = changed.error
-    from unnest(
-        $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
-        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
-    ) as changed (
-        id, state, attempts, available_at, due_at, alias, agent_id,
-        agent_name, claimed_at, deadline_at, finished_at, result, error
-    )
-    where task.id = changed.id
+    from (
+        select changed.*, locked.at
+        from unnest(
+            $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
+            $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
+        ) as changed (
+            id, state, attempts, available_at, due_at, alias, agent_id,
+            agent_name, claimed_at, deadline_at, finished_at, result, error
+        )
+        cross join lateral (select ctid as at from task where task.id = changed.id limit 1) as locked
+    ) as changed
+    where task.ctid = changed.at
     returning task.id
 ";
 
@@ -58,8 +64,16 @@ const SAVE_ATTEMPTS: &str = "
 const SAVE_LATE: &str = "
     update attempt
     set late_at = $5, late_result = late.result, late_error = late.error
-    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
-    where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null
+    from (
+        select late.*, ended.at
+        from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
+        cross join lateral (
+            select ctid as at from attempt
+            where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null
+            limit 1
+        ) as ended
+    ) as late
+    where attempt.ctid = late.at
 ";
 
 /// What others may be waiting for.
