@@ -5,6 +5,7 @@ mod backlog;
 mod connection;
 mod errors;
 mod lines;
+mod memory;
 mod notices;
 mod read;
 mod reads;
@@ -28,8 +29,8 @@ use uuid::Uuid;
 
 use self::connection::{Connector, Session};
 use self::errors::Problem;
-use self::lines::{Kind, Lines};
-use self::notices::Speaker;
+use self::lines::Kind;
+use self::memory::Memory;
 use self::reads::Reads;
 pub use self::uri::UriError;
 use crate::{
@@ -39,6 +40,9 @@ use crate::{
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
+
+/// While one batch is written to the disk, the statements of the next run. More at once are smaller, and cost more.
+const LANES: usize = 2;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -75,10 +79,8 @@ pub struct PostgresStore {
     pool: Pool,
     /// For the connection that listens, which is none of the pool's.
     connector: Connector,
-    lines: Arc<Lines>,
+    memory: Arc<Memory>,
     reads: Reads,
-    /// This AFM, to others.
-    me: Speaker,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
     user: String,
@@ -108,9 +110,8 @@ impl PostgresStore {
         Ok(Self {
             pool: connection::pool(connector.clone(), options),
             connector,
-            lines: Arc::default(),
+            memory: Arc::new(Memory::new()),
             reads: Reads::default(),
-            me: Speaker::new(),
             running: RwLock::new(()),
             user: target.user,
             database: target.database,
@@ -206,20 +207,24 @@ impl PostgresStore {
     ) -> Result<Result<Applied, StoreError>, Problem> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
-        let look = self.lines.look();
-        let uncommitted = session.bounded(apply::apply(&session, batch, now, &look, self.me)).await?;
+        let memory = &*self.memory;
+        let look = memory.lines.look();
+        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look)).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
                 look.end(uncommitted.fronts.iter().map(|(kind, front)| (kind, *front)));
                 let waiting = uncommitted.applied.waiting.iter().map(Kind::of).zip(uncommitted.places);
-                self.lines.note(waiting);
+                memory.lines.note(waiting);
+                if let Some(due) = uncommitted.first_due {
+                    memory.swept.note(due);
+                }
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
             Err(problem) => {
                 // What the batch has posted may wait or not.
-                self.lines.forget();
+                memory.lines.forget();
                 Ok(Err(StoreError::InDoubt {
                     cause: anyhow::Error::msg(problem.describe()),
                     claimed_at: now,
@@ -241,7 +246,10 @@ impl Store for PostgresStore {
     }
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await
+        let dropped =
+            self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await;
+        self.memory.clear();
+        dropped
     }
 
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
@@ -258,6 +266,10 @@ impl Store for PostgresStore {
                 Err(problem) => return Err(self.explain(problem)),
             }
         }
+    }
+
+    fn lanes(&self) -> usize {
+        LANES
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
@@ -279,8 +291,8 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
         self.with_session(self.statement_timeout, |session| {
-            let lines = Arc::clone(&self.lines);
-            Box::pin(async move { backlog::read(session, &lines, limit).await })
+            let memory = Arc::clone(&self.memory);
+            Box::pin(async move { backlog::read(session, &memory.lines, limit).await })
         })
         .await
     }
@@ -297,7 +309,7 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        notices::listen(&self.connector, self.me, &self.lines, &hints).await;
+        notices::listen(&self.connector, &self.memory, &hints).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -31,7 +31,8 @@ use self::tasks::{News, Tasks};
 use super::connection::Session;
 use super::errors::Problem;
 use super::lines::{Kind, Look, Place};
-use super::notices::{Notices, Speaker};
+use super::memory::Memory;
+use super::notices::Notices;
 use super::rows;
 use crate::{Applied, Command, Outcome, Swept};
 
@@ -44,6 +45,8 @@ pub(super) struct Uncommitted {
     pub(super) fronts: Vec<(Kind, Option<Place>)>,
     /// The places in line of the tasks that come to wait with the commit.
     pub(super) places: Vec<Place>,
+    /// The first time at which time changes a task that this batch has changed.
+    pub(super) first_due: Option<Timestamp>,
     /// What is said with the commit.
     pub(super) notices: Notices,
 }
@@ -62,8 +65,8 @@ pub(super) async fn apply(
     session: &Session,
     batch: &[Command],
     now: Timestamp,
+    memory: &Memory,
     look: &Look<'_>,
-    me: Speaker,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
@@ -90,7 +93,7 @@ pub(super) async fn apply(
         tasks.add_past(task_id, past);
     }
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
-    let swept = decide(session, batch, &submits, &mut tasks, &mut outcomes, &mut news).await?;
+    let swept = decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
@@ -98,6 +101,9 @@ pub(super) async fn apply(
     }
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
+    }
+    if batch.iter().any(|command| matches!(command, Command::Sweep(_))) {
+        agents.see_exactly(memory.signs.take());
     }
     let looking_at_agents = agents.prepare(session).await?;
     polls.look_from_fronts(look, &news);
@@ -108,17 +114,17 @@ pub(super) async fn apply(
         polls.find(session, candidates.as_ref(), now),
     )
     .await?;
-    let saved = agents.save(session, known_agents, now).await?;
+    let saved = agents.save(session, known_agents, now, &memory.signs).await?;
     for (place, command) in batch.iter().enumerate() {
         if let Command::Seen(agents) = command {
             outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
         }
     }
     let claimed =
-        polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
+        polls.claim(session, candidates.as_ref(), found, look, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
-            sweeps::clean(session, sweep, &mut swept, now).await?;
+            sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
             outcomes.set(place, Outcome::Sweep(swept));
         }
     }
@@ -128,9 +134,10 @@ pub(super) async fn apply(
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
     let (waiting, places): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
     let applied = Applied { outcomes, waiting, ended, untold };
-    let notices = Notices::prepare(session, me, &applied, &places).await?;
-    let Claimed { claims, fronts } = claimed;
-    Ok(Uncommitted { applied, claims, fronts, places, notices })
+    let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
+    let Claimed { claims, fronts, first_due } = claimed;
+    let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
+    Ok(Uncommitted { applied, claims, fronts, places, first_due, notices })
 }
 
 fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
@@ -141,6 +148,7 @@ fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
 async fn decide(
     session: &Session,
     batch: &[Command],
+    memory: &Memory,
     submits: &Submits<'_>,
     tasks: &mut Tasks,
     outcomes: &mut Outcomes,
@@ -149,7 +157,7 @@ async fn decide(
     let mut found = Vec::new();
     for command in batch {
         if let Command::Sweep(sweep) = command {
-            found.push(sweeps::find(session, sweep, tasks).await?);
+            found.push(sweeps::find(session, sweep, tasks, &memory.swept).await?);
         }
     }
     tasks.look_around(session).await?;

@@ -9,11 +9,12 @@
 //! not have seen the task, and so may not raise its line past it. While notifications cannot be heard nothing is
 //! remembered, and every look is from the very start.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use slamon_protocol::PostTask;
 use tokio::sync::Notify;
+use uuid::Uuid;
 
 use crate::WaitingKind;
 
@@ -77,6 +78,8 @@ struct Memory {
     looks: HashMap<u64, HashMap<Kind, Place>>,
     /// The number of the next look.
     next: u64,
+    /// Tasks that are being claimed, each by the number of its look.
+    taken: HashMap<Uuid, u64>,
 }
 
 impl Memory {
@@ -175,6 +178,20 @@ impl Look<'_> {
         kinds.into_iter().map(|kind| memory.fronts.get(kind).copied().or(unknown)).collect()
     }
 
+    /// Takes tasks to claim them, until this look ends. What another look has taken stays with that.
+    pub(super) fn take(&self, ids: impl IntoIterator<Item = Uuid>) {
+        let mut memory = self.lines.memory();
+        for id in ids {
+            memory.taken.entry(id).or_insert(self.number);
+        }
+    }
+
+    /// The tasks that other batches of this AFM are claiming just now.
+    pub(super) fn taken_by_others(&self) -> HashSet<Uuid> {
+        let taken = &self.lines.memory().taken;
+        taken.iter().filter(|(_, look)| **look != self.number).map(|(id, _)| *id).collect()
+    }
+
     /// What was found: of each kind the first place at which anybody may still wait, `None` if nowhere.
     pub(super) fn end<'k>(self, found: impl IntoIterator<Item = (&'k Kind, Option<Place>)>) {
         let mut memory = self.lines.memory();
@@ -218,6 +235,114 @@ impl Look<'_> {
 
 impl Drop for Look<'_> {
     fn drop(&mut self) {
-        self.lines.memory().looks.remove(&self.number);
+        let mut memory = self.lines.memory();
+        memory.looks.remove(&self.number);
+        memory.taken.retain(|_, look| *look != self.number);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn kind(task_type: &str) -> Kind {
+        Kind { task_type: task_type.to_owned(), version: 1, filter: String::new() }
+    }
+
+    fn at(seq: i64) -> Place {
+        Place { rank: 0, seq }
+    }
+
+    fn front(lines: &Lines, kind: &Kind) -> Option<Place> {
+        lines.look().fronts([kind])[0]
+    }
+
+    #[test]
+    fn who_cannot_hear_knows_nothing() {
+        let (lines, t) = (Lines::default(), kind("t"));
+        lines.look().end([(&t, Some(at(7)))]);
+        lines.look().end_of_all([], true);
+        assert_eq!((front(&lines, &t), lines.all()), (Some(Place::START), None));
+        // A look that began in that time says nothing, either.
+        let look = lines.look();
+        lines.hear();
+        look.end([(&t, Some(at(7)))]);
+        assert_eq!(front(&lines, &t), Some(Place::START));
+    }
+
+    #[test]
+    fn a_look_moves_the_front_but_not_past_what_it_may_have_missed() {
+        let (lines, t) = (Lines::default(), kind("t"));
+        lines.hear();
+        lines.look().end([(&t, Some(at(7)))]);
+        assert_eq!(front(&lines, &t), Some(at(7)));
+        let look = lines.look();
+        lines.note([(t.clone(), at(20)), (t.clone(), at(9)), (kind("u"), at(1))]);
+        look.end([(&t, Some(at(30)))]);
+        assert_eq!(front(&lines, &t), Some(at(9)));
+        lines.note([(t.clone(), at(5)), (t.clone(), at(6))]);
+        assert_eq!(front(&lines, &t), Some(at(5)));
+        // One of a higher priority comes before all.
+        lines.note([(t.clone(), Place { rank: -1, seq: 90 })]);
+        assert_eq!(front(&lines, &t), Some(Place { rank: -1, seq: 90 }));
+        lines.forget();
+        assert_eq!(front(&lines, &t), Some(Place::START));
+    }
+
+    #[test]
+    fn where_all_kinds_are_known_nobody_waits_in_others() {
+        let (lines, t, u) = (Lines::default(), kind("t"), kind("u"));
+        lines.hear();
+        let look = lines.look();
+        lines.note([(u.clone(), at(3))]);
+        look.end_of_all([(&t, at(1))], true);
+        let mut all = lines.all().unwrap_or_default();
+        all.sort_unstable();
+        assert_eq!(all, [(t.clone(), at(1)), (u.clone(), at(3))]);
+        assert_eq!(front(&lines, &kind("v")), None);
+        // A line that has ended begins again with the next task.
+        lines.look().end([(&t, None)]);
+        assert_eq!(front(&lines, &t), None);
+        lines.note([(t.clone(), at(8))]);
+        assert_eq!(front(&lines, &t), Some(at(8)));
+        // What was noted while somebody looked, and found nobody, is still there.
+        let look = lines.look();
+        lines.note([(u.clone(), at(9))]);
+        look.end([(&u, None)]);
+        assert_eq!(front(&lines, &u), Some(at(9)));
+    }
+
+    #[test]
+    fn a_look_at_all_only_lowers() {
+        let (lines, t, u) = (Lines::default(), kind("t"), kind("u"));
+        lines.hear();
+        lines.look().end([(&t, Some(at(7))), (&u, Some(at(7)))]);
+        lines.look().end_of_all([(&t, at(9)), (&u, at(5))], false);
+        assert_eq!((front(&lines, &t), front(&lines, &u)), (Some(at(7)), Some(at(5))));
+        assert_eq!(front(&lines, &kind("v")), Some(Place::START));
+    }
+
+    #[test]
+    fn a_look_that_began_before_all_was_forgotten_says_nothing() {
+        let (lines, t) = (Lines::default(), kind("t"));
+        lines.hear();
+        let (look, all) = (lines.look(), lines.look());
+        lines.forget();
+        look.end([(&t, Some(at(7)))]);
+        all.end_of_all([], true);
+        assert_eq!((front(&lines, &t), lines.all()), (Some(Place::START), None));
+    }
+
+    #[test]
+    fn a_task_is_taken_by_one_at_a_time() {
+        let lines = Lines::default();
+        let [a, b, c] = [1, 2, 3].map(Uuid::from_u128);
+        let (one, other) = (lines.look(), lines.look());
+        one.take([a, b]);
+        other.take([b, c]);
+        assert_eq!(one.taken_by_others(), HashSet::from([c]));
+        assert_eq!(other.taken_by_others(), HashSet::from([a, b]));
+        one.end([]);
+        assert_eq!(other.taken_by_others(), HashSet::new());
     }
 }

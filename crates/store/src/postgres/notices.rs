@@ -16,6 +16,7 @@ use super::backlog;
 use super::connection::{self, Connector, Session};
 use super::errors::Problem;
 use super::lines::{Kind, Lines, Place};
+use super::memory::Memory;
 use crate::{Applied, Hint, WaitingKind};
 
 /// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing.
@@ -160,10 +161,10 @@ fn waiting(text: &str) -> Option<Word> {
 }
 
 /// Notes what was said, and the hints that it is; none where this AFM has said it itself.
-fn hear(payload: &str, me: Speaker, lines: &Lines) -> Vec<Hint> {
+fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
     let said = payload.split_once(' ').and_then(|(speaker, text)| Some((speaker.parse().ok()?, text)));
     let text = match said {
-        Some((speaker, _)) if Speaker(speaker) == me => return Vec::new(),
+        Some((speaker, _)) if Speaker(speaker) == *me => return Vec::new(),
         Some((_, text)) => text,
         None => "",
     };
@@ -182,7 +183,7 @@ fn hear(payload: &str, me: Speaker, lines: &Lines) -> Vec<Hint> {
 }
 
 /// Passes on what others say, over a connection of its own, until `sender` is closed.
-pub(super) async fn listen(connector: &Connector, me: Speaker, lines: &Lines, sender: &mpsc::Sender<Hint>) {
+pub(super) async fn listen(connector: &Connector, memory: &Memory, sender: &mpsc::Sender<Hint>) {
     let mut pause = FIRST_PAUSE;
     let closed = async || sender.closed().await;
     loop {
@@ -190,9 +191,9 @@ pub(super) async fn listen(connector: &Connector, me: Speaker, lines: &Lines, se
             let problem = match connector.listen().await {
                 Ok((client, mut heard)) => {
                     pause = FIRST_PAUSE;
-                    let _hearing = Hearing::begin(lines);
-                    let look = backlog::keep_looking(&client, lines);
-                    match select(pin!(pass_on(&client, &mut heard, me, lines, sender)), pin!(look)).await {
+                    let _hearing = Hearing::begin(&memory.lines);
+                    let look = backlog::keep_looking(&client, &memory.lines);
+                    match select(pin!(pass_on(&client, &mut heard, memory, sender)), pin!(look)).await {
                         Either::Left((problem, _)) | Either::Right((problem, _)) => problem,
                     }
                 }
@@ -228,8 +229,7 @@ impl Drop for Hearing<'_> {
 async fn pass_on(
     client: &Client,
     heard: &mut mpsc::Receiver<String>,
-    me: Speaker,
-    lines: &Lines,
+    memory: &Memory,
     sender: &mpsc::Sender<Hint>,
 ) -> Problem {
     // What was said before has been missed.
@@ -239,7 +239,7 @@ async fn pass_on(
     loop {
         match connection::next_notice(client, heard).await {
             Ok(payload) => {
-                for hint in hear(&payload, me, lines) {
+                for hint in hear(&payload, memory) {
                     if sender.send(hint).await.is_err() {
                         return Problem::Wrong("nobody listens".to_owned());
                     }
@@ -257,7 +257,7 @@ mod tests {
     const ME: Speaker = Speaker(Uuid::nil());
 
     fn heard_by(speaker: u128, payload: &str) -> Vec<Hint> {
-        hear(payload, Speaker(Uuid::from_u128(speaker)), &Lines::default())
+        hear(payload, &Memory { me: Speaker(Uuid::from_u128(speaker)), ..Memory::new() })
     }
 
     #[test]

@@ -11,6 +11,7 @@ use uuid::Uuid;
 
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::memory::Signs;
 use crate::postgres::rows;
 
 /// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
@@ -105,6 +106,8 @@ pub(super) struct Agents<'a> {
     polling: BTreeMap<Uuid, &'a PollRequest>,
     /// When agents gave another sign of life.
     seen: BTreeMap<Uuid, Timestamp>,
+    /// Whether all signs of life are saved, also those that come soon after one that was.
+    exactly: bool,
 }
 
 /// The statements that look; `None` where they are not needed.
@@ -150,13 +153,25 @@ impl Saved {
 
 impl<'a> Agents<'a> {
     pub(super) fn of(polls: impl Iterator<Item = &'a PollRequest>) -> Self {
-        Self { polling: polls.map(|poll| (poll.agent_id, poll)).collect(), seen: BTreeMap::new() }
+        Self {
+            polling: polls.map(|poll| (poll.agent_id, poll)).collect(),
+            seen: BTreeMap::new(),
+            exactly: false,
+        }
     }
 
     /// Notes that an agent was there at `at`.
     pub(super) fn see(&mut self, agent_id: Uuid, at: Timestamp) {
         let latest = self.seen.entry(agent_id).or_insert(at);
         *latest = at.max(*latest);
+    }
+
+    /// Saves what was seen to the moment, with what was kept before: somebody is about to ask who is lost.
+    pub(super) fn see_exactly(&mut self, kept: HashMap<Uuid, Timestamp>) {
+        for (agent_id, at) in kept {
+            self.see(agent_id, at);
+        }
+        self.exactly = true;
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Looking, Problem> {
@@ -209,19 +224,41 @@ impl<'a> Agents<'a> {
         Ok(Known { agents, cancelled })
     }
 
-    /// Saves what is new.
+    /// Saves what is new; signs of life that come too soon after the last are kept for later.
     pub(super) async fn save(
         &self,
         session: &Session,
         known: Known,
         now: Timestamp,
+        signs: &Signs,
     ) -> Result<Saved, Problem> {
         let Known { agents, cancelled } = known;
-        let says_something = |id: &Uuid| agents.get(id).is_none_or(|known| !known.same || known.is_old(now));
-        let polling: Vec<&PollRequest> =
-            self.polling.iter().filter(|(id, _)| says_something(id)).map(|(_, poll)| *poll).collect();
-        let is_old = |(id, at): &(&Uuid, &Timestamp)| agents.get(id).is_some_and(|known| known.is_old(**at));
-        let (seen, times): (Vec<Uuid>, Vec<Timestamp>) = self.seen.iter().filter(is_old).unzip();
+        let is_due = |known: &Knowledge, at: Timestamp| {
+            if self.exactly { at > known.last_seen } else { known.is_old(at) }
+        };
+        let says_something = |id: &Uuid| agents.get(id).is_none_or(|known| !known.same || is_due(known, now));
+        let (mut polling, mut kept) = (Vec::new(), Vec::new());
+        for (id, poll) in &self.polling {
+            if says_something(id) {
+                polling.push(*poll);
+            } else {
+                kept.push((*id, now));
+            }
+        }
+        let (mut seen, mut times) = (Vec::new(), Vec::new());
+        for (id, at) in &self.seen {
+            match agents.get(id) {
+                Some(known) if is_due(known, *at) => {
+                    seen.push(*id);
+                    times.push(*at);
+                }
+                Some(_) => kept.push((*id, *at)),
+                None => {}
+            }
+        }
+        if !self.exactly {
+            signs.keep(kept);
+        }
         self.write(session, &polling, (&seen, &times), now).await?;
         let is_known = |id: &&Uuid| agents.contains_key(id);
         Ok(Saved { cancelled, seen: self.seen.keys().filter(is_known).copied().collect() })

@@ -1,6 +1,6 @@
 //! Tasks for agents that ask for work.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, PollRequest};
@@ -74,6 +74,8 @@ pub(super) struct Claimed {
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// Of each kind that was looked for, where anybody may still wait; `None`: nowhere.
     pub(super) fronts: Vec<(Kind, Option<Place>)>,
+    /// When time first changes one of the tasks.
+    pub(super) first_due: Option<Timestamp>,
 }
 
 /// Candidates of a kind, the next one first.
@@ -93,6 +95,12 @@ pub(super) struct Polls<'a> {
     /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they waited until
     /// that AFM has committed.
     missed: HashMap<Uuid, usize>,
+    /// Kinds of which tasks were found just now that another batch of this AFM is claiming.
+    passed_over: BTreeSet<usize>,
+    /// How many those may be.
+    taken: i64,
+    /// When time first changes what is claimed.
+    first_due: Option<Timestamp>,
 }
 
 struct Poll<'a> {
@@ -143,6 +151,9 @@ impl<'a> Polls<'a> {
             read: HashMap::new(),
             left: HashMap::new(),
             missed: HashMap::new(),
+            passed_over: BTreeSet::new(),
+            taken: 0,
+            first_due: None,
         }
     }
 
@@ -157,6 +168,7 @@ impl<'a> Polls<'a> {
     /// Looks only where anybody may wait: as was known when `look` began, or since this batch.
     pub(super) fn look_from_fronts(&mut self, look: &Look<'_>, news: &News) {
         self.fronts = look.fronts(&self.kinds);
+        self.taken = look.taken_by_others().len() as i64;
         if self.fronts.iter().all(|front| *front == Some(Place::START)) {
             return;
         }
@@ -199,10 +211,8 @@ impl<'a> Polls<'a> {
         for kind in self.missed.values().filter(|kind| most[**kind] > 0).copied().collect::<Vec<_>>() {
             most[kind] += 1;
         }
-        let fronts = self.fronts.iter().zip(most).enumerate();
-        fronts
-            .filter_map(|(kind, (front, most))| Some((kind, (*front)?, most)).filter(|_| most > 0))
-            .collect()
+        let fronts = self.fronts.iter().zip(most).enumerate().filter(|(_, (_, most))| *most > 0);
+        fronts.filter_map(|(kind, (front, most))| Some((kind, (*front)?, most + self.taken))).collect()
     }
 
     /// Gives the tasks that were found to the polls in their order.
@@ -211,12 +221,13 @@ impl<'a> Polls<'a> {
         session: &Session,
         statement: Option<&Statement>,
         mut found: Found,
+        look: &Look<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
         outcomes: &mut Outcomes,
     ) -> Result<Claimed, Problem> {
         for round in 1..=ROUNDS {
-            let chosen = self.choose(&found, now)?;
+            let chosen = self.choose(&found, look, now)?;
             let claimed = claims::save(session, &chosen, now).await?;
             self.give(chosen, claimed)?;
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
@@ -224,7 +235,7 @@ impl<'a> Polls<'a> {
             }
             found = self.find(session, statement, now).await?;
         }
-        let fronts = self.new_fronts();
+        let (fronts, first_due) = (self.new_fronts(), self.first_due);
         let mut claims = Vec::new();
         for Poll { place, request, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
@@ -236,7 +247,7 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.remove(&request.agent_id).unwrap_or_default();
             outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
         }
-        Ok(Claimed { claims, fronts })
+        Ok(Claimed { claims, fronts, first_due })
     }
 
     /// Of each kind that was looked for, where anybody may still wait.
@@ -250,17 +261,21 @@ impl<'a> Polls<'a> {
     }
 
     /// What to claim for each open poll.
-    fn choose(&mut self, found: &Found, now: Timestamp) -> Result<Vec<Chosen>, Problem> {
-        let mut queues = self.queues(found)?;
+    fn choose(&mut self, found: &Found, look: &Look<'_>, now: Timestamp) -> Result<Vec<Chosen>, Problem> {
+        let mut queues = self.queues(found, &look.taken_by_others())?;
         let mut chosen = Vec::new();
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
             poll.choose(place, &mut queues, now, &mut chosen);
         }
+        look.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
+        let due = chosen.iter().filter_map(|chosen| chosen.candidate.task.due());
+        self.first_due = due.chain(self.first_due).min();
         Ok(chosen)
     }
 
-    /// What was found, but for what was missed before; by the place of its kind. Notes how far was read.
-    fn queues(&mut self, found: &Found) -> Result<Vec<Queue>, Problem> {
+    /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind. Notes how far was read.
+    fn queues(&mut self, found: &Found, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
+        self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
         let mut counts = vec![0_i64; found.wanted.len()];
         let mut last = vec![Place::START; found.wanted.len()];
@@ -273,6 +288,9 @@ impl<'a> Polls<'a> {
             counts[at] += 1;
             last[at] = place.max(last[at]);
             self.left.insert(id, (*kind, place));
+            if taken.contains(&id) && self.missed.insert(id, *kind).is_none() {
+                self.passed_over.insert(*kind);
+            }
             if !self.missed.contains_key(&id) {
                 let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
                 queues[*kind].push_back(Candidate { order: (place, id), bytes, task });
@@ -291,7 +309,7 @@ impl<'a> Polls<'a> {
     /// Notes what was claimed, with its data, and what was missed.
     fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), Problem> {
         for poll in &mut self.polls {
-            poll.open = false;
+            poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
         for Chosen { poll, kind, candidate, .. } in chosen {
             let Candidate { order, bytes, task } = candidate;
@@ -307,6 +325,9 @@ impl<'a> Polls<'a> {
                     self.missed.insert(task.posted.task_id, kind);
                 }
             }
+        }
+        for poll in &mut self.polls {
+            poll.open &= poll.portion.left() > 0;
         }
         Ok(())
     }

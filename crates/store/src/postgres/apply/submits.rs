@@ -186,6 +186,11 @@ impl<'a> Submits<'a> {
         Ok(())
     }
 
+    /// When time first changes one of the tasks.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.first.iter().filter_map(Task::due).min()
+    }
+
     /// Whether the task is one that comes into being only after this place of the batch.
     pub(super) fn is_unborn(&self, id: Uuid, place: usize) -> bool {
         self.born.get(&id).is_some_and(|born| *born > place)

@@ -221,6 +221,11 @@ impl Tasks {
         self.late.entry((task_id, attempt)).or_insert_with(|| outcome.clone());
     }
 
+    /// When time first changes one of those that have changed.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.changed.iter().filter_map(|id| self.tasks.get(id)?.due()).min()
+    }
+
     pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
         Ok(Saving {
             tasks: session.prepare_if(!self.changed.is_empty(), SAVE).await?,
