@@ -2,8 +2,8 @@
 //!
 //! Statements are set-based and travel together: three trips to the server for a batch of any size, and one for COMMIT
 //! and what is said to other AFMs. What is rare (sweeps, agents that are new, say something new or were not seen for a
-//! second, tasks posted twice, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more,
-//! their number bounded by the sweep's limit at most.
+//! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
+//! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
 //! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
 //! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
@@ -78,20 +78,15 @@ pub(super) async fn apply(
 
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
-    let finding = endings.prepare(session).await?;
-    let ((), inserted, (locked, past)) = try_join3(
+    let lock = endings.prepare(session).await?;
+    let ((), inserted, locked) = try_join3(
         session.script("begin isolation level read committed read write"),
         submits.insert(session, insert.as_ref()),
-        endings.lock(session, &finding),
+        endings.lock(session, lock.as_ref()),
     )
     .await?;
-    for row in &locked {
-        tasks.add(rows::task(row)?, row.try_get("seq")?);
-    }
-    for row in &past {
-        let (task_id, past, _) = rows::attempt(row)?;
-        tasks.add_past(task_id, past);
-    }
+    tasks.add_all(&locked)?;
+    endings.find_rest(session, &mut tasks).await?;
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
     let swept = decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
@@ -110,7 +105,7 @@ pub(super) async fn apply(
     let candidates = polls.prepare(session).await?;
     let ((), known_agents, found) = try_join3(
         tasks.save(session, &saving),
-        agents.look(session, &looking_at_agents),
+        agents.look(session, looking_at_agents.as_ref()),
         polls.find(session, candidates.as_ref(), now),
     )
     .await?;

@@ -119,14 +119,14 @@ async fn who_cannot_hear_looks_from_the_start() {
     let (store, mut hints) = listening(&cluster).await;
     apply(&store, (1..=3).map(|n| submit(n, "t")).collect()).await;
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [1, 2]);
-    // While the server is away nothing is heard; when it is back, what was known before is not trusted.
-    cluster.stop();
-    cluster.serve();
     cluster.sql(&format!(
         "update task set state = 'pending', attempts = 0, agent_id = null, agent_name = null, claimed_at = null
          where id = '{}'",
         id(1)
     ));
+    // While the server is away nothing is heard; when it is back, what was known before is not trusted.
+    cluster.stop();
+    cluster.serve();
     assert_eq!(next(&mut hints).await, Hint::Anything);
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 3)]).await[0]), [1, 3]);
 }

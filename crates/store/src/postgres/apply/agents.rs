@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::{try_join, try_join3};
+use futures_util::future::try_join3;
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, ObjectWriter, PollRequest};
 use tokio_postgres::types::ToSql;
@@ -16,11 +16,12 @@ use crate::postgres::rows;
 
 /// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
 const KNOWN: &str = "
-    select known.*
+    select asked.id, known.*,
+        exists (select from attempt where untold and attempt.agent_id = asked.id) as untold
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
         as asked (id, name, capabilities, location, max_tasks)
-    cross join lateral (
-        select id, last_seen,
+    left join lateral (
+        select last_seen,
             coalesce(
                 name = asked.name
                     and capabilities = asked.capabilities
@@ -31,7 +32,7 @@ const KNOWN: &str = "
         from agent
         where agent.id = asked.id
         limit 1
-    ) as known
+    ) as known on true
 ";
 
 /// How old a sign of life must be for the next to be saved. Those that poll and report all the time would be written
@@ -110,17 +111,11 @@ pub(super) struct Agents<'a> {
     exactly: bool,
 }
 
-/// The statements that look; `None` where they are not needed.
-pub(super) struct Looking {
-    known: Option<Statement>,
-    tell: Option<Statement>,
-}
-
 /// What is known of the agents of a batch.
 pub(super) struct Known {
     agents: HashMap<Uuid, Knowledge>,
-    /// By agent, the ids of tasks that are not wanted any more.
-    cancelled: HashMap<Uuid, Vec<Uuid>>,
+    /// Those that polled and have something to be told.
+    untold: Vec<Uuid>,
 }
 
 struct Knowledge {
@@ -174,24 +169,18 @@ impl<'a> Agents<'a> {
         self.exactly = true;
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Looking, Problem> {
-        let (polls, seen) = (!self.polling.is_empty(), !self.seen.is_empty());
-        Ok(Looking {
-            known: session.prepare_if(polls || seen, KNOWN).await?,
-            tell: session.prepare_if(polls, TELL).await?,
-        })
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+        session.prepare_if(!self.polling.is_empty() || !self.seen.is_empty(), KNOWN).await
     }
 
-    /// Reads what is known of the agents, and takes what those that polled are to be told.
-    pub(super) async fn look(&self, session: &Session, looking: &Looking) -> Result<Known, Problem> {
-        let ids: Vec<Uuid> = self
-            .seen
-            .keys()
-            .chain(self.polling.keys())
-            .copied()
-            .collect::<BTreeSet<_>>()
-            .into_iter()
-            .collect();
+    /// Reads what is known of the agents.
+    pub(super) async fn look(
+        &self,
+        session: &Session,
+        statement: Option<&Statement>,
+    ) -> Result<Known, Problem> {
+        let ids: BTreeSet<Uuid> = self.seen.keys().chain(self.polling.keys()).copied().collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
         let polls = || ids.iter().map(|id| self.polling.get(id));
         let names: Vec<Option<&str>> = polls().map(|poll| Some(poll?.agent_name.as_str())).collect();
         let capabilities: Vec<Option<String>> =
@@ -199,29 +188,35 @@ impl<'a> Agents<'a> {
         let locations: Vec<Option<String>> =
             polls().map(|poll| poll?.agent_location.as_ref().map(Location::to_json)).collect();
         let max_tasks: Vec<Option<i32>> = polls().map(|poll| Some(rows::small(poll?.max_tasks))).collect();
-        let polling: Vec<Uuid> = self.polling.keys().copied().collect();
         let asked: [&(dyn ToSql + Sync); 5] = [&ids, &names, &capabilities, &locations, &max_tasks];
-        let told: [&(dyn ToSql + Sync); 1] = [&polling];
-        let (known, told) = try_join(
-            session.run_if(looking.known.as_ref(), &asked),
-            session.run_if(looking.tell.as_ref(), &told),
-        )
-        .await?;
-        let mut agents = HashMap::with_capacity(known.len());
-        for row in &known {
-            let knowledge = Knowledge { last_seen: row.try_get("last_seen")?, same: row.try_get("same")? };
-            agents.insert(row.try_get("id")?, knowledge);
+        let mut known = Known { agents: HashMap::with_capacity(ids.len()), untold: Vec::new() };
+        for row in &session.run_if(statement, &asked).await? {
+            let id = row.try_get("id")?;
+            if let Some(last_seen) = row.try_get("last_seen")? {
+                known.agents.insert(id, Knowledge { last_seen, same: row.try_get("same")? });
+            }
+            if row.try_get("untold")? && self.polling.contains_key(&id) {
+                known.untold.push(id);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Takes what agents are to be told.
+    async fn tell(&self, session: &Session, untold: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, Problem> {
+        let mut cancelled: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        if untold.is_empty() {
+            return Ok(cancelled);
         }
         let mut by_task: Vec<(Uuid, Uuid, Uuid)> = Vec::new();
-        for row in &told {
+        for row in &session.query(TELL, &[&untold]).await? {
             by_task.push((row.try_get("task_id")?, row.try_get("agent_id")?, row.try_get("alias")?));
         }
         by_task.sort_unstable();
-        let mut cancelled: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
         for (_, agent_id, alias) in by_task {
             cancelled.entry(agent_id).or_default().push(alias);
         }
-        Ok(Known { agents, cancelled })
+        Ok(cancelled)
     }
 
     /// Saves what is new; signs of life that come too soon after the last are kept for later.
@@ -232,7 +227,9 @@ impl<'a> Agents<'a> {
         now: Timestamp,
         signs: &Signs,
     ) -> Result<Saved, Problem> {
-        let Known { agents, cancelled } = known;
+        let Known { agents, untold } = known;
+        // Attempts before agents, as all do.
+        let cancelled = self.tell(session, &untold).await?;
         let is_due = |known: &Knowledge, at: Timestamp| {
             if self.exactly { at > known.last_seen } else { known.is_old(at) }
         };

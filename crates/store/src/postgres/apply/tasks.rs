@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, TaskOutcome};
-use tokio_postgres::Statement;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use crate::lifecycle::{self, Change};
@@ -149,6 +149,14 @@ impl Tasks {
             }
             place.insert(task);
         }
+    }
+
+    /// Adds the tasks of rows that were locked just now.
+    pub(super) fn add_all(&mut self, rows: &[Row]) -> Result<(), Problem> {
+        for row in rows {
+            self.add(rows::task(row)?, row.try_get("seq")?);
+        }
+        Ok(())
     }
 
     pub(super) fn add_past(&mut self, task_id: Uuid, past: EndedAttempt) {
