@@ -15,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{Command, Outcome, PostgresOptions, PostgresStore, State, Store};
-use slamon_testbed::{PgCluster, PgOptions};
+use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
@@ -51,7 +51,7 @@ async fn main() -> Result<()> {
         Some(_) => None,
         None => Some(PgCluster::start(&PgOptions { fsync: true, ..PgOptions::default() })?.create_database()),
     };
-    let uri = database.as_ref().map_or_else(|| arguments[3].clone(), |database| database.uri());
+    let uri = database.as_ref().map_or_else(|| arguments[3].clone(), TestDatabase::uri);
     let store = Arc::new(PostgresStore::new(&PostgresOptions {
         uri: uri.clone(),
         pool_size: 5,
