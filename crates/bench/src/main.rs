@@ -3,7 +3,9 @@
 //! Closed loop: each connection sends its next request when the answer to the last has come. It speaks protocol 1
 //! only, so that it measures slamon-afm 1.1.0 just as well.
 
+mod bare;
 mod client;
+mod compare;
 mod life;
 mod poll;
 
@@ -27,6 +29,10 @@ enum Load {
     Poll(Options),
     /// Whole lives: post a task, claim it, report its result, read it
     Life(Options),
+    /// A bare axum route that parses the same requests
+    Bare(bare::Options),
+    /// All servers side by side
+    Compare(compare::Options),
 }
 
 #[derive(Debug, Clone, Args)]
@@ -45,11 +51,17 @@ struct Options {
 }
 
 fn main() -> Result<()> {
+    let load = match Arguments::parse().load {
+        Load::Bare(options) => return bare::run(&options),
+        Load::Compare(options) => return compare::run(&options),
+        load => load,
+    };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        match Arguments::parse().load {
+        match load {
             Load::Poll(options) => run("polls", &options, poll::worker).await,
             Load::Life(options) => run("lives", &options, life::worker).await,
+            Load::Bare(_) | Load::Compare(_) => Ok(()),
         }
     })
 }

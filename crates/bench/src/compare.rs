@@ -1,0 +1,205 @@
+//! Ours, the original and two yardsticks side by side, in one run on one machine.
+//!
+//! A section starts its servers itself, one after the other, each on an empty database and a port of its own, and puts
+//! them under loads that are processes of their own. Every section stands alone: what it found is written to a file as it
+//! ends, and with `--write-docs` to docs/performance.md.
+
+mod backlog;
+mod dispatch;
+mod documents;
+mod environment;
+mod fill;
+mod fleet;
+mod held;
+mod load;
+mod overload;
+mod pgbench;
+mod place;
+mod plots;
+mod probe;
+mod rates;
+mod results;
+mod scale;
+mod server;
+mod spread;
+mod start;
+mod table;
+mod targets;
+mod workshop;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, ensure};
+
+use backlog::Backlogs;
+use dispatch::Dispatches;
+use environment::Environment;
+use fleet::Fleets;
+use held::Held;
+use overload::Overloads;
+use rates::Rates;
+use results::{Results, Section};
+use scale::Size;
+use server::Kind;
+use start::Starts;
+use table::Table;
+use workshop::Workshop;
+
+/// What to compare
+#[derive(Debug, Clone, clap::Args)]
+pub struct Options {
+    /// How much to measure
+    #[arg(long, value_enum, default_value_t = Size::Full)]
+    size: Size,
+    /// The same as --size quick
+    #[arg(long, conflicts_with = "size")]
+    quick: bool,
+    /// Only these sections
+    #[arg(long, value_enum, value_delimiter = ',')]
+    only: Vec<Name>,
+    /// How often each server has its turn, if not as often as the size says
+    #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
+    rounds: Option<u8>,
+    /// Our server [default: slamon-afm beside this program]
+    #[arg(long, value_name = "PROGRAM")]
+    server: Option<PathBuf>,
+    /// Where results.json and temporary files are [default: bench in cargo's target folder]
+    #[arg(long, value_name = "FOLDER")]
+    output: Option<PathBuf>,
+    /// Write tables into docs/performance.md, and plots beside it
+    #[arg(long)]
+    write_docs: bool,
+    /// Measure nothing: show, or write, what is in results.json
+    #[arg(long)]
+    again: bool,
+}
+
+/// A section.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+enum Name {
+    /// Idle polls a second
+    Polls,
+    /// Whole lives a second
+    Lives,
+    /// From a post to an agent that waits
+    Dispatch,
+    /// From the start of a process to its first answer
+    Start,
+    /// Five times as much as a server can do
+    Overload,
+    /// A million agents on one core
+    Fleet,
+    /// Claims with up to ten million stored tasks
+    Backlog,
+    /// Claims while a transaction is held open
+    Held,
+}
+
+const ALL: [Name; 8] = [
+    Name::Polls,
+    Name::Lives,
+    Name::Dispatch,
+    Name::Start,
+    Name::Overload,
+    Name::Fleet,
+    Name::Backlog,
+    Name::Held,
+];
+
+/// Measures, prints each section as it ends, and all targets at the end.
+///
+/// # Errors
+/// When something that is needed is missing, or ours lost, altered or handed out twice; what was measured before is kept.
+pub fn run(options: &Options) -> Result<()> {
+    let size = if options.quick { Size::Quick } else { options.size };
+    let mut scale = size.scale();
+    if let Some(rounds) = options.rounds {
+        scale.rounds = rounds.into();
+    }
+    let output = options.output.clone().map_or_else(default_output, Ok)?;
+    let file = output.join("results.json");
+    let mut results = Results::read(&file)?;
+    let documents = options.write_docs.then(|| Path::new("docs"));
+    if let Some(documents) = documents {
+        ensure!(documents.join("performance.md").is_file(), "--write-docs: docs/performance.md is not here");
+    }
+    if !options.again {
+        let workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
+        results.environment = Some(Environment::of_now(&workshop)?);
+        for name in ALL.into_iter().filter(|name| options.only.is_empty() || options.only.contains(name)) {
+            println!("== {name:?}");
+            measure(name, &workshop, &mut results)?;
+            results.write(&file)?;
+            println!("\n{}", table_of(name, &results).context("nothing was measured")?.0);
+        }
+    }
+    if let Some(documents) = documents {
+        write_documents(documents, &results)?;
+    }
+    println!("{}", targets::table(&results));
+    let complaints: Vec<_> = [&results.polls, &results.lives]
+        .into_iter()
+        .flatten()
+        .flat_map(|section| section.found.complaints())
+        .collect();
+    ensure!(complaints.is_empty(), "ours did wrong: {}", complaints.join("; "));
+    Ok(())
+}
+
+fn measure(name: Name, workshop: &Workshop, results: &mut Results) -> Result<()> {
+    let size = workshop.scale.size;
+    match name {
+        Name::Polls => results.polls = Some(Section::of_now(size, Rates::of_polls(workshop)?)),
+        Name::Lives => results.lives = Some(Section::of_now(size, Rates::of_lives(workshop)?)),
+        Name::Dispatch => results.dispatch = Some(Section::of_now(size, Dispatches::measure(workshop)?)),
+        Name::Start => results.start = Some(Section::of_now(size, Starts::measure(workshop)?)),
+        Name::Overload => results.overload = Some(Section::of_now(size, Overloads::measure(workshop)?)),
+        Name::Fleet => results.fleet = Some(Section::of_now(size, Fleets::measure(workshop)?)),
+        Name::Backlog => results.backlog = Some(Section::of_now(size, Backlogs::measure(workshop)?)),
+        Name::Held => results.held = Some(Section::of_now(size, Held::measure(workshop)?)),
+    }
+    Ok(())
+}
+
+/// The table of a section, and what stands below it.
+fn table_of(name: Name, results: &Results) -> Option<(Table, String)> {
+    fn of<T>(section: &Option<Section<T>>, table: impl Fn(&T) -> Table) -> Option<(Table, String)> {
+        section.as_ref().map(|section| (table(&section.found), section.note()))
+    }
+    match name {
+        Name::Polls => of(&results.polls, |polls| polls.table("polls", Kind::Bare)),
+        Name::Lives => of(&results.lives, |lives| lives.table("lives", Kind::Bare)),
+        Name::Dispatch => of(&results.dispatch, Dispatches::table),
+        Name::Start => of(&results.start, Starts::table),
+        Name::Overload => of(&results.overload, Overloads::table),
+        Name::Fleet => of(&results.fleet, Fleets::table),
+        Name::Backlog => of(&results.backlog, Backlogs::table),
+        Name::Held => of(&results.held, Held::table),
+    }
+}
+
+/// `bench` beside the folder of the profile that this program is in.
+fn default_output() -> Result<PathBuf> {
+    let itself = std::env::current_exe()?;
+    let target =
+        itself.ancestors().nth(2).context("this program is in no target folder: --output names one")?;
+    Ok(target.join("bench"))
+}
+
+fn write_documents(folder: &Path, results: &Results) -> Result<()> {
+    let file = folder.join("performance.md");
+    let mut document = fs::read_to_string(&file)?;
+    if let Some(environment) = &results.environment {
+        document = documents::replace(&document, "environment", &environment.table().to_string())?;
+    }
+    for name in ALL {
+        if let Some((table, note)) = table_of(name, results) {
+            let name = format!("{name:?}").to_lowercase();
+            document = documents::replace(&document, &name, &format!("{table}\n{note}"))?;
+        }
+    }
+    document = documents::replace(&document, "targets", &targets::table(results).to_string())?;
+    fs::write(&file, document)?;
+    plots::write(&folder.join("performance"), results)
+}

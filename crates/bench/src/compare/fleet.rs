@@ -1,0 +1,96 @@
+//! A large fleet on one core.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::load::Measured;
+use super::server::{Kind, OURS, Server};
+use super::spread::{grouped, short};
+use super::table::Table;
+use super::workshop::Workshop;
+
+/// How often each agent polls, in seconds.
+const INTERVAL: u64 = 60;
+
+/// Where the server runs, and where the load does.
+const CORES: (u32, u32) = (0, 1);
+
+/// What each server took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fleets {
+    pub(crate) agents: u64,
+    of: Vec<(Kind, Measured)>,
+}
+
+impl Fleets {
+    /// Each of ours, once: the fleet arrives within a minute, then it is measured.
+    ///
+    /// # Errors
+    /// When a server or a load does not run.
+    pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
+        let agents = workshop.scale.agents;
+        let [agents_text, interval, seconds] =
+            [agents, INTERVAL, workshop.scale.fleet.as_secs()].map(|number| number.to_string());
+        let args = [
+            "--agents",
+            &agents_text,
+            "--interval",
+            &interval,
+            "--warm-up",
+            &interval,
+            "--seconds",
+            &seconds,
+        ];
+        let mut of = Vec::new();
+        for kind in OURS {
+            let place = workshop.place(kind)?;
+            let server = Server::start(workshop, kind, &place, Some(CORES.0))?;
+            let measured = workshop.load("fleet", &server, &args, Some(CORES.1))?;
+            eprintln!("{}: {} cores", kind.label(), short(measured.server_cores().unwrap_or(f64::NAN)));
+            of.push((kind, measured));
+        }
+        Ok(Self { agents, of })
+    }
+
+    /// What was measured of one.
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Measured> {
+        self.of.iter().find(|(of, _)| *of == kind).map(|(_, measured)| measured)
+    }
+
+    /// Polls a second that the fleet should make.
+    pub(crate) fn rate(&self) -> f64 {
+        self.agents as f64 / INTERVAL as f64
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        let mut table = Table::new([
+            "server",
+            "agents",
+            "polls a second, due",
+            "answered",
+            "CPU seconds a second",
+            "peak memory, MiB",
+            "p50, ms",
+            "p99, ms",
+        ]);
+        for (kind, measured) in &self.of {
+            let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), short);
+            table.row([
+                kind.label().to_owned(),
+                grouped(self.agents as f64),
+                grouped(self.rate()),
+                grouped(measured.per_second),
+                number(measured.server_cores()),
+                number(measured.server.map(|server| mib(server.peak_rss_bytes))),
+                short(measured.latency_us.p50 / 1e3),
+                short(measured.latency_us.p99 / 1e3),
+            ]);
+        }
+        table
+    }
+}
+
+/// Bytes as MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}
