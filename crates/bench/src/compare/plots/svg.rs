@@ -56,12 +56,8 @@ impl Svg {
     }
 
     pub(super) fn line(&mut self, points: &[Point], colour: &str, width: f64, dashed: bool) {
-        let mut places = String::new();
-        for (x, y) in points {
-            let gap = if places.is_empty() { "" } else { " " };
-            // Writing to a string cannot fail.
-            drop(write!(places, "{gap}{x:.1},{y:.1}"));
-        }
+        let places: Vec<_> = points.iter().map(|(x, y)| format!("{x:.1},{y:.1}")).collect();
+        let places = places.join(" ");
         let dashes = if dashed { " stroke-dasharray=\"6 4\"" } else { "" };
         self.write(format_args!(
             "<polyline points=\"{places}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dashes}/>"
@@ -81,8 +77,7 @@ impl Svg {
     }
 
     fn write(&mut self, element: fmt::Arguments<'_>) {
-        // Writing to a string cannot fail.
-        drop(writeln!(self.body, "{element}"));
+        self.body.push_str(&format!("{element}\n"));
     }
 }
 

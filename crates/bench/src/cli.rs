@@ -1,0 +1,91 @@
+//! The command line: one subcommand a load.
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::{Args, FromArgMatches, Parser, Subcommand};
+
+use crate::life::Life;
+use crate::mix::Mix;
+use crate::poll::Poll;
+use crate::{Load, Stop, bare, compare};
+
+/// The run was started in a way that nothing can be measured.
+const CANNOT_MEASURE: u8 = 2;
+
+/// Ended by a signal, as shells say it.
+const INTERRUPTED: i32 = 130;
+
+/// Load for an AFM
+#[derive(Debug, Parser)]
+#[command(name = "slamon-bench", version)]
+struct Arguments {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// An idle fleet: agents that poll and find nothing
+    Poll(Poll),
+    /// Whole lives: post a task, claim it, report its result, read it
+    Life(Life),
+    /// The requests of lives, whatever the answers: for the bare route
+    Mix(Mix),
+    /// A bare axum route that parses the same requests: what any server here could reach
+    Bare(bare::Options),
+    /// Ours, the original and yardsticks side by side
+    Compare(compare::Options),
+}
+
+/// Runs the program and gives its exit status: 0 measured, 1 a check has failed, 2 nothing could be measured.
+#[must_use]
+pub fn main() -> ExitCode {
+    let done = match Arguments::parse().command {
+        Command::Poll(load) => measure(&load),
+        Command::Life(load) => measure(&load),
+        Command::Mix(load) => measure(&load),
+        Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),
+    };
+    done.unwrap_or_else(|error| {
+        eprintln!("slamon-bench: {error:#}");
+        ExitCode::from(CANNOT_MEASURE)
+    })
+}
+
+/// The arguments of one subcommand, without its name.
+///
+/// # Errors
+///
+/// When they are wrong.
+pub fn parse<A: Args + FromArgMatches>(arguments: &[&str]) -> Result<A> {
+    let command = A::augment_args(clap::Command::new("load").no_binary_name(true));
+    Ok(A::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
+}
+
+fn measure(load: &impl Load) -> Result<ExitCode> {
+    let shared = load.shared();
+    let runtime =
+        tokio::runtime::Builder::new_multi_thread().worker_threads(shared.threads).enable_all().build()?;
+    let report = runtime.block_on(async {
+        let stop = Stop::default();
+        tokio::spawn(stop_when_told(stop.clone()));
+        load.run(&stop).await
+    })?;
+    report.write(shared).context("the report cannot be written")?;
+    Ok(if report.checks.passed() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// The first Ctrl-C ends the run early, the second the program.
+async fn stop_when_told(stop: Stop) {
+    for ended in [false, true] {
+        if tokio::signal::ctrl_c().await.is_err() {
+            return;
+        }
+        if ended {
+            std::process::exit(INTERRUPTED);
+        }
+        stop.ask();
+    }
+}
