@@ -24,6 +24,9 @@ pub(crate) struct Measured {
     #[serde(default)]
     pub(crate) steps: BTreeMap<String, Latency>,
     pub(crate) refused: u64,
+    /// Of an open loop: due, but no connection was free.
+    #[serde(default)]
+    pub(crate) unsent: u64,
     #[serde(default)]
     pub(crate) errors: BTreeMap<String, u64>,
     #[serde(default)]

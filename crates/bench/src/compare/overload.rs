@@ -3,9 +3,10 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::fleet::mib;
 use super::load::Measured;
 use super::server::{Kind, OURS};
-use super::spread::{Spread, grouped, short};
+use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;
 
@@ -54,8 +55,12 @@ impl Overloads {
                 let running = workshop.start(kind)?;
                 let capacity = workshop.timed_load("life", &running.server, &["--connections", "64"])?;
                 let rate = format!("{:.0}", TIMES * capacity.per_second);
-                let args = ["--connections", CONNECTIONS, "--rate", &rate];
-                let overloaded = workshop.timed_load("life", &running.server, &args)?;
+                // Until the queue is full and stays so.
+                let seconds = workshop.scale.seconds.as_secs_f64();
+                let [warm_up, seconds] = [2.0 * seconds, seconds].map(|seconds| seconds.to_string());
+                let args = ["--connections", CONNECTIONS, "--rate", &rate, "--warm-up", &warm_up];
+                let args = [&args[..], &["--seconds", &seconds]].concat();
+                let overloaded = workshop.load("life", &running.server, &args, None)?;
                 let overload = Overload { kind, capacity, overloaded };
                 eprintln!("{}: {} of its requests a second", kind.label(), short(overload.ratio()));
                 of.push(overload);
@@ -85,44 +90,36 @@ impl Overloads {
             "lives a second at capacity",
             "offered",
             "done",
+            "refused with 503",
+            "not sent",
             "requests with 200, ÷ capacity",
-            "units refused with 503",
             "peak memory, MiB: at capacity",
             "under overload",
         ]);
         for kind in OURS {
             let spread = |pick: &dyn Fn(&Overload) -> f64| self.spread(kind, pick);
-            let share = |o: &Overload| {
-                let m = &o.overloaded;
-                100.0 * m.refused as f64 / (m.refused + m.done).max(1) as f64
+            let written = |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| short(spread.median));
+            let a_second = |pick: fn(&Measured) -> u64| {
+                written(spread(&|o| pick(&o.overloaded) as f64 / o.overloaded.seconds))
             };
-            let (Some(capacity), Some(done), Some(ratio), Some(share)) = (
-                spread(&|o| o.capacity.per_second),
-                spread(&|o| o.overloaded.per_second),
-                self.ratio(kind),
-                spread(&share),
-            ) else {
-                continue;
-            };
+            let Some(ratio) = self.ratio(kind) else { continue };
             table.row([
                 kind.label().to_owned(),
-                capacity.to_string(),
-                grouped(TIMES * capacity.median),
-                done.to_string(),
+                written(spread(&|o| o.capacity.per_second)),
+                written(spread(&|o| TIMES * o.capacity.per_second)),
+                a_second(|measured| measured.done),
+                a_second(|measured| measured.refused),
+                a_second(|measured| measured.unsent),
                 ratio.to_string(),
-                format!("{:.0} %", share.median),
-                mib(spread(&|o| peak(&o.capacity))),
-                mib(spread(&|o| peak(&o.overloaded))),
+                written(spread(&|o| peak(&o.capacity))),
+                written(spread(&|o| peak(&o.overloaded))),
             ]);
         }
         table
     }
 }
 
+/// MiB.
 fn peak(measured: &Measured) -> f64 {
-    measured.server.map_or(0.0, |server| server.peak_rss_bytes as f64)
-}
-
-fn mib(bytes: Option<Spread>) -> String {
-    bytes.map_or_else(|| "–".to_owned(), |bytes| short(bytes.median / f64::from(1 << 20)))
+    measured.server.map_or(f64::NAN, |server| mib(server.peak_rss_bytes))
 }

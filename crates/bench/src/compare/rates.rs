@@ -27,7 +27,8 @@ struct Turn {
     /// Polls or lives.
     per_second: f64,
     requests_per_second: f64,
-    latency_us: Latency,
+    /// Not of pgbench.
+    latency_us: Option<Latency>,
     /// What went wrong.
     complaint: Option<String>,
 }
@@ -120,7 +121,7 @@ impl Rates {
 
     /// One latency in all rounds, in milliseconds.
     pub(crate) fn latency(&self, who: Who, pick: impl Fn(&Latency) -> f64) -> Option<Spread> {
-        self.spread(who, |turn| pick(&turn.latency_us) / 1e3)
+        Spread::of(self.of(who).filter_map(|turn| Some(pick(&turn.latency_us?) / 1e3)))
     }
 
     /// Whoever was measured, in the order of tables.
@@ -210,7 +211,7 @@ fn of_load(kind: Kind, keep_alive: bool, connections: u32, measured: &Measured) 
         connections,
         per_second: measured.per_second,
         requests_per_second: measured.requests_per_second,
-        latency_us: measured.latency_us,
+        latency_us: Some(measured.latency_us),
         complaint: measured.complaint(),
     }
 }
@@ -223,7 +224,7 @@ fn of_pgbench(lives_per_second: f64) -> Turn {
         connections: pgbench::CLIENTS,
         per_second: lives_per_second,
         requests_per_second: 4.0 * lives_per_second,
-        latency_us: Latency::default(),
+        latency_us: None,
         complaint: None,
     }
 }
