@@ -5,6 +5,9 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+use crate::backlog::Backlog;
+use crate::dispatch::Dispatch;
+use crate::fleet::Fleet;
 use crate::life::Life;
 use crate::mix::Mix;
 use crate::poll::Poll;
@@ -30,6 +33,12 @@ enum Command {
     Poll(Poll),
     /// Whole lives: post a task, claim it, report its result, read it
     Life(Life),
+    /// Claims, and polls of others, while many tasks are stored and waiting
+    Backlog(Backlog),
+    /// How soon an agent that holds a poll open is handed a task that is posted
+    Dispatch(Dispatch),
+    /// A large fleet: each agent polls at its interval, whatever became of the polls before
+    Fleet(Fleet),
     /// The requests of lives, whatever the answers: for the bare route
     Mix(Mix),
     /// A bare axum route that parses the same requests: what any server here could reach
@@ -44,6 +53,9 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Poll(load) => measure(&load),
         Command::Life(load) => measure(&load),
+        Command::Backlog(load) => measure(&load),
+        Command::Dispatch(load) => measure(&load),
+        Command::Fleet(load) => measure(&load),
         Command::Mix(load) => measure(&load),
         Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),

@@ -24,7 +24,6 @@ const LATE: Duration = Duration::from_secs(1);
 /// What was measured.
 pub(crate) struct Measured {
     pub(crate) plan: Plan,
-    pub(crate) steps: &'static [&'static str],
     pub(crate) tally: Tally,
     /// How long the measured part was.
     pub(crate) seconds: f64,
@@ -86,13 +85,12 @@ pub(crate) async fn drive<W: Worker>(
             tally
         });
     }
-    let mut tally = Tally::new(W::STEPS.len());
+    let mut tally = Tally::new(W::STEPS);
     while let Some(finished) = finishing.join_next().await {
         tally.add(finished.context("a worker died")?);
     }
     Ok(Measured {
         plan,
-        steps: W::STEPS,
         seconds: run.measured(&tally, elapsed).as_secs_f64(),
         unsent: run.unsent(),
         server: after.server.zip(before.server).map(|(after, before)| Server::between(before, after)),
@@ -137,7 +135,7 @@ impl Run {
     }
 
     async fn work<W: Worker>(self: Arc<Self>, mut worker: W) -> (W, Tally) {
-        let mut tally = Tally::new(W::STEPS.len());
+        let mut tally = Tally::new(W::STEPS);
         while let Some(due) = self.next().await {
             tally.measuring = due.at >= self.measured_from;
             let began = Instant::now();

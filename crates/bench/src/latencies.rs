@@ -43,6 +43,10 @@ impl Latencies {
         self.0.add(&other.0).expect("it grows");
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub(crate) fn summary(&self) -> Summary {
         if self.0.is_empty() {
             return Summary::default();

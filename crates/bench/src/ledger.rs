@@ -18,7 +18,7 @@ enum State {
     Finished,
 }
 
-/// Whether a task may be handed out.
+/// Whether a task could be handed out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum HandedOut {
     First,
@@ -53,11 +53,14 @@ impl Ledger {
         }
     }
 
-    /// A task came with the answer to a poll.
+    /// A task came with the answer to a poll. From then on it is known.
     pub(crate) fn handed_out(&self, task: Uuid) -> HandedOut {
         let mut entries = self.lock();
         match entries.states.get(&task) {
-            None => HandedOut::Unknown,
+            None => {
+                entries.set(task, State::HandedOut);
+                HandedOut::Unknown
+            }
             Some(State::HandedOut | State::Finished) => HandedOut::Again,
             Some(State::Sent | State::Posted) => {
                 entries.set(task, State::HandedOut);
@@ -102,7 +105,6 @@ mod tests {
     #[test]
     fn a_task_is_lost_until_it_is_finished() {
         let (ledger, task) = (Ledger::default(), Uuid::new_v4());
-        assert_eq!(ledger.handed_out(task), HandedOut::Unknown);
         ledger.sent(task);
         assert_eq!(ledger.open(), 0);
         ledger.posted(task);
@@ -113,6 +115,16 @@ mod tests {
         ledger.finished(task);
         assert_eq!(ledger.open(), 0);
         assert_eq!(ledger.handed_out(task), HandedOut::Again);
+        assert_eq!(ledger.open(), 0);
+    }
+
+    #[test]
+    fn a_task_that_nobody_posted_is_known_once_it_was_handed_out() {
+        let (ledger, task) = (Ledger::default(), Uuid::new_v4());
+        assert_eq!(ledger.handed_out(task), HandedOut::Unknown);
+        assert_eq!(ledger.handed_out(task), HandedOut::Again);
+        assert_eq!(ledger.open(), 1);
+        ledger.finished(task);
         assert_eq!(ledger.open(), 0);
     }
 

@@ -20,18 +20,22 @@
 //! became of those before, and how long one took is counted from when it was due: a server that stalls cannot hide the
 //! units that it kept from being sent.
 
+pub mod backlog;
 pub mod bare;
 mod checks;
 pub mod cli;
 mod client;
 pub mod compare;
+pub mod dispatch;
 mod drive;
+pub mod fleet;
 mod ids;
 mod latencies;
 mod ledger;
 pub mod life;
 mod mix;
 mod options;
+mod pair;
 pub mod poll;
 mod processes;
 mod progress;

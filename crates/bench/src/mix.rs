@@ -17,22 +17,22 @@ use crate::{Load, Report, Stop};
 #[derive(Debug, Clone, Args)]
 pub(crate) struct Mix {
     #[command(flatten)]
-    shared: Shared,
+    options: Shared,
 }
 
 impl Load for Mix {
     fn shared(&self) -> &Shared {
-        &self.shared
+        &self.options
     }
 
     async fn run(&self, stop: &Stop) -> Result<Report> {
-        let plan = self.shared.plan(Defaults::default())?;
-        self.shared.reach().await?;
+        let plan = self.options.plan(Defaults::default())?;
+        self.options.reach().await?;
         let run = Uuid::new_v4();
         let pairs =
-            (0..plan.connections).map(|place| Pair::new(&self.shared, &format!("life-{run}-{place}")));
-        let measured = drive("mix", &self.shared, plan, pairs.collect(), stop).await?;
-        Ok(Report::new("mix", &self.shared, plan.connections as u64, measured))
+            (0..plan.connections).map(|place| Pair::new(&self.options, &format!("life-{run}-{place}")));
+        let measured = drive("mix", &self.options, plan, pairs.collect(), stop).await?;
+        Ok(Report::new("mix", &self.options, plan.connections as u64, measured))
     }
 }
 
@@ -51,7 +51,7 @@ impl Pair {
             client: shared.client(),
             ids: Ids::new(),
             tasks: Tasks::new(shared, task_type),
-            claim: Request::post(shared.address, shared.close, "/tasks", &claim),
+            claim: Request::post(shared.address, shared.close, "/tasks", &claim.to_string()),
         }
     }
 }
@@ -61,11 +61,12 @@ impl Worker for Pair {
 
     /// Answers are parsed as those of lives are, so that the client does as much.
     async fn unit(&mut self, _n: u64, tally: &mut Tally) -> Result<Took, GaveUp> {
-        let task = self.ids.next();
-        ask::<Self>(0, &mut self.client, self.tasks.post(task), tally).await?;
-        Polled::parse(ask::<Self>(1, &mut self.client, &self.claim, tally).await?)?;
-        ask::<Self>(2, &mut self.client, self.tasks.report(task), tally).await?;
-        Seen::parse(ask::<Self>(3, &mut self.client, self.tasks.get(task), tally).await?)?;
+        let Self { client, ids, tasks, claim } = self;
+        let task = ids.next();
+        ask(client, tasks.post(task), 0, tally).await?;
+        Polled::parse(ask(client, claim, 1, tally).await?)?;
+        ask(client, tasks.report(task), 2, tally).await?;
+        Seen::parse(ask(client, tasks.get(task), 3, tally).await?)?;
         Ok(Took::AllOfIt)
     }
 }

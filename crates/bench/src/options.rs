@@ -13,9 +13,6 @@ use crate::client::Client;
 /// The longest time that any option takes, in seconds.
 const LONGEST: f64 = 86_400.0;
 
-/// How long to measure when nothing else is said, in seconds.
-const SECONDS: f64 = 5.0;
-
 /// Options of every load.
 #[derive(Debug, Clone, Args)]
 pub struct Shared {
@@ -24,7 +21,7 @@ pub struct Shared {
     /// How many connections work at the same time
     #[arg(long, short)]
     pub(crate) connections: Option<usize>,
-    /// How long to measure; 5 if there is no --count either
+    /// Seconds to measure; 5, if nothing else is said, without --count
     #[arg(long, short, value_parser = seconds)]
     pub(crate) seconds: Option<f64>,
     /// How many units to measure
@@ -62,13 +59,13 @@ pub(crate) struct Defaults {
     pub(crate) connections: usize,
     pub(crate) count: Option<u64>,
     pub(crate) rate: Option<f64>,
-    pub(crate) warm_up: Duration,
-    pub(crate) seconds: Option<f64>,
+    pub(crate) warm_up: f64,
+    pub(crate) seconds: f64,
 }
 
 impl Default for Defaults {
     fn default() -> Self {
-        Self { connections: 64, count: None, rate: None, warm_up: Duration::ZERO, seconds: None }
+        Self { connections: 64, count: None, rate: None, warm_up: 0.0, seconds: 5.0 }
     }
 }
 
@@ -99,13 +96,13 @@ impl Plan {
 impl Shared {
     pub(crate) fn plan(&self, defaults: Defaults) -> Result<Plan> {
         let count = self.count.or(defaults.count.filter(|_| self.seconds.is_none()));
-        let seconds = self.seconds.or_else(|| count.is_none().then(|| defaults.seconds.unwrap_or(SECONDS)));
+        let seconds = self.seconds.or_else(|| count.is_none().then_some(defaults.seconds));
         let connections = self.connections.unwrap_or(defaults.connections);
         ensure!(connections > 0, "--connections: must be at least 1");
         Ok(Plan {
             connections,
             rate: self.rate.or(defaults.rate),
-            warm_up: self.warm_up.map_or(defaults.warm_up, Duration::from_secs_f64),
+            warm_up: Duration::from_secs_f64(self.warm_up.unwrap_or(defaults.warm_up)),
             measured: seconds.map(Duration::from_secs_f64),
             count,
         })

@@ -19,7 +19,7 @@ pub struct Poll {
     #[command(flatten)]
     shared: Shared,
     /// How many agents there are, which poll in turn; as many as connections if nothing is said
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     agents: Option<u64>,
 }
 
@@ -30,7 +30,7 @@ impl Load for Poll {
 
     async fn run(&self, stop: &Stop) -> Result<Report> {
         let plan = self.shared.plan(Defaults::default())?;
-        let agents = self.agents.unwrap_or(plan.connections as u64).max(1);
+        let agents = self.agents.unwrap_or(plan.connections as u64);
         poll("poll", &self.shared, plan, agents, stop).await
     }
 }
@@ -71,7 +71,7 @@ struct Poller {
 impl Poller {
     fn new(shared: &Shared, ids: Ids, agents: u64) -> Self {
         let body = poll_body(MARKER, NAME, TYPE, 2);
-        let request = Request::post(shared.address, shared.close, "/tasks", &body);
+        let request = Request::post(shared.address, shared.close, "/tasks", &body.to_string());
         Self {
             client: shared.client(),
             ids,
@@ -96,7 +96,7 @@ impl Worker for Poller {
 
     async fn unit(&mut self, n: u64, tally: &mut Tally) -> Result<Took, GaveUp> {
         self.fill_in(n % self.agents);
-        let body = ask::<Self>(0, &mut self.client, &self.request, tally).await?;
+        let body = ask(&mut self.client, &self.request, 0, tally).await?;
         if Polled::parse(body)?.tasks.is_empty() {
             Ok(Took::AllOfIt)
         } else {

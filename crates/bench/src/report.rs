@@ -89,9 +89,10 @@ impl Server {
 
 impl Report {
     pub(crate) fn new(load: &'static str, shared: &Shared, agents: u64, measured: Measured) -> Self {
-        let Measured { plan, steps, tally, seconds, unsent, server, client_cpu_seconds } = measured;
+        let Measured { plan, tally, seconds, unsent, server, client_cpu_seconds } = measured;
         let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        let summaries = steps.iter().zip(&tally.steps).map(|(name, latencies)| (*name, latencies.summary()));
+        let steps = tally.steps.iter().filter(|(_, latencies)| !latencies.is_empty());
+        let steps = steps.map(|(name, latencies)| (*name, latencies.summary()));
         Self {
             load,
             address: shared.address,
@@ -105,7 +106,7 @@ impl Report {
             per_second: per_second(tally.done),
             requests_per_second: per_second(tally.requests),
             latency_us: tally.whole.summary(),
-            steps: if steps.len() > 1 { summaries.collect() } else { Vec::new() },
+            steps: if tally.steps.len() > 1 { steps.collect() } else { Vec::new() },
             refused: tally.refused,
             unsent,
             errors: tally.errors,

@@ -17,14 +17,14 @@ pub(crate) struct Tally {
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) checks: Checks,
     pub(crate) whole: Latencies,
-    /// One for each step of a unit.
-    pub(crate) steps: Vec<Latencies>,
+    /// The requests of a unit: what they are called, and how long they took.
+    pub(crate) steps: Vec<(&'static str, Latencies)>,
     /// When the last unit was done.
     pub(crate) last_done: Option<Instant>,
 }
 
 impl Tally {
-    pub(crate) fn new(steps: usize) -> Self {
+    pub(crate) fn new(steps: &[&'static str]) -> Self {
         Self {
             measuring: false,
             done: 0,
@@ -33,7 +33,7 @@ impl Tally {
             errors: BTreeMap::new(),
             checks: Checks::default(),
             whole: Latencies::new(),
-            steps: vec![Latencies::new(); steps],
+            steps: steps.iter().map(|name| (*name, Latencies::new())).collect(),
             last_done: None,
         }
     }
@@ -51,7 +51,7 @@ impl Tally {
     pub(crate) fn answered(&mut self, step: usize, took: Duration) {
         if self.measuring {
             self.requests += 1;
-            self.steps[step].record(took);
+            self.steps[step].1.record(took);
         }
     }
 
@@ -76,7 +76,7 @@ impl Tally {
         }
         self.checks.add(other.checks);
         self.whole.add(&other.whole);
-        for (step, other) in self.steps.iter_mut().zip(&other.steps) {
+        for ((_, step), (_, other)) in self.steps.iter_mut().zip(&other.steps) {
             step.add(other);
         }
         self.last_done = self.last_done.max(other.last_done);

@@ -4,8 +4,8 @@
 
 mod answers;
 
-use serde_json::json;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
 use uuid::Uuid;
 use uuid::fmt::Hyphenated;
 
@@ -65,11 +65,14 @@ impl Tasks {
         self.get.with(task)
     }
 
+    /// Whether a task that was handed out is one for our agent.
+    pub(crate) fn is_for_us(&self, claimed: &Claimed<'_>) -> bool {
+        claimed.task_type == self.task_type && claimed.task_version == VERSION
+    }
+
     /// Whether a task that was handed out is as it was posted.
     pub(crate) fn is_as_posted(&mut self, claimed: &Claimed<'_>) -> bool {
-        claimed.task_type == self.task_type
-            && claimed.task_version == VERSION
-            && self.data.is(claimed.task_id, claimed.task_data)
+        self.is_for_us(claimed) && self.data.is(claimed.task_id, claimed.task_data)
     }
 
     /// Whether a task that was asked for is as it was posted and reported.
@@ -119,14 +122,14 @@ impl Text {
     /// Whether `json` says the same. slamon-afm 1.1.0 writes it in a form of its own.
     fn is(&mut self, task: Uuid, json: &RawValue) -> bool {
         self.id.fill(&mut self.bytes, task.hyphenated().encode_lower(&mut [0; Hyphenated::LENGTH]));
-        let parsed = |bytes| serde_json::from_slice::<serde_json::Value>(bytes).ok();
+        let parsed = |bytes| serde_json::from_slice::<Value>(bytes).ok();
         json.get().as_bytes() == self.bytes
             || parsed(json.get().as_bytes()).is_some_and(|value| Some(value) == parsed(&self.bytes))
     }
 }
 
 /// The body of a poll, as the Python agent sends it.
-pub(crate) fn poll_body(agent_id: &str, agent_name: &str, task_type: &str, max_tasks: u32) -> String {
+pub(crate) fn poll_body(agent_id: &str, agent_name: &str, task_type: &str, max_tasks: usize) -> Value {
     json!({
         "protocol": 1,
         "agent_id": agent_id,
@@ -135,7 +138,6 @@ pub(crate) fn poll_body(agent_id: &str, agent_name: &str, task_type: &str, max_t
         "agent_capabilities": {task_type: {"version": VERSION}, "wait": {"version": 1}},
         "max_tasks": max_tasks,
     })
-    .to_string()
 }
 
 #[cfg(test)]

@@ -2,12 +2,12 @@
 
 use std::time::{Duration, Instant};
 
-use crate::client::{Client, Request};
+use crate::client::{Answer, Client, Failure, Request};
 use crate::tally::Tally;
 
 /// One connection's part of a load.
 pub(crate) trait Worker: Send + 'static {
-    /// The requests of a unit, by name; [`Tally`] and [`ask`] know them by their places.
+    /// What the requests of a unit are called; [`ask`] knows them by their places.
     const STEPS: &'static [&'static str];
 
     /// Does the unit with this number: no two of a run have the same, and all from 0 on are used.
@@ -39,22 +39,31 @@ pub(crate) enum GaveUp {
 }
 
 /// Sends a request of a unit, and gives the body of the answer if that is a 200.
-pub(crate) async fn ask<'a, W: Worker>(
-    step: usize,
+pub(crate) async fn ask<'a>(
     client: &'a mut Client,
     request: &Request,
+    step: usize,
     tally: &mut Tally,
 ) -> Result<&'a [u8], GaveUp> {
     let began = Instant::now();
-    match client.send(request).await {
-        Ok(answer) => {
-            tally.answered(step, began.elapsed());
-            match answer.status {
-                200 => Ok(answer.body),
-                503 => Err(GaveUp::Refused),
-                status => Err(GaveUp::Failed(format!("{}: status {status}", W::STEPS[step]))),
-            }
-        }
-        Err(failure) => Err(GaveUp::Failed(format!("{}: {failure}", W::STEPS[step]))),
+    let answer = client.send(request).await;
+    let took = began.elapsed();
+    judge(answer, took, step, tally)
+}
+
+/// The body of an answer if that is a 200.
+pub(crate) fn judge<'a>(
+    answer: Result<Answer<'a>, Failure>,
+    took: Duration,
+    step: usize,
+    tally: &mut Tally,
+) -> Result<&'a [u8], GaveUp> {
+    let step_name = tally.steps[step].0;
+    let answer = answer.map_err(|failure| GaveUp::Failed(format!("{step_name}: {failure}")))?;
+    tally.answered(step, took);
+    match answer.status {
+        200 => Ok(answer.body),
+        503 => Err(GaveUp::Refused),
+        status => Err(GaveUp::Failed(format!("{step_name}: status {status}"))),
     }
 }

@@ -17,9 +17,6 @@ use super::workshop::Workshop;
 /// The stores that keep what they are given.
 pub(crate) const KINDS: [Kind; 2] = [Kind::File, Kind::Postgres];
 
-/// What is claimed of each store in a round: less than waits in the smallest, so that all are asked for the same.
-const CLAIMS: u64 = 90;
-
 /// Measurements of each store, in each round.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Backlogs {
@@ -40,21 +37,16 @@ impl Backlogs {
     /// When there is no room, or a server or load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let mut of = Vec::new();
-        let claims = CLAIMS.to_string();
         for kind in KINDS {
             let mut stores = Vec::new();
             for &stored in workshop.scale.stored {
                 stores.push((stored, filled(workshop, kind, stored)?));
             }
-            for round in 1..=workshop.scale.rounds {
-                for (stored, place) in &mut stores {
-                    // What was claimed in the round before is missing where little waits.
-                    if round > 1 && waiting(*stored) < 100 * CLAIMS {
-                        *place = filled(workshop, kind, *stored)?;
-                    }
+            for _ in 0..workshop.scale.rounds {
+                for (stored, place) in &stores {
                     let server = Server::start(workshop, kind, place, None)?;
-                    let args = ["--no-fill", "--type", TASK_TYPE, "--connections", "1", "--count", &claims];
-                    let measured = workshop.load("backlog", &server, &args, None)?;
+                    let args = ["--no-fill", "--type", TASK_TYPE, "--connections", "1"];
+                    let measured = workshop.timed_load("backlog", &server, &args)?;
                     let claim = measured.steps.get("claim").map_or(f64::NAN, |claim| claim.p50 / 1e3);
                     eprintln!(
                         "{}, {} stored: claim {} ms",

@@ -8,14 +8,15 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use slamon_testbed::TestDatabase;
 
+use super::backlog::filled;
+use super::fill::TASK_TYPE;
 use super::load::Measured;
 use super::server::{Kind, Server};
 use super::spread::{grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;
 
-/// All tasks are of this type: what one claim leaves dead is in the way of all later ones.
-const TASK_TYPE: &str = "held";
+const CONNECTIONS: &str = "16";
 
 /// The share of what the server can do that it is asked for, from the first slice to the last.
 const SHARE: f64 = 0.5;
@@ -23,7 +24,9 @@ const SHARE: f64 = 0.5;
 /// Claims over time.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Held {
-    /// Lives a second that were asked for.
+    /// Tasks in the store; a tenth of them waits.
+    pub(crate) stored: u64,
+    /// Claims a second that were asked for.
     rate: f64,
     slices: Vec<Slice>,
 }
@@ -47,24 +50,25 @@ enum Part {
 }
 
 impl Held {
-    /// Half of what the server can do, before, while the transaction is open, and after.
+    /// Claims of the largest store, in front of all that waits there: before, while the transaction is open, and after.
     ///
     /// # Errors
     /// When the server, the load or the transaction does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
-        let place = workshop.place(Kind::Postgres)?;
+        let stored = workshop.scale.stored.last().copied().unwrap_or_default();
+        let place = filled(workshop, Kind::Postgres, stored)?;
         let database = place.database().context("this is about PostgreSQL")?;
         let server = Server::start(workshop, Kind::Postgres, &place, None)?;
-        let life = |args: &[&str]| {
+        let claims = |args: &[&str]| {
             let seconds = workshop.scale.slice.as_secs().to_string();
-            let all = [&["--shared", "--type", TASK_TYPE, "--seconds", &seconds], args].concat();
-            workshop.load("life", &server, &all, None)
+            let fixed =
+                ["--no-fill", "--type", TASK_TYPE, "--connections", CONNECTIONS, "--seconds", &seconds];
+            workshop.load("backlog", &server, &[&fixed, args].concat(), None)
         };
-        let capacity = life(&["--connections", "64"])?.per_second;
-        let rate = (SHARE * capacity).floor();
+        let rate = (SHARE * claims(&[])?.per_second).max(1.0).floor();
         let mut slices = Vec::new();
         let mut slice = |part, began: Instant| -> Result<()> {
-            let measured = life(&["--connections", "64", "--rate", &rate.to_string()])?;
+            let measured = claims(&["--rate", &rate.to_string()])?;
             let seconds = began.elapsed().as_secs_f64();
             let dead = "select coalesce(sum(n_dead_tup), 0) from pg_stat_user_tables";
             let dead = database.try_sql(dead)?.parse()?;
@@ -81,7 +85,7 @@ impl Held {
         }
         transaction.end()?;
         slice(Part::After, began)?;
-        Ok(Self { rate, slices })
+        Ok(Self { stored, rate, slices })
     }
 
     /// Median time of a claim before the transaction, in milliseconds.
@@ -115,7 +119,7 @@ impl Held {
         let mut table = Table::new([
             "transaction",
             "seconds",
-            "lives a second, asked for",
+            "claims a second, asked for",
             "done",
             "claim p50, ms",
             "claim p99, ms",

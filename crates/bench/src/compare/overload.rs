@@ -98,7 +98,8 @@ impl Overloads {
         ]);
         for kind in OURS {
             let spread = |pick: &dyn Fn(&Overload) -> f64| self.spread(kind, pick);
-            let written = |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| short(spread.median));
+            let written =
+                |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| short(spread.median));
             let a_second = |pick: fn(&Measured) -> u64| {
                 written(spread(&|o| pick(&o.overloaded) as f64 / o.overloaded.seconds))
             };

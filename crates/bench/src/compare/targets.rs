@@ -144,8 +144,10 @@ fn of_held(results: &Results) -> Option<Target> {
     let (before, last) = (held.before()?, held.last()?);
     Some(Target {
         what: format!(
-            "claim under load, PostgreSQL, a transaction held open for {} s, by the same before",
-            held.seconds()
+            "the same with {} stored tasks under load, a transaction held open for {} s, by the same before; {}",
+            grouped(held.stored as f64),
+            held.seconds(),
+            Kind::Postgres.label()
         ),
         bound: Bound::AtMost(2.0, " ×"),
         value: last / before,
