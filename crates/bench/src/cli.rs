@@ -11,7 +11,7 @@ use crate::fleet::Fleet;
 use crate::life::Life;
 use crate::mix::Mix;
 use crate::poll::Poll;
-use crate::{Load, Stop, bare, compare};
+use crate::{Load, Stop, bare, compare, instructions};
 
 /// The run was started in a way that nothing can be measured.
 const CANNOT_MEASURE: u8 = 2;
@@ -45,6 +45,8 @@ enum Command {
     Bare(bare::Options),
     /// Ours, the original and yardsticks side by side
     Compare(compare::Options),
+    /// How many instructions a request takes, by valgrind
+    Instructions(instructions::Options),
 }
 
 /// Runs the program and gives its exit status: 0 measured, 1 a check has failed, 2 nothing could be measured.
@@ -59,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Mix(load) => measure(&load),
         Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Instructions(options) => instructions::run(&options).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slamon-bench: {error:#}");

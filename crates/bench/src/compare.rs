@@ -43,8 +43,14 @@ use results::{Results, Section};
 use scale::Size;
 use server::Kind;
 use start::Starts;
-use table::Table;
 use workshop::Workshop;
+
+pub(crate) use probe::until_answered;
+pub(crate) use spread::grouped;
+pub(crate) use table::Table;
+
+/// What a run may write, besides plots.
+const DOCUMENT: &str = "docs/performance.md";
 
 /// What to compare
 #[derive(Debug, Clone, clap::Args)]
@@ -120,10 +126,8 @@ pub fn run(options: &Options) -> Result<()> {
     let output = options.output.clone().map_or_else(default_output, Ok)?;
     let file = output.join("results.json");
     let mut results = Results::read(&file)?;
-    let documents = options.write_docs.then(|| Path::new("docs"));
-    if let Some(documents) = documents {
-        ensure!(documents.join("performance.md").is_file(), "--write-docs: docs/performance.md is not here");
-    }
+    let document = Path::new(DOCUMENT);
+    ensure!(!options.write_docs || document.is_file(), "--write-docs: {DOCUMENT} is not in this folder");
     if !options.again {
         let workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
         results.environment = Some(Environment::of_now(&workshop)?);
@@ -134,8 +138,8 @@ pub fn run(options: &Options) -> Result<()> {
             println!("\n{}", table_of(name, &results).context("nothing was measured")?.0);
         }
     }
-    if let Some(documents) = documents {
-        write_documents(documents, &results)?;
+    if options.write_docs {
+        write_documents(document, &results)?;
     }
     println!("{}", targets::table(&results));
     let complaints: Vec<_> = [&results.polls, &results.lives]
@@ -180,16 +184,28 @@ fn table_of(name: Name, results: &Results) -> Option<(Table, String)> {
 }
 
 /// `bench` beside the folder of the profile that this program is in.
-fn default_output() -> Result<PathBuf> {
+///
+/// # Errors
+/// When it is in no such folder.
+pub(crate) fn default_output() -> Result<PathBuf> {
     let itself = std::env::current_exe()?;
     let target =
         itself.ancestors().nth(2).context("this program is in no target folder: --output names one")?;
     Ok(target.join("bench"))
 }
 
-fn write_documents(folder: &Path, results: &Results) -> Result<()> {
-    let file = folder.join("performance.md");
-    let mut document = fs::read_to_string(&file)?;
+/// Puts one table into the document in this folder.
+///
+/// # Errors
+/// When there is no such document, or no place for it in it.
+pub(crate) fn replace_table(name: &str, table: &str) -> Result<()> {
+    let document =
+        fs::read_to_string(DOCUMENT).with_context(|| format!("{DOCUMENT} is not in this folder"))?;
+    Ok(fs::write(DOCUMENT, documents::replace(&document, name, table)?)?)
+}
+
+fn write_documents(file: &Path, results: &Results) -> Result<()> {
+    let mut document = fs::read_to_string(file)?;
     if let Some(environment) = &results.environment {
         document = documents::replace(&document, "environment", &environment.table().to_string())?;
     }
@@ -200,6 +216,6 @@ fn write_documents(folder: &Path, results: &Results) -> Result<()> {
         }
     }
     document = documents::replace(&document, "targets", &targets::table(results).to_string())?;
-    fs::write(&file, document)?;
-    plots::write(&folder.join("performance"), results)
+    fs::write(file, document)?;
+    plots::write(&file.with_extension(""), results)
 }

@@ -30,6 +30,7 @@ pub mod dispatch;
 mod drive;
 pub mod fleet;
 mod ids;
+pub mod instructions;
 mod latencies;
 mod ledger;
 pub mod life;
