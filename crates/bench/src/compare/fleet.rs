@@ -9,9 +9,6 @@ use super::spread::{grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;
 
-/// How often each agent polls, in seconds.
-const INTERVAL: u64 = 60;
-
 /// Where the server runs, and where the load does.
 const CORES: (u32, u32) = (0, 1);
 
@@ -19,25 +16,28 @@ const CORES: (u32, u32) = (0, 1);
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Fleets {
     pub(crate) agents: u64,
+    /// Seconds between two polls of one.
+    pub(crate) interval: u64,
     of: Vec<(Kind, Measured)>,
 }
 
 impl Fleets {
-    /// Each of ours, once: the fleet arrives within a minute, then it is measured.
+    /// Each of ours, once: the fleet arrives within its interval, then it is measured.
     ///
     /// # Errors
     /// When a server or a load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
-        let agents = workshop.scale.agents;
-        let [agents_text, interval, seconds] =
-            [agents, INTERVAL, workshop.scale.fleet.as_secs()].map(|number| number.to_string());
+        let (agents, interval) = (workshop.scale.agents, workshop.scale.interval.as_secs());
+        let seconds = workshop.scale.fleet.as_secs();
+        let [agents_text, interval_text, seconds] =
+            [agents, interval, seconds].map(|number| number.to_string());
         let args = [
             "--agents",
             &agents_text,
             "--interval",
-            &interval,
+            &interval_text,
             "--warm-up",
-            &interval,
+            &interval_text,
             "--seconds",
             &seconds,
         ];
@@ -49,7 +49,7 @@ impl Fleets {
             eprintln!("{}: {} cores", kind.label(), short(measured.server_cores().unwrap_or(f64::NAN)));
             of.push((kind, measured));
         }
-        Ok(Self { agents, of })
+        Ok(Self { agents, interval, of })
     }
 
     /// What was measured of one.
@@ -59,7 +59,7 @@ impl Fleets {
 
     /// Polls a second that the fleet should make.
     pub(crate) fn rate(&self) -> f64 {
-        self.agents as f64 / INTERVAL as f64
+        self.agents as f64 / self.interval as f64
     }
 
     pub(crate) fn table(&self) -> Table {

@@ -16,6 +16,7 @@ use super::load::Latency;
 use super::rates::Rates;
 use super::results::Results;
 use super::server::{Kind, OURS};
+use super::targets::DISPATCH_MS;
 use bars::{Bar, bars};
 use lines::{Axis, Line, lines};
 
@@ -65,11 +66,15 @@ fn of_dispatches(dispatches: &Dispatches) -> String {
         let points = points.map(|(place, us)| (place as f64, us / 1e3)).collect();
         Some(Line { label: kind.label().to_owned(), points, colour: colour(kind), dashed: false })
     };
+    let mut all: Vec<_> = OURS.into_iter().filter_map(line).collect();
+    let asked = |place| (place, DISPATCH_MS);
+    let label = "asked for at p99".to_owned();
+    all.push(Line { label, points: vec![asked(0.0), asked(4.0)], colour: "#787878", dashed: true });
     lines(
         "From the post of a task to the agent that waits for it",
         &Axis::names(&["p50", "p90", "p99", "p99.9", "longest"]),
         &Axis::logarithm("milliseconds"),
-        &OURS.into_iter().filter_map(line).collect::<Vec<_>>(),
+        &all,
     )
 }
 
@@ -148,7 +153,7 @@ mod tests {
         };
         let svg = lines("L", &Axis::logarithm("stored"), &Axis::logarithm("ms"), &[line]);
         let texts_of_lines = texts(&svg);
-        for text in ["up", "stored", "ms", "10,000,000", "0.100"] {
+        for text in ["up", "stored", "ms", "10,000,000", "0.1"] {
             assert!(texts_of_lines.iter().any(|found| found == text), "{text}: {svg}");
         }
     }

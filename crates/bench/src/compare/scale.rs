@@ -32,9 +32,11 @@ pub(crate) struct Scale {
     pub(crate) dispatches: usize,
     /// Tasks in the stores that are filled; a tenth of them waits.
     pub(crate) stored: &'static [u64],
-    /// Agents of the fleet, each of which polls once a minute.
+    /// Agents of the fleet.
     pub(crate) agents: u64,
-    /// Measured after a minute in which the fleet arrives.
+    /// Between two polls of one.
+    pub(crate) interval: Duration,
+    /// Measured after an interval in which the fleet arrives.
     pub(crate) fleet: Duration,
     /// How long a transaction is held open.
     pub(crate) held: Duration,
@@ -55,6 +57,7 @@ impl Size {
                 dispatches: 100,
                 stored: &[1_000, 10_000],
                 agents: 10_000,
+                interval: seconds(5),
                 fleet: seconds(5),
                 held: seconds(6),
                 slice: seconds(2),
@@ -68,6 +71,7 @@ impl Size {
                 dispatches: 1_000,
                 stored: &[1_000, 10_000, 100_000, 1_000_000],
                 agents: 100_000,
+                interval: seconds(60),
                 fleet: seconds(15),
                 held: seconds(30),
                 slice: seconds(10),
@@ -81,6 +85,7 @@ impl Size {
                 dispatches: 2_000,
                 stored: &[1_000, 100_000, 1_000_000, 10_000_000],
                 agents: 1_000_000,
+                interval: seconds(60),
                 fleet: seconds(60),
                 held: seconds(300),
                 slice: seconds(20),

@@ -155,11 +155,14 @@ fn of_held(results: &Results) -> Option<Target> {
     })
 }
 
+/// From a post to the agent that waits, at p99.
+pub(super) const DISPATCH_MS: f64 = 5.0;
+
 fn of_dispatch(results: &Results, kind: Kind) -> Option<Target> {
     let latency = results.dispatch.as_ref()?.found.latency(kind)?;
     Some(Target {
         what: format!("post to a long-polling agent, p99, unloaded; {}", kind.label()),
-        bound: Bound::AtMost(5.0, " ms"),
+        bound: Bound::AtMost(DISPATCH_MS, " ms"),
         value: latency.p99 / 1e3,
         measured: format!("p50 {} ms", short(latency.p50 / 1e3)),
     })
@@ -170,8 +173,9 @@ fn of_fleet(results: &Results, kind: Kind) -> Vec<Target> {
         let fleets = &results.fleet.as_ref()?.found;
         let measured = fleets.of(kind)?;
         let agents = grouped(fleets.agents as f64);
+        let interval = fleets.interval;
         let (answered, due) = (measured.per_second, fleets.rate());
-        let what = |of: &str| format!("{agents} agents polling each 60 s: {of}; {}", kind.label());
+        let what = |of: &str| format!("{agents} agents polling each {interval} s: {of}; {}", kind.label());
         let polls = Target {
             what: what("polls answered, by those due"),
             bound: Bound::AtLeast(0.99, ""),

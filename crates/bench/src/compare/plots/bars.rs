@@ -1,6 +1,6 @@
 //! Horizontal bars on a logarithmic scale, each with its number.
 
-use super::svg::{Anchor, BLACK, GREY, PALE, Svg};
+use super::svg::{Anchor, BLACK, GREY, PALE, Svg, WHITE, power};
 use crate::compare::spread::short;
 
 /// One bar.
@@ -13,11 +13,11 @@ pub(super) struct Bar {
     pub(super) light: bool,
 }
 
-const WIDTH: u32 = 820;
+const WIDTH: u32 = 860;
 /// Where bars begin: labels are left of it.
-const LEFT: f64 = 390.0;
+const LEFT: f64 = 430.0;
 /// Where the longest may end: its number is right of it.
-const RIGHT: f64 = 750.0;
+const RIGHT: f64 = 790.0;
 const TOP: f64 = 52.0;
 const ROW: f64 = 26.0;
 const BOTTOM: f64 = 34.0;
@@ -34,14 +34,17 @@ pub(super) fn bars(title: &str, bars: &[Bar]) -> String {
     for exponent in first as i32..=last as i32 {
         let at = x(f64::from(exponent));
         svg.line(&[(at, TOP - 6.0), (at, bottom)], PALE, 1.0, false);
-        svg.text((at, bottom + 14.0), 12, GREY, Anchor::Middle, &short(10_f64.powi(exponent)));
+        svg.text((at, bottom + 14.0), 12, GREY, Anchor::Middle, &power(exponent));
     }
     for (row, bar) in bars.iter().enumerate() {
         let y = TOP + ROW * row as f64;
         let middle = y + ROW / 2.0 - 2.0;
         let end = x(bar.value.log10());
         svg.text((LEFT - 8.0, middle), 13, BLACK, Anchor::End, &bar.label);
-        svg.bar((LEFT, y + 2.0), (end - LEFT, ROW - 8.0), bar.colour, if bar.light { 0.5 } else { 1.0 });
+        let (corner, size) = ((LEFT, y + 2.0), (end - LEFT, ROW - 8.0));
+        // The lines behind must not show through a pale one.
+        svg.bar(corner, size, WHITE, 1.0);
+        svg.bar(corner, size, bar.colour, if bar.light { 0.5 } else { 1.0 });
         svg.text((end + 6.0, middle), 13, BLACK, Anchor::Start, &short(bar.value));
     }
     svg.finish()

@@ -1,7 +1,6 @@
 //! Lines over a plain, logarithmic or named axis.
 
-use super::svg::{Anchor, BLACK, GREY, PALE, Point, Svg};
-use crate::compare::spread::short;
+use super::svg::{Anchor, BLACK, GREY, PALE, Point, Svg, power};
 
 /// One line, its points marked.
 pub(super) struct Line {
@@ -48,7 +47,7 @@ impl Axis {
             Layout::Logarithm => {
                 let first = least.log10().floor();
                 let last = most.log10().ceil().max(first + 1.0);
-                let mark = |exponent: i32| (f64::from(exponent), short(10_f64.powi(exponent)));
+                let mark = |exponent: i32| (f64::from(exponent), power(exponent));
                 Laid { first, last, marks: (first as i32..=last as i32).map(mark).collect(), logarithm: true }
             }
             Layout::Names(names) => {
@@ -156,7 +155,7 @@ mod tests {
         assert_eq!(names(axis), ["0", "2", "4", "6", "8", "10", "12"]);
         let axis = Axis::logarithm("n").lay_out([20.0, 900.0].into_iter());
         assert!((axis.share(100.0) - 0.5).abs() < 1e-9);
-        assert_eq!(names(axis), ["10.0", "100", "1,000"]);
+        assert_eq!(names(axis), ["10", "100", "1,000"]);
         let axis = Axis::names(&["a", "b"]).lay_out([0.0].into_iter());
         assert_eq!(names(axis), ["a", "b"]);
     }

@@ -2,6 +2,8 @@
 
 use std::fmt::{self, Write};
 
+use crate::compare::spread::grouped;
+
 /// A picture on white ground, so that it is legible wherever it is shown.
 pub(super) struct Svg {
     body: String,
@@ -20,6 +22,7 @@ pub(super) enum Anchor {
 /// A place, in pixels from the upper left corner.
 pub(super) type Point = (f64, f64);
 
+pub(super) const WHITE: &str = "#ffffff";
 pub(super) const BLACK: &str = "#1a1a1a";
 pub(super) const GREY: &str = "#5a5a5a";
 pub(super) const PALE: &str = "#dcdcdc";
@@ -28,7 +31,7 @@ impl Svg {
     pub(super) fn new(title: &str, width: u32, height: u32) -> Self {
         let mut svg = Self { body: String::new(), width, height };
         svg.write(format_args!("<title>{}</title>", Escaped(title)));
-        svg.write(format_args!("<rect width=\"{width}\" height=\"{height}\" fill=\"#ffffff\"/>"));
+        svg.write(format_args!("<rect width=\"{width}\" height=\"{height}\" fill=\"{WHITE}\"/>"));
         svg.text((12.0, 22.0), 16, BLACK, Anchor::Start, title);
         svg
     }
@@ -81,6 +84,14 @@ impl Svg {
     }
 }
 
+/// A power of ten, as the mark of an axis: `0.1`, `1`, `1,000`.
+pub(super) fn power(exponent: i32) -> String {
+    if exponent < 0 {
+        return format!("{:.1$}", 10_f64.powi(exponent), exponent.unsigned_abs() as usize);
+    }
+    grouped(10_f64.powi(exponent))
+}
+
 /// Text without what SVG would take for markup.
 struct Escaped<'a>(&'a str);
 
@@ -95,5 +106,15 @@ impl fmt::Display for Escaped<'_> {
             }
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn powers_are_written_without_digits_that_say_nothing() {
+        assert_eq!([-2, -1, 0, 1, 6].map(power), ["0.01", "0.1", "1", "10", "1,000,000"]);
     }
 }
