@@ -15,8 +15,11 @@ use crate::unit::{GaveUp, ask};
 
 /// How often to ask again for what is left at the end, and how long to wait in between: longer than a server takes to
 /// notice that a claim's answer did not reach anybody.
-const ATTEMPTS: u32 = 30;
+const ATTEMPTS: u32 = 10;
 const AGAIN: Duration = Duration::from_millis(100);
+
+/// How many tasks that are known already to take in a row: a server that hands them out for ever is known well enough.
+const KNOWN: u32 = 100;
 
 /// Posts tasks of one type and claims such, and checks what it is handed.
 pub(crate) struct Pair {
@@ -73,12 +76,12 @@ impl Pair {
     /// Claims a task, one that nobody had before.
     pub(crate) async fn claim(&mut self, step: usize, tally: &mut Tally) -> Result<Uuid, GaveUp> {
         let body = ask(&mut self.client, &self.claim, step, tally).await?;
-        self.hand.take(body, tally)
+        self.hand.take(body, tally)?.task()
     }
 
-    /// Takes what came with the answer to a poll on another connection.
+    /// Takes what came with the answer to a poll on another connection: a task that nobody had before.
     pub(crate) fn take(&mut self, body: &[u8], tally: &mut Tally) -> Result<Uuid, GaveUp> {
-        self.hand.take(body, tally)
+        self.hand.take(body, tally)?.task()
     }
 
     /// Reports the result of a task.
@@ -86,15 +89,22 @@ impl Pair {
         ask(&mut self.client, self.hand.tasks.report(task), step, tally).await.map(drop)
     }
 
-    /// Looks whether a task has come to its end as it was reported.
+    /// Looks whether a task whose result was taken has come to its end as it was reported.
     pub(crate) async fn get(&mut self, task: Uuid, step: usize, tally: &mut Tally) -> Result<(), GaveUp> {
         let body = ask(&mut self.client, self.hand.tasks.get(task), step, tally).await?;
         let seen = Seen::parse(body)?;
-        if !self.hand.tasks.is_as_reported(task, &seen) {
-            tally.checks.altered += 1;
-        }
+        tally.checks.altered += u64::from(!self.hand.tasks.is_as_reported(task, &seen));
         self.finished(task);
         Ok(())
+    }
+
+    /// The same where it is not known whether the result was taken.
+    async fn get_unsure(&mut self, task: Uuid, step: usize, tally: &mut Tally) -> Result<(), GaveUp> {
+        let body = ask(&mut self.client, self.hand.tasks.get(task), step, tally).await?;
+        if Seen::parse(body)?.task_completed.is_none() {
+            return Err(GaveUp::Failed("get: the task is not finished".to_owned()));
+        }
+        self.get(task, step, tally).await
     }
 
     /// Nothing more is to be done with a task.
@@ -107,7 +117,12 @@ impl Pair {
     pub(crate) async fn finish(&mut self, steps: Steps, tally: &mut Tally) {
         for _ in 0..ATTEMPTS {
             self.finish_held(steps, tally).await;
-            while self.claim(steps.claim, tally).await.is_ok() {
+            let mut known = 0;
+            while known < KNOWN
+                && let Ok(body) = ask(&mut self.client, &self.claim, steps.claim, tally).await
+                && let Ok(taken @ (Taken::New(_) | Taken::Known)) = self.hand.take(body, tally)
+            {
+                known = if matches!(taken, Taken::Known) { known + 1 } else { 0 };
                 self.finish_held(steps, tally).await;
             }
             if self.hand.ledger.open() == 0 {
@@ -120,39 +135,66 @@ impl Pair {
     /// Reports and reads what it was handed.
     async fn finish_held(&mut self, steps: Steps, tally: &mut Tally) {
         while let Some(&task) = self.hand.held.last() {
-            // It may have been taken before, and the answer lost: what is stored tells.
-            let _ = self.report(task, steps.report, tally).await;
-            if self.get(task, steps.get, tally).await.is_err() {
+            let finished = match self.report(task, steps.report, tally).await {
+                Ok(()) => self.get(task, steps.get, tally).await,
+                // It may have been taken before, and the answer lost: what is stored tells.
+                Err(_) => self.get_unsure(task, steps.get, tally).await,
+            };
+            if finished.is_err() {
                 return;
             }
         }
     }
 }
 
+/// What the answer to a poll has brought.
+#[derive(Debug, Clone, Copy)]
+enum Taken {
+    Nothing,
+    /// Only tasks that somebody had before, or that nobody has posted.
+    Known,
+    /// A task to work on; the last, if there are several.
+    New(Uuid),
+}
+
+impl Taken {
+    /// The task to work on.
+    fn task(self) -> Result<Uuid, GaveUp> {
+        match self {
+            Self::New(task) => Ok(task),
+            Self::Known => Err(GaveUp::Failed("claim: was handed what is not for it".to_owned())),
+            Self::Nothing => Err(GaveUp::Failed("claim: was handed nothing".to_owned())),
+        }
+    }
+}
+
 impl Hand {
-    /// Takes the tasks in the answer to a poll, and gives the last one that nobody had before.
-    fn take(&mut self, body: &[u8], tally: &mut Tally) -> Result<Uuid, GaveUp> {
-        let mut new = None;
+    /// Takes the tasks in the answer to a poll.
+    fn take(&mut self, body: &[u8], tally: &mut Tally) -> Result<Taken, GaveUp> {
+        let mut taken = Taken::Nothing;
         for claimed in &Polled::parse(body)?.tasks {
             let task = claimed.task_id;
             let whole = match self.ledger.handed_out(task) {
                 HandedOut::First => self.tasks.is_as_posted(claimed),
                 HandedOut::Unknown if self.strangers => self.tasks.is_for_us(claimed),
-                // Whoever had it first goes on with it.
-                HandedOut::Again => {
-                    tally.checks.twice += 1;
-                    continue;
-                }
-                HandedOut::Unknown => {
-                    tally.checks.altered += 1;
-                    self.ledger.finished(task);
+                bad => {
+                    // Whoever had it first goes on with it.
+                    if bad == HandedOut::Again {
+                        tally.checks.twice += 1;
+                    } else {
+                        tally.checks.altered += 1;
+                        self.ledger.finished(task);
+                    }
+                    if matches!(taken, Taken::Nothing) {
+                        taken = Taken::Known;
+                    }
                     continue;
                 }
             };
             tally.checks.altered += u64::from(!whole);
             self.held.push(task);
-            new = Some(task);
+            taken = Taken::New(task);
         }
-        new.ok_or_else(|| GaveUp::Failed("claim: was handed nothing new".to_owned()))
+        Ok(taken)
     }
 }
