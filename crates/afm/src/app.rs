@@ -8,6 +8,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::known::Known;
 use crate::wakeups::Wakeups;
 
 /// The parts of a running AFM.
@@ -21,6 +22,8 @@ pub struct App {
     pub clock: Clock,
     /// Who waits for tasks, and for their ends.
     pub wakeups: Wakeups,
+    /// What need not be asked of the store.
+    pub known: Known,
     /// Cancelled when the server stops: requests that are held open end then.
     pub stop: CancellationToken,
     /// The numbers that answers depend on.
@@ -35,9 +38,16 @@ impl App {
         settings: Settings,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let wakeups = Wakeups::default();
-        let (committer, work) = Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone());
-        (Self { committer, store, clock, wakeups, stop, settings }, work)
+        let (wakeups, known) = (Wakeups::default(), Known::default());
+        let (committer, work) =
+            Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
+        (Self { committer, store, clock, wakeups, known, stop, settings }, work)
+    }
+
+    /// Has the store know when agents were seen, for a read that tells.
+    pub(crate) async fn save_seen(&self) {
+        // Where it fails, the read that follows is a second behind, or fails and says why.
+        let _ = self.committer.save_seen().await;
     }
 }
 

@@ -1,4 +1,4 @@
-//! What goes on without a request: sweeps, hints from other AFMs, and the database's time.
+//! What goes on without a request: sweeps, what is known by heart, hints from other AFMs, and the database's time.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,11 +7,13 @@ use jiff::SignedDuration;
 use slamon_store::Store;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 
 use crate::app::App;
 use crate::clock::{Clock, DatabaseClock};
+use crate::committer::Committer;
+use crate::known::Known;
 use crate::sweeper::{Sweeper, Watch};
-use crate::wakeups::Wakeups;
 
 /// How often to ask the database what time it is.
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
@@ -21,6 +23,18 @@ const LONGEST_TRIP: SignedDuration = SignedDuration::from_millis(500);
 
 /// How often to ask one that did not answer in time.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How often what there is for agents is read anew, and when they were seen is saved.
+const KNOWN_AGAIN: Duration = Duration::from_secs(1);
+
+/// Saving when agents were seen may take a tenth of the time, no more.
+const SHARE_OF_SAVING: u32 = 10;
+
+/// How often silent agents are looked for, to make room.
+const ROOM_AGAIN: Duration = Duration::from_secs(600);
+
+/// Agents that are silent for longer need not be known by heart.
+const LONG_SILENCE: Duration = Duration::from_secs(3_600);
 
 /// How many hints may wait to be passed on.
 const HINTS: usize = 1_024;
@@ -36,7 +50,10 @@ impl Background {
         let mut tasks = JoinSet::new();
         let sweeper = Sweeper::new(watch, app.clock.now());
         tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
-        tasks.spawn(pass_on_hints(Arc::clone(&app.store), app.wakeups.clone()));
+        tasks.spawn(pass_on_hints(app.clone()));
+        tasks.spawn(look_around(app.committer.clone()));
+        tasks.spawn(save_seen(app.committer.clone()));
+        tasks.spawn(make_room(app.known.clone(), app.clock.clone()));
         tasks.spawn(follow_database(Arc::clone(&app.store), clock));
         Self { tasks }
     }
@@ -53,14 +70,43 @@ impl Background {
     }
 }
 
-async fn pass_on_hints(store: Arc<dyn Store>, wakeups: Wakeups) {
+async fn pass_on_hints(app: App) {
     let (sender, mut hints) = mpsc::channel(HINTS);
     let pass_on = async {
         while let Some(hint) = hints.recv().await {
-            wakeups.hint(&hint);
+            // Who is woken asks what is known.
+            app.known.hint(&hint);
+            app.wakeups.hint(&hint);
         }
     };
-    tokio::join!(store.listen(sender), pass_on);
+    tokio::join!(app.store.listen(sender), pass_on);
+}
+
+/// What other AFMs have done may not have been heard.
+async fn look_around(committer: Committer) {
+    loop {
+        if let Err(error) = committer.look_around().await {
+            // Every poll asks the store then, which says so louder.
+            tracing::debug!(error = format!("{error:#}"), "what waits is not known");
+        }
+        tokio::time::sleep(KNOWN_AGAIN).await;
+    }
+}
+
+async fn save_seen(committer: Committer) {
+    loop {
+        let began = Instant::now();
+        // What fails is logged by the committer, and saved the next time.
+        let _ = committer.save_seen().await;
+        tokio::time::sleep(KNOWN_AGAIN.max(began.elapsed() * SHARE_OF_SAVING)).await;
+    }
+}
+
+async fn make_room(known: Known, clock: Clock) {
+    loop {
+        tokio::time::sleep(ROOM_AGAIN).await;
+        known.forget_silent(LONG_SILENCE, clock.now());
+    }
 }
 
 async fn follow_database(store: Arc<dyn Store>, clock: DatabaseClock) {

@@ -4,16 +4,14 @@ use std::borrow::Cow;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
-use axum::extract::{FromRequest, Request, State};
+use axum::extract::{FromRequest, Request};
 use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
-use axum::middleware::Next;
-use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use http_body_util::BodyExt;
 
-use crate::app::App;
+use crate::app::{App, Settings};
 use crate::error::ApiError;
 
 /// How long a body may take to arrive.
@@ -29,21 +27,19 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 ///
 /// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too much, or
 /// to a wrong path, would not learn so and try again for ever.
-pub(crate) async fn arrive(State(app): State<App>, request: Request, next: Next) -> Response {
+pub(crate) async fn arrive(request: Request, settings: &Settings) -> Result<Request, ApiError> {
     if request.body().is_end_stream() {
-        return next.run(request).await;
+        return Ok(request);
     }
     let (head, body) = request.into_parts();
     // Well within the time of the whole request, whose end would blame the server: 503.
-    let time_to_arrive = TIME_TO_ARRIVE.min(app.settings.request_timeout / 2);
-    let arrived = read(&head.headers, body, app.settings.max_content_length);
-    match tokio::time::timeout(time_to_arrive, arrived).await.unwrap_or(Err(ApiError::TooSlow)) {
-        Ok(bytes) => next.run(Request::from_parts(head, Body::from(bytes))).await,
-        Err(error) => error.into_response(),
-    }
+    let time_to_arrive = TIME_TO_ARRIVE.min(settings.request_timeout / 2);
+    let arrived = read(&head.headers, body, settings.max_content_length);
+    let bytes = tokio::time::timeout(time_to_arrive, arrived).await.unwrap_or(Err(ApiError::TooSlow))?;
+    Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
-async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u8>, ApiError> {
+async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
     let announced = content_length(headers).unwrap_or(0);
     let most = limit.saturating_add(DISCARDED) as u64;
     // A client that asks first has sent nothing yet.
@@ -55,6 +51,10 @@ async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
         let Ok(data) = frame.into_data() else { continue };
+        // Most bodies come whole.
+        if length == 0 && body.is_end_stream() && data.len() <= limit {
+            return Ok(data);
+        }
         length += data.len() as u64;
         if length > most {
             break;
@@ -63,7 +63,7 @@ async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Vec<u
             bytes.extend_from_slice(&data);
         }
     }
-    if length > limit as u64 { Err(ApiError::TooLarge(limit)) } else { Ok(bytes) }
+    if length > limit as u64 { Err(ApiError::TooLarge(limit)) } else { Ok(bytes.into()) }
 }
 
 /// The body of a request that says that it is JSON.

@@ -13,6 +13,7 @@ pub mod committer;
 pub mod config;
 mod database;
 mod error;
+pub mod known;
 mod log_file;
 mod measures;
 mod patience;

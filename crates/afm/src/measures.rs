@@ -1,6 +1,7 @@
 //! Counts and times for StatsD.
 
 use std::fmt::Write;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
@@ -24,11 +25,19 @@ pub(crate) fn start(config: &Config) -> Result<(), String> {
         .histogram_is_timer()
         .build(Some(&config.statsd_prefix))
         .map_err(|e| wrong(&e))?;
-    metrics::set_global_recorder(recorder).map_err(|e| wrong(&e))
+    metrics::set_global_recorder(recorder).map_err(|e| wrong(&e))?;
+    SENT.store(true, Ordering::Relaxed);
+    Ok(())
 }
+
+/// Whether anybody is sent anything: making up a name for each request would be for nothing.
+static SENT: AtomicBool = AtomicBool::new(false);
 
 /// A request was answered.
 pub(crate) fn request(method: &Method, route: &str, status: u16, elapsed: Duration) {
+    if !SENT.load(Ordering::Relaxed) {
+        return;
+    }
     metrics::counter!(match status / 100 {
         2 => "request.2xx",
         4 => "request.4xx",

@@ -1,39 +1,54 @@
 //! One log line a request: ids as fields, never a body.
 
+use std::cell::RefCell;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
-use axum::middleware::Next;
 use axum::response::Response;
 use slamon_store::Delivery;
-use tracing::field::{Empty, display};
-use tracing::{Instrument, Span};
+use tracing::Level;
 use uuid::Uuid;
 
 use crate::measures;
 
+tokio::task_local! {
+    /// What handlers say of the request that their task is answering. A span would be formatted anew with each word.
+    static NOTES: RefCell<Notes>;
+}
+
+#[derive(Default)]
+struct Notes {
+    task_id: Option<Uuid>,
+    agent_id: Option<Uuid>,
+    tasks: Option<String>,
+    note: Option<&'static str>,
+    is_routine: bool,
+}
+
+/// What is logged of the request itself.
+pub(crate) struct Head {
+    method: Method,
+    /// Rather than the path: paths are the client's to choose, and without number.
+    route: Option<MatchedPath>,
+}
+
+impl Head {
+    pub(crate) fn of(request: &Request) -> Self {
+        Self { method: request.method().clone(), route: request.extensions().get::<MatchedPath>().cloned() }
+    }
+}
+
 /// Logs a request when it is answered.
-pub(crate) async fn log(request: Request, next: Next) -> Response {
-    let started = Instant::now();
-    // The route rather than the path: paths are the client's to choose, and without number.
-    let route = request.extensions().get::<MatchedPath>().cloned();
-    let route = route.as_ref().map_or("-", |matched| matched.as_str());
-    let method = request.method().clone();
-    let span = tracing::info_span!(
-        "request",
-        method = %method,
-        route,
-        task_id = Empty,
-        agent_id = Empty,
-        tasks = Empty,
-        note = Empty,
-    );
-    let probe = matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
-    let mut line = Line { span, probe, started, method, route: route.to_owned(), status: HUNG_UP };
-    let response = next.run(request).instrument(line.span.clone()).await;
-    line.status = response.status().as_u16();
-    response
+pub(crate) async fn log(head: Head, answer: impl Future<Output = Response>) -> Response {
+    let mut line = Line { started: Instant::now(), head, status: HUNG_UP };
+    let answered = async {
+        let response = answer.await;
+        line.status = response.status().as_u16();
+        drop(line);
+        response
+    };
+    NOTES.scope(RefCell::default(), answered).await
 }
 
 /// What is logged of a request whose client hung up before it was answered, as nginx has it.
@@ -41,49 +56,69 @@ const HUNG_UP: u16 = 499;
 
 /// The line of a request, written when it is answered, or dropped without.
 struct Line {
-    span: Span,
-    probe: bool,
     started: Instant,
-    method: Method,
-    route: String,
+    head: Head,
     status: u16,
 }
 
 impl Drop for Line {
     fn drop(&mut self) {
-        let (status, elapsed) = (self.status, self.started.elapsed());
-        let elapsed_us = elapsed.as_micros() as u64;
-        measures::request(&self.method, &self.route, status, elapsed);
-        let what = if status == HUNG_UP { "hung up" } else { "answered" };
-        self.span.in_scope(|| {
-            if self.probe {
-                tracing::debug!(status, elapsed_us, "{what}");
-            } else {
-                tracing::info!(status, elapsed_us, "{what}");
-            }
-        });
+        let elapsed = self.started.elapsed();
+        let route = self.head.route.as_ref().map_or("-", MatchedPath::as_str);
+        measures::request(&self.head.method, route, self.status, elapsed);
+        let notes = NOTES.try_with(RefCell::take).unwrap_or_default();
+        let is_routine = notes.is_routine || matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
+        let (status, elapsed_us) = (self.status, elapsed.as_micros() as u64);
+        let message = if status == HUNG_UP { "hung up" } else { "answered" };
+        macro_rules! line {
+            ($level:expr) => {
+                tracing::event!(
+                    $level,
+                    method = self.head.method.as_str(),
+                    route,
+                    task_id = notes.task_id.map(display),
+                    agent_id = notes.agent_id.map(display),
+                    tasks = notes.tasks.as_ref().map(display),
+                    note = notes.note,
+                    status,
+                    elapsed_us,
+                    "{message}"
+                )
+            };
+        }
+        if is_routine { line!(Level::DEBUG) } else { line!(Level::INFO) }
     }
+}
+
+fn note_in(write: impl FnOnce(&mut Notes)) {
+    // Outside of a request there is no line to write in.
+    let _ = NOTES.try_with(|notes| write(&mut notes.borrow_mut()));
 }
 
 /// Which task the request is about.
 pub(crate) fn task(id: Uuid) {
-    Span::current().record("task_id", display(id));
+    note_in(|notes| notes.task_id = Some(id));
 }
 
 /// Which agent sent the request.
 pub(crate) fn agent(id: Uuid) {
-    Span::current().record("agent_id", display(id));
+    note_in(|notes| notes.agent_id = Some(id));
 }
 
 /// Which tasks were handed out.
 pub(crate) fn tasks(deliveries: &[Delivery]) {
     if !deliveries.is_empty() {
         let ids: Vec<String> = deliveries.iter().map(|task| task.task_id.to_string()).collect();
-        Span::current().record("tasks", display(ids.join(",")));
+        note_in(|notes| notes.tasks = Some(ids.join(",")));
     }
 }
 
 /// What else is worth knowing.
-pub(crate) fn note(text: &str) {
-    Span::current().record("note", text);
+pub(crate) fn note(text: &'static str) {
+    note_in(|notes| notes.note = Some(text));
+}
+
+/// Nothing came of it: a fleet does this all day, and only who debugs wants to read of it.
+pub(crate) fn routine() {
+    note_in(|notes| notes.is_routine = true);
 }

@@ -76,6 +76,9 @@ impl Sweeper {
     /// When it could not be committed; the next one makes up for it.
     pub async fn sweep(&mut self, committer: &Committer, now: Timestamp) -> Result<Swept, CommitError> {
         let round = now >= self.next_round;
+        if round && self.watch.lost_after.is_some() && committer.save_seen().await.is_err() {
+            self.serving_since = now;
+        }
         let swept = committer.sweep(self.command(round, now)).await;
         match &swept {
             Ok(swept) => {

@@ -69,6 +69,7 @@ impl Wakeups {
         match hint {
             Hint::Waiting(kind) => self.tasks_wait(kind),
             Hint::Ended(task_id) => self.task_ended(*task_id),
+            Hint::Untold(_) => {}
             Hint::Anything => self.anything(),
         }
     }

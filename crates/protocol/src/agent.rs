@@ -96,9 +96,16 @@ impl PollRequest {
         let max_tasks = fields.count("max_tasks")?;
         let agent_location = fields.optional_object("agent_location")?.map(Location::read).transpose()?;
         let max_wait = fields.optional_seconds("max_wait", Duration::ZERO, LONGEST_WAIT)?;
-        fields.finish(
-            "protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location, max_wait",
-        )?;
+        fields.finish(&[
+            "protocol",
+            "agent_id",
+            "agent_name",
+            "agent_time",
+            "agent_capabilities",
+            "max_tasks",
+            "agent_location",
+            "max_wait",
+        ])?;
         let max_wait = max_wait.unwrap_or_default();
         Ok(Self { agent_id, agent_name, agent_capabilities, max_tasks, agent_location, max_wait })
     }
@@ -112,7 +119,7 @@ impl Location {
             latitude: fields.optional_number("latitude")?,
             longitude: fields.optional_number("longitude")?,
         };
-        fields.finish("country, region, latitude, longitude")?;
+        fields.finish(&["country", "region", "latitude", "longitude"])?;
         Ok(location)
     }
 
@@ -142,7 +149,7 @@ impl ResultPost {
         let data = fields.optional_object_text("task_data")?;
         let error = fields.optional_string_text("task_error")?;
         let agent_id = fields.optional_id("agent_id")?;
-        fields.finish("protocol, task_id, task_data, task_error, agent_id")?;
+        fields.finish(&["protocol", "task_id", "task_data", "task_error", "agent_id"])?;
         let outcome = match (data, error) {
             (Some(data), None) => TaskOutcome::Completed(data),
             (None, Some(error)) => TaskOutcome::Failed(error),

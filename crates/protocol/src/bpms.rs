@@ -23,6 +23,22 @@ pub struct PostTask {
 }
 
 impl PostTask {
+    const FIELDS: [&str; 13] = [
+        "task_id",
+        "test_id",
+        "task_type",
+        "task_version",
+        "task_data",
+        "task_ttl",
+        "task_timeout",
+        "task_max_attempts",
+        "task_retry_errors",
+        "task_retry_delay",
+        "task_priority",
+        "task_delay",
+        "agent_filter",
+    ];
+
     /// Reads a request body.
     ///
     /// # Errors
@@ -37,7 +53,7 @@ impl PostTask {
             task_data: fields.optional_object_text("task_data")?,
             terms: Terms::read(&mut fields)?,
         };
-        fields.finish(&format!("task_id, test_id, task_type, task_version, task_data, {}", Terms::NAMES))?;
+        fields.finish(&Self::FIELDS)?;
         Ok(task)
     }
 

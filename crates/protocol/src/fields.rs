@@ -1,6 +1,7 @@
 //! Takes a request body apart field by field, so that an error can name the field.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::fmt;
 use std::time::Duration;
 
@@ -40,69 +41,82 @@ impl Invalid {
 
 /// The members of one JSON object, handed out by name; a repeated key counts with its last value.
 pub(crate) struct Fields<'a> {
-    path: String,
+    /// The names that lead here from the body.
+    path: Vec<Cow<'a, str>>,
     members: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 impl<'a> Fields<'a> {
     /// Reads a whole request body.
     pub(crate) fn of_body(body: &'a str) -> Result<Self, Invalid> {
-        if body.trim_ascii().is_empty() {
+        let text = body.trim_ascii_start();
+        if text.is_empty() {
             return Err(Invalid::body("must be a JSON object, is empty"));
         }
-        let value: &RawValue =
-            serde_json::from_str(body).map_err(|e| Invalid::body(format!("is not valid JSON: {e}")))?;
-        if !value.get().starts_with('{') {
+        let invalid = |e| Invalid::body(format!("is not valid JSON: {e}"));
+        if !text.starts_with('{') {
+            let value: &RawValue = serde_json::from_str(body).map_err(invalid)?;
             return Err(Invalid::body(format!("must be a JSON object, is {}", shown(value))));
         }
-        let members: Members<'_> = serde_json::from_str(value.get())
-            .map_err(|e| Invalid::body(format!("is not valid JSON: {e}")))?;
-        Ok(Self { path: String::new(), members: members.0 })
+        let members: Members<'_> = serde_json::from_str(body).map_err(invalid)?;
+        Ok(Self { path: Vec::new(), members: members.0 })
     }
 
-    fn of_object(path: &str, value: &'a RawValue) -> Result<Self, Invalid> {
+    fn of_object(path: Vec<Cow<'a, str>>, value: &'a RawValue) -> Result<Self, Invalid> {
         if !value.get().starts_with('{') {
-            return Err(Invalid::field(path, format!("must be an object, is {}", shown(value))));
+            return Err(Invalid::field(path.join("."), format!("must be an object, is {}", shown(value))));
         }
-        let members: Members<'_> = serde_json::from_str(value.get())
-            .map_err(|e| Invalid::field(path, format!("is not valid JSON: {e}")))?;
-        Ok(Self { path: format!("{path}."), members: members.0 })
+        match serde_json::from_str(value.get()) {
+            Ok(Members(members)) => Ok(Self { path, members }),
+            Err(e) => Err(Invalid::field(path.join("."), format!("is not valid JSON: {e}"))),
+        }
     }
 
+    fn inner_path(&self, field: Cow<'a, str>) -> Vec<Cow<'a, str>> {
+        self.path.iter().cloned().chain([field]).collect()
+    }
+
+    /// A field as an error names it.
     fn name(&self, field: &str) -> String {
-        format!("{}{field}", self.path)
+        if self.path.is_empty() { field.to_owned() } else { format!("{}.{field}", self.path.join(".")) }
+    }
+
+    fn invalid(&self, field: &str, problem: impl Into<String>) -> Invalid {
+        Invalid::field(self.name(field), problem)
     }
 
     /// Takes a field out; [`Fields::finish`] complains of what is left.
     fn take(&mut self, field: &str) -> Option<&'a RawValue> {
-        let mut value = None;
-        self.members.retain(|(name, raw)| {
-            let taken = name == field;
-            if taken {
-                value = Some(*raw);
-            }
-            !taken
-        });
-        value
+        let is_it = |(name, _): &(Cow<'a, str>, &'a RawValue)| name == field;
+        let first = self.members.iter().position(is_it)?;
+        let mut value = self.members.remove(first).1;
+        if self.members[first..].iter().any(is_it) {
+            self.members.retain(|member| {
+                let is_it = is_it(member);
+                if is_it {
+                    value = member.1;
+                }
+                !is_it
+            });
+        }
+        Some(value)
     }
 
     fn require(&mut self, field: &str) -> Result<&'a RawValue, Invalid> {
-        self.take(field).ok_or_else(|| Invalid::field(self.name(field), "is required"))
+        self.take(field).ok_or_else(|| self.invalid(field, "is required"))
     }
 
     pub(crate) fn id(&mut self, field: &str) -> Result<Uuid, Invalid> {
         let value = self.require(field)?;
-        id(&self.name(field), value)
+        id(value).map_err(|problem| self.invalid(field, problem))
     }
 
     pub(crate) fn optional_id(&mut self, field: &str) -> Result<Option<Uuid>, Invalid> {
-        let name = self.name(field);
-        self.take(field).map(|value| id(&name, value)).transpose()
+        self.take(field).map(|value| id(value).map_err(|problem| self.invalid(field, problem))).transpose()
     }
 
     pub(crate) fn optional_text(&mut self, field: &str) -> Result<Option<String>, Invalid> {
-        let name = self.name(field);
-        self.take(field).map(|value| text(&name, value)).transpose()
+        self.take(field).map(|value| text(value).map_err(|problem| self.invalid(field, problem))).transpose()
     }
 
     pub(crate) fn optional_boolean(&mut self, field: &str) -> Result<Option<bool>, Invalid> {
@@ -110,7 +124,7 @@ impl<'a> Fields<'a> {
         match value.get() {
             "true" => Ok(Some(true)),
             "false" => Ok(Some(false)),
-            _ => Err(Invalid::field(self.name(field), format!("must be true or false, is {}", shown(value)))),
+            _ => Err(self.invalid(field, format!("must be true or false, is {}", shown(value)))),
         }
     }
 
@@ -121,13 +135,12 @@ impl<'a> Fields<'a> {
         most: i64,
     ) -> Result<Option<i64>, Invalid> {
         let Some(value) = self.take(field) else { return Ok(None) };
-        let name = self.name(field);
-        match integer(&name, value) {
+        match integer(value) {
             Ok(n) if (least..=most).contains(&n) => Ok(Some(n)),
-            _ => Err(Invalid::field(
-                name,
-                format!("must be an integer from {least} to {most}, is {}", shown(value)),
-            )),
+            _ => {
+                let problem = format!("must be an integer from {least} to {most}, is {}", shown(value));
+                Err(self.invalid(field, problem))
+            }
         }
     }
 
@@ -145,17 +158,16 @@ impl<'a> Fields<'a> {
         time.filter(|time| (least..=most).contains(time)).map(Some).ok_or_else(|| {
             let from = if least.is_zero() { "from 0" } else { "above 0" };
             let most = most.as_secs();
-            Invalid::field(
-                self.name(field),
-                format!("must be a number of seconds {from} and at most {most}, is {}", shown(value)),
-            )
+            let problem =
+                format!("must be a number of seconds {from} and at most {most}, is {}", shown(value));
+            self.invalid(field, problem)
         })
     }
 
     /// A string without U+0000, which PostgreSQL cannot hold.
     pub(crate) fn text(&mut self, field: &str) -> Result<String, Invalid> {
         let value = self.require(field)?;
-        text(&self.name(field), value)
+        text(value).map_err(|problem| self.invalid(field, problem))
     }
 
     /// A string that nobody reads.
@@ -164,12 +176,12 @@ impl<'a> Fields<'a> {
         if value.get().starts_with('"') {
             return Ok(());
         }
-        Err(Invalid::field(self.name(field), format!("must be a string, is {}", shown(value))))
+        Err(self.invalid(field, format!("must be a string, is {}", shown(value))))
     }
 
     pub(crate) fn integer(&mut self, field: &str) -> Result<i64, Invalid> {
         let value = self.require(field)?;
-        integer(&self.name(field), value)
+        integer(value).map_err(|problem| self.invalid(field, problem))
     }
 
     /// A whole number from 0; more than fits counts as `u32::MAX`.
@@ -181,10 +193,7 @@ impl<'a> Fields<'a> {
         }
         match digits {
             "-0" => Ok(0),
-            _ => Err(Invalid::field(
-                self.name(field),
-                format!("must be an integer of 0 or more, is {}", shown(value)),
-            )),
+            _ => Err(self.invalid(field, format!("must be an integer of 0 or more, is {}", shown(value)))),
         }
     }
 
@@ -192,19 +201,18 @@ impl<'a> Fields<'a> {
         let Some(value) = self.take(field) else { return Ok(None) };
         serde_json::from_str(value.get())
             .map(Some)
-            .map_err(|_| Invalid::field(self.name(field), format!("must be a number, is {}", shown(value))))
+            .map_err(|_| self.invalid(field, format!("must be a number, is {}", shown(value))))
     }
 
     /// An object, kept as the text it came as.
     pub(crate) fn optional_object_text(&mut self, field: &str) -> Result<Option<JsonText>, Invalid> {
         let Some(value) = self.take(field) else { return Ok(None) };
-        let name = self.name(field);
         if !value.get().starts_with('{') {
-            return Err(Invalid::field(name, format!("must be an object, is {}", shown(value))));
+            return Err(self.invalid(field, format!("must be an object, is {}", shown(value))));
         }
         JsonText::from_valid(value.get())
             .map(Some)
-            .ok_or_else(|| Invalid::field(name, format!("is nested deeper than {MAX_DEPTH} levels")))
+            .ok_or_else(|| self.invalid(field, format!("is nested deeper than {MAX_DEPTH} levels")))
     }
 
     /// A string, kept as the JSON literal it came as.
@@ -212,83 +220,97 @@ impl<'a> Fields<'a> {
         let Some(value) = self.take(field) else { return Ok(None) };
         match JsonText::from_valid(value.get()) {
             Some(text) if text.as_str().starts_with('"') => Ok(Some(text)),
-            _ => Err(Invalid::field(self.name(field), format!("must be a string, is {}", shown(value)))),
+            _ => Err(self.invalid(field, format!("must be a string, is {}", shown(value)))),
         }
     }
 
-    pub(crate) fn object(&mut self, field: &str) -> Result<Fields<'a>, Invalid> {
+    pub(crate) fn object(&mut self, field: &'static str) -> Result<Fields<'a>, Invalid> {
         let value = self.require(field)?;
-        Fields::of_object(&self.name(field), value)
+        Fields::of_object(self.inner_path(Cow::Borrowed(field)), value)
     }
 
-    pub(crate) fn optional_object(&mut self, field: &str) -> Result<Option<Fields<'a>>, Invalid> {
-        let name = self.name(field);
-        self.take(field).map(|value| Fields::of_object(&name, value)).transpose()
+    pub(crate) fn optional_object(&mut self, field: &'static str) -> Result<Option<Fields<'a>>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        Fields::of_object(self.inner_path(Cow::Borrowed(field)), value).map(Some)
     }
 
     /// The members as objects of their own, under their names; the last of a repeated name counts.
-    pub(crate) fn into_objects(self) -> Result<Vec<(String, Fields<'a>)>, Invalid> {
-        let path = self.path;
-        let mut objects: Vec<(String, &'a RawValue)> = Vec::with_capacity(self.members.len());
-        let mut places = std::collections::HashMap::with_capacity(self.members.len());
-        for (name, value) in self.members {
-            let place = *places.entry(name.clone()).or_insert(objects.len());
-            if place == objects.len() {
-                objects.push((name.into_owned(), value));
+    pub(crate) fn into_objects(mut self) -> Result<Vec<(String, Fields<'a>)>, Invalid> {
+        self.drop_all_but_last();
+        let open = |(name, value): &(Cow<'a, str>, &'a RawValue)| {
+            if name.contains('\0') {
+                return Err(Invalid::field(self.path.join("."), "a name must not contain U+0000"));
+            }
+            Ok((name.to_string(), Fields::of_object(self.inner_path(name.clone()), value)?))
+        };
+        self.members.iter().map(open).collect()
+    }
+
+    /// Of members with one name, the last counts, in the place of the first.
+    fn drop_all_but_last(&mut self) {
+        let members = std::mem::take(&mut self.members);
+        let mut places = HashMap::new();
+        // Few are looked through faster than they are hashed.
+        let is_few = members.len() <= 8;
+        for (name, value) in members {
+            let place = if is_few {
+                self.members.iter().position(|(known, _)| *known == name)
             } else {
-                objects[place].1 = value;
+                places.insert(name.clone(), self.members.len())
+            };
+            match place {
+                None => self.members.push((name, value)),
+                Some(place) => {
+                    places.insert(name, place);
+                    self.members[place].1 = value;
+                }
             }
         }
-        let open = |(name, value): (String, &'a RawValue)| {
-            if name.contains('\0') {
-                return Err(Invalid::field(path.trim_end_matches('.'), "a name must not contain U+0000"));
-            }
-            let fields = Fields::of_object(&format!("{path}{name}"), value)?;
-            Ok((name, fields))
-        };
-        objects.into_iter().map(open).collect()
     }
 
     /// Refuses whatever has not been taken.
-    pub(crate) fn finish(self, known: &str) -> Result<(), Invalid> {
+    pub(crate) fn finish(self, known: &[&str]) -> Result<(), Invalid> {
         match self.members.first() {
             Some((name, _)) => {
                 let name = shortened(&self.name(name));
-                Err(Invalid::field(name, format!("is not a known field; known are {known}")))
+                Err(Invalid::field(name, format!("is not a known field; known are {}", known.join(", "))))
             }
             None => Ok(()),
         }
     }
 }
 
-fn id(name: &str, value: &RawValue) -> Result<Uuid, Invalid> {
-    let text: Option<Cow<'_, str>> = serde_json::from_str(value.get()).ok();
-    text.and_then(|text| parse_id(&text)).ok_or_else(|| {
-        let expected = "must be a UUID of 8-4-4-4-12 hexadecimal digits";
-        Invalid::field(name, format!("{expected}, is {}", shown(value)))
-    })
+// What is wrong is said without the name of the field, which is put together only where it is needed.
+
+fn id(value: &RawValue) -> Result<Uuid, String> {
+    let literal = value.get();
+    // Without escapes, which an id does not need, it is between the quotes.
+    let plain = literal.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).and_then(parse_id);
+    let decoded = || serde_json::from_str::<String>(literal).ok().and_then(|text| parse_id(&text));
+    plain
+        .or_else(decoded)
+        .ok_or_else(|| format!("must be a UUID of 8-4-4-4-12 hexadecimal digits, is {}", shown(value)))
 }
 
-fn text(name: &str, value: &RawValue) -> Result<String, Invalid> {
+fn text(value: &RawValue) -> Result<String, String> {
     if !value.get().starts_with('"') {
-        return Err(Invalid::field(name, format!("must be a string, is {}", shown(value))));
+        return Err(format!("must be a string, is {}", shown(value)));
     }
     let text: String = serde_json::from_str(value.get())
-        .map_err(|_| Invalid::field(name, "is not valid Unicode: it has half a surrogate pair"))?;
+        .map_err(|_| "is not valid Unicode: it has half a surrogate pair".to_owned())?;
     if text.contains('\0') {
-        return Err(Invalid::field(name, "must not contain U+0000"));
+        return Err("must not contain U+0000".to_owned());
     }
     Ok(text)
 }
 
-fn integer(name: &str, value: &RawValue) -> Result<i64, Invalid> {
+fn integer(value: &RawValue) -> Result<i64, String> {
     let digits = value.get().strip_prefix('-').unwrap_or(value.get());
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
-        return Err(Invalid::field(name, format!("must be an integer, is {}", shown(value))));
+        return Err(format!("must be an integer, is {}", shown(value)));
     }
-    value.get().parse().map_err(|_| {
-        Invalid::field(name, format!("must be an integer of at most 64 bits, is {}", shown(value)))
-    })
+    let too_large = |_| format!("must be an integer of at most 64 bits, is {}", shown(value));
+    value.get().parse().map_err(too_large)
 }
 
 /// A value as an error shows it.

@@ -65,10 +65,6 @@ impl Default for Terms {
 }
 
 impl Terms {
-    /// The names of the fields, for an error that lists what is known.
-    pub(crate) const NAMES: &'static str = "task_ttl, task_timeout, task_max_attempts, task_retry_errors, \
-         task_retry_delay, task_priority, task_delay, agent_filter";
-
     pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
         let above_zero = Duration::from_micros(1);
         let none = Self::default();
@@ -100,7 +96,7 @@ impl AgentFilter {
             agent_id: fields.optional_id("agent_id")?,
             agent_name: fields.optional_text("agent_name")?,
         };
-        fields.finish("country, region, agent_id, agent_name")?;
+        fields.finish(&["country", "region", "agent_id", "agent_name"])?;
         Ok(filter)
     }
 

@@ -1,22 +1,51 @@
 //! The two ways protocol 1 writes a time. Both are UTC with microseconds.
 
 use jiff::Timestamp;
-use jiff::tz::TimeZone;
+use jiff::tz::Offset;
 
 /// `2026-11-22 19:23:01.621614`: how `GET /task/{id}` and the dashboard write a time.
 #[must_use]
 pub fn sql_time(time: Timestamp) -> String {
-    format(time, "%Y-%m-%d %H:%M:%S.%6f")
+    let mut text = String::with_capacity(32);
+    write(&mut text, time, ' ');
+    text
 }
 
 /// `2026-11-22T19:24:01.581577+00:00`: how `POST /tasks` writes `return_time`.
 #[must_use]
 pub fn iso_time(time: Timestamp) -> String {
-    format(time, "%Y-%m-%dT%H:%M:%S.%6f+00:00")
+    let mut text = String::with_capacity(32);
+    write(&mut text, time, 'T');
+    text.push_str("+00:00");
+    text
 }
 
-fn format(time: Timestamp, pattern: &str) -> String {
-    time.to_zoned(TimeZone::UTC).strftime(pattern).to_string()
+/// Digit by digit: every poll is answered with a time, and a pattern would take longer than the rest of the answer.
+fn write(text: &mut String, time: Timestamp, between: char) {
+    let time = Offset::UTC.to_datetime(time);
+    if time.year() < 0 {
+        text.push('-');
+    }
+    digits(text, u32::from(time.year().unsigned_abs()), 4);
+    let parts = [
+        ('-', time.month()),
+        ('-', time.day()),
+        (between, time.hour()),
+        (':', time.minute()),
+        (':', time.second()),
+    ];
+    for (before, part) in parts {
+        text.push(before);
+        digits(text, part.unsigned_abs().into(), 2);
+    }
+    text.push('.');
+    digits(text, time.subsec_nanosecond().unsigned_abs() / 1_000, 6);
+}
+
+fn digits(text: &mut String, number: u32, count: u32) {
+    for place in (0..count).rev() {
+        text.push(char::from(b'0' + (number / 10_u32.pow(place) % 10) as u8));
+    }
 }
 
 #[cfg(test)]
@@ -29,5 +58,7 @@ mod tests {
         assert_eq!(sql_time(time), "2026-11-22 19:23:01.621614");
         assert_eq!(iso_time(time), "2026-11-22T19:23:01.621614+00:00");
         assert_eq!(sql_time(Timestamp::UNIX_EPOCH), "1970-01-01 00:00:00.000000");
+        assert_eq!(sql_time(Timestamp::MAX), "9999-12-30 22:00:00.999999");
+        assert_eq!(sql_time(Timestamp::MIN), "-9999-01-02 01:59:59.000000");
     }
 }

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, Capability, JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
-use crate::Task;
+use crate::{State, Task};
 
 /// One change. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,14 @@ pub enum Command {
     Submit(PostTask),
     /// An agent says that it is there and asks for work.
     Poll(PollRequest),
+    /// An agent asks for work, of whom all else is known: what it offers, when it was seen, and that it has nothing to
+    /// be told.
+    Claim {
+        /// What it asks.
+        poll: PollRequest,
+        /// Where there may be tasks for it. All of these are of its capabilities, and their filters match it.
+        kinds: Vec<WaitingKind>,
+    },
     /// An agent posts what came out of a task.
     Report(ResultPost),
     /// A client does not want a task any more.
@@ -28,8 +36,21 @@ pub enum Command {
         /// The tasks.
         task_ids: Vec<Uuid>,
     },
+    /// Agents polled, said nothing new and were told that there is nothing: when each did last.
+    Seen(Vec<(Uuid, Timestamp)>),
     /// Time has passed.
     Sweep(Sweep),
+}
+
+impl Command {
+    /// The poll that asks for work, if one does.
+    #[must_use]
+    pub fn poll(&self) -> Option<&PollRequest> {
+        match self {
+            Self::Poll(poll) | Self::Claim { poll, .. } => Some(poll),
+            _ => None,
+        }
+    }
 }
 
 /// What to look for when time has passed. What is left over is done by the next sweep.
@@ -54,6 +75,8 @@ pub struct Applied {
     pub waiting: Vec<WaitingKind>,
     /// Tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
+    /// Agents that have something to be told: a task that they have is not wanted any more.
+    pub untold: Vec<Uuid>,
 }
 
 /// A task that waits: who could take it.
@@ -81,7 +104,7 @@ impl WaitingKind {
 pub enum Outcome {
     /// Of [`Command::Submit`].
     Submit(Result<Submitted, Refusal>),
-    /// Of [`Command::Poll`].
+    /// Of [`Command::Poll`] and [`Command::Claim`].
     Poll(Polled),
     /// Of [`Command::Report`].
     Report(Result<Reported, Refusal>),
@@ -89,6 +112,8 @@ pub enum Outcome {
     Cancel(Option<Result<Box<Task>, Refusal>>),
     /// Of [`Command::Release`]: how many tasks wait again.
     Release(usize),
+    /// Of [`Command::Seen`]: those of the agents that are not known, or not any more.
+    Seen(Vec<Uuid>),
     /// Of [`Command::Sweep`].
     Sweep(Swept),
 }
@@ -120,6 +145,25 @@ pub struct Delivery {
     pub attempt: u32,
     /// When a result is too late: the end of the attempt or of the TTL, whichever is sooner.
     pub deadline: Option<Timestamp>,
+}
+
+impl Delivery {
+    /// A task that is on its way, with its data; `None` if it is not claimed.
+    #[must_use]
+    pub fn of(task: Task) -> Option<Self> {
+        // What time changes first about a claimed task is that it is too late.
+        let deadline = task.due();
+        let State::Claimed(attempt) = task.state else { return None };
+        Some(Self {
+            task_id: task.posted.task_id,
+            alias: attempt.alias,
+            task_type: task.posted.task_type,
+            task_version: task.posted.task_version,
+            task_data: task.posted.task_data,
+            attempt: attempt.number,
+            deadline,
+        })
+    }
 }
 
 /// A task was taken.

@@ -1,6 +1,7 @@
 //! Tasks in PostgreSQL (13 or newer), which any number of AFMs may share.
 
 mod apply;
+mod backlog;
 mod connection;
 mod errors;
 mod notices;
@@ -27,8 +28,8 @@ use self::connection::{Connector, Session};
 use self::errors::Problem;
 pub use self::uri::UriError;
 use crate::{
-    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError, Store,
-    StoreError, Surroundings, Task,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError,
+    Store, StoreError, Surroundings, Task,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -246,6 +247,10 @@ impl Store for PostgresStore {
             Box::pin(async move { surroundings::of(session, &task, seen_since).await })
         })
         .await
+    }
+
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(backlog::read(session, limit))).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

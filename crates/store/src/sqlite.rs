@@ -2,6 +2,7 @@
 
 mod adopt;
 mod apply;
+mod backlog;
 mod connections;
 mod errors;
 mod rows;
@@ -20,7 +21,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
     Surroundings, Task,
 };
 use connections::{Access, Connections};
@@ -91,6 +92,10 @@ impl Store for SqliteStore {
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
         let task = task.clone();
         self.readers.run(move |connection| Ok(surroundings::of(connection, &task, seen_since)?)).await
+    }
+
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+        self.readers.run(move |connection| Ok(backlog::read(connection, limit)?)).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

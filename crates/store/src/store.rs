@@ -31,9 +31,14 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies commands in their order, in one transaction: all of them, or none.
     ///
-    /// Polls come last, and see what the other commands of the batch have done. Whom a
+    /// Polls and claims come last, and see what the other commands of the batch have done. Whom a
     /// sweep forgets and what it deletes may stay until the end of the batch.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
+
+    /// How many batches it gains from being given at the same time. What they do must not depend on each other.
+    fn lanes(&self) -> usize {
+        1
+    }
 
     /// Reads a task; `None` if there is none with this id.
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError>;
@@ -45,6 +50,9 @@ pub trait Store: Send + Sync + 'static {
     /// Looks for who might take a waiting task, and what is before it. Agents seen at or after `seen_since` are
     /// active.
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
+
+    /// What there is for agents, at most `limit` of each.
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError>;
 
     /// Counts agents seen at or after `seen_since`, and waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
@@ -70,8 +78,21 @@ pub enum Hint {
     Waiting(WaitingKind),
     /// This task ended.
     Ended(Uuid),
+    /// This agent has something to be told: a task that it has is not wanted any more.
+    Untold(Uuid),
     /// More than can be told: whoever waits for anything looks for itself.
     Anything,
+}
+
+/// What there is for agents.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Backlog {
+    /// The kinds of the tasks that wait.
+    pub kinds: Vec<WaitingKind>,
+    /// The agents that have something to be told.
+    pub untold: Vec<Uuid>,
+    /// Whether this is all of it.
+    pub is_complete: bool,
 }
 
 /// What [`Store::create_tables`] found and did.

@@ -105,23 +105,13 @@ impl Task {
     /// When time alone will change this task; `None`: never.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
-        let expires = self.expires();
-        let earlier = |other: Option<Timestamp>| match (expires, other) {
-            (Some(a), Some(b)) => Some(a.min(b)),
-            (a, b) => a.or(b),
-        };
-        match &self.state {
-            State::Delayed { until } => earlier(Some(*until)),
-            State::Pending => expires,
-            State::Claimed(attempt) => earlier(attempt.deadline),
-            State::Ended { .. } => None,
-        }
+        self.state.due(self.expires())
     }
 
     /// When its TTL runs out.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
-        self.posted.terms.ttl.and_then(|ttl| self.created.checked_add(ttl).ok())
+        expires(&self.posted, self.created)
     }
 
     /// The attempt that runs, or the last one that ran.
@@ -135,7 +125,23 @@ impl Task {
     }
 }
 
+/// When the TTL of a task runs out that is posted at `created`.
+pub(crate) fn expires(posted: &PostTask, created: Timestamp) -> Option<Timestamp> {
+    posted.terms.ttl.and_then(|ttl| created.checked_add(ttl).ok())
+}
+
 impl State {
+    /// When time alone will change a task in this state whose TTL runs out at `expires`.
+    pub(crate) fn due(&self, expires: Option<Timestamp>) -> Option<Timestamp> {
+        let earlier = |other: Option<Timestamp>| expires.into_iter().chain(other).min();
+        match self {
+            Self::Delayed { until } => earlier(Some(*until)),
+            Self::Pending => expires,
+            Self::Claimed(attempt) => earlier(attempt.deadline),
+            Self::Ended { .. } => None,
+        }
+    }
+
     /// The name of the state, for clients.
     #[must_use]
     pub fn name(&self) -> &'static str {
@@ -167,6 +173,14 @@ impl End {
             | Self::Expired(error)
             | Self::Cancelled(error) => Err(error),
         }
+    }
+}
+
+impl AttemptEnd {
+    /// Whether the agent does not know of it, and works for nothing.
+    #[must_use]
+    pub fn is_to_be_told(&self) -> bool {
+        matches!(self, Self::Expired | Self::Cancelled)
     }
 }
 

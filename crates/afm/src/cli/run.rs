@@ -94,6 +94,7 @@ pub(super) async fn run(
     let addr = listener.local_addr()?;
     let limits = Limits { idle: IDLE, write: UNREAD, shutdown: config.shutdown_timeout };
     let router = routes::router(app.clone());
+    let committer = app.committer.clone();
     let mut serving =
         tokio::spawn(server::serve(listener, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
@@ -110,6 +111,9 @@ pub(super) async fn run(
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
     let finish = async {
+        // What is lost is when agents were seen in the last second, which is no reason to fail.
+        let _ = committer.save_seen().await;
+        drop(committer);
         // The router and the background held the last committers: its work ends when what is queued is done.
         work.await?;
         store.close().await;

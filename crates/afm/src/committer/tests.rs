@@ -1,8 +1,11 @@
 use std::sync::Mutex;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
-use slamon_store::{Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings};
+use slamon_store::{
+    Applied, Backlog, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings,
+};
 
 use super::*;
 
@@ -72,6 +75,9 @@ impl Store for FatefulStore {
     async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
         self.store.surroundings(task, since).await
     }
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog(limit).await
+    }
     async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(since).await
     }
@@ -110,7 +116,8 @@ fn ids(polled: &Polled) -> Vec<u128> {
 
 async fn start() -> (Arc<FatefulStore>, Committer) {
     let store = FatefulStore::new().await;
-    let (committer, work) = Committer::new(store.clone(), Clock::system(), Wakeups::default());
+    let (committer, work) =
+        Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
     tokio::spawn(work);
     (store, committer)
 }

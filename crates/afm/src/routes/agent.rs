@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
@@ -16,8 +15,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::committer::CommitError;
 use crate::error::ApiError;
-use crate::patience::Patience;
-use crate::{measures, request_log};
+use crate::{measures, patience, request_log};
 
 /// The least time between two signs of life of an agent whose poll is held open.
 const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
@@ -26,16 +24,15 @@ pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
 }
 
-async fn poll(
-    State(app): State<App>,
-    Extension(patience): Extension<Patience>,
-    body: JsonBody,
-) -> Result<Response, ApiError> {
+async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
     let poll = PollRequest::parse(&body.text()?)?;
     request_log::agent(poll.agent_id);
-    patience.extend(poll.max_wait);
+    patience::extend(poll.max_wait);
     let agent_id = poll.agent_id;
     let polled = claim(&app, poll).await?;
+    if polled.tasks.is_empty() && polled.cancelled.is_empty() {
+        request_log::routine();
+    }
     request_log::tasks(&polled.tasks);
     measures::tasks_claimed(polled.tasks.len());
     let mut tasks = ArrayWriter::new();

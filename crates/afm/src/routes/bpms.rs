@@ -2,7 +2,6 @@
 
 use std::time::Duration;
 
-use axum::Extension;
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
@@ -17,8 +16,7 @@ use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
-use crate::patience::Patience;
-use crate::{measures, request_log};
+use crate::{measures, patience, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
@@ -38,13 +36,12 @@ async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode,
 
 async fn get_task(
     State(app): State<App>,
-    Extension(patience): Extension<Patience>,
     task_id: TaskId,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
     let wait = wait(query.as_deref())?;
-    patience.extend(wait);
+    patience::extend(wait);
     let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
     let task = match ended {
         Some(task) => task?,
@@ -102,6 +99,7 @@ async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     let why = match task.state {
         TaskState::Delayed { .. } | TaskState::Pending => {
+            app.save_seen().await;
             let threshold = app.settings.agent_active_threshold;
             let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
             waiting(task, &app.store.surroundings(task, seen_since).await?)

@@ -51,6 +51,7 @@ fn page(media_type: &str, text: &'static str) -> Response {
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+    app.save_seen().await;
     let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
     let mut agents = ArrayWriter::new();
     for agent in &overview.agents.items {

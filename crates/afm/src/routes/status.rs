@@ -17,6 +17,7 @@ pub(super) fn routes() -> Routes {
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     let threshold = app.settings.agent_active_threshold;
     let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
+    app.save_seen().await;
     let counts = app.store.counts(seen_since).await.map_err(|error| {
         // Not 503, as elsewhere: monitoring of the original looks for a 500.
         tracing::error!(error = format!("{error:#}"), "the status cannot be read");

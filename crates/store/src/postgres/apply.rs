@@ -57,7 +57,7 @@ pub(super) async fn apply(
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
     let polls = Polls::of(batch);
-    let agents = Agents::of(polls.requests());
+    let mut agents = Agents::of(batch);
     let mut outcomes = Outcomes(vec![None; batch.len()]);
     let mut tasks = Tasks::new(now);
     let mut news = News::default();
@@ -82,15 +82,26 @@ pub(super) async fn apply(
     let swept = decide(session, batch, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
-    let saving_agents = agents.prepare(session, &tasks.seen).await?;
+    for agent_id in &tasks.seen {
+        agents.see(*agent_id, now);
+    }
+    for (agent_id, at) in batch.iter().flat_map(seen) {
+        agents.see(*agent_id, rows::as_stored(*at));
+    }
+    let saving_agents = agents.prepare(session).await?;
     let candidates = polls.prepare(session).await?;
     let ((), saved, found) = try_join3(
         tasks.save(session, &saving),
-        agents.save(session, &saving_agents, &tasks.seen, now),
+        agents.save(session, &saving_agents, now),
         polls.find(session, candidates.as_ref(), now),
     )
     .await?;
     agents.save_offers(session, &saved).await?;
+    for (place, command) in batch.iter().enumerate() {
+        if let Command::Seen(agents) = command {
+            outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
+        }
+    }
     let claims =
         polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
@@ -100,14 +111,18 @@ pub(super) async fn apply(
         }
     }
 
-    let News { waiting, ended } = news;
-    let payloads = notices::payloads(&waiting, &ended);
+    let News { waiting, ended, untold } = news;
+    let payloads = notices::payloads(&waiting, &ended, &untold);
     if !payloads.is_empty() {
         session.query(notices::NOTIFY, &[&payloads]).await?;
     }
     let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
-    Ok(Uncommitted { applied: Applied { outcomes, waiting, ended }, claims })
+    Ok(Uncommitted { applied: Applied { outcomes, waiting, ended, untold }, claims })
+}
+
+fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
+    if let Command::Seen(agents) = command { agents } else { &[] }
 }
 
 /// Decides all commands but submits and polls, in their order; sweeps by the place of their command.

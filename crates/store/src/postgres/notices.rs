@@ -31,10 +31,10 @@ const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What to say of a batch: `waiting COUNT VERSION LENGTH FILTER TYPE`, where the filter is that many bytes long, or
-/// `ended ID ID …`.
+/// `ended ID ID …`, `untold ID ID …`.
 ///
 /// With a count, because what is said twice in one transaction is heard once.
-pub(super) fn payloads(waiting: &[WaitingKind], ended: &[Uuid]) -> Vec<String> {
+pub(super) fn payloads(waiting: &[WaitingKind], ended: &[Uuid], untold: &[Uuid]) -> Vec<String> {
     let mut counts: Vec<(&WaitingKind, usize)> = Vec::new();
     let mut places: HashMap<&WaitingKind, usize> = HashMap::new();
     for kind in waiting {
@@ -53,15 +53,20 @@ pub(super) fn payloads(waiting: &[WaitingKind], ended: &[Uuid]) -> Vec<String> {
         })
         .map(|payload| if payload.len() > LONGEST { ANYTHING.to_owned() } else { payload })
         .collect();
-    for ids in ended.chunks((LONGEST - "ended".len()) / " 00000000000000000000000000000000".len()) {
-        let mut payload = "ended".to_owned();
+    payloads.extend(ids("ended", ended));
+    payloads.extend(ids("untold", untold));
+    payloads
+}
+
+fn ids(word: &str, ids: &[Uuid]) -> impl Iterator<Item = String> {
+    ids.chunks((LONGEST - word.len()) / " 00000000000000000000000000000000".len()).map(move |ids| {
+        let mut payload = word.to_owned();
         for id in ids {
             payload.push(' ');
             payload.push_str(id.simple().encode_lower(&mut Uuid::encode_buffer()));
         }
-        payloads.push(payload);
-    }
-    payloads
+        payload
+    })
 }
 
 /// What a payload says; of what is not understood, that something has happened.
@@ -69,6 +74,7 @@ fn hints(payload: &str) -> Vec<Hint> {
     let understood = match payload.split_once(' ') {
         Some(("waiting", kind)) => waiting_hints(kind),
         Some(("ended", ids)) => ids.split(' ').map(|id| id.parse().ok().map(Hint::Ended)).collect(),
+        Some(("untold", ids)) => ids.split(' ').map(|id| id.parse().ok().map(Hint::Untold)).collect(),
         _ => None,
     };
     understood.unwrap_or_else(|| vec![Hint::Anything])
@@ -148,21 +154,30 @@ mod tests {
             kind("", None),
         ];
         let ended: Vec<Uuid> = (0..1_000).map(Uuid::from_u128).collect();
-        let payloads = payloads(&kinds, &ended);
+        let payloads = payloads(&kinds, &ended, &ended[..1]);
         assert!(payloads.iter().all(|payload| payload.len() <= LONGEST));
-        assert_eq!(payloads.len(), 4 + 5);
+        assert_eq!(payloads.len(), 4 + 5 + 1);
         let heard: Vec<Hint> = payloads.iter().flat_map(|payload| hints(payload)).collect();
         let in_groups = [&kinds[0], &kinds[4], &kinds[1], &kinds[2]];
         let mut said: Vec<Hint> = in_groups.into_iter().cloned().map(Hint::Waiting).collect();
         said.push(Hint::Anything);
-        said.extend(ended.into_iter().map(Hint::Ended));
+        said.extend(ended.iter().copied().map(Hint::Ended));
+        said.push(Hint::Untold(ended[0]));
         assert_eq!(heard, said);
     }
 
     #[test]
     fn what_is_not_understood_may_be_anything() {
-        for payload in ["", "anything", "waiting", "waiting x 1 0  t", "waiting 1 1 9 t", "ended x", "else 1"]
-        {
+        for payload in [
+            "",
+            "anything",
+            "waiting",
+            "waiting x 1 0  t",
+            "waiting 1 1 9 t",
+            "ended x",
+            "untold x",
+            "else 1",
+        ] {
             assert_eq!(hints(payload), [Hint::Anything], "{payload:?}");
         }
     }

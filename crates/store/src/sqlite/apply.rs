@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::rows::{self, Stored, micros};
 use super::surroundings;
 use crate::lifecycle::{self, Change, Report};
+use crate::task;
 use crate::{
     Applied, Command, Outcome, Refusal, Reported, State, StoreError, Submitted, Task, WaitingKind, waiting,
 };
@@ -25,7 +26,7 @@ pub(super) fn apply(
     let mut work = Work { transaction: &transaction, now, applied: Applied::default() };
     let mut outcomes = vec![None; batch.len()];
     // Polls come last, so that they see what came in together with them.
-    let is_poll = |(command, _): &(&Command, _)| matches!(command, Command::Poll(_));
+    let is_poll = |(command, _): &(&Command, _)| command.poll().is_some();
     let (polls, others): (Vec<_>, Vec<_>) = batch.iter().zip(&mut outcomes).partition(is_poll);
     for (command, outcome) in others.into_iter().chain(polls) {
         *outcome = Some(work.apply(command)?);
@@ -52,29 +53,31 @@ impl Work<'_> {
             Command::Release { agent_id, claimed_at, task_ids } => {
                 Outcome::Release(self.release(*agent_id, *claimed_at, task_ids)?)
             }
+            Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
             Command::Poll(poll) => Outcome::Poll(self.poll(poll)?),
+            Command::Claim { poll, kinds } => Outcome::Poll(self.claim(poll, kinds)?),
         })
     }
 
     fn submit(&mut self, posted: &PostTask) -> Result<Result<Submitted, Refusal>, StoreError> {
         let state = lifecycle::first_state(posted, self.now);
-        let task = Task { posted: posted.clone(), created: self.now, attempts: 0, state };
-        let inserted = self.insert(&task)?;
+        let inserted = self.insert(posted, &state)?;
         let stored = if inserted { None } else { rows::task(self.transaction, posted.task_id)? };
         if inserted {
-            self.note(&task);
+            self.note(posted, &state);
         }
         Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.task.posted), posted))
     }
 
     /// `false` if a task has its id.
-    fn insert(&self, task: &Task) -> rusqlite::Result<bool> {
-        let terms = &task.posted.terms;
-        let available = match &task.state {
+    fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
+        let terms = &posted.terms;
+        let available = match state {
             State::Delayed { until } => Some(until.as_microsecond()),
             _ => None,
         };
+        let due = state.due(task::expires(posted, self.now));
         let inserted = self
             .transaction
             .prepare_cached(
@@ -85,12 +88,12 @@ impl Work<'_> {
                  on conflict (id) do nothing",
             )?
             .execute(params![
-                task.posted.task_id.as_bytes(),
-                task.posted.test_id.as_bytes(),
-                task.posted.task_type,
-                task.posted.task_version,
-                task.posted.task_data.as_ref().map(JsonText::as_str),
-                task.created.as_microsecond(),
+                posted.task_id.as_bytes(),
+                posted.test_id.as_bytes(),
+                posted.task_type,
+                posted.task_version,
+                posted.task_data.as_ref().map(JsonText::as_str),
+                self.now.as_microsecond(),
                 terms.ttl.map(micros),
                 terms.timeout.map(micros),
                 terms.max_attempts,
@@ -99,53 +102,64 @@ impl Work<'_> {
                 terms.priority,
                 micros(terms.delay),
                 terms.agent_filter.key(),
-                rows::state_name(&task.state),
+                rows::state_name(state),
                 available,
-                task.due().map(Timestamp::as_microsecond),
+                due.map(Timestamp::as_microsecond),
             ])?;
         Ok(inserted == 1)
     }
 
     fn report(&mut self, result: &ResultPost) -> Result<Result<Reported, Refusal>, StoreError> {
-        let Some((found, past)) = rows::task_and_past(self.transaction, result.task_id)? else {
+        let Some((mut found, past)) = rows::task_and_past(self.transaction, result.task_id)? else {
             return Ok(Err(Refusal::UnknownTask));
         };
-        let mut task = found.task;
-        let settled = self.settle(&mut task)?;
+        let settled = self.settle(&mut found)?;
         // What was running until now may just have ended.
         let past = if settled {
             rows::task_and_past(self.transaction, result.task_id)?.and_then(|(_, p)| p)
         } else {
             past
         };
-        let attempt = past.as_ref().map(|past| &past.attempt).or(task.last_attempt());
+        let attempt = past.as_ref().map(|past| &past.attempt).or(found.task.last_attempt());
         let agent = attempt.map(|attempt| attempt.agent_id);
-        let report = match lifecycle::report(&task, past.as_ref(), result, self.now) {
+        let report = match lifecycle::report(&found.task, past.as_ref(), result, self.now) {
             Ok(report) => report,
             Err(refusal) => return Ok(Err(refusal)),
         };
         // A result is a sign of life, also a late or a repeated one.
         if let Some(agent) = agent {
-            self.seen(agent)?;
+            self.seen(agent, self.now)?;
         }
         match report {
             Report::Ends(change) => {
-                self.change(&mut task, change)?;
+                self.change(&mut found, change)?;
                 Ok(Ok(Reported::Stored))
             }
             Report::Repeated => Ok(Ok(Reported::Repeated)),
             Report::Late { attempt } => {
-                self.keep_late(task.posted.task_id, attempt, &result.outcome)?;
+                self.keep_late(found.task.posted.task_id, attempt, &result.outcome)?;
                 Ok(Err(Refusal::TooLate(attempt)))
             }
         }
     }
 
-    fn seen(&self, agent_id: Uuid) -> rusqlite::Result<()> {
-        self.transaction
+    /// `false` if there is no such agent.
+    fn seen(&self, agent_id: Uuid, at: Timestamp) -> rusqlite::Result<bool> {
+        let updated = self
+            .transaction
             .prepare_cached("update agent set last_seen = max(last_seen, ?2) where id = ?1")?
-            .execute(params![agent_id.as_bytes(), self.now.as_microsecond()])?;
-        Ok(())
+            .execute(params![agent_id.as_bytes(), at.as_microsecond()])?;
+        Ok(updated == 1)
+    }
+
+    fn seen_all(&self, agents: &[(Uuid, Timestamp)]) -> rusqlite::Result<Vec<Uuid>> {
+        let mut unknown = Vec::new();
+        for &(agent_id, at) in agents {
+            if !self.seen(agent_id, at)? {
+                unknown.push(agent_id);
+            }
+        }
+        Ok(unknown)
     }
 
     /// The first late result is kept.
@@ -164,14 +178,14 @@ impl Work<'_> {
     }
 
     fn cancel(&mut self, id: Uuid) -> Result<Option<Result<Box<Task>, Refusal>>, StoreError> {
-        let Some(Stored { mut task, .. }) = rows::task(self.transaction, id)? else { return Ok(None) };
-        self.settle(&mut task)?;
-        match lifecycle::cancel(&task, self.now) {
+        let Some(mut found) = rows::task(self.transaction, id)? else { return Ok(None) };
+        self.settle(&mut found)?;
+        match lifecycle::cancel(&found.task, self.now) {
             Ok(change) => {
                 if let Some(change) = change {
-                    self.change(&mut task, change)?;
+                    self.change(&mut found, change)?;
                 }
-                Ok(Some(Ok(Box::new(task))))
+                Ok(Some(Ok(Box::new(found.task))))
             }
             Err(refusal) => Ok(Some(Err(refusal))),
         }
@@ -180,10 +194,10 @@ impl Work<'_> {
     fn release(&mut self, agent_id: Uuid, claimed_at: Timestamp, ids: &[Uuid]) -> Result<usize, StoreError> {
         let mut released = 0;
         for &id in ids {
-            let Some(Stored { mut task, .. }) = rows::task(self.transaction, id)? else { continue };
-            if let Some(state) = lifecycle::release(&task, agent_id, claimed_at) {
-                task.attempts -= 1;
-                self.change(&mut task, state.into())?;
+            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
+            if let Some(state) = lifecycle::release(&found.task, agent_id, claimed_at) {
+                found.task.attempts -= 1;
+                self.change(&mut found, state.into())?;
                 released += 1;
             }
         }
@@ -191,7 +205,8 @@ impl Work<'_> {
     }
 
     /// Brings a task to where time has brought it; `false` if it was there.
-    fn settle(&mut self, task: &mut Task) -> Result<bool, StoreError> {
+    fn settle(&mut self, found: &mut Stored) -> Result<bool, StoreError> {
+        let task = &found.task;
         // Only a task that expires while it waits is asked about its surroundings.
         let around = if task.state == State::Pending && task.expires().is_some_and(|time| time <= self.now) {
             Some(surroundings::of(self.transaction, task, task.created)?)
@@ -200,25 +215,29 @@ impl Work<'_> {
         };
         let fleet = || around.map_or_else(String::new, |around| waiting::kept_from_agents(task, &around));
         let Some(change) = lifecycle::settle(task, self.now, fleet) else { return Ok(false) };
-        self.change(task, change)?;
+        self.change(found, change)?;
         Ok(true)
     }
 
-    fn change(&mut self, task: &mut Task, change: Change) -> Result<(), StoreError> {
+    fn change(&mut self, found: &mut Stored, change: Change) -> Result<(), StoreError> {
+        let Stored { seq, task } = found;
         task.state = change.state;
-        rows::save_state(self.transaction, task)?;
+        rows::save_state(self.transaction, *seq, task)?;
         if let Some(ended) = &change.ended {
             rows::save_attempt(self.transaction, task.posted.task_id, ended)?;
+            if ended.end.is_to_be_told() {
+                self.applied.untold.push(ended.attempt.agent_id);
+            }
         }
-        self.note(task);
+        self.note(&task.posted, &task.state);
         Ok(())
     }
 
     /// Remembers what others may be waiting for.
-    fn note(&mut self, task: &Task) {
-        match &task.state {
-            State::Pending => self.applied.waiting.push(WaitingKind::of(&task.posted)),
-            State::Ended { .. } => self.applied.ended.push(task.posted.task_id),
+    fn note(&mut self, posted: &PostTask, state: &State) {
+        match state {
+            State::Pending => self.applied.waiting.push(WaitingKind::of(posted)),
+            State::Ended { .. } => self.applied.ended.push(posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }
     }

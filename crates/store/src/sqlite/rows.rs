@@ -3,21 +3,37 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::types::Type;
+use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Error, OptionalExtension, Row, Statement, params};
 use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms};
 use uuid::Uuid;
 
 use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, StoreError, Task};
 
-/// The columns that [`read_task`] reads.
-const TASK: &str = "seq, id, test_id, type, version, data, created_at,
-     ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
-     state, attempts, available_at, alias, agent_id, agent_name, claimed_at, deadline_at, finished_at, result, error";
+/// The columns that [`read_task`] reads, in the order that it reads them in.
+macro_rules! task_columns {
+    () => {
+        "seq, id, test_id, type, version, data, created_at,
+         ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
+         state, attempts, available_at, alias, agent_id, agent_name, claimed_at, deadline_at, finished_at, result, error"
+    };
+}
+
+const BY_ID: &str = concat!("select ", task_columns!(), " from task where id = ?1");
+const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
+const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
 
 /// The columns that [`read_attempt`] reads.
-const ATTEMPT: &str = "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
-     late_at, late_result, late_error, task_id";
+macro_rules! attempt_columns {
+    () => {
+        "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
+         late_at, late_result, late_error, task_id"
+    };
+}
+
+const ATTEMPT_BY_ALIAS: &str = concat!("select ", attempt_columns!(), " from attempt where alias = ?1");
+const ATTEMPTS: &str =
+    concat!("select ", attempt_columns!(), " from attempt where task_id = ?1 order by number");
 
 /// A task and its place in the order of arrival.
 pub(super) struct Stored {
@@ -25,16 +41,12 @@ pub(super) struct Stored {
     pub(super) task: Task,
 }
 
-/// Prepares a select of tasks; `rest` is all that comes after `from task`.
-pub(super) fn select_tasks<'c>(
-    connection: &'c Connection,
-    rest: &str,
-) -> rusqlite::Result<rusqlite::CachedStatement<'c>> {
-    connection.prepare_cached(&format!("select {TASK} from task {rest}"))
+pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Stored>> {
+    connection.prepare_cached(BY_ID)?.query_row([id.as_bytes()], read_task).optional()
 }
 
-pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Stored>> {
-    select_tasks(connection, "where id = ?1")?.query_row([id.as_bytes()], read_task).optional()
+pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Stored>> {
+    connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
 }
 
 /// The task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing it.
@@ -44,9 +56,7 @@ pub(super) fn task_and_past(
 ) -> rusqlite::Result<Option<(Stored, Option<EndedAttempt>)>> {
     let found = match task(connection, alias)? {
         Some(found) => Some(found),
-        None => select_tasks(connection, "where alias = ?1")?
-            .query_row([alias.as_bytes()], read_task)
-            .optional()?,
+        None => connection.prepare_cached(BY_ALIAS)?.query_row([alias.as_bytes()], read_task).optional()?,
     };
     let live = |found: &Stored| {
         matches!(&found.task.state, State::Claimed(attempt) if attempt.alias == alias)
@@ -56,7 +66,7 @@ pub(super) fn task_and_past(
         return Ok(found.map(|found| (found, None)));
     }
     let past = connection
-        .prepare_cached(&format!("select {ATTEMPT} from attempt where alias = ?1"))?
+        .prepare_cached(ATTEMPT_BY_ALIAS)?
         .query_row([alias.as_bytes()], read_attempt)
         .optional()?;
     match (found, past) {
@@ -71,57 +81,102 @@ pub(super) fn attempts(
     id: Uuid,
 ) -> rusqlite::Result<Vec<(EndedAttempt, Option<LateResult>)>> {
     connection
-        .prepare_cached(&format!("select {ATTEMPT} from attempt where task_id = ?1 order by number"))?
+        .prepare_cached(ATTEMPTS)?
         .query_map([id.as_bytes()], |row| read_attempt(row).map(|(_, ended, late)| (ended, late)))?
         .collect()
 }
 
-pub(super) fn read_task(row: &Row<'_>) -> rusqlite::Result<Stored> {
-    let seq = row.get("seq")?;
-    let filter: String = row.get("agent_filter")?;
-    let terms = Terms {
-        ttl: optional_duration(row, "ttl")?,
-        timeout: optional_duration(row, "timeout")?,
-        max_attempts: row.get("max_attempts")?,
-        retry_errors: row.get("retry_errors")?,
-        retry_delay: optional_duration(row, "retry_delay")?.unwrap_or_default(),
-        priority: row.get("priority")?,
-        delay: optional_duration(row, "delay")?.unwrap_or_default(),
-        agent_filter: AgentFilter::from_key(&filter).map_err(|e| unreadable(e.to_string()))?,
-    };
-    let posted = PostTask {
-        task_id: id(row, "id")?,
-        test_id: id(row, "test_id")?,
-        task_type: row.get("type")?,
-        task_version: row.get("version")?,
-        task_data: text(row, "data")?,
-        terms,
-    };
-    let attempts = row.get("attempts")?;
-    let state = read_state(row, posted.task_id, attempts)?;
-    Ok(Stored { seq, task: Task { posted, created: time(row, "created_at")?, attempts, state } })
+/// Reads a row from left to right: finding each column by its name would take longer than all the rest.
+struct Columns<'r, 's> {
+    row: &'r Row<'s>,
+    at: usize,
 }
 
-fn read_state(row: &Row<'_>, task_id: Uuid, number: u32) -> rusqlite::Result<State> {
-    let attempt = || {
-        let Some(agent_id) = optional_id(row, "agent_id")? else { return Ok::<_, Error>(None) };
-        Ok(Some(Attempt {
-            number,
-            alias: optional_id(row, "alias")?.unwrap_or(task_id),
-            agent_id,
-            agent_name: row.get("agent_name")?,
-            at: time(row, "claimed_at")?,
-            deadline: optional_time(row, "deadline_at")?,
-        }))
+impl Columns<'_, '_> {
+    fn next<T: FromSql>(&mut self) -> rusqlite::Result<T> {
+        self.at += 1;
+        self.row.get(self.at - 1)
+    }
+
+    fn id(&mut self) -> rusqlite::Result<Uuid> {
+        self.next().map(Uuid::from_bytes)
+    }
+
+    fn optional_id(&mut self) -> rusqlite::Result<Option<Uuid>> {
+        Ok(self.next::<Option<[u8; 16]>>()?.map(Uuid::from_bytes))
+    }
+
+    fn text(&mut self) -> rusqlite::Result<Option<JsonText>> {
+        Ok(self.next::<Option<String>>()?.map(JsonText::from_stored))
+    }
+
+    fn optional_time(&mut self) -> rusqlite::Result<Option<Timestamp>> {
+        let time = self.next::<Option<i64>>()?.map(Timestamp::from_microsecond).transpose();
+        time.map_err(|e| unreadable(format!("column {}: {e}", self.at)))
+    }
+
+    fn optional_duration(&mut self) -> rusqlite::Result<Option<Duration>> {
+        Ok(self.next::<Option<u64>>()?.map(Duration::from_micros))
+    }
+}
+
+fn read_task(row: &Row<'_>) -> rusqlite::Result<Stored> {
+    let mut columns = Columns { row, at: 0 };
+    let seq = columns.next()?;
+    let (task_id, test_id) = (columns.id()?, columns.id()?);
+    let (task_type, task_version) = (columns.next()?, columns.next()?);
+    let task_data = columns.text()?;
+    let created = columns.optional_time()?.ok_or_else(|| missing("created_at"))?;
+    let terms = Terms {
+        ttl: columns.optional_duration()?,
+        timeout: columns.optional_duration()?,
+        max_attempts: columns.next()?,
+        retry_errors: columns.next()?,
+        retry_delay: columns.optional_duration()?.unwrap_or_default(),
+        priority: columns.next()?,
+        delay: columns.optional_duration()?.unwrap_or_default(),
+        agent_filter: {
+            let key: String = columns.next()?;
+            AgentFilter::from_key(&key).map_err(|e| unreadable(e.to_string()))?
+        },
     };
-    let missing = |column: &str| unreadable(format!("{column} is null"));
-    let error = || text(row, "error")?.ok_or_else(|| missing("error"));
-    let state: String = row.get("state")?;
-    let end = match state.as_str() {
-        "delayed" => return Ok(State::Delayed { until: time(row, "available_at")? }),
-        "pending" => return Ok(State::Pending),
-        "claimed" => return Ok(State::Claimed(attempt()?.ok_or_else(|| missing("agent_id"))?)),
-        "completed" => End::Completed(text(row, "result")?.ok_or_else(|| missing("result"))?),
+    let posted = PostTask { task_id, test_id, task_type, task_version, task_data, terms };
+    let (state, attempts) = read_state(&mut columns, task_id)?;
+    Ok(Stored { seq, task: Task { posted, created, attempts, state } })
+}
+
+/// The state, and how many attempts there were.
+fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<(State, u32)> {
+    let name: String = columns.next()?;
+    let attempts = columns.next()?;
+    let available = columns.optional_time()?;
+    let (alias, agent_id) = (columns.optional_id()?, columns.optional_id()?);
+    let agent_name: Option<String> = columns.next()?;
+    let (claimed_at, deadline, finished) =
+        (columns.optional_time()?, columns.optional_time()?, columns.optional_time()?);
+    let (result, error) = (columns.text()?, columns.text()?);
+    let attempt = match (agent_id, claimed_at) {
+        (Some(agent_id), Some(at)) => Some(Attempt {
+            number: attempts,
+            alias: alias.unwrap_or(task_id),
+            agent_id,
+            agent_name: agent_name.unwrap_or_default(),
+            at,
+            deadline,
+        }),
+        _ => None,
+    };
+    let error = || error.ok_or_else(|| missing("error"));
+    let end = match name.as_str() {
+        "delayed" => {
+            return Ok((
+                State::Delayed { until: available.ok_or_else(|| missing("available_at"))? },
+                attempts,
+            ));
+        }
+        "pending" => return Ok((State::Pending, attempts)),
+        "claimed" => return Ok((State::Claimed(attempt.ok_or_else(|| missing("agent_id"))?), attempts)),
+        "completed" => End::Completed(result.ok_or_else(|| missing("result"))?),
         "failed" => End::Failed(error()?),
         "lost" => End::Lost(error()?),
         "timed_out" => End::TimedOut(error()?),
@@ -129,7 +184,8 @@ fn read_state(row: &Row<'_>, task_id: Uuid, number: u32) -> rusqlite::Result<Sta
         "cancelled" => End::Cancelled(error()?),
         other => return Err(unreadable(format!("{other:?} is no state of a task"))),
     };
-    Ok(State::Ended { at: time(row, "finished_at")?, last: attempt()?, end })
+    let at = finished.ok_or_else(|| missing("finished_at"))?;
+    Ok((State::Ended { at, last: attempt, end }, attempts))
 }
 
 fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<LateResult>)> {
@@ -163,21 +219,74 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<L
 }
 
 /// Saves where a task is in its life; it must be there.
-pub(super) fn save_state(connection: &Connection, task: &Task) -> Result<(), StoreError> {
-    let id = task.posted.task_id;
+pub(super) fn save_state(connection: &Connection, seq: i64, task: &Task) -> Result<(), StoreError> {
+    if let State::Ended { at, last: Some(_), end: end @ (End::Completed(_) | End::Failed(_)) } = &task.state {
+        return save_end(connection, seq, task, *at, end);
+    }
     let mut update = connection.prepare_cached(
         "update task set state = ?2, attempts = ?3, available_at = ?4, due_at = ?5, alias = ?6, agent_id = ?7,
                          agent_name = ?8, claimed_at = ?9, deadline_at = ?10, finished_at = ?11, result = ?12,
                          error = ?13
-         where id = ?1",
+         where seq = ?1",
     )?;
-    if execute_state(&mut update, task)? != 1 {
-        return Err(StoreError::Failed(anyhow::anyhow!("task {id} vanished while it was locked")));
-    }
-    Ok(())
+    check_changed(execute_state(&mut update, seq, task)?, task)
 }
 
-fn execute_state(update: &mut Statement<'_>, task: &Task) -> rusqlite::Result<usize> {
+/// Saves that a task was claimed. Each column that is named costs a look at its indexes, so only those are that change.
+pub(super) fn save_claim(
+    connection: &Connection,
+    seq: i64,
+    task: &Task,
+    attempt: &Attempt,
+) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "update task set state = 'claimed', attempts = ?2, due_at = ?3, alias = ?4, agent_id = ?5,
+                         agent_name = ?6, claimed_at = ?7, deadline_at = ?8
+         where seq = ?1",
+    )?;
+    let changed = update.execute(params![
+        seq,
+        task.attempts,
+        task.due().map(Timestamp::as_microsecond),
+        Some(attempt.alias).filter(|alias| *alias != task.posted.task_id).map(Uuid::into_bytes),
+        attempt.agent_id.as_bytes(),
+        attempt.agent_name,
+        attempt.at.as_microsecond(),
+        attempt.deadline.map(Timestamp::as_microsecond),
+    ])?;
+    check_changed(changed, task)
+}
+
+/// Saves what came out of the attempt that ran.
+fn save_end(
+    connection: &Connection,
+    seq: i64,
+    task: &Task,
+    at: Timestamp,
+    end: &End,
+) -> Result<(), StoreError> {
+    let mut update = connection.prepare_cached(
+        "update task set state = ?2, due_at = null, finished_at = ?3, result = ?4, error = ?5
+         where seq = ?1 and state = 'claimed'",
+    )?;
+    let changed = update.execute(params![
+        seq,
+        state_name(&task.state),
+        at.as_microsecond(),
+        end.outcome().ok().map(JsonText::as_str),
+        end.outcome().err().map(JsonText::as_str),
+    ])?;
+    check_changed(changed, task)
+}
+
+fn check_changed(rows: usize, task: &Task) -> Result<(), StoreError> {
+    if rows == 1 {
+        return Ok(());
+    }
+    Err(StoreError::Failed(anyhow::anyhow!("task {} vanished while it was locked", task.posted.task_id)))
+}
+
+fn execute_state(update: &mut Statement<'_>, seq: i64, task: &Task) -> rusqlite::Result<usize> {
     let id = task.posted.task_id;
     let attempt = task.last_attempt();
     let (at, end) = match &task.state {
@@ -189,7 +298,7 @@ fn execute_state(update: &mut Statement<'_>, task: &Task) -> rusqlite::Result<us
         _ => None,
     };
     update.execute(params![
-        id.as_bytes(),
+        seq,
         state_name(&task.state),
         task.attempts,
         available,
@@ -219,13 +328,14 @@ pub(super) fn save_attempt(
     task_id: Uuid,
     ended: &EndedAttempt,
 ) -> rusqlite::Result<()> {
-    let (end, error, untold) = match &ended.end {
-        AttemptEnd::Error(error) => ("error", Some(error.as_str()), None),
-        AttemptEnd::Lost => ("lost", None, None),
-        AttemptEnd::TimedOut => ("timed_out", None, None),
-        AttemptEnd::Expired => ("expired", None, Some(1)),
-        AttemptEnd::Cancelled => ("cancelled", None, Some(1)),
+    let (end, error) = match &ended.end {
+        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
+        AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::TimedOut => ("timed_out", None),
+        AttemptEnd::Expired => ("expired", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
     };
+    let untold = ended.end.is_to_be_told().then_some(1);
     let attempt = &ended.attempt;
     connection
         .prepare_cached(
@@ -255,10 +365,6 @@ pub(super) fn id(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
     Ok(Uuid::from_bytes(row.get(column)?))
 }
 
-fn optional_id(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Uuid>> {
-    Ok(row.get::<_, Option<[u8; 16]>>(column)?.map(Uuid::from_bytes))
-}
-
 pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<JsonText>> {
     Ok(row.get::<_, Option<String>>(column)?.map(JsonText::from_stored))
 }
@@ -271,14 +377,14 @@ pub(super) fn optional_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Opt
     row.get::<_, Option<i64>>(column)?.map(|_| time(row, column)).transpose()
 }
 
-fn optional_duration(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Duration>> {
-    Ok(row.get::<_, Option<u64>>(column)?.map(Duration::from_micros))
-}
-
 pub(super) fn micros(time: Duration) -> i64 {
     i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
-fn unreadable(what: String) -> Error {
+fn missing(column: &str) -> Error {
+    unreadable(format!("{column} is null"))
+}
+
+pub(super) fn unreadable(what: String) -> Error {
     Error::FromSqlConversionFailure(0, Type::Text, what.into())
 }

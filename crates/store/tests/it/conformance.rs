@@ -2,6 +2,7 @@
 
 mod adoption;
 mod agents;
+mod backlog;
 mod cancels;
 mod claims;
 mod deadlines;
@@ -67,6 +68,11 @@ macro_rules! cases_of_every_store {
                 an_agent_that_polls_twice_in_a_batch_gets_different_tasks
                 an_agent_with_a_thousand_capabilities
                 racing_agents_get_each_task_once
+            }
+            backlog {
+                the_kinds_of_waiting_tasks_are_told
+                a_backlog_is_as_long_as_is_asked_for
+                agents_that_have_something_to_be_told_are_named
             }
             portions {
                 a_poll_is_given_eight_megabytes_at_most
@@ -146,6 +152,7 @@ macro_rules! cases_of_every_store {
                 a_poll_registers_an_agent
                 a_poll_replaces_the_name
                 last_seen_never_goes_back
+                agents_are_seen_without_a_poll
                 agents_are_counted_from_the_threshold_on
                 waiting_tasks_are_counted
             }

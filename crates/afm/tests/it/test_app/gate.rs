@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
     Surroundings, Task,
 };
 use tokio::sync::{mpsc, watch};
@@ -195,6 +195,11 @@ impl Store for GatedStore {
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
         self.gate.pass().await?;
         self.store.surroundings(task, seen_since).await
+    }
+
+    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+        self.gate.pass().await?;
+        self.store.backlog(limit).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -9,7 +9,7 @@ use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
 use slamon_store::{
     AttemptEnd, Command, Delivery, EndedAttempt, LateResult, Outcome, Polled, Refusal, Reported, State,
-    Submitted, Sweep, Swept, Task,
+    Submitted, Sweep, Swept, Task, WaitingKind,
 };
 use uuid::Uuid;
 
@@ -41,7 +41,7 @@ impl Model {
     /// Does what `Store::apply` promises: commands in their order, polls after all others.
     pub(crate) fn apply(&mut self, batch: &[Command], now: Timestamp) -> Vec<Outcome> {
         let mut outcomes = vec![None; batch.len()];
-        let is_poll = |n: &usize| matches!(batch[*n], Command::Poll(_));
+        let is_poll = |n: &usize| batch[*n].poll().is_some();
         let (polls, others): (Vec<_>, Vec<_>) = (0..batch.len()).partition(is_poll);
         for n in others.into_iter().chain(polls) {
             outcomes[n] = Some(self.apply_one(&batch[n], now));
@@ -53,6 +53,10 @@ impl Model {
         match command {
             Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
             Command::Poll(poll) => Outcome::Poll(self.poll(poll, now)),
+            Command::Claim { poll, kinds } => {
+                let tasks = self.hand_out(poll, now, |task| kinds.contains(&WaitingKind::of(&task.posted)));
+                Outcome::Poll(Polled { tasks, cancelled: Vec::new() })
+            }
             Command::Report(result) => Outcome::Report(self.report(result, now)),
             Command::Cancel(id) => Outcome::Cancel(self.cancel(*id, now)),
             Command::Release { agent_id, claimed_at, task_ids } => {
@@ -60,8 +64,20 @@ impl Model {
                     task_ids.iter().filter(|id| self.release(**id, *agent_id, *claimed_at)).count();
                 Outcome::Release(released)
             }
+            Command::Seen(agents) => Outcome::Seen(self.seen(agents)),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep, now)),
         }
+    }
+
+    fn seen(&mut self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
+        let mut unknown = Vec::new();
+        for (id, at) in agents {
+            match self.agents.get_mut(id) {
+                Some((_, seen)) => *seen = (*seen).max(*at),
+                None => unknown.push(*id),
+            }
+        }
+        unknown
     }
 
     /// The tasks that are over here and were not in `before`.
@@ -86,7 +102,17 @@ impl Model {
         let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
         *agent = (poll.agent_name.clone(), agent.1.max(now));
         let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
+        Polled { tasks: self.hand_out(poll, now, |_| true), cancelled }
+    }
+
+    fn hand_out(
+        &mut self,
+        poll: &PollRequest,
+        now: Timestamp,
+        is_asked_for: impl Fn(&Task) -> bool,
+    ) -> Vec<Delivery> {
         let mut line = self.arrivals.clone();
+        line.retain(|id| is_asked_for(&self.tasks[id]));
         line.sort_by_key(|id| Reverse(self.tasks[id].posted.terms.priority));
         let most = poll.max_tasks.min(MAX_TASKS_PER_POLL) as usize;
         let mut tasks = Vec::new();
@@ -95,7 +121,7 @@ impl Model {
                 tasks.extend(self.claim(id, poll, now));
             }
         }
-        Polled { tasks, cancelled }
+        tasks
     }
 
     fn claim(&mut self, id: Uuid, poll: &PollRequest, now: Timestamp) -> Option<Delivery> {

@@ -157,7 +157,7 @@ fn check_outcome(
             let waits = matches!(after.tasks[&posted.task_id].state, State::Delayed { .. } | State::Pending);
             prop_assert!(waits);
         }
-        (Command::Poll(poll), Outcome::Poll(polled)) => {
+        (Command::Poll(poll) | Command::Claim { poll, .. }, Outcome::Poll(polled)) => {
             prop_assert_eq!(changed.len(), polled.tasks.len());
             for delivery in &polled.tasks {
                 prop_assert_eq!(&before.tasks[&delivery.task_id].state, &State::Pending);
@@ -167,7 +167,10 @@ fn check_outcome(
                 prop_assert_eq!((attempt.agent_id, attempt.at), (poll.agent_id, now));
                 prop_assert_eq!((attempt.alias, attempt.number), (delivery.alias, delivery.attempt));
             }
-            prop_assert!(!after.untold.contains_key(&poll.agent_id));
+            match command {
+                Command::Poll(_) => prop_assert!(!after.untold.contains_key(&poll.agent_id)),
+                _ => prop_assert_eq!((&before.untold, &before.agents), (&after.untold, &after.agents)),
+            }
         }
         (Command::Report(result), Outcome::Report(Ok(Reported::Stored))) => {
             prop_assert_eq!(changed.len(), 1);
@@ -205,6 +208,7 @@ fn check_outcome(
             check_unchanged(before, *id, Ok(Reported::Repeated), after)?;
         }
         (Command::Submit(_), Outcome::Submit(_)) => prop_assert_eq!(before, after),
+        (Command::Seen(_), Outcome::Seen(_)) => prop_assert_eq!(&before.tasks, &after.tasks),
         _ => prop_assert!(false, "{outcome:?} is no outcome of {command:?}"),
     }
     Ok(())

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use slamon_protocol::{
     AgentFilter, Capability, JsonText, Location, PollRequest, PostTask, ResultPost, TaskOutcome, Terms,
 };
-use slamon_store::{Command, Sweep};
+use slamon_store::{Command, Sweep, WaitingKind};
 use uuid::Uuid;
 
 use super::model::alias;
@@ -57,9 +57,11 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
                 Command::Release { agent_id, claimed_at, task_ids }
             }
         };
-        // When in its batch a sweep forgets and deletes is the store's to say: such a sweep gets a batch of its own.
+        // When in its batch a sweep forgets and deletes, and whether it knows who else was seen in it, is the store's to
+        // say: such commands get a batch of their own.
         let tidies = |command: &Command| match command {
             Command::Sweep(sweep) => sweep.forget_after.or(sweep.delete_after).is_some(),
+            Command::Seen(_) => true,
             _ => false,
         };
         let (tidying, batch): (Vec<_>, Vec<_>) = batch.into_iter().map(command).partition(tidies);
@@ -73,11 +75,19 @@ fn draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
         4 => submit().prop_map(|task| ready(Command::Submit(task))),
         4 => poll().prop_map(|poll| ready(Command::Poll(poll))),
+        4 => claim().prop_map(ready),
         3 => report().prop_map(|report| ready(Command::Report(report))),
         2 => release(),
         1 => task_id().prop_map(|id| ready(Command::Cancel(id))),
         2 => sweep().prop_map(|sweep| ready(Command::Sweep(sweep))),
+        1 => seen().prop_map(|agents| ready(Command::Seen(agents))),
     ]
+}
+
+/// Agents, some of which may never have polled, or may have been seen later since.
+fn seen() -> impl Strategy<Value = Vec<(Uuid, Timestamp)>> {
+    let at = (0..100_i64).prop_map(|seconds| FIRST + SignedDuration::from_secs(seconds));
+    prop::collection::vec((agent_id(), at), 0..4)
 }
 
 fn task_id() -> impl Strategy<Value = Uuid> {
@@ -173,6 +183,35 @@ fn poll() -> impl Strategy<Value = PollRequest> {
             max_wait: Duration::ZERO,
         }
     })
+}
+
+/// Of the kinds that the agent may have tasks of, it names some.
+fn claim() -> impl Strategy<Value = Command> {
+    (poll(), prop::sample::subsequence((0..TASKS).collect::<Vec<_>>(), 0..=TASKS as usize)).prop_map(
+        |(poll, tasks)| {
+            let location = poll.agent_location.as_ref();
+            let is_for = |kind: &WaitingKind| {
+                poll.agent_capabilities.contains(&kind.capability)
+                    && kind.agent_filter.matches(poll.agent_id, &poll.agent_name, location)
+            };
+            let mut kinds: Vec<WaitingKind> = Vec::new();
+            for kind in tasks.into_iter().map(kind).filter(is_for) {
+                if !kinds.contains(&kind) {
+                    kinds.push(kind);
+                }
+            }
+            Command::Claim { poll, kinds }
+        },
+    )
+}
+
+/// Of task `n`, when it is posted as it mostly is.
+fn kind(n: u128) -> WaitingKind {
+    let (task_type, version) = KINDS[(n % KINDS.len() as u128) as usize];
+    WaitingKind {
+        capability: Capability { task_type: task_type.to_owned(), version },
+        agent_filter: terms(n).agent_filter,
+    }
 }
 
 /// Under the task's own id, or an alias that may have been handed out.

@@ -1,6 +1,6 @@
 //! Agents: those that ask for work, and those that gave another sign of life.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join4;
 use jiff::Timestamp;
@@ -9,6 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use crate::Command;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
@@ -20,7 +21,13 @@ const LOCK: &str = "
     cross join lateral (select from agent where agent.id = asked.id for update) as locked
 ";
 
-const SEEN: &str = "update agent set last_seen = greatest(last_seen, $2) where id = any($1::uuid[])";
+const SEEN: &str = "
+    update agent
+    set last_seen = greatest(last_seen, seen.at)
+    from unnest($1::uuid[], $2::timestamptz[]) as seen (id, at)
+    where agent.id = seen.id
+    returning agent.id
+";
 
 const UPSERT: &str = "
     insert into agent (id, name, capabilities, location, max_tasks, last_seen, offered_at)
@@ -70,6 +77,8 @@ const OFFER: &str = "
 pub(super) struct Agents<'a> {
     /// Of several polls of one agent, the last counts.
     polling: BTreeMap<Uuid, &'a PollRequest>,
+    /// When agents gave another sign of life.
+    seen: BTreeMap<Uuid, Timestamp>,
 }
 
 /// The statements that save agents; `None` where they are not needed.
@@ -86,39 +95,57 @@ pub(super) struct Saved {
     changed: Vec<Uuid>,
     /// By agent, the ids of tasks that are not wanted any more.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
+    /// Agents that gave a sign of life and are known.
+    seen: HashSet<Uuid>,
+}
+
+impl Saved {
+    /// Those of `agents` that are not known.
+    pub(super) fn unknown(&self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
+        agents.iter().map(|(id, _)| *id).filter(|id| !self.seen.contains(id)).collect()
+    }
 }
 
 impl<'a> Agents<'a> {
-    pub(super) fn of(polls: impl Iterator<Item = &'a PollRequest>) -> Self {
-        Self { polling: polls.map(|poll| (poll.agent_id, poll)).collect() }
+    pub(super) fn of(batch: &'a [Command]) -> Self {
+        let polls = batch.iter().filter_map(|command| match command {
+            Command::Poll(poll) => Some((poll.agent_id, poll)),
+            _ => None,
+        });
+        Self { polling: polls.collect(), seen: BTreeMap::new() }
     }
 
-    pub(super) async fn prepare(&self, session: &Session, seen: &BTreeSet<Uuid>) -> Result<Saving, Problem> {
-        let polls = !self.polling.is_empty();
+    /// Notes that an agent was there at `at`.
+    pub(super) fn see(&mut self, agent_id: Uuid, at: Timestamp) {
+        let latest = self.seen.entry(agent_id).or_insert(at);
+        *latest = at.max(*latest);
+    }
+
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
+        let (polls, seen) = (!self.polling.is_empty(), !self.seen.is_empty());
         Ok(Saving {
-            lock: session.prepare_if(!seen.is_empty(), LOCK).await?,
-            seen: session.prepare_if(!seen.is_empty(), SEEN).await?,
+            lock: session.prepare_if(seen, LOCK).await?,
+            seen: session.prepare_if(seen, SEEN).await?,
             upsert: session.prepare_if(polls, UPSERT).await?,
             tell: session.prepare_if(polls, TELL).await?,
         })
     }
 
-    /// Saves those that polled and those that were `seen`, and takes what the former are to be told.
+    /// Saves those that polled and those that were seen, and takes what the former are to be told.
     pub(super) async fn save(
         &self,
         session: &Session,
         saving: &Saving,
-        seen: &BTreeSet<Uuid>,
         now: Timestamp,
     ) -> Result<Saved, Problem> {
         let polling: Vec<Uuid> = self.polling.keys().copied().collect();
+        let (seen, times): (Vec<Uuid>, Vec<Timestamp>) = self.seen.iter().unzip();
         let all: Vec<Uuid> =
             seen.iter().chain(&polling).copied().collect::<BTreeSet<_>>().into_iter().collect();
-        let seen: Vec<Uuid> = seen.iter().copied().collect();
         let all: [&(dyn ToSql + Sync); 1] = [&all];
-        let seen: [&(dyn ToSql + Sync); 2] = [&seen, &now];
+        let seen: [&(dyn ToSql + Sync); 2] = [&seen, &times];
         let told: [&(dyn ToSql + Sync); 1] = [&polling];
-        let (_, _, upserted, told) = try_join4(
+        let (_, seen, upserted, told) = try_join4(
             session.run_if(saving.lock.as_ref(), &all),
             session.run_if(saving.seen.as_ref(), &seen),
             self.upsert(session, saving.upsert.as_ref(), now),
@@ -140,7 +167,8 @@ impl<'a> Agents<'a> {
         for (_, agent_id, alias) in by_task {
             cancelled.entry(agent_id).or_default().push(alias);
         }
-        Ok(Saved { changed, cancelled })
+        let seen = seen.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
+        Ok(Saved { changed, cancelled, seen })
     }
 
     async fn upsert(

@@ -66,7 +66,11 @@ impl Endings {
                     cancelled.insert(*id);
                 }
                 Command::Release { task_ids, .. } => named.extend(task_ids),
-                Command::Submit(_) | Command::Poll(_) | Command::Sweep(_) => {}
+                Command::Submit(_)
+                | Command::Poll(_)
+                | Command::Claim { .. }
+                | Command::Seen(_)
+                | Command::Sweep(_) => {}
             }
         }
         let list = |set: BTreeSet<Uuid>| set.into_iter().collect();
@@ -124,7 +128,11 @@ pub(super) fn decide(
             }
             Some(Outcome::Release(released))
         }
-        Command::Submit(_) | Command::Poll(_) | Command::Sweep(_) => None,
+        Command::Submit(_)
+        | Command::Poll(_)
+        | Command::Claim { .. }
+        | Command::Seen(_)
+        | Command::Sweep(_) => None,
     }
 }
 

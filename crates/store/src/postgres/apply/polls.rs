@@ -14,7 +14,7 @@ use crate::lifecycle::{self, Portion};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task};
+use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKind};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -108,6 +108,8 @@ pub(super) struct Polls<'a> {
 struct Poll<'a> {
     place: usize,
     request: &'a PollRequest,
+    /// Whether its agent is told what is not wanted any more.
+    is_told: bool,
     /// Places in the kinds of all.
     kinds: Vec<usize>,
     portion: Portion,
@@ -129,28 +131,30 @@ struct Chosen {
 impl<'a> Polls<'a> {
     pub(super) fn of(batch: &'a [Command]) -> Self {
         let requests = || {
-            batch.iter().enumerate().filter_map(|(place, command)| match command {
-                Command::Poll(request) => Some((place, request)),
-                _ => None,
+            batch.iter().enumerate().filter_map(|(place, command)| {
+                let request = command.poll()?;
+                Some((place, request, command))
             })
         };
-        let all: BTreeSet<Kind<'a>> = requests().flat_map(|(_, request)| kinds(request)).collect();
+        let kinds = |request, command: &'a Command| match command {
+            Command::Claim { kinds, .. } => kinds_named(request, kinds),
+            _ => kinds(request),
+        };
+        let all: BTreeSet<Kind<'a>> =
+            requests().flat_map(|(_, request, command)| kinds(request, command)).collect();
         let places: HashMap<&Kind<'a>, usize> =
             all.iter().enumerate().map(|(place, kind)| (kind, place)).collect();
-        let poll = |(place, request)| Poll {
+        let poll = |(place, request, command): (usize, &'a PollRequest, &'a Command)| Poll {
             place,
             request,
-            kinds: kinds(request).iter().filter_map(|kind| places.get(kind).copied()).collect(),
+            is_told: matches!(command, Command::Poll(_)),
+            kinds: kinds(request, command).iter().filter_map(|kind| places.get(kind).copied()).collect(),
             portion: Portion::of(request),
             given: Vec::new(),
             open: true,
         };
         let polls = requests().map(poll).collect();
         Self { polls, kinds: all.into_iter().collect(), missed: HashMap::new() }
-    }
-
-    pub(super) fn requests(&self) -> impl Iterator<Item = &'a PollRequest> {
-        self.polls.iter().map(|poll| poll.request)
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
@@ -200,14 +204,15 @@ impl<'a> Polls<'a> {
             found = self.find(session, statement, now).await?;
         }
         let mut claims = Vec::new();
-        for Poll { place, request, mut given, .. } in self.polls {
+        for Poll { place, request, is_told, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
             given.sort_unstable_by_key(|(order, _)| *order);
             let tasks: Vec<Delivery> = given.into_iter().map(|(_, delivery)| delivery).collect();
             if !tasks.is_empty() {
                 claims.push((request.agent_id, tasks.iter().map(|task| task.task_id).collect()));
             }
-            let cancelled = cancelled.remove(&request.agent_id).unwrap_or_default();
+            let cancelled = if is_told { cancelled.remove(&request.agent_id) } else { None };
+            let cancelled = cancelled.unwrap_or_default();
             outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
         }
         Ok(claims)
@@ -327,6 +332,17 @@ fn deliver(task: Task, row: &Row) -> Result<Delivery, Problem> {
         task_type: task.posted.task_type,
         task_version: task.posted.task_version,
     })
+}
+
+/// Those of `kinds`, if the poll asks for tasks at all.
+fn kinds_named<'a>(poll: &PollRequest, kinds: &'a [WaitingKind]) -> BTreeSet<Kind<'a>> {
+    if Portion::of(poll).left() == 0 {
+        return BTreeSet::new();
+    }
+    let kind = |kind: &'a WaitingKind| {
+        (kind.capability.task_type.as_str(), kind.capability.version, kind.agent_filter.key())
+    };
+    kinds.iter().map(kind).collect()
 }
 
 fn kinds(poll: &PollRequest) -> BTreeSet<Kind<'_>> {

@@ -66,6 +66,7 @@ const SAVE_LATE: &str = "
 pub(super) struct News {
     pub(super) waiting: Vec<WaitingKind>,
     pub(super) ended: Vec<Uuid>,
+    pub(super) untold: Vec<Uuid>,
 }
 
 impl News {
@@ -178,6 +179,9 @@ impl Tasks {
         self.changed.insert(id);
         news.note(task);
         if let Some(ended) = change.ended {
+            if ended.end.is_to_be_told() {
+                news.untold.push(ended.attempt.agent_id);
+            }
             self.past.insert(ended.attempt.alias, (id, ended.clone()));
             self.ended.push((id, ended));
         }

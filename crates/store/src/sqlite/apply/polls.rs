@@ -3,75 +3,92 @@
 use std::cmp::Reverse;
 
 use rusqlite::{OptionalExtension, Row, params};
-use slamon_protocol::{AgentFilter, Location, ObjectWriter, PollRequest};
+use slamon_protocol::{AgentFilter, Capability, Location, ObjectWriter, PollRequest};
 use uuid::Uuid;
 
 use super::Work;
 use crate::lifecycle::{self, Portion};
-use crate::sqlite::rows;
-use crate::{Delivery, Polled, State, StoreError};
+use crate::sqlite::rows::{self, Stored};
+use crate::{Delivery, Polled, State, StoreError, WaitingKind};
+
+/// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
+/// place: a sweep ends them.
+const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from task
+     where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
+       and (due_at is null or due_at > ?5)
+     order by priority desc, seq limit ?4";
+
+/// A task that may be claimed: its place in the line, and the size of its data.
+type Candidate = (Reverse<i32>, i64, usize);
 
 impl Work<'_> {
     pub(super) fn poll(&mut self, poll: &PollRequest) -> Result<Polled, StoreError> {
         self.register(poll)?;
         let cancelled = self.tell_cancelled(poll.agent_id)?;
-        let mut portion = Portion::of(poll);
-        let mut first: Vec<(Reverse<i32>, i64, usize)> = Vec::new();
-        if portion.left() > 0 {
+        let mut line = Vec::new();
+        if Portion::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
             let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, location);
-            // Tasks whose TTL has run out are passed over, so that they take no other's place: a sweep ends them.
-            let mut select = self.transaction.prepare_cached(
-                "select priority, seq, coalesce(octet_length(data), 0) from task
-                 where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
-                   and (due_at is null or due_at > ?5)
-                 order by priority desc, seq limit ?4",
-            )?;
-            let now = self.now.as_microsecond();
             for capability in &poll.agent_capabilities {
                 for filter in &filters {
-                    let of_kind =
-                        params![capability.task_type, capability.version, filter, portion.left(), now];
-                    let read = |row: &Row<'_>| Ok((Reverse(row.get(0)?), row.get(1)?, row.get(2)?));
-                    for found in select.query_map(of_kind, read)? {
-                        first.push(found?);
-                    }
+                    self.find(poll, capability, filter, &mut line)?;
                 }
             }
         }
-        first.sort_unstable();
+        Ok(Polled { tasks: self.hand_out(poll, line)?, cancelled })
+    }
+
+    pub(super) fn claim(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
+        let mut line = Vec::new();
+        for kind in kinds {
+            self.find(poll, &kind.capability, &kind.agent_filter.key(), &mut line)?;
+        }
+        Ok(Polled { tasks: self.hand_out(poll, line)?, cancelled: Vec::new() })
+    }
+
+    fn find(
+        &self,
+        poll: &PollRequest,
+        capability: &Capability,
+        filter: &str,
+        line: &mut Vec<Candidate>,
+    ) -> rusqlite::Result<()> {
+        let most = Portion::of(poll).left();
+        let mut select = self.transaction.prepare_cached(NEXT)?;
+        let of_kind =
+            params![capability.task_type, capability.version, filter, most, self.now.as_microsecond()];
+        let read = |row: &Row<'_>| Ok((Reverse(row.get(0)?), row.get(1)?, row.get(2)?));
+        for found in select.query_map(of_kind, read)? {
+            line.push(found?);
+        }
+        Ok(())
+    }
+
+    /// Claims tasks as far as a portion goes.
+    fn hand_out(&self, poll: &PollRequest, mut line: Vec<Candidate>) -> Result<Vec<Delivery>, StoreError> {
+        line.sort_unstable();
+        let mut portion = Portion::of(poll);
         let mut tasks = Vec::new();
-        for (_, seq, bytes) in first {
+        for (_, seq, bytes) in line {
             // Before the data is read.
             if !portion.has_room(bytes) {
                 break;
             }
-            if let Some(delivery) = self.claim(seq, poll)? {
+            if let Some(delivery) = self.take(seq, poll)? {
                 portion.add(bytes);
                 tasks.push(delivery);
             }
         }
-        Ok(Polled { tasks, cancelled })
+        Ok(tasks)
     }
 
-    fn claim(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
-        let found = rows::select_tasks(self.transaction, "where seq = ?1")?
-            .query_row([seq], rows::read_task)
-            .optional()?;
-        let Some(mut task) = found.map(|found| found.task) else { return Ok(None) };
+    fn take(&self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
+        let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
         let Some(attempt) = lifecycle::claim(&task, poll, Uuid::new_v4(), self.now) else { return Ok(None) };
-        let delivery = Delivery {
-            task_id: task.posted.task_id,
-            alias: attempt.alias,
-            task_type: task.posted.task_type.clone(),
-            task_version: task.posted.task_version,
-            task_data: task.posted.task_data.clone(),
-            attempt: attempt.number,
-            deadline: [attempt.deadline, task.expires()].into_iter().flatten().min(),
-        };
         task.attempts = attempt.number;
-        self.change(&mut task, State::Claimed(attempt).into())?;
-        Ok(Some(delivery))
+        task.state = State::Claimed(attempt.clone());
+        rows::save_claim(self.transaction, seq, &task, &attempt)?;
+        Ok(Delivery::of(task))
     }
 
     fn register(&self, poll: &PollRequest) -> rusqlite::Result<()> {

@@ -34,9 +34,8 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         let mut settled = 0;
         for id in due {
-            let Some(found) = rows::task(self.transaction, id)? else { continue };
-            let mut task = found.task;
-            settled += u64::from(self.settle(&mut task)?);
+            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
+            settled += u64::from(self.settle(&mut found)?);
         }
         Ok(settled)
     }
@@ -57,13 +56,12 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         let mut lost = 0;
         for (id, seen) in held {
-            let Some(found) = rows::task(self.transaction, id)? else { continue };
-            let mut task = found.task;
-            self.settle(&mut task)?;
-            let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
+            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
+            self.settle(&mut found)?;
+            let Some(agent_id) = found.task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
             let silent_for = Duration::try_from(self.now.duration_since(seen)).unwrap_or_default();
-            if let Some(change) = lifecycle::lose(&task, agent_id, silent_for, self.now) {
-                self.change(&mut task, change)?;
+            if let Some(change) = lifecycle::lose(&found.task, agent_id, silent_for, self.now) {
+                self.change(&mut found, change)?;
                 lost += 1;
             }
         }

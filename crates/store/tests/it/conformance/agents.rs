@@ -2,7 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, PollRequest};
-use slamon_store::{AgentView, Command, Counts};
+use slamon_store::{AgentView, Command, Counts, Outcome};
 
 use crate::commands::{agent_id, at, completed, poll, poll_for, release};
 use crate::fixture::{Fixture, SharedFixture};
@@ -44,6 +44,19 @@ pub(crate) async fn last_seen_never_goes_back(fixture: &impl Fixture) {
     assert_eq!((agent.last_seen, agent.name.as_str()), (at(10), "renamed"));
     store.poll(at(11), poll(1, 0)).await;
     assert_eq!(store.agent(1).await.last_seen, at(11));
+}
+
+pub(crate) async fn agents_are_seen_without_a_poll(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.poll(at(0), poll(1, 0)).await;
+    store.poll(at(10), poll(2, 0)).await;
+    let seen = vec![(agent_id(1), at(7)), (agent_id(2), at(8)), (agent_id(3), at(9)), (agent_id(1), at(6))];
+    let outcomes = store.batch(at(20), vec![Command::Seen(seen), Command::Seen(Vec::new())]).await;
+    // Who is not known stays unknown: only a poll says what an agent offers.
+    assert_eq!(outcomes, [Outcome::Seen(vec![agent_id(3)]), Outcome::Seen(Vec::new())]);
+    assert_eq!(store.agent(1).await.last_seen, at(7));
+    assert_eq!(store.agent(2).await.last_seen, at(10));
+    assert_eq!(store.everything().await.agents.total, 2);
 }
 
 pub(crate) async fn agents_are_counted_from_the_threshold_on(fixture: &impl Fixture) {

@@ -1,0 +1,222 @@
+//! The loop behind the committer.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use slamon_store::{Applied, Command, Outcome, Store, StoreError};
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::undelivered::Undelivered;
+use super::{Answer, CommitError, Request};
+use crate::clock::Clock;
+use crate::known::Known;
+use crate::wakeups::Wakeups;
+
+/// The most commands of one transaction.
+const LARGEST_BATCH: usize = 512;
+
+/// How long to wait before a release that failed is tried again.
+const RELEASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Takes what waits, has the store apply it, and answers.
+pub(super) struct Work {
+    store: Arc<dyn Store>,
+    clock: Clock,
+    wakeups: Wakeups,
+    known: Known,
+    undelivered: Arc<Undelivered>,
+    /// Since when nothing could be committed.
+    failing_since: Mutex<Option<Instant>>,
+}
+
+impl Work {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        wakeups: Wakeups,
+        known: Known,
+        undelivered: Arc<Undelivered>,
+    ) -> Self {
+        Self { store, clock, wakeups, known, undelivered, failing_since: Mutex::default() }
+    }
+
+    pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
+        let work = Arc::new(self);
+        let lanes = work.store.lanes().max(1);
+        let mut running = JoinSet::new();
+        let mut batch = Vec::with_capacity(LARGEST_BATCH);
+        // When releases that failed are tried again.
+        let mut release_at = None;
+        loop {
+            // Before anything else: under load there is always a request to be had.
+            if !work.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
+                release_at = work.release().await;
+            }
+            tokio::select! {
+                biased;
+                () = work.releases_due(release_at) => continue,
+                Some(ended) = running.join_next() => {
+                    // Whoever runs this program starts it again.
+                    if let Err(error) = ended {
+                        std::panic::resume_unwind(error.into_panic());
+                    }
+                    continue;
+                }
+                received = requests.recv_many(&mut batch, LARGEST_BATCH), if running.len() < lanes => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+            }
+            // Whoever has hung up would never see the answer.
+            batch.retain(|request: &Request| !request.answer.is_closed());
+            if batch.is_empty() {
+                continue;
+            }
+            let batch = std::mem::take(&mut batch);
+            if lanes == 1 {
+                work.commit(batch).await;
+            } else {
+                let work = Arc::clone(&work);
+                running.spawn(async move { work.commit(batch).await });
+            }
+        }
+        while running.join_next().await.is_some() {}
+        work.release().await;
+        let left = work.undelivered.take().len();
+        if left > 0 {
+            tracing::error!(releases = left, "stopped before undelivered tasks could be released");
+        }
+    }
+
+    async fn releases_due(&self, release_at: Option<Instant>) {
+        match release_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => self.undelivered.added().await,
+        }
+    }
+
+    async fn commit(&self, batch: Vec<Request>) {
+        let mut answers = Vec::with_capacity(batch.len());
+        let mut commands = Vec::with_capacity(batch.len());
+        for Request { command, answer, _room: room } in batch {
+            commands.push(command);
+            answers.push((answer, room));
+        }
+        let commands: Arc<[Command]> = commands.into();
+        let results = self.apply(&commands).await;
+        for ((result, (answer, _room)), command) in results.into_iter().zip(answers).zip(commands.iter()) {
+            // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
+            if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Some(poll)) =
+                (answer.send(result), command.poll())
+            {
+                self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
+            }
+        }
+    }
+
+    /// One answer a command.
+    async fn apply(&self, commands: &Arc<[Command]>) -> Vec<Answer> {
+        let (now, mark) = (self.clock.now(), self.known.mark());
+        match self.store.apply(Arc::clone(commands), now).await {
+            Ok(applied) => {
+                self.succeeded();
+                self.known.committed(commands, &applied, mark, now);
+                self.tell(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
+            }
+            Err(StoreError::Failed(error)) if commands.len() > 1 => {
+                tracing::warn!(
+                    error = format!("{error:#}"),
+                    commands = commands.len(),
+                    "a batch failed: its commands are applied one by one"
+                );
+                let mut answers = Vec::with_capacity(commands.len());
+                for command in commands.iter() {
+                    let alone: Arc<[Command]> = Arc::new([command.clone()]);
+                    answers.extend(Box::pin(self.apply(&alone)).await);
+                }
+                answers
+            }
+            Err(error) => {
+                self.known.doubt();
+                self.failed(&error, commands.len());
+                let why =
+                    match error {
+                        StoreError::Unavailable(_) | StoreError::Schema(_) => CommitError::Unavailable,
+                        StoreError::Failed(_) => CommitError::Failed,
+                        StoreError::InDoubt { claimed_at, claims, .. } => {
+                            self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| {
+                                Command::Release { agent_id, claimed_at, task_ids }
+                            }));
+                            CommitError::Unavailable
+                        }
+                    };
+                commands.iter().map(|_| Err(why)).collect()
+            }
+        }
+    }
+
+    /// Logs the first failure and the end of a row of them as such, so that there is an edge to see.
+    fn failed(&self, error: &StoreError, commands: usize) {
+        let error = format!("{error:#}");
+        let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if failing_since.is_none() {
+            *failing_since = Some(Instant::now());
+            tracing::error!(error, commands, "nothing was committed; what follows is logged at debug level");
+        } else {
+            tracing::debug!(error, commands, "nothing was committed");
+        }
+    }
+
+    fn succeeded(&self) {
+        let since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(since) = since {
+            tracing::info!(after_seconds = since.elapsed().as_secs(), "the database takes commits again");
+        }
+    }
+
+    /// Tells whoever waits.
+    fn tell(&self, applied: Applied) -> Vec<Outcome> {
+        for kind in &applied.waiting {
+            self.wakeups.tasks_wait(kind);
+        }
+        for id in applied.ended {
+            self.wakeups.task_ended(id);
+        }
+        applied.outcomes
+    }
+
+    /// Releases what is undelivered; what fails because the database is away is tried again at the time that this gives.
+    async fn release(&self) -> Option<Instant> {
+        let mut again = None;
+        for release in self.undelivered.take() {
+            let command: Arc<[Command]> = Arc::new([release.clone()]);
+            let (now, mark) = (self.clock.now(), self.known.mark());
+            match self.store.apply(Arc::clone(&command), now).await {
+                Ok(applied) => {
+                    self.known.committed(&command, &applied, mark, now);
+                    for outcome in self.tell(applied) {
+                        if let Outcome::Release(tasks) = outcome {
+                            tracing::info!(tasks, "tasks wait again: the agent hung up before it got them");
+                        }
+                    }
+                }
+                Err(StoreError::Failed(error)) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        ?release,
+                        "undelivered tasks cannot be released"
+                    );
+                }
+                Err(error) => {
+                    tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
+                    self.undelivered.add([release]);
+                    again = Some(Instant::now() + RELEASE_AGAIN);
+                }
+            }
+        }
+        again
+    }
+}

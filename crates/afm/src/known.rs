@@ -1,0 +1,137 @@
+//! What an AFM knows by heart, so that a poll that brings nothing touches no database: what waits, and which agents
+//! have said before what they say now.
+//!
+//! It may say that there is something where there is nothing: then the poll asks the store. Where it says that there is
+//! nothing, there was nothing a moment ago: what this AFM commits is noted before it is answered, what others commit
+//! comes as hints, and all of it is read anew every second, so that a hint that was missed delays a task, and no more.
+
+mod board;
+mod fleet;
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use slamon_protocol::PollRequest;
+use slamon_store::{Applied, Backlog, Command, Hint, Outcome, WaitingKind};
+use uuid::Uuid;
+
+use self::board::Board;
+pub use self::board::Mark;
+use self::fleet::Fleet;
+
+/// What is known of a poll.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Look {
+    /// It brings nothing, and says nothing new.
+    Nothing,
+    /// It says nothing new, and there may be tasks of these kinds for it.
+    Tasks(Vec<WaitingKind>),
+    /// The store has to be told, or asked for more.
+    Unknown,
+}
+
+/// All clones are one. At first it knows nothing: every poll asks the store.
+#[derive(Debug, Clone, Default)]
+pub struct Known(Arc<Inner>);
+
+#[derive(Debug, Default)]
+struct Inner {
+    board: Mutex<Board>,
+    fleet: Mutex<Fleet>,
+}
+
+impl Known {
+    /// What is known of a poll at `now`. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
+    #[must_use]
+    pub fn look(&self, poll: &PollRequest, now: Timestamp) -> Look {
+        let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown };
+        if !self.fleet().sees(poll, now) {
+            return Look::Unknown;
+        }
+        if kinds.is_empty() { Look::Nothing } else { Look::Tasks(kinds) }
+    }
+
+    /// To be taken before the store is asked: what is noted after it may be news to the store.
+    #[must_use]
+    pub fn mark(&self) -> Mark {
+        self.board().mark()
+    }
+
+    /// A batch that was begun after `mark` was committed.
+    pub fn committed(&self, commands: &[Command], applied: &Applied, mark: Mark, now: Timestamp) {
+        let mut board = self.board();
+        for kind in &applied.waiting {
+            board.add(kind);
+        }
+        for agent_id in &applied.untold {
+            board.add_untold(*agent_id);
+        }
+        let mut fleet = self.fleet();
+        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
+            let Outcome::Poll(polled) = outcome else { continue };
+            let found_nothing =
+                polled.tasks.is_empty() && command.poll().is_some_and(|poll| poll.max_tasks > 0);
+            match command {
+                Command::Poll(poll) => {
+                    fleet.saved(poll, now);
+                    board.told(poll.agent_id, mark);
+                    if found_nothing {
+                        board.has_nothing_for(poll, mark);
+                    }
+                }
+                Command::Claim { kinds, .. } if found_nothing => board.has_none_of(kinds, mark),
+                _ => {}
+            }
+        }
+    }
+
+    /// Nobody knows what the store holds: until [`Known::read`], every poll asks it.
+    pub fn doubt(&self) {
+        self.board().doubt();
+    }
+
+    /// All that there is for agents, as it was read after `mark`.
+    pub fn read(&self, backlog: &Backlog, mark: Mark) {
+        self.board().replace(backlog, mark);
+    }
+
+    /// What another AFM has done.
+    pub fn hint(&self, hint: &Hint) {
+        match hint {
+            Hint::Waiting(kind) => self.board().add(kind),
+            Hint::Untold(agent_id) => self.board().add_untold(*agent_id),
+            Hint::Ended(_) => {}
+            Hint::Anything => self.doubt(),
+        }
+    }
+
+    /// When agents were seen that the store does not know of yet; at most `most` of them, by id.
+    #[must_use]
+    pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {
+        self.fleet().take_unsaved(most)
+    }
+
+    /// They could not be saved after all.
+    pub fn put_back(&self, unsaved: &[(Uuid, Timestamp)]) {
+        self.fleet().put_back(unsaved);
+    }
+
+    /// These agents are not known to the store: their next poll tells it.
+    pub fn forget(&self, agents: &[Uuid]) {
+        self.fleet().forget(agents);
+    }
+
+    /// Forgets agents that have been silent for longer than `silence`, as the store does.
+    pub fn forget_silent(&self, silence: Duration, now: Timestamp) {
+        self.fleet().forget_silent(silence, now);
+    }
+
+    fn board(&self) -> MutexGuard<'_, Board> {
+        self.0.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn fleet(&self) -> MutexGuard<'_, Fleet> {
+        self.0.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

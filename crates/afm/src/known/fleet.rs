@@ -1,0 +1,208 @@
+//! Agents: what they said last, and when they were seen.
+
+use std::collections::HashMap;
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+use std::time::Duration;
+
+use jiff::{SignedDuration, Timestamp};
+use slamon_protocol::PollRequest;
+use uuid::Uuid;
+
+/// How long the store is trusted to hold what an agent said. Another AFM may have written something else meanwhile.
+const TRUST: SignedDuration = SignedDuration::from_mins(10);
+
+/// The agents whose polls the store has saved.
+#[derive(Debug, Default)]
+pub(super) struct Fleet {
+    /// With keys of its own: no agent can make up what looks like something it said before.
+    hasher: RandomState,
+    agents: HashMap<Uuid, Agent>,
+    /// Those that were seen since that was saved.
+    unsaved: Vec<Uuid>,
+}
+
+/// There may be millions: what an agent said is kept as a number, and times as microseconds.
+#[derive(Debug)]
+struct Agent {
+    said: u64,
+    /// When the store was told so.
+    told_at: i64,
+    seen_at: i64,
+    is_saved: bool,
+}
+
+impl Fleet {
+    /// Notes that an agent polled, if what it says is what the store knows.
+    pub(super) fn sees(&mut self, poll: &PollRequest, now: Timestamp) -> bool {
+        let Some(agent) = self.agents.get_mut(&poll.agent_id) else { return false };
+        let now = now.as_microsecond();
+        let trusted = now.saturating_sub(agent.told_at) < TRUST.as_micros() as i64;
+        if !trusted || agent.said != said(&self.hasher, poll) {
+            return false;
+        }
+        agent.seen_at = agent.seen_at.max(now);
+        if std::mem::replace(&mut agent.is_saved, false) {
+            self.unsaved.push(poll.agent_id);
+        }
+        true
+    }
+
+    /// The store was told what an agent said.
+    pub(super) fn saved(&mut self, poll: &PollRequest, now: Timestamp) {
+        let (said, now) = (said(&self.hasher, poll), now.as_microsecond());
+        self.agents
+            .entry(poll.agent_id)
+            .and_modify(|agent| {
+                agent.said = said;
+                agent.told_at = now;
+                agent.seen_at = agent.seen_at.max(now);
+            })
+            .or_insert(Agent { said, told_at: now, seen_at: now, is_saved: true });
+    }
+
+    pub(super) fn take_unsaved(&mut self, most: usize) -> Vec<(Uuid, Timestamp)> {
+        // In the order that they lie in: neighbours share a page.
+        if self.unsaved.len() > most {
+            self.unsaved.sort_unstable_by(|a, b| b.cmp(a));
+        }
+        let left = self.unsaved.len().saturating_sub(most);
+        let mut taken = Vec::with_capacity(self.unsaved.len() - left);
+        for id in self.unsaved.drain(left..) {
+            // One that was forgotten meanwhile has nothing to be saved.
+            let Some(agent) = self.agents.get_mut(&id) else { continue };
+            if !std::mem::replace(&mut agent.is_saved, true) {
+                taken.extend(Timestamp::from_microsecond(agent.seen_at).map(|seen_at| (id, seen_at)));
+            }
+        }
+        taken.sort_unstable();
+        taken
+    }
+
+    pub(super) fn put_back(&mut self, unsaved: &[(Uuid, Timestamp)]) {
+        for (id, _) in unsaved {
+            if let Some(agent) = self.agents.get_mut(id)
+                && std::mem::replace(&mut agent.is_saved, false)
+            {
+                self.unsaved.push(*id);
+            }
+        }
+    }
+
+    pub(super) fn forget(&mut self, agents: &[Uuid]) {
+        for id in agents {
+            self.agents.remove(id);
+        }
+    }
+
+    pub(super) fn forget_silent(&mut self, silence: Duration, now: Timestamp) {
+        let Ok(before) = now.checked_sub(silence) else { return };
+        let before = before.as_microsecond();
+        self.agents.retain(|_, agent| agent.seen_at >= before);
+    }
+}
+
+/// All that a poll says of its agent.
+fn said(hasher: &RandomState, poll: &PollRequest) -> u64 {
+    let mut hasher = hasher.build_hasher();
+    poll.agent_name.hash(&mut hasher);
+    poll.agent_capabilities.hash(&mut hasher);
+    poll.max_tasks.hash(&mut hasher);
+    if let Some(location) = &poll.agent_location {
+        (&location.country, &location.region).hash(&mut hasher);
+        [location.latitude, location.longitude].map(|degrees| degrees.map(f64::to_bits)).hash(&mut hasher);
+    }
+    hasher.finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use slamon_protocol::{Capability, Location};
+
+    use super::*;
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::UNIX_EPOCH + SignedDuration::from_secs(seconds)
+    }
+
+    fn id(agent: u128) -> Uuid {
+        Uuid::from_u128(agent)
+    }
+
+    fn poll(agent: u128) -> PollRequest {
+        PollRequest {
+            agent_id: id(agent),
+            agent_name: "one".to_owned(),
+            agent_capabilities: vec![Capability { task_type: "wait".to_owned(), version: 1 }],
+            max_tasks: 2,
+            agent_location: None,
+            max_wait: Duration::ZERO,
+        }
+    }
+
+    #[test]
+    fn only_what_was_said_before_is_known() {
+        let mut fleet = Fleet::default();
+        assert!(!fleet.sees(&poll(1), at(0)), "it never polled before");
+        fleet.saved(&poll(1), at(0));
+        assert!(fleet.sees(&poll(1), at(1)));
+        assert!(fleet.sees(&PollRequest { max_wait: Duration::from_secs(9), ..poll(1) }, at(1)));
+        let location = |latitude| {
+            Some(Location { country: "FI".to_owned(), region: "18".to_owned(), latitude, longitude: None })
+        };
+        let capability = |task_type: &str, version| Capability { task_type: task_type.to_owned(), version };
+        for other in [
+            PollRequest { agent_name: "two".to_owned(), ..poll(1) },
+            PollRequest { agent_capabilities: vec![capability("wait", 2)], ..poll(1) },
+            PollRequest { agent_capabilities: vec![capability("wait", 1), capability("w", 1)], ..poll(1) },
+            PollRequest { max_tasks: 0, ..poll(1) },
+            PollRequest { agent_location: location(None), ..poll(1) },
+            PollRequest { agent_location: location(Some(60.0)), ..poll(1) },
+        ] {
+            assert!(!fleet.sees(&other, at(2)), "{other:?}");
+            fleet.saved(&other, at(2));
+            assert!(fleet.sees(&other, at(2)), "{other:?}");
+        }
+    }
+
+    #[test]
+    fn the_store_is_trusted_for_a_while() {
+        let mut fleet = Fleet::default();
+        fleet.saved(&poll(1), at(0));
+        assert!(fleet.sees(&poll(1), at(599)));
+        assert!(!fleet.sees(&poll(1), at(600)));
+        fleet.saved(&poll(1), at(600));
+        assert!(fleet.sees(&poll(1), at(1_199)));
+    }
+
+    #[test]
+    fn what_was_seen_is_saved_once_in_the_order_of_ids() {
+        let mut fleet = Fleet::default();
+        for agent in [3, 1, 2] {
+            fleet.saved(&poll(agent), at(0));
+        }
+        assert_eq!(fleet.take_unsaved(9), []);
+        for (agent, seconds) in [(3, 1), (2, 2), (1, 3), (3, 4), (3, 2)] {
+            assert!(fleet.sees(&poll(agent), at(seconds)));
+        }
+        assert_eq!(fleet.take_unsaved(2), [(id(1), at(3)), (id(2), at(2))]);
+        assert_eq!(fleet.take_unsaved(2), [(id(3), at(4))]);
+        assert_eq!(fleet.take_unsaved(2), []);
+        fleet.put_back(&[(id(2), at(2)), (id(9), at(9))]);
+        assert_eq!(fleet.take_unsaved(9), [(id(2), at(2))]);
+    }
+
+    #[test]
+    fn who_is_forgotten_is_new() {
+        let mut fleet = Fleet::default();
+        for agent in 1..=3 {
+            fleet.saved(&poll(agent), at(0));
+            assert!(fleet.sees(&poll(agent), at(agent as i64)));
+        }
+        fleet.forget(&[id(1)]);
+        fleet.forget_silent(Duration::from_secs(60), at(63));
+        assert!(
+            !fleet.sees(&poll(1), at(63)) && !fleet.sees(&poll(2), at(63)) && fleet.sees(&poll(3), at(63))
+        );
+        assert_eq!(fleet.take_unsaved(9), [(id(3), at(63))]);
+    }
+}

@@ -1,0 +1,43 @@
+//! What there is for agents.
+
+use rusqlite::{Connection, Row};
+use slamon_protocol::{AgentFilter, Capability};
+
+use super::rows;
+use crate::{Backlog, WaitingKind};
+
+/// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
+const KINDS: &str = "
+    with recursive kind (type, version, agent_filter) as (
+        select * from (select type, version, agent_filter from task where state = 'pending'
+                       order by type, version, agent_filter limit 1)
+        union all
+        select next.type, next.version, next.agent_filter
+        from kind join task as next on next.seq = (
+            select seq from task
+            where state = 'pending' and (type, version, agent_filter) > (kind.type, kind.version, kind.agent_filter)
+            order by type, version, agent_filter limit 1)
+    )
+    select * from kind limit ?1";
+
+/// Agents have few attempts to be told of, and each is told once.
+const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
+
+pub(super) fn read(connection: &Connection, limit: u32) -> rusqlite::Result<Backlog> {
+    let kinds =
+        connection.prepare_cached(KINDS)?.query_map([limit], read_kind)?.collect::<Result<Vec<_>, _>>()?;
+    let untold = connection
+        .prepare_cached(UNTOLD)?
+        .query_map([limit], |row| rows::id(row, "agent_id"))?
+        .collect::<Result<Vec<_>, _>>()?;
+    let is_complete = kinds.len() < limit as usize && untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, is_complete })
+}
+
+fn read_kind(row: &Row<'_>) -> rusqlite::Result<WaitingKind> {
+    let filter: String = row.get("agent_filter")?;
+    Ok(WaitingKind {
+        capability: Capability { task_type: row.get("type")?, version: row.get("version")? },
+        agent_filter: AgentFilter::from_key(&filter).map_err(|e| rows::unreadable(e.to_string()))?,
+    })
+}

@@ -1,0 +1,103 @@
+//! What there is for agents.
+
+use std::collections::BTreeSet;
+
+use slamon_protocol::{AgentFilter, Capability, PostTask, Terms};
+use slamon_store::{Backlog, Command, WaitingKind};
+
+use crate::commands::{agent_id, at, completed, poll_for, release, seconds, task_of, task_under};
+use crate::driver::Driver;
+use crate::fixture::Fixture;
+
+const ALL: u32 = 1_000;
+
+fn kind(task_type: &str, version: i64, agent_filter: &AgentFilter) -> WaitingKind {
+    let capability = Capability { task_type: task_type.to_owned(), version };
+    WaitingKind { capability, agent_filter: agent_filter.clone() }
+}
+
+fn of_country(country: &str) -> AgentFilter {
+    AgentFilter { country: Some(country.to_owned()), ..AgentFilter::default() }
+}
+
+/// Kinds have no order.
+async fn kinds(store: &Driver) -> BTreeSet<String> {
+    let backlog = store.backlog(ALL).await.unwrap();
+    assert!(backlog.is_complete);
+    let kinds: BTreeSet<String> = backlog.kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    assert_eq!(kinds.len(), backlog.kinds.len(), "each is told once");
+    kinds
+}
+
+fn set(kinds: &[WaitingKind]) -> BTreeSet<String> {
+    kinds.iter().map(|kind| format!("{kind:?}")).collect()
+}
+
+pub(crate) async fn the_kinds_of_waiting_tasks_are_told(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    assert_eq!(store.backlog(ALL).await.unwrap(), Backlog { is_complete: true, ..Backlog::default() });
+    let any = AgentFilter::default();
+    let filtered = |n, country| {
+        let terms = Terms { agent_filter: of_country(country), ..Terms::default() };
+        PostTask { task_type: "b".to_owned(), ..task_under(terms, n) }
+    };
+    let delayed = Terms { delay: seconds(60), ..Terms::default() };
+    for task in [
+        task_of("b", 2, 1),
+        task_of("b", 1, 2),
+        task_of("a", 1, 3),
+        task_of("b", 1, 4),
+        task_of("", -1, 5),
+        filtered(6, "FI"),
+        filtered(7, "SE"),
+        filtered(8, "FI"),
+        task_under(delayed, 9),
+    ] {
+        store.submit(at(0), task).await.unwrap();
+    }
+    let mut expected = vec![
+        kind("a", 1, &any),
+        kind("b", 1, &any),
+        kind("b", 2, &any),
+        kind("", -1, &any),
+        kind("b", 1, &of_country("FI")),
+        kind("b", 1, &of_country("SE")),
+    ];
+    assert_eq!(kinds(&store).await, set(&expected));
+    // Two of "b" version 1 that any agent may have, and "a".
+    assert_eq!(store.poll(at(1), poll_for(1, 9, &[("a", 1), ("b", 1)])).await.len(), 3);
+    expected.drain(..2);
+    assert_eq!(kinds(&store).await, set(&expected));
+    store.report(at(2), completed(3, "{}")).await.unwrap();
+    store.release(at(2), release(1, at(1), &[2])).await;
+    expected.push(kind("b", 1, &any));
+    assert_eq!(kinds(&store).await, set(&expected));
+}
+
+pub(crate) async fn a_backlog_is_as_long_as_is_asked_for(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    for n in 0..5 {
+        store.submit(at(0), task_of(&format!("type {n}"), 1, n)).await.unwrap();
+    }
+    let backlog = store.backlog(3).await.unwrap();
+    assert_eq!((backlog.kinds.len(), backlog.is_complete), (3, false));
+    assert_eq!(kinds(&store).await.len(), 5);
+}
+
+pub(crate) async fn agents_that_have_something_to_be_told_are_named(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), 1..=4).await;
+    store.claim(at(1), 1, 2).await;
+    store.claim(at(1), 2, 1).await;
+    store.report(at(2), completed(1, "{}")).await.unwrap();
+    let applied =
+        store.applied(at(2), [2, 3, 4].map(|n| Command::Cancel(crate::commands::task_id(n))).to_vec()).await;
+    let mut untold = applied.untold;
+    untold.sort_unstable();
+    assert_eq!(untold, [agent_id(1), agent_id(2)], "nobody has task 4");
+    let mut untold = store.backlog(ALL).await.unwrap().untold;
+    untold.sort_unstable();
+    assert_eq!(untold, [agent_id(1), agent_id(2)]);
+    store.polled(at(3), poll_for(1, 0, &[])).await;
+    assert_eq!(store.backlog(ALL).await.unwrap().untold, [agent_id(2)]);
+}
