@@ -219,3 +219,6 @@ async fn within<T>(
     })
     .await
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,7 +15,7 @@ use crate::progress::{Live, Progress};
 use crate::report::Server;
 use crate::schedule::{Due, Schedule};
 use crate::stop::Stop;
-use crate::tally::Tally;
+use crate::tally::{Shards, Tally, Times};
 use crate::unit::{GaveUp, Took, Worker};
 
 /// How long after the end of an open loop units that were due before it may still start.
@@ -25,6 +25,7 @@ const LATE: Duration = Duration::from_secs(1);
 pub(crate) struct Measured {
     pub(crate) plan: Plan,
     pub(crate) tally: Tally,
+    pub(crate) times: Times,
     /// How long the measured part was.
     pub(crate) seconds: f64,
     /// Units of an open loop that were due, and for which no connection was free until the end.
@@ -45,9 +46,10 @@ pub(crate) async fn drive<W: Worker>(
     let run = Arc::new(Run::new(plan, stop));
     let pacer = run.pace();
     let mut before = Usage::of(shared.pid)?;
+    let shards = Shards::new(W::STEPS.len());
     let mut running = JoinSet::new();
-    for worker in workers {
-        running.spawn(Arc::clone(&run).work(worker));
+    for (place, worker) in workers.into_iter().enumerate() {
+        running.spawn(Arc::clone(&run).work(worker, shards.tally(place, W::STEPS)));
     }
     let progress = Progress::new(what, plan, shared.quiet);
     if !plan.warm_up.is_zero() {
@@ -85,7 +87,7 @@ pub(crate) async fn drive<W: Worker>(
             tally
         });
     }
-    let mut tally = Tally::new(W::STEPS);
+    let mut tally = shards.tally(0, W::STEPS);
     while let Some(finished) = finishing.join_next().await {
         tally.add(finished.context("a worker died")?);
     }
@@ -96,6 +98,7 @@ pub(crate) async fn drive<W: Worker>(
         server: after.server.zip(before.server).map(|(after, before)| Server::between(before, after)),
         client_cpu_seconds: after.own_cpu_seconds - before.own_cpu_seconds,
         tally,
+        times: shards.sum(W::STEPS.len()),
     })
 }
 
@@ -134,8 +137,7 @@ impl Run {
         Some(thread::spawn(move || schedule.run(&stop)))
     }
 
-    async fn work<W: Worker>(self: Arc<Self>, mut worker: W) -> (W, Tally) {
-        let mut tally = Tally::new(W::STEPS);
+    async fn work<W: Worker>(self: Arc<Self>, mut worker: W, mut tally: Tally) -> (W, Tally) {
         while let Some(due) = self.next().await {
             tally.measuring = due.at >= self.measured_from;
             let began = Instant::now();

@@ -25,7 +25,7 @@ pub struct Shared {
     #[arg(long, short, value_parser = seconds)]
     pub(crate) seconds: Option<f64>,
     /// How many units to measure
-    #[arg(long)]
+    #[arg(long, value_parser = clap::value_parser!(u64).range(1..))]
     pub(crate) count: Option<u64>,
     /// Units a second, due at fixed times, each timed from when it was due; without it, one after the other
     #[arg(long, short, value_parser = rate)]

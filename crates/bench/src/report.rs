@@ -89,10 +89,10 @@ impl Server {
 
 impl Report {
     pub(crate) fn new(load: &'static str, shared: &Shared, agents: u64, measured: Measured) -> Self {
-        let Measured { plan, tally, seconds, unsent, server, client_cpu_seconds } = measured;
+        let Measured { plan, tally, times, seconds, unsent, server, client_cpu_seconds } = measured;
         let per_second = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
-        let steps = tally.steps.iter().filter(|(_, latencies)| !latencies.is_empty());
-        let steps = steps.map(|(name, latencies)| (*name, latencies.summary()));
+        let steps = tally.steps.iter().zip(&times.steps).filter(|(_, times)| !times.is_empty());
+        let steps = steps.map(|(name, times)| (*name, times.summary()));
         Self {
             load,
             address: shared.address,
@@ -105,8 +105,8 @@ impl Report {
             done: tally.done,
             per_second: per_second(tally.done),
             requests_per_second: per_second(tally.requests),
-            latency_us: tally.whole.summary(),
-            steps: if tally.steps.len() > 1 { steps.collect() } else { Vec::new() },
+            latency_us: times.whole.summary(),
+            steps: steps.collect(),
             refused: tally.refused,
             unsent,
             errors: tally.errors,

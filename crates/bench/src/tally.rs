@@ -1,12 +1,17 @@
 //! What one connection has done.
 
 use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::checks::Checks;
 use crate::latencies::Latencies;
 
-/// Counts and times of the measured part; checks of all of it.
+/// How many sets of times a run has: enough that threads do not wait for each other, and few enough for the cache and
+/// for thousands of connections.
+const SHARDS: usize = 8;
+
+/// Counts of the measured part; checks of all of it.
 #[derive(Debug)]
 pub(crate) struct Tally {
     /// Whether the unit that runs now belongs to the measured part.
@@ -16,25 +21,34 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     pub(crate) errors: BTreeMap<String, u64>,
     pub(crate) checks: Checks,
-    pub(crate) whole: Latencies,
-    /// The requests of a unit: what they are called, and how long they took.
-    pub(crate) steps: Vec<(&'static str, Latencies)>,
     /// When the last unit was done.
     pub(crate) last_done: Option<Instant>,
+    /// What the requests of a unit are called.
+    pub(crate) steps: &'static [&'static str],
+    times: Arc<Mutex<Times>>,
 }
 
+/// How long units, and each request of a unit, took.
+#[derive(Debug)]
+pub(crate) struct Times {
+    pub(crate) whole: Latencies,
+    /// In the order of the steps.
+    pub(crate) steps: Vec<Latencies>,
+}
+
+/// The times of all connections.
+#[derive(Debug)]
+pub(crate) struct Shards(Vec<Arc<Mutex<Times>>>);
+
 impl Tally {
-    pub(crate) fn new(steps: &[&'static str]) -> Self {
-        Self {
-            measuring: false,
-            done: 0,
-            requests: 0,
-            refused: 0,
-            errors: BTreeMap::new(),
-            checks: Checks::default(),
-            whole: Latencies::new(),
-            steps: steps.iter().map(|name| (*name, Latencies::new())).collect(),
-            last_done: None,
+    /// A request of a unit was answered.
+    pub(crate) fn answered(&mut self, step: usize, took: Duration) {
+        if self.measuring {
+            self.requests += 1;
+            // A step that is all of the unit has no times of its own.
+            if self.steps.len() > 1 {
+                lock(&self.times).steps[step].record(took);
+            }
         }
     }
 
@@ -42,16 +56,8 @@ impl Tally {
     pub(crate) fn done(&mut self, took: Duration, now: Instant) {
         if self.measuring {
             self.done += 1;
-            self.whole.record(took);
             self.last_done = Some(now);
-        }
-    }
-
-    /// A request of a unit was answered.
-    pub(crate) fn answered(&mut self, step: usize, took: Duration) {
-        if self.measuring {
-            self.requests += 1;
-            self.steps[step].1.record(took);
+            lock(&self.times).whole.record(took);
         }
     }
 
@@ -67,6 +73,7 @@ impl Tally {
         }
     }
 
+    /// Adds the counts of another connection.
     pub(crate) fn add(&mut self, other: Self) {
         self.done += other.done;
         self.requests += other.requests;
@@ -75,10 +82,50 @@ impl Tally {
             *self.errors.entry(why).or_default() += times;
         }
         self.checks.add(other.checks);
-        self.whole.add(&other.whole);
-        for ((_, step), (_, other)) in self.steps.iter_mut().zip(&other.steps) {
-            step.add(other);
-        }
         self.last_done = self.last_done.max(other.last_done);
     }
+}
+
+impl Shards {
+    pub(crate) fn new(steps: usize) -> Self {
+        Self((0..SHARDS).map(|_| Arc::new(Mutex::new(Times::new(steps)))).collect())
+    }
+
+    /// A tally for the connection with this number.
+    pub(crate) fn tally(&self, connection: usize, steps: &'static [&'static str]) -> Tally {
+        Tally {
+            measuring: false,
+            done: 0,
+            requests: 0,
+            refused: 0,
+            errors: BTreeMap::new(),
+            checks: Checks::default(),
+            last_done: None,
+            steps,
+            times: Arc::clone(&self.0[connection % SHARDS]),
+        }
+    }
+
+    /// All times together.
+    pub(crate) fn sum(&self, steps: usize) -> Times {
+        let mut sum = Times::new(steps);
+        for shard in &self.0 {
+            let shard = lock(shard);
+            sum.whole.add(&shard.whole);
+            for (step, more) in sum.steps.iter_mut().zip(&shard.steps) {
+                step.add(more);
+            }
+        }
+        sum
+    }
+}
+
+impl Times {
+    fn new(steps: usize) -> Self {
+        Self { whole: Latencies::new(), steps: vec![Latencies::new(); steps] }
+    }
+}
+
+fn lock(times: &Mutex<Times>) -> MutexGuard<'_, Times> {
+    times.lock().unwrap_or_else(PoisonError::into_inner)
 }

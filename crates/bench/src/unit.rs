@@ -58,7 +58,7 @@ pub(crate) fn judge<'a>(
     step: usize,
     tally: &mut Tally,
 ) -> Result<&'a [u8], GaveUp> {
-    let step_name = tally.steps[step].0;
+    let step_name = tally.steps[step];
     let answer = answer.map_err(|failure| GaveUp::Failed(format!("{step_name}: {failure}")))?;
     tally.answered(step, took);
     match answer.status {

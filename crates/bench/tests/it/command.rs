@@ -115,6 +115,7 @@ fn options_that_contradict_each_other_are_refused() {
         "backlog 127.0.0.1:1 --waiting 5000",
         "fleet 127.0.0.1:1 --rate 5",
         "poll 127.0.0.1:1 -c 0",
+        "poll 127.0.0.1:1 --count 0",
         "poll 127.0.0.1:1 --seconds -1",
         "poll localhost",
     ] {

@@ -18,12 +18,3 @@ fn an_open_loop_sees_what_a_stall_has_kept_waiting() {
     assert!(report.latency_us.max >= 199_000.0, "{report}");
     assert!(report.latency_us.p50 >= 99_000.0, "{report}");
 }
-
-/// In the same time a closed loop sends one poll, and the others when the server answers again.
-#[test]
-fn a_closed_loop_sees_one() {
-    let report = run::<Poll>(Fake::start(Fault::Stalls(STALL)).address, "--count 200 -c 1");
-    assert_eq!(report.done, 200, "{report}");
-    assert!(report.latency_us.max >= 199_000.0, "{report}");
-    assert!(report.latency_us.p90 < report.latency_us.max / 2.0, "{report}");
-}
