@@ -23,6 +23,7 @@ mod scale;
 mod server;
 mod spread;
 mod start;
+mod summary;
 mod table;
 mod targets;
 mod workshop;
@@ -49,8 +50,9 @@ pub(crate) use probe::until_answered;
 pub(crate) use spread::grouped;
 pub(crate) use table::Table;
 
-/// What a run may write, besides plots.
+/// What a run may write, besides plots: tables.
 const DOCUMENT: &str = "docs/performance.md";
+const README: &str = "README.md";
 
 /// What to compare
 #[derive(Debug, Clone, clap::Args)]
@@ -73,7 +75,7 @@ pub struct Options {
     /// Where results.json and temporary files are [default: bench in cargo's target folder]
     #[arg(long, value_name = "FOLDER")]
     output: Option<PathBuf>,
-    /// Write tables into docs/performance.md, and plots beside it
+    /// Write tables into docs/performance.md and README.md, and plots
     #[arg(long)]
     write_docs: bool,
     /// Measure nothing: show, or write, what is in results.json
@@ -126,8 +128,9 @@ pub fn run(options: &Options) -> Result<()> {
     let output = options.output.clone().map_or_else(default_output, Ok)?;
     let file = output.join("results.json");
     let mut results = Results::read(&file)?;
-    let document = Path::new(DOCUMENT);
-    ensure!(!options.write_docs || document.is_file(), "--write-docs: {DOCUMENT} is not in this folder");
+    for document in [DOCUMENT, README].into_iter().filter(|_| options.write_docs) {
+        ensure!(Path::new(document).is_file(), "--write-docs: {document} is not in this folder");
+    }
     if !options.again {
         let workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
         results.environment = Some(Environment::of_now(&workshop)?);
@@ -139,7 +142,7 @@ pub fn run(options: &Options) -> Result<()> {
         }
     }
     if options.write_docs {
-        write_documents(document, &results)?;
+        write_documents(&results)?;
     }
     println!("{}", targets::table(&results));
     let complaints: Vec<_> = [&results.polls, &results.lives]
@@ -194,28 +197,31 @@ pub(crate) fn default_output() -> Result<PathBuf> {
     Ok(target.join("bench"))
 }
 
-/// Puts one table into the document in this folder.
+/// Puts one table into [`DOCUMENT`].
 ///
 /// # Errors
-/// When there is no such document, or no place for it in it.
+/// When it is not in this folder, or there is no place for it in it.
 pub(crate) fn replace_table(name: &str, table: &str) -> Result<()> {
-    let document =
-        fs::read_to_string(DOCUMENT).with_context(|| format!("{DOCUMENT} is not in this folder"))?;
-    Ok(fs::write(DOCUMENT, documents::replace(&document, name, table)?)?)
+    replace_table_in(DOCUMENT, name, table)
 }
 
-fn write_documents(file: &Path, results: &Results) -> Result<()> {
-    let mut document = fs::read_to_string(file)?;
+fn replace_table_in(file: &str, name: &str, table: &str) -> Result<()> {
+    let document = fs::read_to_string(file).with_context(|| format!("{file} is not in this folder"))?;
+    Ok(fs::write(file, documents::replace(&document, name, table)?)?)
+}
+
+fn write_documents(results: &Results) -> Result<()> {
     if let Some(environment) = &results.environment {
-        document = documents::replace(&document, "environment", &environment.table().to_string())?;
+        replace_table("environment", &environment.table().to_string())?;
     }
     for name in ALL {
         if let Some((table, note)) = table_of(name, results) {
-            let name = format!("{name:?}").to_lowercase();
-            document = documents::replace(&document, &name, &format!("{table}\n{note}"))?;
+            replace_table(&format!("{name:?}").to_lowercase(), &format!("{table}\n{note}"))?;
         }
     }
-    document = documents::replace(&document, "targets", &targets::table(results).to_string())?;
-    fs::write(file, document)?;
-    plots::write(&file.with_extension(""), results)
+    replace_table("targets", &targets::table(results).to_string())?;
+    if let Some(table) = summary::table(results) {
+        replace_table_in(README, "summary", &table.to_string())?;
+    }
+    plots::write(&Path::new(DOCUMENT).with_extension(""), results)
 }

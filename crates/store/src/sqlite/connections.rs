@@ -20,7 +20,8 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Pages are moved from the log into the file once there are 8,000 of them (32 MiB): the ends of tables and indexes, which
 /// every batch changes, then move once instead of eight times. The cache, 64 MiB, holds the inner pages of the indexes of
 /// ten million tasks, so that a random id costs one read and not four.
-const WRITER: &str = "pragma synchronous = full; pragma wal_autocheckpoint = 8000; pragma cache_size = -65536";
+const WRITER: &str =
+    "pragma synchronous = full; pragma wal_autocheckpoint = 8000; pragma cache_size = -65536";
 
 /// What a connection may do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
