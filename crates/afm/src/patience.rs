@@ -1,7 +1,7 @@
 //! How long a request may take: REQUEST_TIMEOUT, and what it asks to wait for.
 
 use std::cell::Cell;
-use std::pin::pin;
+use std::pin::Pin;
 use std::time::Duration;
 
 use axum::response::{IntoResponse, Response};
@@ -21,9 +21,11 @@ pub(crate) fn extend(time: Duration) {
 
 /// A request that takes too long is dropped. Tasks claimed for it wait again; a task or result that it brought may
 /// still be stored, and is then known when it is sent again.
-pub(crate) async fn limit(mut allowed: Duration, answer: impl Future<Output = Response>) -> Response {
+pub(crate) async fn limit(
+    mut allowed: Duration,
+    mut answer: Pin<&mut impl Future<Output = Response>>,
+) -> Response {
     let answered = async {
-        let mut answer = pin!(answer);
         while !allowed.is_zero() {
             match tokio::time::timeout(allowed, answer.as_mut()).await {
                 Ok(response) => return response,

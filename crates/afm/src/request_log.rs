@@ -1,6 +1,7 @@
 //! One log line a request: ids as fields, never a body.
 
 use std::cell::RefCell;
+use std::pin::Pin;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
@@ -40,7 +41,7 @@ impl Head {
 }
 
 /// Logs a request when it is answered.
-pub(crate) async fn log(head: Head, answer: impl Future<Output = Response>) -> Response {
+pub(crate) async fn log(head: Head, answer: Pin<&mut impl Future<Output = Response>>) -> Response {
     let mut line = Line { started: Instant::now(), head, status: HUNG_UP };
     let answered = async {
         let response = answer.await;

@@ -6,6 +6,7 @@ mod dashboard;
 mod health;
 mod status;
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
@@ -44,13 +45,15 @@ pub fn router(app: App) -> Router {
 /// What is around every handler. One layer, since each costs a handful of allocations a request.
 async fn around(State(settings): State<Settings>, request: Request, next: Next) -> Response {
     let head = request_log::Head::of(&request);
-    let answered = async {
+    // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
+    let answered = pin!(async {
         match body::arrive(request, &settings).await {
             Ok(request) => next.run(request).await,
             Err(error) => error.into_response(),
         }
-    };
-    request_log::log(head, patience::limit(settings.request_timeout, answered)).await
+    });
+    let in_time = pin!(patience::limit(settings.request_timeout, answered));
+    request_log::log(head, in_time).await
 }
 
 /// How often a request that is held open looks for itself, should a wake-up have been missed.

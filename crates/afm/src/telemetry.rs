@@ -1,15 +1,22 @@
 //! Where log lines go.
 
+use std::fmt::Debug;
 use std::io::IsTerminal;
 
 use anyhow::Context;
+use slamon_protocol::iso_time;
 use tracing::Level;
+use tracing::field::Field;
+use tracing_subscriber::field::MakeExt;
 use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::format::{Writer, debug_fn};
+use tracing_subscriber::fmt::time::FormatTime;
 use tracing_subscriber::fmt::writer::BoxMakeWriter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
 use tracing_subscriber::{Layer, fmt};
 
+use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
 use crate::log_file::LogFile;
 
@@ -32,11 +39,37 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<Option<LogFile>> {
         .with_default(libraries)
         .with_target("slamon_afm", config.log_level)
         .with_target("slamon_store", config.log_level);
-    let lines = fmt::layer().with_writer(writer).with_ansi(colours).with_target(false);
+    let lines = fmt::layer()
+        .with_writer(writer)
+        .with_ansi(colours)
+        .with_target(false)
+        .with_timer(UtcTime(Clock::system()));
     let lines = match config.log_format {
-        LogFormat::Text => lines.boxed(),
+        // Without the usual styles of each name and value, which take longer than the rest of the line.
+        LogFormat::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;
     Ok(log_file)
+}
+
+fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {
+    match field.name() {
+        "message" => write!(writer, "{value:?}"),
+        name => {
+            writer.write_str(name)?;
+            write!(writer, "={value:?}")
+        }
+    }
+}
+
+/// `2026-11-22T19:23:01.621614Z`.
+struct UtcTime(Clock);
+
+impl FormatTime for UtcTime {
+    fn format_time(&self, writer: &mut Writer<'_>) -> std::fmt::Result {
+        let time = iso_time(self.0.now());
+        writer.write_str(time.trim_end_matches("+00:00"))?;
+        writer.write_char('Z')
+    }
 }

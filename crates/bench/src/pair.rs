@@ -115,7 +115,8 @@ impl Pair {
 
     /// Claims what is left of its type, and brings all that it has to its end.
     pub(crate) async fn finish(&mut self, steps: Steps, tally: &mut Tally) {
-        for _ in 0..ATTEMPTS {
+        let (mut attempts, mut open) = (0, self.hand.ledger.open());
+        while attempts < ATTEMPTS {
             self.finish_held(steps, tally).await;
             let mut known = 0;
             while known < KNOWN
@@ -125,9 +126,13 @@ impl Pair {
                 known = if matches!(taken, Taken::Known) { known + 1 } else { 0 };
                 self.finish_held(steps, tally).await;
             }
-            if self.hand.ledger.open() == 0 {
+            let left = self.hand.ledger.open();
+            if left == 0 {
                 return;
             }
+            // A server with much to do may take its time, as long as there is progress.
+            attempts = if left < open { 0 } else { attempts + 1 };
+            open = left;
             tokio::time::sleep(AGAIN).await;
         }
     }

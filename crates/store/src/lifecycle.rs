@@ -108,10 +108,14 @@ pub fn settle(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> Op
     }
 }
 
-/// An agent takes a task under the id `alias`, which counts from the second attempt on; `None` if it is not to
-/// be had.
+/// An agent takes a task, from the second attempt on under the id `alias`; `None` if it is not to be had.
 #[must_use]
-pub fn claim(task: &Task, poll: &PollRequest, alias: Uuid, now: Timestamp) -> Option<Attempt> {
+pub fn claim(
+    task: &Task,
+    poll: &PollRequest,
+    alias: impl FnOnce() -> Uuid,
+    now: Timestamp,
+) -> Option<Attempt> {
     let terms = &task.posted.terms;
     let filter = &terms.agent_filter;
     let offered = poll.agent_capabilities.iter().any(|capability| {
@@ -125,7 +129,7 @@ pub fn claim(task: &Task, poll: &PollRequest, alias: Uuid, now: Timestamp) -> Op
     let number = task.attempts + 1;
     Some(Attempt {
         number,
-        alias: if number == 1 { task.posted.task_id } else { alias },
+        alias: if number == 1 { task.posted.task_id } else { alias() },
         agent_id: poll.agent_id,
         agent_name: poll.agent_name.clone(),
         at: now,

@@ -18,7 +18,7 @@ use slamon_afm::committer::CommitError;
 use slamon_afm::routes;
 use slamon_afm::server::{self, Limits};
 use slamon_afm::sweeper::{Sweeper, Watch};
-use slamon_store::{EndedAttempt, LateResult, Swept};
+use slamon_store::{Command, EndedAttempt, LateResult, Sweep, Swept};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -123,6 +123,22 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn start() -> Self {
         Setup::default().start()
+    }
+
+    /// Has it read what there is for agents, as the background does all the time: until then, every poll asks the store.
+    #[track_caller]
+    pub(crate) fn look_around(&self) {
+        self.block_on(self.app.committer.look_around()).expect("the database is there");
+    }
+
+    /// Has the store forget all agents, as if another AFM had done it.
+    #[track_caller]
+    pub(crate) fn drop_agents(&self) {
+        let sweep =
+            Sweep { limit: 100, lost_after: None, forget_after: Some(Duration::ZERO), delete_after: None };
+        let later = self.clock.clock().now() + Duration::from_secs(1);
+        let applied = self.app.store.apply(std::sync::Arc::new([Command::Sweep(sweep)]), later);
+        self.block_on(applied).expect("the database is there");
     }
 
     /// A sweeper that starts now.

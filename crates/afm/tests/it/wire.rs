@@ -9,6 +9,7 @@ mod dashboard;
 mod headers;
 mod health;
 mod held;
+mod known;
 mod lives;
 mod lost;
 mod paths;

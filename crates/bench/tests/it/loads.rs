@@ -104,7 +104,7 @@ fn polls_that_are_held_open() {
 
 #[test]
 fn a_fleet_sends_all_it_should() {
-    for report in on_every_store::<Fleet>("--agents 2000 --interval 1 --count 4000 -c 32", 4_000) {
+    for report in on_every_store::<Fleet>("--agents 2000 --interval 1 --count 2000 -c 32", 2_000) {
         assert_eq!((report.rate, report.agents), (Some(2_000.0), 2_000));
     }
 }

@@ -21,9 +21,11 @@ create table task_2 (
     delay        integer not null default 0,
     agent_filter text not null default '', -- JSON; empty: any agent
 
-    -- The state says which of the columns after it are set.
-    state        text not null check (state in ('delayed', 'pending', 'claimed', 'completed', 'failed',
-                                                'lost', 'timed_out', 'expired', 'cancelled')),
+    -- The state says which of the columns after it are set. The checks are written without lists: of an "in" with more
+    -- than two values SQLite makes a table, for each row that it checks.
+    state        text not null check (state = 'pending' or state = 'claimed' or state = 'completed'
+                                      or state = 'failed' or state = 'delayed' or state = 'lost'
+                                      or state = 'timed_out' or state = 'expired' or state = 'cancelled'),
     attempts     integer not null default 0,
     available_at integer check ((available_at is not null) = (state = 'delayed')),
     -- When time alone will change the task.
@@ -34,11 +36,13 @@ create table task_2 (
     agent_name   text check ((agent_name is not null) = (agent_id is not null)),
     claimed_at   integer check ((claimed_at is not null) = (agent_id is not null)),
     deadline_at  integer check (deadline_at is null or agent_id is not null),
-    finished_at  integer check ((finished_at is null) = (state in ('delayed', 'pending', 'claimed'))),
+    finished_at  integer check ((finished_at is null)
+                                = (state = 'pending' or state = 'claimed' or state = 'delayed')),
     result       text check ((result is not null) = (state = 'completed')),
-    error        text check ((error is null) = (state in ('delayed', 'pending', 'claimed', 'completed'))),
+    error        text check ((error is null) = (finished_at is null or state = 'completed')),
 
-    check (agent_id is not null or state in ('delayed', 'pending', 'expired', 'cancelled')),
+    check (agent_id is not null or state = 'pending' or state = 'delayed' or state = 'expired'
+           or state = 'cancelled'),
     check (due_at is null or finished_at is null)
 ) strict;
 

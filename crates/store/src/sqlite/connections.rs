@@ -5,6 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use rusqlite::config::DbConfig;
 use rusqlite::trace::{TraceEvent, TraceEventCodes};
 use rusqlite::{Connection, OpenFlags, ffi};
 
@@ -168,6 +169,8 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
     let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
     connection.busy_timeout(patience)?;
     connection.set_prepared_statement_cache_capacity(64);
+    // Without it, a statement whose LIMIT is a parameter is prepared anew each time it is run.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if access == Access::Write {
         use_wal(&connection, patience)?;
         connection.execute_batch(WRITER)?;

@@ -3,10 +3,10 @@
 //! SQLite blocks while it waits for a disk or a lock, so it never runs on the threads that serve requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
 
+use crossbeam_channel::{Receiver, Sender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
@@ -25,13 +25,12 @@ pub(super) struct Workers {
 
 impl Workers {
     pub(super) fn start(count: usize, connections: &Connections, access: Access) -> std::io::Result<Self> {
-        let (queue, jobs) = mpsc::channel();
-        let jobs = Arc::new(Mutex::new(jobs));
+        let (queue, jobs) = crossbeam_channel::unbounded();
         let start = |n: usize| {
-            let (jobs, connection) = (Arc::clone(&jobs), connections.add(access));
+            let (jobs, connection): (Receiver<Job>, _) = (jobs.clone(), connections.add(access));
             std::thread::Builder::new()
                 .name(format!("sqlite-{}{n}", if access == Access::Write { "write" } else { "read" }))
-                .spawn(move || work(&jobs, |job| connection.lend(job)))
+                .spawn(move || jobs.iter().for_each(|job| connection.lend(job)))
         };
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
         Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })
@@ -74,14 +73,6 @@ impl Workers {
             // A worker that panicked has said so already.
             let _ = thread.join();
         }
-    }
-}
-
-fn work(jobs: &Mutex<Receiver<Job>>, run: impl Fn(Job)) {
-    loop {
-        let job = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
-        let Ok(job) = job else { break };
-        run(job);
     }
 }
 

@@ -172,10 +172,7 @@ impl Store for GatedStore {
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
         self.gate.pass().await?;
         let applied = self.store.apply(Arc::clone(&batch), now).await?;
-        let polls = batch.iter().filter_map(|command| match command {
-            Command::Poll(poll) => Some(poll.agent_id),
-            _ => None,
-        });
+        let polls = batch.iter().filter_map(|command| Some(command.poll()?.agent_id));
         self.gate.0.polls.send_modify(|seen| seen.extend(polls));
         Ok(applied)
     }

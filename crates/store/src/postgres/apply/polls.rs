@@ -283,7 +283,7 @@ impl Poll<'_> {
                 return;
             }
             let Some(mut candidate) = queues[kind].pop_front() else { return };
-            let Some(attempt) = lifecycle::claim(&candidate.task, self.request, Uuid::new_v4(), now) else {
+            let Some(attempt) = lifecycle::claim(&candidate.task, self.request, Uuid::new_v4, now) else {
                 continue;
             };
             portion.add(candidate.bytes);
