@@ -4,13 +4,10 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::load::Measured;
-use super::server::{Kind, OURS, Server};
+use super::server::{Kind, LOAD_CORE, OURS, SERVER_CORE, Server};
 use super::spread::{grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;
-
-/// Where the server runs, and where the load does.
-const CORES: (u32, u32) = (0, 1);
 
 /// What each server took.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -22,30 +19,31 @@ pub(crate) struct Fleets {
 }
 
 impl Fleets {
-    /// Each of ours, once: the fleet arrives within its interval, then it is measured.
+    /// Each of ours, once: the fleet arrives within an interval, and is measured after another.
     ///
     /// # Errors
     /// When a server or a load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let (agents, interval) = (workshop.scale.agents, workshop.scale.interval.as_secs());
-        let seconds = workshop.scale.fleet.as_secs();
-        let [agents_text, interval_text, seconds] =
-            [agents, interval, seconds].map(|number| number.to_string());
+        // In the first interval all agents are new; in the second what was put off because of it is done.
+        let (warm_up, seconds) = (2 * interval, workshop.scale.fleet.as_secs());
+        let [agents_text, interval_text, warm_up, seconds] =
+            [agents, interval, warm_up, seconds].map(|number| number.to_string());
         let args = [
             "--agents",
             &agents_text,
             "--interval",
             &interval_text,
             "--warm-up",
-            &interval_text,
+            &warm_up,
             "--seconds",
             &seconds,
         ];
         let mut of = Vec::new();
         for kind in OURS {
             let place = workshop.place(kind)?;
-            let server = Server::start(workshop, kind, &place, Some(CORES.0))?;
-            let measured = workshop.load("fleet", &server, &args, Some(CORES.1))?;
+            let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
+            let measured = workshop.load("fleet", &server, &args, Some(LOAD_CORE))?;
             eprintln!("{}: {} cores", kind.label(), short(measured.server_cores().unwrap_or(f64::NAN)));
             of.push((kind, measured));
         }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::mib;
 use super::load::Measured;
-use super::server::{Kind, OURS};
+use super::server::{Kind, LOAD_CORE, OURS, SERVER_CORE, Server};
 use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;
@@ -52,15 +52,23 @@ impl Overloads {
         let mut of = Vec::new();
         for _ in 0..workshop.scale.rounds {
             for kind in OURS {
-                let running = workshop.start(kind)?;
-                let capacity = workshop.timed_load("life", &running.server, &["--connections", "64"])?;
+                let place = workshop.place(kind)?;
+                let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
+                let life = |args: &[&str]| {
+                    let seconds = workshop.scale.seconds.as_secs_f64().to_string();
+                    workshop.load(
+                        "life",
+                        &server,
+                        &[&["--seconds", &seconds], args].concat(),
+                        Some(LOAD_CORE),
+                    )
+                };
+                let seconds = workshop.scale.seconds.as_secs_f64();
+                let [brief, long] = [seconds / 2.0, 2.0 * seconds].map(|seconds| seconds.to_string());
+                let capacity = life(&["--connections", "64", "--warm-up", &brief])?;
                 let rate = format!("{:.0}", TIMES * capacity.per_second);
                 // Until the queue is full and stays so.
-                let seconds = workshop.scale.seconds.as_secs_f64();
-                let [warm_up, seconds] = [2.0 * seconds, seconds].map(|seconds| seconds.to_string());
-                let args = ["--connections", CONNECTIONS, "--rate", &rate, "--warm-up", &warm_up];
-                let args = [&args[..], &["--seconds", &seconds]].concat();
-                let overloaded = workshop.load("life", &running.server, &args, None)?;
+                let overloaded = life(&["--connections", CONNECTIONS, "--rate", &rate, "--warm-up", &long])?;
                 let overload = Overload { kind, capacity, overloaded };
                 eprintln!("{}: {} of its requests a second", kind.label(), short(overload.ratio()));
                 of.push(overload);

@@ -40,6 +40,11 @@ pub(crate) enum Kind {
 /// Ours, on every store.
 pub(crate) const OURS: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
 
+/// Where a server runs whose load has a core of its own.
+pub(crate) const SERVER_CORE: u32 = 0;
+/// And its load.
+pub(crate) const LOAD_CORE: u32 = 1;
+
 impl Kind {
     /// How tables and plots call it.
     pub(crate) fn label(self) -> &'static str {
