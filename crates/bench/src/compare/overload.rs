@@ -54,21 +54,13 @@ impl Overloads {
             for kind in OURS {
                 let place = workshop.place(kind)?;
                 let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
-                let life = |args: &[&str]| {
-                    let seconds = workshop.scale.seconds.as_secs_f64().to_string();
-                    workshop.load(
-                        "life",
-                        &server,
-                        &[&["--seconds", &seconds], args].concat(),
-                        Some(LOAD_CORE),
-                    )
-                };
                 let seconds = workshop.scale.seconds.as_secs_f64();
-                let [brief, long] = [seconds / 2.0, 2.0 * seconds].map(|seconds| seconds.to_string());
-                let capacity = life(&["--connections", "64", "--warm-up", &brief])?;
+                let [brief, seconds, long] = [0.5, 1.0, 3.0].map(|times| (times * seconds).to_string());
+                let life = |args: &[&str]| workshop.load("life", &server, args, Some(LOAD_CORE));
+                let capacity = life(&["--connections", "64", "--warm-up", &brief, "--seconds", &seconds])?;
                 let rate = format!("{:.0}", TIMES * capacity.per_second);
-                // Until the queue is full and stays so.
-                let overloaded = life(&["--connections", CONNECTIONS, "--rate", &rate, "--warm-up", &long])?;
+                // All of it is measured: what is sent late, because the load cannot do more either, is sent all the same.
+                let overloaded = life(&["--connections", CONNECTIONS, "--rate", &rate, "--seconds", &long])?;
                 let overload = Overload { kind, capacity, overloaded };
                 eprintln!("{}: {} of its requests a second", kind.label(), short(overload.ratio()));
                 of.push(overload);
@@ -96,11 +88,13 @@ impl Overloads {
         let mut table = Table::new([
             "server",
             "lives a second at capacity",
-            "offered",
+            "due",
+            "begun",
             "done",
             "refused with 503",
-            "not sent",
             "requests with 200, ÷ capacity",
+            "server's cores: at capacity",
+            "under overload",
             "peak memory, MiB: at capacity",
             "under overload",
         ]);
@@ -112,14 +106,17 @@ impl Overloads {
                 written(spread(&|o| pick(&o.overloaded) as f64 / o.overloaded.seconds))
             };
             let Some(ratio) = self.ratio(kind) else { continue };
+            let cores = |measured: &Measured| measured.server_cores().unwrap_or(f64::NAN);
             table.row([
                 kind.label().to_owned(),
                 written(spread(&|o| o.capacity.per_second)),
                 written(spread(&|o| TIMES * o.capacity.per_second)),
+                a_second(|measured| measured.done + measured.refused),
                 a_second(|measured| measured.done),
                 a_second(|measured| measured.refused),
-                a_second(|measured| measured.unsent),
                 ratio.to_string(),
+                written(spread(&|o| cores(&o.capacity))),
+                written(spread(&|o| cores(&o.overloaded))),
                 written(spread(&|o| peak(&o.capacity))),
                 written(spread(&|o| peak(&o.overloaded))),
             ]);
