@@ -1,5 +1,7 @@
 //! What agents send.
 
+mod usual;
+
 use std::time::Duration;
 
 use uuid::Uuid;
@@ -78,6 +80,10 @@ impl PollRequest {
     /// # Errors
     /// Names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
+        usual::read(body).map_or_else(|| Self::read_fields(body), Ok)
+    }
+
+    fn read_fields(body: &str) -> Result<Self, Invalid> {
         let mut fields = Fields::of_body(body)?;
         check_protocol(&mut fields)?;
         let agent_id = fields.id("agent_id")?;

@@ -21,29 +21,46 @@ create table task_2 (
     delay        integer not null default 0,
     agent_filter text not null default '', -- JSON; empty: any agent
 
-    -- The state says which of the columns after it are set. The checks are written without lists: of an "in" with more
-    -- than two values SQLite makes a table, for each row that it checks.
-    state        text not null check (state = 'pending' or state = 'claimed' or state = 'completed'
-                                      or state = 'failed' or state = 'delayed' or state = 'lost'
-                                      or state = 'timed_out' or state = 'expired' or state = 'cancelled'),
+    -- The state says which of the columns after it are set: see the check at the end.
+    state        text not null,
     attempts     integer not null default 0,
-    available_at integer check ((available_at is not null) = (state = 'delayed')),
+    available_at integer,
     -- When time alone will change the task.
     due_at       integer,
     -- The attempt that runs, or the last one of a task that ended. The alias of the first attempt is the id.
     alias        blob check (alias is null or (length(alias) = 16 and agent_id is not null)),
-    agent_id     blob check (agent_id is null or state not in ('delayed', 'pending')),
+    agent_id     blob,
     agent_name   text check ((agent_name is not null) = (agent_id is not null)),
     claimed_at   integer check ((claimed_at is not null) = (agent_id is not null)),
     deadline_at  integer check (deadline_at is null or agent_id is not null),
-    finished_at  integer check ((finished_at is null)
-                                = (state = 'pending' or state = 'claimed' or state = 'delayed')),
-    result       text check ((result is not null) = (state = 'completed')),
-    error        text check ((error is null) = (finished_at is null or state = 'completed')),
+    finished_at  integer,
+    result       text,
+    error        text,
 
-    check (agent_id is not null or state = 'pending' or state = 'delayed' or state = 'expired'
-           or state = 'cancelled'),
-    check (due_at is null or finished_at is null)
+    -- One check for all, which compares the state with few others in most tasks. Without lists: of an "in" with more than
+    -- two values SQLite makes a table, for each row that it checks.
+    check (case state
+        when 'pending' then
+            agent_id is null and available_at is null and finished_at is null and result is null and error is null
+        when 'claimed' then
+            agent_id is not null and available_at is null and finished_at is null and result is null
+            and error is null
+        when 'completed' then
+            agent_id is not null and available_at is null and due_at is null and finished_at is not null
+            and result is not null and error is null
+        when 'delayed' then
+            agent_id is null and available_at is not null and finished_at is null and result is null
+            and error is null
+        else
+            available_at is null and due_at is null and finished_at is not null and result is null
+            and error is not null
+            and case state
+                when 'failed' then agent_id is not null
+                when 'lost' then agent_id is not null
+                when 'timed_out' then agent_id is not null
+                else state = 'expired' or state = 'cancelled'
+            end
+        end)
 ) strict;
 
 insert into task_2 (seq, id, test_id, type, version, data, created_at, state, attempts,
