@@ -11,7 +11,7 @@ use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::Database;
-use crate::log_file::LogFile;
+use crate::log_lines::LogLines;
 use crate::{measures, telemetry};
 
 /// Wrong arguments or configuration, and nothing was started.
@@ -68,7 +68,7 @@ pub fn main() -> ExitCode {
     }
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
-    let (loaded, database, log_file) = match configure(&overrides) {
+    let (loaded, database, log) = match configure(&overrides) {
         Ok(configured) => configured,
         Err(problem) => {
             say(&format!("slamon-afm: {problem}"));
@@ -88,7 +88,9 @@ pub fn main() -> ExitCode {
         .and_then(|runtime| {
             let done = runtime.block_on(async {
                 match command {
-                    Subcommands::Run(address) => run::run(&address, &loaded.config, database, log_file).await,
+                    Subcommands::Run(address) => {
+                        run::run(&address, &loaded.config, database, log.clone()).await
+                    }
                     Subcommands::CreateTables => tables::create(&*database.store).await,
                     Subcommands::DropTables => tables::drop(&*database.store).await,
                 }
@@ -97,7 +99,7 @@ pub fn main() -> ExitCode {
             runtime.shutdown_background();
             done
         });
-    match done {
+    let status = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             tracing::error!("{error:#}");
@@ -106,15 +108,17 @@ pub fn main() -> ExitCode {
             }
             ExitCode::FAILURE
         }
-    }
+    };
+    log.finish();
+    status
 }
 
-fn configure(overrides: &Overrides) -> Result<(Loaded, Database, Option<LogFile>), String> {
+fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogLines), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded.config)?;
-    let log_file = telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    let log = telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     measures::start(&loaded.config)?;
-    Ok((loaded, database, log_file))
+    Ok((loaded, database, log))
 }
 
 /// To whoever started the program; if even that cannot be written, there is nobody left to tell.

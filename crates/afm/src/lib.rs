@@ -14,7 +14,7 @@ pub mod config;
 mod database;
 mod error;
 pub mod known;
-mod log_file;
+mod log_lines;
 mod measures;
 mod patience;
 mod request_log;

@@ -30,6 +30,21 @@ pub enum StoreError {
     Failed(anyhow::Error),
 }
 
+impl StoreError {
+    /// The same, for another who asked the same.
+    pub(crate) fn again(&self) -> Self {
+        let told = |error: &anyhow::Error| anyhow::Error::msg(format!("{error:#}"));
+        match self {
+            Self::Unavailable(error) => Self::Unavailable(told(error)),
+            Self::Failed(error) => Self::Failed(told(error)),
+            Self::Schema(error) => Self::Schema(error.clone()),
+            Self::InDoubt { cause, claimed_at, claims } => {
+                Self::InDoubt { cause: told(cause), claimed_at: *claimed_at, claims: claims.clone() }
+            }
+        }
+    }
+}
+
 /// What is wrong with the tables; the message says what to run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {

@@ -4,8 +4,11 @@ mod apply;
 mod backlog;
 mod connection;
 mod errors;
+mod lines;
+mod memory;
 mod notices;
 mod read;
+mod reads;
 mod rows;
 mod schema;
 mod surroundings;
@@ -26,6 +29,9 @@ use uuid::Uuid;
 
 use self::connection::{Connector, Session};
 use self::errors::Problem;
+use self::lines::Kind;
+use self::memory::Memory;
+use self::reads::Reads;
 pub use self::uri::UriError;
 use crate::{
     Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError,
@@ -34,6 +40,9 @@ use crate::{
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
+
+/// While one batch is written to the disk, the statements of the next run. More at once are smaller, and cost more.
+const LANES: usize = 2;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -70,6 +79,8 @@ pub struct PostgresStore {
     pool: Pool,
     /// For the connection that listens, which is none of the pool's.
     connector: Connector,
+    memory: Arc<Memory>,
+    reads: Reads,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
     user: String,
@@ -99,6 +110,8 @@ impl PostgresStore {
         Ok(Self {
             pool: connection::pool(connector.clone(), options),
             connector,
+            memory: Arc::new(Memory::new()),
+            reads: Reads::default(),
             running: RwLock::new(()),
             user: target.user,
             database: target.database,
@@ -179,6 +192,14 @@ impl PostgresStore {
         }))
     }
 
+    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> reads::Found {
+        self.with_session(self.statement_timeout, |session| {
+            let ids = Arc::clone(&ids);
+            Box::pin(async move { read::tasks(session, &ids).await })
+        })
+        .await
+    }
+
     async fn try_apply(
         &self,
         batch: &[Command],
@@ -186,18 +207,30 @@ impl PostgresStore {
     ) -> Result<Result<Applied, StoreError>, Problem> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
-        let uncommitted = session.bounded(apply::apply(&session, batch, now)).await?;
-        match session.bounded(session.script("commit")).await {
+        let memory = &*self.memory;
+        let look = memory.lines.look();
+        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look)).await?;
+        match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
+                look.end(uncommitted.fronts.iter().map(|(kind, front)| (kind, *front)));
+                let waiting = uncommitted.applied.waiting.iter().map(Kind::of).zip(uncommitted.places);
+                memory.lines.note(waiting);
+                if let Some(due) = uncommitted.first_due {
+                    memory.swept.note(due);
+                }
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
-            Err(problem) => Ok(Err(StoreError::InDoubt {
-                cause: anyhow::Error::msg(problem.describe()),
-                claimed_at: now,
-                claims: uncommitted.claims,
-            })),
+            Err(problem) => {
+                // What the batch has posted may wait or not.
+                memory.lines.forget();
+                Ok(Err(StoreError::InDoubt {
+                    cause: anyhow::Error::msg(problem.describe()),
+                    claimed_at: now,
+                    claims: uncommitted.claims,
+                }))
+            }
         }
     }
 }
@@ -213,7 +246,10 @@ impl Store for PostgresStore {
     }
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await
+        let dropped =
+            self.with_session(self.statement_timeout, |session| Box::pin(schema::drop_ours(session))).await;
+        self.memory.clear();
+        dropped
     }
 
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
@@ -232,8 +268,12 @@ impl Store for PostgresStore {
         }
     }
 
+    fn lanes(&self) -> usize {
+        LANES
+    }
+
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(read::task(session, id))).await
+        self.reads.task(id, |ids| Box::pin(self.read_tasks(ids))).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
@@ -250,7 +290,11 @@ impl Store for PostgresStore {
     }
 
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(backlog::read(session, limit))).await
+        self.with_session(self.statement_timeout, |session| {
+            let memory = Arc::clone(&self.memory);
+            Box::pin(async move { backlog::read(session, &memory.lines, limit).await })
+        })
+        .await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
@@ -265,7 +309,7 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        notices::listen(&self.connector, &hints).await;
+        notices::listen(&self.connector, &self.memory, &hints).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -33,6 +33,8 @@ pub trait Store: Send + Sync + 'static {
     ///
     /// Polls and claims come last, and see what the other commands of the batch have done. Whom a
     /// sweep forgets and what it deletes may stay until the end of the batch.
+    ///
+    /// When an agent was seen may be saved a second late, where it says nothing else that is new.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
     /// How many batches it gains from being given at the same time. What they do must not depend on each other.

@@ -15,7 +15,7 @@ use crate::background::{Background, set_clock};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
-use crate::log_file::LogFile;
+use crate::log_lines::LogLines;
 use crate::routes;
 use crate::server::{self, Limits};
 use crate::shutdown::Shutdown;
@@ -72,9 +72,9 @@ pub(super) async fn run(
     address: &Address,
     config: &Config,
     database: Database,
-    log_file: Option<LogFile>,
+    log: LogLines,
 ) -> anyhow::Result<()> {
-    let shutdown = Shutdown::on_signals(log_file)?;
+    let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     // Before the database is touched: while the original still has the port, its tables are its own.
     let listener = TcpListener::bind((host, port))

@@ -1,9 +1,9 @@
 //! A batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: three trips to the server for a batch of any size, a fourth where
-//! somebody may be waiting for what it did, and one for COMMIT. What is rare (sweeps, offers that have changed, tasks
-//! posted twice, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more, their number
-//! bounded by the sweep's limit at most.
+//! Statements are set-based and travel together: three trips to the server for a batch of any size, and one for COMMIT
+//! and what is said to other AFMs. What is rare (sweeps, agents that are new, say something new or were not seen for a
+//! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
+//! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
 //! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
 //! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
@@ -12,6 +12,7 @@
 //! again.
 
 mod agents;
+mod claims;
 mod endings;
 mod polls;
 mod submits;
@@ -24,12 +25,15 @@ use uuid::Uuid;
 
 use self::agents::Agents;
 use self::endings::Endings;
-use self::polls::Polls;
+use self::polls::{Claimed, Polls};
 use self::submits::Submits;
 use self::tasks::{News, Tasks};
 use super::connection::Session;
 use super::errors::Problem;
-use super::{notices, rows};
+use super::lines::{Kind, Look, Place};
+use super::memory::Memory;
+use super::notices::Notices;
+use super::rows;
 use crate::{Applied, Command, Outcome, Swept};
 
 /// A batch that is not committed yet.
@@ -37,6 +41,14 @@ pub(super) struct Uncommitted {
     pub(super) applied: Applied,
     /// Agents and the tasks they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
+    /// Of each kind of task that was looked for, where anybody may still wait; `None`: nowhere.
+    pub(super) fronts: Vec<(Kind, Option<Place>)>,
+    /// The places in line of the tasks that come to wait with the commit.
+    pub(super) places: Vec<Place>,
+    /// The first time at which time changes a task that this batch has changed.
+    pub(super) first_due: Option<Timestamp>,
+    /// What is said with the commit.
+    pub(super) notices: Notices,
 }
 
 /// Outcomes by the place of their command.
@@ -53,10 +65,12 @@ pub(super) async fn apply(
     session: &Session,
     batch: &[Command],
     now: Timestamp,
+    memory: &Memory,
+    look: &Look<'_>,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
-    let polls = Polls::of(batch);
+    let mut polls = Polls::of(batch);
     let mut agents = Agents::of(batch);
     let mut outcomes = Outcomes(vec![None; batch.len()]);
     let mut tasks = Tasks::new(now);
@@ -64,22 +78,17 @@ pub(super) async fn apply(
 
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
-    let finding = endings.prepare(session).await?;
-    let ((), inserted, (locked, past)) = try_join3(
+    let lock = endings.prepare(session).await?;
+    let ((), inserted, locked) = try_join3(
         session.script("begin isolation level read committed read write"),
         submits.insert(session, insert.as_ref()),
-        endings.lock(session, &finding),
+        endings.lock(session, lock.as_ref()),
     )
     .await?;
-    for row in &locked {
-        tasks.add(rows::task(row)?);
-    }
-    for row in &past {
-        let (task_id, past, _) = rows::attempt(row)?;
-        tasks.add_past(task_id, past);
-    }
+    tasks.add_all(&locked)?;
+    endings.find_rest(session, &mut tasks).await?;
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
-    let swept = decide(session, batch, &submits, &mut tasks, &mut outcomes, &mut news).await?;
+    let swept = decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
@@ -88,37 +97,42 @@ pub(super) async fn apply(
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
     }
-    let saving_agents = agents.prepare(session).await?;
+    if batch.iter().any(|command| matches!(command, Command::Sweep(_))) {
+        agents.see_exactly(memory.signs.take());
+    }
+    let looking_at_agents = agents.prepare(session).await?;
+    polls.look_from_fronts(look, &news);
     let candidates = polls.prepare(session).await?;
-    let ((), saved, found) = try_join3(
+    let ((), known_agents, found) = try_join3(
         tasks.save(session, &saving),
-        agents.save(session, &saving_agents, now),
+        agents.look(session, looking_at_agents.as_ref()),
         polls.find(session, candidates.as_ref(), now),
     )
     .await?;
-    agents.save_offers(session, &saved).await?;
+    let saved = agents.save(session, known_agents, now, &memory.signs).await?;
     for (place, command) in batch.iter().enumerate() {
         if let Command::Seen(agents) = command {
             outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
         }
     }
-    let claims =
-        polls.claim(session, candidates.as_ref(), found, saved.cancelled, now, &mut outcomes).await?;
+    let claimed =
+        polls.claim(session, candidates.as_ref(), found, look, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
-            sweeps::clean(session, sweep, &mut swept, now).await?;
+            sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
             outcomes.set(place, Outcome::Sweep(swept));
         }
     }
 
     let News { waiting, ended, untold } = news;
-    let payloads = notices::payloads(&waiting, &ended, &untold);
-    if !payloads.is_empty() {
-        session.query(notices::NOTIFY, &[&payloads]).await?;
-    }
     let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
-    Ok(Uncommitted { applied: Applied { outcomes, waiting, ended, untold }, claims })
+    let (waiting, places): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+    let applied = Applied { outcomes, waiting, ended, untold };
+    let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
+    let Claimed { claims, fronts, first_due } = claimed;
+    let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
+    Ok(Uncommitted { applied, claims, fronts, places, first_due, notices })
 }
 
 fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
@@ -129,6 +143,7 @@ fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
 async fn decide(
     session: &Session,
     batch: &[Command],
+    memory: &Memory,
     submits: &Submits<'_>,
     tasks: &mut Tasks,
     outcomes: &mut Outcomes,
@@ -137,7 +152,7 @@ async fn decide(
     let mut found = Vec::new();
     for command in batch {
         if let Command::Sweep(sweep) = command {
-            found.push(sweeps::find(session, sweep, tasks).await?);
+            found.push(sweeps::find(session, sweep, tasks, &memory.swept).await?);
         }
     }
     tasks.look_around(session).await?;

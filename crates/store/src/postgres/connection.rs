@@ -62,11 +62,12 @@ impl Connector {
         // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
         // are short: compiling them would take longer than running them. And each has an index that was made for
         // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort
-        // all that waits.
+        // all that waits. So they are planned once, too.
         let settings = format!(
             "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
              set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
-             set enable_seqscan = off; set enable_bitmapscan = off",
+             set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
+             set enable_mergejoin = off; set plan_cache_mode = force_generic_plan",
         );
         Self { hosts: hosts.collect(), settings }
     }
@@ -108,32 +109,27 @@ impl Connector {
         Ok((client, task))
     }
 
-    /// A connection of its own that listens.
-    pub(super) async fn listen(&self) -> Result<Listener, Problem> {
-        let (sender, notices) = mpsc::channel(NOTICES_KEPT);
+    /// A connection of its own that listens, and the payloads that it hears.
+    pub(super) async fn listen(&self) -> Result<(Client, mpsc::Receiver<String>), Problem> {
+        let (sender, heard) = mpsc::channel(NOTICES_KEPT);
         let (client, _) = self.open(Some(sender)).await?;
         client.batch_execute(notices::LISTEN).await?;
-        Ok(Listener { client, notices })
+        Ok((client, heard))
     }
 }
 
-/// A connection that listens.
-pub(super) struct Listener {
-    client: Client,
-    notices: mpsc::Receiver<String>,
-}
-
-impl Listener {
-    /// Waits for the next payload; an error when the connection has ended, or is silently gone.
-    pub(super) async fn next(&mut self) -> Result<String, Problem> {
-        loop {
-            match tokio::time::timeout(SILENCE, self.notices.recv()).await {
-                Ok(Some(payload)) => return Ok(payload),
-                Ok(None) => return Err(Problem::NoConnection("the connection has ended".to_owned())),
-                Err(_) => {
-                    let answer = tokio::time::timeout(SILENCE, self.client.batch_execute(""));
-                    answer.await.map_err(|_| Problem::Timeout)??;
-                }
+/// Waits for the next payload; an error when the connection has ended, or is silently gone.
+pub(super) async fn next_notice(
+    client: &Client,
+    heard: &mut mpsc::Receiver<String>,
+) -> Result<String, Problem> {
+    loop {
+        match tokio::time::timeout(SILENCE, heard.recv()).await {
+            Ok(Some(payload)) => return Ok(payload),
+            Ok(None) => return Err(Problem::NoConnection("the connection has ended".to_owned())),
+            Err(_) => {
+                let answer = tokio::time::timeout(SILENCE, client.batch_execute(""));
+                answer.await.map_err(|_| Problem::Timeout)??;
             }
         }
     }

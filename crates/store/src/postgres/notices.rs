@@ -1,22 +1,28 @@
 //! What AFMs on one database tell each other, with NOTIFY.
 
 use std::collections::HashMap;
+use std::fmt;
 use std::pin::pin;
 use std::time::Duration;
 
-use futures_util::future::{Either, select};
+use futures_util::future::{Either, join, select};
 use slamon_protocol::{AgentFilter, Capability};
 use tokio::sync::mpsc;
+use tokio_postgres::types::ToSql;
+use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use super::connection::{Connector, Listener};
+use super::backlog;
+use super::connection::{self, Connector, Session};
 use super::errors::Problem;
-use crate::{Hint, WaitingKind};
+use super::lines::{Kind, Lines, Place};
+use super::memory::Memory;
+use crate::{Applied, Hint, WaitingKind};
 
 /// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing.
 pub(super) const LISTEN: &str = "listen slamon_afm";
 
-pub(super) const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::text[]) as payload";
+const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::text[]) as payload";
 
 /// PostgreSQL takes less than 8,000 bytes.
 const LONGEST: usize = 7_900;
@@ -27,40 +33,90 @@ const MOST_HINTS: usize = 1_000;
 /// Said instead of what is too long to be said.
 const ANYTHING: &str = "anything";
 
+/// Who says something: an AFM, as long as it runs. It need not hear itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Speaker(Uuid);
+
+impl Speaker {
+    pub(super) fn new() -> Self {
+        Self(Uuid::new_v4())
+    }
+}
+
+impl fmt::Display for Speaker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}", self.0.simple())
+    }
+}
+
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// What to say of a batch: `waiting COUNT VERSION LENGTH FILTER TYPE`, where the filter is that many bytes long, or
-/// `ended ID ID …`, `untold ID ID …`.
+/// What is said of a batch with its commit.
+pub(super) struct Notices {
+    notify: Option<Statement>,
+    payloads: Vec<String>,
+}
+
+impl Notices {
+    /// Of what was applied; `places` are those that its waiting tasks have in line.
+    pub(super) async fn prepare(
+        session: &Session,
+        me: Speaker,
+        applied: &Applied,
+        places: &[Place],
+    ) -> Result<Self, Problem> {
+        let payloads = payloads(me, applied, places);
+        Ok(Self { notify: session.prepare_if(!payloads.is_empty(), NOTIFY).await?, payloads })
+    }
+
+    /// Says it and commits.
+    pub(super) async fn commit(&self, session: &Session) -> Result<(), Problem> {
+        let parameters: [&(dyn ToSql + Sync); 1] = [&self.payloads];
+        let (notified, committed) =
+            join(session.run_if(self.notify.as_ref(), &parameters), session.script("commit")).await;
+        // A COMMIT after a statement that failed rolls back, and is no error.
+        notified?;
+        committed
+    }
+}
+
+/// What to say of a batch: the speaker and then `waiting COUNT RANK SEQ VERSION LENGTH FILTER TYPE`, where rank and
+/// seq are the first place that one of them has in line, and the filter is that many bytes long; or `ended ID ID …`,
+/// `untold ID ID …`.
 ///
 /// With a count, because what is said twice in one transaction is heard once.
-pub(super) fn payloads(waiting: &[WaitingKind], ended: &[Uuid], untold: &[Uuid]) -> Vec<String> {
-    let mut counts: Vec<(&WaitingKind, usize)> = Vec::new();
-    let mut places: HashMap<&WaitingKind, usize> = HashMap::new();
-    for kind in waiting {
-        let place = *places.entry(kind).or_insert(counts.len());
-        match counts.get_mut(place) {
-            Some((_, count)) => *count += 1,
-            None => counts.push((kind, 1)),
+fn payloads(speaker: Speaker, applied: &Applied, places: &[Place]) -> Vec<String> {
+    let mut kinds: Vec<(&WaitingKind, usize, Place)> = Vec::new();
+    let mut known: HashMap<&WaitingKind, usize> = HashMap::new();
+    for (kind, place) in applied.waiting.iter().zip(places) {
+        let at = *known.entry(kind).or_insert(kinds.len());
+        match kinds.get_mut(at) {
+            Some((_, count, first)) => {
+                *count += 1;
+                *first = (*place).min(*first);
+            }
+            None => kinds.push((kind, 1, *place)),
         }
     }
-    let mut payloads: Vec<String> = counts
+    let mut payloads: Vec<String> = kinds
         .into_iter()
-        .map(|(kind, count)| {
+        .map(|(kind, count, Place { rank, seq })| {
             let (filter, capability) = (kind.agent_filter.key(), &kind.capability);
-            let (version, length) = (capability.version, filter.len());
-            format!("waiting {count} {version} {length} {filter} {}", capability.task_type)
+            let (version, length, task_type) = (capability.version, filter.len(), &capability.task_type);
+            format!("{speaker} waiting {count} {rank} {seq} {version} {length} {filter} {task_type}")
         })
-        .map(|payload| if payload.len() > LONGEST { ANYTHING.to_owned() } else { payload })
+        .map(|payload| if payload.len() > LONGEST { format!("{speaker} {ANYTHING}") } else { payload })
         .collect();
-    payloads.extend(ids("ended", ended));
-    payloads.extend(ids("untold", untold));
+    payloads.extend(ids(speaker, "ended", &applied.ended));
+    payloads.extend(ids(speaker, "untold", &applied.untold));
     payloads
 }
 
-fn ids(word: &str, ids: &[Uuid]) -> impl Iterator<Item = String> {
-    ids.chunks((LONGEST - word.len()) / " 00000000000000000000000000000000".len()).map(move |ids| {
-        let mut payload = word.to_owned();
+fn ids(speaker: Speaker, word: &str, ids: &[Uuid]) -> impl Iterator<Item = String> {
+    let start = format!("{speaker} {word}");
+    ids.chunks((LONGEST - start.len()) / " 00000000000000000000000000000000".len()).map(move |ids| {
+        let mut payload = start.clone();
         for id in ids {
             payload.push(' ');
             payload.push_str(id.simple().encode_lower(&mut Uuid::encode_buffer()));
@@ -69,40 +125,77 @@ fn ids(word: &str, ids: &[Uuid]) -> impl Iterator<Item = String> {
     })
 }
 
-/// What a payload says; of what is not understood, that something has happened.
-fn hints(payload: &str) -> Vec<Hint> {
-    let understood = match payload.split_once(' ') {
-        Some(("waiting", kind)) => waiting_hints(kind),
-        Some(("ended", ids)) => ids.split(' ').map(|id| id.parse().ok().map(Hint::Ended)).collect(),
-        Some(("untold", ids)) => ids.split(' ').map(|id| id.parse().ok().map(Hint::Untold)).collect(),
-        _ => None,
-    };
-    understood.unwrap_or_else(|| vec![Hint::Anything])
+/// What another AFM says.
+#[derive(Debug, PartialEq)]
+enum Word {
+    /// So many tasks of a kind wait; the first of them in this place.
+    Waiting(WaitingKind, usize, Place),
+    Ended(Vec<Uuid>),
+    Untold(Vec<Uuid>),
 }
 
-fn waiting_hints(text: &str) -> Option<Vec<Hint>> {
+/// Reads what was said; `None`: it is not understood, so that something has happened.
+fn word(text: &str) -> Option<Word> {
+    let ids = |ids: &str| ids.split(' ').map(|id| id.parse().ok()).collect::<Option<_>>();
+    match text.split_once(' ')? {
+        ("waiting", kind) => waiting(kind),
+        ("ended", text) => ids(text).map(Word::Ended),
+        ("untold", text) => ids(text).map(Word::Untold),
+        _ => None,
+    }
+}
+
+fn waiting(text: &str) -> Option<Word> {
     let (count, text) = text.split_once(' ')?;
+    let (rank, text) = text.split_once(' ')?;
+    let (seq, text) = text.split_once(' ')?;
     let (version, text) = text.split_once(' ')?;
     let (length, text) = text.split_once(' ')?;
     let (filter, text) = text.split_at_checked(length.parse().ok()?)?;
     let capability =
         Capability { task_type: text.strip_prefix(' ')?.to_owned(), version: version.parse().ok()? };
     let kind = WaitingKind { capability, agent_filter: AgentFilter::from_key(filter).ok()? };
-    let count: usize = count.parse().ok()?;
     // Anybody who may use the database may say this.
-    Some(vec![Hint::Waiting(kind); count.min(MOST_HINTS)])
+    let count = count.parse::<usize>().ok()?.min(MOST_HINTS);
+    Some(Word::Waiting(kind, count, Place { rank: rank.parse().ok()?, seq: seq.parse().ok()? }))
 }
 
-/// Passes on what is said, over a connection of its own, until `sender` is closed.
-pub(super) async fn listen(connector: &Connector, sender: &mpsc::Sender<Hint>) {
+/// Notes what was said, and the hints that it is; none where this AFM has said it itself.
+fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
+    let said = payload.split_once(' ').and_then(|(speaker, text)| Some((speaker.parse().ok()?, text)));
+    let text = match said {
+        Some((speaker, _)) if Speaker(speaker) == *me => return Vec::new(),
+        Some((_, text)) => text,
+        None => "",
+    };
+    match word(text) {
+        Some(Word::Waiting(kind, count, place)) => {
+            lines.note([(Kind::of(&kind), place)]);
+            vec![Hint::Waiting(kind); count]
+        }
+        Some(Word::Ended(ids)) => ids.into_iter().map(Hint::Ended).collect(),
+        Some(Word::Untold(ids)) => ids.into_iter().map(Hint::Untold).collect(),
+        None => {
+            lines.forget();
+            vec![Hint::Anything]
+        }
+    }
+}
+
+/// Passes on what others say, over a connection of its own, until `sender` is closed.
+pub(super) async fn listen(connector: &Connector, memory: &Memory, sender: &mpsc::Sender<Hint>) {
     let mut pause = FIRST_PAUSE;
     let closed = async || sender.closed().await;
     loop {
         let round = async {
             let problem = match connector.listen().await {
-                Ok(listener) => {
+                Ok((client, mut heard)) => {
                     pause = FIRST_PAUSE;
-                    pass_on(listener, sender).await
+                    let _hearing = Hearing::begin(&memory.lines);
+                    let look = backlog::keep_looking(&client, &memory.lines);
+                    match select(pin!(pass_on(&client, &mut heard, memory, sender)), pin!(look)).await {
+                        Either::Left((problem, _)) | Either::Right((problem, _)) => problem,
+                    }
                 }
                 Err(problem) => problem,
             };
@@ -116,16 +209,37 @@ pub(super) async fn listen(connector: &Connector, sender: &mpsc::Sender<Hint>) {
     }
 }
 
+/// While this lives, what waits may be remembered.
+struct Hearing<'l>(&'l Lines);
+
+impl<'l> Hearing<'l> {
+    fn begin(lines: &'l Lines) -> Self {
+        lines.hear();
+        Self(lines)
+    }
+}
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        self.0.deafen();
+    }
+}
+
 /// Returns when the connection ends, or nobody listens any more.
-async fn pass_on(mut listener: Listener, sender: &mpsc::Sender<Hint>) -> Problem {
+async fn pass_on(
+    client: &Client,
+    heard: &mut mpsc::Receiver<String>,
+    memory: &Memory,
+    sender: &mpsc::Sender<Hint>,
+) -> Problem {
     // What was said before has been missed.
     if sender.send(Hint::Anything).await.is_err() {
         return Problem::Wrong("nobody listens".to_owned());
     }
     loop {
-        match listener.next().await {
+        match connection::next_notice(client, heard).await {
             Ok(payload) => {
-                for hint in hints(&payload) {
+                for hint in hear(&payload, memory) {
                     if sender.send(hint).await.is_err() {
                         return Problem::Wrong("nobody listens".to_owned());
                     }
@@ -140,8 +254,14 @@ async fn pass_on(mut listener: Listener, sender: &mpsc::Sender<Hint>) -> Problem
 mod tests {
     use super::*;
 
+    const ME: Speaker = Speaker(Uuid::nil());
+
+    fn heard_by(speaker: u128, payload: &str) -> Vec<Hint> {
+        hear(payload, &Memory { me: Speaker(Uuid::from_u128(speaker)), ..Memory::new() })
+    }
+
     #[test]
-    fn what_is_said_is_understood() {
+    fn what_is_said_is_understood_by_others() {
         let kind = |task_type: &str, country: Option<&str>| WaitingKind {
             capability: Capability { task_type: task_type.to_owned(), version: -7 },
             agent_filter: AgentFilter { country: country.map(str::to_owned), ..AgentFilter::default() },
@@ -149,36 +269,60 @@ mod tests {
         let kinds = [
             kind("", None),
             kind(" a  b\n", Some("Å ")),
-            kind(&"ä".repeat(3_900), None),
+            kind(&"ä".repeat(3_850), None),
             kind(&"x".repeat(8_000), None),
             kind("", None),
         ];
         let ended: Vec<Uuid> = (0..1_000).map(Uuid::from_u128).collect();
-        let payloads = payloads(&kinds, &ended, &ended[..1]);
+        let untold = ended[..1].to_vec();
+        let applied = Applied { waiting: kinds.to_vec(), ended: ended.clone(), untold, ..Applied::default() };
+        let payloads = payloads(ME, &applied, &[Place { rank: -3, seq: 7 }; 5]);
         assert!(payloads.iter().all(|payload| payload.len() <= LONGEST));
         assert_eq!(payloads.len(), 4 + 5 + 1);
-        let heard: Vec<Hint> = payloads.iter().flat_map(|payload| hints(payload)).collect();
+        let heard: Vec<Hint> = payloads.iter().flat_map(|payload| heard_by(1, payload)).collect();
         let in_groups = [&kinds[0], &kinds[4], &kinds[1], &kinds[2]];
         let mut said: Vec<Hint> = in_groups.into_iter().cloned().map(Hint::Waiting).collect();
         said.push(Hint::Anything);
         said.extend(ended.iter().copied().map(Hint::Ended));
         said.push(Hint::Untold(ended[0]));
         assert_eq!(heard, said);
+        // Who says it knows it already.
+        assert_eq!(payloads.iter().flat_map(|payload| heard_by(0, payload)).count(), 0);
+    }
+
+    #[test]
+    fn the_first_place_is_said() {
+        let kind = WaitingKind {
+            capability: Capability { task_type: "t".to_owned(), version: 1 },
+            agent_filter: AgentFilter::default(),
+        };
+        let applied = Applied { waiting: vec![kind.clone(); 4], ..Applied::default() };
+        let places = [(0, 5), (-100, 9), (-100, 8), (100, 1)].map(|(rank, seq)| Place { rank, seq });
+        let payloads = payloads(ME, &applied, &places);
+        let [payload] = payloads.as_slice() else { panic!("{payloads:?}") };
+        let text = payload.split_once(' ').map(|(_, text)| text);
+        let first = Place { rank: -100, seq: 8 };
+        assert_eq!(text.and_then(word), Some(Word::Waiting(kind, 4, first)));
     }
 
     #[test]
     fn what_is_not_understood_may_be_anything() {
+        let speaker = Speaker(Uuid::max());
         for payload in [
             "",
             "anything",
             "waiting",
-            "waiting x 1 0  t",
-            "waiting 1 1 9 t",
-            "ended x",
-            "untold x",
-            "else 1",
+            "waiting 1 0 1 1 0  t",
+            &format!("{speaker}"),
+            &format!("{speaker} anything"),
+            &format!("{speaker} waiting x 0 1 1 0  t"),
+            &format!("{speaker} waiting 1 0 1 1 9 t"),
+            &format!("{speaker} waiting 1 1 0  t"),
+            &format!("{speaker} ended x"),
+            &format!("{speaker} untold x"),
+            &format!("{speaker} else 1"),
         ] {
-            assert_eq!(hints(payload), [Hint::Anything], "{payload:?}");
+            assert_eq!(heard_by(0, payload), [Hint::Anything], "{payload:?}");
         }
     }
 }

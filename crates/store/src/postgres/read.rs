@@ -1,5 +1,7 @@
 //! The read side: each answer is bounded, and found by an index.
 
+use std::collections::HashMap;
+
 use futures_util::future::{try_join, try_join5};
 use jiff::Timestamp;
 use tokio_postgres::Row;
@@ -11,9 +13,10 @@ use super::errors::Problem;
 use super::rows;
 use crate::{AgentView, Counts, EndedAttempt, LateResult, List, Overview, Task, TaskView};
 
-pub(super) async fn task(session: &Session, id: Uuid) -> Result<Option<Task>, Problem> {
-    let sql = concat!("select ", rows::task_columns!(), ", data from task where id = $1");
-    session.query(sql, &[&id]).await?.first().map(rows::task).transpose()
+pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, Problem> {
+    let sql = concat!("select ", rows::task_columns!(), ", data from task where id = any($1::uuid[])");
+    let task = |row: &Row| rows::task(row).map(|task| (task.posted.task_id, task));
+    session.query(sql, &[&ids]).await?.iter().map(task).collect()
 }
 
 pub(super) async fn attempts(

@@ -13,7 +13,7 @@ use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 /// The columns that [`task`] reads, but for the data.
 macro_rules! task_columns {
     () => {
-        "task.id, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
+        "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
          task.retry_errors, task.retry_delay, task.priority, task.delay, task.agent_filter, task.state, task.attempts,
          task.available_at, task.alias, task.agent_id, task.agent_name, task.claimed_at, task.deadline_at,
          task.finished_at, task.result, task.error"

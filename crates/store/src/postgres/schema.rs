@@ -10,6 +10,7 @@ use crate::{Adopted, Prepared, SchemaError};
 const MIGRATIONS: &[(i64, &str)] = &[
     (1, include_str!("../../migrations/postgres/0001_tasks.sql")),
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
+    (3, include_str!("../../migrations/postgres/0003_speed.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -96,7 +97,7 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
     session
         .script(
             "begin; set local statement_timeout = 0; set local enable_seqscan = on; \
-             set local enable_bitmapscan = on",
+             set local enable_bitmapscan = on; set local enable_hashjoin = on; set local enable_mergejoin = on",
         )
         .await?;
     session.query(LOCK, &[]).await?;

@@ -62,8 +62,8 @@ const CAPABLE: &str = "
     ) as offering
 ";
 
-/// Of tasks for any agent, and of those with the same filter: two ranges of the index of waiting tasks each, read only
-/// as far as they are counted.
+/// Of tasks for any agent, and of those with the same filter: a range of the index of waiting tasks each, read only as
+/// far as it is counted.
 const AHEAD: &str = "
     select coalesce(sum(before.n), 0)::bigint as ahead
     from unnest($3::text[]) as wanted (filter)
@@ -74,18 +74,9 @@ const AHEAD: &str = "
             select from task
             where state = 'pending' and left(type, 100) = left($1, 100) and type = $1 and version = $2
                 and left(agent_filter, 100) = left(wanted.filter, 100) and agent_filter = wanted.filter
-                and priority > $4
+                and (-priority, seq) < (-$4::integer, this.seq)
             limit $6
-        ) as higher
-        union all
-        select count(*)
-        from (
-            select from task
-            where state = 'pending' and left(type, 100) = left($1, 100) and type = $1 and version = $2
-                and left(agent_filter, 100) = left(wanted.filter, 100) and agent_filter = wanted.filter
-                and priority = $4 and seq < this.seq
-            limit $6
-        ) as older
+        ) as ahead
     ) as before
 ";
 

@@ -183,6 +183,7 @@ async fn the_same_commands_come_to_the_same() {
             // What is due at the same time has no order.
             for applied in [&mut one, &mut other] {
                 applied.ended.sort_unstable();
+                applied.untold.sort_unstable();
                 applied.waiting.sort_unstable_by_key(|kind| format!("{kind:?}"));
             }
             alike(&mut one.outcomes, &mut other.outcomes, &mut aliases);

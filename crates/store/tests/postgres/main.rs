@@ -8,6 +8,7 @@ mod claiming;
 mod cluster;
 mod connections;
 mod endings;
+mod lines;
 mod listening;
 mod migration;
 mod reading;

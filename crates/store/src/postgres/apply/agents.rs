@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::try_join4;
-use jiff::Timestamp;
+use futures_util::future::try_join3;
+use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, ObjectWriter, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -12,7 +12,33 @@ use uuid::Uuid;
 use crate::Command;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::memory::Signs;
 use crate::postgres::rows;
+
+/// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
+const KNOWN: &str = "
+    select asked.id, known.*,
+        exists (select from attempt where untold and attempt.agent_id = asked.id) as untold
+    from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
+        as asked (id, name, capabilities, location, max_tasks)
+    left join lateral (
+        select last_seen,
+            coalesce(
+                name = asked.name
+                    and capabilities = asked.capabilities
+                    and location is not distinct from asked.location
+                    and max_tasks = asked.max_tasks,
+                true
+            ) as same
+        from agent
+        where agent.id = asked.id
+        limit 1
+    ) as known on true
+";
+
+/// How old a sign of life must be for the next to be saved. Those that poll and report all the time would be written
+/// with each: while somebody holds a transaction open, every version of their rows stays, and is read past.
+const OLD: SignedDuration = SignedDuration::from_secs(1);
 
 /// Needed where the statements after it would lock in two orders.
 const LOCK: &str = "
@@ -23,10 +49,13 @@ const LOCK: &str = "
 
 const SEEN: &str = "
     update agent
-    set last_seen = greatest(last_seen, seen.at)
-    from unnest($1::uuid[], $2::timestamptz[]) as seen (id, at)
-    where agent.id = seen.id
-    returning agent.id
+    set last_seen = greatest(last_seen, seen.time)
+    from (
+        select seen.time, known.at
+        from unnest($1::uuid[], $2::timestamptz[]) as seen (id, time)
+        cross join lateral (select ctid as at from agent where agent.id = seen.id limit 1) as known
+    ) as seen
+    where agent.ctid = seen.at
 ";
 
 const UPSERT: &str = "
@@ -56,12 +85,12 @@ const TELL: &str = "
     update attempt
     set untold = false
     from (
-        select task_id, number
+        select ctid as at
         from attempt
         where untold and agent_id = any($1::uuid[])
         for update skip locked
     ) as mine
-    where attempt.task_id = mine.task_id and attempt.number = mine.number
+    where attempt.ctid = mine.at
     returning attempt.agent_id, attempt.alias, attempt.task_id
 ";
 
@@ -79,23 +108,35 @@ pub(super) struct Agents<'a> {
     polling: BTreeMap<Uuid, &'a PollRequest>,
     /// When agents gave another sign of life.
     seen: BTreeMap<Uuid, Timestamp>,
+    /// Whether all signs of life are saved, also those that come soon after one that was.
+    exactly: bool,
 }
 
-/// The statements that save agents; `None` where they are not needed.
-pub(super) struct Saving {
-    lock: Option<Statement>,
-    seen: Option<Statement>,
-    upsert: Option<Statement>,
-    tell: Option<Statement>,
+/// What is known of the agents of a batch.
+pub(super) struct Known {
+    agents: HashMap<Uuid, Knowledge>,
+    /// Those that polled and have something to be told.
+    untold: Vec<Uuid>,
+}
+
+struct Knowledge {
+    last_seen: Timestamp,
+    /// Whether it says what it has said before, if it says anything.
+    same: bool,
+}
+
+impl Knowledge {
+    /// Whether to save that the agent was seen at `at`.
+    fn is_old(&self, at: Timestamp) -> bool {
+        at.duration_since(self.last_seen) >= OLD
+    }
 }
 
 /// What was found out while agents were saved.
 pub(super) struct Saved {
-    /// Whose offers have changed.
-    changed: Vec<Uuid>,
     /// By agent, the ids of tasks that are not wanted any more.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
-    /// Agents that gave a sign of life and are known.
+    /// Agents that gave another sign of life than a poll, and are known.
     seen: HashSet<Uuid>,
 }
 
@@ -112,7 +153,7 @@ impl<'a> Agents<'a> {
             Command::Poll(poll) => Some((poll.agent_id, poll)),
             _ => None,
         });
-        Self { polling: polls.collect(), seen: BTreeMap::new() }
+        Self { polling: polls.collect(), seen: BTreeMap::new(), exactly: false }
     }
 
     /// Notes that an agent was there at `at`.
@@ -121,80 +162,142 @@ impl<'a> Agents<'a> {
         *latest = at.max(*latest);
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
-        let (polls, seen) = (!self.polling.is_empty(), !self.seen.is_empty());
-        Ok(Saving {
-            lock: session.prepare_if(seen, LOCK).await?,
-            seen: session.prepare_if(seen, SEEN).await?,
-            upsert: session.prepare_if(polls, UPSERT).await?,
-            tell: session.prepare_if(polls, TELL).await?,
-        })
+    /// Saves what was seen to the moment, with what was kept before: somebody is about to ask who is lost.
+    pub(super) fn see_exactly(&mut self, kept: HashMap<Uuid, Timestamp>) {
+        for (agent_id, at) in kept {
+            self.see(agent_id, at);
+        }
+        self.exactly = true;
     }
 
-    /// Saves those that polled and those that were seen, and takes what the former are to be told.
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+        session.prepare_if(!self.polling.is_empty() || !self.seen.is_empty(), KNOWN).await
+    }
+
+    /// Reads what is known of the agents.
+    pub(super) async fn look(
+        &self,
+        session: &Session,
+        statement: Option<&Statement>,
+    ) -> Result<Known, Problem> {
+        let ids: BTreeSet<Uuid> = self.seen.keys().chain(self.polling.keys()).copied().collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        let polls = || ids.iter().map(|id| self.polling.get(id));
+        let names: Vec<Option<&str>> = polls().map(|poll| Some(poll?.agent_name.as_str())).collect();
+        let capabilities: Vec<Option<String>> =
+            polls().map(|poll| poll.map(|poll| capabilities(poll))).collect();
+        let locations: Vec<Option<String>> =
+            polls().map(|poll| poll?.agent_location.as_ref().map(Location::to_json)).collect();
+        let max_tasks: Vec<Option<i32>> = polls().map(|poll| Some(rows::small(poll?.max_tasks))).collect();
+        let asked: [&(dyn ToSql + Sync); 5] = [&ids, &names, &capabilities, &locations, &max_tasks];
+        let mut known = Known { agents: HashMap::with_capacity(ids.len()), untold: Vec::new() };
+        for row in &session.run_if(statement, &asked).await? {
+            let id = row.try_get("id")?;
+            if let Some(last_seen) = row.try_get("last_seen")? {
+                known.agents.insert(id, Knowledge { last_seen, same: row.try_get("same")? });
+            }
+            if row.try_get("untold")? && self.polling.contains_key(&id) {
+                known.untold.push(id);
+            }
+        }
+        Ok(known)
+    }
+
+    /// Takes what agents are to be told.
+    async fn tell(&self, session: &Session, untold: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, Problem> {
+        let mut cancelled: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
+        if untold.is_empty() {
+            return Ok(cancelled);
+        }
+        let mut by_task: Vec<(Uuid, Uuid, Uuid)> = Vec::new();
+        for row in &session.query(TELL, &[&untold]).await? {
+            by_task.push((row.try_get("task_id")?, row.try_get("agent_id")?, row.try_get("alias")?));
+        }
+        by_task.sort_unstable();
+        for (_, agent_id, alias) in by_task {
+            cancelled.entry(agent_id).or_default().push(alias);
+        }
+        Ok(cancelled)
+    }
+
+    /// Saves what is new; signs of life that come too soon after the last are kept for later.
     pub(super) async fn save(
         &self,
         session: &Session,
-        saving: &Saving,
+        known: Known,
         now: Timestamp,
+        signs: &Signs,
     ) -> Result<Saved, Problem> {
-        let polling: Vec<Uuid> = self.polling.keys().copied().collect();
-        let (seen, times): (Vec<Uuid>, Vec<Timestamp>) = self.seen.iter().unzip();
-        let all: Vec<Uuid> =
-            seen.iter().chain(&polling).copied().collect::<BTreeSet<_>>().into_iter().collect();
+        let Known { agents, untold } = known;
+        // Attempts before agents, as all do.
+        let cancelled = self.tell(session, &untold).await?;
+        let is_due = |known: &Knowledge, at: Timestamp| {
+            if self.exactly { at > known.last_seen } else { known.is_old(at) }
+        };
+        let says_something = |id: &Uuid| agents.get(id).is_none_or(|known| !known.same || is_due(known, now));
+        let (mut polling, mut kept) = (Vec::new(), Vec::new());
+        for (id, poll) in &self.polling {
+            if says_something(id) {
+                polling.push(*poll);
+            } else {
+                kept.push((*id, now));
+            }
+        }
+        let (mut seen, mut times) = (Vec::new(), Vec::new());
+        for (id, at) in &self.seen {
+            match agents.get(id) {
+                Some(known) if is_due(known, *at) => {
+                    seen.push(*id);
+                    times.push(*at);
+                }
+                Some(_) => kept.push((*id, *at)),
+                None => {}
+            }
+        }
+        if !self.exactly {
+            signs.keep(kept);
+        }
+        self.write(session, &polling, (&seen, &times), now).await?;
+        let is_known = |id: &&Uuid| agents.contains_key(id);
+        Ok(Saved { cancelled, seen: self.seen.keys().filter(is_known).copied().collect() })
+    }
+
+    async fn write(
+        &self,
+        session: &Session,
+        polling: &[&PollRequest],
+        (seen, times): (&[Uuid], &[Timestamp]),
+        now: Timestamp,
+    ) -> Result<(), Problem> {
+        let lock = session.prepare_if(!seen.is_empty(), LOCK).await?;
+        let see = session.prepare_if(!seen.is_empty(), SEEN).await?;
+        let upsert = session.prepare_if(!polling.is_empty(), UPSERT).await?;
+        let all = seen.iter().copied().chain(polling.iter().map(|poll| poll.agent_id));
+        let all: Vec<Uuid> = all.collect::<BTreeSet<_>>().into_iter().collect();
         let all: [&(dyn ToSql + Sync); 1] = [&all];
         let seen: [&(dyn ToSql + Sync); 2] = [&seen, &times];
-        let told: [&(dyn ToSql + Sync); 1] = [&polling];
-        let (_, seen, upserted, told) = try_join4(
-            session.run_if(saving.lock.as_ref(), &all),
-            session.run_if(saving.seen.as_ref(), &seen),
-            self.upsert(session, saving.upsert.as_ref(), now),
-            session.run_if(saving.tell.as_ref(), &told),
+        let (_, _, upserted) = try_join3(
+            session.run_if(lock.as_ref(), &all),
+            session.run_if(see.as_ref(), &seen),
+            upsert_with(session, upsert.as_ref(), polling, now),
         )
         .await?;
-        let mut changed = Vec::new();
+        let mut changed: Vec<Uuid> = Vec::new();
         for row in &upserted {
             if row.try_get("changed")? {
                 changed.push(row.try_get("id")?);
             }
         }
-        let mut by_task: Vec<(Uuid, Uuid, Uuid)> = Vec::new();
-        for row in &told {
-            by_task.push((row.try_get("task_id")?, row.try_get("agent_id")?, row.try_get("alias")?));
-        }
-        by_task.sort_unstable();
-        let mut cancelled: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        for (_, agent_id, alias) in by_task {
-            cancelled.entry(agent_id).or_default().push(alias);
-        }
-        let seen = seen.iter().map(|row| row.try_get("id")).collect::<Result<_, _>>()?;
-        Ok(Saved { changed, cancelled, seen })
-    }
-
-    async fn upsert(
-        &self,
-        session: &Session,
-        statement: Option<&Statement>,
-        now: Timestamp,
-    ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement else { return Ok(Vec::new()) };
-        let polls = || self.polling.values();
-        let ids: Vec<Uuid> = self.polling.keys().copied().collect();
-        let names: Vec<&str> = polls().map(|poll| poll.agent_name.as_str()).collect();
-        let capabilities: Vec<String> = polls().map(|poll| capabilities(poll)).collect();
-        let locations: Vec<Option<String>> =
-            polls().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
-        let max_tasks: Vec<i32> = polls().map(|poll| rows::small(poll.max_tasks)).collect();
-        session.run(statement, &[&ids, &names, &capabilities, &locations, &max_tasks, &now]).await
+        self.save_offers(session, &changed).await
     }
 
     /// Writes what agents offer where it has changed. They are locked.
-    pub(super) async fn save_offers(&self, session: &Session, saved: &Saved) -> Result<(), Problem> {
-        if saved.changed.is_empty() {
+    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<(), Problem> {
+        if changed.is_empty() {
             return Ok(());
         }
-        session.query(WITHDRAW, &[&saved.changed]).await?;
-        let offers = saved.changed.iter().filter_map(|id| self.polling.get(id)).flat_map(|poll| {
+        session.query(WITHDRAW, &[&changed]).await?;
+        let offers = changed.iter().filter_map(|id| self.polling.get(id)).flat_map(|poll| {
             poll.agent_capabilities
                 .iter()
                 .map(|offer| ((poll.agent_id, offer.task_type.as_str()), offer.version))
@@ -204,6 +307,23 @@ impl<'a> Agents<'a> {
         session.query(OFFER, &[&agents, &types, &versions]).await?;
         Ok(())
     }
+}
+
+async fn upsert_with(
+    session: &Session,
+    statement: Option<&Statement>,
+    polling: &[&PollRequest],
+    now: Timestamp,
+) -> Result<Vec<Row>, Problem> {
+    let Some(statement) = statement else { return Ok(Vec::new()) };
+    let polls = || polling.iter();
+    let ids: Vec<Uuid> = polls().map(|poll| poll.agent_id).collect();
+    let names: Vec<&str> = polls().map(|poll| poll.agent_name.as_str()).collect();
+    let capabilities: Vec<String> = polls().map(|poll| capabilities(poll)).collect();
+    let locations: Vec<Option<String>> =
+        polls().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
+    let max_tasks: Vec<i32> = polls().map(|poll| rows::small(poll.max_tasks)).collect();
+    session.run(statement, &[&ids, &names, &capabilities, &locations, &max_tasks, &now]).await
 }
 
 fn capabilities(poll: &PollRequest) -> String {

@@ -3,7 +3,6 @@
 use std::collections::BTreeSet;
 
 use slamon_protocol::ResultPost;
-use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
@@ -13,7 +12,7 @@ use crate::lifecycle::{self, Report};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, Refusal, Reported, Task};
+use crate::{Command, Outcome, Refusal, Reported, State, Task};
 
 const LOCK: &str = concat!(
     "
@@ -21,20 +20,19 @@ const LOCK: &str = concat!(
     rows::task_columns!(),
     ",
         -- The client that cancels is answered with all of it.
-        case when task.id = any($3::uuid[]) then task.data end as data
-    from (
-        select id from unnest($1::uuid[]) as named (id)
-        union
-        select task.id from task join unnest($2::uuid[]) as posted (alias) on task.alias = posted.alias
-        where task.alias is not null
-        union
-        select attempt.task_id from attempt join unnest($2::uuid[]) as posted (alias) on attempt.alias = posted.alias
-        -- In one order in all batches, so that none waits for one that waits for it.
-        order by id
-    ) as asked
+        case when task.id = any($2::uuid[]) then task.data end as data
+    -- In one order in all batches, so that none waits for one that waits for it.
+    from (select id from unnest($1::uuid[]) as named (id) order by id) as asked
     cross join lateral (select * from task where task.id = asked.id for update) as task
 "
 );
+
+/// The tasks that were handed out under other ids than their own.
+const ALIASED: &str = "
+    select id from task where alias is not null and alias = any($1::uuid[])
+    union
+    select task_id from attempt where alias = any($1::uuid[])
+";
 
 /// Read once the tasks are locked: what another batch has just ended is seen.
 const PAST: &str =
@@ -48,9 +46,6 @@ pub(super) struct Endings {
     posted: Vec<Uuid>,
     cancelled: Vec<Uuid>,
 }
-
-/// The statements that find and lock.
-pub(super) struct Finding(Option<(Statement, Statement)>);
 
 impl Endings {
     pub(super) fn of(batch: &[Command]) -> Self {
@@ -77,24 +72,42 @@ impl Endings {
         Self { named: list(named), posted: list(posted), cancelled: list(cancelled) }
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Finding, Problem> {
-        Ok(Finding(if self.named.is_empty() {
-            None
-        } else {
-            Some((session.prepare(LOCK).await?, session.prepare(PAST).await?))
-        }))
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+        session.prepare_if(!self.named.is_empty(), LOCK).await
     }
 
-    /// Locks the tasks that are named; those tasks, and the attempts under which results were posted.
+    /// Locks the tasks that are named by their own ids.
     pub(super) async fn lock(
         &self,
         session: &Session,
-        finding: &Finding,
-    ) -> Result<(Vec<Row>, Vec<Row>), Problem> {
-        let Some((lock, past)) = &finding.0 else { return Ok((Vec::new(), Vec::new())) };
-        let named: [&(dyn ToSql + Sync); 3] = [&self.named, &self.posted, &self.cancelled];
-        let posted: [&(dyn ToSql + Sync); 1] = [&self.posted];
-        futures_util::future::try_join(session.run(lock, &named), session.run(past, &posted)).await
+        statement: Option<&Statement>,
+    ) -> Result<Vec<Row>, Problem> {
+        session.run_if(statement, &[&self.named, &self.cancelled]).await
+    }
+
+    /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or one that
+    /// is over. Most results are of neither.
+    pub(super) async fn find_rest(&self, session: &Session, tasks: &mut Tasks) -> Result<(), Problem> {
+        let missing: Vec<Uuid> = self.posted.iter().filter(|id| tasks.get(**id).is_none()).copied().collect();
+        if !missing.is_empty() {
+            let ids = session.query(ALIASED, &[&missing]).await?;
+            let ids = ids.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>()?;
+            if !ids.is_empty() {
+                tasks.add_all(&session.query(LOCK, &[&ids, &self.cancelled]).await?)?;
+            }
+        }
+        let runs = |alias: &Uuid| match tasks.get(*alias).map(|task| &task.state) {
+            Some(State::Claimed(attempt)) => attempt.alias == *alias,
+            _ => false,
+        };
+        let rest: Vec<Uuid> = self.posted.iter().filter(|alias| !runs(alias)).copied().collect();
+        if !rest.is_empty() {
+            for row in session.query(PAST, &[&rest]).await? {
+                let (task_id, past, _) = rows::attempt(&row)?;
+                tasks.add_past(task_id, past);
+            }
+        }
+        Ok(())
     }
 }
 

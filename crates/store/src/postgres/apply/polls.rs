@@ -1,7 +1,6 @@
 //! Tasks for agents that ask for work.
 
-use std::cmp::Reverse;
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, PollRequest};
@@ -9,10 +8,12 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::Outcomes;
+use super::tasks::News;
+use super::{Outcomes, claims};
 use crate::lifecycle::{self, Portion};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::lines::{Kind, Look, Place};
 use crate::postgres::rows;
 use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKind};
 
@@ -23,8 +24,8 @@ const CANDIDATES: &str = concat!(
     select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes, ",
     rows::task_columns!(),
     "
-    from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[])
-        with ordinality as wanted (type, version, filter, most, place)
+    from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[])
+        with ordinality as wanted (type, version, filter, most, rank, seq, place)
     cross join lateral (
         select *
         from task
@@ -35,61 +36,46 @@ const CANDIDATES: &str = concat!(
             and task.version = wanted.version
             and left(task.agent_filter, 100) = left(wanted.filter, 100)
             and task.agent_filter = wanted.filter
+            -- Before it nobody waits, but there may be much that did.
+            and (-task.priority, task.seq) >= (wanted.rank, wanted.seq)
             -- What has expired takes no other's place: a sweep ends it.
-            and (task.due_at is null or task.due_at > $5)
+            and (task.due_at is null or task.due_at > $7)
         -- Without clocks; and as the index has it, so that no more is read than is taken.
-        order by task.priority desc, task.seq
+        order by -task.priority, task.seq
         limit wanted.most
     ) as task
 "
 );
 
-const CLAIM: &str = "
-    with given as (
-        select *
-        from unnest(
-            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[],
-            $8::timestamptz[]
-        ) as given (id, state, attempts, alias, agent_id, agent_name, deadline_at, due_at)
-    ), locked as (
-        select task.id
-        from task
-        join given on given.id = task.id
-        -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
-        where task.state = 'pending' and task.attempts = given.attempts - 1
-        -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
-        for update of task skip locked
-    )
-    update task
-    set state = given.state,
-        attempts = given.attempts,
-        alias = given.alias,
-        agent_id = given.agent_id,
-        agent_name = given.agent_name,
-        claimed_at = $9,
-        deadline_at = given.deadline_at,
-        due_at = given.due_at
-    from given
-    join locked on locked.id = given.id
-    where task.id = given.id
-    returning task.id, task.data
-";
-
 /// How often tasks are looked for where another AFM was faster. A poll that is still short then gets less than there
 /// is, and comes again.
 const ROUNDS: u32 = 8;
 
-/// A task type in a version, and a filter.
-type Kind<'a> = (&'a str, i64, String);
-
-/// The order that tasks are claimed in: priority, order of arrival, id.
-type Order = (Reverse<i32>, i64, Uuid);
+/// The order that tasks are claimed in: their places in line, and their ids.
+type Order = (Place, Uuid);
 
 /// A task that waited when it was looked for.
-struct Candidate {
+pub(super) struct Candidate {
     order: Order,
     bytes: usize,
-    task: Task,
+    pub(super) task: Task,
+}
+
+/// What was found of what was wanted: kinds, from where, and how many of each.
+#[derive(Default)]
+pub(super) struct Found {
+    rows: Vec<Row>,
+    wanted: Vec<(usize, Place, i64)>,
+}
+
+/// What has been claimed.
+pub(super) struct Claimed {
+    /// Agents and what they were given.
+    pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
+    /// Of each kind that was looked for, where anybody may still wait; `None`: nowhere.
+    pub(super) fronts: Vec<(Kind, Option<Place>)>,
+    /// When time first changes one of the tasks.
+    pub(super) first_due: Option<Timestamp>,
 }
 
 /// Candidates of a kind, the next one first.
@@ -99,10 +85,22 @@ type Queue = VecDeque<Candidate>;
 pub(super) struct Polls<'a> {
     polls: Vec<Poll<'a>>,
     /// What is wanted.
-    kinds: Vec<Kind<'a>>,
+    kinds: Vec<Kind>,
+    /// From where each is looked for; `None`: nobody is in that line.
+    fronts: Vec<Option<Place>>,
+    /// How far each was read: up to a place, or to the end of the line.
+    read: HashMap<usize, Option<Place>>,
+    /// What was found and is not claimed: the place of its kind, and its own in line.
+    left: HashMap<Uuid, (usize, Place)>,
     /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they waited until
     /// that AFM has committed.
     missed: HashMap<Uuid, usize>,
+    /// Kinds of which tasks were found just now that another batch of this AFM is claiming.
+    passed_over: BTreeSet<usize>,
+    /// How many those may be.
+    taken: i64,
+    /// When time first changes what is claimed.
+    first_due: Option<Timestamp>,
 }
 
 struct Poll<'a> {
@@ -119,13 +117,13 @@ struct Poll<'a> {
 }
 
 /// A task for a poll, unless another AFM is faster.
-struct Chosen {
+pub(super) struct Chosen {
     /// The place of the poll.
     poll: usize,
     /// The place of the kind.
     kind: usize,
-    candidate: Candidate,
-    attempt: Attempt,
+    pub(super) candidate: Candidate,
+    pub(super) attempt: Attempt,
 }
 
 impl<'a> Polls<'a> {
@@ -140,9 +138,9 @@ impl<'a> Polls<'a> {
             Command::Claim { kinds, .. } => kinds_named(request, kinds),
             _ => kinds(request),
         };
-        let all: BTreeSet<Kind<'a>> =
+        let all: BTreeSet<Kind> =
             requests().flat_map(|(_, request, command)| kinds(request, command)).collect();
-        let places: HashMap<&Kind<'a>, usize> =
+        let places: HashMap<&Kind, usize> =
             all.iter().enumerate().map(|(place, kind)| (kind, place)).collect();
         let poll = |(place, request, command): (usize, &'a PollRequest, &'a Command)| Poll {
             place,
@@ -154,11 +152,35 @@ impl<'a> Polls<'a> {
             open: true,
         };
         let polls = requests().map(poll).collect();
-        Self { polls, kinds: all.into_iter().collect(), missed: HashMap::new() }
+        Self {
+            polls,
+            fronts: vec![Some(Place::START); all.len()],
+            kinds: all.into_iter().collect(),
+            read: HashMap::new(),
+            left: HashMap::new(),
+            missed: HashMap::new(),
+            passed_over: BTreeSet::new(),
+            taken: 0,
+            first_due: None,
+        }
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        session.prepare_if(!self.kinds.is_empty(), CANDIDATES).await
+        session.prepare_if(self.fronts.iter().any(Option::is_some), CANDIDATES).await
+    }
+
+    /// Looks only where anybody may wait: as was known when `look` began, or since this batch.
+    pub(super) fn look_from_fronts(&mut self, look: &Look<'_>, news: &News) {
+        self.fronts = look.fronts(&self.kinds);
+        self.taken = look.taken_by_others().len() as i64;
+        if self.fronts.iter().all(|front| *front == Some(Place::START)) {
+            return;
+        }
+        for (kind, place) in &news.waiting {
+            if let Ok(at) = self.kinds.binary_search(&Kind::of(kind)) {
+                self.fronts[at] = Some(self.fronts[at].map_or(*place, |front| front.min(*place)));
+            }
+        }
     }
 
     /// Finds waiting tasks for the polls that are open.
@@ -167,42 +189,61 @@ impl<'a> Polls<'a> {
         session: &Session,
         statement: Option<&Statement>,
         now: Timestamp,
-    ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement else { return Ok(Vec::new()) };
-        let types: Vec<&str> = self.kinds.iter().map(|(task_type, ..)| *task_type).collect();
-        let versions: Vec<i64> = self.kinds.iter().map(|(_, version, _)| *version).collect();
-        let filters: Vec<&str> = self.kinds.iter().map(|(.., filter)| filter.as_str()).collect();
+    ) -> Result<Found, Problem> {
+        let wanted = self.wanted();
+        let Some(statement) = statement.filter(|_| !wanted.is_empty()) else { return Ok(Found::default()) };
+        let kinds = || wanted.iter().map(|(kind, ..)| &self.kinds[*kind]);
+        let types: Vec<&str> = kinds().map(|kind| kind.task_type.as_str()).collect();
+        let versions: Vec<i64> = kinds().map(|kind| kind.version).collect();
+        let filters: Vec<&str> = kinds().map(|kind| kind.filter.as_str()).collect();
+        let most: Vec<i64> = wanted.iter().map(|(_, _, most)| *most).collect();
+        let (ranks, seqs): (Vec<i32>, Vec<i64>) =
+            wanted.iter().map(|(_, front, _)| (front.rank, front.seq)).unzip();
+        let parameters: [&(dyn ToSql + Sync); 7] = [&types, &versions, &filters, &most, &ranks, &seqs, &now];
+        let rows = session.run(statement, &parameters).await?;
+        Ok(Found { rows, wanted })
+    }
+
+    /// The kinds to look for: each with its front, and how many of it at most.
+    fn wanted(&self) -> Vec<(usize, Place, i64)> {
         let mut most = vec![0_i64; self.kinds.len()];
         for poll in self.polls.iter().filter(|poll| poll.open) {
             for kind in &poll.kinds {
                 most[*kind] += i64::from(poll.portion.left());
             }
         }
-        for kind in self.missed.values() {
-            most[*kind] += 1;
+        for kind in self.missed.values().filter(|kind| most[**kind] > 0).copied().collect::<Vec<_>>() {
+            most[kind] += 1;
         }
-        session.run(statement, &[&types, &versions, &filters, &most, &now]).await
+        let fronts = self.fronts.iter().zip(most).enumerate().filter(|(_, (_, most))| *most > 0);
+        fronts.filter_map(|(kind, (front, most))| Some((kind, (*front)?, most + self.taken))).collect()
     }
 
-    /// Gives the tasks that were found to the polls in their order; the agents and what they were given.
+    /// Gives the tasks that were found to the polls in their order.
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "each is another part of the batch, and this its last step"
+    )]
     pub(super) async fn claim(
         mut self,
         session: &Session,
         statement: Option<&Statement>,
-        mut found: Vec<Row>,
+        mut found: Found,
+        look: &Look<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
         outcomes: &mut Outcomes,
-    ) -> Result<Vec<(Uuid, Vec<Uuid>)>, Problem> {
+    ) -> Result<Claimed, Problem> {
         for round in 1..=ROUNDS {
-            let chosen = self.choose(&found, now)?;
-            let claimed = save_claims(session, &chosen, now).await?;
+            let chosen = self.choose(&found, look, now)?;
+            let claimed = claims::save(session, &chosen, now).await?;
             self.give(chosen, claimed)?;
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
                 break;
             }
             found = self.find(session, statement, now).await?;
         }
+        let (fronts, first_due) = (self.new_fronts(), self.first_due);
         let mut claims = Vec::new();
         for Poll { place, request, is_told, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
@@ -215,32 +256,57 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.unwrap_or_default();
             outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
         }
-        Ok(claims)
+        Ok(Claimed { claims, fronts, first_due })
+    }
+
+    /// Of each kind that was looked for, where anybody may still wait.
+    fn new_fronts(&self) -> Vec<(Kind, Option<Place>)> {
+        let mut fronts = self.read.clone();
+        for (kind, place) in self.left.values() {
+            let front = fronts.entry(*kind).or_insert(None);
+            *front = Some(front.map_or(*place, |front| front.min(*place)));
+        }
+        fronts.into_iter().map(|(kind, front)| (self.kinds[kind].clone(), front)).collect()
     }
 
     /// What to claim for each open poll.
-    fn choose(&self, found: &[Row], now: Timestamp) -> Result<Vec<Chosen>, Problem> {
-        let mut queues = self.queues(found)?;
+    fn choose(&mut self, found: &Found, look: &Look<'_>, now: Timestamp) -> Result<Vec<Chosen>, Problem> {
+        let mut queues = self.queues(found, &look.taken_by_others())?;
         let mut chosen = Vec::new();
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
             poll.choose(place, &mut queues, now, &mut chosen);
         }
+        look.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
+        let due = chosen.iter().filter_map(|chosen| chosen.candidate.task.due());
+        self.first_due = due.chain(self.first_due).min();
         Ok(chosen)
     }
 
-    /// What was found, but for what was missed before; by the place of its kind.
-    fn queues(&self, found: &[Row]) -> Result<Vec<Queue>, Problem> {
+    /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind. Notes how far was read.
+    fn queues(&mut self, found: &Found, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
+        self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
-        for row in found {
-            let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
-            let Some(queue) = queues.get_mut(place) else { continue };
+        let mut counts = vec![0_i64; found.wanted.len()];
+        let mut last = vec![Place::START; found.wanted.len()];
+        for row in &found.rows {
+            let at = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
+            let Some((kind, ..)) = found.wanted.get(at) else { continue };
             let task = rows::task_without_data(row)?;
-            let id = task.posted.task_id;
-            if !self.missed.contains_key(&id) {
-                let order = (Reverse(task.posted.terms.priority), row.try_get("seq")?, id);
-                let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
-                queue.push_back(Candidate { order, bytes, task });
+            let (id, seq) = (task.posted.task_id, row.try_get("seq")?);
+            let place = Place::of(&task.posted, seq);
+            counts[at] += 1;
+            last[at] = place.max(last[at]);
+            self.left.insert(id, (*kind, place));
+            if taken.contains(&id) && self.missed.insert(id, *kind).is_none() {
+                self.passed_over.insert(*kind);
             }
+            if !self.missed.contains_key(&id) {
+                let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
+                queues[*kind].push_back(Candidate { order: (place, id), bytes, task });
+            }
+        }
+        for (at, (kind, _, most)) in found.wanted.iter().enumerate() {
+            self.read.insert(*kind, Some(last[at]).filter(|_| counts[at] >= *most));
         }
         for queue in &mut queues {
             // Whatever order a plan brings them in.
@@ -252,21 +318,25 @@ impl<'a> Polls<'a> {
     /// Notes what was claimed, with its data, and what was missed.
     fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), Problem> {
         for poll in &mut self.polls {
-            poll.open = false;
+            poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
         for Chosen { poll, kind, candidate, .. } in chosen {
             let Candidate { order, bytes, task } = candidate;
             let poll = &mut self.polls[poll];
             match claimed.remove(&task.posted.task_id) {
                 Some(row) => {
+                    self.left.remove(&task.posted.task_id);
                     poll.portion.add(bytes);
-                    poll.given.push((order, deliver(task, &row)?));
+                    poll.given.push((order, claims::deliver(task, &row)?));
                 }
                 None => {
                     poll.open = true;
                     self.missed.insert(task.posted.task_id, kind);
                 }
             }
+        }
+        for poll in &mut self.polls {
+            poll.open &= poll.portion.left() > 0;
         }
         Ok(())
     }
@@ -294,67 +364,26 @@ impl Poll<'_> {
     }
 }
 
-/// Saves claims, but for those of tasks that do not wait any more; the data of the tasks.
-async fn save_claims(
-    session: &Session,
-    chosen: &[Chosen],
-    now: Timestamp,
-) -> Result<HashMap<Uuid, Row>, Problem> {
-    if chosen.is_empty() {
-        return Ok(HashMap::new());
-    }
-    let tasks = || chosen.iter().map(|chosen| (&chosen.candidate.task, &chosen.attempt));
-    let ids: Vec<Uuid> = tasks().map(|(task, _)| task.posted.task_id).collect();
-    let states: Vec<&str> = tasks().map(|(task, _)| rows::state_name(&task.state)).collect();
-    let numbers: Vec<i32> = tasks().map(|(_, attempt)| rows::small(attempt.number)).collect();
-    let aliases: Vec<Option<Uuid>> = tasks()
-        .map(|(task, attempt)| Some(attempt.alias).filter(|alias| *alias != task.posted.task_id))
-        .collect();
-    let agents: Vec<Uuid> = tasks().map(|(_, attempt)| attempt.agent_id).collect();
-    let names: Vec<&str> = tasks().map(|(_, attempt)| attempt.agent_name.as_str()).collect();
-    let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
-    let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
-    let parameters: [&(dyn ToSql + Sync); 9] =
-        [&ids, &states, &numbers, &aliases, &agents, &names, &deadlines, &due, &now];
-    let claimed = session.query(CLAIM, &parameters).await?;
-    claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
-}
-
-fn deliver(task: Task, row: &Row) -> Result<Delivery, Problem> {
-    let alias = task.last_attempt().map_or(task.posted.task_id, |attempt| attempt.alias);
-    Ok(Delivery {
-        task_id: task.posted.task_id,
-        alias,
-        task_data: rows::json(row, "data")?,
-        attempt: task.attempts,
-        // What time changes first about a claimed task is that it is too late.
-        deadline: task.due(),
-        task_type: task.posted.task_type,
-        task_version: task.posted.task_version,
-    })
-}
-
 /// Those of `kinds`, if the poll asks for tasks at all.
-fn kinds_named<'a>(poll: &PollRequest, kinds: &'a [WaitingKind]) -> BTreeSet<Kind<'a>> {
+fn kinds_named(poll: &PollRequest, kinds: &[WaitingKind]) -> BTreeSet<Kind> {
     if Portion::of(poll).left() == 0 {
         return BTreeSet::new();
     }
-    let kind = |kind: &'a WaitingKind| {
-        (kind.capability.task_type.as_str(), kind.capability.version, kind.agent_filter.key())
-    };
-    kinds.iter().map(kind).collect()
+    kinds.iter().map(Kind::of).collect()
 }
 
-fn kinds(poll: &PollRequest) -> BTreeSet<Kind<'_>> {
+fn kinds(poll: &PollRequest) -> BTreeSet<Kind> {
     if Portion::of(poll).left() == 0 {
         return BTreeSet::new();
     }
     let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
     let of_filter = |filter: &String| {
         let filter = filter.clone();
-        poll.agent_capabilities
-            .iter()
-            .map(move |offer| (offer.task_type.as_str(), offer.version, filter.clone()))
+        poll.agent_capabilities.iter().map(move |offer| Kind {
+            task_type: offer.task_type.clone(),
+            version: offer.version,
+            filter: filter.clone(),
+        })
     };
     filters.iter().flat_map(of_filter).collect()
 }

@@ -43,7 +43,7 @@ const INSERT: &str = "
     -- for the other.
     order by id
     on conflict (id) do nothing
-    returning id
+    returning id, seq
 ";
 
 const READ: &str =
@@ -153,11 +153,14 @@ impl<'a> Submits<'a> {
         outcomes: &mut Outcomes,
         news: &mut News,
     ) -> Result<(), Problem> {
-        let inserted = inserted.iter().map(|row| row.try_get(0)).collect::<Result<HashSet<Uuid>, _>>()?;
+        let inserted = inserted
+            .iter()
+            .map(|row| Ok((row.try_get("id")?, row.try_get("seq")?)))
+            .collect::<Result<HashMap<Uuid, i64>, Problem>>()?;
         let mut stored = HashMap::new();
         if inserted.len() < self.first.len() {
             let ids = self.first.iter().map(|task| task.posted.task_id);
-            let taken: Vec<Uuid> = ids.filter(|id| !inserted.contains(id)).collect();
+            let taken: Vec<Uuid> = ids.filter(|id| !inserted.contains_key(id)).collect();
             for row in session.query(READ, &[&taken]).await? {
                 let post = rows::task(&row)?.posted;
                 stored.insert(post.task_id, post);
@@ -167,8 +170,10 @@ impl<'a> Submits<'a> {
                 return Err(Problem::Deleted);
             }
         }
-        for task in self.first.iter().filter(|task| inserted.contains(&task.posted.task_id)) {
-            news.note(task);
+        for task in &self.first {
+            if let Some(seq) = inserted.get(&task.posted.task_id) {
+                news.note(task, *seq);
+            }
         }
         for &(place, post) in &self.posts {
             let decision = lifecycle::submit(stored.get(&post.task_id), post);
@@ -179,6 +184,11 @@ impl<'a> Submits<'a> {
             outcomes.set(place, Outcome::Submit(decision));
         }
         Ok(())
+    }
+
+    /// When time first changes one of the tasks.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.first.iter().filter_map(Task::due).min()
     }
 
     /// Whether the task is one that comes into being only after this place of the batch.

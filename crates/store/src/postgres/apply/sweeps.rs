@@ -3,11 +3,13 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::tasks::{News, Tasks};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::memory::Swept as Until;
 use crate::postgres::rows;
 use crate::{Sweep, Swept, lifecycle};
 
@@ -17,7 +19,7 @@ const DUE: &str = concat!(
     rows::task_columns!(),
     "
     from task
-    where due_at is not null and due_at <= $1
+    where due_at is not null and due_at <= $1 and due_at >= coalesce($3::timestamptz, '-infinity')
     order by due_at
     limit $2
     for update skip locked
@@ -53,18 +55,22 @@ const FORGET: &str = "
 
 const DELETE: &str = "
     with old as (
-        select id from task
+        select id, ctid as at from task
         where finished_at is not null and finished_at < $1
         order by finished_at
         limit $2
         for update skip locked
     ), attempts as (
-        delete from attempt using old where attempt.task_id = old.id
+        delete from attempt where task_id = any(array(select id from old))
     )
-    delete from task using old where task.id = old.id returning task.id
+    delete from task using old where task.ctid = old.at returning task.id
 ";
 
-const NEXT_DUE: &str = "select min(due_at) as due_at from task where due_at is not null";
+const NEXT_DUE: &str = "
+    select min(due_at) as due_at
+    from task
+    where due_at is not null and due_at >= coalesce($1::timestamptz, '-infinity')
+";
 
 /// What a sweep found and locked.
 #[derive(Default)]
@@ -74,17 +80,28 @@ pub(super) struct Found {
 }
 
 /// Finds and locks what a sweep will change.
-pub(super) async fn find(session: &Session, sweep: &Sweep, tasks: &mut Tasks) -> Result<Found, Problem> {
+pub(super) async fn find(
+    session: &Session,
+    sweep: &Sweep,
+    tasks: &mut Tasks,
+    until: &Until,
+) -> Result<Found, Problem> {
     let mut found = Found::default();
     let limit = i64::from(sweep.limit);
-    for row in session.query(DUE, &[&tasks.now, &limit]).await? {
+    let clock = Instant::now();
+    let from = until.until(clock);
+    let due = session.query(DUE, &[&tasks.now, &limit, &from]).await?;
+    if due.len() < sweep.limit as usize {
+        until.done(from, tasks.now, clock);
+    }
+    for row in due {
         found.due.push(row.try_get("id")?);
-        tasks.add(rows::task_without_data(&row)?);
+        tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
     }
     if let Some(seen_before) = ago(tasks.now, sweep.lost_after) {
         for row in session.query(SILENT, &[&seen_before, &limit]).await? {
             found.silent.push((row.try_get("id")?, row.try_get("last_seen")?));
-            tasks.add(rows::task_without_data(&row)?);
+            tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
         }
     }
     Ok(found)
@@ -118,6 +135,7 @@ pub(super) async fn clean(
     sweep: &Sweep,
     swept: &mut Swept,
     now: Timestamp,
+    until: &Until,
 ) -> Result<(), Problem> {
     let limit = i64::from(sweep.limit);
     if let Some(before) = ago(now, sweep.delete_after) {
@@ -131,8 +149,13 @@ pub(super) async fn clean(
     }
     let done = [swept.settled, swept.lost, swept.forgotten, swept.deleted];
     swept.more = done.contains(&u64::from(sweep.limit));
-    swept.next_due =
-        session.query(NEXT_DUE, &[]).await?.first().map(|row| row.try_get("due_at")).transpose()?.flatten();
+    swept.next_due = session
+        .query(NEXT_DUE, &[&until.until(Instant::now())])
+        .await?
+        .first()
+        .map(|row| row.try_get("due_at"))
+        .transpose()?
+        .flatten();
     Ok(())
 }
 

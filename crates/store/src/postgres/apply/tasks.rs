@@ -5,15 +5,18 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, TaskOutcome};
-use tokio_postgres::Statement;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use crate::lifecycle::{self, Change};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
+use crate::postgres::lines::Place;
 use crate::postgres::{rows, surroundings};
 use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
 
+/// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
+/// made while the table was small might read all of it.
 const SAVE: &str = "
     update task
     set state = changed.state,
@@ -28,14 +31,18 @@ const SAVE: &str = "
         finished_at = changed.finished_at,
         result = changed.result,
         error = changed.error
-    from unnest(
-        $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
-        $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
-    ) as changed (
-        id, state, attempts, available_at, due_at, alias, agent_id,
-        agent_name, claimed_at, deadline_at, finished_at, result, error
-    )
-    where task.id = changed.id
+    from (
+        select changed.*, locked.at
+        from unnest(
+            $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
+            $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
+        ) as changed (
+            id, state, attempts, available_at, due_at, alias, agent_id,
+            agent_name, claimed_at, deadline_at, finished_at, result, error
+        )
+        cross join lateral (select ctid as at from task where task.id = changed.id limit 1) as locked
+    ) as changed
+    where task.ctid = changed.at
     returning task.id
 ";
 
@@ -57,22 +64,33 @@ const SAVE_ATTEMPTS: &str = "
 const SAVE_LATE: &str = "
     update attempt
     set late_at = $5, late_result = late.result, late_error = late.error
-    from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
-    where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null
+    from (
+        select late.*, ended.at
+        from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
+        cross join lateral (
+            select ctid as at from attempt
+            where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null
+            limit 1
+        ) as ended
+    ) as late
+    where attempt.ctid = late.at
 ";
 
 /// What others may be waiting for.
 #[derive(Default)]
 pub(super) struct News {
-    pub(super) waiting: Vec<WaitingKind>,
+    /// With the place of each in its line.
+    pub(super) waiting: Vec<(WaitingKind, Place)>,
     pub(super) ended: Vec<Uuid>,
     pub(super) untold: Vec<Uuid>,
 }
 
 impl News {
-    pub(super) fn note(&mut self, task: &Task) {
+    pub(super) fn note(&mut self, task: &Task, seq: i64) {
         match &task.state {
-            State::Pending => self.waiting.push(WaitingKind::of(&task.posted)),
+            State::Pending => {
+                self.waiting.push((WaitingKind::of(&task.posted), Place::of(&task.posted, seq)));
+            }
             State::Ended { .. } => self.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }
@@ -83,6 +101,8 @@ impl News {
 pub(super) struct Tasks {
     pub(super) now: Timestamp,
     tasks: HashMap<Uuid, Task>,
+    /// Their order of arrival.
+    seqs: HashMap<Uuid, i64>,
     /// Which of them run, or ran last, under another id than their own.
     aliases: HashMap<Uuid, Uuid>,
     /// Attempts that have ended, by the id they were handed out under, and whose they are.
@@ -108,6 +128,7 @@ impl Tasks {
         Self {
             now,
             tasks: HashMap::new(),
+            seqs: HashMap::new(),
             aliases: HashMap::new(),
             past: HashMap::new(),
             around: HashMap::new(),
@@ -119,14 +140,23 @@ impl Tasks {
     }
 
     /// Adds a task that was locked just now, unless it is there.
-    pub(super) fn add(&mut self, task: Task) {
+    pub(super) fn add(&mut self, task: Task, seq: i64) {
         let id = task.posted.task_id;
+        self.seqs.insert(id, seq);
         if let Entry::Vacant(place) = self.tasks.entry(id) {
             if let Some(attempt) = task.last_attempt().filter(|attempt| attempt.alias != id) {
                 self.aliases.insert(attempt.alias, id);
             }
             place.insert(task);
         }
+    }
+
+    /// Adds the tasks of rows that were locked just now.
+    pub(super) fn add_all(&mut self, rows: &[Row]) -> Result<(), Problem> {
+        for row in rows {
+            self.add(rows::task(row)?, row.try_get("seq")?);
+        }
+        Ok(())
     }
 
     pub(super) fn add_past(&mut self, task_id: Uuid, past: EndedAttempt) {
@@ -177,7 +207,7 @@ impl Tasks {
         let Some(task) = self.tasks.get_mut(&id) else { return };
         task.state = change.state;
         self.changed.insert(id);
-        news.note(task);
+        news.note(task, self.seqs.get(&id).copied().unwrap_or(i64::MIN));
         if let Some(ended) = change.ended {
             if ended.end.is_to_be_told() {
                 news.untold.push(ended.attempt.agent_id);
@@ -197,6 +227,11 @@ impl Tasks {
 
     pub(super) fn keep_late(&mut self, task_id: Uuid, attempt: u32, outcome: &TaskOutcome) {
         self.late.entry((task_id, attempt)).or_insert_with(|| outcome.clone());
+    }
+
+    /// When time first changes one of those that have changed.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.changed.iter().filter_map(|id| self.tasks.get(id)?.due()).min()
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {

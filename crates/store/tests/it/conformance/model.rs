@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slamon_store::{Attempt, Command, End, Outcome, State, Swept, Task, WaitingKind};
+use slamon_store::{Attempt, Command, End, Outcome, State, Sweep, Swept, Task, WaitingKind};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -15,6 +15,8 @@ use crate::model::{FLEET, Model};
 use crate::sequences::{Batch, sequences};
 
 const CASES: u32 = 64;
+
+const LAST: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };
 
 pub(crate) async fn any_sequence_of_batches_goes_as_in_the_model(fixture: &impl Fixture) {
     let store = fixture.store();
@@ -31,7 +33,9 @@ async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(),
     store.drop_tables().await.unwrap();
     store.create_tables().await.unwrap();
     let (mut model, mut names) = (Model::default(), Names::default());
-    for (now, batch) in batches {
+    // The last sweep has no more to do than to save what a store may save later.
+    let last = batches.last().map(|(now, _)| (*now, vec![Command::Sweep(LAST)]));
+    for (now, batch) in batches.into_iter().chain(last) {
         let before = model.clone();
         let expected = model.apply(&batch, now);
         let applied = store.applied(now, batch.iter().map(|command| names.to_store(command)).collect()).await;

@@ -1,0 +1,197 @@
+//! Whole lives of tasks on the PostgreSQL store alone, with no HTTP in between: post, claim, report, read.
+//!
+//!     cargo run --release -p slamon-store --example lives -- CLIENTS LANES SECONDS [URI]
+//!
+//! Each client posts a task of a type of its own, claims it, reports and reads it, one after the other. What they ask
+//! for at the same time is applied in one batch, by LANES at once, as the server's committer does it. Without a URI the
+//! database is a private one, with fsync. It prints lives a second, and what a life cost the database.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, Result, bail, ensure};
+use jiff::Timestamp;
+use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, Terms};
+use slamon_store::{Command, Outcome, PostgresOptions, PostgresStore, State, Store};
+use slamon_testbed::{PgCluster, PgOptions};
+use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::task::JoinSet;
+use tokio_postgres::NoTls;
+use uuid::Uuid;
+
+/// The most commands of one batch, as the committer has it.
+const LARGEST_BATCH: usize = 512;
+
+type Request = (Command, oneshot::Sender<Outcome>);
+
+/// What the database counts.
+const COUNTERS: &str = "
+    select
+        (select wal_bytes::bigint from pg_stat_wal),
+        (select wal_records from pg_stat_wal),
+        coalesce(sum(n_tup_upd), 0)::bigint,
+        coalesce(sum(n_tup_hot_upd), 0)::bigint,
+        (select xact_commit from pg_stat_database where datname = current_database())
+    from pg_stat_user_tables
+";
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (clients, lanes, seconds) = match arguments.as_slice() {
+        [clients, lanes, seconds, ..] => {
+            (clients.parse::<usize>()?, lanes.parse::<usize>()?, seconds.parse::<u64>()?)
+        }
+        _ => bail!("usage: lives CLIENTS LANES SECONDS [URI]"),
+    };
+    let database = match arguments.get(3) {
+        Some(_) => None,
+        None => Some(PgCluster::start(&PgOptions { fsync: true, ..PgOptions::default() })?.create_database()),
+    };
+    let uri = database.as_ref().map_or_else(|| arguments[3].clone(), |database| database.uri());
+    let store = Arc::new(PostgresStore::new(&PostgresOptions {
+        uri: uri.clone(),
+        pool_size: 5,
+        pool_timeout: Duration::from_secs(10),
+        statement_timeout: Duration::from_secs(10),
+        echo: false,
+    })?);
+    store.create_tables().await?;
+    let (client, connection) = tokio_postgres::connect(&uri, NoTls).await?;
+    tokio::spawn(connection);
+
+    // As a server does: what is heard of other AFMs, of which there are none.
+    let (hints, mut heard) = mpsc::channel(1_000);
+    let listener = Arc::clone(&store);
+    let listening = tokio::spawn(async move { listener.listen(hints).await });
+    heard.recv().await.context("nothing can be heard")?;
+    tokio::spawn(async move { while heard.recv().await.is_some() {} });
+
+    let (queue, requests) = mpsc::channel::<Request>(4_096);
+    let requests = Arc::new(Mutex::new(requests));
+    let batches = Arc::new(AtomicUsize::new(0));
+    let mut committing = JoinSet::new();
+    for _ in 0..lanes {
+        committing.spawn(commit(Arc::clone(&store), Arc::clone(&requests), Arc::clone(&batches)));
+    }
+
+    let before = client.query_one(COUNTERS, &[]).await?;
+    let began = Instant::now();
+    let end = began + Duration::from_secs(seconds);
+    let mut living = JoinSet::new();
+    for _ in 0..clients {
+        living.spawn(live(Arc::clone(&store), queue.clone(), end));
+    }
+    let mut latencies = Vec::new();
+    while let Some(lived) = living.join_next().await {
+        latencies.extend(lived??);
+    }
+    let elapsed = began.elapsed().as_secs_f64();
+    drop(queue);
+    while let Some(ended) = committing.join_next().await {
+        ended??;
+    }
+
+    listening.abort();
+    // A connection tells what it did at its end, or once a second.
+    tokio::time::sleep(Duration::from_millis(1_500)).await;
+    let after = client.query_one(COUNTERS, &[]).await?;
+    latencies.sort_unstable();
+    ensure!(!latencies.is_empty(), "not one life was over in time");
+    let lives = latencies.len() as f64;
+    let each = |column: usize| (after.get::<_, i64>(column) - before.get::<_, i64>(column)) as f64 / lives;
+    println!("{:.0} lives/s with {clients} clients and {lanes} lanes", lives / elapsed);
+    println!("p50 {:?}, p99 {:?}", latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
+    println!("{:.2} lives a batch", lives / batches.load(Ordering::Relaxed) as f64);
+    println!(
+        "a life: {:.0} WAL bytes in {:.1} records, {:.2} updates, {:.2} of them heap-only, {:.2} commits",
+        each(0),
+        each(1),
+        each(2),
+        each(3),
+        each(4)
+    );
+    Ok(())
+}
+
+/// Applies what waits, until nobody can ask any more.
+async fn commit(
+    store: Arc<PostgresStore>,
+    requests: Arc<Mutex<mpsc::Receiver<Request>>>,
+    batches: Arc<AtomicUsize>,
+) -> Result<()> {
+    loop {
+        let mut batch = Vec::with_capacity(LARGEST_BATCH);
+        if requests.lock().await.recv_many(&mut batch, LARGEST_BATCH).await == 0 {
+            return Ok(());
+        }
+        let (commands, answers): (Vec<Command>, Vec<_>) = batch.into_iter().unzip();
+        let applied = store.apply(commands.into(), now()).await?;
+        batches.fetch_add(1, Ordering::Relaxed);
+        for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
+            // A client that has ended asks for nothing.
+            let _ = answer.send(outcome);
+        }
+    }
+}
+
+/// One life after the other until `end`; how long each took.
+async fn live(
+    store: Arc<PostgresStore>,
+    queue: mpsc::Sender<Request>,
+    end: Instant,
+) -> Result<Vec<Duration>> {
+    let agent_id = Uuid::new_v4();
+    let task_type = format!("life-{agent_id}");
+    let ask = async |command| {
+        let (answer, answered) = oneshot::channel();
+        queue.send((command, answer)).await.ok().context("the committers have ended")?;
+        answered.await.context("a batch failed")
+    };
+    let mut latencies = Vec::new();
+    while Instant::now() < end {
+        let began = Instant::now();
+        let post = PostTask {
+            task_id: Uuid::new_v4(),
+            test_id: Uuid::new_v4(),
+            task_type: task_type.clone(),
+            task_version: 1,
+            task_data: Some(JsonText::from_stored(format!(
+                r#"{{"url":"http://127.0.0.1/","id":"{agent_id}"}}"#
+            ))),
+            terms: Terms::default(),
+        };
+        let task_id = post.task_id;
+        let outcome = ask(Command::Submit(post)).await?;
+        ensure!(matches!(outcome, Outcome::Submit(Ok(_))), "{outcome:?}");
+
+        let poll = PollRequest {
+            agent_id,
+            agent_name: "life".to_owned(),
+            agent_capabilities: vec![Capability { task_type: task_type.clone(), version: 1 }],
+            max_tasks: 2,
+            agent_location: None,
+            max_wait: Duration::ZERO,
+        };
+        let Outcome::Poll(polled) = ask(Command::Poll(poll)).await? else { bail!("no answer to a poll") };
+        ensure!(
+            polled.tasks.len() == 1 && polled.tasks[0].task_id == task_id,
+            "posted {task_id}, was given {polled:?}"
+        );
+
+        let body = format!(r#"{{"protocol": 1, "task_id": "{task_id}", "task_data": {{"status": 200}}}}"#);
+        let outcome = ask(Command::Report(ResultPost::parse(&body)?)).await?;
+        ensure!(matches!(outcome, Outcome::Report(Ok(_))), "{outcome:?}");
+
+        let task = store.task(task_id).await?.context("a task is gone")?;
+        ensure!(matches!(task.state, State::Ended { .. }), "{task:?}");
+        latencies.push(began.elapsed());
+    }
+    Ok(latencies)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a measurement runs in real time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

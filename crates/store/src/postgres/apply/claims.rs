@@ -1,0 +1,87 @@
+//! Claims, as they are saved.
+
+use std::collections::HashMap;
+
+use jiff::Timestamp;
+use tokio_postgres::Row;
+use tokio_postgres::types::ToSql;
+use uuid::Uuid;
+
+use super::polls::Chosen;
+use crate::postgres::connection::Session;
+use crate::postgres::errors::Problem;
+use crate::postgres::rows;
+use crate::{Delivery, State, Task};
+
+/// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no plan can be
+/// made of the index of waiting tasks: it might read all of it.
+const CLAIM: &str = "
+    update task
+    set state = given.state,
+        attempts = given.attempts,
+        alias = given.alias,
+        agent_id = given.agent_id,
+        agent_name = given.agent_name,
+        claimed_at = $9,
+        deadline_at = given.deadline_at,
+        due_at = given.due_at
+    from (
+        select given.*, locked.at
+        from unnest(
+            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[],
+            $8::timestamptz[]
+        ) as given (id, state, attempts, alias, agent_id, agent_name, deadline_at, due_at)
+        cross join lateral (
+            select ctid as at
+            from task
+            -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
+            where task.id = given.id and task.state = $10 and task.attempts = given.attempts - 1
+            -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
+            for update skip locked
+        ) as locked
+    ) as given
+    where task.ctid = given.at
+    returning task.id, task.data
+";
+
+/// Saves claims, but for those of tasks that do not wait any more; the data of the tasks.
+pub(super) async fn save(
+    session: &Session,
+    chosen: &[Chosen],
+    now: Timestamp,
+) -> Result<HashMap<Uuid, Row>, Problem> {
+    if chosen.is_empty() {
+        return Ok(HashMap::new());
+    }
+    let tasks = || chosen.iter().map(|chosen| (&chosen.candidate.task, &chosen.attempt));
+    let ids: Vec<Uuid> = tasks().map(|(task, _)| task.posted.task_id).collect();
+    let states: Vec<&str> = tasks().map(|(task, _)| rows::state_name(&task.state)).collect();
+    let numbers: Vec<i32> = tasks().map(|(_, attempt)| rows::small(attempt.number)).collect();
+    let aliases: Vec<Option<Uuid>> = tasks()
+        .map(|(task, attempt)| Some(attempt.alias).filter(|alias| *alias != task.posted.task_id))
+        .collect();
+    let agents: Vec<Uuid> = tasks().map(|(_, attempt)| attempt.agent_id).collect();
+    let names: Vec<&str> = tasks().map(|(_, attempt)| attempt.agent_name.as_str()).collect();
+    let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
+    let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
+    let pending = rows::state_name(&State::Pending);
+    let parameters: [&(dyn ToSql + Sync); 10] =
+        [&ids, &states, &numbers, &aliases, &agents, &names, &deadlines, &due, &now, &pending];
+    let claimed = session.query(CLAIM, &parameters).await?;
+    claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
+}
+
+/// What an agent gets: a task that was chosen, and its row as it was saved.
+pub(super) fn deliver(task: Task, row: &Row) -> Result<Delivery, Problem> {
+    let alias = task.last_attempt().map_or(task.posted.task_id, |attempt| attempt.alias);
+    Ok(Delivery {
+        task_id: task.posted.task_id,
+        alias,
+        task_data: rows::json(row, "data")?,
+        attempt: task.attempts,
+        // What time changes first about a claimed task is that it is too late.
+        deadline: task.due(),
+        task_type: task.posted.task_type,
+        task_version: task.posted.task_version,
+    })
+}
