@@ -131,6 +131,7 @@ pub fn run(options: &Options) -> Result<()> {
     for document in [DOCUMENT, README].into_iter().filter(|_| options.write_docs) {
         ensure!(Path::new(document).is_file(), "--write-docs: {document} is not in this folder");
     }
+    let mut complaints = Vec::new();
     if !options.again {
         let workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
         results.environment = Some(Environment::of_now(&workshop)?);
@@ -140,16 +141,12 @@ pub fn run(options: &Options) -> Result<()> {
             results.write(&file)?;
             println!("\n{}", table_of(name, &results).context("nothing was measured")?.0);
         }
+        complaints = workshop.complaints.take();
     }
     if options.write_docs {
         write_documents(&results)?;
     }
     println!("{}", targets::table(&results));
-    let complaints: Vec<_> = [&results.polls, &results.lives]
-        .into_iter()
-        .flatten()
-        .flat_map(|section| section.found.complaints())
-        .collect();
     ensure!(complaints.is_empty(), "ours did wrong: {}", complaints.join("; "));
     Ok(())
 }

@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::server::Server;
+use super::server::{OURS, Server};
 use super::workshop::Workshop;
 
 /// What a load says as JSON.
@@ -119,7 +119,11 @@ impl Workshop {
         fs::remove_file(&file)?;
         let measured: Measured = serde_json::from_str(&json).with_context(said)?;
         if let Some(complaint) = measured.complaint() {
-            eprintln!("{name} {}: {complaint}", server.address);
+            let complaint = format!("{name}, {}: {complaint}", server.kind.label());
+            eprintln!("{complaint}");
+            if OURS.contains(&server.kind) {
+                self.complaints.borrow_mut().push(complaint);
+            }
         }
         Ok(measured)
     }

@@ -29,8 +29,6 @@ struct Turn {
     requests_per_second: f64,
     /// Not of pgbench.
     latency_us: Option<Latency>,
-    /// What went wrong.
-    complaint: Option<String>,
 }
 
 /// A load for a server: its name, whether connections stay open, and how many there are.
@@ -179,12 +177,6 @@ impl Rates {
         }
         table
     }
-
-    /// What went wrong with ours.
-    pub(crate) fn complaints(&self) -> impl Iterator<Item = &str> {
-        let ours = |turn: &&Turn| super::server::OURS.contains(&turn.kind);
-        self.turns.iter().filter(ours).filter_map(|turn| turn.complaint.as_deref())
-    }
 }
 
 /// One server, started for it, under its loads.
@@ -212,7 +204,6 @@ fn of_load(kind: Kind, keep_alive: bool, connections: u32, measured: &Measured) 
         per_second: measured.per_second,
         requests_per_second: measured.requests_per_second,
         latency_us: Some(measured.latency_us),
-        complaint: measured.complaint(),
     }
 }
 
@@ -225,7 +216,6 @@ fn of_pgbench(lives_per_second: f64) -> Turn {
         per_second: lives_per_second,
         requests_per_second: 4.0 * lives_per_second,
         latency_us: None,
-        complaint: None,
     }
 }
 

@@ -64,6 +64,7 @@ impl Kind {
 #[derive(Debug)]
 pub(crate) struct Server {
     process: Process,
+    pub(crate) kind: Kind,
     pub(crate) address: SocketAddr,
 }
 
@@ -91,7 +92,7 @@ impl Server {
             let log = fs::read_to_string(place.log_file()).unwrap_or_default();
             format!("{} does not start:\n{}\n{log}", kind.label(), process.log_lines().join("\n"))
         })?;
-        Ok(Self { process, address })
+        Ok(Self { process, kind, address })
     }
 
     /// The process that answers.

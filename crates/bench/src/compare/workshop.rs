@@ -1,6 +1,6 @@
 //! What every section of a comparison works with: the programs, a scratch folder, a PostgreSQL, and how much to do.
 
-use std::cell::OnceCell;
+use std::cell::{OnceCell, RefCell};
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -23,6 +23,8 @@ pub(crate) struct Workshop {
     cluster: OnceCell<PgCluster>,
     pub(crate) scale: Scale,
     interrupted: Arc<AtomicBool>,
+    /// What ours did wrong, of all loads.
+    pub(crate) complaints: RefCell<Vec<String>>,
 }
 
 impl Workshop {
@@ -39,7 +41,15 @@ impl Workshop {
         let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(&output)?;
         let interrupted = Arc::new(AtomicBool::new(false));
         watch_for_interrupts(Arc::clone(&interrupted))?;
-        Ok(Self { itself, ours: ours.canonicalize()?, scratch, cluster: OnceCell::new(), scale, interrupted })
+        Ok(Self {
+            itself,
+            ours: ours.canonicalize()?,
+            scratch,
+            cluster: OnceCell::new(),
+            scale,
+            interrupted,
+            complaints: RefCell::default(),
+        })
     }
 
     /// This program.
