@@ -9,8 +9,9 @@ use crate::backlog::Backlog;
 use crate::dispatch::Dispatch;
 use crate::fleet::Fleet;
 use crate::life::Life;
+use crate::mix::Mix;
 use crate::poll::Poll;
-use crate::{Load, Stop};
+use crate::{Load, Stop, bare, compare, instructions};
 
 /// The run was started in a way that nothing can be measured.
 const CANNOT_MEASURE: u8 = 2;
@@ -38,6 +39,14 @@ enum Command {
     Dispatch(Dispatch),
     /// A large fleet: each agent polls at its interval, whatever became of the polls before
     Fleet(Fleet),
+    /// The requests of lives, whatever the answers: for the bare route
+    Mix(Mix),
+    /// A bare axum route that parses the same requests: what any server here could reach
+    Bare(bare::Options),
+    /// Ours, the original and yardsticks side by side
+    Compare(compare::Options),
+    /// How many instructions a request takes, by valgrind
+    Instructions(instructions::Options),
 }
 
 /// Runs the program and gives its exit status: 0 measured, 1 a check has failed, 2 nothing could be measured.
@@ -49,6 +58,10 @@ pub fn main() -> ExitCode {
         Command::Backlog(load) => measure(&load),
         Command::Dispatch(load) => measure(&load),
         Command::Fleet(load) => measure(&load),
+        Command::Mix(load) => measure(&load),
+        Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),
+        Command::Instructions(options) => instructions::run(&options).map(|()| ExitCode::SUCCESS),
     };
     done.unwrap_or_else(|error| {
         eprintln!("slamon-bench: {error:#}");

@@ -21,16 +21,20 @@
 //! units that it kept from being sent.
 
 pub mod backlog;
+pub mod bare;
 mod checks;
 pub mod cli;
 mod client;
+pub mod compare;
 pub mod dispatch;
 mod drive;
 pub mod fleet;
 mod ids;
+pub mod instructions;
 mod latencies;
 mod ledger;
 pub mod life;
+mod mix;
 mod options;
 mod pair;
 pub mod poll;

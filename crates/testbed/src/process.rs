@@ -86,6 +86,12 @@ impl Process {
         self.pid
     }
 
+    /// Whether the program has ended.
+    #[must_use]
+    pub fn has_ended(&self) -> bool {
+        self.seen.lock().exit.is_some()
+    }
+
     /// Everything it has printed so far.
     #[must_use]
     pub fn log_lines(&self) -> Vec<String> {

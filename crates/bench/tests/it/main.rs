@@ -1,6 +1,7 @@
 //! The loads, at small size, against the real server on every store; and against one that does wrong.
 
 mod afm;
+mod bare;
 mod command;
 mod fake;
 mod faults;

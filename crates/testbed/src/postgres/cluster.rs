@@ -189,6 +189,12 @@ impl PgCluster {
         self.order(&format!("start {}", self.inner.port));
     }
 
+    /// One of the programs of its PostgreSQL: `psql`, `pgbench`.
+    #[must_use]
+    pub fn program(&self, name: &str) -> PathBuf {
+        self.inner.programs.join(name)
+    }
+
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {

@@ -1,0 +1,94 @@
+//! A large fleet on one core.
+
+use anyhow::Result;
+use serde::{Deserialize, Serialize};
+
+use super::load::Measured;
+use super::server::{Kind, LOAD_CORE, OURS, SERVER_CORE, Server};
+use super::spread::{grouped, short};
+use super::table::Table;
+use super::workshop::Workshop;
+
+/// What each server took.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Fleets {
+    pub(crate) agents: u64,
+    /// Seconds between two polls of one.
+    pub(crate) interval: u64,
+    of: Vec<(Kind, Measured)>,
+}
+
+impl Fleets {
+    /// Each of ours, once: the fleet arrives within an interval, and is measured after another.
+    ///
+    /// # Errors
+    /// When a server or a load does not run.
+    pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
+        let (agents, interval) = (workshop.scale.agents, workshop.scale.interval.as_secs());
+        // In the first interval all agents are new; in the second what was put off because of it is done.
+        let (warm_up, seconds) = (2 * interval, workshop.scale.fleet.as_secs());
+        let [agents_text, interval_text, warm_up, seconds] =
+            [agents, interval, warm_up, seconds].map(|number| number.to_string());
+        let args = [
+            "--agents",
+            &agents_text,
+            "--interval",
+            &interval_text,
+            "--warm-up",
+            &warm_up,
+            "--seconds",
+            &seconds,
+        ];
+        let mut of = Vec::new();
+        for kind in OURS {
+            let place = workshop.place(kind)?;
+            let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
+            let measured = workshop.load("fleet", &server, &args, Some(LOAD_CORE))?;
+            eprintln!("{}: {} cores", kind.label(), short(measured.server_cores().unwrap_or(f64::NAN)));
+            of.push((kind, measured));
+        }
+        Ok(Self { agents, interval, of })
+    }
+
+    /// What was measured of one.
+    pub(crate) fn of(&self, kind: Kind) -> Option<&Measured> {
+        self.of.iter().find(|(of, _)| *of == kind).map(|(_, measured)| measured)
+    }
+
+    /// Polls a second that the fleet should make.
+    pub(crate) fn rate(&self) -> f64 {
+        self.agents as f64 / self.interval as f64
+    }
+
+    pub(crate) fn table(&self) -> Table {
+        let mut table = Table::new([
+            "server",
+            "agents",
+            "polls a second, due",
+            "answered",
+            "CPU seconds a second",
+            "peak memory, MiB",
+            "p50, ms",
+            "p99, ms",
+        ]);
+        for (kind, measured) in &self.of {
+            let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), short);
+            table.row([
+                kind.label().to_owned(),
+                grouped(self.agents as f64),
+                grouped(self.rate()),
+                grouped(measured.per_second),
+                number(measured.server_cores()),
+                number(measured.server.map(|server| mib(server.peak_rss_bytes))),
+                short(measured.latency_us.p50 / 1e3),
+                short(measured.latency_us.p99 / 1e3),
+            ]);
+        }
+        table
+    }
+}
+
+/// Bytes as MiB.
+pub(crate) fn mib(bytes: u64) -> f64 {
+    bytes as f64 / f64::from(1 << 20)
+}

@@ -1,0 +1,82 @@
+//! What was measured, in a file, so that one section can be measured again without the others.
+
+use std::fs;
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use serde::{Deserialize, Serialize};
+
+use super::backlog::Backlogs;
+use super::dispatch::Dispatches;
+use super::environment::Environment;
+use super::fleet::Fleets;
+use super::held::Held;
+use super::overload::Overloads;
+use super::rates::Rates;
+use super::scale::Size;
+use super::start::Starts;
+
+/// One field a section.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(default)]
+pub(crate) struct Results {
+    pub(crate) environment: Option<Environment>,
+    pub(crate) polls: Option<Section<Rates>>,
+    pub(crate) lives: Option<Section<Rates>>,
+    pub(crate) dispatch: Option<Section<Dispatches>>,
+    pub(crate) start: Option<Section<Starts>>,
+    pub(crate) overload: Option<Section<Overloads>>,
+    pub(crate) fleet: Option<Section<Fleets>>,
+    pub(crate) backlog: Option<Section<Backlogs>>,
+    pub(crate) held: Option<Section<Held>>,
+}
+
+/// A section, how much it measured and when.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(crate) struct Section<T> {
+    pub(crate) size: Size,
+    /// UTC.
+    pub(crate) ended: String,
+    pub(crate) found: T,
+}
+
+impl<T> Section<T> {
+    /// What was found just now.
+    #[expect(clippy::disallowed_methods, reason = "a date for people; nothing depends on it")]
+    pub(crate) fn of_now(size: Size, found: T) -> Self {
+        Self { size, ended: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string(), found }
+    }
+
+    /// What stands below a table.
+    pub(crate) fn note(&self) -> String {
+        let size = match self.size {
+            Size::Full => "",
+            Size::Tenth => ", at a tenth of the full size",
+            Size::Quick => ", quick: these numbers mean nothing",
+        };
+        format!("Measured until {} UTC{size}.", self.ended)
+    }
+}
+
+impl Results {
+    /// What earlier runs have left.
+    ///
+    /// # Errors
+    /// When the file cannot be read, or is of another version of this program.
+    pub(crate) fn read(file: &Path) -> Result<Self> {
+        if !file.exists() {
+            return Ok(Self::default());
+        }
+        let said = || format!("{}: remove it to begin anew", file.display());
+        serde_json::from_slice(&fs::read(file).with_context(said)?).with_context(said)
+    }
+
+    /// Leaves them to later runs.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write(&self, file: &Path) -> Result<()> {
+        let json = serde_json::to_string_pretty(self)?;
+        fs::write(file, json + "\n").with_context(|| format!("cannot write {}", file.display()))
+    }
+}

@@ -1,0 +1,143 @@
+//! What every section of a comparison works with: the programs, a scratch folder, a PostgreSQL, and how much to do.
+
+use std::cell::{OnceCell, RefCell};
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use anyhow::{Context, Result, ensure};
+use slamon_testbed::{PgCluster, PgOptions};
+use tempfile::TempDir;
+
+use super::place::Place;
+use super::scale::Scale;
+use super::server::{Kind, Server};
+
+/// See the module.
+#[derive(Debug)]
+pub(crate) struct Workshop {
+    itself: PathBuf,
+    ours: PathBuf,
+    scratch: TempDir,
+    cluster: OnceCell<PgCluster>,
+    pub(crate) scale: Scale,
+    interrupted: Arc<AtomicBool>,
+    /// What ours did wrong, of all loads.
+    pub(crate) complaints: RefCell<Vec<String>>,
+}
+
+impl Workshop {
+    /// `ours` is our server; without it, the one beside this program. Files go to a folder in `output`.
+    ///
+    /// # Errors
+    /// When our server is not there, or the folder cannot be made.
+    pub(crate) fn new(ours: Option<&Path>, output: &Path, scale: Scale) -> Result<Self> {
+        let itself = std::env::current_exe().context("which program is this?")?;
+        let ours = ours.map_or_else(|| itself.with_file_name("slamon-afm"), Path::to_owned);
+        ensure!(ours.is_file(), "{} is not there: build it, or name it with --server", ours.display());
+        fs::create_dir_all(output).with_context(|| format!("cannot make {}", output.display()))?;
+        let output = output.canonicalize()?;
+        let scratch = tempfile::Builder::new().prefix("scratch-").tempdir_in(&output)?;
+        let interrupted = Arc::new(AtomicBool::new(false));
+        watch_for_interrupts(Arc::clone(&interrupted))?;
+        Ok(Self {
+            itself,
+            ours: ours.canonicalize()?,
+            scratch,
+            cluster: OnceCell::new(),
+            scale,
+            interrupted,
+            complaints: RefCell::default(),
+        })
+    }
+
+    /// This program.
+    pub(crate) fn itself(&self) -> &Path {
+        &self.itself
+    }
+
+    /// Our server.
+    pub(crate) fn ours(&self) -> &Path {
+        &self.ours
+    }
+
+    /// A folder for files that nobody wants afterwards.
+    pub(crate) fn scratch(&self) -> &Path {
+        self.scratch.path()
+    }
+
+    /// The PostgreSQL of this run, started when first asked for: durable, otherwise as it comes.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn cluster(&self) -> Result<&PgCluster> {
+        if let Some(cluster) = self.cluster.get() {
+            return Ok(cluster);
+        }
+        let settings = [
+            ("synchronous_commit", "on"),
+            // Checkpoints by time and not by size, or the filling of a large store would be felt after it.
+            ("max_wal_size", "8GB"),
+        ];
+        let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
+        let cluster = PgCluster::start(&PgOptions { fsync: true, max_connections: 200, settings })?;
+        Ok(self.cluster.get_or_init(|| cluster))
+    }
+
+    /// An empty database of the kind that `kind` works on.
+    ///
+    /// # Errors
+    /// When there is no room for it.
+    pub(crate) fn place(&self, kind: Kind) -> Result<Place> {
+        match kind {
+            Kind::Bare | Kind::Memory => Place::memory(self.scratch()),
+            Kind::File | Kind::Development => Place::file(self.scratch()),
+            Kind::Postgres | Kind::Gunicorn | Kind::Pgbench => {
+                Place::postgres(self.scratch(), self.cluster()?)
+            }
+        }
+    }
+
+    /// A server on an empty database.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start(&self, kind: Kind) -> Result<Running> {
+        let place = self.place(kind)?;
+        let server = Server::start(self, kind, &place, None)?;
+        Ok(Running { server, _place: place })
+    }
+
+    /// Fails when somebody has pressed Ctrl-C: what is measured from then on is only part of it.
+    ///
+    /// # Errors
+    /// See above.
+    pub(crate) fn go_on(&self) -> Result<()> {
+        ensure!(!self.interrupted.load(Ordering::Relaxed), "interrupted");
+        Ok(())
+    }
+}
+
+/// A server and its database, which go in this order.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    _place: Place,
+}
+
+/// The first Ctrl-C is noted, so that servers and files are tidied away; the second ends the program.
+fn watch_for_interrupts(interrupted: Arc<AtomicBool>) -> Result<()> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    std::thread::spawn(move || {
+        runtime.block_on(async {
+            while tokio::signal::ctrl_c().await.is_ok() {
+                if interrupted.swap(true, Ordering::Relaxed) {
+                    std::process::exit(130);
+                }
+                eprintln!("interrupted: tidying up");
+            }
+        });
+    });
+    Ok(())
+}
