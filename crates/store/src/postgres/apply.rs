@@ -99,7 +99,7 @@ pub(super) async fn apply(
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
     }
-    if batch.iter().any(|command| matches!(command, Command::Sweep(_))) {
+    if batch.iter().any(looks_for_silent_agents) {
         agents.see_exactly(memory.signs.take());
     }
     let looking_at_agents = agents.prepare(session).await?;
@@ -134,6 +134,10 @@ pub(super) async fn apply(
     let Claimed { claims, fronts, first_due } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
     Ok(Uncommitted { applied, claims, fronts, places, first_due, notices })
+}
+
+fn looks_for_silent_agents(command: &Command) -> bool {
+    matches!(command, Command::Sweep(sweep) if sweep.lost_after.is_some() || sweep.forget_after.is_some())
 }
 
 fn seen(command: &Command) -> &[(Uuid, Timestamp)] {

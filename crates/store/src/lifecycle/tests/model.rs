@@ -238,7 +238,8 @@ impl Model {
     fn lose(&mut self, id: Uuid, seen_before: Timestamp, now: Timestamp) -> bool {
         let State::Claimed(attempt) = &self.tasks[&id].state else { return false };
         let agent_id = attempt.agent_id;
-        let seen = self.agents.get(&agent_id).map_or(attempt.at, |(_, seen)| *seen);
+        // It was there when it claimed, whether that was saved as a sign of life or not.
+        let seen = self.agents.get(&agent_id).map_or(attempt.at, |(_, seen)| attempt.at.max(*seen));
         if seen >= seen_before {
             return false;
         }

@@ -31,8 +31,8 @@ const SILENT: &str = concat!(
     "select ",
     rows::task_columns!(),
     ",
-        -- An agent that has been forgotten, or was never known, was last seen when it claimed.
-        coalesce(agent.last_seen, task.claimed_at) as last_seen
+        -- One that has been forgotten, or was never known, was last seen when it claimed.
+        greatest(agent.last_seen, task.claimed_at) as last_seen
     from task
     left join agent on agent.id = task.agent_id
     where task.state = 'claimed'

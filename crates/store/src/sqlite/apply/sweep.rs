@@ -42,13 +42,14 @@ impl Work<'_> {
 
     fn lose_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
         let Some(seen_before) = sweep.lost_after.and_then(|after| self.ago(after)) else { return Ok(0) };
-        // An agent that has been forgotten, or was never known, was last seen when it claimed.
+        // An agent was there when it claimed. One that has been forgotten, or was never known, was last seen then.
         let held: Vec<(Uuid, Timestamp)> = self
             .transaction
             .prepare_cached(
-                "select task.id as id, coalesce(agent.last_seen, task.claimed_at) as last_seen
+                "select task.id as id, max(coalesce(agent.last_seen, claimed_at), claimed_at) as last_seen
                  from task left join agent on agent.id = task.agent_id
-                 where state = 'claimed' and coalesce(agent.last_seen, task.claimed_at) < ?1 limit ?2",
+                 where state = 'claimed' and claimed_at < ?1 and coalesce(agent.last_seen, claimed_at) < ?1
+                 limit ?2",
             )?
             .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| {
                 Ok((rows::id(row, "id")?, rows::time(row, "last_seen")?))

@@ -1,6 +1,7 @@
 //! Random sequences of batches, applied to a store and to the model of the lifecycle rules.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
@@ -16,7 +17,10 @@ use crate::sequences::{Batch, sequences};
 
 const CASES: u32 = 64;
 
-const LAST: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };
+/// Nobody has been silent for so long.
+const LAST: Sweep = Sweep { limit: 1_000, lost_after: Some(YEAR), forget_after: None, delete_after: None };
+
+const YEAR: Duration = Duration::from_secs(365 * 86_400);
 
 pub(crate) async fn any_sequence_of_batches_goes_as_in_the_model(fixture: &impl Fixture) {
     let store = fixture.store();
