@@ -82,7 +82,7 @@ async fn a_lock_is_not_waited_for_without_end() {
         uri: cluster.uri("postgres", "postgres", ""),
         pool_size: 1,
         pool_timeout: std::time::Duration::from_secs(20),
-        statement_timeout: std::time::Duration::from_millis(300),
+        statement_timeout: std::time::Duration::from_secs(2),
         echo: true,
     })
     .unwrap();

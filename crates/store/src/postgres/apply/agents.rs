@@ -18,7 +18,8 @@ use crate::postgres::rows;
 /// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
 const KNOWN: &str = "
     select asked.id, known.*,
-        exists (select from attempt where untold and attempt.agent_id = asked.id) as untold
+        -- EXISTS might read all that is untold, of any agent.
+        (select true from attempt where untold and attempt.agent_id = asked.id limit 1) is not null as untold
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
         as asked (id, name, capabilities, location, max_tasks)
     left join lateral (
