@@ -1,10 +1,11 @@
 //! Whole lives of tasks on the PostgreSQL store alone, with no HTTP in between: post, claim, report, read.
 //!
-//!     cargo run --release -p slamon-store --example lives -- CLIENTS LANES SECONDS [URI]
+//!     cargo run --release -p slamon-store --example lives -- CLIENTS LANES SECONDS [hold] [URI]
 //!
 //! Each client posts a task of a type of its own, claims it, reports and reads it, one after the other. What they ask
 //! for at the same time is applied in one batch, by LANES at once, as the server's committer does it. Without a URI the
-//! database is a private one, with fsync. It prints lives a second, and what a life cost the database.
+//! database is a private one, with fsync. With `hold`, a transaction is held open all the time, so that nothing that
+//! was changed since can go away. It prints lives a second, and what a life cost the database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -14,7 +15,7 @@ use anyhow::{Context, Result, bail, ensure};
 use jiff::Timestamp;
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{Command, Outcome, PostgresOptions, PostgresStore, State, Store};
-use slamon_testbed::{PgCluster, PgOptions};
+use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_postgres::NoTls;
@@ -38,18 +39,19 @@ const COUNTERS: &str = "
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (holds, arguments): (Vec<String>, Vec<String>) =
+        std::env::args().skip(1).partition(|argument| argument == "hold");
     let (clients, lanes, seconds) = match arguments.as_slice() {
         [clients, lanes, seconds, ..] => {
             (clients.parse::<usize>()?, lanes.parse::<usize>()?, seconds.parse::<u64>()?)
         }
-        _ => bail!("usage: lives CLIENTS LANES SECONDS [URI]"),
+        _ => bail!("usage: lives CLIENTS LANES SECONDS [hold] [URI]"),
     };
     let database = match arguments.get(3) {
         Some(_) => None,
         None => Some(PgCluster::start(&PgOptions { fsync: true, ..PgOptions::default() })?.create_database()),
     };
-    let uri = database.as_ref().map_or_else(|| arguments[3].clone(), |database| database.uri());
+    let uri = database.as_ref().map_or_else(|| arguments[3].clone(), TestDatabase::uri);
     let store = Arc::new(PostgresStore::new(&PostgresOptions {
         uri: uri.clone(),
         pool_size: 5,
@@ -76,6 +78,11 @@ async fn main() -> Result<()> {
         committing.spawn(commit(Arc::clone(&store), Arc::clone(&requests), Arc::clone(&batches)));
     }
 
+    let (holder, connection) = tokio_postgres::connect(&uri, NoTls).await?;
+    tokio::spawn(connection);
+    if !holds.is_empty() {
+        holder.batch_execute("begin isolation level repeatable read; select count(*) from task").await?;
+    }
     let before = client.query_one(COUNTERS, &[]).await?;
     let began = Instant::now();
     let end = began + Duration::from_secs(seconds);
@@ -83,9 +90,9 @@ async fn main() -> Result<()> {
     for _ in 0..clients {
         living.spawn(live(Arc::clone(&store), queue.clone(), end));
     }
-    let mut latencies = Vec::new();
+    let mut lives = Vec::new();
     while let Some(lived) = living.join_next().await {
-        latencies.extend(lived??);
+        lives.extend(lived??);
     }
     let elapsed = began.elapsed().as_secs_f64();
     drop(queue);
@@ -97,11 +104,19 @@ async fn main() -> Result<()> {
     // A connection tells what it did at its end, or once a second.
     tokio::time::sleep(Duration::from_millis(1_500)).await;
     let after = client.query_one(COUNTERS, &[]).await?;
+    ensure!(!lives.is_empty(), "not one life was over in time");
+    let mut latencies: Vec<Duration> = lives.iter().map(|(began, ended)| *ended - *began).collect();
     latencies.sort_unstable();
-    ensure!(!latencies.is_empty(), "not one life was over in time");
+    let quarter = Duration::from_secs(seconds) / 4;
+    let rate = |from: Instant| {
+        let ended = lives.iter().filter(|(_, ended)| (from..from + quarter).contains(ended)).count();
+        ended as f64 / quarter.as_secs_f64()
+    };
+    let (first, last) = (rate(began), rate(end - quarter));
     let lives = latencies.len() as f64;
     let each = |column: usize| (after.get::<_, i64>(column) - before.get::<_, i64>(column)) as f64 / lives;
     println!("{:.0} lives/s with {clients} clients and {lanes} lanes", lives / elapsed);
+    println!("{first:.0} lives/s in the first quarter of the time, {last:.0} in the last");
     println!("p50 {:?}, p99 {:?}", latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     println!("{:.2} lives a batch", lives / batches.load(Ordering::Relaxed) as f64);
     println!(
@@ -136,12 +151,12 @@ async fn commit(
     }
 }
 
-/// One life after the other until `end`; how long each took.
+/// One life after the other until `end`; when each began and ended.
 async fn live(
     store: Arc<PostgresStore>,
     queue: mpsc::Sender<Request>,
     end: Instant,
-) -> Result<Vec<Duration>> {
+) -> Result<Vec<(Instant, Instant)>> {
     let agent_id = Uuid::new_v4();
     let task_type = format!("life-{agent_id}");
     let ask = async |command| {
@@ -149,7 +164,7 @@ async fn live(
         queue.send((command, answer)).await.ok().context("the committers have ended")?;
         answered.await.context("a batch failed")
     };
-    let mut latencies = Vec::new();
+    let mut lives = Vec::new();
     while Instant::now() < end {
         let began = Instant::now();
         let post = PostTask {
@@ -186,9 +201,9 @@ async fn live(
 
         let task = store.task(task_id).await?.context("a task is gone")?;
         ensure!(matches!(task.state, State::Ended { .. }), "{task:?}");
-        latencies.push(began.elapsed());
+        lives.push((began, Instant::now()));
     }
-    Ok(latencies)
+    Ok(lives)
 }
 
 #[expect(clippy::disallowed_methods, reason = "a measurement runs in real time")]

@@ -16,6 +16,7 @@ mod tls;
 mod uri;
 
 use std::fmt;
+use std::num::NonZero;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -41,8 +42,9 @@ use crate::{
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
 
-/// While one batch is written to the disk, the statements of the next run. More at once are smaller, and cost more.
-const LANES: usize = 2;
+/// While one batch is written to the disk, the statements of the next can run. But two at once are smaller, and each
+/// costs the processors as much as a large one: on fewer cores than this, they are slower than one after the other.
+const CORES_FOR_TWO_LANES: usize = 4;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -269,7 +271,8 @@ impl Store for PostgresStore {
     }
 
     fn lanes(&self) -> usize {
-        LANES
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        if cores < CORES_FOR_TWO_LANES { 1 } else { 2 }
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {

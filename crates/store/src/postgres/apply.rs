@@ -8,8 +8,8 @@
 //! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
 //! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
 //! one. Claims and sweeps, which find tasks by other things than their id, wait for nobody: they skip what is locked.
-//! What remains (two AFMs that meet the same two agents for the first time) the server breaks up, and it is tried
-//! again.
+//! What remains (two AFMs that meet the same two agents for the first time, or the same results of further attempts) the
+//! server breaks up, and it is tried again.
 
 mod agents;
 mod claims;
@@ -92,7 +92,9 @@ pub(super) async fn apply(
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
-        agents.see(*agent_id, now);
+        if !memory.signs.keeps(*agent_id, now) {
+            agents.see(*agent_id, now);
+        }
     }
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
@@ -102,11 +104,11 @@ pub(super) async fn apply(
     }
     let looking_at_agents = agents.prepare(session).await?;
     polls.look_from_fronts(look, &news);
-    let candidates = polls.prepare(session).await?;
+    polls.prepare(session).await?;
     let ((), known_agents, found) = try_join3(
         tasks.save(session, &saving),
         agents.look(session, looking_at_agents.as_ref()),
-        polls.find(session, candidates.as_ref(), now),
+        polls.find(session, now),
     )
     .await?;
     let saved = agents.save(session, known_agents, now, &memory.signs).await?;
@@ -115,8 +117,7 @@ pub(super) async fn apply(
             outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
         }
     }
-    let claimed =
-        polls.claim(session, candidates.as_ref(), found, look, saved.cancelled, now, &mut outcomes).await?;
+    let claimed = polls.claim(session, found, look, saved.cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;

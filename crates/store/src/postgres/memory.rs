@@ -40,22 +40,66 @@ impl Memory {
     }
 }
 
-/// Signs of life that agents gave within a second of the last one that was saved. Sweeps save them before they look
-/// who is lost.
+/// How old a sign of life must be for the next to be saved. Agents that poll and report all the time would be written
+/// with each: while somebody holds a transaction open, every version of their rows stays, and is read past.
+const OLD: SignedDuration = SignedDuration::from_secs(1);
+
+/// Of how many agents it is remembered when they were saved last.
+const MOST_SAVED: usize = 100_000;
+
+/// Signs of life that agents gave soon after the last one that was saved. Sweeps save them before they look who is
+/// lost.
 #[derive(Debug, Default)]
-pub(super) struct Signs(Mutex<HashMap<Uuid, Timestamp>>);
+pub(super) struct Signs(Mutex<Given>);
+
+#[derive(Debug, Default)]
+struct Given {
+    kept: HashMap<Uuid, Timestamp>,
+    saved: HashMap<Uuid, Timestamp>,
+}
 
 impl Signs {
-    pub(super) fn keep(&self, signs: impl IntoIterator<Item = (Uuid, Timestamp)>) {
-        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        for (id, at) in signs {
-            let latest = kept.entry(id).or_insert(at);
-            *latest = at.max(*latest);
+    /// Whether a sign of life at `at` is to be saved after one at `saved`.
+    pub(super) fn is_due(saved: Timestamp, at: Timestamp) -> bool {
+        at.duration_since(saved) >= OLD
+    }
+
+    /// Keeps a sign of life, if one was saved a moment before; else `false`.
+    pub(super) fn keeps(&self, id: Uuid, at: Timestamp) -> bool {
+        let mut given = self.given();
+        let is_fresh = given.saved.get(&id).is_some_and(|saved| !Self::is_due(*saved, at));
+        if is_fresh {
+            given.keep(id, at);
+        }
+        is_fresh
+    }
+
+    /// Keeps signs of life of agents that were last saved at these times.
+    pub(super) fn keep(&self, signs: impl IntoIterator<Item = (Uuid, Timestamp, Timestamp)>) {
+        let mut given = self.given();
+        if given.saved.len() > MOST_SAVED {
+            given.saved.clear();
+        }
+        for (id, at, saved) in signs {
+            given.keep(id, at);
+            given.saved.insert(id, saved);
         }
     }
 
+    /// All that were kept.
     pub(super) fn take(&self) -> HashMap<Uuid, Timestamp> {
-        std::mem::take(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+        std::mem::take(&mut *self.given()).kept
+    }
+
+    fn given(&self) -> MutexGuard<'_, Given> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Given {
+    fn keep(&mut self, id: Uuid, at: Timestamp) {
+        let latest = self.kept.entry(id).or_insert(at);
+        *latest = at.max(*latest);
     }
 }
 
@@ -102,10 +146,23 @@ mod tests {
     fn the_latest_sign_counts() {
         let signs = Signs::default();
         let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        signs.keep([(a, at(1)), (b, at(9))]);
-        signs.keep([(a, at(3)), (b, at(5))]);
+        signs.keep([(a, at(1), at(1)), (b, at(9), at(9))]);
+        signs.keep([(a, at(3), at(3)), (b, at(5), at(5))]);
         assert_eq!(signs.take(), HashMap::from([(a, at(3)), (b, at(9))]));
         assert!(signs.take().is_empty());
+    }
+
+    #[test]
+    fn a_sign_soon_after_one_that_was_saved_is_kept() {
+        let (signs, a) = (Signs::default(), Uuid::from_u128(1));
+        assert!(!signs.keeps(a, at(5)));
+        signs.keep([(a, at(5), at(5))]);
+        let soon = at(5) + SignedDuration::from_millis(999);
+        assert!(signs.keeps(a, soon));
+        assert!(!signs.keeps(a, at(6)));
+        assert_eq!(signs.take(), HashMap::from([(a, soon)]));
+        // Who took them saves them.
+        assert!(!signs.keeps(a, soon));
     }
 
     #[test]

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join3;
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use slamon_protocol::{Location, ObjectWriter, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
@@ -35,10 +35,6 @@ const KNOWN: &str = "
         limit 1
     ) as known on true
 ";
-
-/// How old a sign of life must be for the next to be saved. Those that poll and report all the time would be written
-/// with each: while somebody holds a transaction open, every version of their rows stays, and is read past.
-const OLD: SignedDuration = SignedDuration::from_secs(1);
 
 /// Needed where the statements after it would lock in two orders.
 const LOCK: &str = "
@@ -123,13 +119,6 @@ struct Knowledge {
     last_seen: Timestamp,
     /// Whether it says what it has said before, if it says anything.
     same: bool,
-}
-
-impl Knowledge {
-    /// Whether to save that the agent was seen at `at`.
-    fn is_old(&self, at: Timestamp) -> bool {
-        at.duration_since(self.last_seen) >= OLD
-    }
 }
 
 /// What was found out while agents were saved.
@@ -232,15 +221,13 @@ impl<'a> Agents<'a> {
         // Attempts before agents, as all do.
         let cancelled = self.tell(session, &untold).await?;
         let is_due = |known: &Knowledge, at: Timestamp| {
-            if self.exactly { at > known.last_seen } else { known.is_old(at) }
+            if self.exactly { at > known.last_seen } else { Signs::is_due(known.last_seen, at) }
         };
-        let says_something = |id: &Uuid| agents.get(id).is_none_or(|known| !known.same || is_due(known, now));
         let (mut polling, mut kept) = (Vec::new(), Vec::new());
         for (id, poll) in &self.polling {
-            if says_something(id) {
-                polling.push(*poll);
-            } else {
-                kept.push((*id, now));
+            match agents.get(id) {
+                Some(known) if known.same && !is_due(known, now) => kept.push((*id, now, known.last_seen)),
+                _ => polling.push(*poll),
             }
         }
         let (mut seen, mut times) = (Vec::new(), Vec::new());
@@ -250,7 +237,7 @@ impl<'a> Agents<'a> {
                     seen.push(*id);
                     times.push(*at);
                 }
-                Some(_) => kept.push((*id, *at)),
+                Some(known) => kept.push((*id, *at, known.last_seen)),
                 None => {}
             }
         }

@@ -71,17 +71,9 @@ pub(super) async fn save(
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }
 
-/// What an agent gets: a task that was chosen, and its row as it was saved.
-pub(super) fn deliver(task: Task, row: &Row) -> Result<Delivery, Problem> {
-    let alias = task.last_attempt().map_or(task.posted.task_id, |attempt| attempt.alias);
-    Ok(Delivery {
-        task_id: task.posted.task_id,
-        alias,
-        task_data: rows::json(row, "data")?,
-        attempt: task.attempts,
-        // What time changes first about a claimed task is that it is too late.
-        deadline: task.due(),
-        task_type: task.posted.task_type,
-        task_version: task.posted.task_version,
-    })
+/// What an agent gets: a task that was chosen, with the data that its row has.
+pub(super) fn deliver(mut task: Task, row: &Row) -> Result<Delivery, Problem> {
+    task.posted.task_data = rows::json(row, "data")?;
+    let task_id = task.posted.task_id;
+    Delivery::of(task).ok_or_else(|| Problem::Wrong(format!("task {task_id} was claimed by nobody")))
 }

@@ -86,6 +86,8 @@ pub(super) struct Polls<'a> {
     polls: Vec<Poll<'a>>,
     /// What is wanted.
     kinds: Vec<Kind>,
+    /// What finds them, if anybody waits.
+    statement: Option<Statement>,
     /// From where each is looked for; `None`: nobody is in that line.
     fronts: Vec<Option<Place>>,
     /// How far each was read: up to a place, or to the end of the line.
@@ -134,7 +136,7 @@ impl<'a> Polls<'a> {
                 Some((place, request, command))
             })
         };
-        let kinds = |request, command: &'a Command| match command {
+        let kinds = |request, command: &Command| match command {
             Command::Claim { kinds, .. } => kinds_named(request, kinds),
             _ => kinds(request),
         };
@@ -154,6 +156,7 @@ impl<'a> Polls<'a> {
         let polls = requests().map(poll).collect();
         Self {
             polls,
+            statement: None,
             fronts: vec![Some(Place::START); all.len()],
             kinds: all.into_iter().collect(),
             read: HashMap::new(),
@@ -165,8 +168,9 @@ impl<'a> Polls<'a> {
         }
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        session.prepare_if(self.fronts.iter().any(Option::is_some), CANDIDATES).await
+    pub(super) async fn prepare(&mut self, session: &Session) -> Result<(), Problem> {
+        self.statement = session.prepare_if(self.fronts.iter().any(Option::is_some), CANDIDATES).await?;
+        Ok(())
     }
 
     /// Looks only where anybody may wait: as was known when `look` began, or since this batch.
@@ -184,14 +188,10 @@ impl<'a> Polls<'a> {
     }
 
     /// Finds waiting tasks for the polls that are open.
-    pub(super) async fn find(
-        &self,
-        session: &Session,
-        statement: Option<&Statement>,
-        now: Timestamp,
-    ) -> Result<Found, Problem> {
+    pub(super) async fn find(&self, session: &Session, now: Timestamp) -> Result<Found, Problem> {
         let wanted = self.wanted();
-        let Some(statement) = statement.filter(|_| !wanted.is_empty()) else { return Ok(Found::default()) };
+        let statement = self.statement.as_ref().filter(|_| !wanted.is_empty());
+        let Some(statement) = statement else { return Ok(Found::default()) };
         let kinds = || wanted.iter().map(|(kind, ..)| &self.kinds[*kind]);
         let types: Vec<&str> = kinds().map(|kind| kind.task_type.as_str()).collect();
         let versions: Vec<i64> = kinds().map(|kind| kind.version).collect();
@@ -220,14 +220,9 @@ impl<'a> Polls<'a> {
     }
 
     /// Gives the tasks that were found to the polls in their order.
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "each is another part of the batch, and this its last step"
-    )]
     pub(super) async fn claim(
         mut self,
         session: &Session,
-        statement: Option<&Statement>,
         mut found: Found,
         look: &Look<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
@@ -241,7 +236,7 @@ impl<'a> Polls<'a> {
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
                 break;
             }
-            found = self.find(session, statement, now).await?;
+            found = self.find(session, now).await?;
         }
         let (fronts, first_due) = (self.new_fronts(), self.first_due);
         let mut claims = Vec::new();
@@ -282,7 +277,8 @@ impl<'a> Polls<'a> {
         Ok(chosen)
     }
 
-    /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind. Notes how far was read.
+    /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind.
+    /// Notes how far was read.
     fn queues(&mut self, found: &Found, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
