@@ -152,16 +152,15 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(name: Name, workshop: &Workshop, results: &mut Results) -> Result<()> {
-    let size = workshop.scale.size;
     match name {
-        Name::Polls => results.polls = Some(Section::of_now(size, Rates::of_polls(workshop)?)),
-        Name::Lives => results.lives = Some(Section::of_now(size, Rates::of_lives(workshop)?)),
-        Name::Dispatch => results.dispatch = Some(Section::of_now(size, Dispatches::measure(workshop)?)),
-        Name::Start => results.start = Some(Section::of_now(size, Starts::measure(workshop)?)),
-        Name::Overload => results.overload = Some(Section::of_now(size, Overloads::measure(workshop)?)),
-        Name::Fleet => results.fleet = Some(Section::of_now(size, Fleets::measure(workshop)?)),
-        Name::Backlog => results.backlog = Some(Section::of_now(size, Backlogs::measure(workshop)?)),
-        Name::Held => results.held = Some(Section::of_now(size, Held::measure(workshop)?)),
+        Name::Polls => results.polls = Some(Section::of(workshop, Rates::of_polls)?),
+        Name::Lives => results.lives = Some(Section::of(workshop, Rates::of_lives)?),
+        Name::Dispatch => results.dispatch = Some(Section::of(workshop, Dispatches::measure)?),
+        Name::Start => results.start = Some(Section::of(workshop, Starts::measure)?),
+        Name::Overload => results.overload = Some(Section::of(workshop, Overloads::measure)?),
+        Name::Fleet => results.fleet = Some(Section::of(workshop, Fleets::measure)?),
+        Name::Backlog => results.backlog = Some(Section::of(workshop, Backlogs::measure)?),
+        Name::Held => results.held = Some(Section::of(workshop, Held::measure)?),
     }
     Ok(())
 }
