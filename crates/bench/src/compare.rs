@@ -28,8 +28,8 @@ mod table;
 mod targets;
 mod workshop;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, ensure};
 
@@ -102,6 +102,13 @@ enum Name {
     Backlog,
     /// Claims while a transaction is held open
     Held,
+}
+
+/// In lower case, as on the command line.
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&format!("{self:?}").to_lowercase())
+    }
 }
 
 const ALL: [Name; 8] = [
@@ -211,9 +218,12 @@ fn write_documents(results: &Results) -> Result<()> {
         replace_table("environment", &environment.table().to_string())?;
     }
     for name in ALL {
-        if let Some((table, note)) = table_of(name, results) {
-            replace_table(&format!("{name:?}").to_lowercase(), &format!("{table}\n{note}"))?;
-        }
+        // What was measured long ago by another program must not be left standing.
+        let text = table_of(name, results).map_or_else(
+            || "Not measured yet.".to_owned(),
+            |(table, note)| format!("{table}\n{note}\n{}", plots::link(&name.to_string())),
+        );
+        replace_table(&name.to_string(), &text)?;
     }
     replace_table("targets", &targets::table(results).to_string())?;
     if let Some(table) = summary::table(results) {
