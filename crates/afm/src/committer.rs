@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost, TaskOutcome};
 use slamon_store::{
     Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
-    WaitingKind,
 };
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
@@ -61,7 +60,6 @@ pub struct Committer {
     store: Arc<dyn Store>,
     clock: Clock,
     known: Known,
-    wakeups: Wakeups,
     /// Held while signs of life are saved: who finds none to save knows that all are.
     saving_seen: Arc<Mutex<()>>,
 }
@@ -87,16 +85,11 @@ impl Committer {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
-        let work = Work::new(
-            Arc::clone(&store),
-            clock.clone(),
-            wakeups.clone(),
-            known.clone(),
-            Arc::clone(&undelivered),
-        );
+        let work =
+            Work::new(Arc::clone(&store), clock.clone(), wakeups, known.clone(), Arc::clone(&undelivered));
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
         let saving_seen = Arc::default();
-        (Self { queue, room, undelivered, store, clock, known, wakeups, saving_seen }, work.run(requests))
+        (Self { queue, room, undelivered, store, clock, known, saving_seen }, work.run(requests))
     }
 
     /// Posts a task.
@@ -104,15 +97,7 @@ impl Committer {
     /// # Errors
     /// The outer one when it was not applied, the inner one when the rules refuse it.
     pub async fn submit(&self, task: PostTask) -> Result<Result<Submitted, Refusal>, CommitError> {
-        let held = (task.terms.delay.is_zero() && self.wakeups.hold_polls()).then(|| WaitingKind::of(&task));
-        let mut awaited = self.send(Command::Submit(task))?;
-        if let Some(kind) = held {
-            // A poll that is held open for it can claim it in the same transaction. Should it come too early, the commit
-            // wakes it again.
-            self.known.expect(&kind);
-            self.wakeups.tasks_wait(&kind);
-        }
-        match awaited.answer().await?.0 {
+        match self.apply(Command::Submit(task)).await? {
             Outcome::Submit(submitted) => Ok(submitted),
             _ => Err(CommitError::Failed),
         }
@@ -206,22 +191,17 @@ impl Committer {
     }
 
     async fn apply(&self, command: Command) -> Result<Outcome, CommitError> {
-        let (outcome, _) = self.send(command)?.answer().await?;
-        Ok(outcome)
-    }
-
-    /// Puts a command into the queue.
-    fn send(&self, command: Command) -> Result<Awaited<'_>, CommitError> {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
         let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
-        let awaited = Awaited::new(answered, agent_id, &self.undelivered);
+        let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
         self.queue.try_send(Request { command, answer, _room: room }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;
-        Ok(awaited)
+        let (outcome, _) = awaited.answer().await?;
+        Ok(outcome)
     }
 }
 

@@ -86,11 +86,6 @@ impl Known {
         }
     }
 
-    /// A task of this kind is about to wait.
-    pub fn expect(&self, kind: &WaitingKind) {
-        self.board().add(kind);
-    }
-
     /// Nobody knows what the store holds: until [`Known::read`], every poll asks it.
     pub fn doubt(&self) {
         self.board().doubt();

@@ -75,7 +75,7 @@ impl Drop for Line {
             ($level:expr) => {
                 tracing::event!(
                     $level,
-                    method = self.head.method.as_str(),
+                    method = %self.head.method,
                     route,
                     task_id = notes.task_id.map(display),
                     agent_id = notes.agent_id.map(display),

@@ -56,12 +56,6 @@ impl Wakeups {
         WaitingPoll { wakeups: self.clone(), poll }
     }
 
-    /// Whether any poll is held open.
-    #[must_use]
-    pub fn hold_polls(&self) -> bool {
-        !self.lock().polls.is_empty()
-    }
-
     /// Waits for the end of a task, until it is dropped.
     #[must_use]
     pub fn read(&self, task_id: Uuid) -> WaitingRead {

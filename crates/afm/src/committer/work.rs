@@ -70,13 +70,6 @@ impl Work {
                     }
                 }
             }
-            // Whoever is ready by now comes along, such as a poll that was woken for a task of this batch.
-            tokio::task::yield_now().await;
-            while batch.len() < LARGEST_BATCH
-                && let Ok(request) = requests.try_recv()
-            {
-                batch.push(request);
-            }
             // Whoever has hung up would never see the answer.
             batch.retain(|request: &Request| !request.answer.is_closed());
             if batch.is_empty() {

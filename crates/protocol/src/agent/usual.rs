@@ -7,13 +7,15 @@ use std::fmt;
 use std::time::Duration;
 
 use serde::Deserialize;
-use serde::de::{Deserializer, Error, MapAccess, Visitor};
+use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
 
 use super::{Capability, PROTOCOL, PollRequest};
 use crate::parse_id;
 
 /// `None`: to be read field by field.
 pub(super) fn read(body: &str) -> Option<PollRequest> {
+    // To serde, an array of the values of all fields would do.
+    body.trim_ascii_start().starts_with('{').then_some(())?;
     let poll: Poll<'_> = serde_json::from_str(body).ok()?;
     (poll.protocol == PROTOCOL).then_some(())?;
     let _ = poll.agent_time;
@@ -41,9 +43,35 @@ struct Poll<'a> {
 
 struct Capabilities(Vec<Capability>);
 
-#[derive(Deserialize)]
-struct Offer {
-    version: i64,
+/// The version in what an agent says of a capability; the rest is passed over.
+struct Offer(i64);
+
+impl<'de> Deserialize<'de> for Offer {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Find;
+
+        impl<'de> Visitor<'de> for Find {
+            type Value = i64;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<i64, A::Error> {
+                let mut version = None;
+                while let Some(name) = map.next_key::<&str>()? {
+                    if name != "version" {
+                        map.next_value::<IgnoredAny>()?;
+                    } else if version.replace(map.next_value()?).is_some() {
+                        return Err(A::Error::duplicate_field("version"));
+                    }
+                }
+                version.ok_or_else(|| A::Error::missing_field("version"))
+            }
+        }
+
+        deserializer.deserialize_map(Find).map(Self)
+    }
 }
 
 /// More than these are not looked through for one that comes twice.
@@ -63,7 +91,7 @@ impl<'de> Deserialize<'de> for Capabilities {
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Vec<Capability>, A::Error> {
                 let mut offers: Vec<Capability> = Vec::with_capacity(4);
                 while let Some(task_type) = map.next_key::<&str>()? {
-                    let Offer { version } = map.next_value()?;
+                    let Offer(version) = map.next_value()?;
                     if offers.len() == FEW || offers.iter().any(|offer| offer.task_type == task_type) {
                         return Err(A::Error::custom("not the usual"));
                     }
@@ -109,6 +137,7 @@ mod tests {
                     r#"{"a":{"version":1.0}}"#,
                     r#"{"a":{"version":9223372036854775808}}"#,
                     r#"{"a":{}}"#,
+                    r#"{"a":[1]}"#,
                     r#"{"a":1}"#,
                     r#"{"\u0061":{"version":1}}"#,
                     r#"{"a\u0000":{"version":1}}"#,
@@ -147,6 +176,8 @@ mod tests {
         let many = format!("{{{}}}", many.join(","));
         members[4].1 = &many;
         polls.push(write(&members));
+        let values: Vec<&str> = usual.iter().map(|(_, value)| *value).collect();
+        polls.push(format!("[{}]", values.join(",")));
         polls
     }
 

@@ -20,7 +20,12 @@ use super::memory::Memory;
 use crate::{Applied, Hint, WaitingKind};
 
 /// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing.
-pub(super) const LISTEN: &str = "listen slamon_afm";
+///
+/// Whoever looks at pg_stat_activity is told which connection it is: it asks for other things, too.
+pub(super) const LISTEN: &str = "
+    listen slamon_afm;
+    select set_config('application_name', current_setting('application_name') || ' (listens)', false)
+";
 
 const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::text[]) as payload";
 

@@ -22,7 +22,7 @@ impl Fleet {
         let place = Place::postgres();
         let servers: Vec<_> = (0..2).map(|_| serve_with(&place.uri(), &[], config)).collect();
         let fleet = Self { servers, place };
-        let listening = "select count(*) from pg_stat_activity where datname = current_database() and query ilike 'listen%'";
+        let listening = "select count(*) from pg_stat_activity where datname = current_database() and application_name like '%(listens)'";
         eventually("both listen", || fleet.sql(listening) == "2");
         fleet
     }
