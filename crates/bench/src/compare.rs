@@ -28,8 +28,8 @@ mod table;
 mod targets;
 mod workshop;
 
-use std::fs;
 use std::path::{Path, PathBuf};
+use std::{fmt, fs};
 
 use anyhow::{Context, Result, ensure};
 
@@ -104,6 +104,13 @@ enum Name {
     Held,
 }
 
+/// In lower case, as on the command line.
+impl fmt::Display for Name {
+    fn fmt(&self, out: &mut fmt::Formatter<'_>) -> fmt::Result {
+        out.write_str(&format!("{self:?}").to_lowercase())
+    }
+}
+
 const ALL: [Name; 8] = [
     Name::Polls,
     Name::Lives,
@@ -152,16 +159,15 @@ pub fn run(options: &Options) -> Result<()> {
 }
 
 fn measure(name: Name, workshop: &Workshop, results: &mut Results) -> Result<()> {
-    let size = workshop.scale.size;
     match name {
-        Name::Polls => results.polls = Some(Section::of_now(size, Rates::of_polls(workshop)?)),
-        Name::Lives => results.lives = Some(Section::of_now(size, Rates::of_lives(workshop)?)),
-        Name::Dispatch => results.dispatch = Some(Section::of_now(size, Dispatches::measure(workshop)?)),
-        Name::Start => results.start = Some(Section::of_now(size, Starts::measure(workshop)?)),
-        Name::Overload => results.overload = Some(Section::of_now(size, Overloads::measure(workshop)?)),
-        Name::Fleet => results.fleet = Some(Section::of_now(size, Fleets::measure(workshop)?)),
-        Name::Backlog => results.backlog = Some(Section::of_now(size, Backlogs::measure(workshop)?)),
-        Name::Held => results.held = Some(Section::of_now(size, Held::measure(workshop)?)),
+        Name::Polls => results.polls = Some(Section::of(workshop, Rates::of_polls)?),
+        Name::Lives => results.lives = Some(Section::of(workshop, Rates::of_lives)?),
+        Name::Dispatch => results.dispatch = Some(Section::of(workshop, Dispatches::measure)?),
+        Name::Start => results.start = Some(Section::of(workshop, Starts::measure)?),
+        Name::Overload => results.overload = Some(Section::of(workshop, Overloads::measure)?),
+        Name::Fleet => results.fleet = Some(Section::of(workshop, Fleets::measure)?),
+        Name::Backlog => results.backlog = Some(Section::of(workshop, Backlogs::measure)?),
+        Name::Held => results.held = Some(Section::of(workshop, Held::measure)?),
     }
     Ok(())
 }
@@ -212,9 +218,12 @@ fn write_documents(results: &Results) -> Result<()> {
         replace_table("environment", &environment.table().to_string())?;
     }
     for name in ALL {
-        if let Some((table, note)) = table_of(name, results) {
-            replace_table(&format!("{name:?}").to_lowercase(), &format!("{table}\n{note}"))?;
-        }
+        // What was measured long ago by another program must not be left standing.
+        let text = table_of(name, results).map_or_else(
+            || "Not measured yet.".to_owned(),
+            |(table, note)| format!("{table}\n{note}\n{}", plots::link(&name.to_string())),
+        );
+        replace_table(&name.to_string(), &text)?;
     }
     replace_table("targets", &targets::table(results).to_string())?;
     if let Some(table) = summary::table(results) {

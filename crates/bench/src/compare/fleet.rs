@@ -66,22 +66,26 @@ impl Fleets {
             "agents",
             "polls a second, due",
             "answered",
+            "put off to after the end",
             "CPU seconds a second",
             "peak memory, MiB",
             "p50, ms",
             "p99, ms",
         ]);
         for (kind, measured) in &self.of {
+            // A server that is late from the beginning on has answered nothing of what was due in the measured part.
+            let time = |us: f64| (measured.done > 0).then_some(us / 1e3);
             let number = |number: Option<f64>| number.map_or_else(|| "–".to_owned(), short);
             table.row([
                 kind.label().to_owned(),
                 grouped(self.agents as f64),
                 grouped(self.rate()),
                 grouped(measured.per_second),
+                grouped(measured.unsent as f64),
                 number(measured.server_cores()),
                 number(measured.server.map(|server| mib(server.peak_rss_bytes))),
-                short(measured.latency_us.p50 / 1e3),
-                short(measured.latency_us.p99 / 1e3),
+                number(time(measured.latency_us.p50)),
+                number(time(measured.latency_us.p99)),
             ]);
         }
         table

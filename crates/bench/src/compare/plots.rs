@@ -20,6 +20,25 @@ use super::targets::DISPATCH_MS;
 use bars::{Bar, bars};
 use lines::{Axis, Line, lines};
 
+/// What shows the plot of a section, if it has one.
+pub(crate) fn link(section: &str) -> String {
+    let title = match section {
+        "polls" => POLLS,
+        "lives" => LIVES,
+        "dispatch" => DISPATCH,
+        "backlog" => BACKLOG,
+        "held" => HELD,
+        _ => return String::new(),
+    };
+    format!("\n![{title}](performance/{section}.svg)\n")
+}
+
+const POLLS: &str = "Idle polls a second";
+const LIVES: &str = "Whole lives of tasks a second";
+const DISPATCH: &str = "From the post of a task to the agent that waits for it";
+const BACKLOG: &str = "Claims and idle polls as the store grows; a tenth of it waits";
+const HELD: &str = "Claims while a transaction is held open, PostgreSQL";
+
 /// Writes those of which there is something into a folder.
 ///
 /// # Errors
@@ -30,9 +49,9 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<()> {
         Some(svg) => fs::write(folder.join(name), svg).with_context(|| format!("cannot write {name}")),
         None => Ok(()),
     };
-    let polls = results.polls.as_ref().map(|polls| of_rates("Idle polls a second", &polls.found));
+    let polls = results.polls.as_ref().map(|polls| of_rates(POLLS, &polls.found));
     write("polls.svg", polls)?;
-    let lives = results.lives.as_ref().map(|lives| of_rates("Whole lives of tasks a second", &lives.found));
+    let lives = results.lives.as_ref().map(|lives| of_rates(LIVES, &lives.found));
     write("lives.svg", lives)?;
     write("dispatch.svg", results.dispatch.as_ref().map(|of| of_dispatches(&of.found)))?;
     write("backlog.svg", results.backlog.as_ref().map(|of| of_backlogs(&of.found)))?;
@@ -71,7 +90,7 @@ fn of_dispatches(dispatches: &Dispatches) -> String {
     let label = "asked for at p99".to_owned();
     all.push(Line { label, points: vec![asked(0.0), asked(4.0)], colour: "#787878", dashed: true });
     lines(
-        "From the post of a task to the agent that waits for it",
+        DISPATCH,
         &Axis::names(&["p50", "p90", "p99", "p99.9", "longest"]),
         &Axis::logarithm("milliseconds"),
         &all,
@@ -88,7 +107,7 @@ fn of_backlogs(backlogs: &Backlogs) -> String {
     };
     let all = ["claim", "poll"].into_iter().flat_map(|step| KINDS.map(|kind| (kind, step)));
     lines(
-        "Claims and idle polls as the store grows; a tenth of it waits",
+        BACKLOG,
         &Axis::logarithm("stored tasks"),
         &Axis::logarithm("milliseconds, p50"),
         &all.filter_map(line).collect::<Vec<_>>(),
@@ -106,12 +125,7 @@ fn of_held(held: &Held) -> String {
     };
     let mut all = vec![line("while it is open", during, false)];
     all.extend(held.before().map(|claim| line("before", vec![(0.0, claim), (end, claim)], true)));
-    lines(
-        "Claims while a transaction is held open, PostgreSQL",
-        &Axis::from_zero("seconds since it began"),
-        &Axis::from_zero("milliseconds, p50"),
-        &all,
-    )
+    lines(HELD, &Axis::from_zero("seconds since it began"), &Axis::from_zero("milliseconds, p50"), &all)
 }
 
 #[cfg(test)]

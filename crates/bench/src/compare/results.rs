@@ -15,6 +15,7 @@ use super::overload::Overloads;
 use super::rates::Rates;
 use super::scale::Size;
 use super::start::Starts;
+use super::workshop::Workshop;
 
 /// One field a section.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
@@ -37,14 +38,23 @@ pub(crate) struct Section<T> {
     pub(crate) size: Size,
     /// UTC.
     pub(crate) ended: String,
+    /// The load average of the minute before: what else the machine had to do.
+    #[serde(default)]
+    pub(crate) busy: Option<f64>,
     pub(crate) found: T,
 }
 
 impl<T> Section<T> {
-    /// What was found just now.
+    /// Measures, and notes when.
+    ///
+    /// # Errors
+    /// What `measure` says.
     #[expect(clippy::disallowed_methods, reason = "a date for people; nothing depends on it")]
-    pub(crate) fn of_now(size: Size, found: T) -> Self {
-        Self { size, ended: jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string(), found }
+    pub(crate) fn of(workshop: &Workshop, measure: impl FnOnce(&Workshop) -> Result<T>) -> Result<Self> {
+        let busy = load_average();
+        let found = measure(workshop)?;
+        let ended = jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M").to_string();
+        Ok(Self { size: workshop.scale.size, ended, busy, found })
     }
 
     /// What stands below a table.
@@ -54,8 +64,22 @@ impl<T> Section<T> {
             Size::Tenth => ", at a tenth of the full size",
             Size::Quick => ", quick: these numbers mean nothing",
         };
-        format!("Measured until {} UTC{size}.", self.ended)
+        let busy = match self.busy {
+            Some(busy) if busy >= BUSY => {
+                format!(" The machine had other things to do: a load average of {busy} before it began.")
+            }
+            _ => String::new(),
+        };
+        format!("Measured until {} UTC{size}.{busy}", self.ended)
     }
+}
+
+/// From where on readers are told of it. The section before leaves some, too.
+const BUSY: f64 = 4.0;
+
+/// Of the last minute.
+fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }
 
 impl Results {

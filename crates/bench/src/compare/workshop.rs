@@ -9,6 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::{Context, Result, ensure};
 use slamon_testbed::{PgCluster, PgOptions};
 use tempfile::TempDir;
+use tokio::signal::unix::{SignalKind, signal};
 
 use super::place::Place;
 use super::scale::Scale;
@@ -126,12 +127,20 @@ pub(crate) struct Running {
     _place: Place,
 }
 
-/// The first Ctrl-C is noted, so that servers and files are tidied away; the second ends the program.
+/// The first Ctrl-C or SIGTERM is noted, so that servers and files are tidied away; the second ends the program.
 fn watch_for_interrupts(interrupted: Arc<AtomicBool>) -> Result<()> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let (mut by_key, mut by_signal) = {
+        let _inside = runtime.enter();
+        (signal(SignalKind::interrupt())?, signal(SignalKind::terminate())?)
+    };
     std::thread::spawn(move || {
         runtime.block_on(async {
-            while tokio::signal::ctrl_c().await.is_ok() {
+            loop {
+                tokio::select! {
+                    _ = by_key.recv() => {}
+                    _ = by_signal.recv() => {}
+                }
                 if interrupted.swap(true, Ordering::Relaxed) {
                     std::process::exit(130);
                 }
