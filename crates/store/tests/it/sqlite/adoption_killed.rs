@@ -19,7 +19,7 @@ async fn an_adoption_that_is_killed_leaves_the_original_as_it_was() {
         "with recursive n (n) as (select 1 union all select n + 1 from n where n < 3000)
          insert into tasks (uuid, test_id, type, version, created, data)
          select printf('20000000-0000-4000-8000-%012d', n), '7e570000-0000-4000-8000-000000000001', 'old', 1,
-                '2026-01-01 00:00:00.000000', printf('\"%.2000c\"', 'x')
+                '2026-01-01 00:00:00.000000', printf('\"%.30000c\"', 'x')
          from n",
     );
     let before = contents(&fixture);
