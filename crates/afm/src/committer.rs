@@ -164,18 +164,15 @@ impl Committer {
     pub async fn save_seen(&self) -> Result<(), CommitError> {
         let _saving = self.saving_seen.lock().await;
         loop {
-            let seen = self.known.take_unsaved(SEEN_AT_ONCE);
-            if seen.is_empty() {
+            let mut unsaved = Unsaved { known: &self.known, seen: self.known.take_unsaved(SEEN_AT_ONCE) };
+            if unsaved.seen.is_empty() {
                 return Ok(());
             }
-            match self.apply(Command::Seen(seen.clone())).await {
-                Ok(Outcome::Seen(unknown)) => self.known.forget(&unknown),
-                Ok(_) => return Err(CommitError::Failed),
-                Err(error) => {
-                    self.known.put_back(&seen);
-                    return Err(error);
-                }
-            }
+            let Outcome::Seen(unknown) = self.apply(Command::Seen(unsaved.seen.clone())).await? else {
+                return Err(CommitError::Failed);
+            };
+            unsaved.seen.clear();
+            self.known.forget(&unknown);
         }
     }
 
@@ -202,6 +199,18 @@ impl Committer {
         })?;
         let (outcome, _) = awaited.answer().await?;
         Ok(outcome)
+    }
+}
+
+/// Signs of life that go back if they are not saved, also when whoever waited for it hangs up.
+struct Unsaved<'k> {
+    known: &'k Known,
+    seen: Vec<(Uuid, Timestamp)>,
+}
+
+impl Drop for Unsaved<'_> {
+    fn drop(&mut self) {
+        self.known.put_back(&self.seen);
     }
 }
 

@@ -176,3 +176,23 @@ async fn what_waits_is_bounded_in_bytes() {
     }
     assert!((1..10).contains(&busy), "{busy} of {} were turned away", waiting.len());
 }
+
+#[tokio::test]
+async fn signs_of_life_are_kept_until_they_are_saved() {
+    let (store, committer) = start().await;
+    committer.look_around().await.unwrap();
+    assert_eq!(ids(&committer.poll(poll(10)).await.unwrap()), []);
+    // Answered from memory.
+    assert_eq!(ids(&committer.poll(poll(10)).await.unwrap()), []);
+    let mut given_up = Box::pin(committer.save_seen());
+    assert!(
+        std::future::poll_fn(|context| std::task::Poll::Ready(given_up.as_mut().poll(context)))
+            .await
+            .is_pending()
+    );
+    drop(given_up);
+    store.comes(&[Fate::Away]);
+    assert_eq!(committer.save_seen().await, Err(CommitError::Unavailable));
+    let seen = committer.known.take_unsaved(9);
+    assert_eq!(seen.iter().map(|(id, _)| id.as_u128()).collect::<Vec<_>>(), [10]);
+}
