@@ -1,5 +1,6 @@
 //! What every request handler works with.
 
+use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,12 @@ use crate::committer::Committer;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 
-/// The parts of a running AFM.
+/// A running AFM. Each request has a clone of it, so a clone costs one count and not one a part.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Parts>);
+
+/// The parts of a running AFM.
+pub struct Parts {
     /// Takes everything that changes something.
     pub committer: Committer,
     /// Answers everything that does not.
@@ -41,13 +45,21 @@ impl App {
         let (wakeups, known) = (Wakeups::default(), Known::default());
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
-        (Self { committer, store, clock, wakeups, known, stop, settings }, work)
+        (Self(Arc::new(Parts { committer, store, clock, wakeups, known, stop, settings })), work)
     }
 
     /// Has the store know when agents were seen, for a read that tells.
     pub(crate) async fn save_seen(&self) {
         // Where it fails, the read that follows is a second behind, or fails and says why.
         let _ = self.committer.save_seen().await;
+    }
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
     }
 }
 

@@ -1,6 +1,7 @@
 //! Accepts connections and serves them, until it is told to stop.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::Duration;
 
 use axum::Router;
@@ -8,7 +9,7 @@ use hyper::server::conn::http1;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::server::graceful::GracefulShutdown;
 use hyper_util::service::TowerToHyperService;
-use tokio::net::{TcpListener, TcpStream};
+use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
@@ -24,8 +25,36 @@ pub struct Limits {
     pub shutdown: Duration,
 }
 
+/// How many connections may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). One too many is not
+/// refused, but tries again after a second, then after two more: a fleet that starts at once must find room.
+const BACKLOG: u32 = 16_384;
+
 /// How long to wait after an error of `accept`, such as too many open files.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Listens on the first address of `host` that can be had.
+///
+/// # Errors
+/// When the host has no address, or the last of them cannot be had.
+pub async fn listen(host: &str, port: u16) -> io::Result<TcpListener> {
+    let mut last = io::Error::new(io::ErrorKind::AddrNotAvailable, "the host has no address");
+    for address in lookup_host((host, port)).await? {
+        match listen_on(address) {
+            Ok(listener) => return Ok(listener),
+            Err(error) => last = error,
+        }
+    }
+    Err(last)
+}
+
+fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
+    #[cfg(not(windows))]
+    // Or the port could not be had for a minute after the connections of a server that was here before.
+    socket.set_reuseaddr(true)?;
+    socket.bind(address)?;
+    socket.listen(BACKLOG)
+}
 
 /// Serves `router` on `listener` until `stop`, then finishes what runs; what still runs after
 /// [`Limits::shutdown`], or at `abort`, is cut off.

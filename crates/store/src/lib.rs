@@ -11,6 +11,7 @@ mod command;
 mod error;
 pub mod lifecycle;
 mod postgres;
+mod reads;
 mod sqlite;
 mod store;
 mod task;

@@ -8,7 +8,6 @@ mod lines;
 mod memory;
 mod notices;
 mod read;
-mod reads;
 mod rows;
 mod schema;
 mod surroundings;
@@ -32,8 +31,8 @@ use self::connection::{Connector, Session};
 use self::errors::Problem;
 use self::lines::Kind;
 use self::memory::Memory;
-use self::reads::Reads;
 pub use self::uri::UriError;
+use crate::reads::{Found, Reads};
 use crate::{
     Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError,
     Store, StoreError, Surroundings, Task,
@@ -194,7 +193,7 @@ impl PostgresStore {
         }))
     }
 
-    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> reads::Found {
+    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> Found {
         self.with_session(self.statement_timeout, |session| {
             let ids = Arc::clone(&ids);
             Box::pin(async move { read::tasks(session, &ids).await })

@@ -20,6 +20,7 @@ use jiff::Timestamp;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::reads::{Found, Reads};
 use crate::{
     Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
     Surroundings, Task,
@@ -37,6 +38,7 @@ pub struct SqliteStore {
     writer: Arc<Workers>,
     /// For a database in memory, which is one connection's own, the writer itself.
     readers: Arc<Workers>,
+    reads: Reads,
 }
 
 impl SqliteStore {
@@ -53,13 +55,17 @@ impl SqliteStore {
         };
         let writer = start(1, Access::Write)?;
         let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };
-        Ok(Self { place, writer, readers })
+        Ok(Self { place, writer, readers, reads: Reads::default() })
     }
 
     /// The file; `None`: tasks are gone when this is.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.place.file.as_deref()
+    }
+
+    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> Found {
+        self.readers.run(move |connection| rows::tasks(connection, &ids)).await
     }
 }
 
@@ -82,7 +88,7 @@ impl Store for SqliteStore {
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.readers.run(move |connection| Ok(rows::task(connection, id)?.map(|found| found.task))).await
+        self.reads.task(id, |ids| Box::pin(self.read_tasks(ids))).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {

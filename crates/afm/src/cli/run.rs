@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use anyhow::Context;
 use slamon_store::{Store, StoreError};
-use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
@@ -77,9 +76,8 @@ pub(super) async fn run(
     let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     // Before the database is touched: while the original still has the port, its tables are its own.
-    let listener = TcpListener::bind((host, port))
-        .await
-        .with_context(|| format!("cannot listen on {host} port {port}"))?;
+    let listener =
+        server::listen(host, port).await.with_context(|| format!("cannot listen on {host} port {port}"))?;
     announce(&database.kind, config);
     let store = database.store.clone();
     let clock = DatabaseClock::default();

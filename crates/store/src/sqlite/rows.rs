@@ -1,5 +1,6 @@
 //! Rows as tasks and attempts, and back.
 
+use std::collections::HashMap;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -43,6 +44,19 @@ pub(super) struct Stored {
 
 pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Stored>> {
     connection.prepare_cached(BY_ID)?.query_row([id.as_bytes()], read_task).optional()
+}
+
+/// Those of `ids` that are there, all as they were at one moment.
+pub(super) fn tasks(connection: &Connection, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, StoreError> {
+    // One statement is a transaction by itself.
+    let _transaction = (ids.len() > 1).then(|| connection.unchecked_transaction()).transpose()?;
+    let mut tasks = HashMap::with_capacity(ids.len());
+    for &id in ids {
+        if let Some(found) = task(connection, id)? {
+            tasks.insert(id, found.task);
+        }
+    }
+    Ok(tasks)
 }
 
 pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Stored>> {

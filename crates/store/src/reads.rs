@@ -1,5 +1,5 @@
-//! Reads of tasks. Those that are asked for while another is under way travel together, over one connection: so they
-//! leave the others of the pool to those that write.
+//! Reads of tasks. Those that are asked for while another is under way are read together, over one connection: it is
+//! one transaction for many, and the other connections stay free.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -16,13 +16,13 @@ use crate::{StoreError, Task};
 const MOST: usize = 64;
 
 /// Tasks by their ids.
-pub(super) type Found = Result<HashMap<Uuid, Task>, StoreError>;
+pub(crate) type Found = Result<HashMap<Uuid, Task>, StoreError>;
 
 type Answer = Result<Option<Task>, StoreError>;
 
 /// Who waits for a task to be read.
 #[derive(Debug, Default)]
-pub(super) struct Reads {
+pub(crate) struct Reads {
     asked: Mutex<Vec<(Uuid, oneshot::Sender<Answer>)>>,
     /// Held by the one who reads, for all that have asked by then.
     turn: tokio::sync::Mutex<()>,
@@ -30,7 +30,7 @@ pub(super) struct Reads {
 
 impl Reads {
     /// Reads a task with `read`, alone or together with others.
-    pub(super) async fn task<'r>(
+    pub(crate) async fn task<'r>(
         &self,
         id: Uuid,
         read: impl Fn(Arc<[Uuid]>) -> BoxFuture<'r, Found>,
