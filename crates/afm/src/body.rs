@@ -99,9 +99,10 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let charset = charset(request.headers())?;
-        let body = request.into_body().collect().await;
-        let body = body.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
-        Ok(Self { bytes: body.to_bytes(), charset })
+        let (head, body) = request.into_parts();
+        // It has arrived, and is not too large.
+        let bytes = read(&head.headers, body, usize::MAX).await?;
+        Ok(Self { bytes, charset })
     }
 }
 

@@ -3,11 +3,14 @@
 //! By hand rather than through serde, because stored task data is spliced in as it is: a database of the
 //! original may hold `NaN`, which Python writes and reads, and no JSON library of ours would pass on.
 
-use std::fmt::Display;
+use std::fmt::{Display, Write};
 
 use uuid::Uuid;
 
 use crate::JsonText;
+
+/// Room for most answers, in bytes: one that grew to it would be moved from place to place.
+const USUAL_LENGTH: usize = 256;
 
 /// Writes one JSON object, member by member.
 #[derive(Debug)]
@@ -23,7 +26,9 @@ impl ObjectWriter {
     /// Starts an object.
     #[must_use]
     pub fn new() -> Self {
-        Self(String::from("{"))
+        let mut text = String::with_capacity(USUAL_LENGTH);
+        text.push('{');
+        Self(text)
     }
 
     fn name(&mut self, name: &str) {
@@ -45,7 +50,7 @@ impl ObjectWriter {
     pub fn optional_string(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.string(name, value),
-            None => self.literal(name, "null"),
+            None => self.text(name, "null"),
         }
     }
 
@@ -61,7 +66,7 @@ impl ObjectWriter {
     /// An array of ids, in lower case.
     pub fn ids(&mut self, name: &str, values: &[Uuid]) -> &mut Self {
         let values: Vec<String> = values.iter().map(|id| format!("\"{id}\"")).collect();
-        self.literal(name, format_args!("[{}]", values.join(",")))
+        self.text(name, &format!("[{}]", values.join(",")))
     }
 
     /// An integer.
@@ -81,16 +86,21 @@ impl ObjectWriter {
 
     /// A value that is JSON already.
     pub fn json(&mut self, name: &str, value: &JsonText) -> &mut Self {
-        self.literal(name, value.as_str())
+        self.text(name, value.as_str())
     }
 
     /// An array.
     pub fn array(&mut self, name: &str, value: ArrayWriter) -> &mut Self {
-        self.literal(name, value.finish())
+        self.text(name, &value.finish())
+    }
+
+    fn text(&mut self, name: &str, value: &str) -> &mut Self {
+        self.name(name);
+        self.0.push_str(value);
+        self
     }
 
     fn literal(&mut self, name: &str, value: impl Display) -> &mut Self {
-        use std::fmt::Write as _;
         self.name(name);
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{value}");
