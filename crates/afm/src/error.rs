@@ -9,9 +9,7 @@ use slamon_protocol::{Invalid, ObjectWriter};
 use slamon_store::{Refusal, StoreError};
 
 use crate::committer::CommitError;
-
-/// Seconds until it makes sense to ask again.
-const RETRY_SECONDS: &str = "1";
+use crate::retry_after::{self, TurnedAway};
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +32,8 @@ pub(crate) enum ApiError {
     WrongMethod,
     #[error("{0}; try again")]
     TryAgain(String),
+    #[error("{}; try again", CommitError::Busy)]
+    Busy,
     #[error("the database cannot be queried")]
     StatusUnknown,
     #[error("the server failed; its log says how")]
@@ -59,7 +59,7 @@ impl ApiError {
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             // 408 would be the name for too slow, but clients give up at any 4xx.
-            Self::TryAgain(_) | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TryAgain(_) | Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
             Self::StatusUnknown | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -68,7 +68,8 @@ impl ApiError {
 impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
-            CommitError::Busy | CommitError::Unavailable => Self::TryAgain(error.to_string()),
+            CommitError::Busy => Self::Busy,
+            CommitError::Unavailable => Self::TryAgain(error.to_string()),
             CommitError::Failed => Self::Failed,
         }
     }
@@ -101,19 +102,15 @@ impl IntoResponse for ApiError {
         let mut response = (status, body.finish()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
-        match self {
-            Self::TryAgain(_) => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-            }
-            // The rest of the body is not worth waiting for.
-            Self::TooLarge(_) => {
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            Self::TooSlow => {
-                headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_SECONDS));
-                headers.insert(CONNECTION, HeaderValue::from_static("close"));
-            }
-            _ => {}
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after::SECONDS));
+        }
+        // The rest of the body is not worth waiting for.
+        if matches!(self, Self::TooLarge(_) | Self::TooSlow) {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::Busy) {
+            response.extensions_mut().insert(TurnedAway);
         }
         response
     }

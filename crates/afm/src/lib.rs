@@ -18,6 +18,7 @@ mod log_lines;
 mod measures;
 mod patience;
 mod request_log;
+mod retry_after;
 pub mod routes;
 pub mod server;
 mod shutdown;

@@ -22,6 +22,7 @@ use slamon_protocol::ObjectWriter;
 use crate::app::{App, Settings};
 use crate::body;
 use crate::error::ApiError;
+use crate::retry_after::Connection;
 use crate::{patience, request_log};
 
 /// Everything that the AFM answers.
@@ -44,6 +45,11 @@ pub fn router(app: App) -> Router {
 
 /// What is around every handler. One layer, since each costs a handful of allocations a request.
 async fn around(State(settings): State<Settings>, request: Request, next: Next) -> Response {
+    // None where there is no network.
+    let connection = request.extensions().get::<Connection>().cloned();
+    if let Some(connection) = &connection {
+        connection.turn().await;
+    }
     let head = request_log::Head::of(&request);
     // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
     let answered = pin!(async {
@@ -53,7 +59,11 @@ async fn around(State(settings): State<Settings>, request: Request, next: Next) 
         }
     });
     let in_time = pin!(patience::limit(settings.request_timeout, answered));
-    request_log::log(head, in_time).await
+    let response = request_log::log(head, in_time).await;
+    if let Some(connection) = &connection {
+        connection.answered(&response);
+    }
+    response
 }
 
 /// How often a request that is held open looks for itself, should a wake-up have been missed.

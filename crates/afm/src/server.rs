@@ -13,6 +13,8 @@ use tokio::net::{TcpListener, TcpSocket, TcpStream, lookup_host};
 use tokio_io_timeout::TimeoutStream;
 use tokio_util::sync::CancellationToken;
 
+use crate::retry_after::{Carried, Connection};
+
 /// How long connections may be idle, and how long they get to finish.
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
@@ -77,6 +79,7 @@ pub async fn serve(
             () = stop.cancelled() => break,
         };
         let service = TowerToHyperService::new(router.clone());
+        let service = Carried { service, connection: Connection::default() };
         let mut stream = TimeoutStream::new(stream);
         stream.set_write_timeout(Some(limits.write));
         let connection = graceful.watch(http.serve_connection(TokioIo::new(Box::pin(stream)), service));

@@ -26,6 +26,7 @@ pub(super) fn routes() -> Routes {
 
 async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
     let poll = PollRequest::parse(&body.text()?)?;
+    drop(body);
     request_log::agent(poll.agent_id);
     patience::extend(poll.max_wait);
     let agent_id = poll.agent_id;
@@ -107,6 +108,7 @@ fn describe(task: &Delivery) -> ObjectWriter {
 
 async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let result = ResultPost::parse(&body.text()?)?;
+    drop(body);
     request_log::task(result.task_id);
     let completed = matches!(result.outcome, TaskOutcome::Completed(_));
     match app.committer.report(result).await?? {

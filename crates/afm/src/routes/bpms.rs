@@ -26,6 +26,7 @@ type TaskId = Result<Path<String>, PathRejection>;
 
 async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let task = PostTask::parse(&body.text()?)?;
+    drop(body);
     request_log::task(task.task_id);
     match app.committer.submit(task).await?? {
         Submitted::Stored => measures::task_posted(),

@@ -29,12 +29,19 @@ struct Overload {
     capacity: Measured,
     /// Open loop.
     overloaded: Measured,
+    /// What it can do then, with all the tasks that it has taken meanwhile.
+    capacity_after: Measured,
 }
 
 impl Overload {
     /// Requests answered with 200 a second, by those at capacity.
     fn ratio(&self) -> f64 {
-        taken(&self.overloaded) / taken(&self.capacity)
+        taken(&self.overloaded) / self.taken_at_capacity()
+    }
+
+    /// A store that grows takes more time: the mean of before and after.
+    fn taken_at_capacity(&self) -> f64 {
+        f64::midpoint(taken(&self.capacity), taken(&self.capacity_after))
     }
 }
 
@@ -57,11 +64,14 @@ impl Overloads {
                 let seconds = workshop.scale.seconds.as_secs_f64();
                 let [brief, seconds, long] = [0.5, 1.0, 3.0].map(|times| (times * seconds).to_string());
                 let life = |args: &[&str]| workshop.load("life", &server, args, Some(LOAD_CORE));
-                let capacity = life(&["--connections", "64", "--warm-up", &brief, "--seconds", &seconds])?;
+                let at_capacity =
+                    || life(&["--connections", "64", "--warm-up", &brief, "--seconds", &seconds]);
+                let capacity = at_capacity()?;
                 let rate = format!("{:.0}", TIMES * capacity.per_second);
                 // All of it is measured: what is sent late, because the load cannot do more either, is sent all the same.
                 let overloaded = life(&["--connections", CONNECTIONS, "--rate", &rate, "--seconds", &long])?;
-                let overload = Overload { kind, capacity, overloaded };
+                let capacity_after = at_capacity()?;
+                let overload = Overload { kind, capacity, overloaded, capacity_after };
                 eprintln!("{}: {} of its requests a second", kind.label(), short(overload.ratio()));
                 of.push(overload);
             }
@@ -76,8 +86,8 @@ impl Overloads {
 
     /// Requests a second answered with 200: at capacity, and under overload.
     pub(crate) fn taken(&self, kind: Kind) -> Option<(Spread, Spread)> {
-        let at = |pick: fn(&Overload) -> &Measured| self.spread(kind, |overload| taken(pick(overload)));
-        Some((at(|overload| &overload.capacity)?, at(|overload| &overload.overloaded)?))
+        let overloaded = self.spread(kind, |overload| taken(&overload.overloaded))?;
+        Some((self.spread(kind, Overload::taken_at_capacity)?, overloaded))
     }
 
     fn spread(&self, kind: Kind, pick: impl Fn(&Overload) -> f64) -> Option<Spread> {

@@ -13,7 +13,7 @@ use super::backlog::{Backlogs, KINDS};
 use super::dispatch::Dispatches;
 use super::held::Held;
 use super::load::Latency;
-use super::rates::Rates;
+use super::rates::{Rates, Way, Who};
 use super::results::Results;
 use super::server::{Kind, OURS};
 use super::targets::DISPATCH_MS;
@@ -70,10 +70,15 @@ fn colour(kind: Kind) -> &'static str {
 }
 
 fn of_rates(title: &str, rates: &Rates) -> String {
-    let bar = |who: (Kind, bool)| {
-        let (kind, kept) = who;
-        let label = kind.label().to_owned() + if kept { "" } else { " (a connection each)" };
-        Some(Bar { label, value: rates.per_second(who)?.median, colour: colour(kind), light: !kept })
+    let bar = |who: Who| {
+        let (kind, way) = who;
+        let how = match way {
+            Way::Kept => String::new(),
+            Way::ManyKept => format!(" ({} connections)", rates.connections(who)?),
+            Way::Closed => " (a connection each)".to_owned(),
+        };
+        let (label, value) = (kind.label().to_owned() + &how, rates.per_second(who)?.median);
+        Some(Bar { label, value, colour: colour(kind), light: way == Way::Closed })
     };
     bars(title, &rates.all().filter_map(bar).collect::<Vec<_>>())
 }

@@ -22,7 +22,7 @@ pub(crate) struct Rates {
 struct Turn {
     round: usize,
     kind: Kind,
-    keep_alive: bool,
+    way: Way,
     connections: u32,
     /// Polls or lives.
     per_second: f64,
@@ -31,16 +31,23 @@ struct Turn {
     latency_us: Option<Latency>,
 }
 
-/// A load for a server: its name, whether connections stay open, and how many there are.
-type Plan = (&'static str, bool, u32);
+/// How a server is loaded.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Way {
+    /// Over connections that stay open, as few as keep it busy.
+    Kept,
+    /// Over so many that there is always much to do at once.
+    ManyKept,
+    /// Each request has a connection of its own.
+    Closed,
+}
 
-/// One server, and whether connections stay open.
-pub(crate) type Who = (Kind, bool);
+/// A load for a server: its name, and how many connections there are.
+type Plan = (&'static str, Way, u32);
 
-/// Connections stay open.
-pub(crate) const KEPT: bool = true;
-/// Each request has a connection of its own.
-pub(crate) const CLOSED: bool = false;
+/// One server, and how it is loaded.
+pub(crate) type Who = (Kind, Way);
 
 /// All that can be measured, in the order of tables.
 const ORDER: [Kind; 7] =
@@ -49,20 +56,31 @@ const ORDER: [Kind; 7] =
 fn plan_of_polls(kind: Kind) -> &'static [Plan] {
     match kind {
         Kind::Bare | Kind::Memory | Kind::File | Kind::Postgres => {
-            &[("poll", KEPT, 32), ("poll", CLOSED, 32)]
+            &[("poll", Way::Kept, 32), ("poll", Way::Closed, 32)]
         }
         // It closes every connection, and gains nothing from more that wait.
-        Kind::Development | Kind::Gunicorn => &[("poll", CLOSED, 8)],
+        Kind::Development | Kind::Gunicorn => &[("poll", Way::Closed, 8)],
         Kind::Pgbench => &[],
     }
 }
 
 fn plan_of_lives(kind: Kind) -> &'static [Plan] {
     match kind {
-        Kind::Bare => &[("mix", KEPT, 64), ("mix", CLOSED, 64)],
-        Kind::Memory | Kind::File | Kind::Postgres => &[("life", KEPT, 64), ("life", CLOSED, 64)],
-        Kind::Development | Kind::Gunicorn => &[("life", CLOSED, 8)],
-        Kind::Pgbench => &[("pgbench", KEPT, pgbench::CLIENTS)],
+        Kind::Bare => &[("mix", Way::Kept, 64), ("mix", Way::ManyKept, 512), ("mix", Way::Closed, 64)],
+        Kind::Memory | Kind::File | Kind::Postgres => {
+            &[("life", Way::Kept, 64), ("life", Way::ManyKept, 512), ("life", Way::Closed, 64)]
+        }
+        Kind::Development | Kind::Gunicorn => &[("life", Way::Closed, 8)],
+        Kind::Pgbench => &[("pgbench", Way::Kept, pgbench::CLIENTS)],
+    }
+}
+
+impl Way {
+    fn words(self, connections: u32) -> String {
+        match self {
+            Self::Kept | Self::ManyKept => format!("{connections} kept"),
+            Self::Closed => format!("{connections}, each for 1 request"),
+        }
     }
 }
 
@@ -88,8 +106,8 @@ impl Rates {
         for round in 1..=workshop.scale.rounds {
             for kind in ORDER.into_iter().filter(|kind| !plan(*kind).is_empty()) {
                 for turn in take_turn(workshop, kind, plan(kind))? {
-                    let how = if turn.keep_alive { "" } else { ", a connection each" };
-                    eprintln!("round {round}: {}{how}: {}/s", kind.label(), short(turn.per_second));
+                    let (name, how) = (kind.label(), turn.way.words(turn.connections));
+                    eprintln!("round {round}: {name}, {how}: {}/s", short(turn.per_second));
                     turns.push(Turn { round, ..turn });
                 }
             }
@@ -117,6 +135,11 @@ impl Rates {
         self.ratio_of(who, by, |turn| turn.requests_per_second)
     }
 
+    /// Over how many connections a server was loaded.
+    pub(crate) fn connections(&self, who: Who) -> Option<u32> {
+        self.of(who).next().map(|turn| turn.connections)
+    }
+
     /// One latency in all rounds, in milliseconds.
     pub(crate) fn latency(&self, who: Who, pick: impl Fn(&Latency) -> f64) -> Option<Spread> {
         Spread::of(self.of(who).filter_map(|turn| Some(pick(&turn.latency_us?) / 1e3)))
@@ -124,12 +147,13 @@ impl Rates {
 
     /// Whoever was measured, in the order of tables.
     pub(crate) fn all(&self) -> impl Iterator<Item = Who> {
-        let all = [KEPT, CLOSED].into_iter().flat_map(|kept| ORDER.map(|kind| (kind, kept)));
+        let ways = [Way::Kept, Way::ManyKept, Way::Closed];
+        let all = ways.into_iter().flat_map(|way| ORDER.map(|kind| (kind, way)));
         all.filter(|who| self.of(*who).next().is_some())
     }
 
-    fn of(&self, (kind, keep_alive): Who) -> impl Iterator<Item = &Turn> {
-        self.turns.iter().filter(move |turn| turn.kind == kind && turn.keep_alive == keep_alive)
+    fn of(&self, (kind, way): Who) -> impl Iterator<Item = &Turn> {
+        self.turns.iter().filter(move |turn| turn.kind == kind && turn.way == way)
     }
 
     fn spread(&self, who: Who, pick: impl Fn(&Turn) -> f64) -> Option<Spread> {
@@ -154,13 +178,8 @@ impl Rates {
             "p99, ms",
         ]);
         for who in self.all() {
-            let (kind, kept) = who;
-            let connections = self.of(who).next().map_or(0, |turn| turn.connections);
-            let connections = if kept {
-                format!("{connections} kept")
-            } else {
-                format!("{connections}, each for 1 request")
-            };
+            let (kind, way) = who;
+            let connections = self.connections(who).map_or_else(String::new, |count| way.words(count));
             let written =
                 |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| spread.to_string());
             let middle =
@@ -170,7 +189,7 @@ impl Rates {
                 connections,
                 written(self.per_second(who)),
                 middle(self.requests_per_second(who)),
-                written(self.ratio_of_requests(who, (yardstick, kept))),
+                written(self.ratio_of_requests(who, (yardstick, way))),
                 middle(self.latency(who, |latency| latency.p50)),
                 middle(self.latency(who, |latency| latency.p99)),
             ]);
@@ -185,21 +204,21 @@ fn take_turn(workshop: &Workshop, kind: Kind, plan: &[Plan]) -> Result<Vec<Turn>
         return Ok(vec![of_pgbench(pgbench::measure(workshop)?)]);
     }
     let running = workshop.start(kind)?;
-    let turn = |&(load, keep_alive, connections): &Plan| {
+    let turn = |&(load, way, connections): &Plan| {
         let connections_text = connections.to_string();
         let mut args = vec!["--connections", &connections_text];
-        args.extend((!keep_alive).then_some("--close"));
+        args.extend((way == Way::Closed).then_some("--close"));
         let measured = workshop.timed_load(load, &running.server, &args)?;
-        Ok(of_load(kind, keep_alive, connections, &measured))
+        Ok(of_load(kind, way, connections, &measured))
     };
     plan.iter().map(turn).collect()
 }
 
-fn of_load(kind: Kind, keep_alive: bool, connections: u32, measured: &Measured) -> Turn {
+fn of_load(kind: Kind, way: Way, connections: u32, measured: &Measured) -> Turn {
     Turn {
         round: 0,
         kind,
-        keep_alive,
+        way,
         connections,
         per_second: measured.per_second,
         requests_per_second: measured.requests_per_second,
@@ -211,7 +230,7 @@ fn of_pgbench(lives_per_second: f64) -> Turn {
     Turn {
         round: 0,
         kind: Kind::Pgbench,
-        keep_alive: KEPT,
+        way: Way::Kept,
         connections: pgbench::CLIENTS,
         per_second: lives_per_second,
         requests_per_second: 4.0 * lives_per_second,
@@ -237,9 +256,9 @@ mod tests {
             turn(3, Kind::File, 1.0),
         ];
         let rates = Rates { turns };
-        let ratio = rates.ratio((Kind::File, KEPT), (Kind::Bare, KEPT));
+        let ratio = rates.ratio((Kind::File, Way::Kept), (Kind::Bare, Way::Kept));
         assert_eq!(ratio, Some(Spread { median: 0.7, least: 0.5, most: 0.9 }));
-        assert_eq!(rates.ratio((Kind::File, CLOSED), (Kind::Bare, CLOSED)), None);
-        assert_eq!(rates.all().collect::<Vec<_>>(), [(Kind::Bare, KEPT), (Kind::File, KEPT)]);
+        assert_eq!(rates.ratio((Kind::File, Way::Closed), (Kind::Bare, Way::Closed)), None);
+        assert_eq!(rates.all().collect::<Vec<_>>(), [(Kind::Bare, Way::Kept), (Kind::File, Way::Kept)]);
     }
 }

@@ -1,6 +1,6 @@
 //! What README.md says: ours beside the original.
 
-use super::rates::{CLOSED, KEPT, Rates, Who};
+use super::rates::{Rates, Way, Who};
 use super::results::Results;
 use super::server::Kind;
 use super::spread::short;
@@ -8,9 +8,9 @@ use super::table::Table;
 
 /// Ours, and whom of the original it is compared with.
 const PAIRS: [(Who, Who); 3] = [
-    ((Kind::File, KEPT), (Kind::Development, CLOSED)),
-    ((Kind::Postgres, KEPT), (Kind::Gunicorn, CLOSED)),
-    ((Kind::Memory, KEPT), (Kind::Development, CLOSED)),
+    ((Kind::File, Way::Kept), (Kind::Development, Way::Closed)),
+    ((Kind::Postgres, Way::Kept), (Kind::Gunicorn, Way::Closed)),
+    ((Kind::Memory, Way::Kept), (Kind::Development, Way::Closed)),
 ];
 
 /// Rates a second, and how many times those of the original they are; none before they were measured.
@@ -18,7 +18,7 @@ pub(crate) fn table(results: &Results) -> Option<Table> {
     let (lives, polls) = (&results.lives.as_ref()?.found, &results.polls.as_ref()?.found);
     let mut table = Table::new(["", "whole lives a second", "idle polls a second"]);
     for original in [Kind::Development, Kind::Gunicorn] {
-        let rate = |rates: &Rates| Some(short(rates.per_second((original, CLOSED))?.median));
+        let rate = |rates: &Rates| Some(short(rates.per_second((original, Way::Closed))?.median));
         table.row([original.label().to_owned(), rate(lives)?, rate(polls)?]);
     }
     for (ours, original) in PAIRS {

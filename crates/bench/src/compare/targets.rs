@@ -2,7 +2,7 @@
 
 use super::backlog::{Growth, KINDS};
 use super::fleet::mib;
-use super::rates::{CLOSED, KEPT, Rates};
+use super::rates::{Rates, Way};
 use super::results::Results;
 use super::server::{Kind, OURS};
 use super::spread::{Spread, grouped, short};
@@ -74,7 +74,7 @@ fn all(results: &Results) -> Vec<Target> {
 
 fn of_polls(polls: &Rates) -> Vec<Target> {
     let target = |kind: Kind| {
-        let (who, bare) = ((kind, KEPT), (Kind::Bare, KEPT));
+        let (who, bare) = ((kind, Way::Kept), (Kind::Bare, Way::Kept));
         Some(Target {
             what: format!("idle polls, {}, by those of the {}", kind.label(), Kind::Bare.label()),
             bound: Bound::AtLeast(0.85, ""),
@@ -87,27 +87,29 @@ fn of_polls(polls: &Rates) -> Vec<Target> {
 
 fn of_lives(lives: &Rates) -> Vec<Target> {
     let lives_by = |what: &str, kind, by, least| {
-        let who = (kind, KEPT);
+        let who = (kind, Way::ManyKept);
         Some(Target {
-            what: what.to_owned(),
+            what: format!("{what}; {} connections", lives.connections(who)?),
             bound: Bound::AtLeast(least, " ×"),
             value: lives.ratio(who, by)?.median,
             measured: two(lives.per_second(who)?, lives.per_second(by)?, "lives/s"),
         })
     };
-    let (file, bare) = ((Kind::File, KEPT), (Kind::Bare, KEPT));
+    let (file, bare) = ((Kind::File, Way::ManyKept), (Kind::Bare, Way::ManyKept));
     let by_bare = || {
         Some(Target {
-            what: "requests of whole lives, SQLite file, by the same requests to the bare axum route"
-                .to_owned(),
+            what: format!(
+                "requests of whole lives, SQLite file, by the same requests to the bare axum route; {} connections each",
+                lives.connections(file)?
+            ),
             bound: Bound::AtLeast(0.6, ""),
             value: lives.ratio_of_requests(file, bare)?.median,
             measured: two(lives.requests_per_second(file)?, lives.requests_per_second(bare)?, "requests/s"),
         })
     };
-    let original = (Kind::Development, CLOSED);
-    let workers = (Kind::Gunicorn, CLOSED);
-    let pgbench = (Kind::Pgbench, KEPT);
+    let original = (Kind::Development, Way::Closed);
+    let workers = (Kind::Gunicorn, Way::Closed);
+    let pgbench = (Kind::Pgbench, Way::Kept);
     [
         lives_by("whole lives, SQLite file, by slamon-afm 1.1.0", Kind::File, original, 100.0),
         by_bare(),

@@ -1,0 +1,70 @@
+//! How soon a client may ask again that was turned away.
+//!
+//! Turning a request away takes nearly as long as answering it. Clients that came back at once would have a server that
+//! has too much to do spend its time on telling them so, and on little else. So a connection is served again only when
+//! the time has passed that the last answer on it named.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use axum::http::Request;
+use axum::response::Response;
+use hyper::service::Service;
+use tokio::time::Instant;
+
+/// What `Retry-After` says, in seconds.
+pub(crate) const SECONDS: &str = "1";
+
+/// The same.
+const TIME: Duration = Duration::from_secs(1);
+
+/// Marks the answer to a request that was turned away because there are too many.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct TurnedAway;
+
+/// One connection, as its requests carry it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Connection {
+    /// When it is served again.
+    again: Arc<Mutex<Option<Instant>>>,
+}
+
+impl Connection {
+    /// Waits until it may be served.
+    pub(crate) async fn turn(&self) {
+        let again = *self.again();
+        if let Some(again) = again {
+            tokio::time::sleep_until(again).await;
+            *self.again() = None;
+        }
+    }
+
+    /// What it is answered.
+    pub(crate) fn answered(&self, response: &Response) {
+        if response.extensions().get::<TurnedAway>().is_some() {
+            *self.again() = Some(Instant::now() + TIME);
+        }
+    }
+
+    fn again(&self) -> MutexGuard<'_, Option<Instant>> {
+        self.again.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Has the requests of one connection carry it.
+#[derive(Debug)]
+pub(crate) struct Carried<S> {
+    pub(crate) service: S,
+    pub(crate) connection: Connection,
+}
+
+impl<S: Service<Request<B>>, B> Service<Request<B>> for Carried<S> {
+    type Response = S::Response;
+    type Error = S::Error;
+    type Future = S::Future;
+
+    fn call(&self, mut request: Request<B>) -> S::Future {
+        request.extensions_mut().insert(self.connection.clone());
+        self.service.call(request)
+    }
+}
