@@ -217,9 +217,12 @@ impl Tasks {
         }
     }
 
-    /// The running attempt was never handed out: it does not count.
+    /// The running attempt was never handed out: it does not count, and nobody knows its alias.
     pub(super) fn release(&mut self, id: Uuid, state: State, news: &mut News) {
         if let Some(task) = self.tasks.get_mut(&id) {
+            if let Some(attempt) = task.last_attempt() {
+                self.aliases.remove(&attempt.alias);
+            }
             task.attempts = task.attempts.saturating_sub(1);
         }
         self.change(id, state.into(), news);

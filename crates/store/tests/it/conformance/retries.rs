@@ -1,7 +1,9 @@
 //! Attempts: how often, when, and under which id.
 
 use slamon_protocol::{ResultPost, TaskOutcome, Terms};
-use slamon_store::{AttemptEnd, End, LateResult, Refusal, Reported, State, Submitted, Sweep};
+use slamon_store::{
+    AttemptEnd, Command, End, LateResult, Outcome, Refusal, Reported, State, Submitted, Sweep,
+};
 
 use crate::commands::{
     DUE, MICROSECOND, agent_id, at, completed, completed_as, failed, failed_as, json, poll, seconds, task_id,
@@ -157,6 +159,13 @@ pub(crate) async fn a_released_attempt_does_not_count(fixture: &impl Fixture) {
     let delivered = store.poll(at(13), poll(3, 9)).await;
     assert_eq!(delivered[0].attempt, 2);
     assert_ne!(delivered[0].alias, alias);
+    // Nor is its alias known to what comes after it in its own batch.
+    let batch = vec![
+        crate::commands::release(3, at(13), &[1]),
+        Command::Report(completed_as(delivered[0].alias, "{}")),
+    ];
+    let outcomes = store.batch(at(14), batch).await;
+    assert_eq!(outcomes, [Outcome::Release(1), Outcome::Report(Err(Refusal::UnknownTask))]);
 }
 
 pub(crate) async fn a_task_runs_through_every_kind_of_end_of_an_attempt(fixture: &impl Fixture) {
