@@ -24,7 +24,7 @@ pub use command::{
 pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
-pub use store::{Adopted, Backlog, Hint, Prepared, Store};
+pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, Store};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 pub use views::{AgentView, Counts, List, Overview, TaskView};
 pub use waiting::{Surroundings, Waiting, waiting};

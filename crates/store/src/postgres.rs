@@ -34,16 +34,22 @@ use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, Reads};
 use crate::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SchemaError,
-    Store, StoreError, Surroundings, Task,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared,
+    SchemaError, Store, StoreError, Surroundings, Task,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
 
-/// While one batch is written to the disk, the statements of the next can run. But two at once are smaller, and each
-/// costs the processors as much as a large one: on fewer cores than this, they are slower than one after the other.
-const CORES_FOR_TWO_LANES: usize = 4;
+/// While one batch is written to the disk, or waits for the server, the statements of the next can run.
+const LANES: usize = 2;
+
+/// But two at once are smaller, and each costs the processors nearly as much as a large one. On fewer cores than this they
+/// are slower than one after the other, unless they are large.
+const CORES_FOR_SMALL_BATCHES: usize = 4;
+
+/// What large is, in commands.
+const LARGE: usize = 128;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -269,9 +275,9 @@ impl Store for PostgresStore {
         }
     }
 
-    fn lanes(&self) -> usize {
+    fn lanes(&self) -> Lanes {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        if cores < CORES_FOR_TWO_LANES { 1 } else { 2 }
+        Lanes { most: LANES, worth: if cores < CORES_FOR_SMALL_BATCHES { LARGE } else { 1 } }
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {

@@ -11,6 +11,20 @@ use crate::{
     Applied, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings, Task, WaitingKind,
 };
 
+/// How many batches may be under way at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Lanes {
+    /// At most.
+    pub most: usize,
+    /// How many commands have to wait before another batch is begun while one is under way.
+    pub worth: usize,
+}
+
+impl Lanes {
+    /// One after the other.
+    pub const ONE: Self = Self { most: 1, worth: 1 };
+}
+
 /// A place that keeps tasks and agents.
 ///
 /// Every call has a bounded time; one that runs out is [`StoreError::Unavailable`]. Dropping the future of a
@@ -38,8 +52,8 @@ pub trait Store: Send + Sync + 'static {
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
     /// How many batches it gains from being given at the same time. What they do must not depend on each other.
-    fn lanes(&self) -> usize {
-        1
+    fn lanes(&self) -> Lanes {
+        Lanes::ONE
     }
 
     /// Reads a task; `None` if there is none with this id.

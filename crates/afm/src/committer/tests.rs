@@ -4,7 +4,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
-    Applied, Backlog, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, SqliteStore, Surroundings,
+    Applied, Backlog, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, SqliteStore,
+    Surroundings,
 };
 
 use super::*;
@@ -21,13 +22,32 @@ enum Fate {
 struct FatefulStore {
     store: SqliteStore,
     fates: Mutex<Vec<Fate>>,
+    lanes: Lanes,
+    /// How many commands there were in each batch that was begun.
+    begun: Mutex<Vec<usize>>,
+    /// How many batches may end.
+    may_end: Semaphore,
 }
 
 impl FatefulStore {
-    async fn new() -> Arc<Self> {
+    async fn new(lanes: Lanes) -> Arc<Self> {
         let store = SqliteStore::new("sqlite://", false).unwrap();
         store.create_tables().await.unwrap();
-        Arc::new(Self { store, fates: Mutex::default() })
+        let may_end = Semaphore::new(Semaphore::MAX_PERMITS);
+        Arc::new(Self { store, fates: Mutex::default(), lanes, begun: Mutex::default(), may_end })
+    }
+
+    /// No batch ends.
+    fn hold(&self) {
+        self.may_end.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// Gives everybody else their turn; the sizes of the batches that were begun by then.
+    async fn begun(&self) -> Vec<usize> {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        self.begun.lock().unwrap().clone()
     }
 
     fn comes(&self, fates: &[Fate]) {
@@ -38,6 +58,8 @@ impl FatefulStore {
 #[async_trait]
 impl Store for FatefulStore {
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
+        self.begun.lock().unwrap().push(batch.len());
+        self.may_end.acquire().await.unwrap().forget();
         let lost = || anyhow::anyhow!("the connection is lost");
         let fate = self.fates.lock().unwrap().pop();
         if let Some(Fate::Away) = fate {
@@ -55,6 +77,10 @@ impl Store for FatefulStore {
                 _ => None,
             });
         Err(StoreError::InDoubt { cause: lost(), claimed_at: now, claims: claims.collect() })
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.lanes
     }
 
     async fn create_tables(&self) -> Result<Prepared, StoreError> {
@@ -115,7 +141,11 @@ fn ids(polled: &Polled) -> Vec<u128> {
 }
 
 async fn start() -> (Arc<FatefulStore>, Committer) {
-    let store = FatefulStore::new().await;
+    start_with(Lanes::ONE).await
+}
+
+async fn start_with(lanes: Lanes) -> (Arc<FatefulStore>, Committer) {
+    let store = FatefulStore::new(lanes).await;
     let (committer, work) =
         Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
     tokio::spawn(work);
@@ -195,4 +225,48 @@ async fn signs_of_life_are_kept_until_they_are_saved() {
     assert_eq!(committer.save_seen().await, Err(CommitError::Unavailable));
     let seen = committer.known.take_unsaved(9);
     assert_eq!(seen.iter().map(|(id, _)| id.as_u128()).collect::<Vec<_>>(), [10]);
+}
+
+#[tokio::test]
+async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
+    let (store, committer) = start_with(Lanes { most: 2, worth: 3 }).await;
+    store.hold();
+    let submit = |n| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.submit(task(n)).await.unwrap().unwrap() })
+    };
+    let mut submits = Vec::new();
+    for (n, begun) in [(1, vec![1]), (2, vec![1]), (3, vec![1]), (4, vec![1, 3]), (5, vec![1, 3])] {
+        submits.push(submit(n));
+        assert_eq!(store.begun().await, begun, "after task {n}");
+    }
+    store.may_end.add_permits(9);
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Submitted::Stored);
+    }
+    assert_eq!(store.begun().await, [1, 3, 1]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lane_is_done_before_the_end() {
+    let store = FatefulStore::new(Lanes { most: 2, worth: 3 }).await;
+    let (committer, work) =
+        Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
+    let work = tokio::spawn(work);
+    store.hold();
+    let submit = |n| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.submit(task(n)).await.unwrap().unwrap() })
+    };
+    let mut submits = Vec::new();
+    for n in [1, 2] {
+        submits.push(submit(n));
+        assert_eq!(store.begun().await, [1], "after task {n}");
+    }
+    drop(committer);
+    store.may_end.add_permits(9);
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Submitted::Stored);
+    }
+    work.await.unwrap();
 }

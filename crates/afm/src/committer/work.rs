@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use slamon_store::{Applied, Command, Outcome, Store, StoreError};
+use slamon_store::{Applied, Command, Lanes, Outcome, Store, StoreError};
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
@@ -44,8 +44,10 @@ impl Work {
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
         let work = Arc::new(self);
-        let lanes = work.store.lanes().max(1);
+        let Lanes { most, worth } = work.store.lanes();
+        let worth = worth.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
+        // What waits for a lane.
         let mut batch = Vec::with_capacity(LARGEST_BATCH);
         // When releases that failed are tried again.
         let mut release_at = None;
@@ -54,36 +56,48 @@ impl Work {
             if !work.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
                 release_at = work.release().await;
             }
+            let has_lane = running.is_empty() || (running.len() < most && batch.len() >= worth);
+            if has_lane && !batch.is_empty() {
+                while batch.len() < LARGEST_BATCH
+                    && let Ok(request) = requests.try_recv()
+                {
+                    batch.push(request);
+                }
+                let mut batch: Vec<Request> = std::mem::take(&mut batch);
+                // Whoever has hung up would never see the answer.
+                batch.retain(|request| !request.answer.is_closed());
+                if batch.is_empty() {
+                    continue;
+                }
+                if most == 1 {
+                    work.commit(batch).await;
+                } else {
+                    let work = Arc::clone(&work);
+                    running.spawn(async move { work.commit(batch).await });
+                }
+                continue;
+            }
+            let room = LARGEST_BATCH - batch.len();
             tokio::select! {
                 biased;
-                () = work.releases_due(release_at) => continue,
+                () = work.releases_due(release_at) => {}
                 Some(ended) = running.join_next() => {
                     // Whoever runs this program starts it again.
                     if let Err(error) = ended {
                         std::panic::resume_unwind(error.into_panic());
                     }
-                    continue;
                 }
-                received = requests.recv_many(&mut batch, LARGEST_BATCH), if running.len() < lanes => {
+                received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
                     if received == 0 {
                         break;
                     }
                 }
             }
-            // Whoever has hung up would never see the answer.
-            batch.retain(|request: &Request| !request.answer.is_closed());
-            if batch.is_empty() {
-                continue;
-            }
-            let batch = std::mem::take(&mut batch);
-            if lanes == 1 {
-                work.commit(batch).await;
-            } else {
-                let work = Arc::clone(&work);
-                running.spawn(async move { work.commit(batch).await });
-            }
         }
         while running.join_next().await.is_some() {}
+        if !batch.is_empty() {
+            work.commit(batch).await;
+        }
         work.release().await;
         let left = work.undelivered.take().len();
         if left > 0 {
