@@ -113,7 +113,7 @@ impl Committer {
         let command = match self.known.look(&poll, self.clock.now()) {
             Look::Nothing => return Ok(Polled::default()),
             Look::Tasks(kinds) => Command::Claim { poll, kinds },
-            Look::Unknown => Command::Poll(poll),
+            Look::Unknown(kinds) => Command::Poll { poll, kinds },
         };
         match self.apply(command).await? {
             Outcome::Poll(polled) => Ok(polled),
@@ -222,7 +222,7 @@ fn kib(command: &Command) -> u32 {
             TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
         },
         Command::Seen(agents) => size_of_val(agents.as_slice()),
-        Command::Poll(_)
+        Command::Poll { .. }
         | Command::Claim { .. }
         | Command::Cancel(_)
         | Command::Release { .. }

@@ -27,8 +27,8 @@ pub enum Look {
     Nothing,
     /// It says nothing new, and there may be tasks of these kinds for it.
     Tasks(Vec<WaitingKind>),
-    /// The store has to be told, or asked for more.
-    Unknown,
+    /// The store has to be told, or asked for more. There may be tasks of these kinds for it; `None`: of any.
+    Unknown(Option<Vec<WaitingKind>>),
 }
 
 /// All clones are one. At first it knows nothing: every poll asks the store.
@@ -45,9 +45,9 @@ impl Known {
     /// What is known of a poll at `now`. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
     #[must_use]
     pub fn look(&self, poll: &PollRequest, now: Timestamp) -> Look {
-        let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown };
+        let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown(None) };
         if !self.fleet().sees(poll, now) {
-            return Look::Unknown;
+            return Look::Unknown(Some(kinds));
         }
         if kinds.is_empty() { Look::Nothing } else { Look::Tasks(kinds) }
     }
@@ -72,15 +72,15 @@ impl Known {
             let Outcome::Poll(polled) = outcome else { continue };
             let found_nothing =
                 polled.tasks.is_empty() && command.poll().is_some_and(|poll| poll.max_tasks > 0);
+            if let Command::Poll { poll, .. } = command {
+                fleet.saved(poll, now);
+                board.told(poll.agent_id, mark);
+            }
             match command {
-                Command::Poll(poll) => {
-                    fleet.saved(poll, now);
-                    board.told(poll.agent_id, mark);
-                    if found_nothing {
-                        board.has_nothing_for(poll, mark);
-                    }
+                Command::Poll { poll, kinds: None } if found_nothing => board.has_nothing_for(poll, mark),
+                Command::Poll { kinds: Some(kinds), .. } | Command::Claim { kinds, .. } if found_nothing => {
+                    board.has_none_of(kinds, mark);
                 }
-                Command::Claim { kinds, .. } if found_nothing => board.has_none_of(kinds, mark),
                 _ => {}
             }
         }
@@ -133,5 +133,49 @@ impl Known {
 
     fn fleet(&self) -> MutexGuard<'_, Fleet> {
         self.0.fleet.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slamon_protocol::{AgentFilter, Capability};
+    use slamon_store::Polled;
+
+    use super::*;
+
+    fn wait() -> Capability {
+        Capability { task_type: "wait".to_owned(), version: 1 }
+    }
+
+    fn poll() -> PollRequest {
+        PollRequest {
+            agent_id: Uuid::from_u128(1),
+            agent_name: "one".to_owned(),
+            agent_capabilities: vec![wait()],
+            max_tasks: 1,
+            agent_location: None,
+            max_wait: Duration::ZERO,
+        }
+    }
+
+    fn apply(known: &Known, command: Command) {
+        let applied = Applied { outcomes: vec![Outcome::Poll(Polled::default())], ..Applied::default() };
+        known.committed(&[command], &applied, known.mark(), Timestamp::UNIX_EPOCH);
+    }
+
+    #[test]
+    fn the_store_is_asked_only_for_what_may_wait_also_by_an_agent_that_is_new() {
+        let known = Known::default();
+        let look = || known.look(&poll(), Timestamp::UNIX_EPOCH);
+        assert_eq!(look(), Look::Unknown(None));
+        known.read(&Backlog { is_complete: true, ..Backlog::default() }, known.mark());
+        assert_eq!(look(), Look::Unknown(Some(vec![])));
+        let kind = WaitingKind { capability: wait(), agent_filter: AgentFilter::default() };
+        known.hint(&Hint::Waiting(kind.clone()));
+        assert_eq!(look(), Look::Unknown(Some(vec![kind.clone()])));
+        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![]) });
+        assert_eq!(look(), Look::Tasks(vec![kind.clone()]), "it was not asked for");
+        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![kind]) });
+        assert_eq!(look(), Look::Nothing);
     }
 }

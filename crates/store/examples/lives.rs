@@ -189,7 +189,7 @@ async fn live(
             agent_location: None,
             max_wait: Duration::ZERO,
         };
-        let Outcome::Poll(polled) = ask(Command::Poll(poll)).await? else { bail!("no answer to a poll") };
+        let Outcome::Poll(polled) = ask(Command::from(poll)).await? else { bail!("no answer to a poll") };
         ensure!(
             polled.tasks.len() == 1 && polled.tasks[0].task_id == task_id,
             "posted {task_id}, was given {polled:?}"

@@ -14,7 +14,12 @@ pub enum Command {
     /// A client posts a task.
     Submit(PostTask),
     /// An agent says that it is there and asks for work.
-    Poll(PollRequest),
+    Poll {
+        /// What it says of itself, and asks.
+        poll: PollRequest,
+        /// Where there may be tasks for it, as in [`Command::Claim`]; `None`: that is not known.
+        kinds: Option<Vec<WaitingKind>>,
+    },
     /// An agent asks for work, of whom all else is known: what it offers, when it was seen, and that it has nothing to
     /// be told.
     Claim {
@@ -47,9 +52,16 @@ impl Command {
     #[must_use]
     pub fn poll(&self) -> Option<&PollRequest> {
         match self {
-            Self::Poll(poll) | Self::Claim { poll, .. } => Some(poll),
+            Self::Poll { poll, .. } | Self::Claim { poll, .. } => Some(poll),
             _ => None,
         }
+    }
+}
+
+impl From<PollRequest> for Command {
+    /// A poll of which nothing is known.
+    fn from(poll: PollRequest) -> Self {
+        Self::Poll { poll, kinds: None }
     }
 }
 

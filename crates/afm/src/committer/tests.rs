@@ -71,7 +71,7 @@ impl Store for FatefulStore {
         }
         let claims =
             batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| match (command, outcome) {
-                (Command::Poll(poll), Outcome::Poll(polled)) => {
+                (Command::Poll { poll, .. }, Outcome::Poll(polled)) => {
                     Some((poll.agent_id, polled.tasks.iter().map(|task| task.task_id).collect()))
                 }
                 _ => None,

@@ -105,8 +105,8 @@ fn adopt_agents(transaction: &Transaction<'_>, with_capabilities: bool) -> Resul
         ])?;
     }
     transaction.execute_batch(
-        "insert into agent_offer (type, version, agent_id)
-         select key, value, agent.id from agent, json_each(agent.capabilities)",
+        "insert into agent_offer (type, version, agent)
+         select key, value, agent.seq from agent, json_each(agent.capabilities)",
     )?;
     Ok(transaction.query_row("select count(*) from agent", [], |row| row.get(0))?)
 }

@@ -1,5 +1,6 @@
 //! Applies commands.
 
+mod agents;
 mod polls;
 mod sweep;
 
@@ -55,7 +56,7 @@ impl Work<'_> {
             }
             Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
-            Command::Poll(poll) => Outcome::Poll(self.poll(poll)?),
+            Command::Poll { poll, kinds } => Outcome::Poll(self.poll(poll, kinds.as_deref())?),
             Command::Claim { poll, kinds } => Outcome::Poll(self.claim(poll, kinds)?),
         })
     }
@@ -141,25 +142,6 @@ impl Work<'_> {
                 Ok(Err(Refusal::TooLate(attempt)))
             }
         }
-    }
-
-    /// `false` if there is no such agent.
-    fn seen(&self, agent_id: Uuid, at: Timestamp) -> rusqlite::Result<bool> {
-        let updated = self
-            .transaction
-            .prepare_cached("update agent set last_seen = max(last_seen, ?2) where id = ?1")?
-            .execute(params![agent_id.as_bytes(), at.as_microsecond()])?;
-        Ok(updated == 1)
-    }
-
-    fn seen_all(&self, agents: &[(Uuid, Timestamp)]) -> rusqlite::Result<Vec<Uuid>> {
-        let mut unknown = Vec::new();
-        for &(agent_id, at) in agents {
-            if !self.seen(agent_id, at)? {
-                unknown.push(agent_id);
-            }
-        }
-        Ok(unknown)
     }
 
     /// The first late result is kept.

@@ -9,6 +9,7 @@ use crate::{Prepared, SchemaError, StoreError};
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_tasks.sql"),
     include_str!("../../migrations/sqlite/0002_life.sql"),
+    include_str!("../../migrations/sqlite/0003_fleet.sql"),
 ];
 
 const NEWEST: i64 = MIGRATIONS.len() as i64;

@@ -31,7 +31,7 @@ pub(super) fn of(
                         (?4 is null or ?4 = location ->> '$.country')
                         and (?5 is null or ?5 = location ->> '$.region')
                         and (?6 is null or ?6 = id) and (?7 is null or ?7 = name) as matching
-                 from agent_offer join agent on agent.id = agent_offer.agent_id
+                 from agent_offer join agent on agent.seq = agent_offer.agent
                  where type = ?1 and version = ?2
                  -- Many are as good as all: this is asked of each task that expires while it waits.
                  limit 1000)

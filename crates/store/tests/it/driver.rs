@@ -94,7 +94,7 @@ impl Driver {
 
     #[track_caller]
     pub(crate) fn polled(&self, now: Timestamp, poll: PollRequest) -> impl Future<Output = Polled> {
-        let outcome = self.one(now, Command::Poll(poll));
+        let outcome = self.one(now, Command::from(poll));
         async move { polled(outcome.await) }
     }
 

@@ -157,7 +157,7 @@ impl stateright::Model for Rules {
         let sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
         let (mut next, outcome) = match &event {
             Event::Poll(agent) => {
-                let (mut next, outcome) = fleet.after(&Command::Poll(poll(*agent, 1)));
+                let (mut next, outcome) = fleet.after(&Command::from(poll(*agent, 1)));
                 let Outcome::Poll(polled) = &outcome else { return None };
                 next.handed_out.extend(polled.tasks.iter().map(|delivery| (delivery.alias, *agent)));
                 (next, outcome)

@@ -59,7 +59,7 @@ fn poll(numbers: &mut Numbers) -> Command {
     let offer = |task_type: &str, version| Capability { task_type: task_type.to_owned(), version };
     let location =
         Location { country: "FI".into(), region: "18".into(), latitude: Some(60.5), longitude: None };
-    Command::Poll(PollRequest {
+    Command::from(PollRequest {
         agent_id: id(100 + u128::from(n)),
         agent_name: ["even", "odd"][n as usize % 2].to_owned(),
         agent_capabilities: match numbers.below(4) {

@@ -50,7 +50,7 @@ pub(crate) fn submit_under(n: u128, task_type: &str, terms: Terms) -> Command {
 
 pub(crate) fn poll(agent: u128, task_types: &[&str], max_tasks: u32) -> Command {
     let capability = |task_type: &&str| Capability { task_type: (*task_type).to_owned(), version: 1 };
-    Command::Poll(PollRequest {
+    Command::from(PollRequest {
         agent_id: id(agent),
         agent_name: format!("agent {agent}"),
         agent_capabilities: task_types.iter().map(capability).collect(),

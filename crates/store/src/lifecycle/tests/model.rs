@@ -52,7 +52,7 @@ impl Model {
     pub(crate) fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
         match command {
             Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
-            Command::Poll(poll) => Outcome::Poll(self.poll(poll, now)),
+            Command::Poll { poll, kinds } => Outcome::Poll(self.poll(poll, kinds.as_deref(), now)),
             Command::Claim { poll, kinds } => {
                 let tasks = self.hand_out(poll, now, |task| kinds.contains(&WaitingKind::of(&task.posted)));
                 Outcome::Poll(Polled { tasks, cancelled: Vec::new() })
@@ -98,11 +98,13 @@ impl Model {
         Ok(submitted)
     }
 
-    fn poll(&mut self, poll: &PollRequest, now: Timestamp) -> Polled {
+    fn poll(&mut self, poll: &PollRequest, kinds: Option<&[WaitingKind]>, now: Timestamp) -> Polled {
         let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
         *agent = (poll.agent_name.clone(), agent.1.max(now));
         let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
-        Polled { tasks: self.hand_out(poll, now, |_| true), cancelled }
+        let is_asked_for =
+            |task: &Task| kinds.is_none_or(|kinds| kinds.contains(&WaitingKind::of(&task.posted)));
+        Polled { tasks: self.hand_out(poll, now, is_asked_for), cancelled }
     }
 
     fn hand_out(

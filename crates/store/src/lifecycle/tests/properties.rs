@@ -157,7 +157,7 @@ fn check_outcome(
             let waits = matches!(after.tasks[&posted.task_id].state, State::Delayed { .. } | State::Pending);
             prop_assert!(waits);
         }
-        (Command::Poll(poll) | Command::Claim { poll, .. }, Outcome::Poll(polled)) => {
+        (Command::Poll { poll, .. } | Command::Claim { poll, .. }, Outcome::Poll(polled)) => {
             prop_assert_eq!(changed.len(), polled.tasks.len());
             for delivery in &polled.tasks {
                 prop_assert_eq!(&before.tasks[&delivery.task_id].state, &State::Pending);
@@ -168,7 +168,7 @@ fn check_outcome(
                 prop_assert_eq!((attempt.alias, attempt.number), (delivery.alias, delivery.attempt));
             }
             match command {
-                Command::Poll(_) => prop_assert!(!after.untold.contains_key(&poll.agent_id)),
+                Command::Poll { .. } => prop_assert!(!after.untold.contains_key(&poll.agent_id)),
                 _ => prop_assert_eq!((&before.untold, &before.agents), (&after.untold, &after.agents)),
             }
         }

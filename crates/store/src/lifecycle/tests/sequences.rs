@@ -74,8 +74,9 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
 fn draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
         4 => submit().prop_map(|task| ready(Command::Submit(task))),
-        4 => poll().prop_map(|poll| ready(Command::Poll(poll))),
-        4 => claim().prop_map(ready),
+        4 => poll().prop_map(|poll| ready(poll.into())),
+        1 => named().prop_map(|(poll, kinds)| ready(Command::Poll { poll, kinds: Some(kinds) })),
+        4 => named().prop_map(|(poll, kinds)| ready(Command::Claim { poll, kinds })),
         3 => report().prop_map(|report| ready(Command::Report(report))),
         2 => release(),
         1 => task_id().prop_map(|id| ready(Command::Cancel(id))),
@@ -186,7 +187,7 @@ fn poll() -> impl Strategy<Value = PollRequest> {
 }
 
 /// Of the kinds that the agent may have tasks of, it names some.
-fn claim() -> impl Strategy<Value = Command> {
+fn named() -> impl Strategy<Value = (PollRequest, Vec<WaitingKind>)> {
     (poll(), prop::sample::subsequence((0..TASKS).collect::<Vec<_>>(), 0..=TASKS as usize)).prop_map(
         |(poll, tasks)| {
             let location = poll.agent_location.as_ref();
@@ -200,7 +201,7 @@ fn claim() -> impl Strategy<Value = Command> {
                     kinds.push(kind);
                 }
             }
-            Command::Claim { poll, kinds }
+            (poll, kinds)
         },
     )
 }

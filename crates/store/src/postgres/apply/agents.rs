@@ -140,7 +140,7 @@ impl Saved {
 impl<'a> Agents<'a> {
     pub(super) fn of(batch: &'a [Command]) -> Self {
         let polls = batch.iter().filter_map(|command| match command {
-            Command::Poll(poll) => Some((poll.agent_id, poll)),
+            Command::Poll { poll, .. } => Some((poll.agent_id, poll)),
             _ => None,
         });
         Self { polling: polls.collect(), seen: BTreeMap::new(), exactly: false }

@@ -62,7 +62,7 @@ impl Endings {
                 }
                 Command::Release { task_ids, .. } => named.extend(task_ids),
                 Command::Submit(_)
-                | Command::Poll(_)
+                | Command::Poll { .. }
                 | Command::Claim { .. }
                 | Command::Seen(_)
                 | Command::Sweep(_) => {}
@@ -142,7 +142,7 @@ pub(super) fn decide(
             Some(Outcome::Release(released))
         }
         Command::Submit(_)
-        | Command::Poll(_)
+        | Command::Poll { .. }
         | Command::Claim { .. }
         | Command::Seen(_)
         | Command::Sweep(_) => None,

@@ -137,7 +137,9 @@ impl<'a> Polls<'a> {
             })
         };
         let kinds = |request, command: &Command| match command {
-            Command::Claim { kinds, .. } => kinds_named(request, kinds),
+            Command::Poll { kinds: Some(named), .. } | Command::Claim { kinds: named, .. } => {
+                kinds_named(request, named)
+            }
             _ => kinds(request),
         };
         let all: BTreeSet<Kind> =
@@ -147,7 +149,7 @@ impl<'a> Polls<'a> {
         let poll = |(place, request, command): (usize, &'a PollRequest, &'a Command)| Poll {
             place,
             request,
-            is_told: matches!(command, Command::Poll(_)),
+            is_told: matches!(command, Command::Poll { .. }),
             kinds: kinds(request, command).iter().filter_map(|kind| places.get(kind).copied()).collect(),
             portion: Portion::of(request),
             given: Vec::new(),

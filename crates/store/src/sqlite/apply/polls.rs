@@ -1,9 +1,9 @@
-//! Registers agents and hands out tasks.
+//! Hands out tasks.
 
 use std::cmp::Reverse;
 
-use rusqlite::{OptionalExtension, Row, params};
-use slamon_protocol::{AgentFilter, Capability, Location, ObjectWriter, PollRequest};
+use rusqlite::{Row, params};
+use slamon_protocol::{AgentFilter, Capability, PollRequest};
 use uuid::Uuid;
 
 use super::Work;
@@ -22,9 +22,34 @@ const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from t
 type Candidate = (Reverse<i32>, i64, usize);
 
 impl Work<'_> {
-    pub(super) fn poll(&mut self, poll: &PollRequest) -> Result<Polled, StoreError> {
+    /// Where `kinds` is `None`, there may be tasks of any kind.
+    pub(super) fn poll(
+        &self,
+        poll: &PollRequest,
+        kinds: Option<&[WaitingKind]>,
+    ) -> Result<Polled, StoreError> {
         self.register(poll)?;
         let cancelled = self.tell_cancelled(poll.agent_id)?;
+        let tasks = match kinds {
+            Some(kinds) => self.claim_of(poll, kinds)?,
+            None => self.claim_any(poll)?,
+        };
+        Ok(Polled { tasks, cancelled })
+    }
+
+    pub(super) fn claim(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
+        Ok(Polled { tasks: self.claim_of(poll, kinds)?, cancelled: Vec::new() })
+    }
+
+    fn claim_of(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Vec<Delivery>, StoreError> {
+        let mut line = Vec::new();
+        for kind in kinds {
+            self.find(poll, &kind.capability, &kind.agent_filter.key(), &mut line)?;
+        }
+        self.hand_out(poll, line)
+    }
+
+    fn claim_any(&self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
         let mut line = Vec::new();
         if Portion::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
@@ -35,15 +60,7 @@ impl Work<'_> {
                 }
             }
         }
-        Ok(Polled { tasks: self.hand_out(poll, line)?, cancelled })
-    }
-
-    pub(super) fn claim(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
-        let mut line = Vec::new();
-        for kind in kinds {
-            self.find(poll, &kind.capability, &kind.agent_filter.key(), &mut line)?;
-        }
-        Ok(Polled { tasks: self.hand_out(poll, line)?, cancelled: Vec::new() })
+        self.hand_out(poll, line)
     }
 
     fn find(
@@ -89,68 +106,5 @@ impl Work<'_> {
         task.state = State::Claimed(attempt.clone());
         rows::save_claim(self.transaction, seq, &task, &attempt)?;
         Ok(Delivery::of(task))
-    }
-
-    fn register(&self, poll: &PollRequest) -> rusqlite::Result<()> {
-        let mut capabilities = ObjectWriter::new();
-        for capability in &poll.agent_capabilities {
-            capabilities.integer(&capability.task_type, capability.version);
-        }
-        let capabilities = capabilities.finish();
-        let known: Option<String> = self
-            .transaction
-            .prepare_cached("select capabilities from agent where id = ?1")?
-            .query_row([poll.agent_id.as_bytes()], |row| row.get(0))
-            .optional()?;
-        self.transaction
-            .prepare_cached(
-                "insert into agent (id, name, capabilities, location, last_seen, max_tasks)
-                 values (?1, ?2, ?3, ?4, ?5, ?6)
-                 on conflict (id) do update set
-                     name = excluded.name, capabilities = excluded.capabilities, location = excluded.location,
-                     last_seen = max(last_seen, excluded.last_seen), max_tasks = excluded.max_tasks",
-            )?
-            .execute(params![
-                poll.agent_id.as_bytes(),
-                poll.agent_name,
-                capabilities,
-                poll.agent_location.as_ref().map(Location::to_json),
-                self.now.as_microsecond(),
-                poll.max_tasks,
-            ])?;
-        if known.as_ref() != Some(&capabilities) {
-            self.save_offers(poll)?;
-        }
-        Ok(())
-    }
-
-    fn save_offers(&self, poll: &PollRequest) -> rusqlite::Result<()> {
-        self.transaction
-            .prepare_cached("delete from agent_offer where agent_id = ?1")?
-            .execute([poll.agent_id.as_bytes()])?;
-        let mut insert = self
-            .transaction
-            .prepare_cached("insert into agent_offer (type, version, agent_id) values (?1, ?2, ?3)")?;
-        for capability in &poll.agent_capabilities {
-            insert.execute(params![capability.task_type, capability.version, poll.agent_id.as_bytes()])?;
-        }
-        Ok(())
-    }
-
-    /// What the agent has that is not wanted any more. It is told once.
-    fn tell_cancelled(&self, agent_id: Uuid) -> rusqlite::Result<Vec<Uuid>> {
-        let told = self
-            .transaction
-            .prepare_cached("select 1 from attempt where agent_id = ?1 and untold is not null limit 1")?
-            .exists([agent_id.as_bytes()])?;
-        if !told {
-            return Ok(Vec::new());
-        }
-        self.transaction
-            .prepare_cached(
-                "update attempt set untold = null where agent_id = ?1 and untold is not null returning alias",
-            )?
-            .query_map([agent_id.as_bytes()], |row| rows::id(row, "alias"))?
-            .collect()
     }
 }

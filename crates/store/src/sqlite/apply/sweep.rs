@@ -71,14 +71,13 @@ impl Work<'_> {
 
     fn forget_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
         let Some(seen_before) = sweep.forget_after.and_then(|after| self.ago(after)) else { return Ok(0) };
-        let forgotten: Vec<[u8; 16]> = self
+        let forgotten: Vec<i64> = self
             .transaction
-            .prepare_cached("select id from agent where last_seen < ?1 limit ?2")?
+            .prepare_cached("select seq from agent where last_seen < ?1 limit ?2")?
             .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
-        for id in &forgotten {
-            self.transaction.prepare_cached("delete from agent_offer where agent_id = ?1")?.execute([id])?;
-            self.transaction.prepare_cached("delete from agent where id = ?1")?.execute([id])?;
+        for agent in &forgotten {
+            self.forget_agent(*agent)?;
         }
         Ok(forgotten.len() as u64)
     }

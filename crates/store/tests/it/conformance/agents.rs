@@ -29,7 +29,7 @@ pub(crate) async fn a_poll_replaces_the_name(fixture: &impl Fixture) {
         assert_eq!(store.agent(1).await.name, name);
     }
     // The last poll of a batch is the last word.
-    let named = |name: &str| Command::Poll(PollRequest { agent_name: name.to_owned(), ..poll(1, 0) });
+    let named = |name: &str| Command::from(PollRequest { agent_name: name.to_owned(), ..poll(1, 0) });
     store.batch(at(9), vec![named("z"), named("y"), named("x")]).await;
     assert_eq!(store.agent(1).await.name, "x");
     assert_eq!(store.everything().await.agents.total, 1);

@@ -76,7 +76,7 @@ pub(crate) async fn a_cancel_sees_what_comes_before_it_in_its_batch(fixture: &im
     store.post(at(0), [1, 2, 3]).await;
     assert_eq!(store.claim(at(1), 1, 2).await, [1, 2]);
     let batch = vec![
-        Command::Poll(poll(1, 9)),
+        Command::from(poll(1, 9)),
         Command::Report(completed(1, "{}")),
         Command::Cancel(task_id(1)),
         Command::Cancel(task_id(2)),

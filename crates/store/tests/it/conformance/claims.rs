@@ -120,7 +120,7 @@ pub(crate) async fn max_tasks_has_an_upper_end(fixture: &impl Fixture) {
 pub(crate) async fn a_poll_sees_what_is_submitted_in_its_batch(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), [1]).await;
-    let batch = vec![Command::Submit(task(2)), Command::Poll(poll(1, 9)), Command::Submit(task(3))];
+    let batch = vec![Command::Submit(task(2)), Command::from(poll(1, 9)), Command::Submit(task(3))];
     let outcome = store.batch(at(1), batch).await.remove(1);
     assert_eq!(numbers(&delivered(outcome)), [1, 2, 3]);
 }
@@ -129,13 +129,13 @@ pub(crate) async fn polls_of_a_batch_share_no_task(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), 1..=3).await;
     let mut batch = vec![
-        Command::Poll(poll(1, 2)),
-        Command::Poll(poll_for(2, 9, &[("other", 1)])),
-        Command::Poll(poll(3, 2)),
-        Command::Poll(poll(4, 0)),
+        Command::from(poll(1, 2)),
+        Command::from(poll_for(2, 9, &[("other", 1)])),
+        Command::from(poll(3, 2)),
+        Command::from(poll(4, 0)),
     ];
     batch.extend(submits(4..=6));
-    batch.extend([Command::Poll(poll(5, 1)), Command::Poll(poll(6, 9)), Command::Poll(poll(7, 9))]);
+    batch.extend([Command::from(poll(5, 1)), Command::from(poll(6, 9)), Command::from(poll(7, 9))]);
     let outcomes = store.batch(at(1), batch).await;
     let polls = outcomes.into_iter().enumerate().filter(|(n, _)| !(4..7).contains(n));
     let shares: Vec<_> = polls.map(|(_, outcome)| numbers(&delivered(outcome))).collect();
@@ -148,7 +148,7 @@ pub(crate) async fn polls_of_a_batch_share_no_task(fixture: &impl Fixture) {
 pub(crate) async fn an_agent_that_polls_twice_in_a_batch_gets_different_tasks(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), 1..=3).await;
-    let outcomes = store.batch(at(1), vec![Command::Poll(poll(1, 2)), Command::Poll(poll(1, 2))]).await;
+    let outcomes = store.batch(at(1), vec![Command::from(poll(1, 2)), Command::from(poll(1, 2))]).await;
     let claimed: Vec<_> = outcomes.into_iter().map(|outcome| numbers(&delivered(outcome))).collect();
     assert_eq!(claimed, [vec![1, 2], vec![3]]);
 }

@@ -184,7 +184,7 @@ pub(crate) async fn a_sweep_comes_in_the_order_of_its_batch(fixture: &impl Fixtu
     let store = fixture.ready().await;
     store.post_under(at(0), Terms { max_attempts: 2, ..Terms::default() }, 1).await;
     store.claim(at(1), 1, 1).await;
-    let batch = vec![Command::Poll(poll(2, 1)), Command::Sweep(LOST), Command::Report(completed(1, "{}"))];
+    let batch = vec![Command::from(poll(2, 1)), Command::Sweep(LOST), Command::Report(completed(1, "{}"))];
     let outcomes = store.batch(at(302), batch).await;
     assert!(matches!(&outcomes[0], Outcome::Poll(polled) if polled.tasks[0].attempt == 2));
     assert_eq!(outcomes[2], Outcome::Report(Err(Refusal::TooLate(1))));
@@ -218,7 +218,7 @@ pub(crate) async fn sweeps_racing_on_two_stores_end_each_task_once(fixture: &imp
             let (mut ended, mut lost) = (Vec::new(), 0);
             for round in 0..30 {
                 let sweep = Command::Sweep(Sweep { limit: 7, lost_after: Some(seconds(60)), ..DUE });
-                let poll = Command::Poll(poll(10 + racer, 1));
+                let poll = Command::from(poll(10 + racer, 1));
                 let applied = store.applied(at(101 + round), vec![sweep, poll]).await;
                 let [Outcome::Sweep(swept), Outcome::Poll(polled)] = &applied.outcomes[..] else {
                     unreachable!()

@@ -224,7 +224,7 @@ pub(crate) async fn a_batch_says_what_others_may_wait_for(fixture: &impl Fixture
     let applied =
         store.applied(at(0), vec![Command::Submit(task_under(delayed, 5)), Command::Submit(task(1))]).await;
     assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
-    let applied = store.applied(at(1), vec![Command::Poll(poll(1, 2))]).await;
+    let applied = store.applied(at(1), vec![Command::from(poll(1, 2))]).await;
     assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
     let applied = store.applied(at(2), vec![release(1, at(1), &[4])]).await;
     assert_eq!((applied.waiting, applied.ended), (vec![kind("wait", 1)], vec![]));

@@ -24,7 +24,7 @@ pub(super) async fn a_poll_is_given_eight_megabytes_at_most(fixture: &impl Fixtu
     post(&store, &[half, half, 9, half, half + 1, 9]).await;
     // The small ones do not overtake.
     assert_eq!(store.claim(at(1), 1, 9).await, [0, 1]);
-    let polls = [1, 2].map(|agent| Command::Poll(poll(agent, 9)));
+    let polls = [1, 2].map(|agent| Command::from(poll(agent, 9)));
     let outcomes = store.batch(at(2), polls.into()).await;
     let given: Vec<_> = outcomes.into_iter().map(|outcome| numbers(&delivered(outcome))).collect();
     assert_eq!(given, [vec![2, 3], vec![4, 5]], "each poll of a batch for itself");

@@ -72,7 +72,7 @@ pub(crate) async fn a_release_is_seen_by_the_polls_of_its_batch(fixture: &impl F
     let store = fixture.ready().await;
     store.post(at(0), [1, 2]).await;
     store.claim(at(1), 1, 1).await;
-    let batch = vec![Command::Poll(poll(2, 9)), release(1, at(1), &[1])];
+    let batch = vec![Command::from(poll(2, 9)), release(1, at(1), &[1])];
     let mut outcomes = store.batch(at(2), batch).await;
     assert_eq!(outcomes[1], Outcome::Release(1));
     assert_eq!(numbers(&delivered(outcomes.remove(0))), [1, 2]);

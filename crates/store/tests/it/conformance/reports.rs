@@ -83,7 +83,7 @@ pub(crate) async fn a_report_for_a_task_never_claimed_is_refused(fixture: &impl 
     // Polls come last in a batch: what they hand out cannot be reported in it.
     let batch = vec![
         Command::Submit(task(2)),
-        Command::Poll(poll(1, 9)),
+        Command::from(poll(1, 9)),
         Command::Report(completed(2, "{}")),
         Command::Report(completed(1, "{}")),
     ];

@@ -27,7 +27,7 @@ pub(crate) async fn nothing_works_without_tables(fixture: &impl Fixture) {
     let store = fixture.store();
     assert_eq!(schema_error(store.check().await), SchemaError::Missing);
     assert_eq!(schema_error(store.apply(submits([1]).into(), at(0)).await), SchemaError::Missing);
-    let polls = vec![Command::Poll(poll(1, 1))];
+    let polls = vec![Command::from(poll(1, 1))];
     assert_eq!(schema_error(store.apply(polls.into(), at(0)).await), SchemaError::Missing);
     assert_eq!(schema_error(store.task(task_id(1)).await), SchemaError::Missing);
     assert_eq!(schema_error(store.counts(at(0)).await), SchemaError::Missing);

@@ -12,11 +12,11 @@ pub(crate) async fn outcomes_are_in_the_order_of_their_commands(fixture: &impl F
     store.post(at(0), [1, 2]).await;
     store.claim(at(1), 1, 2).await;
     let batch = vec![
-        Command::Poll(poll(2, 1)),
+        Command::from(poll(2, 1)),
         Command::Report(completed(1, "{}")),
         Command::Submit(task(3)),
         Command::Submit(task(1)),
-        Command::Poll(poll(3, 9)),
+        Command::from(poll(3, 9)),
         release(1, at(1), &[2]),
         Command::Report(completed(9, "{}")),
     ];
@@ -80,7 +80,7 @@ pub(crate) async fn a_batch_that_fails_in_the_middle_changes_nothing(fixture: &i
         vec![
             Command::Submit(task(3)),
             Command::Report(completed(1, "{}")),
-            Command::Poll(PollRequest { agent_name: "renamed".to_owned(), ..poll(1, 9) }),
+            Command::from(PollRequest { agent_name: "renamed".to_owned(), ..poll(1, 9) }),
             Command::Submit(task_of(poison, 1, 4)),
             Command::Submit(task(5)),
         ]
@@ -104,7 +104,7 @@ pub(crate) async fn a_locked_database_is_unavailable_until_it_is_not<F: SharedFi
     assert_eq!(store.claim(at(1), 1, 1).await, [1]);
     let lock = fixture.lock().await;
     let batch =
-        || vec![Command::Submit(task(3)), Command::Report(completed(1, "{}")), Command::Poll(poll(1, 9))];
+        || vec![Command::Submit(task(3)), Command::Report(completed(1, "{}")), Command::from(poll(1, 9))];
     for _ in 0..2 {
         let applied = store.apply(batch().into(), at(2)).await;
         assert!(matches!(applied, Err(StoreError::Unavailable(_))), "{applied:?}");

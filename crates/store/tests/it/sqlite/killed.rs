@@ -79,7 +79,7 @@ async fn write_until_killed(database: &str) {
         let posted = batch * 10..batch * 10 + TASKS_PER_BATCH;
         let mut commands = submits(posted.clone());
         commands.extend(claimed.iter().map(|n| Command::Report(completed(*n, "{}"))));
-        commands.push(Command::Poll(poll(1, 2)));
+        commands.push(Command::from(poll(1, 2)));
         let outcomes = store.batch(at(1), commands).await;
         for n in posted {
             say(&format!("submitted {n}"));

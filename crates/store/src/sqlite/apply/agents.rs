@@ -1,0 +1,135 @@
+//! Agents: what they say of themselves, and what they are told.
+
+use jiff::Timestamp;
+use rusqlite::{OptionalExtension, params};
+use slamon_protocol::{Location, ObjectWriter, PollRequest};
+use uuid::Uuid;
+
+use super::Work;
+use crate::sqlite::rows;
+
+impl Work<'_> {
+    /// Saves what an agent says of itself.
+    pub(super) fn register(&self, poll: &PollRequest) -> rusqlite::Result<()> {
+        let known: Option<(i64, String)> = self
+            .transaction
+            .prepare_cached("select seq, capabilities from agent where id = ?1")?
+            .query_row([poll.agent_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .optional()?;
+        let capabilities = capabilities(poll);
+        match known {
+            None => {
+                let agent = self.insert_agent(poll, &capabilities)?;
+                self.save_offers(agent, poll)
+            }
+            Some((agent, known)) => {
+                self.update_agent(agent, poll, &capabilities)?;
+                if known == capabilities {
+                    return Ok(());
+                }
+                self.withdraw_offers(agent)?;
+                self.save_offers(agent, poll)
+            }
+        }
+    }
+
+    fn insert_agent(&self, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<i64> {
+        self.transaction
+            .prepare_cached(
+                "insert into agent (id, name, capabilities, location, last_seen, max_tasks)
+                 values (?1, ?2, ?3, ?4, ?5, ?6)",
+            )?
+            .insert(params![
+                poll.agent_id.as_bytes(),
+                poll.agent_name,
+                capabilities,
+                poll.agent_location.as_ref().map(Location::to_json),
+                self.now.as_microsecond(),
+                poll.max_tasks,
+            ])
+    }
+
+    fn update_agent(&self, agent: i64, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<()> {
+        self.transaction
+            .prepare_cached(
+                "update agent
+                 set name = ?2, capabilities = ?3, location = ?4, last_seen = max(last_seen, ?5), max_tasks = ?6
+                 where seq = ?1",
+            )?
+            .execute(params![
+                agent,
+                poll.agent_name,
+                capabilities,
+                poll.agent_location.as_ref().map(Location::to_json),
+                self.now.as_microsecond(),
+                poll.max_tasks,
+            ])?;
+        Ok(())
+    }
+
+    fn save_offers(&self, agent: i64, poll: &PollRequest) -> rusqlite::Result<()> {
+        let mut insert = self
+            .transaction
+            .prepare_cached("insert into agent_offer (type, version, agent) values (?1, ?2, ?3)")?;
+        for capability in &poll.agent_capabilities {
+            insert.execute(params![capability.task_type, capability.version, agent])?;
+        }
+        Ok(())
+    }
+
+    fn withdraw_offers(&self, agent: i64) -> rusqlite::Result<()> {
+        self.transaction.prepare_cached("delete from agent_offer where agent = ?1")?.execute([agent])?;
+        Ok(())
+    }
+
+    pub(super) fn forget_agent(&self, agent: i64) -> rusqlite::Result<()> {
+        self.withdraw_offers(agent)?;
+        self.transaction.prepare_cached("delete from agent where seq = ?1")?.execute([agent])?;
+        Ok(())
+    }
+
+    /// `false` if there is no such agent.
+    pub(super) fn seen(&self, agent_id: Uuid, at: Timestamp) -> rusqlite::Result<bool> {
+        let updated = self
+            .transaction
+            .prepare_cached("update agent set last_seen = max(last_seen, ?2) where id = ?1")?
+            .execute(params![agent_id.as_bytes(), at.as_microsecond()])?;
+        Ok(updated == 1)
+    }
+
+    pub(super) fn seen_all(&self, agents: &[(Uuid, Timestamp)]) -> rusqlite::Result<Vec<Uuid>> {
+        let mut unknown = Vec::new();
+        for &(agent_id, at) in agents {
+            if !self.seen(agent_id, at)? {
+                unknown.push(agent_id);
+            }
+        }
+        Ok(unknown)
+    }
+
+    /// What the agent has that is not wanted any more. It is told once.
+    pub(super) fn tell_cancelled(&self, agent_id: Uuid) -> rusqlite::Result<Vec<Uuid>> {
+        let told = self
+            .transaction
+            .prepare_cached("select 1 from attempt where agent_id = ?1 and untold is not null limit 1")?
+            .exists([agent_id.as_bytes()])?;
+        if !told {
+            return Ok(Vec::new());
+        }
+        self.transaction
+            .prepare_cached(
+                "update attempt set untold = null where agent_id = ?1 and untold is not null returning alias",
+            )?
+            .query_map([agent_id.as_bytes()], |row| rows::id(row, "alias"))?
+            .collect()
+    }
+}
+
+/// As they are stored: type -> version.
+fn capabilities(poll: &PollRequest) -> String {
+    let mut object = ObjectWriter::new();
+    for capability in &poll.agent_capabilities {
+        object.integer(&capability.task_type, capability.version);
+    }
+    object.finish()
+}
