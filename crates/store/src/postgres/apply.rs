@@ -157,7 +157,7 @@ async fn decide(
     let mut found = Vec::new();
     for command in batch {
         if let Command::Sweep(sweep) = command {
-            found.push(sweeps::find(session, sweep, tasks, &memory.swept).await?);
+            found.push(sweeps::find(session, sweep, tasks, memory).await?);
         }
     }
     tasks.look_around(session).await?;

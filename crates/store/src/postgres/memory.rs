@@ -86,6 +86,11 @@ impl Signs {
         }
     }
 
+    /// The latest of an agent that was kept.
+    pub(super) fn kept_of(&self, id: Uuid) -> Option<Timestamp> {
+        self.given().kept.get(&id).copied()
+    }
+
     /// All that were kept.
     pub(super) fn take(&self) -> HashMap<Uuid, Timestamp> {
         std::mem::take(&mut *self.given()).kept

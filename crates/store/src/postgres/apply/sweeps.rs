@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::tasks::{News, Tasks};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
-use crate::postgres::memory::Swept as Until;
+use crate::postgres::memory::{Memory, Swept as Until};
 use crate::postgres::rows;
 use crate::{Sweep, Swept, lifecycle};
 
@@ -84,11 +84,12 @@ pub(super) async fn find(
     session: &Session,
     sweep: &Sweep,
     tasks: &mut Tasks,
-    until: &Until,
+    memory: &Memory,
 ) -> Result<Found, Problem> {
     let mut found = Found::default();
     let limit = i64::from(sweep.limit);
     let clock = Instant::now();
+    let until = &memory.swept;
     let from = until.until(clock);
     let due = session.query(DUE, &[&tasks.now, &limit, &from]).await?;
     if due.len() < sweep.limit as usize {
@@ -100,8 +101,13 @@ pub(super) async fn find(
     }
     if let Some(seen_before) = ago(tasks.now, sweep.lost_after) {
         for row in session.query(SILENT, &[&seen_before, &limit]).await? {
-            found.silent.push((row.try_get("id")?, row.try_get("last_seen")?));
-            tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
+            let task = rows::task_without_data(&row)?;
+            // What was kept is only saved at the end of this batch.
+            let kept = task.last_attempt().and_then(|attempt| memory.signs.kept_of(attempt.agent_id));
+            if kept.is_none_or(|at| at < seen_before) {
+                found.silent.push((row.try_get("id")?, row.try_get("last_seen")?));
+                tasks.add(task, row.try_get("seq")?);
+            }
         }
     }
     Ok(found)
