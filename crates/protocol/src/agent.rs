@@ -143,6 +143,18 @@ impl Location {
     }
 }
 
+impl PollRequest {
+    /// The capabilities as JSON, type to version, for a store to keep.
+    #[must_use]
+    pub fn capabilities_to_json(&self) -> String {
+        let mut object = ObjectWriter::new();
+        for capability in &self.agent_capabilities {
+            object.integer(&capability.task_type, capability.version);
+        }
+        object.finish()
+    }
+}
+
 impl ResultPost {
     /// Reads a request body.
     ///
@@ -226,6 +238,7 @@ mod tests {
         .unwrap();
         let capability = |task_type: &str, version| Capability { task_type: task_type.into(), version };
         assert_eq!(poll.agent_capabilities, [capability("a", 3), capability("", -2)]);
+        assert_eq!(poll.capabilities_to_json(), r#"{"a":3,"":-2}"#);
         assert_eq!(poll.max_tasks, 5);
         let location = poll.agent_location.unwrap();
         assert_eq!(location.to_json(), r#"{"country":"FI","region":"18","latitude":60.0,"longitude":24.9}"#);

@@ -92,7 +92,7 @@ impl Store for SqliteStore {
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
-        self.readers.run(move |connection| Ok(rows::attempts(connection, id)?)).await
+        self.readers.run(move |connection| Ok(rows::attempts::of_task(connection, id)?)).await
     }
 
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {

@@ -47,8 +47,8 @@ const OLD: SignedDuration = SignedDuration::from_secs(1);
 /// Of how many agents it is remembered when they were saved last.
 const MOST_SAVED: usize = 100_000;
 
-/// Signs of life that agents gave soon after the last one that was saved. Sweeps save them before they look who is
-/// lost.
+/// Signs of life that agents gave soon after the last one that was saved. Sweeps know of them when they look
+/// who is lost, and save them.
 #[derive(Debug, Default)]
 pub(super) struct Signs(Mutex<Given>);
 

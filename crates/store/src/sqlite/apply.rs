@@ -206,7 +206,7 @@ impl Work<'_> {
         task.state = change.state;
         rows::save_state(self.transaction, *seq, task)?;
         if let Some(ended) = &change.ended {
-            rows::save_attempt(self.transaction, task.posted.task_id, ended)?;
+            rows::attempts::save(self.transaction, task.posted.task_id, ended)?;
             if ended.end.is_to_be_told() {
                 self.applied.untold.push(ended.attempt.agent_id);
             }

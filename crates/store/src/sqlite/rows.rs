@@ -1,4 +1,6 @@
-//! Rows as tasks and attempts, and back.
+//! Rows as tasks, and back.
+
+pub(super) mod attempts;
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -6,10 +8,10 @@ use std::time::Duration;
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Error, OptionalExtension, Row, Statement, params};
-use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms};
+use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms};
 use uuid::Uuid;
 
-use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, StoreError, Task};
+use crate::{Attempt, End, EndedAttempt, State, StoreError, Task};
 
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
@@ -23,18 +25,6 @@ macro_rules! task_columns {
 const BY_ID: &str = concat!("select ", task_columns!(), " from task where id = ?1");
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
 const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
-
-/// The columns that [`read_attempt`] reads.
-macro_rules! attempt_columns {
-    () => {
-        "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
-         late_at, late_result, late_error, task_id"
-    };
-}
-
-const ATTEMPT_BY_ALIAS: &str = concat!("select ", attempt_columns!(), " from attempt where alias = ?1");
-const ATTEMPTS: &str =
-    concat!("select ", attempt_columns!(), " from attempt where task_id = ?1 order by number");
 
 /// A task and its place in the order of arrival.
 pub(super) struct Stored {
@@ -79,25 +69,11 @@ pub(super) fn task_and_past(
     if found.as_ref().is_some_and(live) {
         return Ok(found.map(|found| (found, None)));
     }
-    let past = connection
-        .prepare_cached(ATTEMPT_BY_ALIAS)?
-        .query_row([alias.as_bytes()], read_attempt)
-        .optional()?;
-    match (found, past) {
-        (Some(found), past) => Ok(Some((found, past.map(|(_, past, _)| past)))),
-        (None, Some((task_id, past, _))) => Ok(task(connection, task_id)?.map(|found| (found, Some(past)))),
+    match (found, attempts::past(connection, alias)?) {
+        (Some(found), past) => Ok(Some((found, past.map(|(_, past)| past)))),
+        (None, Some((task_id, past))) => Ok(task(connection, task_id)?.map(|found| (found, Some(past)))),
         (None, None) => Ok(None),
     }
-}
-
-pub(super) fn attempts(
-    connection: &Connection,
-    id: Uuid,
-) -> rusqlite::Result<Vec<(EndedAttempt, Option<LateResult>)>> {
-    connection
-        .prepare_cached(ATTEMPTS)?
-        .query_map([id.as_bytes()], |row| read_attempt(row).map(|(_, ended, late)| (ended, late)))?
-        .collect()
 }
 
 /// Reads a row from left to right: finding each column by its name would take longer than all the rest.
@@ -200,36 +176,6 @@ fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<
     };
     let at = finished.ok_or_else(|| missing("finished_at"))?;
     Ok((State::Ended { at, last: attempt, end }, attempts))
-}
-
-fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<LateResult>)> {
-    let end: String = row.get("ending")?;
-    let end = match end.as_str() {
-        "error" => {
-            AttemptEnd::Error(text(row, "error")?.ok_or_else(|| unreadable("error is null".to_owned()))?)
-        }
-        "lost" => AttemptEnd::Lost,
-        "timed_out" => AttemptEnd::TimedOut,
-        "expired" => AttemptEnd::Expired,
-        "cancelled" => AttemptEnd::Cancelled,
-        other => return Err(unreadable(format!("{other:?} is no end of an attempt"))),
-    };
-    let attempt = Attempt {
-        number: row.get("number")?,
-        alias: id(row, "alias")?,
-        agent_id: id(row, "agent_id")?,
-        agent_name: row.get("agent_name")?,
-        at: time(row, "claimed_at")?,
-        deadline: optional_time(row, "deadline_at")?,
-    };
-    let late = match (text(row, "late_result")?, text(row, "late_error")?) {
-        (Some(result), _) => Some(TaskOutcome::Completed(result)),
-        (None, Some(error)) => Some(TaskOutcome::Failed(error)),
-        (None, None) => None,
-    };
-    let late =
-        late.map(|outcome| Ok::<_, Error>(LateResult { at: time(row, "late_at")?, outcome })).transpose()?;
-    Ok((id(row, "task_id")?, EndedAttempt { attempt, at: time(row, "ended_at")?, end }, late))
 }
 
 /// Saves where a task is in its life; it must be there.
@@ -335,44 +281,6 @@ pub(super) fn state_name(state: &State) -> &'static str {
         State::Ended { end: End::TimedOut(_), .. } => "timed_out",
         other => other.name(),
     }
-}
-
-pub(super) fn save_attempt(
-    connection: &Connection,
-    task_id: Uuid,
-    ended: &EndedAttempt,
-) -> rusqlite::Result<()> {
-    let (end, error) = match &ended.end {
-        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
-        AttemptEnd::Lost => ("lost", None),
-        AttemptEnd::TimedOut => ("timed_out", None),
-        AttemptEnd::Expired => ("expired", None),
-        AttemptEnd::Cancelled => ("cancelled", None),
-    };
-    let untold = ended.end.is_to_be_told().then_some(1);
-    let attempt = &ended.attempt;
-    connection
-        .prepare_cached(
-            "insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at,
-                                  ending, error, untold)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
-             -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
-             on conflict do nothing",
-        )?
-        .execute(params![
-            task_id.as_bytes(),
-            attempt.number,
-            attempt.alias.as_bytes(),
-            attempt.agent_id.as_bytes(),
-            attempt.agent_name,
-            attempt.at.as_microsecond(),
-            attempt.deadline.map(Timestamp::as_microsecond),
-            ended.at.as_microsecond(),
-            end,
-            error,
-            untold,
-        ])?;
-    Ok(())
 }
 
 pub(super) fn id(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {

@@ -142,6 +142,7 @@ macro_rules! cases_of_every_store {
                 an_agent_is_lost_when_its_silence_exceeds_the_threshold
                 a_lost_attempt_is_repeated_while_attempts_remain
                 polls_and_results_are_signs_of_life
+                a_sign_of_life_counts_however_soon_it_comes_after_another
                 a_forgotten_agent_leaves_its_tasks
                 an_agent_that_was_renamed_keeps_its_old_name_on_old_tasks
                 finished_tasks_are_deleted_with_their_attempts

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::try_join3;
 use jiff::Timestamp;
-use slamon_protocol::{Location, ObjectWriter, PollRequest};
+use slamon_protocol::{Location, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
@@ -175,7 +175,7 @@ impl<'a> Agents<'a> {
         let polls = || ids.iter().map(|id| self.polling.get(id));
         let names: Vec<Option<&str>> = polls().map(|poll| Some(poll?.agent_name.as_str())).collect();
         let capabilities: Vec<Option<String>> =
-            polls().map(|poll| poll.map(|poll| capabilities(poll))).collect();
+            polls().map(|poll| Some(poll?.capabilities_to_json())).collect();
         let locations: Vec<Option<String>> =
             polls().map(|poll| poll?.agent_location.as_ref().map(Location::to_json)).collect();
         let max_tasks: Vec<Option<i32>> = polls().map(|poll| Some(rows::small(poll?.max_tasks))).collect();
@@ -307,17 +307,9 @@ async fn upsert_with(
     let polls = || polling.iter();
     let ids: Vec<Uuid> = polls().map(|poll| poll.agent_id).collect();
     let names: Vec<&str> = polls().map(|poll| poll.agent_name.as_str()).collect();
-    let capabilities: Vec<String> = polls().map(|poll| capabilities(poll)).collect();
+    let capabilities: Vec<String> = polls().map(|poll| poll.capabilities_to_json()).collect();
     let locations: Vec<Option<String>> =
         polls().map(|poll| poll.agent_location.as_ref().map(Location::to_json)).collect();
     let max_tasks: Vec<i32> = polls().map(|poll| rows::small(poll.max_tasks)).collect();
     session.run(statement, &[&ids, &names, &capabilities, &locations, &max_tasks, &now]).await
-}
-
-fn capabilities(poll: &PollRequest) -> String {
-    let mut object = ObjectWriter::new();
-    for capability in &poll.agent_capabilities {
-        object.integer(&capability.task_type, capability.version);
-    }
-    object.finish()
 }

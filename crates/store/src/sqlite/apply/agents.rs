@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
-use slamon_protocol::{Location, ObjectWriter, PollRequest};
+use slamon_protocol::{Location, PollRequest};
 use uuid::Uuid;
 
 use super::Work;
@@ -11,60 +11,45 @@ use crate::sqlite::rows;
 impl Work<'_> {
     /// Saves what an agent says of itself.
     pub(super) fn register(&self, poll: &PollRequest) -> rusqlite::Result<()> {
-        let known: Option<(i64, String)> = self
+        let capabilities = poll.capabilities_to_json();
+        let known: Option<String> = self
             .transaction
-            .prepare_cached("select seq, capabilities from agent where id = ?1")?
-            .query_row([poll.agent_id.as_bytes()], |row| Ok((row.get(0)?, row.get(1)?)))
+            .prepare_cached("select capabilities from agent where id = ?1")?
+            .query_row([poll.agent_id.as_bytes()], |row| row.get(0))
             .optional()?;
-        let capabilities = capabilities(poll);
+        let agent = self.save_agent(poll, &capabilities)?;
         match known {
-            None => {
-                let agent = self.insert_agent(poll, &capabilities)?;
-                self.save_offers(agent, poll)
-            }
-            Some((agent, known)) => {
-                self.update_agent(agent, poll, &capabilities)?;
-                if known == capabilities {
-                    return Ok(());
-                }
+            None => self.save_offers(agent, poll),
+            Some(known) if known == capabilities => Ok(()),
+            Some(_) => {
                 self.withdraw_offers(agent)?;
                 self.save_offers(agent, poll)
             }
         }
     }
 
-    fn insert_agent(&self, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<i64> {
+    /// Its place in the order of arrival.
+    fn save_agent(&self, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<i64> {
         self.transaction
             .prepare_cached(
                 "insert into agent (id, name, capabilities, location, last_seen, max_tasks)
-                 values (?1, ?2, ?3, ?4, ?5, ?6)",
+                 values (?1, ?2, ?3, ?4, ?5, ?6)
+                 on conflict (id) do update set
+                     name = excluded.name, capabilities = excluded.capabilities, location = excluded.location,
+                     last_seen = max(last_seen, excluded.last_seen), max_tasks = excluded.max_tasks
+                 returning seq",
             )?
-            .insert(params![
-                poll.agent_id.as_bytes(),
-                poll.agent_name,
-                capabilities,
-                poll.agent_location.as_ref().map(Location::to_json),
-                self.now.as_microsecond(),
-                poll.max_tasks,
-            ])
-    }
-
-    fn update_agent(&self, agent: i64, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<()> {
-        self.transaction
-            .prepare_cached(
-                "update agent
-                 set name = ?2, capabilities = ?3, location = ?4, last_seen = max(last_seen, ?5), max_tasks = ?6
-                 where seq = ?1",
-            )?
-            .execute(params![
-                agent,
-                poll.agent_name,
-                capabilities,
-                poll.agent_location.as_ref().map(Location::to_json),
-                self.now.as_microsecond(),
-                poll.max_tasks,
-            ])?;
-        Ok(())
+            .query_row(
+                params![
+                    poll.agent_id.as_bytes(),
+                    poll.agent_name,
+                    capabilities,
+                    poll.agent_location.as_ref().map(Location::to_json),
+                    self.now.as_microsecond(),
+                    poll.max_tasks,
+                ],
+                |row| row.get(0),
+            )
     }
 
     fn save_offers(&self, agent: i64, poll: &PollRequest) -> rusqlite::Result<()> {
@@ -123,13 +108,4 @@ impl Work<'_> {
             .query_map([agent_id.as_bytes()], |row| rows::id(row, "alias"))?
             .collect()
     }
-}
-
-/// As they are stored: type -> version.
-fn capabilities(poll: &PollRequest) -> String {
-    let mut object = ObjectWriter::new();
-    for capability in &poll.agent_capabilities {
-        object.integer(&capability.task_type, capability.version);
-    }
-    object.finish()
 }

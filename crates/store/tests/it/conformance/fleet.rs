@@ -1,5 +1,8 @@
 //! Agents that fall silent, and what is swept away.
 
+use std::time::Duration;
+
+use jiff::SignedDuration;
 use slamon_protocol::{PollRequest, Terms};
 use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, State, Sweep, Swept};
 
@@ -65,6 +68,20 @@ pub(crate) async fn polls_and_results_are_signs_of_life(fixture: &impl Fixture) 
     assert_eq!((store.agent(2).await.last_seen, store.agent(3).await.last_seen), (at(450), at(460)));
     assert_eq!(store.sweep(at(501), LOST).await.lost, 2);
     assert_eq!(store.state(4).await.name(), "claimed");
+}
+
+pub(crate) async fn a_sign_of_life_counts_however_soon_it_comes_after_another(fixture: &impl Fixture) {
+    let at = |ms| at(1) + SignedDuration::from_millis(ms);
+    let lost_after = |ms| Sweep { lost_after: Some(Duration::from_millis(ms)), ..LOST };
+    let store = fixture.ready().await;
+    store.post_under(at(0), Terms { timeout: Some(Duration::from_millis(1)), ..Terms::default() }, 1).await;
+    store.post(at(0), [2]).await;
+    assert_eq!(store.claim(at(0), 1, 2).await, [1, 2]);
+    assert_eq!(store.report(at(300), completed(1, "{}")).await, Err(Refusal::TooLate(1)));
+    assert_eq!(store.sweep(at(400), lost_after(100)).await.lost, 0);
+    assert_eq!(store.report(at(500), completed(1, "{}")).await, Err(Refusal::TooLate(1)));
+    assert_eq!(store.sweep(at(700), lost_after(100)).await.lost, 1);
+    assert!(store.error(2).await.contains("was lost"));
 }
 
 pub(crate) async fn an_agent_that_is_not_known_was_last_seen_when_it_claimed(fixture: &impl SharedFixture) {

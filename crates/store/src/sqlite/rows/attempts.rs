@@ -1,0 +1,108 @@
+//! Rows as attempts that have ended, and back.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, Error, OptionalExtension, Row, params};
+use slamon_protocol::TaskOutcome;
+use uuid::Uuid;
+
+use super::{id, optional_time, text, time, unreadable};
+use crate::{Attempt, AttemptEnd, EndedAttempt, LateResult};
+
+/// The columns that [`read_attempt`] reads.
+macro_rules! attempt_columns {
+    () => {
+        "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
+         late_at, late_result, late_error, task_id"
+    };
+}
+
+const BY_ALIAS: &str = concat!("select ", attempt_columns!(), " from attempt where alias = ?1");
+const OF_TASK: &str =
+    concat!("select ", attempt_columns!(), " from attempt where task_id = ?1 order by number");
+
+/// The attempt that was handed out under `alias`, and the id of its task.
+pub(super) fn past(connection: &Connection, alias: Uuid) -> rusqlite::Result<Option<(Uuid, EndedAttempt)>> {
+    connection
+        .prepare_cached(BY_ALIAS)?
+        .query_row([alias.as_bytes()], |row| read_attempt(row).map(|(task_id, past, _)| (task_id, past)))
+        .optional()
+}
+
+/// Those of a task that have ended without finishing it, in their order.
+pub(in crate::sqlite) fn of_task(
+    connection: &Connection,
+    id: Uuid,
+) -> rusqlite::Result<Vec<(EndedAttempt, Option<LateResult>)>> {
+    connection
+        .prepare_cached(OF_TASK)?
+        .query_map([id.as_bytes()], |row| read_attempt(row).map(|(_, ended, late)| (ended, late)))?
+        .collect()
+}
+
+fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<LateResult>)> {
+    let end: String = row.get("ending")?;
+    let end = match end.as_str() {
+        "error" => {
+            AttemptEnd::Error(text(row, "error")?.ok_or_else(|| unreadable("error is null".to_owned()))?)
+        }
+        "lost" => AttemptEnd::Lost,
+        "timed_out" => AttemptEnd::TimedOut,
+        "expired" => AttemptEnd::Expired,
+        "cancelled" => AttemptEnd::Cancelled,
+        other => return Err(unreadable(format!("{other:?} is no end of an attempt"))),
+    };
+    let attempt = Attempt {
+        number: row.get("number")?,
+        alias: id(row, "alias")?,
+        agent_id: id(row, "agent_id")?,
+        agent_name: row.get("agent_name")?,
+        at: time(row, "claimed_at")?,
+        deadline: optional_time(row, "deadline_at")?,
+    };
+    let late = match (text(row, "late_result")?, text(row, "late_error")?) {
+        (Some(result), _) => Some(TaskOutcome::Completed(result)),
+        (None, Some(error)) => Some(TaskOutcome::Failed(error)),
+        (None, None) => None,
+    };
+    let late =
+        late.map(|outcome| Ok::<_, Error>(LateResult { at: time(row, "late_at")?, outcome })).transpose()?;
+    Ok((id(row, "task_id")?, EndedAttempt { attempt, at: time(row, "ended_at")?, end }, late))
+}
+
+pub(in crate::sqlite) fn save(
+    connection: &Connection,
+    task_id: Uuid,
+    ended: &EndedAttempt,
+) -> rusqlite::Result<()> {
+    let (end, error) = match &ended.end {
+        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
+        AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::TimedOut => ("timed_out", None),
+        AttemptEnd::Expired => ("expired", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
+    };
+    let untold = ended.end.is_to_be_told().then_some(1);
+    let attempt = &ended.attempt;
+    connection
+        .prepare_cached(
+            "insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at,
+                                  ending, error, untold)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
+             on conflict do nothing",
+        )?
+        .execute(params![
+            task_id.as_bytes(),
+            attempt.number,
+            attempt.alias.as_bytes(),
+            attempt.agent_id.as_bytes(),
+            attempt.agent_name,
+            attempt.at.as_microsecond(),
+            attempt.deadline.map(Timestamp::as_microsecond),
+            ended.at.as_microsecond(),
+            end,
+            error,
+            untold,
+        ])?;
+    Ok(())
+}
