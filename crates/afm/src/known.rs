@@ -106,7 +106,7 @@ impl Known {
         }
     }
 
-    /// When agents were seen that the store does not know of yet; at most `most` of them, by id.
+    /// When agents were seen that the store does not know of yet; at most `most` of them, those seen first, by id.
     #[must_use]
     pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {
         self.fleet().take_unsaved(most)

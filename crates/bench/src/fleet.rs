@@ -1,12 +1,18 @@
 //! A large fleet: each agent polls at its interval, whatever became of the polls before.
 //!
-//! The agents' polls are spread evenly over the interval. In the first one, which is the warm-up, they register.
+//! First all agents arrive, as fast as the server takes them: each polls once, in a closed loop. Then their polls are
+//! spread evenly over the interval, in an open loop.
 
-use anyhow::{Result, ensure};
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
 use clap::Args;
 
-use crate::options::{Defaults, Shared};
-use crate::poll::poll;
+use crate::drive::{Measured, drive};
+use crate::ids::Ids;
+use crate::options::{Defaults, Plan, Shared};
+use crate::poll::pollers;
+use crate::report::Arrival;
 use crate::{Load, Report, Stop};
 
 /// `slamon-bench fleet`.
@@ -17,7 +23,8 @@ pub struct Fleet {
     /// How many agents there are
     #[arg(long, default_value = "1000000", value_parser = clap::value_parser!(u64).range(1..))]
     agents: u64,
-    /// Seconds between two polls of an agent; also how long the warm-up and the measured part are if nothing is said
+    /// Seconds between two polls of an agent; also how long the warm-up, which comes after the arrival, and the measured
+    /// part are if nothing is said
     #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = clap::value_parser!(u64).range(1..=86_400))]
     interval: u64,
 }
@@ -36,6 +43,26 @@ impl Load for Fleet {
             seconds: interval,
             ..Defaults::default()
         })?;
-        poll("fleet", &self.options, plan, self.agents, stop).await
+        self.options.reach().await?;
+        let ids = Ids::new();
+        let arrival = self.arrive(plan, ids, stop).await?;
+        let pollers = pollers(&self.options, plan, ids, self.agents);
+        let measured = drive("fleet", &self.options, plan, pollers, stop).await?;
+        Ok(Report { arrival: Some(arrival), ..Report::new("fleet", &self.options, self.agents, measured) })
+    }
+}
+
+impl Fleet {
+    /// Has each agent poll for the first time.
+    async fn arrive(&self, plan: Plan, ids: Ids, stop: &Stop) -> Result<Arrival> {
+        let plan =
+            Plan { rate: None, warm_up: Duration::ZERO, measured: None, count: Some(self.agents), ..plan };
+        let pollers = pollers(&self.options, plan, ids, self.agents);
+        let Measured { tally, seconds, .. } = drive("arrival", &self.options, plan, pollers, stop).await?;
+        if let Some((why, times)) = tally.errors.first_key_value() {
+            bail!("the fleet did not arrive: {times} × {why}");
+        }
+        ensure!(tally.refused == 0, "the fleet did not arrive: {} × status 503", tally.refused);
+        Ok(Arrival { agents: tally.done, seconds })
     }
 }

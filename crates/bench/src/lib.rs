@@ -51,7 +51,7 @@ pub use checks::Checks;
 pub use cli::parse;
 pub use latencies::Summary;
 pub use options::Shared;
-pub use report::{Report, Server};
+pub use report::{Arrival, Report, Server};
 pub use stop::Stop;
 
 /// A load: what a subcommand does.

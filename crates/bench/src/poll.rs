@@ -31,23 +31,16 @@ impl Load for Poll {
     async fn run(&self, stop: &Stop) -> Result<Report> {
         let plan = self.shared.plan(Defaults::default())?;
         let agents = self.agents.unwrap_or(plan.connections as u64);
-        poll("poll", &self.shared, plan, agents, stop).await
+        self.shared.reach().await?;
+        let pollers = pollers(&self.shared, plan, Ids::new(), agents);
+        let measured = drive("poll", &self.shared, plan, pollers, stop).await?;
+        Ok(Report::new("poll", &self.shared, agents, measured))
     }
 }
 
-/// Has `agents` agents poll in turn.
-pub(crate) async fn poll(
-    load: &'static str,
-    shared: &Shared,
-    plan: Plan,
-    agents: u64,
-    stop: &Stop,
-) -> Result<Report> {
-    shared.reach().await?;
-    let ids = Ids::new();
-    let pollers = (0..plan.connections).map(|_| Poller::new(shared, ids, agents)).collect();
-    let measured = drive(load, shared, plan, pollers, stop).await?;
-    Ok(Report::new(load, shared, agents, measured))
+/// One for each connection; together they poll for `agents` agents in turn.
+pub(crate) fn pollers(shared: &Shared, plan: Plan, ids: Ids, agents: u64) -> Vec<Poller> {
+    (0..plan.connections).map(|_| Poller::new(shared, ids, agents)).collect()
 }
 
 /// What stands for an agent's name and for its type, before they are filled in.
@@ -58,7 +51,7 @@ const TYPE: &str = "idle-%%";
 const TYPES: u64 = 16;
 
 /// Polls for all agents, each in its turn.
-struct Poller {
+pub(crate) struct Poller {
     client: Client,
     ids: Ids,
     agents: u64,

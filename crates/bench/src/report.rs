@@ -35,6 +35,8 @@ pub struct Report {
     pub keep_alive: bool,
     /// How many agents polled.
     pub agents: u64,
+    /// How they arrived, if that came first.
+    pub arrival: Option<Arrival>,
     /// How long was measured.
     pub seconds: f64,
     /// How many units were done.
@@ -60,6 +62,15 @@ pub struct Report {
     pub server: Option<Server>,
     /// Processor time that making the load has taken, in seconds.
     pub client_cpu_seconds: f64,
+}
+
+/// Agents that polled for the first time, before anything was measured.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Arrival {
+    /// How many there were.
+    pub agents: u64,
+    /// How long they took.
+    pub seconds: f64,
 }
 
 /// What the server and its children have used.
@@ -101,6 +112,7 @@ impl Report {
             connections: plan.connections,
             keep_alive: !shared.close,
             agents,
+            arrival: None,
             seconds,
             done: tally.done,
             per_second: per_second(tally.done),

@@ -1,6 +1,6 @@
 //! Agents: what they said last, and when they were seen.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::time::Duration;
 
@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::PollRequest;
 use uuid::Uuid;
 
-/// How long the store is trusted to hold what an agent said. Another AFM may have written something else meanwhile.
-const TRUST: SignedDuration = SignedDuration::from_mins(10);
+/// How long the store is trusted to hold what an agent said, at least and at most. Another AFM may have written something
+/// else meanwhile. For how long is up to chance, so that a fleet that arrived together does not come back together.
+const TRUST: [SignedDuration; 2] = [SignedDuration::from_mins(5), SignedDuration::from_mins(15)];
 
 /// The agents whose polls the store has saved.
 #[derive(Debug, Default)]
@@ -17,16 +18,17 @@ pub(super) struct Fleet {
     /// With keys of its own: no agent can make up what looks like something it said before.
     hasher: RandomState,
     agents: HashMap<Uuid, Agent>,
-    /// Those that were seen since that was saved.
-    unsaved: Vec<Uuid>,
+    /// Those that were seen since that was saved, the first one first. The store keeps agents in the order of their arrival,
+    /// in which they poll, more or less: neighbours here are neighbours there.
+    unsaved: VecDeque<Uuid>,
 }
 
 /// There may be millions: what an agent said is kept as a number, and times as microseconds.
 #[derive(Debug)]
 struct Agent {
     said: u64,
-    /// When the store was told so.
-    told_at: i64,
+    /// When the store is told anew.
+    trusted_until: i64,
     seen_at: i64,
     is_saved: bool,
 }
@@ -36,13 +38,12 @@ impl Fleet {
     pub(super) fn sees(&mut self, poll: &PollRequest, now: Timestamp) -> bool {
         let Some(agent) = self.agents.get_mut(&poll.agent_id) else { return false };
         let now = now.as_microsecond();
-        let trusted = now.saturating_sub(agent.told_at) < TRUST.as_micros() as i64;
-        if !trusted || agent.said != said(&self.hasher, poll) {
+        if now >= agent.trusted_until || agent.said != said(&self.hasher, poll) {
             return false;
         }
         agent.seen_at = agent.seen_at.max(now);
         if std::mem::replace(&mut agent.is_saved, false) {
-            self.unsaved.push(poll.agent_id);
+            self.unsaved.push_back(poll.agent_id);
         }
         true
     }
@@ -50,24 +51,28 @@ impl Fleet {
     /// The store was told what an agent said.
     pub(super) fn saved(&mut self, poll: &PollRequest, now: Timestamp) {
         let (said, now) = (said(&self.hasher, poll), now.as_microsecond());
+        let trusted_until = now.saturating_add(self.trust(poll.agent_id, now));
         self.agents
             .entry(poll.agent_id)
             .and_modify(|agent| {
                 agent.said = said;
-                agent.told_at = now;
+                agent.trusted_until = trusted_until;
                 agent.seen_at = agent.seen_at.max(now);
             })
-            .or_insert(Agent { said, told_at: now, seen_at: now, is_saved: true });
+            .or_insert(Agent { said, trusted_until, seen_at: now, is_saved: true });
     }
 
+    /// For how many microseconds from `now` on the store is trusted to hold what an agent has said.
+    fn trust(&self, agent_id: Uuid, now: i64) -> i64 {
+        let [least, most] = TRUST.map(|trust| trust.as_micros() as i64);
+        least + (self.hasher.hash_one((agent_id, now)) % (most - least) as u64) as i64
+    }
+
+    /// At most `most` of those seen, by id: whoever locks several agents does so in that order.
     pub(super) fn take_unsaved(&mut self, most: usize) -> Vec<(Uuid, Timestamp)> {
-        // In the order that they lie in: neighbours share a page.
-        if self.unsaved.len() > most {
-            self.unsaved.sort_unstable_by(|a, b| b.cmp(a));
-        }
-        let left = self.unsaved.len().saturating_sub(most);
-        let mut taken = Vec::with_capacity(self.unsaved.len() - left);
-        for id in self.unsaved.drain(left..) {
+        let most = most.min(self.unsaved.len());
+        let mut taken = Vec::with_capacity(most);
+        for id in self.unsaved.drain(..most) {
             // One that was forgotten meanwhile has nothing to be saved.
             let Some(agent) = self.agents.get_mut(&id) else { continue };
             if !std::mem::replace(&mut agent.is_saved, true) {
@@ -83,7 +88,7 @@ impl Fleet {
             if let Some(agent) = self.agents.get_mut(id)
                 && std::mem::replace(&mut agent.is_saved, false)
             {
-                self.unsaved.push(*id);
+                self.unsaved.push_back(*id);
             }
         }
     }
@@ -165,17 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn the_store_is_trusted_for_a_while() {
+    fn the_store_is_trusted_for_a_while_which_differs() {
         let mut fleet = Fleet::default();
-        fleet.saved(&poll(1), at(0));
-        assert!(fleet.sees(&poll(1), at(599)));
-        assert!(!fleet.sees(&poll(1), at(600)));
-        fleet.saved(&poll(1), at(600));
-        assert!(fleet.sees(&poll(1), at(1_199)));
+        for agent in 1..=200 {
+            fleet.saved(&poll(agent), at(0));
+        }
+        let mut trusted = |seconds| (1..=200).filter(|agent| fleet.sees(&poll(*agent), at(seconds))).count();
+        assert_eq!((trusted(299), trusted(900)), (200, 0));
+        assert!((1..200).contains(&trusted(600)));
+        fleet.saved(&poll(1), at(900));
+        assert!(fleet.sees(&poll(1), at(1_199)) && !fleet.sees(&poll(1), at(1_800)));
     }
 
     #[test]
-    fn what_was_seen_is_saved_once_in_the_order_of_ids() {
+    fn what_was_seen_is_saved_once_the_first_one_first() {
         let mut fleet = Fleet::default();
         for agent in [3, 1, 2] {
             fleet.saved(&poll(agent), at(0));
@@ -184,8 +192,8 @@ mod tests {
         for (agent, seconds) in [(3, 1), (2, 2), (1, 3), (3, 4), (3, 2)] {
             assert!(fleet.sees(&poll(agent), at(seconds)));
         }
-        assert_eq!(fleet.take_unsaved(2), [(id(1), at(3)), (id(2), at(2))]);
-        assert_eq!(fleet.take_unsaved(2), [(id(3), at(4))]);
+        assert_eq!(fleet.take_unsaved(2), [(id(2), at(2)), (id(3), at(4))]);
+        assert_eq!(fleet.take_unsaved(2), [(id(1), at(3))]);
         assert_eq!(fleet.take_unsaved(2), []);
         fleet.put_back(&[(id(2), at(2)), (id(9), at(9))]);
         assert_eq!(fleet.take_unsaved(9), [(id(2), at(2))]);

@@ -19,26 +19,15 @@ pub(crate) struct Fleets {
 }
 
 impl Fleets {
-    /// Each of ours, once: the fleet arrives within an interval, and is measured after another.
+    /// Each of ours, once: the fleet arrives, polls for an interval, and is measured after that.
     ///
     /// # Errors
     /// When a server or a load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let (agents, interval) = (workshop.scale.agents, workshop.scale.interval.as_secs());
-        // In the first interval all agents are new; in the second what was put off because of it is done.
-        let (warm_up, seconds) = (2 * interval, workshop.scale.fleet.as_secs());
-        let [agents_text, interval_text, warm_up, seconds] =
-            [agents, interval, warm_up, seconds].map(|number| number.to_string());
-        let args = [
-            "--agents",
-            &agents_text,
-            "--interval",
-            &interval_text,
-            "--warm-up",
-            &warm_up,
-            "--seconds",
-            &seconds,
-        ];
+        let [agents_text, interval_text, seconds] =
+            [agents, interval, workshop.scale.fleet.as_secs()].map(|number| number.to_string());
+        let args = ["--agents", &agents_text, "--interval", &interval_text, "--seconds", &seconds];
         let mut of = Vec::new();
         for kind in OURS {
             let place = workshop.place(kind)?;
@@ -64,6 +53,7 @@ impl Fleets {
         let mut table = Table::new([
             "server",
             "agents",
+            "arrived in, s",
             "polls a second, due",
             "answered",
             "put off to after the end",
@@ -79,6 +69,7 @@ impl Fleets {
             table.row([
                 kind.label().to_owned(),
                 grouped(self.agents as f64),
+                number(measured.arrival.map(|arrival| arrival.seconds)),
                 grouped(self.rate()),
                 grouped(measured.per_second),
                 grouped(measured.unsent as f64),

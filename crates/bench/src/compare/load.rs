@@ -15,6 +15,9 @@ use super::workshop::Workshop;
 pub(crate) struct Measured {
     pub(crate) connections: u32,
     pub(crate) keep_alive: bool,
+    /// Of a fleet.
+    #[serde(default)]
+    pub(crate) arrival: Option<Arrival>,
     pub(crate) seconds: f64,
     /// Polls or lives.
     pub(crate) done: u64,
@@ -32,6 +35,13 @@ pub(crate) struct Measured {
     #[serde(default)]
     pub(crate) checks: Checks,
     pub(crate) server: Option<ServerUse>,
+}
+
+/// Agents that polled for the first time.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub(crate) struct Arrival {
+    pub(crate) agents: u64,
+    pub(crate) seconds: f64,
 }
 
 /// Microseconds.

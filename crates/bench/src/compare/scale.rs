@@ -36,7 +36,7 @@ pub(crate) struct Scale {
     pub(crate) agents: u64,
     /// Between two polls of one.
     pub(crate) interval: Duration,
-    /// Measured after an interval in which the fleet arrives.
+    /// How long the fleet is measured.
     pub(crate) fleet: Duration,
     /// How long a transaction is held open.
     pub(crate) held: Duration,

@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Display};
 
-use super::{Report, Server};
+use super::{Arrival, Report, Server};
 use crate::latencies::Summary;
 
 impl Display for Report {
@@ -19,6 +19,11 @@ impl Display for Report {
             self.connections,
             thousands(self.agents)
         )?;
+        if let Some(Arrival { agents, seconds }) = self.arrival {
+            let per_second = agents as f64 / seconds.max(f64::MIN_POSITIVE);
+            let per_second = thousands(per_second.round() as u64);
+            writeln!(f, "  arrived  {} in {seconds:.1} s: {per_second}/s", thousands(agents))?;
+        }
         writeln!(
             f,
             "  done     {} in {:.1} s: {}/s; requests: {}/s",

@@ -106,5 +106,6 @@ fn polls_that_are_held_open() {
 fn a_fleet_sends_all_it_should() {
     for report in on_every_store::<Fleet>("--agents 2000 --interval 1 --count 2000 -c 32", 2_000) {
         assert_eq!((report.rate, report.agents), (Some(2_000.0), 2_000));
+        assert_eq!(report.arrival.map(|arrival| arrival.agents), Some(2_000));
     }
 }
