@@ -1,7 +1,8 @@
 //! A batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: three trips to the server for a batch of any size, and one for COMMIT
-//! and what is said to other AFMs. What is rare (sweeps, agents that are new, say something new or were not seen for a
+//! Statements are set-based and travel together: for a batch of any size three trips to the server at most (one that brings
+//! no polls takes two of them, as does one that brings only polls), and one for COMMIT and what is said to other AFMs.
+//! What is rare (sweeps, agents that are new, say something new or were not seen for a
 //! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
 //! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
@@ -19,7 +20,7 @@ mod submits;
 mod sweeps;
 mod tasks;
 
-use futures_util::future::try_join3;
+use futures_util::future::{try_join3, try_join4};
 use jiff::Timestamp;
 use uuid::Uuid;
 
@@ -35,6 +36,8 @@ use super::memory::Memory;
 use super::notices::Notices;
 use super::rows;
 use crate::{Applied, Command, Outcome, Swept};
+
+const BEGIN: &str = "begin isolation level read committed read write";
 
 /// A batch that is not committed yet.
 pub(super) struct Uncommitted {
@@ -79,8 +82,11 @@ pub(super) async fn apply(
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
+    // Where the first trip has nothing else to do, the second begins.
+    let is_needed = insert.is_some() || lock.is_some() || batch.iter().any(is_sweep);
+    let (at_first, later) = if is_needed { (Some(BEGIN), None) } else { (None, Some(BEGIN)) };
     let ((), inserted, locked) = try_join3(
-        session.script("begin isolation level read committed read write"),
+        session.script_if(at_first),
         submits.insert(session, insert.as_ref()),
         endings.lock(session, lock.as_ref()),
     )
@@ -105,7 +111,8 @@ pub(super) async fn apply(
     let looking_at_agents = agents.prepare(session).await?;
     polls.look_from_fronts(look, &news);
     polls.prepare(session).await?;
-    let ((), known_agents, found) = try_join3(
+    let ((), (), known_agents, found) = try_join4(
+        session.script_if(later),
         tasks.save(session, &saving),
         agents.look(session, looking_at_agents.as_ref()),
         polls.find(session, now),
@@ -125,15 +132,21 @@ pub(super) async fn apply(
         }
     }
 
+    news.forget_gone(&claimed.claims);
     let News { waiting, ended, untold } = news;
     let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
-    let (waiting, places): (Vec<_>, Vec<_>) = waiting.into_iter().unzip();
+    let (waiting, places): (Vec<_>, Vec<_>) =
+        waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
     let applied = Applied { outcomes, waiting, ended, untold };
     let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
     let Claimed { claims, fronts, first_due } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
     Ok(Uncommitted { applied, claims, fronts, places, first_due, notices })
+}
+
+fn is_sweep(command: &Command) -> bool {
+    matches!(command, Command::Sweep(_))
 }
 
 fn looks_for_silent_agents(command: &Command) -> bool {

@@ -280,6 +280,14 @@ impl Session {
         Ok(self.client()?.batch_execute(sql).await?)
     }
 
+    /// [`Session::script`], of one that is needed only at times.
+    pub(super) async fn script_if(&self, sql: Option<&str>) -> Result<(), Problem> {
+        match sql {
+            Some(sql) => self.script(sql).await,
+            None => Ok(()),
+        }
+    }
+
     /// Gives the connection back, which must not be in a transaction.
     pub(super) fn finish(mut self) {
         self.client = None;

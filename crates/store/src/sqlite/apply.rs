@@ -4,6 +4,8 @@ mod agents;
 mod polls;
 mod sweep;
 
+use std::collections::HashSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
 use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome};
@@ -24,7 +26,13 @@ pub(super) fn apply(
 ) -> Result<Applied, StoreError> {
     // Immediate: two processes on one file must not both read before either writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut work = Work { transaction: &transaction, now, applied: Applied::default() };
+    let mut work = Work {
+        transaction: &transaction,
+        now,
+        applied: Applied::default(),
+        came_to_wait: Vec::new(),
+        handed_out: HashSet::new(),
+    };
     let mut outcomes = vec![None; batch.len()];
     // Polls come last, so that they see what came in together with them.
     let is_poll = |(command, _): &(&Command, _)| command.poll().is_some();
@@ -32,7 +40,7 @@ pub(super) fn apply(
     for (command, outcome) in others.into_iter().chain(polls) {
         *outcome = Some(work.apply(command)?);
     }
-    let mut applied = work.applied;
+    let mut applied = work.finish();
     applied.outcomes = outcomes.into_iter().flatten().collect();
     transaction.commit()?;
     Ok(applied)
@@ -43,9 +51,22 @@ struct Work<'t> {
     transaction: &'t Transaction<'t>,
     now: Timestamp,
     applied: Applied,
+    came_to_wait: Vec<(Uuid, WaitingKind)>,
+    handed_out: HashSet<Uuid>,
 }
 
 impl Work<'_> {
+    /// What has come of the batch: who came to wait and was claimed or ended since does not wait.
+    fn finish(mut self) -> Applied {
+        if !self.came_to_wait.is_empty() {
+            let mut gone = self.handed_out;
+            gone.extend(&self.applied.ended);
+            let waiting = self.came_to_wait.into_iter().filter(|(id, _)| !gone.contains(id));
+            self.applied.waiting = waiting.map(|(_, kind)| kind).collect();
+        }
+        self.applied
+    }
+
     fn apply(&mut self, command: &Command) -> Result<Outcome, StoreError> {
         Ok(match command {
             Command::Submit(task) => Outcome::Submit(self.submit(task)?),
@@ -218,7 +239,7 @@ impl Work<'_> {
     /// Remembers what others may be waiting for.
     fn note(&mut self, posted: &PostTask, state: &State) {
         match state {
-            State::Pending => self.applied.waiting.push(WaitingKind::of(posted)),
+            State::Pending => self.came_to_wait.push((posted.task_id, WaitingKind::of(posted))),
             State::Ended { .. } => self.applied.ended.push(posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
         }

@@ -182,7 +182,7 @@ impl<'a> Polls<'a> {
         if self.fronts.iter().all(|front| *front == Some(Place::START)) {
             return;
         }
-        for (kind, place) in &news.waiting {
+        for (_, kind, place) in &news.waiting {
             if let Ok(at) = self.kinds.binary_search(&Kind::of(kind)) {
                 self.fronts[at] = Some(self.fronts[at].map_or(*place, |front| front.min(*place)));
             }

@@ -1,7 +1,7 @@
 //! The tasks that a batch has locked: as they were found, as its commands leave them, and as they are saved.
 
 use std::collections::hash_map::Entry;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, TaskOutcome};
@@ -79,8 +79,8 @@ const SAVE_LATE: &str = "
 /// What others may be waiting for.
 #[derive(Default)]
 pub(super) struct News {
-    /// With the place of each in its line.
-    pub(super) waiting: Vec<(WaitingKind, Place)>,
+    /// Tasks that came to wait, with the place of each in its line.
+    pub(super) waiting: Vec<(Uuid, WaitingKind, Place)>,
     pub(super) ended: Vec<Uuid>,
     pub(super) untold: Vec<Uuid>,
 }
@@ -89,10 +89,20 @@ impl News {
     pub(super) fn note(&mut self, task: &Task, seq: i64) {
         match &task.state {
             State::Pending => {
-                self.waiting.push((WaitingKind::of(&task.posted), Place::of(&task.posted, seq)));
+                let posted = &task.posted;
+                self.waiting.push((posted.task_id, WaitingKind::of(posted), Place::of(posted, seq)));
             }
             State::Ended { .. } => self.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}
+        }
+    }
+
+    /// Who came to wait and was claimed or ended since does not wait.
+    pub(super) fn forget_gone(&mut self, claims: &[(Uuid, Vec<Uuid>)]) {
+        if !self.waiting.is_empty() {
+            let claimed = claims.iter().flat_map(|(_, task_ids)| task_ids);
+            let gone: HashSet<Uuid> = claimed.chain(&self.ended).copied().collect();
+            self.waiting.retain(|(id, ..)| !gone.contains(id));
         }
     }
 }

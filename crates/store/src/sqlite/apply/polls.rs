@@ -24,7 +24,7 @@ type Candidate = (Reverse<i32>, i64, usize);
 impl Work<'_> {
     /// Where `kinds` is `None`, there may be tasks of any kind.
     pub(super) fn poll(
-        &self,
+        &mut self,
         poll: &PollRequest,
         kinds: Option<&[WaitingKind]>,
     ) -> Result<Polled, StoreError> {
@@ -37,11 +37,11 @@ impl Work<'_> {
         Ok(Polled { tasks, cancelled })
     }
 
-    pub(super) fn claim(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
+    pub(super) fn claim(&mut self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
         Ok(Polled { tasks: self.claim_of(poll, kinds)?, cancelled: Vec::new() })
     }
 
-    fn claim_of(&self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Vec<Delivery>, StoreError> {
+    fn claim_of(&mut self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Vec<Delivery>, StoreError> {
         let mut line = Vec::new();
         for kind in kinds {
             self.find(poll, &kind.capability, &kind.agent_filter.key(), &mut line)?;
@@ -49,7 +49,7 @@ impl Work<'_> {
         self.hand_out(poll, line)
     }
 
-    fn claim_any(&self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
+    fn claim_any(&mut self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
         let mut line = Vec::new();
         if Portion::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
@@ -82,7 +82,11 @@ impl Work<'_> {
     }
 
     /// Claims tasks as far as a portion goes.
-    fn hand_out(&self, poll: &PollRequest, mut line: Vec<Candidate>) -> Result<Vec<Delivery>, StoreError> {
+    fn hand_out(
+        &mut self,
+        poll: &PollRequest,
+        mut line: Vec<Candidate>,
+    ) -> Result<Vec<Delivery>, StoreError> {
         line.sort_unstable();
         let mut portion = Portion::of(poll);
         let mut tasks = Vec::new();
@@ -99,12 +103,13 @@ impl Work<'_> {
         Ok(tasks)
     }
 
-    fn take(&self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
+    fn take(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
         let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
         let Some(attempt) = lifecycle::claim(&task, poll, Uuid::new_v4, self.now) else { return Ok(None) };
         task.attempts = attempt.number;
         task.state = State::Claimed(attempt.clone());
         rows::save_claim(self.transaction, seq, &task, &attempt)?;
+        self.handed_out.insert(task.posted.task_id);
         Ok(Delivery::of(task))
     }
 }
