@@ -3,6 +3,7 @@
 //! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
+mod handover;
 #[cfg(test)]
 mod tests;
 mod undelivered;
@@ -20,7 +21,7 @@ use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use uuid::Uuid;
 
 use crate::clock::Clock;
-use crate::known::{Known, Look};
+use crate::known::Known;
 use crate::wakeups::Wakeups;
 use undelivered::{Awaited, Undelivered};
 use work::Work;
@@ -68,8 +69,8 @@ pub struct Committer {
 struct Request {
     command: Command,
     answer: oneshot::Sender<Answer>,
-    /// Its place in the queue, given back with the answer.
-    _room: OwnedSemaphorePermit,
+    /// Its place in the queue, given back with the answer; `None` if it was never in there.
+    _room: Option<OwnedSemaphorePermit>,
 }
 
 /// An outcome, and when it came about.
@@ -110,11 +111,8 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn poll(&self, poll: PollRequest) -> Result<Polled, CommitError> {
-        let command = match self.known.look(&poll, self.clock.now()) {
-            Look::Nothing => return Ok(Polled::default()),
-            Look::Tasks(kinds) => Command::Claim { poll, kinds },
-            Look::Unknown(kinds) => Command::Poll { poll, kinds },
-        };
+        let look = self.known.look(&poll, self.clock.now());
+        let Some(command) = look.into_command(poll) else { return Ok(Polled::default()) };
         match self.apply(command).await? {
             Outcome::Poll(polled) => Ok(polled),
             _ => Err(CommitError::Failed),
@@ -192,8 +190,8 @@ impl Committer {
             Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
         let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
-        let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
-        self.queue.try_send(Request { command, answer, _room: room }).map_err(|e| match e {
+        let mut awaited = Awaited::new(answered, agent_id, &*self.undelivered);
+        self.queue.try_send(Request { command, answer, _room: Some(room) }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;

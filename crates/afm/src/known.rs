@@ -31,6 +31,34 @@ pub enum Look {
     Unknown(Option<Vec<WaitingKind>>),
 }
 
+impl Look {
+    /// What finds out what the poll brings; `None`: it brings nothing.
+    #[must_use]
+    pub fn into_command(self, poll: PollRequest) -> Option<Command> {
+        match self {
+            Self::Nothing => None,
+            Self::Tasks(kinds) => Some(Command::Claim { poll, kinds }),
+            Self::Unknown(kinds) => Some(Command::Poll { poll, kinds }),
+        }
+    }
+
+    /// As if there might be a task of this kind, too.
+    #[must_use]
+    pub fn with(self, kind: WaitingKind) -> Self {
+        let with = |mut kinds: Vec<WaitingKind>| {
+            if !kinds.contains(&kind) {
+                kinds.push(kind);
+            }
+            kinds
+        };
+        match self {
+            Self::Nothing => Self::Tasks(with(Vec::new())),
+            Self::Tasks(kinds) => Self::Tasks(with(kinds)),
+            Self::Unknown(kinds) => Self::Unknown(kinds.map(with)),
+        }
+    }
+}
+
 /// All clones are one. At first it knows nothing: every poll asks the store.
 #[derive(Debug, Clone, Default)]
 pub struct Known(Arc<Inner>);

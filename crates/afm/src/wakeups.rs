@@ -2,14 +2,22 @@
 //!
 //! A hint is of one task, and wakes the poll that has waited longest and could take it, not all of them. If that
 //! poll is gone before it was answered, the hint is the next one's.
+//!
+//! What this AFM is about to store is handed to a poll without that poll asking for it.
 
 use std::collections::{HashMap, VecDeque};
+use std::fmt;
+use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
-use slamon_protocol::{Capability, PollRequest};
-use slamon_store::{Hint, WaitingKind};
+use slamon_protocol::{Capability, PollRequest, PostTask};
+use slamon_store::{Hint, Polled, WaitingKind};
 use tokio::sync::Notify;
 use uuid::Uuid;
+
+/// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
+pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 /// Who waits for what. All clones are one.
 #[derive(Debug, Clone, Default)]
@@ -29,17 +37,36 @@ struct Poll {
 }
 
 /// For what a poll was woken.
-#[derive(Debug, Default)]
+#[derive(Default)]
 struct Hints {
+    /// Whether it waits, and neither asks nor is about to.
+    is_idle: bool,
     /// Not asked for yet.
     woken_for: Option<WaitingKind>,
     /// Asked for, and not answered yet.
     asking_for: Option<WaitingKind>,
+    /// Not seen yet.
+    handed: Option<Handed>,
+}
+
+impl fmt::Debug for Hints {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hints")
+            .field("is_idle", &self.is_idle)
+            .field("woken_for", &self.woken_for)
+            .field("asking_for", &self.asking_for)
+            .finish_non_exhaustive()
+    }
 }
 
 impl Poll {
     fn hints(&self) -> MutexGuard<'_, Hints> {
         self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn could_take(&self, kind: &WaitingKind) -> bool {
+        let agent = &self.request;
+        kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
     }
 }
 
@@ -54,6 +81,14 @@ impl Wakeups {
             waiters.polls.entry(capability.clone()).or_default().push_back(Arc::clone(&poll));
         }
         WaitingPoll { wakeups: self.clone(), poll }
+    }
+
+    /// Whether a poll of this agent waits, and is not about to ask.
+    #[must_use]
+    pub fn is_waiting(&self, agent_id: Uuid) -> bool {
+        let waiters = self.lock();
+        let mut polls = waiters.polls.values().flatten();
+        polls.any(|poll| poll.request.agent_id == agent_id && poll.hints().is_idle)
     }
 
     /// Waits for the end of a task, until it is dropped.
@@ -78,13 +113,30 @@ impl Wakeups {
     pub fn tasks_wait(&self, kind: &WaitingKind) {
         let waiters = self.lock();
         let Some(queue) = waiters.polls.get(&kind.capability) else { return };
-        let could_take = |poll: &&Arc<Poll>| {
-            let agent = &poll.request;
-            poll.hints().woken_for.is_none()
-                && kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
-        };
+        let could_take = |poll: &&Arc<Poll>| poll.hints().woken_for.is_none() && poll.could_take(kind);
         if let Some(poll) = queue.iter().find(could_take) {
-            poll.hints().woken_for = Some(kind.clone());
+            let mut hints = poll.hints();
+            hints.woken_for = Some(kind.clone());
+            hints.is_idle = false;
+            poll.notify.notify_one();
+        }
+    }
+
+    /// Hands the first poll that waits, and could take this task, what `claim` makes of it.
+    pub fn hand(&self, task: &PostTask, claim: impl FnOnce(&PollRequest, WaitingKind) -> Handed) {
+        let waiters = self.lock();
+        // Most agents do not wait.
+        if waiters.polls.is_empty() {
+            return;
+        }
+        let kind = WaitingKind::of(task);
+        let Some(queue) = waiters.polls.get(&kind.capability) else { return };
+        let could_take = |poll: &&Arc<Poll>| poll.hints().is_idle && poll.could_take(&kind);
+        if let Some(poll) = queue.iter().find(could_take) {
+            let handed = claim(&poll.request, kind);
+            let mut hints = poll.hints();
+            hints.handed = Some(handed);
+            hints.is_idle = false;
             poll.notify.notify_one();
         }
     }
@@ -120,12 +172,23 @@ pub struct WaitingPoll {
 }
 
 impl WaitingPoll {
-    /// Returns when there may be a task. Whoever sees this asks, says if it found nothing, and may then wait
-    /// again.
-    pub async fn woken(&self) {
-        self.poll.notify.notified().await;
+    /// Returns when there may be a task, after `at_most` in any case. Whoever sees this takes what it is handed or, where
+    /// that is nothing, asks; says if it found nothing, and may then wait again.
+    pub async fn woken(&self, at_most: Duration) -> Option<Handed> {
+        {
+            let mut hints = self.poll.hints();
+            hints.is_idle = hints.woken_for.is_none();
+        }
+        let _ = tokio::time::timeout(at_most, self.poll.notify.notified()).await;
         let mut hints = self.poll.hints();
-        hints.asking_for = hints.woken_for.take();
+        hints.is_idle = false;
+        let handed = hints.handed.take();
+        if handed.is_none() {
+            hints.asking_for = hints.woken_for.take();
+        } else if hints.woken_for.is_some() {
+            self.poll.notify.notify_one();
+        }
+        handed
     }
 
     /// The poll brought nothing: what it was woken for is somebody else's.
@@ -212,13 +275,71 @@ mod tests {
         WaitingKind { capability: wait(1), agent_filter }
     }
 
+    const LONG: Duration = Duration::from_secs(3_600);
+
     /// Whether it is woken already.
     async fn is_woken(poll: &WaitingPoll) -> bool {
         tokio::select! {
             biased;
-            () = poll.woken() => true,
+            handed = poll.woken(LONG) => {
+                assert!(handed.is_none());
+                true
+            }
             () = std::future::ready(()) => false,
         }
+    }
+
+    fn task(version: i64) -> PostTask {
+        let task = r#"{"task_id":"00000000-0000-0000-0000-000000000001",
+            "test_id":"00000000-0000-0000-0000-000000000001","task_type":"wait","task_version":1}"#;
+        PostTask { task_version: version, ..PostTask::parse(task).unwrap() }
+    }
+
+    /// Whose poll a task is handed to, if it is to any.
+    fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
+        let mut agent = None;
+        wakeups.hand(task, |poll, kind| {
+            assert_eq!(kind, WaitingKind::of(task));
+            agent = Some(poll.agent_id.as_u128());
+            Box::pin(std::future::ready(Polled { cancelled: vec![poll.agent_id], ..Polled::default() }))
+        });
+        agent
+    }
+
+    #[tokio::test]
+    async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to_ask() {
+        let wakeups = Wakeups::default();
+        let polls = [1, 2, 3].map(|agent| wakeups.poll(&request(agent, "")));
+        assert_eq!(hand(&wakeups, &task(1)), None, "nobody waits, all are about to ask");
+        for poll in &polls {
+            assert!(!is_woken(poll).await);
+        }
+        wakeups.tasks_wait(&any(1));
+        assert_eq!(hand(&wakeups, &task(3)), None);
+        assert_eq!(hand(&wakeups, &task(2)), Some(2), "the first is woken");
+        assert_eq!(hand(&wakeups, &task(1)), Some(3));
+        assert_eq!(hand(&wakeups, &task(1)), None);
+        assert!(is_woken(&polls[0]).await);
+        let handed = polls[1].woken(LONG).await.expect("it was handed something").await;
+        assert_eq!(handed.cancelled, [Uuid::from_u128(2)]);
+    }
+
+    #[tokio::test]
+    async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_nothing() {
+        let wakeups = Wakeups::default();
+        let poll = wakeups.poll(&request(1, ""));
+        assert!(!is_woken(&poll).await);
+        assert_eq!(hand(&wakeups, &task(1)), Some(1));
+        wakeups.tasks_wait(&any(2));
+        assert!(poll.woken(LONG).await.is_some());
+        poll.found_nothing();
+        assert!(is_woken(&poll).await);
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_waits_longer_than_they_want() {
+        let wakeups = Wakeups::default();
+        assert!(wakeups.poll(&request(1, "")).woken(LONG).await.is_none());
     }
 
     #[tokio::test]
@@ -254,7 +375,7 @@ mod tests {
             let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
             wakeups.tasks_wait(&any(1));
             if asks {
-                first.woken().await;
+                assert!(is_woken(&first).await);
             }
             if is_answered {
                 first.found_nothing();

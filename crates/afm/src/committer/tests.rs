@@ -248,6 +248,33 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
 }
 
 #[tokio::test]
+async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
+    let store = FatefulStore::new(Lanes::ONE).await;
+    let (wakeups, known) = (Wakeups::default(), Known::default());
+    let (committer, work) = Committer::new(store.clone(), Clock::system(), wakeups.clone(), known.clone());
+    tokio::spawn(work);
+    committer.poll(poll(10)).await.unwrap();
+    let waiting = wakeups.poll(&poll(10));
+    let handed = async || {
+        let submit = async {
+            while !wakeups.is_waiting(Uuid::from_u128(10)) {
+                tokio::task::yield_now().await;
+            }
+            committer.submit(task(1)).await
+        };
+        let (handed, submitted) = tokio::join!(waiting.woken(Duration::from_secs(3_600)), submit);
+        (handed.unwrap().await, submitted)
+    };
+    store.comes(&[Fate::Away]);
+    assert_eq!(handed().await, (Polled::default(), Err(CommitError::Unavailable)));
+    // It may be committed: then it is given back before anybody else asks.
+    store.comes(&[Fate::InDoubt]);
+    assert_eq!(handed().await, (Polled::default(), Err(CommitError::Unavailable)));
+    assert_eq!(ids(&committer.poll(poll(11)).await.unwrap()), [1]);
+    assert_eq!(*store.begun.lock().unwrap(), [1, 2, 2, 1, 1], "a poll, both posts, a release, a poll");
+}
+
+#[tokio::test]
 async fn what_waits_for_a_lane_is_done_before_the_end() {
     let store = FatefulStore::new(Lanes { most: 2, worth: 3 }).await;
     let (committer, work) =

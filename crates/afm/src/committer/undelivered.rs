@@ -1,5 +1,6 @@
 //! Tasks that were claimed for an agent that never got them.
 
+use std::ops::Deref;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
@@ -49,18 +50,14 @@ impl Undelivered {
 }
 
 /// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back.
-pub(super) struct Awaited<'a> {
+pub(super) struct Awaited<U: Deref<Target = Undelivered>> {
     answered: oneshot::Receiver<Answer>,
     agent_id: Option<Uuid>,
-    undelivered: &'a Undelivered,
+    undelivered: U,
 }
 
-impl<'a> Awaited<'a> {
-    pub(super) fn new(
-        answered: oneshot::Receiver<Answer>,
-        agent_id: Option<Uuid>,
-        undelivered: &'a Undelivered,
-    ) -> Self {
+impl<U: Deref<Target = Undelivered>> Awaited<U> {
+    pub(super) fn new(answered: oneshot::Receiver<Answer>, agent_id: Option<Uuid>, undelivered: U) -> Self {
         Self { answered, agent_id, undelivered }
     }
 
@@ -69,7 +66,7 @@ impl<'a> Awaited<'a> {
     }
 }
 
-impl Drop for Awaited<'_> {
+impl<U: Deref<Target = Undelivered>> Drop for Awaited<U> {
     fn drop(&mut self) {
         self.answered.close();
         if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =

@@ -23,10 +23,10 @@ const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 /// Takes what waits, has the store apply it, and answers.
 pub(super) struct Work {
     store: Arc<dyn Store>,
-    clock: Clock,
-    wakeups: Wakeups,
-    known: Known,
-    undelivered: Arc<Undelivered>,
+    pub(super) clock: Clock,
+    pub(super) wakeups: Wakeups,
+    pub(super) known: Known,
+    pub(super) undelivered: Arc<Undelivered>,
     /// Since when nothing could be committed.
     failing_since: Mutex<Option<Instant>>,
 }
@@ -69,6 +69,7 @@ impl Work {
                 if batch.is_empty() {
                     continue;
                 }
+                work.hand_over(&mut batch);
                 if most == 1 {
                     work.commit(batch).await;
                 } else {

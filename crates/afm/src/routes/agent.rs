@@ -62,19 +62,22 @@ async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
     let look_again = (app.settings.agent_active_threshold / 3).clamp(SIGN_OF_LIFE, LOOK_AGAIN);
     // In the queue before it asks, so that no task can come in between unseen.
     let waiting = app.wakeups.poll(&poll);
+    let mut polled = app.committer.poll(poll.clone()).await?;
     loop {
-        let polled = app.committer.poll(poll.clone()).await?;
         // With tasks in hand it need not have got the one it was woken for: that hint is passed on.
         if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
             return Ok(polled);
         }
         waiting.found_nothing();
-        tokio::select! {
-            () = waiting.woken() => {}
-            () = tokio::time::sleep(look_again) => {}
+        let handed = tokio::select! {
+            handed = waiting.woken(look_again) => handed,
             () = app.stop.cancelled() => return Ok(polled),
             () = &mut end => return Ok(polled),
-        }
+        };
+        polled = match handed {
+            Some(handed) => handed.await,
+            None => app.committer.poll(poll.clone()).await?,
+        };
     }
 }
 

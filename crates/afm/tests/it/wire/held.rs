@@ -166,22 +166,75 @@ fn a_poll_that_hung_up_takes_no_task_along() {
 }
 
 #[test]
-fn a_poll_that_hangs_up_once_it_is_woken_passes_its_task_on() {
+fn a_poll_that_hangs_up_once_it_is_handed_a_task_passes_it_on() {
     let app = TestApp::start();
     let gone = app.hold(&poll(8));
     let mut next = app.hold(&poll(9));
     app.gate.close();
     let mut client = app.connect();
     client.post("/task", &Body::task(1).to_string());
+    // The task, and the claim for the first, stand at the gate.
     app.gate.wait_until_reached();
-    // The task is stored, and the claim for the first stands at the gate.
-    app.gate.let_one_pass();
+    gone.hang_up();
+    app.running.wait_for(2);
+    app.gate.open();
     client.answer().is_empty();
+    let answer = at_once(&mut next);
+    assert_eq!(tasks(&answer), [id(1)]);
+    assert_eq!(answer.json()["tasks"][0]["task_attempt"], 1, "what nobody got is no attempt");
+}
+
+#[test]
+fn a_poll_that_hangs_up_once_it_is_woken_passes_its_task_on() {
+    let app = TestApp::start();
+    let mut sweeper = app.sweeper(DUE);
+    app.post_task(Body::task(1).with("task_delay", "60"));
+    let gone = app.hold(&poll(8));
+    let mut next = app.hold(&poll(9));
+    app.clock.advance(Duration::from_secs(60));
+    app.gate.close();
+    std::thread::scope(|scope| {
+        let sweep = scope.spawn(|| app.sweep(&mut sweeper));
+        app.gate.wait_until_reached();
+        // The task waits, and the claim for the first stands at the gate.
+        app.gate.let_one_pass();
+        assert_eq!(sweep.join().expect("a sweep").settled, 1);
+    });
     app.gate.wait_until_reached();
     gone.hang_up();
     app.running.wait_for(1);
     app.gate.open();
     assert_eq!(tasks(&at_once(&mut next)), [id(1)]);
+}
+
+#[test]
+fn a_task_is_stored_and_handed_over_in_one_transaction() {
+    let app = TestApp::start();
+    let mut agents = [8, 9].map(|agent| app.hold(&poll(agent)));
+    app.gate.close();
+    for (n, agent) in (1..).zip(&mut agents) {
+        let mut client = app.connect();
+        client.post("/task", &Body::task(n).to_string());
+        app.gate.wait_until_reached();
+        app.gate.let_one_pass();
+        client.answer().is_empty();
+        assert_eq!(tasks(&at_once(agent)), [id(n)]);
+    }
+    app.gate.open();
+    // Neither asked for what the other one got.
+    let polls = [8, 9].map(|agent| app.gate.polls(id(agent).parse().expect("an id")));
+    assert_eq!(polls, [2, 2]);
+}
+
+#[test]
+fn a_task_that_is_posted_twice_is_handed_over_once() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    assert_eq!(app.poll(poll(8)), [id(1)]);
+    let mut agent = app.hold(&poll(9));
+    app.post_task(Body::task(1));
+    app.post_task(Body::task(2));
+    assert_eq!(tasks(&at_once(&mut agent)), [id(2)]);
 }
 
 #[test]

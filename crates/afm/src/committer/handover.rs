@@ -1,0 +1,44 @@
+//! Tasks that are claimed in the transaction that posts them, for agents whose polls are held open: on its way from its
+//! client to such an agent, a task is written to the disk once.
+
+use std::sync::Arc;
+
+use slamon_protocol::PollRequest;
+use slamon_store::{Command, Outcome, Polled, WaitingKind};
+use tokio::sync::oneshot;
+
+use super::Request;
+use super::undelivered::Awaited;
+use super::work::Work;
+use crate::wakeups::Handed;
+
+impl Work {
+    /// Adds to a batch what polls that are held open claim of what it posts.
+    pub(super) fn hand_over(&self, batch: &mut Vec<Request>) {
+        let mut claims = Vec::new();
+        for Request { command, .. } in batch.iter() {
+            if let Command::Submit(task) = command
+                && task.terms.delay.is_zero()
+            {
+                self.wakeups.hand(task, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
+            }
+        }
+        batch.append(&mut claims);
+    }
+
+    /// Claims for a poll. What it gets does not depend on whether the one who posts waits for an answer, nor the other way
+    /// round; if the poll has gone by then, its tasks wait again.
+    fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<Request>) -> Handed {
+        let agent_id = poll.agent_id;
+        let (answer, answered) = oneshot::channel();
+        let look = self.known.look(&poll, self.clock.now()).with(kind);
+        claims.extend(look.into_command(poll).map(|command| Request { command, answer, _room: None }));
+        let mut awaited = Awaited::new(answered, Some(agent_id), Arc::clone(&self.undelivered));
+        Box::pin(async move {
+            match awaited.answer().await {
+                Ok((Outcome::Poll(polled), _)) => polled,
+                _ => Polled::default(),
+            }
+        })
+    }
+}
