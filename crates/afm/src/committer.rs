@@ -155,16 +155,20 @@ impl Committer {
         Ok(swept)
     }
 
-    /// Saves when agents were seen whose polls were answered from memory.
+    /// Saves when agents were seen, until now, whose polls were answered from memory.
     ///
     /// # Errors
     /// When it could not be committed; what is left is saved the next time.
     pub async fn save_seen(&self) -> Result<(), CommitError> {
         let _saving = self.saving_seen.lock().await;
-        loop {
-            let mut unsaved = Unsaved { known: &self.known, seen: self.known.take_unsaved(SEEN_AT_ONCE) };
+        // Not those that come meanwhile: there would be no end to it.
+        let mut left = self.known.unsaved();
+        while left > 0 {
+            let most = SEEN_AT_ONCE.min(left);
+            left -= most;
+            let mut unsaved = Unsaved { known: &self.known, seen: self.known.take_unsaved(most) };
             if unsaved.seen.is_empty() {
-                return Ok(());
+                continue;
             }
             let Outcome::Seen(unknown) = self.apply(Command::Seen(unsaved.seen.clone())).await? else {
                 return Err(CommitError::Failed);
@@ -172,6 +176,7 @@ impl Committer {
             unsaved.seen.clear();
             self.known.forget(&unknown);
         }
+        Ok(())
     }
 
     /// Reads what there is for agents: from then on, a poll that brings nothing need not ask the store.

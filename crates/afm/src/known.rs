@@ -134,6 +134,12 @@ impl Known {
         }
     }
 
+    /// Of how many agents, at most, the store does not know yet when they were seen.
+    #[must_use]
+    pub fn unsaved(&self) -> usize {
+        self.fleet().unsaved()
+    }
+
     /// When agents were seen that the store does not know of yet; at most `most` of them, those seen first, by id.
     #[must_use]
     pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {

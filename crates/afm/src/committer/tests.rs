@@ -228,6 +228,29 @@ async fn signs_of_life_are_kept_until_they_are_saved() {
 }
 
 #[tokio::test]
+async fn signs_of_life_that_come_while_others_are_saved_are_left_for_the_next_time() {
+    let (store, committer) = start().await;
+    committer.look_around().await.unwrap();
+    for agent in [10, 11] {
+        committer.poll(poll(agent)).await.unwrap();
+    }
+    committer.poll(poll(10)).await.unwrap();
+    store.hold();
+    let saving = tokio::spawn({
+        let committer = committer.clone();
+        async move { committer.save_seen().await }
+    });
+    let before = store.begun().await.len();
+    for agent in [10, 11] {
+        committer.poll(poll(agent)).await.unwrap();
+    }
+    store.may_end.add_permits(9);
+    assert_eq!(saving.await.unwrap(), Ok(()));
+    assert_eq!(store.begun().await.len(), before);
+    assert_eq!(committer.known.unsaved(), 2);
+}
+
+#[tokio::test]
 async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
     let (store, committer) = start_with(Lanes { most: 2, worth: 3 }).await;
     store.hold();

@@ -68,6 +68,11 @@ impl Fleet {
         least + (self.hasher.hash_one((agent_id, now)) % (most - least) as u64) as i64
     }
 
+    /// How many were seen since that was saved, those that were forgotten meanwhile among them.
+    pub(super) fn unsaved(&self) -> usize {
+        self.unsaved.len()
+    }
+
     /// At most `most` of those seen, by id: whoever locks several agents does so in that order.
     pub(super) fn take_unsaved(&mut self, most: usize) -> Vec<(Uuid, Timestamp)> {
         let most = most.min(self.unsaved.len());
