@@ -6,9 +6,11 @@ use super::connection::Session;
 use super::errors::Problem;
 use crate::{Adopted, Prepared, SchemaError};
 
-/// What brings the tables to each version. A file sets `slamon_schema.version` itself.
+/// The tables of the newest version. PostgreSQL writes each index to the disk when it is made, so none is made in vain.
+const TABLES: &str = include_str!("../../migrations/postgres/tables.sql");
+
+/// What brings the tables to each version from the one before. A file sets `slamon_schema.version` itself.
 const MIGRATIONS: &[(i64, &str)] = &[
-    (1, include_str!("../../migrations/postgres/0001_tasks.sql")),
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
     (3, include_str!("../../migrations/postgres/0003_speed.sql")),
 ];
@@ -116,7 +118,7 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
             Prepared::Migrated { from }
         }
         Found::Nothing => {
-            migrate(session, 0).await?;
+            session.script(TABLES).await?;
             Prepared::Created
         }
         Found::Original(original) => Prepared::Adopted(adopt(session, &original).await?),
@@ -152,7 +154,7 @@ async fn adopt(session: &Session, original: &Original) -> Result<Adopted, Proble
     // An original that still runs waits from here on, and then finds its tables gone.
     session.script("lock table tasks, agents, agent_capabilities in access exclusive mode").await?;
     refuse_bad_ids(session).await?;
-    migrate(session, 0).await?;
+    session.script(TABLES).await?;
     session.script(ADOPT).await?;
     let renamed = session.query("select old_id, new_id from adopted_id where new_id <> id", &[]).await?;
     for row in &renamed {

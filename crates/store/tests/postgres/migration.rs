@@ -69,7 +69,9 @@ async fn migrated_tables_are_as_new_ones() {
          where table_schema = 'public' order by table_name, ordinal_position",
         "select indexdef from pg_indexes where schemaname = 'public' order by 1",
         "select conrelid::regclass, conname, pg_get_constraintdef(oid) from pg_constraint
-         where connamespace = 'public'::regnamespace order by 1, 2",
+         where connamespace = 'public'::regnamespace order by conrelid::regclass::text, 2",
+        "select relname, reloptions from pg_class where relnamespace = 'public'::regnamespace order by 1",
+        "select version from slamon_schema",
     ] {
         assert_eq!(old.sql(sql), new.sql(sql));
     }

@@ -1,0 +1,146 @@
+-- The tables as they are now, for a database that has none. What brings older ones to this is in the numbered files, each
+-- from the version before it; a test sees to it that both ways lead to the same. Durations are microseconds.
+
+create table slamon_schema (
+    version bigint not null
+);
+
+-- The order of arrival. Named, because a batch draws its numbers itself: it inserts in the order of ids (so that
+-- two batches cannot deadlock), which is not the order its commands came in.
+create table task (
+    id uuid primary key,
+    -- What "oldest first" means; no clock has a part in it.
+    seq bigint not null generated always as identity (sequence name task_arrival),
+    test_id uuid not null,
+    type text not null,
+    version bigint not null,
+    -- JSON, kept as text: jsonb would reorder keys and rewrite numbers.
+    data text,
+    created_at timestamptz not null,
+
+    state text not null,
+    -- With claimed_at, alias, agent_name and deadline_at: the attempt that runs, or the last one of a task that ended.
+    agent_id uuid,
+    claimed_at timestamptz,
+    finished_at timestamptz,
+    -- A JSON object.
+    result text,
+    -- A JSON string with its quotes: as such it can say U+0000, which text cannot.
+    error text,
+
+    -- The terms.
+    ttl bigint,
+    timeout bigint,
+    max_attempts integer not null default 1,
+    retry_errors boolean not null default false,
+    retry_delay bigint not null default 0,
+    priority integer not null default 0,
+    delay bigint not null default 0,
+    -- JSON; empty: any agent.
+    agent_filter text not null default '',
+
+    attempts integer not null default 0,
+    available_at timestamptz,
+    -- When time alone will change the task.
+    due_at timestamptz,
+    -- Under which id a further attempt was handed out; that of the first is the task's own, and not kept.
+    alias uuid,
+    agent_name text,
+    deadline_at timestamptz,
+    -- PostgreSQL reads a table's checks anew with each statement that writes to it, which takes longer than writing a dozen
+    -- rows: so there is one only, which is quick to read.
+    constraint task_end check (
+        case when finished_at is null then result is null and error is null else due_at is null end
+    )
+    -- No foreign key to agent: agents are forgotten, their tasks stay.
+) with (
+    -- A row is changed twice in its life. Room on its page makes way for what the claim left dead.
+    fillfactor = 70
+);
+
+-- Waiting tasks in the order they are claimed in: a claim reads what it takes, however many are stored or wait. The
+-- filter is part of it, so that no claim reads past tasks that are for other agents. All of it ascending, with the
+-- priority negated, so that a claim can begin at a place in the line: while somebody holds a transaction open, what was
+-- claimed before stays in the index.
+-- left(): a type or a filter may be of any length, an index key may not.
+create index task_waiting
+    on task (left(type, 100), version, left(agent_filter, 100), (-priority), seq)
+    where state = 'pending';
+
+-- Waiting tasks, newest first, and their number: for people.
+-- The predicate says the same in other words, so that no plan ever takes this index for a claim: it would have to read
+-- past all that waits of other types.
+create index task_arrived on task (seq)
+    where claimed_at is null and available_at is null and finished_at is null;
+
+-- Attempts that have run for long: those whose agents may be lost. By time and not by agent, so that neither the tasks
+-- that run for a moment nor the agents that have none are read.
+create index task_held on task (claimed_at) where state = 'claimed';
+
+-- The tasks of an agent, newest first: for people.
+create index task_of_agent on task (agent_id, seq) where agent_id is not null;
+
+-- What time changes next. Tasks posted without terms are not in it.
+create index task_due on task (due_at) where due_at is not null;
+
+-- Under which id a further attempt was handed out.
+create unique index task_alias on task (alias) where alias is not null;
+
+-- What retention deletes, the oldest first.
+create index task_finished on task (finished_at) where finished_at is not null;
+
+-- Attempts that ended without finishing their task. A row is changed only by who holds the lock of its task, but for
+-- "untold".
+create table attempt (
+    task_id uuid not null,
+    number integer not null check (number > 0),
+    alias uuid not null unique,
+    agent_id uuid not null,
+    agent_name text not null,
+    claimed_at timestamptz not null,
+    deadline_at timestamptz,
+    ended_at timestamptz not null,
+    -- "end" is a word of SQL.
+    ending text not null check (ending in ('error', 'lost', 'timed_out', 'expired', 'cancelled')),
+    error text check ((error is not null) = (ending = 'error')),
+    -- Whether the agent still has to be told that its task is not wanted any more.
+    untold boolean not null default false check (not untold or ending in ('expired', 'cancelled')),
+    -- A result that came after the end.
+    late_at timestamptz check ((late_at is not null) = (late_result is not null or late_error is not null)),
+    late_result text,
+    late_error text check (late_error is null or late_result is null),
+    primary key (task_id, number)
+    -- No foreign key to task: retention deletes both, in its own order.
+);
+
+create index attempt_untold on attempt (agent_id) where untold;
+
+create table agent (
+    id uuid primary key,
+    name text not null,
+    -- A JSON object: type to version.
+    capabilities text not null,
+    -- A JSON object.
+    location text,
+    -- Changes with every poll, so there is no index on it: each change stays on its page.
+    last_seen timestamptz not null,
+    -- How many tasks it asked for when it polled last.
+    max_tasks integer not null default 1,
+    -- When it last changed what it offers; then, and only then, agent_offer is written.
+    offered_at timestamptz not null default now()
+) with (
+    -- Each row is written again and again; half a page for new versions keeps the table from growing.
+    fillfactor = 50
+);
+
+-- Who offers what: agent.capabilities, to be searched. A row is changed only by who holds the lock of its agent.
+create table agent_offer (
+    agent_id uuid not null,
+    type text not null,
+    version bigint not null
+);
+
+create index agent_offer_of on agent_offer (agent_id);
+create index agent_offer_by_type on agent_offer (left(type, 100), version, agent_id);
+
+insert into slamon_schema (version) values (3);
