@@ -5,13 +5,16 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::mib;
 use super::load::Measured;
-use super::server::{Kind, LOAD_CORE, OURS, SERVER_CORE, Server};
+use super::server::{Kind, LOAD_CORE, SERVER_CORE, Server};
 use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;
 
 /// More than the server lets wait: what it turns away is what no place was left for.
 const CONNECTIONS: &str = "6000";
+
+/// Ours, and what so many connections cost a server that has nothing else to do.
+const KINDS: [Kind; 4] = [Kind::Bare, Kind::Memory, Kind::File, Kind::Postgres];
 
 /// How many times its capacity is offered.
 const TIMES: f64 = 5.0;
@@ -51,19 +54,21 @@ fn taken(measured: &Measured) -> f64 {
 }
 
 impl Overloads {
-    /// Each of ours in each round.
+    /// Each in each round.
     ///
     /// # Errors
     /// When a server or a load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let mut of = Vec::new();
         for _ in 0..workshop.scale.rounds {
-            for kind in OURS {
+            for kind in KINDS {
                 let place = workshop.place(kind)?;
                 let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
                 let seconds = workshop.scale.seconds.as_secs_f64();
                 let [brief, seconds, long] = [0.5, 1.0, 3.0].map(|times| (times * seconds).to_string());
-                let life = |args: &[&str]| workshop.load("life", &server, args, Some(LOAD_CORE));
+                // Nothing comes of what is posted to the bare route: it gets the requests of lives.
+                let load = if kind == Kind::Bare { "mix" } else { "life" };
+                let life = |args: &[&str]| workshop.load(load, &server, args, Some(LOAD_CORE));
                 let at_capacity =
                     || life(&["--connections", "64", "--warm-up", &brief, "--seconds", &seconds]);
                 let capacity = at_capacity()?;
@@ -108,7 +113,7 @@ impl Overloads {
             "peak memory, MiB: at capacity",
             "under overload",
         ]);
-        for kind in OURS {
+        for kind in KINDS {
             let spread = |pick: &dyn Fn(&Overload) -> f64| self.spread(kind, pick);
             let written =
                 |spread: Option<Spread>| spread.map_or_else(|| "–".to_owned(), |spread| short(spread.median));
