@@ -3,6 +3,7 @@
 mod apply;
 mod backlog;
 mod connection;
+mod doubts;
 mod errors;
 mod lines;
 mod memory;
@@ -215,6 +216,9 @@ impl PostgresStore {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
         let memory = &*self.memory;
+        if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
+            session.bounded(memory.doubts.are_over(&session)).await?;
+        }
         let look = memory.lines.look();
         let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look)).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
@@ -223,15 +227,22 @@ impl PostgresStore {
                 look.end(uncommitted.fronts.iter().map(|(kind, front)| (kind, *front)));
                 let waiting = uncommitted.applied.waiting.iter().map(Kind::of).zip(uncommitted.places);
                 memory.lines.note(waiting);
+                for done in uncommitted.swept {
+                    memory.swept.done(done);
+                }
                 if let Some(due) = uncommitted.first_due {
                     memory.swept.note(due);
                 }
+                memory.signs.saved(&uncommitted.signs);
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => Err(problem),
             Err(problem) => {
                 // What the batch has posted may wait or not.
                 memory.lines.forget();
+                if let Some(transaction) = uncommitted.transaction {
+                    memory.doubts.add(transaction);
+                }
                 Ok(Err(StoreError::InDoubt {
                     cause: anyhow::Error::msg(problem.describe()),
                     claimed_at: now,

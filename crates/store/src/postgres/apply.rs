@@ -20,6 +20,8 @@ mod submits;
 mod sweeps;
 mod tasks;
 
+use std::collections::HashMap;
+
 use futures_util::future::{try_join3, try_join4};
 use jiff::Timestamp;
 use uuid::Uuid;
@@ -32,7 +34,7 @@ use self::tasks::{News, Tasks};
 use super::connection::Session;
 use super::errors::Problem;
 use super::lines::{Kind, Look, Place};
-use super::memory::Memory;
+use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
 use crate::{Applied, Command, Outcome, Swept};
@@ -50,6 +52,12 @@ pub(super) struct Uncommitted {
     pub(super) places: Vec<Place>,
     /// The first time at which time changes a task that this batch has changed.
     pub(super) first_due: Option<Timestamp>,
+    /// How far its sweeps have looked.
+    pub(super) swept: Vec<Done>,
+    /// Signs of life that were kept before, and are saved with it.
+    pub(super) signs: HashMap<Uuid, Timestamp>,
+    /// The number of the transaction, if anything was claimed in it.
+    pub(super) transaction: Option<String>,
     /// What is said with the commit.
     pub(super) notices: Notices,
 }
@@ -94,7 +102,8 @@ pub(super) async fn apply(
     tasks.add_all(&locked)?;
     endings.find_rest(session, &mut tasks).await?;
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
-    let swept = decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
+    let (swept, done) =
+        decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
@@ -105,8 +114,10 @@ pub(super) async fn apply(
     for (agent_id, at) in batch.iter().flat_map(seen) {
         agents.see(*agent_id, rows::as_stored(*at));
     }
+    let mut signs = HashMap::new();
     if batch.iter().any(looks_for_silent_agents) {
-        agents.see_exactly(memory.signs.take());
+        signs = memory.signs.all();
+        agents.see_exactly(&signs);
     }
     let looking_at_agents = agents.prepare(session).await?;
     polls.look_from_fronts(look, &news);
@@ -140,9 +151,9 @@ pub(super) async fn apply(
         waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
     let applied = Applied { outcomes, waiting, ended, untold };
     let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
-    let Claimed { claims, fronts, first_due } = claimed;
+    let Claimed { claims, fronts, first_due, transaction } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
-    Ok(Uncommitted { applied, claims, fronts, places, first_due, notices })
+    Ok(Uncommitted { applied, claims, fronts, places, first_due, swept: done, signs, transaction, notices })
 }
 
 fn is_sweep(command: &Command) -> bool {
@@ -157,7 +168,8 @@ fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
     if let Command::Seen(agents) = command { agents } else { &[] }
 }
 
-/// Decides all commands but submits and polls, in their order; sweeps by the place of their command.
+/// Decides all commands but submits and polls, in their order; sweeps by the place of their command, and how far they have
+/// looked.
 async fn decide(
     session: &Session,
     batch: &[Command],
@@ -166,7 +178,7 @@ async fn decide(
     tasks: &mut Tasks,
     outcomes: &mut Outcomes,
     news: &mut News,
-) -> Result<Vec<(usize, Swept)>, Problem> {
+) -> Result<(Vec<(usize, Swept)>, Vec<Done>), Problem> {
     let mut found = Vec::new();
     for command in batch {
         if let Command::Sweep(sweep) = command {
@@ -174,6 +186,7 @@ async fn decide(
         }
     }
     tasks.look_around(session).await?;
+    let done = found.iter().filter_map(|found| found.done).collect();
     let mut found = found.iter();
     let mut swept = Vec::new();
     for (place, command) in batch.iter().enumerate() {
@@ -183,5 +196,5 @@ async fn decide(
             swept.extend(found.next().map(|found| (place, sweeps::decide(found, tasks, news))));
         }
     }
-    Ok(swept)
+    Ok((swept, done))
 }

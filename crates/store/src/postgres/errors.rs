@@ -22,6 +22,8 @@ pub(super) enum Problem {
     Schema(SchemaError),
     /// What was there a moment ago has been deleted by another.
     Deleted,
+    /// A transaction is still under way whose end nobody saw.
+    InDoubt,
     /// What the database holds or did contradicts what was asked for.
     Wrong(String),
 }
@@ -90,7 +92,7 @@ impl Problem {
 
     fn is_temporary(&self) -> bool {
         match self {
-            Self::NoConnection(_) | Self::Timeout | Self::Deleted => true,
+            Self::NoConnection(_) | Self::Timeout | Self::Deleted | Self::InDoubt => true,
             Self::Schema(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
@@ -127,6 +129,7 @@ impl Problem {
             }
             Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
+            Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),
         }

@@ -8,6 +8,7 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::doubts::Doubts;
 use super::lines::Lines;
 use super::notices::Speaker;
 
@@ -25,17 +26,24 @@ pub(super) struct Memory {
     pub(super) lines: Lines,
     pub(super) signs: Signs,
     pub(super) swept: Swept,
+    pub(super) doubts: Doubts,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
-        Self { me: Speaker::new(), lines: Lines::default(), signs: Signs::default(), swept: Swept::default() }
+        Self {
+            me: Speaker::new(),
+            lines: Lines::default(),
+            signs: Signs::default(),
+            swept: Swept::default(),
+            doubts: Doubts::default(),
+        }
     }
 
     /// The tables are not what they were.
     pub(super) fn clear(&self) {
         self.lines.forget();
-        self.signs.take();
+        self.signs.clear();
         *self.swept.state() = None;
     }
 }
@@ -92,8 +100,23 @@ impl Signs {
     }
 
     /// All that were kept.
-    pub(super) fn take(&self) -> HashMap<Uuid, Timestamp> {
-        std::mem::take(&mut *self.given()).kept
+    pub(super) fn all(&self) -> HashMap<Uuid, Timestamp> {
+        self.given().kept.clone()
+    }
+
+    /// These are saved.
+    pub(super) fn saved(&self, signs: &HashMap<Uuid, Timestamp>) {
+        let mut given = self.given();
+        for (id, at) in signs {
+            if given.kept.get(id).is_some_and(|kept| kept <= at) {
+                given.kept.remove(id);
+            }
+        }
+        given.saved.clear();
+    }
+
+    pub(super) fn clear(&self) {
+        *self.given() = Given::default();
     }
 
     fn given(&self) -> MutexGuard<'_, Given> {
@@ -108,6 +131,15 @@ impl Given {
     }
 }
 
+/// All was found that was due before `now`, from `from` on; `None`: however long ago.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Done {
+    pub(super) from: Option<Timestamp>,
+    pub(super) now: Timestamp,
+    /// The same moment as `now`.
+    pub(super) clock: Instant,
+}
+
 /// Up to when all that was due is done, so that sweeps do not read again what is only left because somebody holds a
 /// transaction open.
 #[derive(Debug, Default)]
@@ -120,8 +152,8 @@ impl Swept {
         state.filter(|(_, all)| clock < *all + ALL_AGAIN).map(|(until, _)| until)
     }
 
-    /// Nothing that was due before `now` is left, as far as was looked for: from `from` on.
-    pub(super) fn done(&self, from: Option<Timestamp>, now: Timestamp, clock: Instant) {
+    /// Nothing of that is left.
+    pub(super) fn done(&self, Done { from, now, clock }: Done) {
         let mut state = self.state();
         let all = state.filter(|_| from.is_some()).map_or(clock, |(_, all)| all);
         *state = now.checked_sub(LATE).ok().map(|until| (until, all));
@@ -153,8 +185,12 @@ mod tests {
         let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
         signs.keep([(a, at(1), at(1)), (b, at(9), at(9))]);
         signs.keep([(a, at(3), at(3)), (b, at(5), at(5))]);
-        assert_eq!(signs.take(), HashMap::from([(a, at(3)), (b, at(9))]));
-        assert!(signs.take().is_empty());
+        let all = signs.all();
+        assert_eq!(all, HashMap::from([(a, at(3)), (b, at(9))]));
+        // One that came meanwhile is kept.
+        signs.keep([(a, at(4), at(3))]);
+        signs.saved(&all);
+        assert_eq!(signs.all(), HashMap::from([(a, at(4))]));
     }
 
     #[test]
@@ -165,8 +201,8 @@ mod tests {
         let soon = at(5) + SignedDuration::from_millis(999);
         assert!(signs.keeps(a, soon));
         assert!(!signs.keeps(a, at(6)));
-        assert_eq!(signs.take(), HashMap::from([(a, soon)]));
-        // Who took them saves them.
+        assert_eq!(signs.all(), HashMap::from([(a, soon)]));
+        signs.saved(&signs.all());
         assert!(!signs.keeps(a, soon));
     }
 
@@ -174,22 +210,22 @@ mod tests {
     fn a_sweep_begins_where_the_last_one_was() {
         let (swept, clock) = (Swept::default(), Instant::now());
         assert_eq!(swept.until(clock), None);
-        swept.done(None, at(100), clock);
+        swept.done(Done { from: None, now: at(100), clock });
         assert_eq!(swept.until(clock), Some(at(85)));
         swept.note(at(90));
         assert_eq!(swept.until(clock), Some(at(85)));
         swept.note(at(7));
         assert_eq!(swept.until(clock), Some(at(7)));
-        swept.done(Some(at(7)), at(101), clock);
+        swept.done(Done { from: Some(at(7)), now: at(101), clock });
         assert_eq!(swept.until(clock), Some(at(86)));
     }
 
     #[test]
     fn from_time_to_time_a_sweep_looks_for_everything() {
         let (swept, clock) = (Swept::default(), Instant::now());
-        swept.done(None, at(100), clock);
+        swept.done(Done { from: None, now: at(100), clock });
         let later = clock + ALL_AGAIN / 2;
-        swept.done(swept.until(later), at(130), later);
+        swept.done(Done { from: swept.until(later), now: at(130), clock: later });
         assert_eq!(swept.until(later), Some(at(115)));
         assert_eq!(swept.until(clock + ALL_AGAIN), None);
     }

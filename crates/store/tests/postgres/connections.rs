@@ -2,10 +2,12 @@
 
 use std::sync::Arc;
 
-use slamon_store::{Outcome, Store, StoreError, Submitted};
+use slamon_store::{Command, Outcome, Store, StoreError, Submitted};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, store};
-use crate::{apply, at, id, poll, report, submit, try_apply};
+use crate::{apply, at, given, id, poll, report, submit, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 const OURS: &str = "application_name = 'slamon-afm'";
@@ -116,6 +118,79 @@ async fn a_commit_cut_short_is_in_doubt_and_names_its_claims() {
     let error = try_apply(&store, vec![poll(5, &["t"], 1)], 7).await.unwrap_err();
     let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };
     assert_eq!((claimed_at, claims), (at(7), vec![(id(5), vec![id(1)])]));
+}
+
+/// A way to the server that can be cut, so that neither end hears why.
+struct Way {
+    port: u16,
+    cut: Arc<Notify>,
+}
+
+impl Way {
+    async fn to(server: u16) -> Self {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(Notify::new()));
+        let cuts = Arc::clone(&cut);
+        tokio::spawn(async move {
+            while let Ok((mut client, _)) = listener.accept().await {
+                let cut = Arc::clone(&cuts).notified_owned();
+                tokio::spawn(async move {
+                    let mut server = TcpStream::connect(("127.0.0.1", server)).await.unwrap();
+                    tokio::select! {
+                        _ = tokio::io::copy_bidirectional(&mut client, &mut server) => {}
+                        () = cut => {}
+                    }
+                });
+            }
+        });
+        Self { port, cut }
+    }
+
+    fn cut(&self) {
+        self.cut.notify_waiters();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended() {
+    let cluster = Cluster::start();
+    let way = Way::to(cluster.port()).await;
+    let store = Arc::new(store(&format!("postgresql://postgres@127.0.0.1:{}/postgres", way.port)));
+    store.create_tables().await.unwrap();
+    cluster.sql(
+        "create function wait() returns trigger language plpgsql as
+         'begin perform pg_advisory_xact_lock(7); return null; end';
+         create constraint trigger wait after insert on task deferrable initially deferred
+         for each row execute function wait()",
+    );
+    let (mut client, connection) =
+        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
+            .await
+            .unwrap();
+    tokio::spawn(connection);
+    let holder = client.transaction().await.unwrap();
+    holder.execute("select pg_advisory_xact_lock(7)", &[]).await.unwrap();
+    // Posted and claimed in one transaction, whose commit takes its time.
+    let committing = {
+        let store = Arc::clone(&store);
+        tokio::spawn(async move { try_apply(&store, vec![submit(1, "t"), poll(5, &["t"], 1)], 7).await })
+    };
+    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'advisory'", "1");
+    way.cut();
+    let error = committing.await.unwrap().unwrap_err();
+    let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };
+    assert_eq!(claims, [(id(5), vec![id(1)])]);
+
+    let release = Command::Release { agent_id: id(5), claimed_at, task_ids: vec![id(1)] };
+    let error = try_apply(&store, vec![release.clone()], 8).await.unwrap_err();
+    assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+    // Others need not wait.
+    assert_eq!(given(&apply(&store, vec![poll(6, &["t"], 1)]).await[0]), [0_u128; 0]);
+
+    holder.rollback().await.unwrap();
+    cluster.wait_for("select count(*) from task", "1");
+    assert_eq!(try_apply(&store, vec![release], 8).await.unwrap(), [Outcome::Release(1)]);
+    assert_eq!(given(&apply(&store, vec![poll(6, &["t"], 1)]).await[0]), [1]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -153,9 +153,9 @@ impl<'a> Agents<'a> {
     }
 
     /// Saves what was seen to the moment, with what was kept before: somebody is about to ask who is lost.
-    pub(super) fn see_exactly(&mut self, kept: HashMap<Uuid, Timestamp>) {
+    pub(super) fn see_exactly(&mut self, kept: &HashMap<Uuid, Timestamp>) {
         for (agent_id, at) in kept {
-            self.see(agent_id, at);
+            self.see(*agent_id, *at);
         }
         self.exactly = true;
     }

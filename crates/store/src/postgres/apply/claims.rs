@@ -41,7 +41,7 @@ const CLAIM: &str = "
         ) as locked
     ) as given
     where task.ctid = given.at
-    returning task.id, task.data
+    returning task.id, task.data, pg_current_xact_id()::text as transaction
 ";
 
 /// Saves claims, but for those of tasks that do not wait any more; the data of the tasks.

@@ -76,6 +76,8 @@ pub(super) struct Claimed {
     pub(super) fronts: Vec<(Kind, Option<Place>)>,
     /// When time first changes one of the tasks.
     pub(super) first_due: Option<Timestamp>,
+    /// The number of the transaction, if anything was claimed in it.
+    pub(super) transaction: Option<String>,
 }
 
 /// Candidates of a kind, the next one first.
@@ -231,9 +233,13 @@ impl<'a> Polls<'a> {
         now: Timestamp,
         outcomes: &mut Outcomes,
     ) -> Result<Claimed, Problem> {
+        let mut transaction = None;
         for round in 1..=ROUNDS {
             let chosen = self.choose(&found, look, now)?;
             let claimed = claims::save(session, &chosen, now).await?;
+            if let Some(row) = claimed.values().next() {
+                transaction = Some(row.try_get("transaction")?);
+            }
             self.give(chosen, claimed)?;
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
                 break;
@@ -253,7 +259,7 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.unwrap_or_default();
             outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
         }
-        Ok(Claimed { claims, fronts, first_due })
+        Ok(Claimed { claims, fronts, first_due, transaction })
     }
 
     /// Of each kind that was looked for, where anybody may still wait.

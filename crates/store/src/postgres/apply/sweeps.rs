@@ -9,7 +9,7 @@ use uuid::Uuid;
 use super::tasks::{News, Tasks};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
-use crate::postgres::memory::{Memory, Swept as Until};
+use crate::postgres::memory::{Done, Memory, Swept as Until};
 use crate::postgres::rows;
 use crate::{Sweep, Swept, lifecycle};
 
@@ -77,6 +77,8 @@ const NEXT_DUE: &str = "
 pub(super) struct Found {
     due: Vec<Uuid>,
     silent: Vec<(Uuid, Timestamp)>,
+    /// How far it has looked for what is due, if it has found all of that.
+    pub(super) done: Option<Done>,
 }
 
 /// Finds and locks what a sweep will change.
@@ -89,11 +91,10 @@ pub(super) async fn find(
     let mut found = Found::default();
     let limit = i64::from(sweep.limit);
     let clock = Instant::now();
-    let until = &memory.swept;
-    let from = until.until(clock);
+    let from = memory.swept.until(clock);
     let due = session.query(DUE, &[&tasks.now, &limit, &from]).await?;
     if due.len() < sweep.limit as usize {
-        until.done(from, tasks.now, clock);
+        found.done = Some(Done { from, now: tasks.now, clock });
     }
     for row in due {
         found.due.push(row.try_get("id")?);
