@@ -93,6 +93,11 @@ impl Committer {
         (Self { queue, room, undelivered, store, clock, known, saving_seen }, work.run(requests))
     }
 
+    /// What time it is to what is committed now.
+    pub(crate) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     /// Posts a task.
     ///
     /// # Errors

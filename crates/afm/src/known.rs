@@ -3,7 +3,8 @@
 //!
 //! It may say that there is something where there is nothing: then the poll asks the store. Where it says that there is
 //! nothing, there was nothing a moment ago: what this AFM commits is noted before it is answered, what others commit
-//! comes as hints, and all of it is read anew every second, so that a hint that was missed delays a task, and no more.
+//! comes as hints, and it is read anew every second (on PostgreSQL, all of it every 15 s), so that a hint that was missed
+//! delays a task, and no more.
 
 mod board;
 mod fleet;

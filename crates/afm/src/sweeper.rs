@@ -76,10 +76,12 @@ impl Sweeper {
     /// When it could not be committed; the next one makes up for it.
     pub async fn sweep(&mut self, committer: &Committer, now: Timestamp) -> Result<Swept, CommitError> {
         let round = now >= self.next_round;
+        let before = committer.now();
         if round && self.watch.lost_after.is_some() && committer.save_seen().await.is_err() {
             self.serving_since = now;
         }
-        let swept = committer.sweep(self.command(round, now)).await;
+        let saving = Duration::try_from(committer.now().duration_since(before)).unwrap_or_default();
+        let swept = committer.sweep(self.command(round, now, saving)).await;
         match &swept {
             Ok(swept) => {
                 if round && !swept.more {
@@ -99,13 +101,16 @@ impl Sweeper {
         swept
     }
 
-    fn command(&self, round: bool, now: Timestamp) -> Sweep {
+    /// Who was seen while signs of life were `saving` looks as silent as before.
+    fn command(&self, round: bool, now: Timestamp, saving: Duration) -> Sweep {
         let reachable_for = Duration::try_from(now.duration_since(self.serving_since)).unwrap_or_default();
-        let lost_after = self.watch.lost_after.filter(|after| round && reachable_for >= *after);
+        let due = |after: &Duration| round && reachable_for >= *after;
+        let lost_after = self.watch.lost_after.filter(due);
+        let forget_after = self.watch.forget_after.filter(due);
         Sweep {
             limit: LIMIT,
-            lost_after,
-            forget_after: self.watch.forget_after.filter(|after| round && reachable_for >= *after),
+            lost_after: lost_after.map(|after| after.saturating_add(saving)),
+            forget_after: forget_after.map(|after| after.saturating_add(saving)),
             delete_after: self.watch.delete_after.filter(|_| round),
         }
     }

@@ -177,7 +177,7 @@ impl WaitingPoll {
     pub async fn woken(&self, at_most: Duration) -> Option<Handed> {
         {
             let mut hints = self.poll.hints();
-            hints.is_idle = hints.woken_for.is_none();
+            hints.is_idle = hints.woken_for.is_none() && hints.handed.is_none();
         }
         let _ = tokio::time::timeout(at_most, self.poll.notify.notified()).await;
         let mut hints = self.poll.hints();

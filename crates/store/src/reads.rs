@@ -59,6 +59,7 @@ impl Reads {
     async fn read<'r>(&self, read: &impl Fn(Arc<[Uuid]>) -> BoxFuture<'r, Found>) {
         let asked: Vec<_> = {
             let mut asked = self.asked();
+            asked.retain(|(_, answer)| !answer.is_closed());
             let most = asked.len().min(MOST);
             asked.drain(..most).collect()
         };

@@ -51,7 +51,7 @@ pub trait Store: Send + Sync + 'static {
     /// When an agent was seen may be saved a second late, where it says nothing else that is new.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
-    /// How many batches it gains from being given at the same time. What they do must not depend on each other.
+    /// How many batches, and when, it gains from being given at the same time. What they do must not depend on each other.
     fn lanes(&self) -> Lanes {
         Lanes::ONE
     }

@@ -109,7 +109,7 @@ pub(super) async fn run(
     notify_systemd(&[sd_notify::NotifyState::Stopping]);
     serving.await?;
     let finish = async {
-        // What is lost is when agents were seen in the last second, which is no reason to fail.
+        // What is lost is when agents were seen of late, which is no reason to fail.
         let _ = committer.save_seen().await;
         drop(committer);
         // The router and the background held the last committers: its work ends when what is queued is done.

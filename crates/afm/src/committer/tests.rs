@@ -69,13 +69,14 @@ impl Store for FatefulStore {
         if fate.is_none() {
             return Ok(applied);
         }
-        let claims =
-            batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| match (command, outcome) {
-                (Command::Poll { poll, .. }, Outcome::Poll(polled)) => {
+        let claims = batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| {
+            match (command.poll(), outcome) {
+                (Some(poll), Outcome::Poll(polled)) => {
                     Some((poll.agent_id, polled.tasks.iter().map(|task| task.task_id).collect()))
                 }
                 _ => None,
-            });
+            }
+        });
         Err(StoreError::InDoubt { cause: lost(), claimed_at: now, claims: claims.collect() })
     }
 

@@ -14,7 +14,7 @@ use crate::clock::Clock;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 
-/// The most commands of one transaction.
+/// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.
 const LARGEST_BATCH: usize = 512;
 
 /// How long to wait before a release that failed is tried again.
@@ -48,7 +48,7 @@ impl Work {
         let worth = worth.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
         // What waits for a lane.
-        let mut batch = Vec::with_capacity(LARGEST_BATCH);
+        let mut batch = Vec::new();
         // When releases that failed are tried again.
         let mut release_at = None;
         loop {
@@ -95,7 +95,11 @@ impl Work {
                 }
             }
         }
-        while running.join_next().await.is_some() {}
+        while let Some(ended) = running.join_next().await {
+            if let Err(error) = ended {
+                std::panic::resume_unwind(error.into_panic());
+            }
+        }
         if !batch.is_empty() {
             work.commit(batch).await;
         }
@@ -203,10 +207,11 @@ impl Work {
         applied.outcomes
     }
 
-    /// Releases what is undelivered; what fails because the database is away is tried again at the time that this gives.
+    /// Releases what is undelivered; where the database is away, that and the rest are tried again at the time that this
+    /// gives.
     async fn release(&self) -> Option<Instant> {
-        let mut again = None;
-        for release in self.undelivered.take() {
+        let mut releases = self.undelivered.take().into_iter();
+        while let Some(release) = releases.next() {
             let command: Arc<[Command]> = Arc::new([release.clone()]);
             let (now, mark) = (self.clock.now(), self.known.mark());
             match self.store.apply(Arc::clone(&command), now).await {
@@ -227,11 +232,11 @@ impl Work {
                 }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
-                    self.undelivered.add([release]);
-                    again = Some(Instant::now() + RELEASE_AGAIN);
+                    self.undelivered.add(std::iter::once(release).chain(releases));
+                    return Some(Instant::now() + RELEASE_AGAIN);
                 }
             }
         }
-        again
+        None
     }
 }

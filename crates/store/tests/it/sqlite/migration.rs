@@ -9,6 +9,7 @@ use crate::commands::{
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
 
 const VERSION_1: &str = include_str!("../../../migrations/sqlite/0001_tasks.sql");
+const VERSION_2: &str = include_str!("../../../migrations/sqlite/0002_life.sql");
 
 /// Tasks 1 to 6: pending, claimed by a known agent, claimed by one that nobody knows, completed, failed, pending of
 /// another kind.
@@ -81,6 +82,27 @@ async fn every_row_of_version_1_is_brought_up() {
     assert_eq!((around.capable, around.active, around.ahead), (1, 1, 0));
     let around = store.surroundings(&store.stored(6).await, at(0)).await.unwrap();
     assert_eq!(around.other_versions, [i64::MIN]);
+}
+
+#[tokio::test]
+async fn agents_of_version_2_are_brought_up_with_what_they_asked_for() {
+    let fixture = version_1();
+    fixture.sql(&format!(
+        "{VERSION_2}
+         update slamon_schema set version = 2;
+         update agent set max_tasks = 7 where name = 'agent 1';"
+    ));
+    let store = fixture.store();
+    assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 2 });
+    let agents = "select group_concat(name || ' ' || max_tasks || ' ' || capabilities, ', ')
+                  from (select * from agent order by name)";
+    let lowest = i64::MIN;
+    assert_eq!(
+        fixture.text(agents).unwrap(),
+        format!(r#"agent 1 7 {{"wait":1,"":{lowest}}}, agent 3 1 {{}}"#)
+    );
+    let around = store.surroundings(&store.stored(1).await, at(0)).await.unwrap();
+    assert_eq!((around.capable, around.active, around.ahead), (1, 1, 0));
 }
 
 #[tokio::test]
