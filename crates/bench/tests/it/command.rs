@@ -47,6 +47,7 @@ fn json_says_all_that_the_table_says() {
         [
             "address",
             "agents",
+            "arrival",
             "checks",
             "client_cpu_seconds",
             "connections",
