@@ -11,6 +11,7 @@ mod work;
 
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost, TaskOutcome};
@@ -61,8 +62,7 @@ pub struct Committer {
     store: Arc<dyn Store>,
     clock: Clock,
     known: Known,
-    /// Held while signs of life are saved: who finds none to save knows that all are.
-    saving_seen: Arc<Mutex<()>>,
+    seen_saves: Arc<SeenSaves>,
 }
 
 #[derive(Debug)]
@@ -71,6 +71,14 @@ struct Request {
     answer: oneshot::Sender<Answer>,
     /// Its place in the queue, given back with the answer; `None` if it was never in there.
     _room: Option<OwnedSemaphorePermit>,
+}
+
+/// How often signs of life were saved, so that those who wait for it at the same time share it.
+#[derive(Debug, Default)]
+struct SeenSaves {
+    begun: AtomicU64,
+    /// The number of the last one that ended well. Held by the one under way.
+    ended: Mutex<u64>,
 }
 
 /// An outcome, and when it came about.
@@ -89,8 +97,8 @@ impl Committer {
         let work =
             Work::new(Arc::clone(&store), clock.clone(), wakeups, known.clone(), Arc::clone(&undelivered));
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let saving_seen = Arc::default();
-        (Self { queue, room, undelivered, store, clock, known, saving_seen }, work.run(requests))
+        let seen_saves = Arc::default();
+        (Self { queue, room, undelivered, store, clock, known, seen_saves }, work.run(requests))
     }
 
     /// What time it is to what is committed now.
@@ -165,7 +173,12 @@ impl Committer {
     /// # Errors
     /// When it could not be committed; what is left is saved the next time.
     pub async fn save_seen(&self) -> Result<(), CommitError> {
-        let _saving = self.saving_seen.lock().await;
+        let begun_before = self.seen_saves.begun.load(Ordering::SeqCst);
+        let mut ended = self.seen_saves.ended.lock().await;
+        if *ended > begun_before {
+            return Ok(());
+        }
+        let number = 1 + self.seen_saves.begun.fetch_add(1, Ordering::SeqCst);
         // Not those that come meanwhile: there would be no end to it.
         let mut left = self.known.unsaved();
         while left > 0 {
@@ -181,6 +194,7 @@ impl Committer {
             unsaved.seen.clear();
             self.known.forget(&unknown);
         }
+        *ended = number;
         Ok(())
     }
 

@@ -1,13 +1,14 @@
 //! How soon a client may ask again that was turned away.
 //!
 //! Turning a request away takes nearly as long as answering it. Clients that came back at once would have a server that
-//! has too much to do spend its time on telling them so, and on little else. So a connection is served again only when
-//! the time has passed that the last answer on it named.
+//! has too much to do spend its time on telling them so, and on little else. So the next post on a connection is served
+//! only when the time has passed that the last answer on it named. Nothing but posts is turned away, or waits for it:
+//! behind a proxy, others share the connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::http::Request;
+use axum::http::{Method, Request};
 use axum::response::Response;
 use hyper::service::Service;
 use tokio::time::Instant;
@@ -22,7 +23,7 @@ const TIME: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TurnedAway;
 
-/// One connection, as its requests carry it.
+/// One connection, as the posts on it carry it.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Connection {
     /// When it is served again.
@@ -51,7 +52,7 @@ impl Connection {
     }
 }
 
-/// Has the requests of one connection carry it.
+/// Has the posts on one connection carry it.
 #[derive(Debug)]
 pub(crate) struct Carried<S> {
     pub(crate) service: S,
@@ -64,7 +65,9 @@ impl<S: Service<Request<B>>, B> Service<Request<B>> for Carried<S> {
     type Future = S::Future;
 
     fn call(&self, mut request: Request<B>) -> S::Future {
-        request.extensions_mut().insert(self.connection.clone());
+        if request.method() == Method::POST {
+            request.extensions_mut().insert(self.connection.clone());
+        }
         self.service.call(request)
     }
 }

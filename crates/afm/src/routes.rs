@@ -12,8 +12,8 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::Body;
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderValue, Method};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::MethodRouter;
@@ -45,9 +45,7 @@ pub fn router(app: App) -> Router {
 
 /// What is around every handler. One layer, since each costs a handful of allocations a request.
 async fn around(State(settings): State<Settings>, request: Request, next: Next) -> Response {
-    // None where there is no network. Only posts are turned away, and behind a proxy others share the connection.
-    let connection = request.extensions().get::<Connection>().filter(|_| request.method() == Method::POST);
-    let connection = connection.cloned();
+    let connection = request.extensions().get::<Connection>().cloned();
     if let Some(connection) = &connection {
         connection.turn().await;
     }

@@ -5,19 +5,19 @@
 //!
 //! What this AFM is about to store is handed to a poll without that poll asking for it.
 
+mod poll;
+
 use std::collections::{HashMap, VecDeque};
-use std::fmt;
-use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slamon_protocol::{Capability, PollRequest, PostTask};
-use slamon_store::{Hint, Polled, WaitingKind};
+use slamon_store::{Hint, WaitingKind};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-/// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
-pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
+pub use self::poll::Handed;
+use self::poll::Poll;
 
 /// Who waits for what. All clones are one.
 #[derive(Debug, Clone, Default)]
@@ -29,53 +29,11 @@ struct Waiters {
     reads: HashMap<Uuid, Vec<Arc<Notify>>>,
 }
 
-#[derive(Debug)]
-struct Poll {
-    request: PollRequest,
-    notify: Notify,
-    hints: Mutex<Hints>,
-}
-
-/// For what a poll was woken.
-#[derive(Default)]
-struct Hints {
-    /// Whether it waits, and neither asks nor is about to.
-    is_idle: bool,
-    /// Not asked for yet.
-    woken_for: Option<WaitingKind>,
-    /// Asked for, and not answered yet.
-    asking_for: Option<WaitingKind>,
-    /// Not seen yet.
-    handed: Option<Handed>,
-}
-
-impl fmt::Debug for Hints {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Hints")
-            .field("is_idle", &self.is_idle)
-            .field("woken_for", &self.woken_for)
-            .field("asking_for", &self.asking_for)
-            .finish_non_exhaustive()
-    }
-}
-
-impl Poll {
-    fn hints(&self) -> MutexGuard<'_, Hints> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn could_take(&self, kind: &WaitingKind) -> bool {
-        let agent = &self.request;
-        kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
-    }
-}
-
 impl Wakeups {
     /// Holds a poll's place in the queues for its capabilities, until it is dropped.
     #[must_use]
     pub fn poll(&self, request: &PollRequest) -> WaitingPoll {
-        let poll =
-            Arc::new(Poll { request: request.clone(), notify: Notify::new(), hints: Mutex::default() });
+        let poll = Arc::new(Poll::new(request.clone()));
         let mut waiters = self.lock();
         for capability in &request.agent_capabilities {
             waiters.polls.entry(capability.clone()).or_default().push_back(Arc::clone(&poll));
@@ -88,7 +46,7 @@ impl Wakeups {
     pub fn is_waiting(&self, agent_id: Uuid) -> bool {
         let waiters = self.lock();
         let mut polls = waiters.polls.values().flatten();
-        polls.any(|poll| poll.request.agent_id == agent_id && poll.hints().is_idle)
+        polls.any(|poll| poll.request.agent_id == agent_id && poll.is_idle())
     }
 
     /// Waits for the end of a task, until it is dropped.
@@ -111,33 +69,28 @@ impl Wakeups {
 
     /// Wakes the first poll that could take a task of this kind.
     pub fn tasks_wait(&self, kind: &WaitingKind) {
-        let waiters = self.lock();
-        let Some(queue) = waiters.polls.get(&kind.capability) else { return };
-        let could_take = |poll: &&Arc<Poll>| poll.hints().woken_for.is_none() && poll.could_take(kind);
-        if let Some(poll) = queue.iter().find(could_take) {
-            let mut hints = poll.hints();
-            hints.woken_for = Some(kind.clone());
-            hints.is_idle = false;
-            poll.notify.notify_one();
+        if let Some(queue) = self.lock().polls.get(&kind.capability) {
+            let _ = queue.iter().any(|poll| poll.wake_for(kind));
         }
     }
 
-    /// Hands the first poll that waits, and could take this task, what `claim` makes of it.
-    pub fn hand(&self, task: &PostTask, claim: impl FnOnce(&PollRequest, WaitingKind) -> Handed) {
+    /// Of each task, hands the first poll that waits, and could take it, what `claim` makes of it.
+    pub fn hand<'t>(
+        &self,
+        tasks: impl Iterator<Item = &'t PostTask>,
+        mut claim: impl FnMut(&PollRequest, WaitingKind) -> Handed,
+    ) {
         let waiters = self.lock();
         // Most agents do not wait.
         if waiters.polls.is_empty() {
             return;
         }
-        let kind = WaitingKind::of(task);
-        let Some(queue) = waiters.polls.get(&kind.capability) else { return };
-        let could_take = |poll: &&Arc<Poll>| poll.hints().is_idle && poll.could_take(&kind);
-        if let Some(poll) = queue.iter().find(could_take) {
-            let handed = claim(&poll.request, kind);
-            let mut hints = poll.hints();
-            hints.handed = Some(handed);
-            hints.is_idle = false;
-            poll.notify.notify_one();
+        for task in tasks {
+            let kind = WaitingKind::of(task);
+            let mut queue = waiters.polls.get(&kind.capability).into_iter().flatten();
+            if let Some(poll) = queue.find(|poll| poll.is_idle() && poll.could_take(&kind)) {
+                poll.hand(claim(&poll.request, kind));
+            }
         }
     }
 
@@ -152,7 +105,7 @@ impl Wakeups {
     fn anything(&self) {
         let waiters = self.lock();
         for poll in waiters.polls.values().flatten() {
-            poll.notify.notify_one();
+            poll.wake();
         }
         for notify in waiters.reads.values().flatten() {
             notify.notify_one();
@@ -175,25 +128,12 @@ impl WaitingPoll {
     /// Returns when there may be a task, after `at_most` in any case. Whoever sees this takes what it is handed or, where
     /// that is nothing, asks; says if it found nothing, and may then wait again.
     pub async fn woken(&self, at_most: Duration) -> Option<Handed> {
-        {
-            let mut hints = self.poll.hints();
-            hints.is_idle = hints.woken_for.is_none() && hints.handed.is_none();
-        }
-        let _ = tokio::time::timeout(at_most, self.poll.notify.notified()).await;
-        let mut hints = self.poll.hints();
-        hints.is_idle = false;
-        let handed = hints.handed.take();
-        if handed.is_none() {
-            hints.asking_for = hints.woken_for.take();
-        } else if hints.woken_for.is_some() {
-            self.poll.notify.notify_one();
-        }
-        handed
+        self.poll.woken(at_most).await
     }
 
     /// The poll brought nothing: what it was woken for is somebody else's.
     pub fn found_nothing(&self) {
-        self.poll.hints().asking_for = None;
+        self.poll.found_nothing();
     }
 }
 
@@ -209,8 +149,7 @@ impl Drop for WaitingPoll {
             }
         }
         drop(waiters);
-        let hints = std::mem::take(&mut *self.poll.hints());
-        for kind in hints.asking_for.into_iter().chain(hints.woken_for) {
+        for kind in self.poll.unanswered() {
             self.wakeups.tasks_wait(&kind);
         }
     }
@@ -248,6 +187,7 @@ mod tests {
     use std::time::Duration;
 
     use slamon_protocol::AgentFilter;
+    use slamon_store::Polled;
 
     use super::*;
 
@@ -298,7 +238,7 @@ mod tests {
     /// Whose poll a task is handed to, if it is to any.
     fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
         let mut agent = None;
-        wakeups.hand(task, |poll, kind| {
+        wakeups.hand([task].into_iter(), |poll, kind| {
             assert_eq!(kind, WaitingKind::of(task));
             agent = Some(poll.agent_id.as_u128());
             Box::pin(std::future::ready(Polled { cancelled: vec![poll.agent_id], ..Polled::default() }))

@@ -15,14 +15,12 @@ use crate::wakeups::Handed;
 impl Work {
     /// Adds to a batch what polls that are held open claim of what it posts.
     pub(super) fn hand_over(&self, batch: &mut Vec<Request>) {
+        let posted = batch.iter().filter_map(|request| match &request.command {
+            Command::Submit(task) if task.terms.delay.is_zero() => Some(task),
+            _ => None,
+        });
         let mut claims = Vec::new();
-        for Request { command, .. } in batch.iter() {
-            if let Command::Submit(task) = command
-                && task.terms.delay.is_zero()
-            {
-                self.wakeups.hand(task, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
-            }
-        }
+        self.wakeups.hand(posted, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
         batch.append(&mut claims);
     }
 

@@ -252,6 +252,38 @@ async fn signs_of_life_that_come_while_others_are_saved_are_left_for_the_next_ti
 }
 
 #[tokio::test]
+async fn those_who_wait_for_signs_of_life_to_be_saved_share_it() {
+    let (store, committer) = start().await;
+    committer.look_around().await.unwrap();
+    for _ in 0..2 {
+        committer.poll(poll(10)).await.unwrap();
+    }
+    store.hold();
+    let save = || {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.save_seen().await })
+    };
+    let first = save();
+    assert_eq!(store.begun().await, [1, 1], "the poll that was new, and the saving");
+    committer.poll(poll(10)).await.unwrap();
+    // The one under way may have missed that.
+    let others = [save(), save(), save()];
+    store.begun().await;
+    store.may_end.add_permits(1);
+    first.await.unwrap().unwrap();
+    assert_eq!(store.begun().await, [1, 1, 1]);
+    committer.poll(poll(10)).await.unwrap();
+    store.may_end.add_permits(9);
+    for other in others {
+        other.await.unwrap().unwrap();
+    }
+    assert_eq!(store.begun().await, [1, 1, 1], "one for all three");
+    assert_eq!(committer.known.unsaved(), 1);
+    save().await.unwrap().unwrap();
+    assert_eq!(committer.known.unsaved(), 0);
+}
+
+#[tokio::test]
 async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
     let (store, committer) = start_with(Lanes { most: 2, worth: 3 }).await;
     store.hold();

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use slamon_store::{Applied, Command, Lanes, Outcome, Store, StoreError};
 use tokio::sync::mpsc;
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::undelivered::Undelivered;
@@ -83,10 +83,7 @@ impl Work {
                 biased;
                 () = work.releases_due(release_at) => {}
                 Some(ended) = running.join_next() => {
-                    // Whoever runs this program starts it again.
-                    if let Err(error) = ended {
-                        std::panic::resume_unwind(error.into_panic());
-                    }
+                    without_panic(ended);
                 }
                 received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
                     if received == 0 {
@@ -96,9 +93,7 @@ impl Work {
             }
         }
         while let Some(ended) = running.join_next().await {
-            if let Err(error) = ended {
-                std::panic::resume_unwind(error.into_panic());
-            }
+            without_panic(ended);
         }
         if !batch.is_empty() {
             work.commit(batch).await;
@@ -238,5 +233,12 @@ impl Work {
             }
         }
         None
+    }
+}
+
+/// Goes on with the panic of a lane: whoever runs this program starts it again.
+fn without_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        std::panic::resume_unwind(error.into_panic());
     }
 }

@@ -31,7 +31,7 @@ pub(super) fn apply(
         now,
         applied: Applied::default(),
         came_to_wait: Vec::new(),
-        handed_out: HashSet::new(),
+        handed_out: Vec::new(),
     };
     let mut outcomes = vec![None; batch.len()];
     // Polls come last, so that they see what came in together with them.
@@ -52,15 +52,15 @@ struct Work<'t> {
     now: Timestamp,
     applied: Applied,
     came_to_wait: Vec<(Uuid, WaitingKind)>,
-    handed_out: HashSet<Uuid>,
+    handed_out: Vec<Uuid>,
 }
 
 impl Work<'_> {
     /// What has come of the batch: who came to wait and was claimed or ended since does not wait.
     fn finish(mut self) -> Applied {
         if !self.came_to_wait.is_empty() {
-            let mut gone = self.handed_out;
-            gone.extend(&self.applied.ended);
+            let gone: HashSet<Uuid> =
+                self.handed_out.into_iter().chain(self.applied.ended.iter().copied()).collect();
             let waiting = self.came_to_wait.into_iter().filter(|(id, _)| !gone.contains(id));
             self.applied.waiting = waiting.map(|(_, kind)| kind).collect();
         }

@@ -133,11 +133,7 @@ async fn an_adoption_that_fails_changes_nothing() {
 async fn an_adoption_given_up_changes_nothing() {
     let cluster = Cluster::start();
     cluster.sql(ORIGINAL);
-    let (mut client, connection) =
-        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut client = cluster.connect().await;
     let original = client.transaction().await.unwrap();
     original.batch_execute("select * from agent_capabilities").await.unwrap();
     let store = std::sync::Arc::new(cluster.store());

@@ -21,9 +21,7 @@ async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {
          create trigger hold_up after update on task referencing new table as changed
              for each statement execute function hold_up()",
     );
-    let uri = cluster.uri("postgres", "postgres", "");
-    let (client, connection) = tokio_postgres::connect(&uri, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
+    let client = cluster.connect().await;
     client.batch_execute("select pg_advisory_lock(1)").await.unwrap();
     client
 }

@@ -38,6 +38,14 @@ impl Cluster {
         cluster
     }
 
+    /// A connection of somebody else.
+    pub(crate) async fn connect(&self) -> tokio_postgres::Client {
+        let uri = self.uri("postgres", "postgres", "");
+        let (client, connection) = tokio_postgres::connect(&uri, tokio_postgres::NoTls).await.unwrap();
+        tokio::spawn(connection);
+        client
+    }
+
     pub(crate) fn folder(&self) -> &Path {
         self.folder.path()
     }

@@ -49,11 +49,7 @@ async fn a_call_given_up_halfway_leaves_nothing_behind() {
     store.create_tables().await.unwrap();
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
 
-    let (mut client, connection) =
-        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
     holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
 
@@ -90,11 +86,7 @@ async fn a_lock_is_not_waited_for_without_end() {
     .unwrap();
     store.create_tables().await.unwrap();
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
-    let (mut client, connection) =
-        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
     holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
     let error = try_apply(&store, vec![report(1)], 0).await.unwrap_err();
@@ -163,11 +155,7 @@ async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended(
          create constraint trigger wait after insert on task deferrable initially deferred
          for each row execute function wait()",
     );
-    let (mut client, connection) =
-        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
     holder.execute("select pg_advisory_xact_lock(7)", &[]).await.unwrap();
     // Posted and claimed in one transaction, whose commit takes its time.
@@ -199,11 +187,7 @@ async fn closing_waits_for_what_runs() {
     let store = Arc::new(cluster.store());
     store.create_tables().await.unwrap();
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
-    let (mut client, connection) =
-        tokio_postgres::connect(&cluster.uri("postgres", "postgres", ""), tokio_postgres::NoTls)
-            .await
-            .unwrap();
-    tokio::spawn(connection);
+    let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
     holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
     let reporting = {

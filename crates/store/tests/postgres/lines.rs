@@ -24,13 +24,6 @@ async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
     tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap()
 }
 
-async fn connect(cluster: &Cluster) -> tokio_postgres::Client {
-    let uri = cluster.uri("postgres", "postgres", "");
-    let (client, connection) = tokio_postgres::connect(&uri, tokio_postgres::NoTls).await.unwrap();
-    tokio::spawn(connection);
-    client
-}
-
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_claimed_before_is_not_read_again() {
     let cluster = Cluster::start();
@@ -38,7 +31,7 @@ async fn what_was_claimed_before_is_not_read_again() {
     let tasks = 2_400;
     apply(&store, (0..tasks).map(|n| submit(n, "t")).collect()).await;
     // While this is open, nothing that was claimed goes away.
-    let open = connect(&cluster).await;
+    let open = cluster.connect().await;
     open.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
     for n in 0..tasks / 40 {
         // What others post meanwhile is behind it.
@@ -66,7 +59,7 @@ async fn a_task_that_another_commits_late_keeps_its_place() {
              for each row when (new.id = '{}') execute function hold_up()",
         id(1)
     ));
-    let holder = connect(&cluster).await;
+    let holder = cluster.connect().await;
     holder.batch_execute("select pg_advisory_lock(1)").await.unwrap();
     let other = cluster.store();
     let late = tokio::spawn(async move { apply(&other, vec![submit(1, "t")]).await });

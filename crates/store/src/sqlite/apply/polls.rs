@@ -109,7 +109,7 @@ impl Work<'_> {
         task.attempts = attempt.number;
         task.state = State::Claimed(attempt.clone());
         rows::save_claim(self.transaction, seq, &task, &attempt)?;
-        self.handed_out.insert(task.posted.task_id);
+        self.handed_out.push(task.posted.task_id);
         Ok(Delivery::of(task))
     }
 }

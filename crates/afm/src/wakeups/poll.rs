@@ -1,0 +1,108 @@
+//! A poll that is held open, and for what it was woken.
+
+use std::fmt;
+use std::pin::Pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slamon_protocol::PollRequest;
+use slamon_store::{Polled, WaitingKind};
+use tokio::sync::Notify;
+
+/// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
+pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
+
+pub(super) struct Poll {
+    pub(super) request: PollRequest,
+    notify: Notify,
+    hints: Mutex<Hints>,
+}
+
+#[derive(Default)]
+struct Hints {
+    /// Whether it waits, and neither asks nor is about to.
+    is_idle: bool,
+    /// Not asked for yet.
+    woken_for: Option<WaitingKind>,
+    /// Asked for, and not answered yet.
+    asking_for: Option<WaitingKind>,
+    /// Not seen yet.
+    handed: Option<Handed>,
+}
+
+impl Poll {
+    pub(super) fn new(request: PollRequest) -> Self {
+        Self { request, notify: Notify::new(), hints: Mutex::default() }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.hints().is_idle
+    }
+
+    pub(super) fn could_take(&self, kind: &WaitingKind) -> bool {
+        let agent = &self.request;
+        kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
+    }
+
+    /// Has it look for itself.
+    pub(super) fn wake(&self) {
+        self.notify.notify_one();
+    }
+
+    /// Has it ask for a task; `false` if it could not take it, or is woken for another.
+    pub(super) fn wake_for(&self, kind: &WaitingKind) -> bool {
+        let mut hints = self.hints();
+        if hints.woken_for.is_some() || !self.could_take(kind) {
+            return false;
+        }
+        hints.woken_for = Some(kind.clone());
+        hints.is_idle = false;
+        self.wake();
+        true
+    }
+
+    pub(super) fn hand(&self, handed: Handed) {
+        let mut hints = self.hints();
+        hints.handed = Some(handed);
+        hints.is_idle = false;
+        self.wake();
+    }
+
+    /// Returns when it is to take what it is handed or, where that is nothing, to ask.
+    pub(super) async fn woken(&self, at_most: Duration) -> Option<Handed> {
+        {
+            let mut hints = self.hints();
+            hints.is_idle = hints.woken_for.is_none() && hints.handed.is_none();
+        }
+        let _ = tokio::time::timeout(at_most, self.notify.notified()).await;
+        let mut hints = self.hints();
+        hints.is_idle = false;
+        let handed = hints.handed.take();
+        if handed.is_none() {
+            hints.asking_for = hints.woken_for.take();
+        } else if hints.woken_for.is_some() {
+            self.wake();
+        }
+        handed
+    }
+
+    pub(super) fn found_nothing(&self) {
+        self.hints().asking_for = None;
+    }
+
+    /// What it was woken for and has not got, when it is gone. What it was handed goes back.
+    pub(super) fn unanswered(&self) -> impl Iterator<Item = WaitingKind> {
+        let hints = std::mem::take(&mut *self.hints());
+        hints.asking_for.into_iter().chain(hints.woken_for)
+    }
+
+    fn hints(&self) -> MutexGuard<'_, Hints> {
+        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl fmt::Debug for Poll {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Poll of {}", self.request.agent_id)
+    }
+}
