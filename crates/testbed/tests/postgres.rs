@@ -3,6 +3,7 @@
 use std::fs;
 use std::io::{BufRead, BufReader, Read};
 use std::net::TcpStream;
+use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::sync::mpsc;
@@ -135,4 +136,64 @@ fn nothing_is_left_when_the_test_process_is_killed() {
     assert_eq!(end.recv_timeout(PATIENCE).expect("the supervisor ends"), "");
     assert!(!Path::new(&folder).exists());
     wait_until_gone(pid);
+}
+
+#[test]
+fn each_version_that_is_installed_starts() {
+    for version in [12, 13, 14, 16, 17, 18] {
+        let options = PgOptions { version: Some(version), ..PgOptions::default() };
+        let cluster = PgCluster::start(&options).unwrap();
+        let database = cluster.create_database();
+        database.cluster().create_role("tenant", "secret");
+        let tenant = database.uri_as("tenant", "secret");
+        let found =
+            cluster.try_sql_at(&tenant, "select current_setting('server_version_num')::int / 10000").unwrap();
+        assert_eq!(found, version.to_string());
+        let locale = "select datcollate from pg_database where datname = current_database()";
+        assert_eq!(database.sql(&format!("show server_encoding; {locale}")), "UTF8\nC.UTF-8");
+    }
+}
+
+#[test]
+fn a_version_that_is_missing_names_the_command_that_installs_it() {
+    let options = PgOptions { version: Some(11), ..PgOptions::default() };
+    let error = format!("{:#}", PgCluster::start(&options).unwrap_err());
+    assert!(error.contains("PostgreSQL 11 is missing") && error.contains("make setup"), "{error}");
+}
+
+#[test]
+fn databases_may_have_another_encoding() {
+    for encoding in ["LATIN1", "SQL_ASCII"] {
+        let options =
+            PgOptions { encoding: encoding.to_owned(), locale: "C".to_owned(), ..PgOptions::default() };
+        let database = PgCluster::start(&options).unwrap().create_database();
+        assert_eq!(database.sql("show server_encoding"), encoding);
+    }
+}
+
+/// As root, PostgreSQL runs as a user who may not look into somebody's home.
+#[test]
+fn it_starts_from_a_folder_that_is_closed_to_others() {
+    let closed = tempfile::tempdir().unwrap();
+    fs::set_permissions(closed.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).unwrap();
+    let installed = workspace.join(".postgres/16/postgres/.");
+    let copied = Command::new("cp").arg("-R").arg(installed).arg(closed.path()).status().unwrap();
+    assert!(copied.success());
+    let programs = closed.path().join("bin");
+    symlink(PgCluster::shared().program("psql"), programs.join("psql")).unwrap();
+
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scratch-postgres"))
+        .env("SLAMON_TEST_PG_BIN", &programs)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let uri = BufReader::new(child.stdout.take().unwrap()).lines().next().map(Result::unwrap);
+    let version = uri.as_deref().map(|uri| PgCluster::shared().try_sql_at(uri, "show server_version_num"));
+    // It ends with its input.
+    let ended = child.wait_with_output().unwrap();
+    let version = version.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&ended.stderr))).unwrap();
+    assert!(version.starts_with("16"), "{version}");
 }

@@ -82,7 +82,7 @@ impl Workshop {
             ("max_wal_size", "8GB"),
         ];
         let settings = settings.map(|(name, value)| (name.to_owned(), value.to_owned())).to_vec();
-        let cluster = PgCluster::start(&PgOptions { fsync: true, max_connections: 200, settings })?;
+        let cluster = PgCluster::start(&PgOptions { fsync: true, settings, ..PgOptions::default() })?;
         Ok(self.cluster.get_or_init(|| cluster))
     }
 

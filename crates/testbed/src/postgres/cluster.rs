@@ -11,7 +11,7 @@ use anyhow::{Context, Result, bail, ensure};
 use uuid::Uuid;
 
 use super::database::TestDatabase;
-use super::programs;
+use super::programs::{self, Programs};
 use crate::free_port;
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
@@ -19,6 +19,12 @@ const SUPERVISOR: &str = include_str!("supervise.sh");
 /// How a cluster differs from what PostgreSQL does by itself.
 #[derive(Debug, Clone)]
 pub struct PgOptions {
+    /// The major version, of those that `scripts/setup-tests` installs. Default: the one that the machine has.
+    pub version: Option<u32>,
+    /// The encoding of its databases, as `initdb` takes it: `UTF8`, `LATIN1`, `SQL_ASCII`. Default: `UTF8`.
+    pub encoding: String,
+    /// The locale of its databases; it must fit the encoding, as `C` does any. Default: `C.UTF-8`.
+    pub locale: String,
     /// Whether what is committed is flushed to the disk. Without it everything still survives the death of every process, only
     /// not that of the machine. Default: no.
     pub fsync: bool,
@@ -30,7 +36,14 @@ pub struct PgOptions {
 
 impl Default for PgOptions {
     fn default() -> Self {
-        Self { fsync: false, max_connections: 200, settings: Vec::new() }
+        Self {
+            version: None,
+            encoding: "UTF8".to_owned(),
+            locale: "C.UTF-8".to_owned(),
+            fsync: false,
+            max_connections: 200,
+            settings: Vec::new(),
+        }
     }
 }
 
@@ -54,7 +67,7 @@ pub struct PgCluster {
 
 #[derive(Debug)]
 struct Inner {
-    programs: PathBuf,
+    programs: Programs,
     folder: PathBuf,
     port: u16,
     supervisor: Mutex<Supervisor>,
@@ -65,11 +78,12 @@ impl PgCluster {
     ///
     /// # Errors
     ///
-    /// When PostgreSQL is not installed (the error names the package), or does not start (the error holds what it said).
+    /// When PostgreSQL is not installed (the error names the package or the command that installs it), or does not start (the
+    /// error holds what it said).
     pub fn start(options: &PgOptions) -> Result<Self> {
-        let programs = programs::find()?;
-        let (mut supervisor, folder) = Supervisor::spawn(&programs)?;
-        supervisor.order(&folder, "create")?;
+        let programs = Programs::find(options.version)?;
+        let (mut supervisor, folder) = Supervisor::spawn(&programs.server)?;
+        supervisor.order(&folder, &format!("create {} {}", options.encoding, options.locale))?;
         configure(&folder, options)?;
         let port = first_start(&mut supervisor, &folder)?;
         Ok(Self { inner: Arc::new(Inner { programs, folder, port, supervisor: Mutex::new(supervisor) }) })
@@ -134,7 +148,7 @@ impl PgCluster {
     ///
     /// The message of the first statement that failed.
     pub fn try_sql(&self, database: &str, sql: &str) -> Result<String> {
-        programs::psql(&self.inner.programs, &self.uri(database), sql)
+        programs::psql(&self.inner.programs.client, &self.uri(database), sql)
     }
 
     /// [`PgCluster::sql`] that can fail, as the role a URI names.
@@ -143,7 +157,7 @@ impl PgCluster {
     ///
     /// The message of the first statement that failed, or why there is no connection.
     pub fn try_sql_at(&self, uri: &str, sql: &str) -> Result<String> {
-        programs::psql(&self.inner.programs, uri, sql)
+        programs::psql(&self.inner.programs.client, uri, sql)
     }
 
     /// Ends every connection to `database` and says how many there were.
@@ -189,10 +203,11 @@ impl PgCluster {
         self.order(&format!("start {}", self.inner.port));
     }
 
-    /// One of the programs of its PostgreSQL: `psql`, `pgbench`.
+    /// One of PostgreSQL's programs for clients: `psql`, `pgbench`. They are those of the machine's own PostgreSQL, whatever
+    /// the version of this cluster.
     #[must_use]
     pub fn program(&self, name: &str) -> PathBuf {
-        self.inner.programs.join(name)
+        self.inner.programs.client.join(name)
     }
 
     /// Its port on 127.0.0.1.
@@ -240,6 +255,8 @@ fn configure(folder: &Path, options: &PgOptions) -> Result<()> {
         ("max_connections".to_owned(), options.max_connections.to_string()),
         ("timezone".to_owned(), "UTC".to_owned()),
         ("lc_messages".to_owned(), "C".to_owned()),
+        // As pg_hba.conf below wants it; before version 14 it is not the default.
+        ("password_encryption".to_owned(), "scram-sha-256".to_owned()),
     ];
     if !options.fsync {
         // Not synchronous_commit: without it a commit could be lost to an immediate stop, which no test could tell from a bug.

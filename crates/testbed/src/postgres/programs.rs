@@ -11,12 +11,46 @@ use anyhow::{Context, Result, bail, ensure};
 const CHOICE: &str = "SLAMON_TEST_PG_BIN";
 const DEBIAN: &str = "/usr/lib/postgresql";
 const NEEDED: [&str; 4] = ["initdb", "pg_ctl", "postgres", "psql"];
+const SERVER: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
 
-/// The folder with PostgreSQL's programs: the one chosen, else the newest version Debian has installed, else the first in PATH.
-pub(super) fn find() -> Result<PathBuf> {
+/// The folders of PostgreSQL's programs.
+#[derive(Debug, Clone)]
+pub(super) struct Programs {
+    /// `initdb`, `pg_ctl` and `postgres`.
+    pub(super) server: PathBuf,
+    /// `psql` and what else a client needs. It may be of another version than the server.
+    pub(super) client: PathBuf,
+}
+
+impl Programs {
+    /// Those of a major version that `scripts/setup-tests` installs, or else those of the machine.
+    pub(super) fn find(version: Option<u32>) -> Result<Self> {
+        let client = find()?;
+        let server = version.map_or_else(|| Ok(client.clone()), of_version)?;
+        Ok(Self { server, client })
+    }
+}
+
+/// The folder with the server's programs of a major version.
+fn of_version(version: u32) -> Result<PathBuf> {
+    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("no workspace")?;
+    let folder = workspace.join(".postgres").join(version.to_string());
+    let programs = folder.join("postgres/bin");
+    // The stamp is written when everything is installed, not before.
+    ensure!(
+        folder.join("stamp").is_file() && holds(&programs, &SERVER),
+        "PostgreSQL {version} is missing or half installed in {}: run `make setup`",
+        folder.display()
+    );
+    programs.canonicalize().with_context(|| format!("cannot find {}", programs.display()))
+}
+
+/// The folder with the machine's own programs: the one chosen, else the newest version Debian has installed, else the first in
+/// PATH.
+fn find() -> Result<PathBuf> {
     if let Some(chosen) = env::var_os(CHOICE).map(PathBuf::from) {
         ensure!(
-            complete(&chosen),
+            holds(&chosen, &NEEDED),
             "{CHOICE}: {} does not hold all of {}",
             chosen.display(),
             NEEDED.join(", ")
@@ -28,13 +62,13 @@ pub(super) fn find() -> Result<PathBuf> {
         .flatten()
         .filter_map(|entry| entry.ok()?.file_name().to_str()?.parse::<u32>().ok())
         .map(|version| (version, Path::new(DEBIAN).join(version.to_string()).join("bin")))
-        .filter(|(_, folder)| complete(folder))
+        .filter(|(_, folder)| holds(folder, &NEEDED))
         .max();
     if let Some((_, folder)) = newest {
         return Ok(folder);
     }
     let path = env::var_os("PATH").unwrap_or_default();
-    match env::split_paths(&path).find(|folder| complete(folder)) {
+    match env::split_paths(&path).find(|folder| holds(folder, &NEEDED)) {
         Some(folder) => Ok(folder),
         None => bail!(
             "PostgreSQL's programs ({}) are neither under {DEBIAN} nor in PATH: install Debian's package postgresql \
@@ -44,8 +78,8 @@ pub(super) fn find() -> Result<PathBuf> {
     }
 }
 
-fn complete(folder: &Path) -> bool {
-    NEEDED.iter().all(|program| folder.join(program).is_file())
+fn holds(folder: &Path, programs: &[&str]) -> bool {
+    programs.iter().all(|program| folder.join(program).is_file())
 }
 
 /// Runs `sql` through `psql`, statement by statement, each committed by itself; the rows come back as lines, their columns

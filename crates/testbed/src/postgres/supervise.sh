@@ -13,6 +13,10 @@ data=$folder/data
 if [ "$(id -u)" = 0 ]; then
     chown postgres: "$folder"
     unprivileged() { setpriv --reuid postgres --regid "$(id -g postgres)" --init-groups -- "$@"; }
+    # Programs in somebody's home may be closed to that user, or some of their files may be.
+    if ! closed=$(unprivileged find "$bin/.." ! -readable -print -quit 2>&1) || [ -n "$closed" ]; then
+        cp -R "$bin/.." "$folder/programs" && chmod -R a+rX "$folder/programs" && bin=$folder/programs/bin
+    fi
 else
     unprivileged() { "$@"; }
 fi
@@ -25,7 +29,8 @@ echo "$folder"
 while read -r command argument; do
     case $command in
     create)
-        answer "$bin/initdb" --pgdata="$data" --username=postgres --auth=trust --encoding=UTF8 --locale=C.UTF-8 --no-sync
+        answer "$bin/initdb" --pgdata="$data" --username=postgres --auth=trust --no-sync \
+            --encoding="${argument%% *}" --locale="${argument##* }"
         ;;
     start)
         answer "$bin/pg_ctl" start --pgdata="$data" --log="$folder/log" --options="-p $argument" --wait --timeout=120
