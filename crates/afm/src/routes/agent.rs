@@ -15,6 +15,7 @@ use crate::app::App;
 use crate::body::JsonBody;
 use crate::committer::CommitError;
 use crate::error::ApiError;
+use crate::wakeups::WaitingPoll;
 use crate::{measures, patience, request_log};
 
 /// The least time between two signs of life of an agent whose poll is held open.
@@ -54,14 +55,28 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 /// Claims tasks; where there are none, and the agent can wait, as soon as there are.
 async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
     if poll.max_wait.is_zero() || poll.max_tasks == 0 {
+        app.wakeups.end_older(poll.agent_id);
         return app.committer.poll(poll).await;
     }
+    // In the queue before it asks, so that no task can come in between unseen.
+    let waiting = app.wakeups.poll(&poll);
+    tokio::select! {
+        biased;
+        // What it was claiming meanwhile is released.
+        () = waiting.ended() => {
+            request_log::note("a newer poll of the agent ended it");
+            Ok(Polled::default())
+        }
+        polled = wait(app, &waiting, poll) => polled,
+    }
+}
+
+/// Claims tasks for a poll that is held open.
+async fn wait(app: &App, waiting: &WaitingPoll, poll: PollRequest) -> Result<Polled, CommitError> {
     let end = tokio::time::sleep(poll.max_wait);
     tokio::pin!(end);
     // A poll that is held open is a sign of life, which is seen when it asks.
     let look_again = (app.settings.agent_active_threshold / 3).clamp(SIGN_OF_LIFE, LOOK_AGAIN);
-    // In the queue before it asks, so that no task can come in between unseen.
-    let waiting = app.wakeups.poll(&poll);
     let mut polled = app.committer.poll(poll.clone()).await?;
     loop {
         // With tasks in hand it need not have got the one it was woken for: that hint is passed on.

@@ -9,12 +9,17 @@ use slamon_protocol::PollRequest;
 use slamon_store::{Polled, WaitingKind};
 use tokio::sync::Notify;
 
+use super::queue::Place;
+
 /// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
 pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 pub(super) struct Poll {
     pub(super) request: PollRequest,
+    /// Where it stands in the queues.
+    pub(super) place: Place,
     notify: Notify,
+    over: Notify,
     hints: Mutex<Hints>,
 }
 
@@ -31,8 +36,23 @@ struct Hints {
 }
 
 impl Poll {
-    pub(super) fn new(request: PollRequest) -> Self {
-        Self { request, notify: Notify::new(), hints: Mutex::default() }
+    pub(super) fn new(request: PollRequest, place: Place) -> Self {
+        Self { request, place, notify: Notify::new(), over: Notify::new(), hints: Mutex::default() }
+    }
+
+    /// A newer poll of the agent is there. What this one was handed goes back before that one asks.
+    pub(super) fn end(&self) {
+        let mut hints = self.hints();
+        hints.is_idle = false;
+        let handed = hints.handed.take();
+        drop(hints);
+        drop(handed);
+        self.over.notify_one();
+    }
+
+    /// Returns when it was ended.
+    pub(super) async fn ended(&self) {
+        self.over.notified().await;
     }
 
     pub(super) fn is_idle(&self) -> bool {

@@ -185,6 +185,49 @@ fn a_poll_that_hangs_up_once_it_is_handed_a_task_passes_it_on() {
 }
 
 #[test]
+fn a_new_poll_of_an_agent_ends_its_older_ones() {
+    let app = TestApp::start();
+    let mut vanished = app.hold(&poll(9));
+    let mut other = app.hold(&poll(8));
+    for n in 1..=3 {
+        let mut newer = app.hold(&poll(9));
+        let answer = at_once(&mut vanished);
+        assert_eq!((answer.status, tasks(&answer)), (200, vec![]));
+        app.post_task(Body::task(n));
+        if n == 1 {
+            assert_eq!(tasks(&at_once(&mut other)), [id(n)], "it has waited longest");
+            app.post_task(Body::task(10));
+            assert_eq!(tasks(&at_once(&mut newer)), [id(10)]);
+        } else {
+            assert_eq!(tasks(&at_once(&mut newer)), [id(n)]);
+        }
+        vanished = app.hold(&poll(9));
+    }
+    // Also one that does not wait.
+    assert_eq!(app.poll(Body::poll(9)), [] as [String; 0]);
+    assert_eq!(tasks(&at_once(&mut vanished)), [] as [String; 0]);
+}
+
+#[test]
+fn a_poll_that_is_ended_once_it_is_handed_a_task_passes_it_on() {
+    let app = TestApp::start();
+    let mut vanished = app.hold(&poll(9));
+    app.gate.close();
+    let mut client = app.connect();
+    client.post("/task", &Body::task(1).to_string());
+    // The task, and the claim for the first, stand at the gate.
+    app.gate.wait_until_reached();
+    let mut newer = app.connect();
+    newer.post("/tasks", &poll(9).to_string());
+    assert_eq!(tasks(&at_once(&mut vanished)), [] as [String; 0]);
+    app.gate.open();
+    client.answer().is_empty();
+    let answer = at_once(&mut newer);
+    assert_eq!(tasks(&answer), [id(1)]);
+    assert_eq!(answer.json()["tasks"][0]["task_attempt"], 1, "what nobody got is no attempt");
+}
+
+#[test]
 fn a_poll_that_hangs_up_once_it_is_woken_passes_its_task_on() {
     let app = TestApp::start();
     let mut sweeper = app.sweeper(DUE);

@@ -1,0 +1,237 @@
+//! Who is woken, and when.
+
+use std::time::Duration;
+
+use slamon_protocol::AgentFilter;
+use slamon_store::Polled;
+
+use super::*;
+
+fn request(agent: u128, agent_name: &str) -> PollRequest {
+    PollRequest {
+        agent_id: Uuid::from_u128(agent),
+        agent_name: agent_name.to_owned(),
+        agent_capabilities: vec![wait(1), wait(2)],
+        max_tasks: 1,
+        agent_location: None,
+        max_wait: Duration::from_secs(300),
+    }
+}
+
+fn wait(version: i64) -> Capability {
+    Capability { task_type: "wait".to_owned(), version }
+}
+
+fn any(version: i64) -> WaitingKind {
+    WaitingKind { capability: wait(version), agent_filter: AgentFilter::default() }
+}
+
+fn named(agent_name: &str) -> WaitingKind {
+    let agent_filter = AgentFilter { agent_name: Some(agent_name.to_owned()), ..AgentFilter::default() };
+    WaitingKind { capability: wait(1), agent_filter }
+}
+
+const LONG: Duration = Duration::from_secs(3_600);
+
+/// Whether it is woken already.
+async fn is_woken(poll: &WaitingPoll) -> bool {
+    tokio::select! {
+        biased;
+        handed = poll.woken(LONG) => {
+            assert!(handed.is_none());
+            true
+        }
+        () = std::future::ready(()) => false,
+    }
+}
+
+fn task(version: i64) -> PostTask {
+    let task = r#"{"task_id":"00000000-0000-0000-0000-000000000001",
+        "test_id":"00000000-0000-0000-0000-000000000001","task_type":"wait","task_version":1}"#;
+    PostTask { task_version: version, ..PostTask::parse(task).unwrap() }
+}
+
+/// Whose poll a task is handed to, if it is to any.
+fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
+    let mut agent = None;
+    wakeups.hand([task].into_iter(), |poll, kind| {
+        assert_eq!(kind, WaitingKind::of(task));
+        agent = Some(poll.agent_id.as_u128());
+        Box::pin(std::future::ready(Polled { cancelled: vec![poll.agent_id], ..Polled::default() }))
+    });
+    agent
+}
+
+#[tokio::test]
+async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to_ask() {
+    let wakeups = Wakeups::default();
+    let polls = [1, 2, 3].map(|agent| wakeups.poll(&request(agent, "")));
+    assert_eq!(hand(&wakeups, &task(1)), None, "nobody waits, all are about to ask");
+    for poll in &polls {
+        assert!(!is_woken(poll).await);
+    }
+    wakeups.tasks_wait(&any(1));
+    assert_eq!(hand(&wakeups, &task(3)), None);
+    assert_eq!(hand(&wakeups, &task(2)), Some(2), "the first is woken");
+    assert_eq!(hand(&wakeups, &task(1)), Some(3));
+    assert_eq!(hand(&wakeups, &task(1)), None);
+    assert!(is_woken(&polls[0]).await);
+    let handed = polls[1].woken(LONG).await.expect("it was handed something").await;
+    assert_eq!(handed.cancelled, [Uuid::from_u128(2)]);
+}
+
+#[tokio::test]
+async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_nothing() {
+    let wakeups = Wakeups::default();
+    let poll = wakeups.poll(&request(1, ""));
+    assert!(!is_woken(&poll).await);
+    assert_eq!(hand(&wakeups, &task(1)), Some(1));
+    wakeups.tasks_wait(&any(2));
+    assert!(poll.woken(LONG).await.is_some());
+    poll.found_nothing();
+    assert!(is_woken(&poll).await);
+}
+
+#[tokio::test(start_paused = true)]
+async fn nobody_waits_longer_than_they_want() {
+    let wakeups = Wakeups::default();
+    assert!(wakeups.poll(&request(1, "")).woken(LONG).await.is_none());
+}
+
+#[tokio::test]
+async fn one_task_wakes_the_one_that_has_waited_longest() {
+    let wakeups = Wakeups::default();
+    let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+    wakeups.tasks_wait(&any(1));
+    assert!(is_woken(&first).await);
+    assert!(!is_woken(&second).await);
+    // While it asks, it may be woken again; while it is woken, the next one is.
+    wakeups.tasks_wait(&any(2));
+    wakeups.tasks_wait(&any(2));
+    assert!(is_woken(&first).await);
+    assert!(is_woken(&second).await);
+    wakeups.tasks_wait(&any(3));
+    assert!(!is_woken(&first).await && !is_woken(&second).await);
+}
+
+#[tokio::test]
+async fn a_filter_passes_over_those_it_does_not_match() {
+    let wakeups = Wakeups::default();
+    let (first, second) = (wakeups.poll(&request(1, "a")), wakeups.poll(&request(2, "b")));
+    wakeups.tasks_wait(&named("b"));
+    wakeups.tasks_wait(&named("c"));
+    assert!(!is_woken(&first).await);
+    assert!(is_woken(&second).await);
+}
+
+#[tokio::test]
+async fn a_hint_is_the_next_ones_until_the_poll_is_answered() {
+    for (asks, is_answered) in [(false, false), (true, false), (true, true)] {
+        let wakeups = Wakeups::default();
+        let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+        wakeups.tasks_wait(&any(1));
+        if asks {
+            assert!(is_woken(&first).await);
+        }
+        if is_answered {
+            first.found_nothing();
+        }
+        drop(first);
+        assert_eq!(is_woken(&second).await, !is_answered, "{asks} {is_answered}");
+    }
+}
+
+#[tokio::test]
+async fn reads_are_woken_by_their_task_and_by_anything() {
+    let wakeups = Wakeups::default();
+    let is_woken = async |read: &WaitingRead| {
+        tokio::select! {
+            biased;
+            () = read.woken() => true,
+            () = std::future::ready(()) => false,
+        }
+    };
+    let [one, again, other] = [1, 1, 2].map(|id| wakeups.read(Uuid::from_u128(id)));
+    wakeups.hint(&Hint::Ended(Uuid::from_u128(1)));
+    assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
+    let poll = wakeups.poll(&request(1, ""));
+    wakeups.hint(&Hint::Anything);
+    assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
+}
+
+#[tokio::test]
+async fn nothing_is_kept_of_those_that_are_gone() {
+    let wakeups = Wakeups::default();
+    drop((wakeups.poll(&request(1, "")), wakeups.read(Uuid::nil())));
+    let waiters = wakeups.lock();
+    assert!(waiters.polls.is_empty() && waiters.agents.is_empty() && waiters.reads.is_empty());
+}
+
+/// Another poll of an agent, that waits.
+async fn begin(wakeups: &Wakeups, agent: u128) -> WaitingPoll {
+    let poll = wakeups.poll(&request(agent, ""));
+    assert!(!is_woken(&poll).await);
+    poll
+}
+
+async fn is_ended(poll: &WaitingPoll) -> bool {
+    tokio::select! {
+        biased;
+        () = poll.ended() => true,
+        () = std::future::ready(()) => false,
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn one_that_was_seen_a_short_while_ago_comes_before_one_that_has_waited_for_long() {
+    let wakeups = Wakeups::default();
+    let _silent = begin(&wakeups, 1).await;
+    tokio::time::advance(Duration::from_secs(16)).await;
+    let mut handed_to = Vec::new();
+    let mut polls = vec![begin(&wakeups, 2).await, begin(&wakeups, 3).await];
+    for _ in 0..6 {
+        tokio::time::advance(Duration::from_millis(10)).await;
+        let agent = hand(&wakeups, &task(1)).expect("somebody waits");
+        handed_to.push(agent);
+        if agent != 1 {
+            polls.push(begin(&wakeups, agent).await);
+        }
+    }
+    // One turn of four goes by the wait alone: nobody is passed over for ever.
+    assert_eq!(handed_to, [2, 3, 2, 1, 3, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn among_those_that_have_waited_for_long_the_first_one_comes_first() {
+    let wakeups = Wakeups::default();
+    let _polls = [begin(&wakeups, 1).await, begin(&wakeups, 2).await];
+    tokio::time::advance(Duration::from_secs(100)).await;
+    assert_eq!([hand(&wakeups, &task(1)), hand(&wakeups, &task(1))], [Some(1), Some(2)]);
+    assert_eq!(hand(&wakeups, &task(1)), None);
+}
+
+#[tokio::test]
+async fn a_newer_poll_of_an_agent_ends_the_older_one() {
+    let wakeups = Wakeups::default();
+    let polls = [begin(&wakeups, 1).await, begin(&wakeups, 2).await, begin(&wakeups, 1).await];
+    assert!(is_ended(&polls[0]).await && !is_ended(&polls[1]).await && !is_ended(&polls[2]).await);
+    assert_eq!([hand(&wakeups, &task(1)), hand(&wakeups, &task(1))], [Some(2), Some(1)]);
+    assert!(polls[2].woken(LONG).await.is_some(), "the newer one has it");
+    drop(polls);
+    let last = begin(&wakeups, 1).await;
+    wakeups.end_older(Uuid::from_u128(2));
+    assert!(!is_ended(&last).await);
+    wakeups.end_older(Uuid::from_u128(1));
+    assert!(is_ended(&last).await);
+    assert_eq!(hand(&wakeups, &task(1)), None);
+}
+
+#[tokio::test]
+async fn what_an_ended_poll_was_woken_for_is_the_next_ones() {
+    let wakeups = Wakeups::default();
+    let older = begin(&wakeups, 1).await;
+    wakeups.tasks_wait(&any(1));
+    let newer = begin(&wakeups, 1).await;
+    drop(older);
+    assert!(is_woken(&newer).await);
+}
