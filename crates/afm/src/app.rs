@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slamon_protocol::Limits;
 use slamon_store::Store;
 use tokio_util::sync::CancellationToken;
 
@@ -72,6 +73,8 @@ pub struct Settings {
     pub agent_active_threshold: Duration,
     /// The largest request body, in bytes.
     pub max_content_length: usize,
+    /// How long names may be, and how many capabilities an agent may have.
+    pub limits: Limits,
     /// How long a request may take, besides the time that it asks to wait.
     pub request_timeout: Duration,
 }

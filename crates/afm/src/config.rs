@@ -29,6 +29,7 @@ mod tests;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use slamon_protocol::Limits;
 use tracing::Level;
 
 pub use database_uri::DatabaseUri;
@@ -63,6 +64,9 @@ pub struct Config {
     pub task_retention: Option<Duration>,
     /// `MAX_CONTENT_LENGTH`: the longest request body, in bytes; at least 1.
     pub max_content_length: usize,
+    /// `MAX_NAME_LENGTH` and `MAX_CAPABILITIES`: how long names may be, in bytes, and how many capabilities an agent may
+    /// have; each at least 1.
+    pub limits: Limits,
     /// `REQUEST_TIMEOUT`: the longest a request may take; more than zero.
     pub request_timeout: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long running requests may go on once the server is told to stop; more than zero.
@@ -95,6 +99,7 @@ impl Default for Config {
             agent_drop_threshold: Duration::from_secs(3600),
             task_retention: None,
             max_content_length: 1024 * 1024,
+            limits: Limits::default(),
             request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
             log_file: None,

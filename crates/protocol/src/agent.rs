@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::{Invalid, JsonText, ObjectWriter};
+use crate::{Invalid, JsonText, Limits, ObjectWriter};
 
 /// The one version of the protocol that is served.
 pub const PROTOCOL: i64 = 1;
@@ -75,19 +75,36 @@ pub enum TaskOutcome {
 }
 
 impl PollRequest {
-    /// Reads a request body.
+    /// Reads a request body under the usual limits.
     ///
     /// # Errors
     /// Names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
-        usual::read(body).map_or_else(|| Self::read_fields(body), Ok)
+        Self::parse_within(body, &Limits::default())
     }
 
-    fn read_fields(body: &str) -> Result<Self, Invalid> {
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule of protocol 1, or one of the limits.
+    pub fn parse_within(body: &str, limits: &Limits) -> Result<Self, Invalid> {
+        usual::read(body)
+            .filter(|poll| poll.is_within(limits))
+            .map_or_else(|| Self::read_fields(body, limits), Ok)
+    }
+
+    fn is_within(&self, limits: &Limits) -> bool {
+        let offers = &self.agent_capabilities;
+        self.agent_name.len() <= limits.name_bytes
+            && offers.len() <= limits.capabilities
+            && offers.iter().all(|offer| offer.task_type.len() <= limits.name_bytes)
+    }
+
+    fn read_fields(body: &str, limits: &Limits) -> Result<Self, Invalid> {
         let mut fields = Fields::of_body(body)?;
         check_protocol(&mut fields)?;
         let agent_id = fields.id("agent_id")?;
-        let agent_name = fields.text("agent_name")?;
+        let agent_name = fields.bounded_text("agent_name", limits.name_bytes)?;
         fields.any_string("agent_time")?;
         let capability = |(task_type, mut fields): (String, Fields<'_>)| {
             // Other members are ignored: agents may say more of a capability than we know of.
@@ -95,7 +112,7 @@ impl PollRequest {
         };
         let agent_capabilities = fields
             .object("agent_capabilities")?
-            .into_objects()?
+            .into_objects(limits)?
             .into_iter()
             .map(capability)
             .collect::<Result<_, _>>()?;
@@ -287,6 +304,10 @@ mod tests {
                 r#""agent_capabilities":[],"max_tasks":1"#.into(),
                 "agent_capabilities: must be an object, is an array",
             ),
+            (
+                format!(r#"{caps},"max_tasks":1,"max_wait":18446744073769.55"#),
+                "max_wait: must be a number of seconds from 0 and at most 300, is 18446744073769.55",
+            ),
             (at("null"), "agent_location: must be an object, is null"),
             (at(r#"{"region":"18"}"#), "agent_location.country: is required"),
             (at(r#"{"country":"FI"}"#), "agent_location.region: is required"),
@@ -309,6 +330,46 @@ mod tests {
         ] {
             assert_eq!(poll(&rest).unwrap_err().to_string(), error);
         }
+    }
+
+    #[test]
+    fn names_and_the_number_of_capabilities_are_bounded() {
+        let poll = |name: usize, types: usize, of: usize| {
+            let offers: Vec<String> = (0..types).map(|n| format!(r#""{n:0of$}":{{"version":1}}"#)).collect();
+            PollRequest::parse(&format!(
+                r#"{{"protocol":1,"agent_id":"{ID}","agent_name":"{}","agent_time":"","max_tasks":1,
+                    "agent_capabilities":{{{}}}}}"#,
+                "x".repeat(name),
+                offers.join(",")
+            ))
+        };
+        for (name, types, of) in [(1_024, 1, 1_024), (0, 1_000, 10), (0, 1_000, 1_024)] {
+            assert_eq!(poll(name, types, of).unwrap().agent_capabilities.len(), types);
+        }
+        for (name, types, of, error) in [
+            (1_025, 1, 1, "agent_name: must be at most 1024 bytes long, has 1025"),
+            (1, 1, 1_025, "agent_capabilities: a name must be at most 1024 bytes long, has 1025"),
+            (1, 20, 1_025, "agent_capabilities: a name must be at most 1024 bytes long, has 1025"),
+            (1, 1_001, 5, "agent_capabilities: must have at most 1000 members, has 1001"),
+            (1, 38_000, 5, "agent_capabilities: must have at most 1000 members, has 38000"),
+        ] {
+            assert_eq!(poll(name, types, of).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn the_limits_are_those_of_the_server() {
+        let body = format!(
+            r#"{{"protocol":1,"agent_id":"{ID}","agent_name":"abc","agent_time":"","max_tasks":1,
+                "agent_capabilities":{{"abc":{{"version":1}},"d":{{"version":1}}}}}}"#
+        );
+        let parse = |name_bytes, capabilities| {
+            let limits = Limits { name_bytes, capabilities };
+            PollRequest::parse_within(&body, &limits).map_err(|e| e.to_string())
+        };
+        parse(3, 2).unwrap();
+        assert_eq!(parse(2, 2).unwrap_err(), "agent_name: must be at most 2 bytes long, has 3");
+        assert_eq!(parse(3, 1).unwrap_err(), "agent_capabilities: must have at most 1 members, has 2");
     }
 
     #[test]

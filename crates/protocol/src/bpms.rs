@@ -3,7 +3,7 @@
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::{Invalid, JsonText, Terms};
+use crate::{Invalid, JsonText, Limits, Terms};
 
 /// `POST /task`: a task as its client describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -39,19 +39,27 @@ impl PostTask {
         "agent_filter",
     ];
 
-    /// Reads a request body.
+    /// Reads a request body under the usual limits.
     ///
     /// # Errors
     /// Names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
+        Self::parse_within(body, &Limits::default())
+    }
+
+    /// Reads a request body.
+    ///
+    /// # Errors
+    /// Names the field that breaks a rule of protocol 1, or one of the limits.
+    pub fn parse_within(body: &str, limits: &Limits) -> Result<Self, Invalid> {
         let mut fields = Fields::of_body(body)?;
         let task = Self {
             task_id: fields.id("task_id")?,
             test_id: fields.id("test_id")?,
-            task_type: fields.text("task_type")?,
+            task_type: fields.bounded_text("task_type", limits.name_bytes)?,
             task_version: fields.integer("task_version")?,
             task_data: fields.optional_object_text("task_data")?,
-            terms: Terms::read(&mut fields)?,
+            terms: Terms::read(&mut fields, limits)?,
         };
         fields.finish(&Self::FIELDS)?;
         Ok(task)
@@ -133,6 +141,36 @@ mod tests {
             ),
         ] {
             assert_eq!(with(rest).unwrap_err().to_string(), error);
+        }
+    }
+
+    #[test]
+    fn a_type_is_bounded() {
+        let of_length = |length: usize| format!(r#""task_type":"{}","task_version":1"#, "x".repeat(length));
+        with(&of_length(1_024)).unwrap();
+        let error = "task_type: must be at most 1024 bytes long, has 1025";
+        assert_eq!(with(&of_length(1_025)).unwrap_err().to_string(), error);
+        let body = format!(r#"{{"task_id":"{ID}","test_id":"{ID}",{}}}"#, of_length(1_025));
+        let limits = Limits { name_bytes: 1_025, ..Limits::default() };
+        PostTask::parse_within(&body, &limits).unwrap();
+    }
+
+    #[test]
+    fn an_error_quotes_little_of_what_was_wrong() {
+        let long = "😀".repeat(250_000);
+        for (rest, field) in [
+            (format!(r#""task_type":{}1,"task_version":1"#, "1".repeat(1_000_000)), "task_type"),
+            (format!(r#""task_type":"t","task_version":"{long}""#), "task_version"),
+            (format!(r#""task_type":"t","task_version":1,"task_delay":"{long}""#), "task_delay"),
+            (format!(r#""task_type":"t","task_version":1,"task_priority":"{long}""#), "task_priority"),
+            (format!(r#""task_type":"t","task_version":1,"{long}":1"#), "😀"),
+            (format!(r#""task_type":"t","task_version":1,"agent_filter":{{"{long}":1}}"#), "agent_filter.😀"),
+        ] {
+            let error = with(&rest).unwrap_err();
+            let quoted = error.to_string().chars().filter(|c| matches!(c, '😀' | '1' | '…')).count();
+            assert!((100..=210).contains(&quoted), "{error}");
+            assert!(error.to_string().contains('…') && error.to_string().chars().count() < 500, "{error}");
+            assert!(error.field.is_some_and(|name| name.starts_with(field)));
         }
     }
 

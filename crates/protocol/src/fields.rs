@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fmt;
+use std::fmt::{self, Display};
 use std::time::Duration;
 
 use serde::Deserialize;
@@ -10,7 +10,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{JsonText, MAX_DEPTH, parse_id};
+use crate::{JsonText, Limits, MAX_DEPTH, excerpt, parse_id};
 
 /// What is wrong with a request body, in words for whoever sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -23,8 +23,9 @@ pub struct Invalid {
 }
 
 impl Invalid {
-    pub(crate) fn field(name: impl Into<String>, problem: impl Into<String>) -> Self {
-        Self { field: Some(name.into()), problem: problem.into() }
+    pub(crate) fn field(name: impl AsRef<str>, problem: impl Into<String>) -> Self {
+        // A name may be a client's: that of a capability, or of a field that nobody knows.
+        Self { field: Some(excerpt(name.as_ref()).into_owned()), problem: problem.into() }
     }
 
     fn body(problem: impl Into<String>) -> Self {
@@ -115,8 +116,14 @@ impl<'a> Fields<'a> {
         self.take(field).map(|value| id(value).map_err(|problem| self.invalid(field, problem))).transpose()
     }
 
-    pub(crate) fn optional_text(&mut self, field: &str) -> Result<Option<String>, Invalid> {
-        self.take(field).map(|value| text(value).map_err(|problem| self.invalid(field, problem))).transpose()
+    /// As [`Fields::bounded_text`], where the field is there.
+    pub(crate) fn optional_bounded_text(
+        &mut self,
+        field: &str,
+        most: usize,
+    ) -> Result<Option<String>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        bounded_text(value, most).map(Some).map_err(|problem| self.invalid(field, problem))
     }
 
     pub(crate) fn optional_boolean(&mut self, field: &str) -> Result<Option<bool>, Invalid> {
@@ -128,15 +135,15 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn optional_integer(
+    pub(crate) fn optional_integer<N: TryFrom<i64> + PartialOrd + Display + Copy>(
         &mut self,
         field: &str,
-        least: i64,
-        most: i64,
-    ) -> Result<Option<i64>, Invalid> {
+        least: N,
+        most: N,
+    ) -> Result<Option<N>, Invalid> {
         let Some(value) = self.take(field) else { return Ok(None) };
-        match integer(value) {
-            Ok(n) if (least..=most).contains(&n) => Ok(Some(n)),
+        match integer(value).ok().and_then(|n| N::try_from(n).ok()) {
+            Some(n) if (least..=most).contains(&n) => Ok(Some(n)),
             _ => {
                 let problem = format!("must be an integer from {least} to {most}, is {}", shown(value));
                 Err(self.invalid(field, problem))
@@ -153,8 +160,8 @@ impl<'a> Fields<'a> {
     ) -> Result<Option<Duration>, Invalid> {
         let Some(value) = self.take(field) else { return Ok(None) };
         let seconds = serde_json::from_str(value.get()).ok();
-        let whole_micros = |time: Duration| Duration::from_micros(time.as_micros() as u64);
-        let time = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).map(whole_micros);
+        let whole_micros = |time: Duration| u64::try_from(time.as_micros()).ok().map(Duration::from_micros);
+        let time = seconds.and_then(|s| Duration::try_from_secs_f64(s).ok()).and_then(whole_micros);
         time.filter(|time| (least..=most).contains(time)).map(Some).ok_or_else(|| {
             let from = if least.is_zero() { "from 0" } else { "above 0" };
             let most = most.as_secs();
@@ -168,6 +175,12 @@ impl<'a> Fields<'a> {
     pub(crate) fn text(&mut self, field: &str) -> Result<String, Invalid> {
         let value = self.require(field)?;
         text(value).map_err(|problem| self.invalid(field, problem))
+    }
+
+    /// As [`Fields::text`], of at most `most` bytes.
+    pub(crate) fn bounded_text(&mut self, field: &str, most: usize) -> Result<String, Invalid> {
+        let value = self.require(field)?;
+        bounded_text(value, most).map_err(|problem| self.invalid(field, problem))
     }
 
     /// A string that nobody reads.
@@ -235,12 +248,18 @@ impl<'a> Fields<'a> {
     }
 
     /// The members as objects of their own, under their names; the last of a repeated name counts.
-    pub(crate) fn into_objects(mut self) -> Result<Vec<(String, Fields<'a>)>, Invalid> {
+    pub(crate) fn into_objects(mut self, limits: &Limits) -> Result<Vec<(String, Fields<'a>)>, Invalid> {
         self.drop_all_but_last();
+        let invalid = |problem: String| Invalid::field(self.path.join("."), problem);
+        let (most, has) = (limits.capabilities, self.members.len());
+        if has > most {
+            return Err(invalid(format!("must have at most {most} members, has {has}")));
+        }
         let open = |(name, value): &(Cow<'a, str>, &'a RawValue)| {
             if name.contains('\0') {
-                return Err(Invalid::field(self.path.join("."), "a name must not contain U+0000"));
+                return Err(invalid("a name must not contain U+0000".to_owned()));
             }
+            check_length(name, limits.name_bytes).map_err(|problem| invalid(format!("a name {problem}")))?;
             Ok((name.to_string(), Fields::of_object(self.inner_path(name.clone()), value)?))
         };
         self.members.iter().map(open).collect()
@@ -272,8 +291,8 @@ impl<'a> Fields<'a> {
     pub(crate) fn finish(self, known: &[&str]) -> Result<(), Invalid> {
         match self.members.first() {
             Some((name, _)) => {
-                let name = shortened(&self.name(name));
-                Err(Invalid::field(name, format!("is not a known field; known are {}", known.join(", "))))
+                let problem = format!("is not a known field; known are {}", known.join(", "));
+                Err(self.invalid(name, problem))
             }
             None => Ok(()),
         }
@@ -304,6 +323,19 @@ fn text(value: &RawValue) -> Result<String, String> {
     Ok(text)
 }
 
+fn bounded_text(value: &RawValue, most: usize) -> Result<String, String> {
+    let text = text(value)?;
+    check_length(&text, most)?;
+    Ok(text)
+}
+
+fn check_length(text: &str, most: usize) -> Result<(), String> {
+    match text.len() {
+        length if length > most => Err(format!("must be at most {most} bytes long, has {length}")),
+        _ => Ok(()),
+    }
+}
+
 fn integer(value: &RawValue) -> Result<i64, String> {
     let digits = value.get().strip_prefix('-').unwrap_or(value.get());
     if !digits.bytes().all(|b| b.is_ascii_digit()) {
@@ -318,15 +350,7 @@ fn shown(value: &RawValue) -> String {
     match value.get().as_bytes()[0] {
         b'{' => "an object".to_owned(),
         b'[' => "an array".to_owned(),
-        _ => shortened(value.get()),
-    }
-}
-
-fn shortened(text: &str) -> String {
-    const MOST: usize = 60;
-    match text.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}…", &text[..end]),
-        None => text.to_owned(),
+        _ => excerpt(value.get()).into_owned(),
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::fields::Fields;
-use crate::{Invalid, JsonText, Location, ObjectWriter};
+use crate::{Invalid, JsonText, Limits, Location, ObjectWriter};
 
 /// The longest time that a term can name: 365 days.
 pub const LONGEST: Duration = Duration::from_secs(31_536_000);
@@ -65,23 +65,22 @@ impl Default for Terms {
 }
 
 impl Terms {
-    pub(crate) fn read(fields: &mut Fields<'_>) -> Result<Self, Invalid> {
+    pub(crate) fn read(fields: &mut Fields<'_>, limits: &Limits) -> Result<Self, Invalid> {
         let above_zero = Duration::from_micros(1);
         let none = Self::default();
-        let filter = fields.optional_object("agent_filter")?.map(AgentFilter::read).transpose()?;
+        let filter = fields.optional_object("agent_filter")?;
+        let filter = filter.map(|filter| AgentFilter::read(filter, limits.name_bytes)).transpose()?;
         Ok(Self {
             ttl: fields.optional_seconds("task_ttl", above_zero, LONGEST)?,
             timeout: fields.optional_seconds("task_timeout", above_zero, LONGEST)?,
             max_attempts: fields
-                .optional_integer("task_max_attempts", 1, i64::from(MOST_ATTEMPTS))?
-                .map_or(none.max_attempts, |n| n as u32),
+                .optional_integer("task_max_attempts", 1, MOST_ATTEMPTS)?
+                .unwrap_or(none.max_attempts),
             retry_errors: fields.optional_boolean("task_retry_errors")?.unwrap_or(none.retry_errors),
             retry_delay: fields
                 .optional_seconds("task_retry_delay", Duration::ZERO, LONGEST)?
                 .unwrap_or(none.retry_delay),
-            priority: fields
-                .optional_integer("task_priority", -100, 100)?
-                .map_or(none.priority, |n| n as i32),
+            priority: fields.optional_integer("task_priority", -100, 100)?.unwrap_or(none.priority),
             delay: fields.optional_seconds("task_delay", Duration::ZERO, LONGEST)?.unwrap_or(none.delay),
             agent_filter: filter.unwrap_or_default(),
         })
@@ -89,12 +88,12 @@ impl Terms {
 }
 
 impl AgentFilter {
-    fn read(mut fields: Fields<'_>) -> Result<Self, Invalid> {
+    fn read(mut fields: Fields<'_>, most: usize) -> Result<Self, Invalid> {
         let filter = Self {
-            country: fields.optional_text("country")?,
-            region: fields.optional_text("region")?,
+            country: fields.optional_bounded_text("country", most)?,
+            region: fields.optional_bounded_text("region", most)?,
             agent_id: fields.optional_id("agent_id")?,
-            agent_name: fields.optional_text("agent_name")?,
+            agent_name: fields.optional_bounded_text("agent_name", most)?,
         };
         fields.finish(&["country", "region", "agent_id", "agent_name"])?;
         Ok(filter)
@@ -169,7 +168,11 @@ impl AgentFilter {
     /// # Errors
     /// When it did not.
     pub fn from_key(key: &str) -> Result<Self, Invalid> {
-        if key.is_empty() { Ok(Self::default()) } else { Self::read(Fields::of_body(key)?) }
+        if key.is_empty() {
+            return Ok(Self::default());
+        }
+        // It was taken once, under whatever limits there were then.
+        Self::read(Fields::of_body(key)?, usize::MAX)
     }
 }
 
@@ -232,6 +235,16 @@ mod tests {
             (r#""task_ttl":"30""#, seconds("task_ttl", "above 0", "\"30\"")),
             (r#""task_ttl":null"#, seconds("task_ttl", "above 0", "null")),
             (r#""task_ttl":1e999"#, seconds("task_ttl", "above 0", "1e999")),
+            // What would be within the range if only 64 bits of it were looked at.
+            (r#""task_ttl":18446744073769.55"#, seconds("task_ttl", "above 0", "18446744073769.55")),
+            (r#""task_timeout":18446744073769.55"#, seconds("task_timeout", "above 0", "18446744073769.55")),
+            (
+                r#""task_retry_delay":18446744073769.55"#,
+                seconds("task_retry_delay", "from 0", "18446744073769.55"),
+            ),
+            (r#""task_delay":18446744073709.55"#, seconds("task_delay", "from 0", "18446744073709.55")),
+            (r#""task_max_attempts":4294967297"#, format!("{attempts} 4294967297")),
+            (r#""task_priority":4294967296"#, format!("{priority} 4294967296")),
             (r#""task_timeout":0.0000001"#, seconds("task_timeout", "above 0", "0.0000001")),
             (r#""task_retry_delay":-0.1"#, seconds("task_retry_delay", "from 0", "-0.1")),
             (r#""task_delay":true"#, seconds("task_delay", "from 0", "true")),
@@ -255,6 +268,23 @@ mod tests {
         ] {
             assert_eq!(terms(&format!(",{rest}")).unwrap_err().to_string(), error);
         }
+    }
+
+    #[test]
+    fn names_are_bounded_and_those_that_are_stored_can_be_read() {
+        for field in ["country", "region", "agent_name"] {
+            let filter = |length: usize| {
+                terms(&format!(r#","agent_filter":{{"{field}":"{}"}}"#, "ä".repeat(length / 2)))
+                    .map(|terms| terms.agent_filter)
+            };
+            filter(1_024).unwrap();
+            assert_eq!(
+                filter(1_026).unwrap_err().to_string(),
+                format!("agent_filter.{field}: must be at most 1024 bytes long, has 1026")
+            );
+        }
+        let longer = AgentFilter { agent_name: Some("x".repeat(100_000)), ..AgentFilter::default() };
+        assert_eq!(AgentFilter::from_key(&longer.key()).unwrap(), longer);
     }
 
     #[test]

@@ -85,6 +85,7 @@ pub(super) async fn run(
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
         max_content_length: config.max_content_length,
+        limits: config.limits,
         request_timeout: config.request_timeout,
     };
     let (app, work) = App::new(store.clone(), clock.clock(), settings, shutdown.stop.clone());

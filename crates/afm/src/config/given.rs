@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use slamon_protocol::excerpt;
 use tracing::Level;
 
 use super::literal::Value;
@@ -176,9 +177,5 @@ fn is_uri(text: &str) -> bool {
 
 /// A text on one line, cut where it is long.
 fn shown(text: &str) -> String {
-    const LONGEST: usize = 60;
-    match text.char_indices().nth(LONGEST) {
-        Some((end, _)) => format!("{:?}...", &text[..end]),
-        None => format!("{text:?}"),
-    }
+    format!("{:?}", excerpt(text))
 }

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use slamon_protocol::excerpt;
+
 use super::given::{Given, Mismatch};
 use super::{Config, DatabaseUri, LogFormat};
 
@@ -49,7 +51,7 @@ impl Key {
 }
 
 /// Every key, in the order of the example file.
-pub(super) const KEYS: [Key; 19] = [
+pub(super) const KEYS: [Key; 21] = [
     Key::new(DATABASE_URI, |config, given| {
         given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
     }),
@@ -80,6 +82,18 @@ pub(super) const KEYS: [Key; 19] = [
     Key::new("MAX_CONTENT_LENGTH", |config, given| {
         config.max_content_length = unless_none(given, Config::default().max_content_length, |given| {
             given.whole(1, i128::MAX, "a whole number of bytes, 1 or more")
+        })?;
+        Ok(())
+    }),
+    Key::new("MAX_NAME_LENGTH", |config, given| {
+        config.limits.name_bytes = unless_none(given, Config::default().limits.name_bytes, |given| {
+            given.whole(1, i128::MAX, "a whole number of bytes, 1 or more")
+        })?;
+        Ok(())
+    }),
+    Key::new("MAX_CAPABILITIES", |config, given| {
+        config.limits.capabilities = unless_none(given, Config::default().limits.capabilities, |given| {
+            given.whole(1, i128::MAX, "a whole number, 1 or more")
         })?;
         Ok(())
     }),
@@ -183,6 +197,7 @@ const FLASK_KEYS: [&str; 41] = [
 
 /// What to tell a user about a key that is none of ours.
 pub(super) fn remark(name: &str) -> String {
+    let name = &*excerpt(name);
     /// Names less alike than this are taken for different words, not for a slip.
     const ALIKE: f64 = 0.75;
 

@@ -104,7 +104,7 @@ fn the_example_holds_every_key_once_with_its_default() {
 #[test]
 fn every_key_is_read_from_files_and_from_the_environment() {
     type Change = fn(&mut Config);
-    let cases: [(&str, &str, &str, Change); 19] = [
+    let cases: [(&str, &str, &str, Change); 21] = [
         ("SQLALCHEMY_DATABASE_URI", "'sqlite:///a.db'", "sqlite:///a.db", |c| {
             c.database_uri = DatabaseUri::new("sqlite:///a.db");
         }),
@@ -118,6 +118,8 @@ fn every_key_is_read_from_files_and_from_the_environment() {
         ("AGENT_DROP_THRESHOLD", "24 * 60 * 60", " 86400 ", |c| c.agent_drop_threshold = secs(86400)),
         ("TASK_RETENTION", "30 * 24 * 60 * 60", "2592000", |c| c.task_retention = Some(secs(2_592_000))),
         ("MAX_CONTENT_LENGTH", "1_000", "1000", |c| c.max_content_length = 1000),
+        ("MAX_NAME_LENGTH", "400", "400", |c| c.limits.name_bytes = 400),
+        ("MAX_CAPABILITIES", "20_000", "20000", |c| c.limits.capabilities = 20_000),
         ("REQUEST_TIMEOUT", "1e1", "1e1", |c| c.request_timeout = secs(10)),
         ("SHUTDOWN_TIMEOUT", "(5)", "5", |c| c.shutdown_timeout = secs(5)),
         ("LOG_FILE", "r'/var/log/afm.log'", "/var/log/afm.log", |c| {
@@ -140,9 +142,15 @@ fn every_key_is_read_from_files_and_from_the_environment() {
 
 #[test]
 fn none_is_the_default_where_flask_says_so() {
-    for key in
-        ["LOG_FILE", "STATSD_HOST", "MAX_CONTENT_LENGTH", "SQLALCHEMY_POOL_SIZE", "SQLALCHEMY_POOL_TIMEOUT"]
-    {
+    for key in [
+        "LOG_FILE",
+        "STATSD_HOST",
+        "MAX_CONTENT_LENGTH",
+        "MAX_NAME_LENGTH",
+        "MAX_CAPABILITIES",
+        "SQLALCHEMY_POOL_SIZE",
+        "SQLALCHEMY_POOL_TIMEOUT",
+    ] {
         let value = if key.ends_with("_HOST") || key.ends_with("_FILE") { "a" } else { "9" };
         let start = env(key, value).file(format!("{key} = None"));
         assert_eq!(start.config(), Config::default(), "{key}");
@@ -209,6 +217,8 @@ fn wrong_values_in_a_file() {
         ("SQLALCHEMY_POOL_SIZE = 5.0", format!("SQLALCHEMY_POOL_SIZE: found 5.0, {POOL}")),
         ("SQLALCHEMY_POOL_SIZE = 65536", format!("SQLALCHEMY_POOL_SIZE: found 65536, {POOL}")),
         ("STATSD_PORT = 0", "STATSD_PORT: found 0, expected a port from 1 to 65535".into()),
+        ("MAX_NAME_LENGTH = 0", "MAX_NAME_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),
+        ("MAX_CAPABILITIES = -1", "MAX_CAPABILITIES: found -1, expected a whole number, 1 or more".into()),
         ("MAX_CONTENT_LENGTH = 0", "MAX_CONTENT_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),
         ("MAX_CONTENT_LENGTH = 2 * 0x8000000000000000", "MAX_CONTENT_LENGTH: found 18446744073709551616, expected a whole number of bytes, 1 or more".into()),
         ("AUTO_CREATE = 'False'", "AUTO_CREATE: found the string \"False\", expected True or False without quotes (to Python, any string that is not empty is true)".into()),

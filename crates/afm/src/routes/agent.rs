@@ -26,7 +26,7 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
-    let poll = PollRequest::parse(&body.text()?)?;
+    let poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
     patience::extend(poll.max_wait);

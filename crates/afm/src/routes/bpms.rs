@@ -25,7 +25,7 @@ pub(super) fn routes() -> Routes {
 type TaskId = Result<Path<String>, PathRejection>;
 
 async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
-    let task = PostTask::parse(&body.text()?)?;
+    let task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::task(task.task_id);
     match app.committer.submit(task).await?? {
@@ -160,6 +160,7 @@ mod tests {
             (Some("x=1&wait=0.5"), Some(0.5)),
             (Some("wait=300"), Some(300.0)),
             (Some("wait=300.1"), None),
+            (Some("wait=18446744073769.55"), None),
             (Some("wait=-1"), None),
             (Some("wait="), None),
             (Some("wait"), None),

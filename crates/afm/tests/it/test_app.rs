@@ -52,6 +52,7 @@ impl Default for Setup {
                 agent_return_time: Duration::from_secs(60),
                 agent_active_threshold: Duration::from_secs(300),
                 max_content_length: 1024 * 1024,
+                limits: slamon_protocol::Limits::default(),
                 request_timeout: 10 * PATIENCE,
             },
             limits: Limits { idle: 10 * PATIENCE, write: 10 * PATIENCE, shutdown: 10 * PATIENCE },

@@ -3,6 +3,7 @@
 mod agent;
 mod attempts;
 mod bodies;
+mod bounds;
 mod bpms;
 mod cancel;
 mod dashboard;

@@ -56,6 +56,7 @@ impl Afm {
             agent_return_time: Duration::from_secs(60),
             agent_active_threshold: Duration::from_secs(300),
             max_content_length: 1024 * 1024,
+            limits: slamon_afm::config::Config::default().limits,
             request_timeout: PATIENCE,
         };
         let limits = Limits { idle: PATIENCE, write: PATIENCE, shutdown: PATIENCE };

@@ -187,7 +187,7 @@ mod tests {
         for body in polls() {
             if let Some(poll) = read(&body) {
                 usual += 1;
-                assert_eq!(Ok(poll), PollRequest::read_fields(&body), "{body}");
+                assert_eq!(Ok(poll), PollRequest::read_fields(&body, &crate::Limits::default()), "{body}");
             }
         }
         assert!(usual >= 8, "{usual} polls were read in one pass");

@@ -1,0 +1,52 @@
+//! How much is taken of what clients choose the length of, and how much of it is shown.
+
+use std::borrow::Cow;
+
+/// How long names may be, and how many capabilities one agent may have. A server can set other limits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// The longest task type, agent name, or string of an `agent_filter`, in bytes of UTF-8.
+    pub name_bytes: usize,
+    /// The most capabilities of one poll.
+    pub capabilities: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { name_bytes: 1_024, capabilities: 1_000 }
+    }
+}
+
+/// The most characters that a message quotes of a text that somebody else wrote.
+pub const EXCERPT: usize = 200;
+
+/// A text as a message quotes it: at most [`EXCERPT`] characters, the last of which is `…` where it was cut.
+#[must_use]
+pub fn excerpt(text: &str) -> Cow<'_, str> {
+    // No character is less than a byte.
+    if text.len() <= EXCERPT {
+        return Cow::Borrowed(text);
+    }
+    let mut ends = text.char_indices().skip(EXCERPT - 1);
+    match (ends.next(), ends.next()) {
+        (Some((end, _)), Some(_)) => Cow::Owned(format!("{}…", &text[..end])),
+        _ => Cow::Borrowed(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_excerpt_is_cut_between_characters_and_says_so() {
+        for character in ["a", "ä", "😀"] {
+            let longest = character.repeat(EXCERPT);
+            assert_eq!(excerpt(&longest), longest);
+            let cut = excerpt(&character.repeat(EXCERPT + 1)).into_owned();
+            assert_eq!(cut, format!("{}…", character.repeat(EXCERPT - 1)));
+            assert_eq!(excerpt(&character.repeat(100_000)), cut);
+        }
+        assert_eq!(excerpt(""), "");
+    }
+}
