@@ -10,7 +10,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::{JsonText, Limits, MAX_DEPTH, excerpt, parse_id};
+use crate::limits::half_excerpt;
+use crate::{JsonText, Limits, MAX_DEPTH, parse_id};
 
 /// What is wrong with a request body, in words for whoever sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -25,7 +26,7 @@ pub struct Invalid {
 impl Invalid {
     pub(crate) fn field(name: impl AsRef<str>, problem: impl Into<String>) -> Self {
         // A name may be a client's: that of a capability, or of a field that nobody knows.
-        Self { field: Some(excerpt(name.as_ref()).into_owned()), problem: problem.into() }
+        Self { field: Some(half_excerpt(name.as_ref()).into_owned()), problem: problem.into() }
     }
 
     fn body(problem: impl Into<String>) -> Self {
@@ -350,7 +351,7 @@ fn shown(value: &RawValue) -> String {
     match value.get().as_bytes()[0] {
         b'{' => "an object".to_owned(),
         b'[' => "an array".to_owned(),
-        _ => excerpt(value.get()).into_owned(),
+        _ => half_excerpt(value.get()).into_owned(),
     }
 }
 

@@ -23,11 +23,20 @@ pub const EXCERPT: usize = 200;
 /// A text as a message quotes it: at most [`EXCERPT`] characters, the last of which is `…` where it was cut.
 #[must_use]
 pub fn excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, EXCERPT)
+}
+
+/// As [`excerpt`], at most half as long: for messages that may quote two texts.
+pub(crate) fn half_excerpt(text: &str) -> Cow<'_, str> {
+    cut(text, EXCERPT / 2)
+}
+
+fn cut(text: &str, most: usize) -> Cow<'_, str> {
     // No character is less than a byte.
-    if text.len() <= EXCERPT {
+    if text.len() <= most {
         return Cow::Borrowed(text);
     }
-    let mut ends = text.char_indices().skip(EXCERPT - 1);
+    let mut ends = text.char_indices().skip(most - 1);
     match (ends.next(), ends.next()) {
         (Some((end, _)), Some(_)) => Cow::Owned(format!("{}…", &text[..end])),
         _ => Cow::Borrowed(text),

@@ -72,7 +72,7 @@ fn errors_quote_little_of_what_was_wrong() {
         let problem = answer.problem(400);
         for member in ["field", "detail"] {
             let quoted = problem[member].as_str().expect("text").matches(['n', '9']).count();
-            assert!(quoted < 230, "{member}: {problem}");
+            assert!(quoted < 210, "{member}: {problem}");
         }
     }
     assert_eq!(app.get(&format!("/task/{}", "n".repeat(5_000))).status, 404);
