@@ -4,6 +4,11 @@
 //! A request becomes one [`Command`](slamon_store::Command); the [`committer`] has the store apply those that
 //! wait together, in one transaction, and answers each after the commit. Reads go straight to the store.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 pub mod app;
 mod background;
 mod body;

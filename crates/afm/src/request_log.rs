@@ -69,7 +69,7 @@ impl Drop for Line {
         measures::request(&self.head.method, route, self.status, elapsed);
         let notes = NOTES.try_with(RefCell::take).unwrap_or_default();
         let is_routine = notes.is_routine || matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
-        let (status, elapsed_us) = (self.status, elapsed.as_micros() as u64);
+        let (status, elapsed_us) = (self.status, u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
         let message = if status == HUNG_UP { "hung up" } else { "answered" };
         macro_rules! line {
             ($level:expr) => {

@@ -11,6 +11,11 @@
 //! assert_eq!(error.to_string(), "test_id: is required");
 //! ```
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 mod agent;
 mod bpms;
 mod fields;

@@ -4,6 +4,11 @@
 //! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them and
 //! save what the rules said. This is the only crate with SQL.
 
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
 #[cfg(test)]
 extern crate self as slamon_store; // the model of the lifecycle tests is the integration tests' too
 

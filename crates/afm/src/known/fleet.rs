@@ -4,13 +4,13 @@ use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use std::time::Duration;
 
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use slamon_protocol::PollRequest;
 use uuid::Uuid;
 
 /// How long the store is trusted to hold what an agent said, at least and at most. Another AFM may have written something
 /// else meanwhile. For how long is up to chance, so that a fleet that arrived together does not come back together.
-const TRUST: [SignedDuration; 2] = [SignedDuration::from_mins(5), SignedDuration::from_mins(15)];
+const TRUST_MICROS: [i64; 2] = [5 * 60 * 1_000_000, 15 * 60 * 1_000_000];
 
 /// The agents whose polls the store has saved.
 #[derive(Debug, Default)]
@@ -64,8 +64,8 @@ impl Fleet {
 
     /// For how many microseconds from `now` on the store is trusted to hold what an agent has said.
     fn trust(&self, agent_id: Uuid, now: i64) -> i64 {
-        let [least, most] = TRUST.map(|trust| trust.as_micros() as i64);
-        least + (self.hasher.hash_one((agent_id, now)) % (most - least) as u64) as i64
+        let [least, most] = TRUST_MICROS;
+        least + (self.hasher.hash_one((agent_id, now)) % (most - least).unsigned_abs()).cast_signed()
     }
 
     /// How many were seen since that was saved, those that were forgotten meanwhile among them.
@@ -127,6 +127,8 @@ fn said(hasher: &RandomState, poll: &PollRequest) -> u64 {
 #[cfg(test)]
 mod tests {
     use slamon_protocol::{Capability, Location};
+
+    use jiff::SignedDuration;
 
     use super::*;
 

@@ -100,8 +100,8 @@ async fn wait(app: &App, waiting: &WaitingPoll, poll: PollRequest) -> Result<Pol
 /// apart, instead of polling at once for ever.
 fn spread(interval: Duration, agent_id: Uuid) -> Duration {
     // The last 64 bits differ also among ids of version 1, whose first ones are the time.
-    let mixed =
-        (agent_id.as_u128() as u64 ^ (agent_id.as_u128() >> 64) as u64).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let (first, last) = agent_id.as_u64_pair();
+    let mixed = (first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let share = (mixed >> 32) as f64 / f64::from(u32::MAX);
     interval.mul_f64(1.0 - share / 10.0)
 }

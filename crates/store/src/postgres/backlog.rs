@@ -138,9 +138,9 @@ pub(super) async fn keep_looking(client: &Client, lines: &Lines) -> Problem {
 
 async fn look_for_all(client: &Client, lines: &Lines) -> Result<(), Problem> {
     let look = lines.look();
-    let rows = client.query(KINDS, &[&(MOST_KINDS as i64)]).await?;
+    let rows = client.query(KINDS, &[&i64::from(MOST_KINDS)]).await?;
     let kinds = rows.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-    let is_all = is_all(&kinds, MOST_KINDS);
+    let is_all = is_all(&kinds, MOST_KINDS as usize);
     look.end_of_all(kinds.iter().map(|(kind, place)| (kind, *place)), is_all);
     Ok(())
 }

@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::WaitingKind;
 
 /// How many kinds are remembered: those of any more are looked for from the start.
-pub(super) const MOST_KINDS: usize = 10_000;
+pub(super) const MOST_KINDS: u32 = 10_000;
 
 /// What tasks are in line by: a type in a version, and a filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,7 +129,7 @@ impl Lines {
                 Memory::lower(look, &kind, place);
             }
         }
-        if fronts.len() > 2 * MOST_KINDS {
+        if fronts.len() > 2 * MOST_KINDS as usize {
             memory.forget();
         }
     }
@@ -210,7 +210,7 @@ impl Look<'_> {
                 }
             }
         }
-        if fronts.len() > MOST_KINDS && !*complete {
+        if fronts.len() > MOST_KINDS as usize && !*complete {
             memory.forget();
         }
     }

@@ -14,7 +14,7 @@ use crate::waiting::AHEAD_COUNTED;
 use crate::{Surroundings, Task};
 
 /// How many other versions are named.
-const VERSIONS: usize = 5;
+const VERSIONS: u32 = 5;
 
 /// The lowest versions of a type, from one to the next above it: each is one look into the index, however many agents
 /// offer it.
@@ -89,11 +89,11 @@ pub(super) async fn of(
     let filter = &posted.terms.agent_filter;
     let (task_type, version) = (&posted.task_type, &posted.task_version);
     // The lowest ones may have the task's own among them.
-    let versions = VERSIONS as i64 + 1;
+    let versions = i64::from(VERSIONS) + 1;
     let seen_since = rows::as_stored(seen_since);
     let mut filters = vec![filter.key(), AgentFilter::default().key()];
     filters.dedup();
-    let counted = AHEAD_COUNTED as i64;
+    let counted = AHEAD_COUNTED.cast_signed();
     let (offered, capable, ahead) = try_join3(
         session.query(OFFERED, &[task_type, &versions]),
         session.query(
@@ -115,7 +115,7 @@ pub(super) async fn of(
     let mut other_versions =
         offered.iter().map(|row| row.try_get("version")).collect::<Result<Vec<i64>, _>>()?;
     other_versions.retain(|other| other != version);
-    other_versions.truncate(VERSIONS);
+    other_versions.truncate(VERSIONS as usize);
     let (Some(capable), Some(ahead)) = (capable.first(), ahead.first()) else {
         return Err(Problem::Wrong("counting gave no answer".to_owned()));
     };

@@ -12,6 +12,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0003_fleet.sql"),
 ];
 
+#[expect(clippy::cast_possible_wrap, reason = "a handful")]
 const NEWEST: i64 = MIGRATIONS.len() as i64;
 
 pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError> {
@@ -26,7 +27,8 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
         }
         return Ok(Prepared::Present);
     }
-    for migration in &MIGRATIONS[found.unwrap_or(0) as usize..] {
+    let done = found.map_or(0, |found| usize::try_from(found).unwrap_or(0));
+    for migration in &MIGRATIONS[done..] {
         transaction.execute_batch(migration)?;
     }
     let original = found.is_none() && adopt::holds_original(&transaction)?;

@@ -180,7 +180,7 @@ impl<'a> Polls<'a> {
     /// Looks only where anybody may wait: as was known when `look` began, or since this batch.
     pub(super) fn look_from_fronts(&mut self, look: &Look<'_>, news: &News) {
         self.fronts = look.fronts(&self.kinds);
-        self.taken = look.taken_by_others().len() as i64;
+        self.taken = i64::try_from(look.taken_by_others().len()).unwrap_or(i64::MAX);
         if self.fronts.iter().all(|front| *front == Some(Place::START)) {
             return;
         }
