@@ -42,7 +42,7 @@ pub(super) struct Address {
     port: Option<u16>,
 }
 
-/// What the original listens on.
+/// The port that the original listens on.
 const PORT: u16 = 8080;
 
 impl Address {
@@ -214,5 +214,33 @@ async fn prepare_until_there(store: &dyn Store, auto_create: bool) -> Result<(),
 fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
     if let Err(error) = sd_notify::notify(states) {
         tracing::warn!(%error, "systemd could not be notified");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::Address;
+
+    #[derive(Debug, Parser)]
+    struct Arguments {
+        #[command(flatten)]
+        address: Address,
+    }
+
+    /// Where `run ARGS` would listen.
+    fn host_and_port(args: &[&str]) -> Result<(String, u16), String> {
+        let words = [&["run"], args].concat();
+        let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
+        arguments.address.host_and_port().map(|(host, port)| (host.to_owned(), port))
+    }
+
+    /// Nothing is started: port 8080 may be anybody's.
+    #[test]
+    fn by_itself_it_listens_on_port_8080_of_this_machine_alone() {
+        for (args, host) in [(&[][..], "127.0.0.1"), (&["127.0.0.2"], "127.0.0.2"), (&["::1"], "::1")] {
+            assert_eq!(host_and_port(args), Ok((host.to_owned(), 8080)), "{args:?}");
+        }
     }
 }

@@ -44,3 +44,20 @@ impl From<Error> for StoreError {
         classify(error)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::{Error, StoreError, breaks_connection, classify};
+
+    /// No space left (ENOSPC) is `SQLITE_FULL`; too large a file (EFBIG) and a full quota (EDQUOT) are a failed write.
+    #[test]
+    fn every_kind_of_full_disk_passes_by_itself_and_keeps_the_connection() {
+        for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE] {
+            let error = classify(Error::SqliteFailure(ffi::Error::new(code), None));
+            assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
+            assert!(!breaks_connection(&error), "{error:?}");
+        }
+    }
+}

@@ -1,69 +1,57 @@
 //! The disk of the SQLite file is full, and then is not.
+//!
+//! A limit on the size of files stands for the disk. It can be lowered and raised from outside while the program runs,
+//! without privileges, and fails the same system calls as a full disk, after as many bytes as still fit; only the number
+//! of the error is another one, and a test beside `sqlite::errors` shows that the store takes both for the same.
 
-use std::fs::{self, File, OpenOptions};
-use std::io::{ErrorKind, Write};
-use std::os::unix::fs::MetadataExt;
+use std::fs;
 use std::path::{Path, PathBuf};
 
+use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use slamon_testbed::AfmProcess;
 
-use super::{folder, program};
+use super::{file_uri, folder, program};
 use crate::test_app::{Body, Client, id};
 
-/// A server in a mount namespace of its own, its file on a small disk.
+/// A server whose files can be kept from growing.
 struct SmallDisk {
     afm: AfmProcess,
-    mounted: PathBuf,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl SmallDisk {
     #[track_caller]
     fn serve() -> Self {
-        const SCRIPT: &str = "mount -t tmpfs -o size=4m tmpfs \"$1\" && shift && exec \"$@\"";
+        // Too large a file is an error rather than the end of the process.
+        const SCRIPT: &str = r#"trap "" XFSZ; exec "$@""#;
         let folder = folder();
-        let mounted = folder.path().display().to_string();
-        let uri = format!("sqlite:///{mounted}/afm.db");
-        let program = program().display().to_string();
-        let mut args = vec!["--mount", "sh", "-c", SCRIPT, "sh", &mounted, &program, "--database-uri", &uri];
-        let is_root = fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0);
-        if !is_root {
-            args.insert(0, "--map-root-user");
-        }
-        let afm = AfmProcess::start(Path::new("unshare"), &args, &[], None);
-        // As it is seen from outside.
-        let mounted = PathBuf::from(format!("/proc/{}/root{mounted}", afm.pid()));
-        Self { afm, mounted, _folder: folder }
+        let uri = file_uri(&folder.path().join("afm.db"));
+        let program = program().to_str().expect("the path is UTF-8");
+        let args = ["-c", SCRIPT, "sh", program, "--database-uri", &uri];
+        Self { afm: AfmProcess::start(Path::new("sh"), &args, &[], None), folder }
     }
 
-    fn filler(&self) -> PathBuf {
-        self.mounted.join("filler")
-    }
-
-    /// Leaves not a byte free.
+    /// No file can become larger than the largest is now.
     #[track_caller]
     fn fill(&self) {
-        let mut file = File::create(self.filler()).expect("there is room for a file");
-        self.fill_up(&mut file);
+        let files = fs::read_dir(self.folder.path()).expect("the folder is there");
+        let size = |file: PathBuf| fs::metadata(file).map_or(0, |file| file.len());
+        let largest = files.map(|file| size(file.expect("a file").path())).max();
+        self.limit_files(largest);
     }
 
     #[track_caller]
-    fn fill_again(&self) {
-        let file = OpenOptions::new().append(true).open(self.filler());
-        self.fill_up(&mut file.expect("it was filled"));
+    fn make_room(&self) {
+        self.limit_files(None);
     }
 
     #[track_caller]
-    fn fill_up(&self, file: &mut File) {
-        for size in [65_536, 1] {
-            loop {
-                match file.write(&vec![0; size]) {
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::StorageFull => break,
-                    Err(error) => panic!("{error}"),
-                }
-            }
-        }
+    fn limit_files(&self, bytes: Option<u64>) {
+        let pid = i32::try_from(self.afm.pid()).ok().and_then(Pid::from_raw).expect("a process id");
+        // What it has inherited from this process.
+        let maximum = getrlimit(Resource::Fsize).maximum;
+        let limit = Rlimit { current: bytes.or(maximum), maximum };
+        prlimit(Some(pid), Resource::Fsize, limit).expect("it is ours");
     }
 }
 
@@ -75,9 +63,8 @@ fn posts_are_503_until_there_is_room_and_nothing_is_lost() {
     client.post_task(task(0));
     assert_eq!(client.poll(Body::poll(9)), [id(0)]);
     disk.fill();
-    // What the files have already may take some more.
+    // The files may still hold some more.
     let refused = (1..).find(|n| {
-        disk.fill_again();
         let answer = client.post("/task", task(*n));
         if answer.status != 200 {
             answer.is_try_again();
@@ -92,7 +79,7 @@ fn posts_are_503_until_there_is_room_and_nothing_is_lost() {
     }
     assert_eq!(client.get("/healthz").status, 200);
 
-    fs::remove_file(disk.filler()).expect("it was there");
+    disk.make_room();
     client.post_task(task(refused));
     client.post("/tasks/response", Body::result(0)).is_empty();
     assert_eq!(client.poll(Body::poll(9)), (1..=refused).map(id).collect::<Vec<_>>());
