@@ -16,7 +16,7 @@ use axum::http::HeaderValue;
 use axum::http::header::CONTENT_TYPE;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::MethodRouter;
+use axum::routing::{MethodRouter, get};
 use slamon_protocol::ObjectWriter;
 
 use crate::app::{App, Settings};
@@ -35,6 +35,9 @@ pub fn router(app: App) -> Router {
         for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
             router = router.route(&path, methods.clone());
         }
+    }
+    for root in ["/", "//"] {
+        router = router.route(root, get(dashboard::lead_there));
     }
     router
         .fallback(async || ApiError::UnknownPath)

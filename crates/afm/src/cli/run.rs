@@ -35,7 +35,8 @@ const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 /// Where to listen
 #[derive(Debug, clap::Args)]
 pub(super) struct Address {
-    /// Host name or address, e.g. localhost or 0.0.0.0; a number alone is a port on all interfaces
+    /// Host name or address, e.g. localhost, 0.0.0.0 or ::1, also with a port: localhost:8080, [::1]:8080; a number
+    /// alone is a port on all interfaces
     #[arg(default_value = "127.0.0.1")]
     host: String,
     /// Port [default: 8080]; 0 takes any that is free
@@ -44,6 +45,9 @@ pub(super) struct Address {
 
 /// The port that the original listens on.
 const PORT: u16 = 8080;
+
+/// What a number alone listens on.
+const ALL_INTERFACES: &str = "0.0.0.0";
 
 impl Address {
     /// Host and port; `run 8080` names a port, not a host.
@@ -54,15 +58,41 @@ impl Address {
         let host = self.host.as_str();
         // The message would show what may be a password.
         if host.contains(['/', '@']) {
-            return Err("HOST is a URI (not shown); the database goes to --database-uri".to_owned());
+            return Err("HOST is a URI (not shown), and should be a host name or an address, such as localhost, \
+                        0.0.0.0 or 127.0.0.1:8080; the database goes to --database-uri"
+                .to_owned());
         }
-        if host.is_empty() || !host.bytes().all(|b| b.is_ascii_digit()) {
-            return Ok((host.trim_start_matches('[').trim_end_matches(']'), self.port.unwrap_or(PORT)));
+        let (host, port) = self.split()?;
+        match (port, self.port) {
+            (Some(_), Some(second)) => Err(format!("run {} {second}: these are two ports", self.host)),
+            (port, second) => Ok((host, port.or(second).unwrap_or(PORT))),
         }
-        match (host.parse(), self.port) {
-            (Ok(port), None) => Ok(("0.0.0.0", port)),
-            (Err(_), None) => Err(format!("run {host}: a port is a number from 0 to 65535")),
-            (_, Some(port)) => Err(format!("run {host} {port}: these are two ports and no host")),
+    }
+
+    /// The host of HOST, and its port, if it has one: `HOST`, `HOST:PORT`, `[IPv6]:PORT`, `PORT`.
+    fn split(&self) -> Result<(&str, Option<u16>), String> {
+        let given = self.host.as_str();
+        let number = |port: &str| {
+            // What is no number may be a password.
+            let shown = if port.bytes().all(|b| b.is_ascii_digit()) { given } else { "HOST:PORT" };
+            port.parse().map(Some).map_err(|_| format!("run {shown}: a port is a number from 0 to 65535"))
+        };
+        if !given.is_empty() && given.bytes().all(|b| b.is_ascii_digit()) {
+            return Ok((ALL_INTERFACES, number(given)?));
+        }
+        if let Some((address, rest)) = given.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            return match rest.strip_prefix(':') {
+                Some(port) => Ok((address, number(port)?)),
+                None if rest.is_empty() => Ok((address, None)),
+                None => Err(format!("run {given}: after an address in brackets comes nothing or :PORT")),
+            };
+        }
+        match given.split_once(':') {
+            // More than one colon is an IPv6 address without a port.
+            Some((host, port)) if !port.contains(':') => {
+                Ok((if host.is_empty() { ALL_INTERFACES } else { host }, number(port)?))
+            }
+            _ => Ok((given, None)),
         }
     }
 }
@@ -239,8 +269,44 @@ mod tests {
     /// Nothing is started: port 8080 may be anybody's.
     #[test]
     fn by_itself_it_listens_on_port_8080_of_this_machine_alone() {
-        for (args, host) in [(&[][..], "127.0.0.1"), (&["127.0.0.2"], "127.0.0.2"), (&["::1"], "::1")] {
-            assert_eq!(host_and_port(args), Ok((host.to_owned(), 8080)), "{args:?}");
+        assert_eq!(host_and_port(&[]), Ok(("127.0.0.1".to_owned(), 8080)));
+    }
+
+    #[test]
+    fn a_host_may_come_with_its_port() {
+        for (args, host, port) in [
+            (&["127.0.0.2"][..], "127.0.0.2", 8080),
+            (&["127.0.0.1", "8092"], "127.0.0.1", 8092),
+            (&["127.0.0.1:8092"], "127.0.0.1", 8092),
+            (&["localhost:0"], "localhost", 0),
+            (&["::1"], "::1", 8080),
+            (&["::1", "8092"], "::1", 8092),
+            (&["[::1]"], "::1", 8080),
+            (&["[::1]", "8092"], "::1", 8092),
+            (&["[::1]:8092"], "::1", 8092),
+            (&["8092"], "0.0.0.0", 8092),
+            (&[":8092"], "0.0.0.0", 8092),
+        ] {
+            assert_eq!(host_and_port(args), Ok((host.to_owned(), port)), "{args:?}");
+        }
+    }
+
+    #[test]
+    fn what_is_no_host_is_named() {
+        for (args, message) in [
+            (&["8092", "8093"][..], "run 8092 8093: these are two ports"),
+            (&["127.0.0.1:8092", "8093"], "run 127.0.0.1:8092 8093: these are two ports"),
+            (&["99999"], "run 99999: a port is a number from 0 to 65535"),
+            (&["localhost:99999"], "run localhost:99999: a port is a number from 0 to 65535"),
+            (&["localhost:"], "run localhost:: a port is a number from 0 to 65535"),
+            (&["user:secret"], "run HOST:PORT: a port is a number from 0 to 65535"),
+            (&["[::1]8092"], "run [::1]8092: after an address in brackets comes nothing or :PORT"),
+        ] {
+            assert_eq!(host_and_port(args), Err(message.to_owned()), "{args:?}");
+        }
+        for uri in ["http://localhost:8092", "http://localhost", "user@host", "postgresql://u:secret@h/d"] {
+            let message = host_and_port(&[uri]).unwrap_err();
+            assert!(message.starts_with("HOST is a URI (not shown), and should be a host name"), "{message}");
         }
     }
 }

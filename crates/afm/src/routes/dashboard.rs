@@ -5,7 +5,7 @@ use axum::http::HeaderName;
 use axum::http::header::{
     CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
 };
-use axum::response::{IntoResponse, Response};
+use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
 use slamon_store::{AgentView, TaskView};
@@ -37,6 +37,12 @@ pub(super) fn routes() -> Routes {
         ),
         ("/dashboard/status", get(status)),
     ]
+}
+
+/// Leads a browser that asks for the root to the page. The address is relative, so that it also holds below the prefix
+/// of a reverse proxy.
+pub(super) async fn lead_there() -> Redirect {
+    Redirect::to("dashboard")
 }
 
 fn page(media_type: &str, text: &'static str) -> Response {

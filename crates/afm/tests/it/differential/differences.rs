@@ -380,6 +380,11 @@ pub(super) const DIFFERENCES: &[Difference] = &[
         ],
     },
     Difference {
+        name: "the root",
+        why: "a browser is led to the dashboard by a relative address",
+        seen: &[both("GET / > ask", "404", "303"), both("GET // > ask", "404", "303")],
+    },
+    Difference {
         name: "bounds of the dashboard",
         why: "its lists hold the newest 100, and it says so",
         seen: &[

@@ -60,8 +60,8 @@ fn a_number_alone_is_a_port_on_all_interfaces() {
 
 #[test]
 fn host_and_port() {
-    for host in ["127.0.0.1", "localhost"] {
-        let line = where_it_listens(&[host, "0"]);
+    for args in [&["127.0.0.1", "0"][..], &["localhost", "0"], &["127.0.0.1:0"], &["[::1]:0"]] {
+        let line = where_it_listens(args);
         assert!(line.contains("addr=127.0.0.1:") || line.contains("addr=[::1]:"), "{line}");
     }
 }
@@ -101,7 +101,14 @@ fn options_may_come_before_and_after_the_subcommand() {
 #[test]
 fn a_uri_in_the_wrong_place_is_not_shown() {
     let uri = "postgresql://u:s3cret@h/d";
-    for args in [&[uri, "run"][..], &["run", uri], &["run", uri, "0"], &["run", "127.0.0.1", uri]] {
+    let http = "http://u:s3cret@localhost:8092";
+    for args in [
+        &[uri, "run"][..],
+        &["run", uri],
+        &["run", uri, "0"],
+        &["run", "127.0.0.1", uri],
+        &["run", http],
+    ] {
         let ended = run(folder().path(), args, &[]);
         assert_eq!(ended.status, Some(2), "{ended:?}");
         assert!(!ended.stderr.contains("s3cret") && !ended.stdout.contains("s3cret"), "{ended:?}");

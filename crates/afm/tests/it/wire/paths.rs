@@ -66,6 +66,22 @@ fn a_known_path_with_the_wrong_method_is_405() {
 }
 
 #[test]
+fn the_root_leads_to_the_dashboard() {
+    let app = TestApp::start();
+    for root in ["/", "//", "/?a=1"] {
+        for method in ["GET", "HEAD"] {
+            let mut connection = app.connect();
+            connection.write(format!("{method} {root} HTTP/1.1\r\nhost: afm\r\n\r\n"));
+            let answer = connection.answer_without_body();
+            assert_eq!((answer.status, answer.header("location")), (303, Some("dashboard")), "{answer:?}");
+        }
+        let page = app.get(root);
+        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{page:?}");
+        app.post(root, "{}").problem(405);
+    }
+}
+
+#[test]
 fn methods_of_no_standard_are_405_too() {
     let app = TestApp::start();
     let mut connection = app.connect();
@@ -106,7 +122,6 @@ fn head_is_get_without_the_body() {
 fn everything_else_is_404() {
     let app = TestApp::start();
     for path in [
-        "/",
         "/Task",
         "/TASKS",
         "///task",
