@@ -58,9 +58,11 @@ impl Address {
         let host = self.host.as_str();
         // The message would show what may be a password.
         if host.contains(['/', '@']) {
-            return Err("HOST is a URI (not shown), and should be a host name or an address, such as localhost, \
+            return Err(
+                "HOST is a URI (not shown), and should be a host name or an address, such as localhost, \
                         0.0.0.0 or 127.0.0.1:8080; the database goes to --database-uri"
-                .to_owned());
+                    .to_owned(),
+            );
         }
         let (host, port) = self.split()?;
         match (port, self.port) {

@@ -102,13 +102,9 @@ fn options_may_come_before_and_after_the_subcommand() {
 fn a_uri_in_the_wrong_place_is_not_shown() {
     let uri = "postgresql://u:s3cret@h/d";
     let http = "http://u:s3cret@localhost:8092";
-    for args in [
-        &[uri, "run"][..],
-        &["run", uri],
-        &["run", uri, "0"],
-        &["run", "127.0.0.1", uri],
-        &["run", http],
-    ] {
+    for args in
+        [&[uri, "run"][..], &["run", uri], &["run", uri, "0"], &["run", "127.0.0.1", uri], &["run", http]]
+    {
         let ended = run(folder().path(), args, &[]);
         assert_eq!(ended.status, Some(2), "{ended:?}");
         assert!(!ended.stderr.contains("s3cret") && !ended.stdout.contains("s3cret"), "{ended:?}");
