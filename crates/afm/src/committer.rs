@@ -7,6 +7,7 @@ mod handover;
 #[cfg(test)]
 mod tests;
 mod undelivered;
+mod weight;
 mod work;
 
 use std::fmt;
@@ -14,7 +15,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use jiff::Timestamp;
-use slamon_protocol::{PollRequest, PostTask, ResultPost, TaskOutcome};
+use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::{
     Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
 };
@@ -25,6 +26,7 @@ use crate::clock::Clock;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 use undelivered::{Awaited, Undelivered};
+use weight::kib;
 use work::Work;
 
 /// How many commands may wait; past that, requests are turned away at once.
@@ -70,7 +72,7 @@ struct Request {
     command: Command,
     answer: oneshot::Sender<Answer>,
     /// Its place in the queue, given back with the answer; `None` if it was never in there.
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
 }
 
 /// How often signs of life were saved, so that those who wait for it at the same time share it.
@@ -215,7 +217,7 @@ impl Committer {
         let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
         let mut awaited = Awaited::new(answered, agent_id, &*self.undelivered);
-        self.queue.try_send(Request { command, answer, _room: Some(room) }).map_err(|e| match e {
+        self.queue.try_send(Request { command, answer, room: Some(room) }).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;
@@ -234,23 +236,6 @@ impl Drop for Unsaved<'_> {
     fn drop(&mut self) {
         self.known.put_back(&self.seen);
     }
-}
-
-/// How large a command is, in KiB; none is larger than the queue.
-fn kib(command: &Command) -> u32 {
-    let bytes = match command {
-        Command::Submit(task) => task.task_data.as_ref().map_or(0, |data| data.as_str().len()),
-        Command::Report(result) => match &result.outcome {
-            TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
-        },
-        Command::Seen(agents) => size_of_val(agents.as_slice()),
-        Command::Poll { .. }
-        | Command::Claim { .. }
-        | Command::Cancel(_)
-        | Command::Release { .. }
-        | Command::Sweep(_) => 0,
-    };
-    u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
 }
 
 impl fmt::Debug for Committer {

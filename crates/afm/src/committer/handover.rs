@@ -30,7 +30,7 @@ impl Work {
         let agent_id = poll.agent_id;
         let (answer, answered) = oneshot::channel();
         let look = self.known.look(&poll, self.clock.now()).with(kind);
-        claims.extend(look.into_command(poll).map(|command| Request { command, answer, _room: None }));
+        claims.extend(look.into_command(poll).map(|command| Request { command, answer, room: None }));
         let mut awaited = Awaited::new(answered, Some(agent_id), Arc::clone(&self.undelivered));
         Box::pin(async move {
             match awaited.answer().await {

@@ -189,10 +189,17 @@ async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and
 
 #[tokio::test]
 async fn what_waits_is_bounded_in_bytes() {
+    let megabyte = "x".repeat(1_024 * 1_024);
+    let data = slamon_protocol::JsonText::from_stored(format!("{{\"x\":\"{megabyte}\"}}"));
+    for large in
+        [PostTask { task_data: Some(data), ..task(1) }, PostTask { task_type: megabyte.clone(), ..task(1) }]
+    {
+        waits_up_to_a_bound(&large).await;
+    }
+}
+
+async fn waits_up_to_a_bound(large: &PostTask) {
     let (_store, committer) = start().await;
-    let mut large = task(1);
-    let data = format!("{{\"x\":\"{}\"}}", "x".repeat(1_024 * 1_024));
-    large.task_data = Some(slamon_protocol::JsonText::from_stored(data));
     let mut waiting = Vec::new();
     for n in 0..QUEUE_KIB / 1_024 + 1 {
         let mut task = large.clone();
@@ -206,6 +213,31 @@ async fn what_waits_is_bounded_in_bytes() {
         busy += usize::from(matches!(first, std::task::Poll::Ready(Err(CommitError::Busy))));
     }
     assert!((1..10).contains(&busy), "{busy} of {} were turned away", waiting.len());
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_bytes() {
+    let (store, committer) = start().await;
+    store.hold();
+    let submit = |n, kib: usize| {
+        let committer = committer.clone();
+        let task = PostTask { task_type: "x".repeat(kib * 1_024), ..task(n) };
+        tokio::spawn(async move { committer.submit(task).await.unwrap().unwrap() })
+    };
+    let mut submits = vec![submit(1, 0)];
+    assert_eq!(store.begun().await, [1]);
+    for n in 2..=9 {
+        submits.push(submit(n, 3_000));
+    }
+    submits.push(submit(10, 10_000));
+    submits.push(submit(11, 0));
+    submits.push(submit(12, 0));
+    store.begun().await;
+    store.may_end.add_permits(99);
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Submitted::Stored);
+    }
+    assert_eq!(store.begun().await, [1, 2, 2, 2, 2, 1, 2]);
 }
 
 #[tokio::test]

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use slamon_store::{Applied, Command, Lanes, Outcome, Store, StoreError};
-use tokio::sync::mpsc;
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
@@ -16,6 +16,9 @@ use crate::wakeups::Wakeups;
 
 /// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.
 const LARGEST_BATCH: usize = 512;
+
+/// How large they may be together, in KiB, but for one that is larger: nobody waits for long for what others brought.
+const LARGEST_BATCH_KIB: usize = 8 * 1_024;
 
 /// How long to wait before a release that failed is tried again.
 const RELEASE_AGAIN: Duration = Duration::from_secs(1);
@@ -63,7 +66,8 @@ impl Work {
                 {
                     batch.push(request);
                 }
-                let mut batch: Vec<Request> = std::mem::take(&mut batch);
+                let rest = batch.split_off(first_part(&batch));
+                let mut batch: Vec<Request> = std::mem::replace(&mut batch, rest);
                 // Whoever has hung up would never see the answer.
                 batch.retain(|request| !request.answer.is_closed());
                 if batch.is_empty() {
@@ -115,7 +119,7 @@ impl Work {
     async fn commit(&self, batch: Vec<Request>) {
         let mut answers = Vec::with_capacity(batch.len());
         let mut commands = Vec::with_capacity(batch.len());
-        for Request { command, answer, _room: room } in batch {
+        for Request { command, answer, room } in batch {
             commands.push(command);
             answers.push((answer, room));
         }
@@ -234,6 +238,16 @@ impl Work {
         }
         None
     }
+}
+
+/// How many of those that wait make one batch.
+fn first_part(requests: &[Request]) -> usize {
+    let mut kib = 0_usize;
+    let fits = |request: &&Request| {
+        kib += request.room.as_ref().map_or(1, OwnedSemaphorePermit::num_permits);
+        kib <= LARGEST_BATCH_KIB
+    };
+    requests.iter().take_while(fits).count().max(1)
 }
 
 /// Goes on with the panic of a lane: whoever runs this program starts it again.

@@ -77,6 +77,7 @@ macro_rules! cases_of_every_store {
             portions {
                 a_poll_is_given_eight_megabytes_at_most
                 a_task_larger_than_that_is_given_alone
+                types_count_in_what_a_poll_is_given
             }
             reports {
                 a_result_completes_a_task

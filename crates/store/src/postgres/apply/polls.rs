@@ -57,7 +57,8 @@ type Order = (Place, Uuid);
 /// A task that waited when it was looked for.
 pub(super) struct Candidate {
     order: Order,
-    bytes: usize,
+    /// In a portion.
+    size: usize,
     pub(super) task: Task,
 }
 
@@ -212,8 +213,9 @@ impl<'a> Polls<'a> {
     fn wanted(&self) -> Vec<(usize, Place, i64)> {
         let mut most = vec![0_i64; self.kinds.len()];
         for poll in self.polls.iter().filter(|poll| poll.open) {
-            for kind in &poll.kinds {
-                most[*kind] += i64::from(poll.portion.left());
+            for at in &poll.kinds {
+                let kind = &self.kinds[*at];
+                most[*at] += i64::from(poll.portion.worth_reading(&kind.task_type, &kind.filter));
             }
         }
         for kind in self.missed.values().filter(|kind| most[**kind] > 0).copied().collect::<Vec<_>>() {
@@ -306,7 +308,8 @@ impl<'a> Polls<'a> {
             }
             if !self.missed.contains_key(&id) {
                 let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
-                queues[*kind].push_back(Candidate { order: (place, id), bytes, task });
+                let size = Portion::size(&task.posted.task_type, bytes);
+                queues[*kind].push_back(Candidate { order: (place, id), size, task });
             }
         }
         for (at, (kind, _, most)) in found.wanted.iter().enumerate() {
@@ -325,12 +328,12 @@ impl<'a> Polls<'a> {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
         for Chosen { poll, kind, candidate, .. } in chosen {
-            let Candidate { order, bytes, task } = candidate;
+            let Candidate { order, size, task } = candidate;
             let poll = &mut self.polls[poll];
             match claimed.remove(&task.posted.task_id) {
                 Some(row) => {
                     self.left.remove(&task.posted.task_id);
-                    poll.portion.add(bytes);
+                    poll.portion.add(size);
                     poll.given.push((order, claims::deliver(task, &row)?));
                 }
                 None => {
@@ -353,14 +356,14 @@ impl Poll<'_> {
         loop {
             let fronts = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind)));
             let Some((next, kind)) = fronts.min_by_key(|(next, _)| next.order) else { return };
-            if !portion.has_room(next.bytes) {
+            if !portion.has_room(next.size) {
                 return;
             }
             let Some(mut candidate) = queues[kind].pop_front() else { return };
             let Some(attempt) = lifecycle::claim(&candidate.task, self.request, Uuid::new_v4, now) else {
                 continue;
             };
-            portion.add(candidate.bytes);
+            portion.add(candidate.size);
             candidate.task.attempts = attempt.number;
             candidate.task.state = State::Claimed(attempt.clone());
             chosen.push(Chosen { poll: place, kind, candidate, attempt });

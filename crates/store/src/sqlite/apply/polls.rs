@@ -18,7 +18,7 @@ const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from t
        and (due_at is null or due_at > ?5)
      order by priority desc, seq limit ?4";
 
-/// A task that may be claimed: its place in the line, and the size of its data.
+/// A task that may be claimed: its place in the line, and its size in a portion.
 type Candidate = (Reverse<i32>, i64, usize);
 
 impl Work<'_> {
@@ -70,11 +70,14 @@ impl Work<'_> {
         filter: &str,
         line: &mut Vec<Candidate>,
     ) -> rusqlite::Result<()> {
-        let most = Portion::of(poll).left();
+        let most = Portion::of(poll).worth_reading(&capability.task_type, filter);
         let mut select = self.transaction.prepare_cached(NEXT)?;
         let of_kind =
             params![capability.task_type, capability.version, filter, most, self.now.as_microsecond()];
-        let read = |row: &Row<'_>| Ok((Reverse(row.get(0)?), row.get(1)?, row.get(2)?));
+        let read = |row: &Row<'_>| {
+            let size = Portion::size(&capability.task_type, row.get(2)?);
+            Ok((Reverse(row.get(0)?), row.get(1)?, size))
+        };
         for found in select.query_map(of_kind, read)? {
             line.push(found?);
         }
@@ -90,13 +93,13 @@ impl Work<'_> {
         line.sort_unstable();
         let mut portion = Portion::of(poll);
         let mut tasks = Vec::new();
-        for (_, seq, bytes) in line {
+        for (_, seq, size) in line {
             // Before the data is read.
-            if !portion.has_room(bytes) {
+            if !portion.has_room(size) {
                 break;
             }
             if let Some(delivery) = self.take(seq, poll)? {
-                portion.add(bytes);
+                portion.add(size);
                 tasks.push(delivery);
             }
         }

@@ -1,20 +1,21 @@
 //! How much a poll is given at once.
 
-use slamon_protocol::PostTask;
+use slamon_protocol::{Capability, PollRequest, PostTask};
 use slamon_store::Command;
-use slamon_store::lifecycle::MAX_BYTES_PER_POLL;
+use slamon_store::lifecycle::{MAX_BYTES_PER_POLL, Portion};
 
 use crate::commands::{at, json, poll, task, task_id};
 use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::Fixture;
 
-/// Posts tasks with so many bytes of data, numbered from 0.
+/// Posts tasks that take so many bytes of a portion, numbered from 0.
 async fn post(store: &Driver, sizes: &[usize]) {
-    for (n, bytes) in (0..).zip(sizes) {
+    for (n, size) in (0..).zip(sizes) {
+        let posted = task(n);
+        let bytes = size.saturating_sub(Portion::size(&posted.task_type, 0)).max(8);
         let data = json(format!(r#"{{"n":"{}"}}"#, "x".repeat(bytes - 8)));
-        assert_eq!(data.as_str().len(), *bytes);
-        let posted = PostTask { task_data: Some(data), ..task(n) };
-        store.submit(at(0), posted).await.unwrap();
+        assert_eq!(data.as_str().len(), bytes);
+        store.submit(at(0), PostTask { task_data: Some(data), ..posted }).await.unwrap();
     }
 }
 
@@ -37,5 +38,20 @@ pub(super) async fn a_task_larger_than_that_is_given_alone(fixture: &impl Fixtur
         let delivered = store.poll(at(1), poll(1, 9)).await;
         assert_eq!(numbers(&delivered), [n]);
         assert_eq!(delivered[0].task_data, store.task(task_id(n)).await.unwrap().unwrap().posted.task_data);
+    }
+}
+
+pub(super) async fn types_count_in_what_a_poll_is_given(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    // As an adopted database may hold them.
+    let task_type = "t".repeat(MAX_BYTES_PER_POLL / 4);
+    for n in 0..7 {
+        let posted = PostTask { task_type: task_type.clone(), ..task(n) };
+        store.submit(at(0), posted).await.unwrap();
+    }
+    let offer = Capability { task_type, version: 1 };
+    let all = PollRequest { agent_capabilities: vec![offer], ..poll(1, 1_000) };
+    for given in [vec![0, 1, 2], vec![3, 4, 5], vec![6], vec![]] {
+        assert_eq!(numbers(&store.poll(at(1), all.clone()).await), given);
     }
 }

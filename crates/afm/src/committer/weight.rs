@@ -1,0 +1,92 @@
+//! How much the commands that wait weigh: what they carry, and what comes of it on the way into the store.
+
+use std::mem::size_of;
+
+use slamon_protocol::{AgentFilter, PollRequest, TaskOutcome};
+use slamon_store::{Command, WaitingKind};
+
+use super::QUEUE_KIB;
+
+/// What a capability weighs beside its name: it is looked for in the waiting tasks and written to a table of its own, with
+/// two indexes.
+const CAPABILITY: usize = 256;
+
+/// How large a command is, in KiB: one for the request that brought it, and what it carries. None is larger than the queue.
+pub(super) fn kib(command: &Command) -> u32 {
+    let bytes = match command {
+        Command::Submit(task) => {
+            task.task_type.len()
+                + filter(&task.terms.agent_filter)
+                + task.task_data.as_ref().map_or(0, |data| data.as_str().len())
+        }
+        Command::Report(result) => match &result.outcome {
+            TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
+        },
+        Command::Poll { poll, kinds } => poll_bytes(poll) + kinds.as_deref().map_or(0, kinds_bytes),
+        Command::Claim { poll, kinds } => poll_bytes(poll) + kinds_bytes(kinds),
+        Command::Seen(agents) => size_of_val(agents.as_slice()),
+        Command::Release { task_ids, .. } => size_of_val(task_ids.as_slice()),
+        Command::Cancel(_) | Command::Sweep(_) => 0,
+    };
+    u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
+}
+
+fn poll_bytes(poll: &PollRequest) -> usize {
+    let offers = poll.agent_capabilities.iter();
+    poll.agent_name.len() + offers.map(|offer| CAPABILITY + offer.task_type.len()).sum::<usize>()
+}
+
+fn kinds_bytes(kinds: &[WaitingKind]) -> usize {
+    let kind = |kind: &WaitingKind| {
+        size_of::<WaitingKind>() + kind.capability.task_type.len() + filter(&kind.agent_filter)
+    };
+    kinds.iter().map(kind).sum()
+}
+
+fn filter(filter: &AgentFilter) -> usize {
+    [&filter.country, &filter.region, &filter.agent_name].into_iter().flatten().map(String::len).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use slamon_protocol::{Capability, Limits, PostTask};
+
+    use super::*;
+
+    #[test]
+    fn everything_that_a_command_carries_is_counted() {
+        let limits = Limits { name_bytes: usize::MAX, capabilities: usize::MAX };
+        let id = "de305d54-75b4-431b-adb2-eb6b9e546013";
+        let task = |task_type: &str, filter: &str, data: &str| {
+            let body = format!(
+                r#"{{"task_id":"{id}","test_id":"{id}","task_type":"{task_type}","task_version":1,
+                    "agent_filter":{{{filter}}},"task_data":{{{data}}}}}"#
+            );
+            kib(&Command::Submit(PostTask::parse_within(&body, &limits).unwrap()))
+        };
+        let poll = |name: &str, offers: usize| {
+            let offers: Vec<String> = (0..offers).map(|n| format!(r#""type {n}":{{"version":1}}"#)).collect();
+            let body = format!(
+                r#"{{"protocol":1,"agent_id":"{id}","agent_name":"{name}","agent_time":"","max_tasks":1,
+                    "agent_capabilities":{{{}}}}}"#,
+                offers.join(",")
+            );
+            PollRequest::parse_within(&body, &limits).unwrap()
+        };
+        let long = "x".repeat(100 * 1_024);
+        assert_eq!(task("t", "", ""), 1);
+        assert_eq!(task(&long, "", ""), 101);
+        assert_eq!(task("t", "", &format!(r#""x":"{long}""#)), 101);
+        for field in ["country", "region", "agent_name"] {
+            assert_eq!(task("t", &format!(r#""{field}":"{long}""#), ""), 101, "{field}");
+        }
+        assert_eq!(kib(&Command::from(poll("", 0))), 1);
+        assert_eq!(kib(&Command::from(poll(&long, 0))), 101);
+        assert!((250..300).contains(&kib(&Command::from(poll("", 1_000)))));
+        let poll = poll("", 0);
+        let capability = Capability { task_type: long, version: 1 };
+        let kinds = vec![WaitingKind { capability, agent_filter: AgentFilter::default() }];
+        assert_eq!(kib(&Command::Claim { poll: poll.clone(), kinds: kinds.clone() }), 101);
+        assert_eq!(kib(&Command::Poll { poll, kinds: Some(kinds) }), 101);
+    }
+}
