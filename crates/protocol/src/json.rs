@@ -11,6 +11,8 @@ use std::fmt;
 
 use tokens::{Token, Tokens};
 
+use crate::EXCERPT;
+
 /// How deep arrays and objects may be nested in task data and results.
 ///
 /// The clients parse with recursive parsers (Python gives up near 1,000 levels, Jackson at 1,000), so a
@@ -46,6 +48,24 @@ impl JsonText {
         Self(serde_json::Value::from(text).to_string().into())
     }
 
+    /// What a list shows of a string literal, of which at least the first [`EXCERPT`] + 3 characters are given: all of it,
+    /// or the first part, cut between two characters and with `…` at its end, [`EXCERPT`] + 2 characters with the quotes.
+    #[must_use]
+    pub fn string_excerpt(literal: &str) -> Self {
+        if literal.chars().nth(EXCERPT + 2).is_none() {
+            return Self(literal.into());
+        }
+        let mut end = 1;
+        let mut left = EXCERPT - 1;
+        while let Some((bytes, characters)) = next_character(&literal[end..])
+            && characters <= left
+        {
+            end += bytes;
+            left -= characters;
+        }
+        Self(format!("{}…\"", &literal[..end]).into())
+    }
+
     /// The text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -68,6 +88,22 @@ impl JsonText {
     }
 }
 
+/// How many bytes, and how many characters, a literal takes to write its next one; `None` at an end within an escape.
+fn next_character(rest: &str) -> Option<(usize, usize)> {
+    let escape = |from: usize| rest.get(from..from + 2);
+    match escape(0) {
+        Some("\\u") => {
+            // Half a surrogate pair goes with the other half.
+            let is_first_half =
+                matches!(rest.get(2..4)?, "d8" | "d9" | "da" | "db" | "D8" | "D9" | "DA" | "DB");
+            let length = if is_first_half && escape(6) == Some("\\u") { 12 } else { 6 };
+            rest.get(..length).map(|_| (length, length))
+        }
+        Some(other) if other.starts_with('\\') => Some((2, 2)),
+        _ => rest.chars().next().filter(|c| *c != '\\').map(|c| (c.len_utf8(), 1)),
+    }
+}
+
 impl fmt::Debug for JsonText {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
@@ -76,6 +112,8 @@ impl fmt::Debug for JsonText {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::value::RawValue;
+
     use super::*;
 
     fn text(text: &str) -> JsonText {
@@ -123,6 +161,31 @@ mod tests {
         assert!(JsonText::from_valid(&nested(MAX_DEPTH)).is_some());
         assert!(JsonText::from_valid(&nested(MAX_DEPTH + 1)).is_none());
         assert!(JsonText::from_valid(&nested(400_000)).is_none());
+    }
+
+    #[test]
+    fn an_excerpt_of_a_string_is_a_string() {
+        for character in ["a", "ä", "😀", "\\n", "\\\"", "\\\\", "\\u00e4", "\\ud83d\\ude00", "\\ud800"] {
+            for lead in ["", "x", "xy", "xyz"] {
+                let literal = |times| format!("\"{lead}{}\"", character.repeat(times));
+                let whole = literal(10);
+                assert_eq!(JsonText::string_excerpt(&whole).as_str(), whole);
+                let long: String = literal(1_000).chars().take(EXCERPT + 3).collect();
+                let cut = JsonText::string_excerpt(&long);
+                let cut = cut.as_str();
+                assert!(cut.ends_with("…\"") && cut.chars().count() <= EXCERPT + 2, "{cut}");
+                assert!(cut.chars().count() > EXCERPT - 12, "{cut}");
+                assert!(serde_json::from_str::<&RawValue>(cut).is_ok(), "{cut}");
+                let inner = cut.strip_suffix("…\"").unwrap().strip_prefix('"').unwrap();
+                assert_eq!(
+                    inner.strip_prefix(lead).unwrap().replace(character, ""),
+                    "",
+                    "cut within one: {cut}"
+                );
+            }
+        }
+        let longest = format!("\"{}\"", "x".repeat(EXCERPT));
+        assert_eq!(JsonText::string_excerpt(&longest).as_str(), longest);
     }
 
     #[test]

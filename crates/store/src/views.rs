@@ -1,7 +1,7 @@
 //! What people look at.
 
 use jiff::Timestamp;
-use slamon_protocol::JsonText;
+use slamon_protocol::{EXCERPT, JsonText, excerpt};
 use uuid::Uuid;
 
 /// `GET /status`.
@@ -36,7 +36,7 @@ pub struct List<T> {
 pub struct AgentView {
     /// Its id.
     pub id: Uuid,
-    /// Its name, as of its last poll.
+    /// Its name, as of its last poll, cut where it is long.
     pub name: String,
     /// When it polled or sent a result last.
     pub last_seen: Timestamp,
@@ -53,16 +53,40 @@ pub struct TaskView {
     pub task_id: Uuid,
     /// The process instance it belongs to.
     pub test_id: Uuid,
-    /// Its type.
+    /// Its type, cut where it is long.
     pub task_type: String,
     /// The version of the type.
     pub task_version: i64,
     /// When it was finished, well or not.
     pub finished: Option<Timestamp>,
-    /// What came out: a JSON object; `None` also where it is larger than was asked for.
+    /// What came out: a JSON object; `None` also where it is larger than was asked for, or those before it in its list are
+    /// [`LIST_RESULT_BYTES`] together.
     pub result: Option<JsonText>,
     /// How large the result is, in bytes.
     pub result_bytes: Option<u64>,
-    /// What went wrong: a JSON string.
+    /// What went wrong: a JSON string, or the beginning of one.
     pub error: Option<JsonText>,
+    /// How large the error is, in bytes, where only its beginning is given.
+    pub error_bytes: Option<u64>,
+}
+
+/// How many bytes of results are given of the tasks of one agent.
+pub const LIST_RESULT_BYTES: u32 = 65_536;
+
+/// How much of a type or a name is read, in characters: one more than is shown tells whether there is more.
+#[expect(clippy::cast_possible_truncation, reason = "it is 200")]
+pub(crate) const TEXT_READ: u32 = EXCERPT as u32 + 1;
+
+/// How much of an error, which has quotes.
+pub(crate) const ERROR_READ: u32 = TEXT_READ + 2;
+
+/// A type or a name as lists show it.
+pub(crate) fn shown(text: &str) -> String {
+    excerpt(text).into_owned()
+}
+
+/// An error as lists show it, from its beginning; and its size, if there is more of it.
+pub(crate) fn shown_error(beginning: Option<&str>, bytes: Option<u64>) -> (Option<JsonText>, Option<u64>) {
+    let is_cut = beginning.is_some_and(|text| text.chars().count() >= ERROR_READ as usize);
+    (beginning.map(JsonText::string_excerpt), bytes.filter(|_| is_cut))
 }

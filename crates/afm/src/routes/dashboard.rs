@@ -113,5 +113,8 @@ fn describe_task(task: &TaskView) -> ObjectWriter {
     if let (None, Some(bytes)) = (&task.result, task.result_bytes) {
         object.integer("task_result_bytes", bytes);
     }
+    if let Some(bytes) = task.error_bytes {
+        object.integer("task_error_bytes", bytes);
+    }
     object
 }

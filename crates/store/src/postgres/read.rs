@@ -11,7 +11,8 @@ use uuid::Uuid;
 use super::connection::Session;
 use super::errors::Problem;
 use super::rows;
-use crate::{AgentView, Counts, EndedAttempt, LateResult, List, Overview, Task, TaskView};
+use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
+use crate::{AgentView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, List, Overview, Task, TaskView};
 
 pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, Problem> {
     let sql = concat!("select ", rows::task_columns!(), ", data from task where id = any($1::uuid[])");
@@ -66,45 +67,69 @@ pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<C
 
 pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -> Result<Overview, Problem> {
     let (limit_rows, result_bytes) = (i64::from(limit), i64::from(result_bytes));
+    let list_bytes = i64::from(LIST_RESULT_BYTES);
     session.script(BEGIN).await?;
     let waiting_total = total(&session.query(WAITING, &[]).await?)?;
+    let (text_read, error_read) = (TEXT_READ.cast_signed(), ERROR_READ.cast_signed());
     let sql = "
-        select id, test_id, type, version,
+        select id, test_id, left(type, $2::integer) as type, version,
             null::timestamptz as finished_at, null::text as result, null::bigint as result_bytes,
-            null::text as error
+            null::text as error, null::bigint as error_bytes
         from task
         where claimed_at is null and available_at is null and finished_at is null
         order by seq desc
         limit $1
     ";
-    let waiting =
-        session.query(sql, &[&limit_rows]).await?.iter().map(task_view).collect::<Result<_, _>>()?;
+    let waiting = session
+        .query(sql, &[&limit_rows, &text_read])
+        .await?
+        .iter()
+        .map(task_view)
+        .collect::<Result<_, _>>()?;
 
     session.script(READ_ALL).await?;
     let agents_total = total(&session.query("select count(*) as total from agent", &[]).await?)?;
-    let sql = "select id, name, last_seen from agent order by last_seen desc, id limit $1";
-    let mut agents =
-        session.query(sql, &[&limit_rows]).await?.iter().map(agent_view).collect::<Result<Vec<_>, _>>()?;
+    let sql = "
+        select id, left(name, $2::integer) as name, last_seen
+        from agent
+        order by last_seen desc, id
+        limit $1
+    ";
+    let mut agents = session
+        .query(sql, &[&limit_rows, &text_read])
+        .await?
+        .iter()
+        .map(agent_view)
+        .collect::<Result<Vec<_>, _>>()?;
 
     // One more than is shown tells whether there are more.
     let sql = "
         select shown.place, newest.*
         from unnest($1::uuid[]) with ordinality as shown (agent_id, place)
         cross join lateral (
-            select id, test_id, type, version, finished_at, error, seq,
+            select id, test_id, left(type, $5::integer) as type, version, finished_at, seq,
+                left(error, $6::integer) as error,
+                octet_length(error)::bigint as error_bytes,
                 -- What is too large is not even read: its length stands in the row.
-                case when octet_length(result) <= $3::bigint then result end as result,
+                case
+                    when octet_length(result) <= $3::bigint
+                        and sum(octet_length(result)) filter (where octet_length(result) <= $3::bigint)
+                            over (order by seq desc) <= $4::bigint
+                    then result
+                end as result,
                 octet_length(result)::bigint as result_bytes
-            from task
-            where task.agent_id = shown.agent_id
-            order by seq desc
-            limit $2
+            from (
+                select * from task where task.agent_id = shown.agent_id order by seq desc limit $2
+            ) as its
         ) as newest
         order by shown.place, newest.seq desc
     ";
     session.script(READ_BY_INDEX).await?;
     let ids: Vec<Uuid> = agents.iter().map(|agent| agent.id).collect();
-    for row in session.query(sql, &[&ids, &(limit_rows + 1), &result_bytes]).await? {
+    for row in session
+        .query(sql, &[&ids, &(limit_rows + 1), &result_bytes, &list_bytes, &text_read, &error_read])
+        .await?
+    {
         let place = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
         let Some(agent) = agents.get_mut(place) else { continue };
         if agent.tasks.len() < limit as usize {
@@ -123,22 +148,25 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
 }
 
 fn task_view(row: &Row) -> Result<TaskView, Problem> {
+    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
+    let (error, error_bytes) = shown_error(row.try_get("error")?, bytes("error_bytes")?);
     Ok(TaskView {
         task_id: row.try_get("id")?,
         test_id: row.try_get("test_id")?,
-        task_type: row.try_get("type")?,
+        task_type: shown(row.try_get("type")?),
         task_version: row.try_get("version")?,
         finished: row.try_get("finished_at")?,
         result: rows::json(row, "result")?,
-        result_bytes: row.try_get::<_, Option<i64>>("result_bytes")?.map(i64::unsigned_abs),
-        error: rows::json(row, "error")?,
+        result_bytes: bytes("result_bytes")?,
+        error,
+        error_bytes,
     })
 }
 
 fn agent_view(row: &Row) -> Result<AgentView, Problem> {
     Ok(AgentView {
         id: row.try_get("id")?,
-        name: row.try_get("name")?,
+        name: shown(row.try_get("name")?),
         last_seen: row.try_get("last_seen")?,
         tasks: Vec::new(),
         more_tasks: false,

@@ -4,11 +4,14 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{id, optional_time, text, time};
-use crate::{AgentView, Counts, List, Overview, TaskView};
+use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
+use crate::{AgentView, Counts, LIST_RESULT_BYTES, List, Overview, TaskView};
 
-/// The columns that [`read_view`] reads; `?1` is the size above which a result is left out.
-const VIEW: &str = "id, test_id, type, version, finished_at,
-     iif(octet_length(result) <= ?1, result, null) as result, octet_length(result) as result_bytes, error, seq";
+/// The columns that [`read_view`] reads; `?1` is the size above which a result is left out, `?2` and `?3` how much is read
+/// of a type and of an error.
+const VIEW: &str = "id, test_id, substr(type, 1, ?2) as type, version, finished_at,
+     iif(octet_length(result) <= ?1, result, null) as result, octet_length(result) as result_bytes,
+     substr(error, 1, ?3) as error, octet_length(error) as error_bytes";
 
 pub(super) fn counts(connection: &Connection, seen_since: Timestamp) -> rusqlite::Result<Counts> {
     let agents = connection
@@ -36,11 +39,13 @@ pub(super) fn overview(
     };
     let total = transaction.query_row("select count(*) from agent", [], |row| row.get(0))?;
     let mut items = transaction
-        .prepare_cached("select id, name, last_seen from agent order by last_seen desc, id limit ?1")?
-        .query_map([limit], |row| {
+        .prepare_cached(
+            "select id, substr(name, 1, ?2), last_seen from agent order by last_seen desc, id limit ?1",
+        )?
+        .query_map([limit, TEXT_READ], |row| {
             Ok(AgentView {
                 id: id(row, "id")?,
-                name: row.get(1)?,
+                name: shown(row.get_ref(1)?.as_str()?),
                 last_seen: time(row, "last_seen")?,
                 tasks: Vec::new(),
                 more_tasks: false,
@@ -48,13 +53,15 @@ pub(super) fn overview(
         })?
         .collect::<Result<Vec<_>, _>>()?;
     let mut tasks = transaction
-        .prepare_cached(&format!("select {VIEW} from task where agent_id = ?2 order by seq desc limit ?3"))?;
+        .prepare_cached(&format!("select {VIEW} from task where agent_id = ?4 order by seq desc limit ?5"))?;
     for agent in &mut items {
         agent.tasks = tasks
-            .query_map(params![result_bytes, agent.id.as_bytes(), i64::from(limit) + 1], |row| {
-                Ok(read_view(row)?.1)
-            })?
+            .query_map(
+                params![result_bytes, TEXT_READ, ERROR_READ, agent.id.as_bytes(), i64::from(limit) + 1],
+                read_view,
+            )?
             .collect::<Result<_, _>>()?;
+        leave_out_results(&mut agent.tasks);
         agent.more_tasks = agent.tasks.len() > limit as usize;
         agent.tasks.truncate(limit as usize);
     }
@@ -65,22 +72,35 @@ pub(super) fn overview(
 fn newest_waiting(connection: &Connection, limit: u32, result_bytes: u32) -> rusqlite::Result<Vec<TaskView>> {
     connection
         .prepare_cached(&format!(
-            "select {VIEW} from task where state = 'pending' order by seq desc limit ?2"
+            "select {VIEW} from task where state = 'pending' order by seq desc limit ?4"
         ))?
-        .query_map(params![result_bytes, limit], |row| Ok(read_view(row)?.1))?
+        .query_map(params![result_bytes, TEXT_READ, ERROR_READ, limit], read_view)?
         .collect()
 }
 
-fn read_view(row: &Row<'_>) -> rusqlite::Result<(i64, TaskView)> {
-    let view = TaskView {
+/// Leaves out what is more than [`LIST_RESULT_BYTES`].
+fn leave_out_results(tasks: &mut [TaskView]) {
+    let mut listed = 0;
+    for task in tasks {
+        listed += task.result.as_ref().map_or(0, |result| result.as_str().len());
+        if listed > LIST_RESULT_BYTES as usize {
+            task.result = None;
+        }
+    }
+}
+
+fn read_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
+    let error = row.get_ref("error")?.as_str_or_null()?;
+    let (error, error_bytes) = shown_error(error, row.get("error_bytes")?);
+    Ok(TaskView {
         task_id: id(row, "id")?,
         test_id: id(row, "test_id")?,
-        task_type: row.get("type")?,
+        task_type: shown(row.get_ref("type")?.as_str()?),
         task_version: row.get("version")?,
         finished: optional_time(row, "finished_at")?,
         result: text(row, "result")?,
         result_bytes: row.get("result_bytes")?,
-        error: text(row, "error")?,
-    };
-    Ok((row.get("seq")?, view))
+        error,
+        error_bytes,
+    })
 }

@@ -165,6 +165,8 @@ macro_rules! cases_of_every_store {
                 tasks_of_an_agent_are_listed_newest_first
                 large_results_are_left_out
                 errors_are_listed_as_json
+                what_is_long_is_cut
+                the_results_of_an_agent_are_listed_up_to_a_bound
                 any_limit_will_do
             }
             transactions {

@@ -100,6 +100,24 @@ fn large_results_are_left_out_and_their_size_given() {
     assert_eq!(large["task_completed"], "2026-11-22 19:23:01.621614");
 }
 
+#[test]
+fn long_errors_are_cut_and_their_size_given() {
+    let app = TestApp::start();
+    for n in 1..=100 {
+        app.post_task(Body::task(n));
+    }
+    app.poll(Body::poll(9));
+    for n in 1..=100 {
+        app.post("/tasks/response", Body::failure(n, &format!("\"{}\"", "x".repeat(900_000)))).is_empty();
+    }
+    let answer = app.get("/dashboard/status");
+    assert!(answer.body.len() < 100_000, "{} bytes", answer.body.len());
+    let task = &answer.json()["agents"][0]["tasks"][0];
+    assert_eq!(task["task_error"], format!("{}…", "x".repeat(199)));
+    assert_eq!(task["task_error_bytes"], 900_002);
+    assert_eq!(app.get(&format!("/task/{}", id(1))).json()["task_error"], "x".repeat(900_000));
+}
+
 fn assets(app: &TestApp) -> [(&'static str, Answer); 3] {
     [
         ("text/html; charset=utf-8", "/dashboard"),

@@ -1,8 +1,9 @@
 //! What people look at.
 
-use slamon_store::{AgentView, Command, List, Overview, TaskView};
+use slamon_protocol::PollRequest;
+use slamon_store::{AgentView, Command, LIST_RESULT_BYTES, List, Overview, TaskView};
 
-use crate::commands::{at, completed, failed, json, number, poll, release, task, task_of};
+use crate::commands::{at, completed, failed, json, number, poll, poll_for, release, task, task_of};
 use crate::fixture::Fixture;
 
 fn numbers(tasks: &[TaskView]) -> Vec<u128> {
@@ -46,6 +47,7 @@ pub(crate) async fn waiting_tasks_are_listed_newest_first(fixture: &impl Fixture
         result: None,
         result_bytes: None,
         error: None,
+        error_bytes: None,
     };
     assert_eq!(store.overview(1, 100).await.unwrap().waiting.items, [view]);
 }
@@ -83,6 +85,7 @@ pub(crate) async fn tasks_of_an_agent_are_listed_newest_first(fixture: &impl Fix
         result: Some(json(r#"{"a":1}"#)),
         result_bytes: Some(7),
         error: None,
+        error_bytes: None,
     };
     assert_eq!(agents[1].tasks[1], ended);
 
@@ -122,6 +125,46 @@ pub(crate) async fn errors_are_listed_as_json(fixture: &impl Fixture) {
     let view = &agents[0].tasks[0];
     assert_eq!((view.finished, view.error.clone()), (Some(at(2)), Some(json(r#""no\u0000 \"é\"""#))));
     assert_eq!((view.result.clone(), view.result_bytes), (None, None));
+}
+
+pub(crate) async fn what_is_long_is_cut(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let long = "ä".repeat(500_000);
+    let cut = format!("{}…", "ä".repeat(199));
+    for n in [1, 2] {
+        store.submit(at(0), task_of(&long, 1, n)).await.unwrap();
+    }
+    let agent = PollRequest { agent_name: long.clone(), ..poll_for(1, 1, &[(&long, 1)]) };
+    store.poll(at(1), agent).await;
+    store.report(at(2), failed(1, &format!("\"{long}\""))).await.unwrap();
+    let overview = store.overview(9, 0).await.unwrap();
+    assert_eq!(overview.waiting.items[0].task_type, cut);
+    let agent = &overview.agents.items[0];
+    assert_eq!((&agent.name, &agent.tasks[0].task_type), (&cut, &cut));
+    assert_eq!(agent.tasks[0].error, Some(json(format!("\"{cut}\""))));
+    assert_eq!(agent.tasks[0].error_bytes, Some(1_000_002));
+    // Elsewhere it is whole.
+    let task = store.task(task_of("", 1, 1).task_id).await.unwrap().unwrap();
+    assert_eq!(task.posted.task_type, long);
+}
+
+pub(crate) async fn the_results_of_an_agent_are_listed_up_to_a_bound(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), 1..=9).await;
+    store.claim(at(1), 1, 9).await;
+    let result = |bytes: usize| format!(r#"{{"a":"{}"}}"#, "x".repeat(bytes - 8));
+    let quarter = LIST_RESULT_BYTES as usize / 4;
+    // The newest first; what is left out for its own size does not count.
+    for (n, bytes) in [(9, quarter), (8, quarter), (7, quarter + 1), (6, quarter), (5, 10)] {
+        store.report(at(2), completed(n, &result(bytes))).await.unwrap();
+    }
+    store.report(at(2), completed(4, &result(quarter))).await.unwrap();
+    store.report(at(2), completed(3, &result(10))).await.unwrap();
+    let agents = store.overview(9, LIST_RESULT_BYTES / 4).await.unwrap().agents.items;
+    let tasks = &agents[0].tasks;
+    let listed: Vec<_> = tasks.iter().map(|task| task.result.is_some()).collect();
+    assert_eq!(listed, [true, true, false, true, true, false, false, false, false]);
+    assert_eq!(tasks[5].result_bytes, Some(quarter as u64));
 }
 
 pub(crate) async fn any_limit_will_do(fixture: &impl Fixture) {
