@@ -78,7 +78,11 @@ impl From<CommitError> for ApiError {
 /// For reads; writes go through the committer, which logs its own.
 impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
-        tracing::error!(error = format!("{error:#}"), "a read failed");
+        if error.is_said() {
+            tracing::debug!(%error, "a read failed");
+        } else {
+            tracing::error!(error = format!("{error:#}"), "a read failed");
+        }
         match error {
             StoreError::Failed(_) => Self::Failed,
             _ => CommitError::Unavailable.into(),

@@ -130,7 +130,8 @@ impl Known {
         match hint {
             Hint::Waiting(kind) => self.board().add(kind),
             Hint::Untold(agent_id) => self.board().add_untold(*agent_id),
-            Hint::Ended(_) => {}
+            // What waits is read anew every second in any case.
+            Hint::Ended(_) | Hint::Unheard => {}
             Hint::Anything => self.doubt(),
         }
     }

@@ -105,7 +105,7 @@ impl Wakeups {
             Hint::Waiting(kind) => self.tasks_wait(kind),
             Hint::Ended(task_id) => self.task_ended(*task_id),
             Hint::Untold(_) => {}
-            Hint::Anything => self.anything(),
+            Hint::Anything | Hint::Unheard => self.anything(),
         }
     }
 

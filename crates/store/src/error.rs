@@ -31,6 +31,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the log says so already, once, where it was found out.
+    #[must_use]
+    pub fn is_said(&self) -> bool {
+        matches!(self, Self::Schema(SchemaError::Shared))
+    }
+
     /// The same, for another who asked the same.
     pub(crate) fn again(&self) -> Self {
         let told = |error: &anyhow::Error| anyhow::Error::msg(format!("{error:#}"));
@@ -77,6 +83,11 @@ pub enum SchemaError {
     /// The user may not do what is needed.
     #[error("{0}")]
     Denied(String),
+    /// A pooler lends its connections for less than a session.
+    #[error(
+        "the database is behind a pooler in transaction or statement mode, which loses LISTEN, prepared statements and settings: set pool_mode = session for this database in the pooler, or connect to PostgreSQL directly"
+    )]
+    Shared,
 }
 
 /// Said at start when slamon-afm 1.1.0 was started again on a database that is ours.

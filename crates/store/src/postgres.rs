@@ -6,8 +6,10 @@ mod connection;
 mod doubts;
 mod errors;
 mod lines;
+mod listening;
 mod memory;
 mod notices;
+mod pooling;
 mod read;
 mod rows;
 mod schema;
@@ -17,7 +19,7 @@ mod uri;
 
 use std::fmt;
 use std::num::NonZero;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -31,6 +33,7 @@ use uuid::Uuid;
 use self::connection::{Connector, Session};
 use self::errors::Problem;
 use self::lines::Kind;
+use self::listening::Ear;
 use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, Reads};
@@ -129,7 +132,7 @@ impl PostgresStore {
     }
 
     async fn open(&self, bound: Duration) -> Result<Session, Problem> {
-        Session::open(&self.pool, bound, self.echo).await
+        Session::open(&self.pool, &self.connector.pooling, bound, self.echo).await
     }
 
     /// Whether to try again after `problem`, which came before anything was committed.
@@ -328,7 +331,8 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        notices::listen(&self.connector, &self.memory, &hints).await;
+        let (connector, pool, memory) = (&self.connector, &self.pool, &*self.memory);
+        Ear { connector, pool, memory, problem: Mutex::default() }.listen(&hints).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

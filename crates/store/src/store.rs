@@ -98,6 +98,8 @@ pub enum Hint {
     Untold(Uuid),
     /// More than can be told: whoever waits for anything looks for itself.
     Anything,
+    /// Nothing is heard from others just now: whoever is held open looks again, as far as something is known of.
+    Unheard,
 }
 
 /// What there is for agents.

@@ -21,7 +21,7 @@ mod python;
 
 pub use afm::AfmProcess;
 pub use port::free_port;
-pub use postgres::{PgCluster, PgOptions, Stop, TestDatabase};
+pub use postgres::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 pub use process::Process;
 
 pub use python::{OriginalAfm, OriginalAgent, PythonEnv, original_afm, original_agent};

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
-use slamon_store::{Store, StoreError};
+use slamon_store::{SchemaError, Store, StoreError};
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
@@ -233,13 +233,20 @@ async fn prepare(store: &dyn Store, auto_create: bool) -> Result<(), StoreError>
 }
 
 async fn prepare_until_there(store: &dyn Store, auto_create: bool) -> Result<(), StoreError> {
+    let mut is_said = false;
     loop {
         match prepare(store, auto_create).await {
-            Err(StoreError::Unavailable(_) | StoreError::InDoubt { .. }) => {
-                tokio::time::sleep(DATABASE_AGAIN).await;
+            Err(StoreError::Unavailable(_) | StoreError::InDoubt { .. }) => {}
+            // It can be mended while this program runs.
+            Err(error @ StoreError::Schema(SchemaError::Shared)) => {
+                if !is_said {
+                    tracing::error!("{error}; until then, requests get 503");
+                    is_said = true;
+                }
             }
             done => return done,
         }
+        tokio::time::sleep(DATABASE_AGAIN).await;
     }
 }
 

@@ -178,10 +178,15 @@ impl Work {
 
     /// Logs the first failure and the end of a row of them as such, so that there is an edge to see.
     fn failed(&self, error: &StoreError, commands: usize) {
+        let is_said = error.is_said();
         let error = format!("{error:#}");
         let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
         if failing_since.is_none() {
             *failing_since = Some(Instant::now());
+            if is_said {
+                tracing::debug!(error, commands, "nothing was committed");
+                return;
+            }
             tracing::error!(error, commands, "nothing was committed; what follows is logged at debug level");
         } else {
             tracing::debug!(error, commands, "nothing was committed");

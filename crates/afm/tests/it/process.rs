@@ -7,6 +7,7 @@ mod file_locked;
 mod killed;
 mod log;
 mod notify;
+mod pooler;
 mod postgres_away;
 mod sharing;
 mod signals;

@@ -2,10 +2,12 @@
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use deadpool_postgres::{
-    Connect, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod, Runtime, Timeouts,
+    ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod,
+    Runtime, Timeouts,
 };
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
@@ -17,16 +19,14 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Row
 
 use super::PostgresOptions;
 use super::errors::Problem;
-use super::notices;
+use super::notices::{self, Speaker};
+use super::pooling::Pooling;
 use super::tls::Tls;
 use super::uri::Target;
+use crate::SchemaError;
 
 /// How many notifications wait to be read before the server has to wait.
 const NOTICES_KEPT: usize = 1_000;
-
-/// After so long without a notification, a listening connection is asked whether it still stands; and so long it has to
-/// answer.
-const SILENCE: Duration = Duration::from_secs(30);
 
 /// One way to try to reach a server.
 #[derive(Clone)]
@@ -41,6 +41,7 @@ pub(super) struct Connector {
     hosts: Vec<Vec<Attempt>>,
     /// What every connection starts with.
     settings: String,
+    pub(super) pooling: Arc<Pooling>,
 }
 
 impl Connect for Connector {
@@ -48,7 +49,14 @@ impl Connect for Connector {
         &self,
         _: &Config,
     ) -> Pin<Box<dyn Future<Output = Result<(Client, JoinHandle<()>), Error>> + Send + '_>> {
-        Box::pin(self.open(None))
+        Box::pin(async {
+            match self.open(None).await {
+                Ok(connected) => Ok(connected),
+                Err(Problem::Postgres(error)) => Err(error),
+                // Whoever asked the pool looks why.
+                Err(_) => nowhere().await,
+            }
+        })
     }
 }
 
@@ -69,16 +77,17 @@ impl Connector {
              set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
              set enable_mergejoin = off; set plan_cache_mode = force_generic_plan",
         );
-        Self { hosts: hosts.collect(), settings }
+        Self { hosts: hosts.collect(), settings, pooling: Arc::default() }
     }
 
     /// A connection; what it is notified of goes to `notices`.
-    async fn open(&self, notices: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Error> {
+    async fn open(&self, notices: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Problem> {
         let mut last = None;
         for attempts in &self.hosts {
             for attempt in attempts {
                 match self.start(attempt, notices.clone()).await {
-                    Ok(connected) => return Ok(connected),
+                    Ok(Some(connected)) => return Ok(connected),
+                    Ok(None) => return Err(SchemaError::Shared.into()),
                     Err(error) => {
                         // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and prefer
                         // try next.
@@ -93,46 +102,40 @@ impl Connector {
             }
         }
         match last {
-            Some(error) => Err(error),
-            // Without any host, this is the error that says so.
-            None => Attempt { config: Config::new(), tls: None }.connect(notices).await,
+            Some(error) => Err(error.into()),
+            None => Ok(nowhere().await?),
         }
     }
 
+    /// None if it is shared with other clients; then nothing was set on it.
     async fn start(
         &self,
         attempt: &Attempt,
         notices: Option<mpsc::Sender<String>>,
-    ) -> Result<(Client, JoinHandle<()>), Error> {
-        let (client, task) = attempt.connect(notices).await?;
+    ) -> Result<Option<(Client, JoinHandle<()>)>, Error> {
+        let (client, task) = match notices {
+            None => attempt.connect(None).await?,
+            Some(_) => attempt.listening().connect(notices).await?,
+        };
+        if !self.pooling.admits(&client, attempt.connect(None)).await? {
+            return Ok(None);
+        }
         client.batch_execute(&self.settings).await?;
-        Ok((client, task))
+        Ok(Some((client, task)))
     }
 
     /// A connection of its own that listens, and the payloads that it hears.
-    pub(super) async fn listen(&self) -> Result<(Client, mpsc::Receiver<String>), Problem> {
+    pub(super) async fn listen(&self, me: Speaker) -> Result<(Client, mpsc::Receiver<String>), Problem> {
         let (sender, heard) = mpsc::channel(NOTICES_KEPT);
         let (client, _) = self.open(Some(sender)).await?;
-        client.batch_execute(notices::LISTEN).await?;
+        client.batch_execute(&notices::listen(me)).await?;
         Ok((client, heard))
     }
 }
 
-/// Waits for the next payload; an error when the connection has ended, or is silently gone.
-pub(super) async fn next_notice(
-    client: &Client,
-    heard: &mut mpsc::Receiver<String>,
-) -> Result<String, Problem> {
-    loop {
-        match tokio::time::timeout(SILENCE, heard.recv()).await {
-            Ok(Some(payload)) => return Ok(payload),
-            Ok(None) => return Err(Problem::NoConnection("the connection has ended".to_owned())),
-            Err(_) => {
-                let answer = tokio::time::timeout(SILENCE, client.batch_execute(""));
-                answer.await.map_err(|_| Problem::Timeout)??;
-            }
-        }
-    }
+/// The error of a connection to nowhere.
+async fn nowhere() -> Result<(Client, JoinHandle<()>), Error> {
+    Attempt { config: Config::new(), tls: None }.connect(None).await
 }
 
 /// tokio-postgres tells its kinds of error apart by their text only.
@@ -141,6 +144,15 @@ fn is_tls(error: &Error) -> bool {
 }
 
 impl Attempt {
+    /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which it is, as it
+    /// asks for other things, too.
+    fn listening(&self) -> Self {
+        let Self { mut config, tls } = self.clone();
+        let name = format!("{} (listens)", config.get_application_name().unwrap_or_default());
+        config.application_name(name);
+        Self { config, tls }
+    }
+
     async fn connect(
         &self,
         notices: Option<mpsc::Sender<String>>,
@@ -195,8 +207,21 @@ pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
         timeouts: Timeouts { wait: timeout, create: timeout, recycle: timeout },
         ..PoolConfig::new(options.pool_size.max(1))
     };
+    let pooling = Arc::clone(&connector.pooling);
+    let answers = Hook::async_fn(move |client: &mut ClientWrapper, metrics| {
+        let pooling = Arc::clone(&pooling);
+        Box::pin(async move {
+            let last = metrics.recycled.unwrap_or(metrics.created);
+            if pooling.answers(client, last).await {
+                Ok(())
+            } else {
+                Err(HookError::message("the connection is silent"))
+            }
+        })
+    });
     Pool::builder(Manager::from_connect(Config::new(), connector, recycling))
         .config(config)
+        .pre_recycle(answers)
         .runtime(Runtime::Tokio1)
         .build()
         .unwrap_or_else(|_| unreachable!("a pool with time-outs and a runtime can be built"))
@@ -208,15 +233,32 @@ pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
 /// leaves neither half a change nor a connection that still waits for an answer.
 pub(super) struct Session {
     client: Option<deadpool_postgres::Client>,
+    pooling: Arc<Pooling>,
     deadline: Instant,
     echo: bool,
 }
 
 impl Session {
     /// Takes a connection from the pool; what is done with it must end within `bound`.
-    pub(super) async fn open(pool: &Pool, bound: Duration, echo: bool) -> Result<Self, Problem> {
-        let client = pool.get().await?;
-        Ok(Self { client: Some(client), deadline: Instant::now() + bound, echo })
+    pub(super) async fn open(
+        pool: &Pool,
+        pooling: &Arc<Pooling>,
+        bound: Duration,
+        echo: bool,
+    ) -> Result<Self, Problem> {
+        if pooling.is_shared() {
+            if pooling.refuses() {
+                return Err(SchemaError::Shared.into());
+            }
+            // Whether they are sessions now, only new ones can tell.
+            pool.retain(|_, _| false);
+        }
+        let client = match pool.get().await {
+            Err(_) if pooling.is_shared() => return Err(SchemaError::Shared.into()),
+            client => client?,
+        };
+        let pooling = Arc::clone(pooling);
+        Ok(Self { client: Some(client), pooling, deadline: Instant::now() + bound, echo })
     }
 
     fn client(&self) -> Result<&deadpool_postgres::Client, Problem> {
@@ -228,7 +270,10 @@ impl Session {
         &self,
         work: impl Future<Output = Result<T, Problem>>,
     ) -> Result<T, Problem> {
-        tokio::time::timeout_at(self.deadline, work).await.unwrap_or(Err(Problem::Timeout))
+        tokio::time::timeout_at(self.deadline, work).await.unwrap_or_else(|_| {
+            self.pooling.met_silence();
+            Err(Problem::Timeout)
+        })
     }
 
     /// Prepares a statement, or finds it prepared.
@@ -290,7 +335,10 @@ impl Session {
 
     /// Gives the connection back, which must not be in a transaction.
     pub(super) fn finish(mut self) {
-        self.client = None;
+        // Of one that turned out not to be a session, nobody knows what is set on it.
+        if !self.pooling.is_shared() {
+            self.client = None;
+        }
     }
 }
 

@@ -24,6 +24,8 @@ pub(super) enum Problem {
     Deleted,
     /// A transaction is still under way whose end nobody saw.
     InDoubt,
+    /// What others say is not heard.
+    Deaf,
     /// What the database holds or did contradicts what was asked for.
     Wrong(String),
 }
@@ -61,14 +63,20 @@ impl Problem {
         }
     }
 
-    /// Whether the connection is gone, or of no more use: a server that shuts down, or that takes no writes any more.
+    /// Whether the connection is gone, or of no more use: a server that shuts down, or that takes no writes any more;
+    /// statements that it has forgotten, or that were prepared for tables that have changed since.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         match error.code() {
             Some(code) => {
                 error.as_db_error().is_some_and(ends_connection)
                     || code.code().starts_with("08")
+                    || code.code().starts_with("57P")
                     || *code == SqlState::READ_ONLY_SQL_TRANSACTION
+                    || *code == SqlState::INVALID_SQL_STATEMENT_NAME
+                    || *code == SqlState::DUPLICATE_PSTATEMENT
+                    || *code == SqlState::INVALID_CURSOR_NAME
+                    || error.as_db_error().is_some_and(is_outdated)
             }
             None => error.is_closed() || io_error(error).is_some(),
         }
@@ -82,6 +90,11 @@ impl Problem {
             })
     }
 
+    /// Whether the server did not do what it was asked to, over a connection that goes on.
+    pub(super) fn is_refused(&self) -> bool {
+        self.code().is_some() && !self.lost_connection()
+    }
+
     /// Of an error in answer to COMMIT: whether the server says that nothing was committed.
     ///
     /// A FATAL says no such thing: a server may end the connection after the commit record is written.
@@ -92,7 +105,7 @@ impl Problem {
 
     fn is_temporary(&self) -> bool {
         match self {
-            Self::NoConnection(_) | Self::Timeout | Self::Deleted | Self::InDoubt => true,
+            Self::NoConnection(_) | Self::Timeout | Self::Deleted | Self::InDoubt | Self::Deaf => true,
             Self::Schema(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
@@ -100,6 +113,8 @@ impl Problem {
                     || error.code().is_some_and(|code| {
                         // Disk full, out of memory, too many connections.
                         code.code().starts_with("53")
+                            // Its files cannot be read or written just now.
+                            || code.code().starts_with("58")
                             || *code == SqlState::LOCK_NOT_AVAILABLE
                             || *code == SqlState::QUERY_CANCELED
                     })
@@ -130,6 +145,7 @@ impl Problem {
             Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
+            Self::Deaf => "a pooler or proxy loses notifications".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),
         }
@@ -156,6 +172,11 @@ fn ends_connection(error: &DbError) -> bool {
     let is_fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     let class = error.code().code().get(..2).unwrap_or_default();
     is_fatal && !["22", "28", "3D", "42"].contains(&class)
+}
+
+/// "Cached plan must not change result type", in any language.
+fn is_outdated(error: &DbError) -> bool {
+    *error.code() == SqlState::FEATURE_NOT_SUPPORTED && error.routine() == Some("RevalidateCachedQuery")
 }
 
 /// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file

@@ -134,6 +134,11 @@ impl Lines {
         }
     }
 
+    /// Whether notifications are heard.
+    pub(super) fn are_heard(&self) -> bool {
+        self.memory().hearing
+    }
+
     /// Notifications are heard from now on.
     pub(super) fn hear(&self) {
         let mut memory = self.memory();

@@ -2,30 +2,32 @@
 
 use std::collections::HashMap;
 use std::fmt;
-use std::pin::pin;
-use std::time::Duration;
 
-use futures_util::future::{Either, join, select};
+use futures_util::future::join;
 use slamon_protocol::{AgentFilter, Capability};
-use tokio::sync::mpsc;
+use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Client, Statement};
 use uuid::Uuid;
 
-use super::backlog;
-use super::connection::{self, Connector, Session};
+use super::connection::Session;
 use super::errors::Problem;
-use super::lines::{Kind, Lines, Place};
+use super::lines::{Kind, Place};
 use super::memory::Memory;
 use crate::{Applied, Hint, WaitingKind};
 
-/// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing.
-///
-/// Whoever looks at pg_stat_activity is told which connection it is: it asks for other things, too.
-pub(super) const LISTEN: &str = "
-    listen slamon_afm;
-    select set_config('application_name', current_setting('application_name') || ' (listens)', false)
-";
+/// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing. Another is this AFM's
+/// alone.
+pub(super) fn listen(me: Speaker) -> String {
+    format!("listen slamon_afm; listen slamon_afm_{me}")
+}
+
+/// What this AFM says to itself, to know that it hears.
+pub(super) fn echo(me: Speaker) -> String {
+    format!("notify slamon_afm_{me}, '{ECHO}'")
+}
+
+/// Said to itself.
+pub(super) const ECHO: &str = "echo";
 
 const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::text[]) as payload";
 
@@ -53,9 +55,6 @@ impl fmt::Display for Speaker {
         write!(f, "{}", self.0.simple())
     }
 }
-
-const FIRST_PAUSE: Duration = Duration::from_millis(100);
-const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
 /// What is said of a batch with its commit.
 pub(super) struct Notices {
@@ -166,7 +165,10 @@ fn waiting(text: &str) -> Option<Word> {
 }
 
 /// Notes what was said, and the hints that it is; none where this AFM has said it itself.
-fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
+pub(super) fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
+    if payload == ECHO {
+        return Vec::new();
+    }
     let said = payload.split_once(' ').and_then(|(speaker, text)| Some((speaker.parse().ok()?, text)));
     let text = match said {
         Some((speaker, _)) if Speaker(speaker) == *me => return Vec::new(),
@@ -183,74 +185,6 @@ fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
         None => {
             lines.forget();
             vec![Hint::Anything]
-        }
-    }
-}
-
-/// Passes on what others say, over a connection of its own, until `sender` is closed.
-pub(super) async fn listen(connector: &Connector, memory: &Memory, sender: &mpsc::Sender<Hint>) {
-    let mut pause = FIRST_PAUSE;
-    let closed = async || sender.closed().await;
-    loop {
-        let round = async {
-            let problem = match connector.listen().await {
-                Ok((client, mut heard)) => {
-                    pause = FIRST_PAUSE;
-                    let _hearing = Hearing::begin(&memory.lines);
-                    let look = backlog::keep_looking(&client, &memory.lines);
-                    match select(pin!(pass_on(&client, &mut heard, memory, sender)), pin!(look)).await {
-                        Either::Left((problem, _)) | Either::Right((problem, _)) => problem,
-                    }
-                }
-                Err(problem) => problem,
-            };
-            tracing::debug!(error = problem.describe(), "not listening to other AFMs, trying again");
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
-        };
-        if let Either::Left(_) = select(pin!(closed()), pin!(round)).await {
-            return;
-        }
-    }
-}
-
-/// While this lives, what waits may be remembered.
-struct Hearing<'l>(&'l Lines);
-
-impl<'l> Hearing<'l> {
-    fn begin(lines: &'l Lines) -> Self {
-        lines.hear();
-        Self(lines)
-    }
-}
-
-impl Drop for Hearing<'_> {
-    fn drop(&mut self) {
-        self.0.deafen();
-    }
-}
-
-/// Returns when the connection ends, or nobody listens any more.
-async fn pass_on(
-    client: &Client,
-    heard: &mut mpsc::Receiver<String>,
-    memory: &Memory,
-    sender: &mpsc::Sender<Hint>,
-) -> Problem {
-    // What was said before has been missed.
-    if sender.send(Hint::Anything).await.is_err() {
-        return Problem::Wrong("nobody listens".to_owned());
-    }
-    loop {
-        match connection::next_notice(client, heard).await {
-            Ok(payload) => {
-                for hint in hear(&payload, memory) {
-                    if sender.send(hint).await.is_err() {
-                        return Problem::Wrong("nobody listens".to_owned());
-                    }
-                }
-            }
-            Err(problem) => return problem,
         }
     }
 }

@@ -28,8 +28,14 @@ fn listen(store: PostgresStore) -> (mpsc::Receiver<Hint>, JoinHandle<()>) {
     (hints, tokio::spawn(async move { store.listen(sender).await }))
 }
 
+/// The next hint, but for those that nothing is heard just now.
 async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
-    tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap()
+    loop {
+        match tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap() {
+            Hint::Unheard => {}
+            hint => return hint,
+        }
+    }
 }
 
 fn waiting(task_type: &str) -> Hint {

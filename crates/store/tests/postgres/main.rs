@@ -11,9 +11,11 @@ mod endings;
 mod lines;
 mod listening;
 mod migration;
+mod pooler;
 mod reading;
 mod schema;
 mod sharing;
+mod statements;
 mod sweeping;
 mod tls;
 

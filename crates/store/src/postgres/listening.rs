@@ -1,0 +1,206 @@
+//! Hearing what other AFMs say, and finding out where nothing is heard.
+//!
+//! Between here and the server there may be something that loses notifications and says nothing. So an AFM says something to
+//! itself now and then. Where it does not hear that, whoever waits is told every second to look.
+
+use std::pin::pin;
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use deadpool_postgres::Pool;
+use futures_util::future::{join, select, select_all};
+use tokio::sync::{Notify, mpsc};
+use tokio::time::{Instant, sleep, timeout};
+use tokio_postgres::Client;
+
+use super::backlog;
+use super::connection::{Connector, Session};
+use super::errors::Problem;
+use super::lines::Lines;
+use super::memory::Memory;
+use super::notices;
+use super::pooling;
+use crate::Hint;
+
+const FIRST_PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// How often an AFM says something to itself.
+const ECHO_AGAIN: Duration = Duration::from_secs(10);
+
+/// How long that may take, and every step on the way to it.
+const ECHO: Duration = Duration::from_secs(5);
+
+/// How often to look where nothing is heard.
+const LOOK_AGAIN: Duration = Duration::from_secs(1);
+
+/// For how long nothing may be heard before that is worth a line in the log, unless it is clear why.
+const SILENCE: Duration = Duration::from_secs(15);
+
+/// Hears for an AFM.
+pub(super) struct Ear<'l> {
+    pub(super) connector: &'l Connector,
+    /// Others than the listening connection, for what is said to itself.
+    pub(super) pool: &'l Pool,
+    pub(super) memory: &'l Memory,
+    /// Why nothing is heard.
+    pub(super) problem: Mutex<Option<Problem>>,
+}
+
+impl Ear<'_> {
+    /// Passes on what others say until `sender` is closed.
+    pub(super) async fn listen(&self, sender: &mpsc::Sender<Hint>) {
+        let work = join(self.keep_listening(sender), self.look_instead(sender));
+        select(pin!(sender.closed()), pin!(work)).await;
+    }
+
+    async fn keep_listening(&self, sender: &mpsc::Sender<Hint>) {
+        let mut pause = FIRST_PAUSE;
+        loop {
+            let connected = timeout(ECHO, self.connector.listen(self.memory.me)).await;
+            let problem = match connected.unwrap_or(Err(Problem::Timeout)) {
+                Ok((client, heard)) => self.hear(&client, heard, &mut pause, sender).await,
+                Err(problem) => problem,
+            };
+            tracing::debug!(error = problem.describe(), "not listening to other AFMs, trying again");
+            *self.problem() = Some(problem);
+            sleep(pause).await;
+            pause = (pause * 2).min(LONGEST_PAUSE);
+        }
+    }
+
+    /// Returns when nothing can be heard any more over this connection.
+    async fn hear(
+        &self,
+        client: &Client,
+        mut heard: mpsc::Receiver<String>,
+        pause: &mut Duration,
+        sender: &mpsc::Sender<Hint>,
+    ) -> Problem {
+        let (echo, first) = (Notify::new(), Notify::new());
+        let pass_on = async {
+            while let Some(payload) = heard.recv().await {
+                if payload == notices::ECHO {
+                    echo.notify_one();
+                }
+                for hint in notices::hear(&payload, self.memory) {
+                    let _ = sender.send(hint).await;
+                }
+            }
+            Problem::NoConnection("the connection has ended".to_owned())
+        };
+        let keep_asking = async {
+            let problem = self.keep_asking(client, &echo, &first).await;
+            problem.err().unwrap_or(Problem::Deaf)
+        };
+        let keep_looking = async {
+            first.notified().await;
+            *pause = FIRST_PAUSE;
+            *self.problem() = None;
+            let _hearing = Hearing::begin(&self.memory.lines);
+            // What was said before has been missed.
+            let _ = sender.send(Hint::Anything).await;
+            backlog::keep_looking(client, &self.memory.lines).await
+        };
+        let (pass_on, keep_asking, keep_looking) = (pin!(pass_on), pin!(keep_asking), pin!(keep_looking));
+        select_all::<[std::pin::Pin<&mut (dyn Future<Output = Problem> + Send)>; 3]>([
+            pass_on,
+            keep_asking,
+            keep_looking,
+        ])
+        .await
+        .0
+    }
+
+    /// Says something to itself again and again; ends when that is not heard.
+    async fn keep_asking(&self, client: &Client, echo: &Notify, first: &Notify) -> Result<(), Problem> {
+        let bounded = async || {
+            let backend = timeout(ECHO, pooling::backend(client)).await;
+            Ok::<_, Problem>(backend.map_err(|_| Problem::Timeout)??)
+        };
+        let backend = bounded().await?;
+        loop {
+            match timeout(ECHO, self.say()).await.unwrap_or(Err(Problem::Timeout)) {
+                Ok(()) => {
+                    timeout(ECHO, echo.notified()).await.map_err(|_| Problem::Deaf)?;
+                    if bounded().await? != backend {
+                        self.connector.pooling.found_shared();
+                        return Err(crate::SchemaError::Shared.into());
+                    }
+                    first.notify_one();
+                    sleep(ECHO_AGAIN).await;
+                }
+                // It may be this connection that keeps all others from the server.
+                Err(problem) if self.pool.status().size == 0 => return Err(problem),
+                // Nobody can say anything.
+                Err(problem) if problem.is_refused() => return Err(problem),
+                Err(_) => sleep(LOOK_AGAIN).await,
+            }
+        }
+    }
+
+    async fn say(&self) -> Result<(), Problem> {
+        self.script(&notices::echo(self.memory.me)).await
+    }
+
+    async fn script(&self, sql: &str) -> Result<(), Problem> {
+        let session = Session::open(self.pool, &self.connector.pooling, ECHO, false).await?;
+        session.bounded(session.script(sql)).await?;
+        session.finish();
+        Ok(())
+    }
+
+    /// While nothing is heard, but the database answers, tells whoever waits to look, and says so once.
+    async fn look_instead(&self, sender: &mpsc::Sender<Hint>) {
+        let mut silent_since = Instant::now();
+        let mut is_said = false;
+        loop {
+            sleep(LOOK_AGAIN).await;
+            if self.memory.lines.are_heard() {
+                if is_said {
+                    tracing::info!("other AFMs are heard again");
+                }
+                is_said = false;
+                silent_since = Instant::now();
+                continue;
+            }
+            // Without the database there is nothing to look for, which others say.
+            if !matches!(timeout(ECHO, self.script("")).await, Ok(Ok(()))) {
+                silent_since = Instant::now();
+                continue;
+            }
+            let (is_clear, why) = match &*self.problem() {
+                Some(problem) => (matches!(problem, Problem::Deaf), problem.describe()),
+                None => (false, Problem::Timeout.describe()),
+            };
+            if !is_said && (is_clear || silent_since.elapsed() >= SILENCE) {
+                tracing::warn!(
+                    error = why,
+                    "other AFMs are not heard: what they do is looked for every second"
+                );
+                is_said = true;
+            }
+            let _ = sender.send(Hint::Unheard).await;
+        }
+    }
+
+    fn problem(&self) -> std::sync::MutexGuard<'_, Option<Problem>> {
+        self.problem.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// While this lives, what waits may be remembered.
+struct Hearing<'l>(&'l Lines);
+
+impl<'l> Hearing<'l> {
+    fn begin(lines: &'l Lines) -> Self {
+        lines.hear();
+        Self(lines)
+    }
+}
+
+impl Drop for Hearing<'_> {
+    fn drop(&mut self) {
+        self.0.deafen();
+    }
+}

@@ -1,0 +1,230 @@
+//! Whether a connection is a session of its own.
+//!
+//! A pooler in session mode is as good as none. One that lends its connections for a transaction at a time loses LISTEN,
+//! mixes up prepared statements, and gives what was SET here to its other clients. Two connections of ours tell them
+//! apart: of sessions, each has one backend, and no two have the same.
+
+use std::pin::pin;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, timeout};
+use tokio_postgres::error::SqlState;
+use tokio_postgres::{Client, Error, SimpleQueryMessage};
+
+/// The process that serves a connection, and the server that it belongs to. It leaves nothing with either.
+const BACKEND: &str = "select pg_backend_pid(), extract(epoch from pg_postmaster_start_time())";
+
+/// Asked first: a pooler that lends connections for a transaction until it sees state of a session sees some here, and
+/// keeps this one. To others it is nothing.
+const FIRST: &str = "discard plans";
+
+/// Who is asked, one after the other. A pooler that lends the connection that was given back last is found out when
+/// another asks, one that lends the one that was given back first when the same asks again; where other clients come in
+/// between, that all answers look like those of sessions is less likely with each.
+const TURNS: [Turn; 12] = {
+    use Turn::{Another, Ours};
+    [Ours, Ours, Another, Another, Ours, Another, Another, Ours, Ours, Another, Ours, Another]
+};
+
+/// How long the other connection may take to answer until it is clear that it waits for its turn.
+const ANSWER: Duration = Duration::from_millis(500);
+
+/// How long a connection may take to show that it is there.
+const PRESENCE: Duration = Duration::from_secs(1);
+
+/// How long it need not be asked again after it was found to be a session.
+const FRESH: Duration = Duration::from_secs(1);
+
+/// How long after it was found not to be one everybody is told so unasked.
+const REFUSED: Duration = Duration::from_secs(1);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Turn {
+    Ours,
+    Another,
+}
+
+/// What is known of the connections to a database.
+#[derive(Debug, Default)]
+pub(super) struct Pooling {
+    verdict: Mutex<Verdict>,
+    /// One looks at a time; the others wait for what it finds.
+    looking: tokio::sync::Mutex<()>,
+    silence: Mutex<Silence>,
+}
+
+/// When calls got no answer: what has cut off one connection, and neither end heard why, has often cut them all.
+#[derive(Debug, Clone, Copy, Default)]
+struct Silence {
+    /// A call got no answer in time.
+    met: Option<std::time::Instant>,
+    /// And another connection none either, when it was asked.
+    sure: Option<std::time::Instant>,
+}
+
+#[derive(Debug, Clone, Copy, Default)]
+enum Verdict {
+    #[default]
+    Unknown,
+    /// They were found to be sessions, then.
+    Sessions(Instant),
+    /// They are shared with other clients, as was found then.
+    Shared(Instant),
+}
+
+/// What two connections tell.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Found {
+    Sessions,
+    Shared,
+    /// There can only be one connection.
+    Nothing,
+}
+
+impl Pooling {
+    /// Whether connections were found to be shared, a moment ago or not found to be anything else since.
+    pub(super) fn is_shared(&self) -> bool {
+        matches!(*self.verdict(), Verdict::Shared(_))
+    }
+
+    /// Whether that was found so short a time ago that nobody need look again.
+    pub(super) fn refuses(&self) -> bool {
+        matches!(*self.verdict(), Verdict::Shared(found) if found.elapsed() < REFUSED)
+    }
+
+    /// A connection turned out to be shared while it was used.
+    pub(super) fn found_shared(&self) {
+        self.note(Found::Shared);
+    }
+
+    /// A call got no answer in time.
+    pub(super) fn met_silence(&self) {
+        self.silence().met = Some(std::time::Instant::now());
+    }
+
+    /// Whether a connection is of use that answered last at `last`. It is asked if another was silent since.
+    pub(super) async fn answers(&self, client: &Client, last: std::time::Instant) -> bool {
+        let Silence { met, sure } = *self.silence();
+        if met.is_none_or(|met| met < last) {
+            return true;
+        }
+        if sure.is_some_and(|sure| sure > last) {
+            return false;
+        }
+        let is_there = matches!(timeout(PRESENCE, client.simple_query("")).await, Ok(Ok(_)));
+        if !is_there {
+            self.silence().sure = Some(std::time::Instant::now());
+        }
+        is_there
+    }
+
+    fn silence(&self) -> MutexGuard<'_, Silence> {
+        self.silence.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Whether a new connection is a session, if that can be told. `connect` makes another one in the same way.
+    pub(super) async fn admits(
+        &self,
+        ours: &Client,
+        connect: impl Future<Output = Result<(Client, JoinHandle<()>), Error>>,
+    ) -> Result<bool, Error> {
+        let _looking = self.looking.lock().await;
+        let verdict = *self.verdict();
+        match verdict {
+            Verdict::Sessions(found) if found.elapsed() < FRESH => return Ok(true),
+            Verdict::Shared(found) if found.elapsed() < REFUSED => return Ok(false),
+            _ => {}
+        }
+        let found = match look(ours, connect).await {
+            // Whoever had two before can do with one.
+            Err(error) if matches!(verdict, Verdict::Sessions(_)) && error.code().is_some() => Found::Nothing,
+            found => found?,
+        };
+        self.note(found);
+        Ok(found != Found::Shared)
+    }
+
+    /// Says so where it changes while the program runs; at start whoever asked is told.
+    fn note(&self, found: Found) {
+        let mut verdict = self.verdict();
+        let before = *verdict;
+        match (before, found) {
+            (_, Found::Nothing) => return,
+            (Verdict::Sessions(_), Found::Shared) => {
+                tracing::error!("{}; until then, requests get 503", crate::SchemaError::Shared);
+            }
+            (Verdict::Shared(_), Found::Sessions) => tracing::info!("connections are sessions again"),
+            _ => {}
+        }
+        let now = Instant::now();
+        *verdict = if found == Found::Shared { Verdict::Shared(now) } else { Verdict::Sessions(now) };
+    }
+
+    fn verdict(&self) -> MutexGuard<'_, Verdict> {
+        self.verdict.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn look(
+    ours: &Client,
+    connect: impl Future<Output = Result<(Client, JoinHandle<()>), Error>>,
+) -> Result<Found, Error> {
+    ours.batch_execute(FIRST).await?;
+    let another = match connect.await {
+        Ok((another, _)) => another,
+        // One connection is all that this role, or this server, may have.
+        Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => return Ok(Found::Nothing),
+        Err(error) => return Err(error),
+    };
+    let mut backends: [Option<String>; 2] = [None, None];
+    let mut is_first = true;
+    for turn in TURNS {
+        let answer = match turn {
+            Turn::Ours => Some(backend(ours).await?),
+            Turn::Another if is_first => {
+                is_first = false;
+                first_answer(ours, &another).await?
+            }
+            Turn::Another => Some(backend(&another).await?),
+        };
+        // It waits for a connection to the server, and does not get ours: that is lent for longer than a transaction.
+        let Some(answer) = answer else { return Ok(Found::Sessions) };
+        let (mine, other) = (turn as usize, 1 - turn as usize);
+        let is_another = backends[mine].as_ref().is_some_and(|known| *known != answer);
+        if is_another || backends[other].as_ref() == Some(&answer) {
+            return Ok(Found::Shared);
+        }
+        backends[mine] = Some(answer);
+    }
+    Ok(Found::Sessions)
+}
+
+/// The first answer of the other connection. None if ours is served over and over while the other waits: a pooler that
+/// lends its connections for a transaction serves whoever asked first.
+async fn first_answer(ours: &Client, another: &Client) -> Result<Option<String>, Error> {
+    let mut answer = pin!(async {
+        another.batch_execute(FIRST).await?;
+        backend(another).await
+    });
+    if let Ok(answer) = timeout(ANSWER, &mut answer).await {
+        return answer.map(Some);
+    }
+    for _ in 0..3 {
+        backend(ours).await?;
+    }
+    // Unless it was just slow.
+    timeout(ANSWER, answer).await.ok().transpose()
+}
+
+/// Which backend serves a connection now.
+pub(super) async fn backend(client: &Client) -> Result<String, Error> {
+    let messages = client.simple_query(BACKEND).await?;
+    let row = messages.iter().find_map(|message| match message {
+        SimpleQueryMessage::Row(row) => Some(row),
+        _ => None,
+    });
+    let column = |at| row.and_then(|row| row.get(at)).unwrap_or_default();
+    Ok(format!("{} {}", column(0), column(1)))
+}
