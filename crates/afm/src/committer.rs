@@ -7,25 +7,29 @@ mod handover;
 #[cfg(test)]
 mod tests;
 mod undelivered;
+mod under_way;
 mod weight;
 mod work;
 
 use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::{
-    Command, Outcome, Polled, Refusal, Reported, Store, StoreError, Submitted, Sweep, Swept, Task,
+    Command, Outcome, Polled, Refusal, Reported, Running, Store, StoreError, Submitted, Sweep, Swept, Task,
 };
 use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 use undelivered::{Awaited, Undelivered};
+use under_way::UnderWay;
 use weight::kib;
 use work::Work;
 
@@ -61,10 +65,29 @@ pub struct Committer {
     queue: mpsc::Sender<Request>,
     room: Arc<Semaphore>,
     undelivered: Arc<Undelivered>,
+    under_way: Arc<UnderWay>,
     store: Arc<dyn Store>,
     clock: Clock,
     known: Known,
     seen_saves: Arc<SeenSaves>,
+}
+
+/// What an agent said that it executes.
+#[derive(Debug)]
+pub struct Said {
+    /// Attempts, by the ids that it was handed.
+    pub running: Vec<Uuid>,
+    /// When it said so: of what was claimed later it need not have known.
+    pub at: Instant,
+}
+
+impl Said {
+    /// As if it had been said before a poll of the agent began that was ended without an answer: what that one was given
+    /// is released, not lost.
+    #[must_use]
+    pub fn before(self, began: Option<Instant>) -> Self {
+        Self { at: began.map_or(self.at, |began| began.min(self.at)), ..self }
+    }
 }
 
 #[derive(Debug)]
@@ -96,11 +119,18 @@ impl Committer {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
-        let work =
-            Work::new(Arc::clone(&store), clock.clone(), wakeups, known.clone(), Arc::clone(&undelivered));
+        let under_way = Arc::new(UnderWay::default());
+        let work = Work::new(
+            Arc::clone(&store),
+            clock.clone(),
+            wakeups,
+            known.clone(),
+            Arc::clone(&undelivered),
+            Arc::clone(&under_way),
+        );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
         let seen_saves = Arc::default();
-        (Self { queue, room, undelivered, store, clock, known, seen_saves }, work.run(requests))
+        (Self { queue, room, undelivered, under_way, store, clock, known, seen_saves }, work.run(requests))
     }
 
     /// What time it is to what is committed now.
@@ -121,13 +151,21 @@ impl Committer {
 
     /// Registers an agent and claims tasks for it. If the future is dropped, it claims none.
     ///
-    /// A poll that is known to bring nothing and to say nothing new is answered at once.
+    /// A poll that is known to bring nothing and to say nothing new is answered at once. What the agent was given before
+    /// and does not say that it executes is lost, where it says so.
     ///
     /// # Errors
     /// When it was not applied.
-    pub async fn poll(&self, poll: PollRequest) -> Result<Polled, CommitError> {
-        let look = self.known.look(&poll, self.clock.now());
-        let Some(command) = look.into_command(poll) else { return Ok(Polled::default()) };
+    pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
+        let now = self.clock.now();
+        let look = self.known.look(&poll, said.as_ref().map(|said| &*said.running), now);
+        let Some(mut command) = look.into_command(poll) else { return Ok(Polled::default()) };
+        if let (Command::Poll { running, .. }, Some(said)) = (&mut command, said) {
+            // What a batch claims that is under way, the agent cannot have been told.
+            let ago = self.under_way.since(said.at).elapsed() + Duration::from_micros(1);
+            let until = now.checked_sub(ago).unwrap_or(now);
+            *running = Some(Running { aliases: said.running, until });
+        }
         match self.apply(command).await? {
             Outcome::Poll(polled) => Ok(polled),
             _ => Err(CommitError::Failed),

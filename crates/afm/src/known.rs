@@ -39,7 +39,7 @@ impl Look {
         match self {
             Self::Nothing => None,
             Self::Tasks(kinds) => Some(Command::Claim { poll, kinds }),
-            Self::Unknown(kinds) => Some(Command::Poll { poll, kinds }),
+            Self::Unknown(kinds) => Some(Command::Poll { poll, kinds, running: None }),
         }
     }
 
@@ -71,11 +71,11 @@ struct Inner {
 }
 
 impl Known {
-    /// What is known of a poll at `now`. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
+    /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
     #[must_use]
-    pub fn look(&self, poll: &PollRequest, now: Timestamp) -> Look {
+    pub fn look(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> Look {
         let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown(None) };
-        if !self.fleet().sees(poll, now) {
+        if !self.fleet().sees(poll, running, now) {
             return Look::Unknown(Some(kinds));
         }
         if kinds.is_empty() { Look::Nothing } else { Look::Tasks(kinds) }
@@ -106,11 +106,28 @@ impl Known {
                 board.told(poll.agent_id, mark);
             }
             match command {
-                Command::Poll { poll, kinds: None } if found_nothing => board.has_nothing_for(poll, mark),
+                Command::Poll { poll, kinds: None, .. } if found_nothing => board.has_nothing_for(poll, mark),
                 Command::Poll { kinds: Some(kinds), .. } | Command::Claim { kinds, .. } if found_nothing => {
                     board.has_none_of(kinds, mark);
                 }
                 _ => {}
+            }
+        }
+        if !applied.accounted.is_empty() {
+            for command in commands {
+                if let Command::Poll { poll, running: Some(running), .. } = command
+                    && applied.accounted.contains(&poll.agent_id)
+                {
+                    fleet.accounted(poll.agent_id, &running.aliases);
+                }
+            }
+        }
+        // Only then: of what the batch gives, they knew nothing yet.
+        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
+            if let (Some(poll), Outcome::Poll(polled)) = (command.poll(), outcome)
+                && !polled.tasks.is_empty()
+            {
+                fleet.given(poll.agent_id);
             }
         }
     }
@@ -191,6 +208,7 @@ mod tests {
             max_tasks: 1,
             agent_location: None,
             max_wait: Duration::ZERO,
+            agent_running: None,
         }
     }
 
@@ -202,16 +220,16 @@ mod tests {
     #[test]
     fn the_store_is_asked_only_for_what_may_wait_also_by_an_agent_that_is_new() {
         let known = Known::default();
-        let look = || known.look(&poll(), Timestamp::UNIX_EPOCH);
+        let look = || known.look(&poll(), None, Timestamp::UNIX_EPOCH);
         assert_eq!(look(), Look::Unknown(None));
         known.read(&Backlog { is_complete: true, ..Backlog::default() }, known.mark());
         assert_eq!(look(), Look::Unknown(Some(vec![])));
         let kind = WaitingKind { capability: wait(), agent_filter: AgentFilter::default() };
         known.hint(&Hint::Waiting(kind.clone()));
         assert_eq!(look(), Look::Unknown(Some(vec![kind.clone()])));
-        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![]) });
+        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![]), running: None });
         assert_eq!(look(), Look::Tasks(vec![kind.clone()]), "it was not asked for");
-        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![kind]) });
+        apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![kind]), running: None });
         assert_eq!(look(), Look::Nothing);
     }
 }

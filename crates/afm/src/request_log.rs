@@ -20,6 +20,7 @@ tokio::task_local! {
 
 #[derive(Default)]
 struct Notes {
+    started: Option<Instant>,
     task_id: Option<Uuid>,
     agent_id: Option<Uuid>,
     tasks: Option<String>,
@@ -43,13 +44,14 @@ impl Head {
 /// Logs a request when it is answered.
 pub(crate) async fn log(head: Head, answer: Pin<&mut impl Future<Output = Response>>) -> Response {
     let mut line = Line { started: Instant::now(), head, status: HUNG_UP };
+    let notes = Notes { started: Some(line.started), ..Notes::default() };
     let answered = async {
         let response = answer.await;
         line.status = response.status().as_u16();
         drop(line);
         response
     };
-    NOTES.scope(RefCell::default(), answered).await
+    NOTES.scope(RefCell::new(notes), answered).await
 }
 
 /// What is logged of a request whose client hung up before it was answered, as nginx has it.
@@ -94,6 +96,11 @@ impl Drop for Line {
 fn note_in(write: impl FnOnce(&mut Notes)) {
     // Outside of a request there is no line to write in.
     let _ = NOTES.try_with(|notes| write(&mut notes.borrow_mut()));
+}
+
+/// When the request came, before its body.
+pub(crate) fn started() -> Instant {
+    NOTES.try_with(|notes| notes.borrow().started).ok().flatten().unwrap_or_else(Instant::now)
 }
 
 /// Which task the request is about.

@@ -66,23 +66,26 @@ impl Wakeups {
             waiters.forget(older);
         }
         drop(waiters);
-        if let Some(older) = older {
+        let older_began = older.map(|older| {
             older.end();
-        }
-        WaitingPoll { wakeups: self.clone(), poll }
+            older.place.began
+        });
+        WaitingPoll { wakeups: self.clone(), poll, older_began }
     }
 
     /// Ends the poll that an agent holds open, if it does: the agent has come again, with a poll that does not wait.
-    pub fn end_older(&self, agent_id: Uuid) {
+    /// When the one that was ended began.
+    pub fn end_older(&self, agent_id: Uuid) -> Option<Instant> {
         if self.0.held.load(Ordering::Relaxed) == 0 {
-            return;
+            return None;
         }
         let mut waiters = self.lock();
-        let Some(older) = waiters.agents.remove(&agent_id) else { return };
+        let older = waiters.agents.remove(&agent_id)?;
         self.0.held.store(waiters.agents.len(), Ordering::Relaxed);
         waiters.forget(&older);
         drop(waiters);
         older.end();
+        Some(older.place.began)
     }
 
     /// Whether a poll of this agent waits, and is not about to ask.
@@ -179,9 +182,16 @@ impl Waiters {
 pub struct WaitingPoll {
     wakeups: Wakeups,
     poll: Arc<Poll>,
+    older_began: Option<Instant>,
 }
 
 impl WaitingPoll {
+    /// When the poll of its agent began that this one has ended, if it has: what that one was given, nobody got.
+    #[must_use]
+    pub fn older_began(&self) -> Option<Instant> {
+        self.older_began
+    }
+
     /// Returns when there may be a task, after `at_most` in any case. Whoever sees this takes what it is handed or, where
     /// that is nothing, asks; says if it found nothing, and may then wait again.
     pub async fn woken(&self, at_most: Duration) -> Option<Handed> {

@@ -15,6 +15,9 @@ pub const PROTOCOL: i64 = 1;
 /// The longest that an answer may be asked to wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
+/// How many attempts an agent may say that it is executing.
+pub const MOST_RUNNING: usize = 1_000;
+
 /// `POST /tasks`: an agent says who it is and asks for work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PollRequest {
@@ -30,6 +33,8 @@ pub struct PollRequest {
     pub agent_location: Option<Location>,
     /// How long the answer may wait for a task.
     pub max_wait: Duration,
+    /// What it is executing, by the ids that it was handed; `None`: it does not say.
+    pub agent_running: Option<Vec<Uuid>>,
 }
 
 /// A task type that an agent can execute, in one version.
@@ -119,6 +124,7 @@ impl PollRequest {
         let max_tasks = fields.count("max_tasks")?;
         let agent_location = fields.optional_object("agent_location")?.map(Location::read).transpose()?;
         let max_wait = fields.optional_seconds("max_wait", Duration::ZERO, LONGEST_WAIT)?;
+        let agent_running = fields.optional_ids("agent_running", MOST_RUNNING)?;
         fields.finish(&[
             "protocol",
             "agent_id",
@@ -128,9 +134,18 @@ impl PollRequest {
             "max_tasks",
             "agent_location",
             "max_wait",
+            "agent_running",
         ])?;
         let max_wait = max_wait.unwrap_or_default();
-        Ok(Self { agent_id, agent_name, agent_capabilities, max_tasks, agent_location, max_wait })
+        Ok(Self {
+            agent_id,
+            agent_name,
+            agent_capabilities,
+            max_tasks,
+            agent_location,
+            max_wait,
+            agent_running,
+        })
     }
 }
 
@@ -276,6 +291,28 @@ mod tests {
         for (given, read) in [("0", 0), ("-0", 0), ("7", 7), ("123456789012345678901234567890", u32::MAX)] {
             let poll = poll(&format!(r#""agent_capabilities":{{}},"max_tasks":{given}"#)).unwrap();
             assert_eq!(poll.max_tasks, read);
+        }
+    }
+
+    #[test]
+    fn what_an_agent_executes_is_a_list_of_ids_which_may_be_empty_or_absent() {
+        let running = |ids: &str| poll(&format!(r#""agent_capabilities":{{}},"max_tasks":1{ids}"#));
+        assert_eq!(running("").unwrap().agent_running, None);
+        assert_eq!(running(r#","agent_running":[]"#).unwrap().agent_running, Some(vec![]));
+        let ids = format!(r#","agent_running":["{ID}", "{}"]"#, ID.to_uppercase());
+        assert_eq!(running(&ids).unwrap().agent_running, Some(vec![ID.parse().unwrap(); 2]));
+        let many = |n| format!(r#","agent_running":[{}]"#, vec![format!("\"{ID}\""); n].join(","));
+        assert_eq!(running(&many(MOST_RUNNING)).unwrap().agent_running.unwrap().len(), MOST_RUNNING);
+        for (ids, error) in [
+            (many(MOST_RUNNING + 1), "agent_running: must hold at most 1000 UUIDs, holds 1001"),
+            (r#","agent_running":null"#.into(), "agent_running: must be an array of UUIDs, is null"),
+            (r#","agent_running":{}"#.into(), "agent_running: must be an array of UUIDs, is an object"),
+            (
+                format!(r#","agent_running":["{ID}",1]"#),
+                "agent_running.1: must be a UUID of 8-4-4-4-12 hexadecimal digits, is 1",
+            ),
+        ] {
+            assert_eq!(running(&ids).unwrap_err().to_string(), error);
         }
     }
 

@@ -127,6 +127,21 @@ impl<'a> Fields<'a> {
         bounded_text(value, most).map(Some).map_err(|problem| self.invalid(field, problem))
     }
 
+    /// An array of at most so many ids.
+    pub(crate) fn optional_ids(&mut self, field: &str, most: usize) -> Result<Option<Vec<Uuid>>, Invalid> {
+        let Some(value) = self.take(field) else { return Ok(None) };
+        let members: Vec<&RawValue> = serde_json::from_str(value.get())
+            .map_err(|_| self.invalid(field, format!("must be an array of UUIDs, is {}", shown(value))))?;
+        if members.len() > most {
+            let problem = format!("must hold at most {most} UUIDs, holds {}", members.len());
+            return Err(self.invalid(field, problem));
+        }
+        let member = |(n, member): (usize, &RawValue)| {
+            id(member).map_err(|problem| self.invalid(&format!("{field}.{n}"), problem))
+        };
+        members.into_iter().enumerate().map(member).collect::<Result<_, _>>().map(Some)
+    }
+
     pub(crate) fn optional_boolean(&mut self, field: &str) -> Result<Option<bool>, Invalid> {
         let Some(value) = self.take(field) else { return Ok(None) };
         match value.get() {

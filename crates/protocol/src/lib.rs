@@ -26,7 +26,9 @@ mod terms;
 mod time;
 mod write;
 
-pub use agent::{Capability, LONGEST_WAIT, Location, PROTOCOL, PollRequest, ResultPost, TaskOutcome};
+pub use agent::{
+    Capability, LONGEST_WAIT, Location, MOST_RUNNING, PROTOCOL, PollRequest, ResultPost, TaskOutcome,
+};
 pub use bpms::PostTask;
 pub use fields::Invalid;
 pub use id::parse_id;

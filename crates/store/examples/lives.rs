@@ -188,6 +188,7 @@ async fn live(
             max_tasks: 2,
             agent_location: None,
             max_wait: Duration::ZERO,
+            agent_running: None,
         };
         let Outcome::Poll(polled) = ask(Command::from(poll)).await? else { bail!("no answer to a poll") };
         ensure!(

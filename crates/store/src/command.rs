@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, Capability, JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
-use crate::{State, Task};
+use crate::{Attempt, State, Task};
 
 /// One change. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -19,6 +19,8 @@ pub enum Command {
         poll: PollRequest,
         /// Where there may be tasks for it, as in [`Command::Claim`]; `None`: that is not known.
         kinds: Option<Vec<WaitingKind>>,
+        /// What it says that it is executing, if it says so: of what it was given before, the rest is lost.
+        running: Option<Running>,
     },
     /// An agent asks for work, of whom all else is known: what it offers, when it was seen, and that it has nothing to
     /// be told.
@@ -61,7 +63,32 @@ impl Command {
 impl From<PollRequest> for Command {
     /// A poll of which nothing is known.
     fn from(poll: PollRequest) -> Self {
-        Self::Poll { poll, kinds: None }
+        Self::Poll { poll, kinds: None, running: None }
+    }
+}
+
+/// What an agent that polls says that it is executing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Running {
+    /// Attempts, by the ids that it was handed.
+    pub aliases: Vec<Uuid>,
+    /// Of an attempt that was claimed later it need not have known yet.
+    pub until: Timestamp,
+}
+
+impl Running {
+    /// What the agents that poll in a batch say, in the order of their polls.
+    pub(crate) fn of(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Self)> {
+        batch.iter().filter_map(|command| match command {
+            Command::Poll { poll, running: Some(running), .. } => Some((poll.agent_id, running)),
+            _ => None,
+        })
+    }
+
+    /// Whether the agent says that it executes an attempt.
+    #[must_use]
+    pub fn names(&self, attempt: &Attempt) -> bool {
+        self.aliases.contains(&attempt.alias)
     }
 }
 
@@ -89,6 +116,10 @@ pub struct Applied {
     pub ended: Vec<Uuid>,
     /// Agents that have something to be told: a task that they have is not wanted any more.
     pub untold: Vec<Uuid>,
+    /// Agents that said what they execute, and had nothing else before they were given what this batch gives them.
+    pub accounted: Vec<Uuid>,
+    /// How many attempts ended because their agent did not say that it executes them.
+    pub abandoned: usize,
 }
 
 /// A task that waits: who could take it.

@@ -24,7 +24,8 @@ mod views;
 mod waiting;
 
 pub use command::{
-    Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Submitted, Sweep, Swept, WaitingKind,
+    Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Running, Submitted, Sweep, Swept,
+    WaitingKind,
 };
 pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};

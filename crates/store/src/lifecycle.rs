@@ -6,7 +6,8 @@
 //!    delayed ──────▶ pending ──────▶ claimed ──────▶ completed | failed
 //!       ▲    time    ▲     claim      │ │    report
 //!       │            └── release ─────┘ │
-//!       └───── lost, timed out, error ──┘  while attempts remain; else failed
+//!       └─ lost, abandoned, timed out, ─┘  while attempts remain; else failed
+//!                     error
 //!
 //!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
@@ -25,7 +26,7 @@ use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
 pub use self::portion::{MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL, Portion};
-use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, State, Submitted, Task};
+use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, Running, State, Submitted, Task};
 
 /// A task's new state, and the attempt that ended with it without finishing the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -217,6 +218,25 @@ pub fn lose(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timestamp) -
         State::Claimed(attempt) if attempt.agent_id == agent_id => {
             let error = words::lost(task, attempt, silent_for);
             Some(try_again_or(task, attempt, now, AttemptEnd::Lost, End::Lost(error)))
+        }
+        _ => None,
+    }
+}
+
+/// The agent of a running attempt polls and says what it executes; `None` if no attempt of it runs, or if this one is
+/// named, or was claimed so late that the agent need not have known of it.
+///
+/// Times are compared to the microsecond, which is what stores keep of them.
+#[must_use]
+pub fn abandon(task: &Task, agent_id: Uuid, running: &Running, now: Timestamp) -> Option<Change> {
+    match &task.state {
+        State::Claimed(attempt)
+            if attempt.agent_id == agent_id
+                && attempt.at.as_microsecond() <= running.until.as_microsecond()
+                && !running.names(attempt) =>
+        {
+            let error = words::abandoned(task, attempt);
+            Some(try_again_or(task, attempt, now, AttemptEnd::Abandoned, End::Lost(error)))
         }
         _ => None,
     }

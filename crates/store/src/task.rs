@@ -47,7 +47,7 @@ pub enum End {
     Completed(JsonText),
     /// An agent posted this error: a JSON string.
     Failed(JsonText),
-    /// Its agent fell silent, and it may not be tried again. The error is in words, as a JSON string.
+    /// Its agent fell silent or has abandoned it, and it may not be tried again. The error is in words, as a JSON string.
     Lost(JsonText),
     /// Its last attempt took too long.
     TimedOut(JsonText),
@@ -93,6 +93,8 @@ pub enum AttemptEnd {
     Error(JsonText),
     /// The agent fell silent.
     Lost,
+    /// The agent polled, and did not name it among the attempts that it executes.
+    Abandoned,
     /// It took too long.
     TimedOut,
     /// The task's TTL ran out.

@@ -29,7 +29,7 @@ impl Work {
     fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<Request>) -> Handed {
         let agent_id = poll.agent_id;
         let (answer, answered) = oneshot::channel();
-        let look = self.known.look(&poll, self.clock.now()).with(kind);
+        let look = self.known.look(&poll, None, self.clock.now()).with(kind);
         claims.extend(look.into_command(poll).map(|command| Request { command, answer, room: None }));
         let mut awaited = Awaited::new(answered, Some(agent_id), Arc::clone(&self.undelivered));
         Box::pin(async move {

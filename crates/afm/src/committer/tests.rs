@@ -157,7 +157,7 @@ async fn start_with(lanes: Lanes) -> (Arc<FatefulStore>, Committer) {
 async fn an_answer_that_nobody_takes_gives_its_tasks_back() {
     let (_store, committer) = start().await;
     committer.submit(task(1)).await.unwrap().unwrap();
-    let mut gone = Box::pin(committer.poll(poll(10)));
+    let mut gone = Box::pin(committer.poll(poll(10), None));
     assert!(
         std::future::poll_fn(|context| std::task::Poll::Ready(gone.as_mut().poll(context)))
             .await
@@ -166,7 +166,7 @@ async fn an_answer_that_nobody_takes_gives_its_tasks_back() {
     // When this is answered, so is the poll before it, which is not asked any more.
     committer.submit(task(2)).await.unwrap().unwrap();
     drop(gone);
-    assert_eq!(ids(&committer.poll(poll(11)).await.unwrap()), [1, 2]);
+    assert_eq!(ids(&committer.poll(poll(11), None).await.unwrap()), [1, 2]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -174,11 +174,11 @@ async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and
     let (store, committer) = start().await;
     committer.submit(task(1)).await.unwrap().unwrap();
     store.comes(&[Fate::InDoubt, Fate::Away, Fate::Away]);
-    assert_eq!(committer.poll(poll(10)).await, Err(CommitError::Unavailable));
+    assert_eq!(committer.poll(poll(10), None).await, Err(CommitError::Unavailable));
     // A request every tenth of a second: less than the time after which a release is tried again.
     for n in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let polled = committer.poll(poll(11)).await.unwrap_or_default();
+        let polled = committer.poll(poll(11), None).await.unwrap_or_default();
         if !polled.tasks.is_empty() {
             assert_eq!(ids(&polled), [1]);
             return;
@@ -244,9 +244,9 @@ async fn a_batch_is_bounded_in_bytes() {
 async fn signs_of_life_are_kept_until_they_are_saved() {
     let (store, committer) = start().await;
     committer.look_around().await.unwrap();
-    assert_eq!(ids(&committer.poll(poll(10)).await.unwrap()), []);
+    assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), []);
     // Answered from memory.
-    assert_eq!(ids(&committer.poll(poll(10)).await.unwrap()), []);
+    assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), []);
     let mut given_up = Box::pin(committer.save_seen());
     assert!(
         std::future::poll_fn(|context| std::task::Poll::Ready(given_up.as_mut().poll(context)))
@@ -265,9 +265,9 @@ async fn signs_of_life_that_come_while_others_are_saved_are_left_for_the_next_ti
     let (store, committer) = start().await;
     committer.look_around().await.unwrap();
     for agent in [10, 11] {
-        committer.poll(poll(agent)).await.unwrap();
+        committer.poll(poll(agent), None).await.unwrap();
     }
-    committer.poll(poll(10)).await.unwrap();
+    committer.poll(poll(10), None).await.unwrap();
     store.hold();
     let saving = tokio::spawn({
         let committer = committer.clone();
@@ -275,7 +275,7 @@ async fn signs_of_life_that_come_while_others_are_saved_are_left_for_the_next_ti
     });
     let before = store.begun().await.len();
     for agent in [10, 11] {
-        committer.poll(poll(agent)).await.unwrap();
+        committer.poll(poll(agent), None).await.unwrap();
     }
     store.may_end.add_permits(9);
     assert_eq!(saving.await.unwrap(), Ok(()));
@@ -288,7 +288,7 @@ async fn those_who_wait_for_signs_of_life_to_be_saved_share_it() {
     let (store, committer) = start().await;
     committer.look_around().await.unwrap();
     for _ in 0..2 {
-        committer.poll(poll(10)).await.unwrap();
+        committer.poll(poll(10), None).await.unwrap();
     }
     store.hold();
     let save = || {
@@ -297,14 +297,14 @@ async fn those_who_wait_for_signs_of_life_to_be_saved_share_it() {
     };
     let first = save();
     assert_eq!(store.begun().await, [1, 1], "the poll that was new, and the saving");
-    committer.poll(poll(10)).await.unwrap();
+    committer.poll(poll(10), None).await.unwrap();
     // The one under way may have missed that.
     let others = [save(), save(), save()];
     store.begun().await;
     store.may_end.add_permits(1);
     first.await.unwrap().unwrap();
     assert_eq!(store.begun().await, [1, 1, 1]);
-    committer.poll(poll(10)).await.unwrap();
+    committer.poll(poll(10), None).await.unwrap();
     store.may_end.add_permits(9);
     for other in others {
         other.await.unwrap().unwrap();
@@ -341,7 +341,7 @@ async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
     let (wakeups, known) = (Wakeups::default(), Known::default());
     let (committer, work) = Committer::new(store.clone(), Clock::system(), wakeups.clone(), known.clone());
     tokio::spawn(work);
-    committer.poll(poll(10)).await.unwrap();
+    committer.poll(poll(10), None).await.unwrap();
     let waiting = wakeups.poll(&poll(10));
     let handed = async || {
         let submit = async {
@@ -358,7 +358,7 @@ async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
     // It may be committed: then it is given back before anybody else asks.
     store.comes(&[Fate::InDoubt]);
     assert_eq!(handed().await, (Polled::default(), Err(CommitError::Unavailable)));
-    assert_eq!(ids(&committer.poll(poll(11)).await.unwrap()), [1]);
+    assert_eq!(ids(&committer.poll(poll(11), None).await.unwrap()), [1]);
     assert_eq!(*store.begun.lock().unwrap(), [1, 2, 2, 1, 1], "a poll, both posts, a release, a poll");
 }
 
@@ -384,4 +384,48 @@ async fn what_waits_for_a_lane_is_done_before_the_end() {
         assert_eq!(submit.await.unwrap(), Submitted::Stored);
     }
     work.await.unwrap();
+}
+
+fn says_nothing_runs() -> Option<Said> {
+    Some(Said { running: Vec::new(), at: Instant::now() })
+}
+
+async fn is_claimed(store: &FatefulStore, n: u128) -> bool {
+    let task = store.task(Uuid::from_u128(n)).await.unwrap().unwrap();
+    matches!(task.state, slamon_store::State::Claimed(_))
+}
+
+#[tokio::test]
+async fn of_what_is_being_claimed_an_agent_need_not_know() {
+    let (store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    store.hold();
+    let spawned = |said| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.poll(poll(10), said).await.unwrap() })
+    };
+    let first = spawned(None);
+    assert_eq!(store.begun().await, [1, 1]);
+    let second = spawned(says_nothing_runs());
+    assert_eq!(store.begun().await, [1, 1]);
+    store.may_end.add_permits(9);
+    assert_eq!(ids(&first.await.unwrap()), [1]);
+    assert_eq!(ids(&second.await.unwrap()), [0; 0]);
+    assert!(is_claimed(&store, 1).await);
+    committer.poll(poll(10), says_nothing_runs()).await.unwrap();
+    assert!(!is_claimed(&store, 1).await);
+}
+
+#[tokio::test]
+async fn of_what_an_ended_poll_was_given_an_agent_need_not_know() {
+    let (store, committer) = start().await;
+    let began = Instant::now();
+    committer.submit(task(1)).await.unwrap().unwrap();
+    assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), [1]);
+    let said = says_nothing_runs().map(|said| said.before(Some(began)));
+    committer.poll(poll(10), said).await.unwrap();
+    assert!(is_claimed(&store, 1).await);
+    let said = says_nothing_runs().map(|said| said.before(None));
+    committer.poll(poll(10), said).await.unwrap();
+    assert!(!is_claimed(&store, 1).await);
 }

@@ -22,7 +22,10 @@ pub(super) fn kib(command: &Command) -> u32 {
         Command::Report(result) => match &result.outcome {
             TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
         },
-        Command::Poll { poll, kinds } => poll_bytes(poll) + kinds.as_deref().map_or(0, kinds_bytes),
+        Command::Poll { poll, kinds, running } => {
+            let running = running.as_ref().map_or(0, |running| size_of_val(running.aliases.as_slice()));
+            poll_bytes(poll) + kinds.as_deref().map_or(0, kinds_bytes) + running
+        }
         Command::Claim { poll, kinds } => poll_bytes(poll) + kinds_bytes(kinds),
         Command::Seen(agents) => size_of_val(agents.as_slice()),
         Command::Release { task_ids, .. } => size_of_val(task_ids.as_slice()),
@@ -49,7 +52,10 @@ fn filter(filter: &AgentFilter) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use jiff::Timestamp;
     use slamon_protocol::{Capability, Limits, PostTask};
+    use slamon_store::Running;
+    use uuid::Uuid;
 
     use super::*;
 
@@ -87,6 +93,8 @@ mod tests {
         let capability = Capability { task_type: long, version: 1 };
         let kinds = vec![WaitingKind { capability, agent_filter: AgentFilter::default() }];
         assert_eq!(kib(&Command::Claim { poll: poll.clone(), kinds: kinds.clone() }), 101);
-        assert_eq!(kib(&Command::Poll { poll, kinds: Some(kinds) }), 101);
+        let running = Running { aliases: vec![Uuid::nil(); 1_000], until: Timestamp::UNIX_EPOCH };
+        assert_eq!(kib(&Command::Poll { poll: poll.clone(), kinds: Some(kinds), running: None }), 101);
+        assert_eq!(kib(&Command::Poll { poll, kinds: None, running: Some(running) }), 16);
     }
 }

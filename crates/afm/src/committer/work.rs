@@ -9,6 +9,7 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::undelivered::Undelivered;
+use super::under_way::UnderWay;
 use super::{Answer, CommitError, Request};
 use crate::clock::Clock;
 use crate::known::Known;
@@ -30,6 +31,7 @@ pub(super) struct Work {
     pub(super) wakeups: Wakeups,
     pub(super) known: Known,
     pub(super) undelivered: Arc<Undelivered>,
+    under_way: Arc<UnderWay>,
     /// Since when nothing could be committed.
     failing_since: Mutex<Option<Instant>>,
 }
@@ -41,8 +43,9 @@ impl Work {
         wakeups: Wakeups,
         known: Known,
         undelivered: Arc<Undelivered>,
+        under_way: Arc<UnderWay>,
     ) -> Self {
-        Self { store, clock, wakeups, known, undelivered, failing_since: Mutex::default() }
+        Self { store, clock, wakeups, known, undelivered, under_way, failing_since: Mutex::default() }
     }
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
@@ -117,6 +120,7 @@ impl Work {
     }
 
     async fn commit(&self, batch: Vec<Request>) {
+        let _under_way = self.under_way.begin();
         let mut answers = Vec::with_capacity(batch.len());
         let mut commands = Vec::with_capacity(batch.len());
         for Request { command, answer, room } in batch {

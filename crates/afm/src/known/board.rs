@@ -152,6 +152,7 @@ mod tests {
             max_tasks,
             agent_location: None,
             max_wait: Duration::ZERO,
+            agent_running: None,
         }
     }
 

@@ -30,15 +30,20 @@ struct Agent {
     /// When the store is told anew.
     trusted_until: i64,
     seen_at: i64,
+    /// What it said that it executes, where it had nothing else; 0: that is not known.
+    accounted: u64,
     is_saved: bool,
 }
 
 impl Fleet {
-    /// Notes that an agent polled, if what it says is what the store knows.
-    pub(super) fn sees(&mut self, poll: &PollRequest, now: Timestamp) -> bool {
+    /// Notes that an agent polled, if what it says is what the store knows; also what it says that it executes.
+    pub(super) fn sees(&mut self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> bool {
         let Some(agent) = self.agents.get_mut(&poll.agent_id) else { return false };
         let now = now.as_microsecond();
         if now >= agent.trusted_until || agent.said != said(&self.hasher, poll) {
+            return false;
+        }
+        if running.is_some_and(|running| agent.accounted != account(&self.hasher, running)) {
             return false;
         }
         agent.seen_at = agent.seen_at.max(now);
@@ -59,7 +64,22 @@ impl Fleet {
                 agent.trusted_until = trusted_until;
                 agent.seen_at = agent.seen_at.max(now);
             })
-            .or_insert(Agent { said, trusted_until, seen_at: now, is_saved: true });
+            .or_insert(Agent { said, trusted_until, seen_at: now, accounted: 0, is_saved: true });
+    }
+
+    /// An agent has nothing but what it says that it executes.
+    pub(super) fn accounted(&mut self, agent_id: Uuid, running: &[Uuid]) {
+        let account = account(&self.hasher, running);
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.accounted = account;
+        }
+    }
+
+    /// An agent was given tasks.
+    pub(super) fn given(&mut self, agent_id: Uuid) {
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.accounted = 0;
+        }
     }
 
     /// For how many microseconds from `now` on the store is trusted to hold what an agent has said.
@@ -111,6 +131,11 @@ impl Fleet {
     }
 }
 
+/// What an agent says that it executes, as a number that is not 0.
+fn account(hasher: &RandomState, running: &[Uuid]) -> u64 {
+    hasher.hash_one(running) | 1
+}
+
 /// All that a poll says of its agent.
 fn said(hasher: &RandomState, poll: &PollRequest) -> u64 {
     let mut hasher = hasher.build_hasher();
@@ -148,16 +173,17 @@ mod tests {
             max_tasks: 2,
             agent_location: None,
             max_wait: Duration::ZERO,
+            agent_running: None,
         }
     }
 
     #[test]
     fn only_what_was_said_before_is_known() {
         let mut fleet = Fleet::default();
-        assert!(!fleet.sees(&poll(1), at(0)), "it never polled before");
+        assert!(!fleet.sees(&poll(1), None, at(0)), "it never polled before");
         fleet.saved(&poll(1), at(0));
-        assert!(fleet.sees(&poll(1), at(1)));
-        assert!(fleet.sees(&PollRequest { max_wait: Duration::from_secs(9), ..poll(1) }, at(1)));
+        assert!(fleet.sees(&poll(1), None, at(1)));
+        assert!(fleet.sees(&PollRequest { max_wait: Duration::from_secs(9), ..poll(1) }, None, at(1)));
         let location = |latitude| {
             Some(Location { country: "FI".to_owned(), region: "18".to_owned(), latitude, longitude: None })
         };
@@ -170,10 +196,28 @@ mod tests {
             PollRequest { agent_location: location(None), ..poll(1) },
             PollRequest { agent_location: location(Some(60.0)), ..poll(1) },
         ] {
-            assert!(!fleet.sees(&other, at(2)), "{other:?}");
+            assert!(!fleet.sees(&other, None, at(2)), "{other:?}");
             fleet.saved(&other, at(2));
-            assert!(fleet.sees(&other, at(2)), "{other:?}");
+            assert!(fleet.sees(&other, None, at(2)), "{other:?}");
         }
+    }
+
+    #[test]
+    fn what_an_agent_executes_is_known_until_it_is_given_more() {
+        let mut fleet = Fleet::default();
+        fleet.saved(&poll(1), at(0));
+        assert!(!fleet.sees(&poll(1), Some(&[]), at(1)), "nobody has looked");
+        assert!(fleet.sees(&poll(1), None, at(1)));
+        fleet.accounted(id(1), &[]);
+        assert!(fleet.sees(&poll(1), Some(&[]), at(2)));
+        assert!(!fleet.sees(&poll(1), Some(&[id(7)]), at(2)));
+        fleet.given(id(1));
+        assert!(!fleet.sees(&poll(1), Some(&[]), at(3)) && fleet.sees(&poll(1), None, at(3)));
+        fleet.accounted(id(1), &[id(7)]);
+        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(4)) && !fleet.sees(&poll(1), Some(&[]), at(4)));
+        // What it says of itself has no part in it.
+        fleet.saved(&poll(1), at(5));
+        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(6)));
     }
 
     #[test]
@@ -182,11 +226,12 @@ mod tests {
         for agent in 1..=200 {
             fleet.saved(&poll(agent), at(0));
         }
-        let mut trusted = |seconds| (1..=200).filter(|agent| fleet.sees(&poll(*agent), at(seconds))).count();
+        let mut trusted =
+            |seconds| (1..=200).filter(|agent| fleet.sees(&poll(*agent), None, at(seconds))).count();
         assert_eq!((trusted(299), trusted(900)), (200, 0));
         assert!((1..200).contains(&trusted(600)));
         fleet.saved(&poll(1), at(900));
-        assert!(fleet.sees(&poll(1), at(1_199)) && !fleet.sees(&poll(1), at(1_800)));
+        assert!(fleet.sees(&poll(1), None, at(1_199)) && !fleet.sees(&poll(1), None, at(1_800)));
     }
 
     #[test]
@@ -197,7 +242,7 @@ mod tests {
         }
         assert_eq!(fleet.take_unsaved(9), []);
         for (agent, seconds) in [(3, 1), (2, 2), (1, 3), (3, 4), (3, 2)] {
-            assert!(fleet.sees(&poll(agent), at(seconds)));
+            assert!(fleet.sees(&poll(agent), None, at(seconds)));
         }
         assert_eq!(fleet.take_unsaved(2), [(id(2), at(2)), (id(3), at(4))]);
         assert_eq!(fleet.take_unsaved(2), [(id(1), at(3))]);
@@ -211,12 +256,14 @@ mod tests {
         let mut fleet = Fleet::default();
         for agent in 1..=3 {
             fleet.saved(&poll(agent), at(0));
-            assert!(fleet.sees(&poll(agent), at(agent as i64)));
+            assert!(fleet.sees(&poll(agent), None, at(agent as i64)));
         }
         fleet.forget(&[id(1)]);
         fleet.forget_silent(Duration::from_secs(60), at(63));
         assert!(
-            !fleet.sees(&poll(1), at(63)) && !fleet.sees(&poll(2), at(63)) && fleet.sees(&poll(3), at(63))
+            !fleet.sees(&poll(1), None, at(63))
+                && !fleet.sees(&poll(2), None, at(63))
+                && fleet.sees(&poll(3), None, at(63))
         );
         assert_eq!(fleet.take_unsaved(9), [(id(3), at(63))]);
     }

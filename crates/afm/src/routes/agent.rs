@@ -13,7 +13,7 @@ use uuid::Uuid;
 use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
-use crate::committer::CommitError;
+use crate::committer::{CommitError, Said};
 use crate::error::ApiError;
 use crate::wakeups::WaitingPoll;
 use crate::{measures, patience, request_log};
@@ -26,12 +26,13 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
-    let poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
+    let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
     patience::extend(poll.max_wait);
     let agent_id = poll.agent_id;
-    let polled = claim(&app, poll).await?;
+    let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
+    let polled = claim(&app, poll, said).await?;
     if polled.tasks.is_empty() && polled.cancelled.is_empty() {
         request_log::routine();
     }
@@ -53,13 +54,14 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 }
 
 /// Claims tasks; where there are none, and the agent can wait, as soon as there are.
-async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
+async fn claim(app: &App, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
     if poll.max_wait.is_zero() || poll.max_tasks == 0 {
-        app.wakeups.end_older(poll.agent_id);
-        return app.committer.poll(poll).await;
+        let older_began = app.wakeups.end_older(poll.agent_id);
+        return app.committer.poll(poll, said.map(|said| said.before(older_began))).await;
     }
     // In the queue before it asks, so that no task can come in between unseen.
     let waiting = app.wakeups.poll(&poll);
+    let said = said.map(|said| said.before(waiting.older_began()));
     tokio::select! {
         biased;
         // What it was claiming meanwhile is released.
@@ -67,17 +69,22 @@ async fn claim(app: &App, poll: PollRequest) -> Result<Polled, CommitError> {
             request_log::note("a newer poll of the agent ended it");
             Ok(Polled::default())
         }
-        polled = wait(app, &waiting, poll) => polled,
+        polled = wait(app, &waiting, poll, said) => polled,
     }
 }
 
 /// Claims tasks for a poll that is held open.
-async fn wait(app: &App, waiting: &WaitingPoll, poll: PollRequest) -> Result<Polled, CommitError> {
+async fn wait(
+    app: &App,
+    waiting: &WaitingPoll,
+    poll: PollRequest,
+    said: Option<Said>,
+) -> Result<Polled, CommitError> {
     let end = tokio::time::sleep(poll.max_wait);
     tokio::pin!(end);
     // A poll that is held open is a sign of life, which is seen when it asks.
     let look_again = (app.settings.agent_active_threshold / 3).clamp(SIGN_OF_LIFE, LOOK_AGAIN);
-    let mut polled = app.committer.poll(poll.clone()).await?;
+    let mut polled = app.committer.poll(poll.clone(), said).await?;
     loop {
         // With tasks in hand it need not have got the one it was woken for: that hint is passed on.
         if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
@@ -91,7 +98,7 @@ async fn wait(app: &App, waiting: &WaitingPoll, poll: PollRequest) -> Result<Pol
         };
         polled = match handed {
             Some(handed) => handed.await,
-            None => app.committer.poll(poll.clone()).await?,
+            None => app.committer.poll(poll.clone(), None).await?,
         };
     }
 }

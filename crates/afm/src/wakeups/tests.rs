@@ -15,6 +15,7 @@ fn request(agent: u128, agent_name: &str) -> PollRequest {
         max_tasks: 1,
         agent_location: None,
         max_wait: Duration::from_secs(300),
+        agent_running: None,
     }
 }
 
@@ -219,9 +220,9 @@ async fn a_newer_poll_of_an_agent_ends_the_older_one() {
     assert!(polls[2].woken(LONG).await.is_some(), "the newer one has it");
     drop(polls);
     let last = begin(&wakeups, 1).await;
-    wakeups.end_older(Uuid::from_u128(2));
+    assert_eq!(wakeups.end_older(Uuid::from_u128(2)), None);
     assert!(!is_ended(&last).await);
-    wakeups.end_older(Uuid::from_u128(1));
+    assert!(wakeups.end_older(Uuid::from_u128(1)).is_some());
     assert!(is_ended(&last).await);
     assert_eq!(hand(&wakeups, &task(1)), None);
 }

@@ -15,6 +15,7 @@ mod lives;
 mod lost;
 mod paths;
 mod response;
+mod running;
 mod status;
 mod terms;
 mod verbatim;

@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use serde::Deserialize;
 use serde::de::{Deserializer, Error, IgnoredAny, MapAccess, Visitor};
+use uuid::Uuid;
 
-use super::{Capability, PROTOCOL, PollRequest};
+use super::{Capability, MOST_RUNNING, PROTOCOL, PollRequest};
 use crate::parse_id;
 
 /// `None`: to be read field by field.
@@ -26,6 +27,7 @@ pub(super) fn read(body: &str) -> Option<PollRequest> {
         max_tasks: poll.max_tasks,
         agent_location: None,
         max_wait: Duration::ZERO,
+        agent_running: poll.agent_running,
     })
 }
 
@@ -39,6 +41,17 @@ struct Poll<'a> {
     agent_time: &'a str,
     agent_capabilities: Capabilities,
     max_tasks: u32,
+    #[serde(default, deserialize_with = "ids")]
+    agent_running: Option<Vec<Uuid>>,
+}
+
+fn ids<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<Vec<Uuid>>, D::Error> {
+    let ids = Vec::<&str>::deserialize(deserializer)?;
+    if ids.len() > MOST_RUNNING {
+        return Err(D::Error::custom("not the usual"));
+    }
+    let ids = ids.into_iter().map(parse_id).collect::<Option<_>>();
+    ids.map(Some).ok_or_else(|| D::Error::custom("not the usual"))
 }
 
 struct Capabilities(Vec<Capability>);
@@ -166,7 +179,21 @@ mod tests {
             members.remove(n);
             polls.push(write(&members));
         }
-        for more in [("max_wait", "1"), ("agent_location", r#"{"country":"FI","region":"18"}"#), ("x", "1")] {
+        for more in [
+            ("max_wait", "1"),
+            ("agent_location", r#"{"country":"FI","region":"18"}"#),
+            ("x", "1"),
+            ("agent_running", "[]"),
+            (
+                "agent_running",
+                r#"["de305d54-75b4-431b-adb2-eb6b9e546013","DE305D54-75B4-431B-ADB2-EB6B9E546014"]"#,
+            ),
+            ("agent_running", r#"["\u0064e305d54-75b4-431b-adb2-eb6b9e546013"]"#),
+            ("agent_running", r#"["x"]"#),
+            ("agent_running", "null"),
+            ("agent_running", "{}"),
+            ("agent_running", "[[]]"),
+        ] {
             let mut members = usual.clone();
             members.push(more);
             polls.push(write(&members));
@@ -190,7 +217,7 @@ mod tests {
                 assert_eq!(Ok(poll), PollRequest::read_fields(&body, &crate::Limits::default()), "{body}");
             }
         }
-        assert!(usual >= 8, "{usual} polls were read in one pass");
+        assert!(usual >= 10, "{usual} polls were read in one pass");
         let poll = read(&polls()[0]).unwrap();
         assert_eq!((poll.agent_name.as_str(), poll.max_tasks), ("é 😀", 7));
         assert_eq!(poll.agent_capabilities.len(), 2);

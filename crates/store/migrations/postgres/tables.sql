@@ -77,6 +77,9 @@ create index task_arrived on task (seq)
 -- that run for a moment nor the agents that have none are read.
 create index task_held on task (claimed_at) where state = 'claimed';
 
+-- What an agent has, to be compared with what it says that it executes.
+create index task_of_holder on task (agent_id) where state = 'claimed';
+
 -- The tasks of an agent, newest first: for people.
 create index task_of_agent on task (agent_id, seq) where agent_id is not null;
 
@@ -101,7 +104,7 @@ create table attempt (
     deadline_at timestamptz,
     ended_at timestamptz not null,
     -- "end" is a word of SQL.
-    ending text not null check (ending in ('error', 'lost', 'timed_out', 'expired', 'cancelled')),
+    ending text not null check (ending in ('error', 'lost', 'abandoned', 'timed_out', 'expired', 'cancelled')),
     error text check ((error is not null) = (ending = 'error')),
     -- Whether the agent still has to be told that its task is not wanted any more.
     untold boolean not null default false check (not untold or ending in ('expired', 'cancelled')),
@@ -143,4 +146,4 @@ create table agent_offer (
 create index agent_offer_of on agent_offer (agent_id);
 create index agent_offer_by_type on agent_offer (left(type, 100), version, agent_id);
 
-insert into slamon_schema (version) values (3);
+insert into slamon_schema (version) values (4);

@@ -80,6 +80,7 @@ fn poll() -> PollRequest {
         max_tasks: 1,
         agent_location: None,
         max_wait: Duration::ZERO,
+        agent_running: None,
     }
 }
 

@@ -40,6 +40,13 @@ pub(super) fn lost(task: &Task, attempt: &Attempt, silent_for: Duration) -> Json
     JsonText::string(&format!("{agent} was lost: silent for {silent_for} s, {}", number(task)))
 }
 
+pub(super) fn abandoned(task: &Task, attempt: &Attempt) -> JsonText {
+    let mut agent = agent(attempt);
+    agent[..1].make_ascii_uppercase();
+    let number = number(task);
+    JsonText::string(&format!("{agent} has lost the task: its agent_running does not name it, {number}"))
+}
+
 pub(super) fn cancelled(task: &Task) -> JsonText {
     JsonText::string(&match &task.state {
         State::Claimed(attempt) => {

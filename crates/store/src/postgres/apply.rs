@@ -2,7 +2,7 @@
 //!
 //! Statements are set-based and travel together: for a batch of any size three trips to the server at most (one that brings
 //! no polls takes two of them, as does one that brings only polls), and one for COMMIT and what is said to other AFMs.
-//! What is rare (sweeps, agents that are new, say something new or were not seen for a
+//! What is rare (sweeps, agents that are new, say something new, say what they execute or were not seen for a
 //! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
 //! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
@@ -16,6 +16,7 @@ mod agents;
 mod claims;
 mod endings;
 mod polls;
+mod running;
 mod submits;
 mod sweeps;
 mod tasks;
@@ -29,6 +30,7 @@ use uuid::Uuid;
 use self::agents::Agents;
 use self::endings::Endings;
 use self::polls::{Claimed, Polls};
+use self::running::{Accounts, Held};
 use self::submits::Submits;
 use self::tasks::{News, Tasks};
 use super::connection::Session;
@@ -37,7 +39,7 @@ use super::lines::{Kind, Look, Place};
 use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
-use crate::{Applied, Command, Outcome, Swept};
+use crate::{Applied, Command, Outcome, Running, Swept};
 
 const BEGIN: &str = "begin isolation level read committed read write";
 
@@ -91,7 +93,8 @@ pub(super) async fn apply(
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
     // Where the first trip has nothing else to do, the second begins.
-    let is_needed = insert.is_some() || lock.is_some() || batch.iter().any(is_sweep);
+    let says_what_runs = Running::of(batch).next().is_some();
+    let is_needed = insert.is_some() || lock.is_some() || says_what_runs || batch.iter().any(is_sweep);
     let (at_first, later) = if is_needed { (Some(BEGIN), None) } else { (None, Some(BEGIN)) };
     let ((), inserted, locked) = try_join3(
         session.script_if(at_first),
@@ -102,7 +105,7 @@ pub(super) async fn apply(
     tasks.add_all(&locked)?;
     endings.find_rest(session, &mut tasks).await?;
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
-    let (swept, done) =
+    let Decided { swept, done, accounts } =
         decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
@@ -149,7 +152,8 @@ pub(super) async fn apply(
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
     let (waiting, places): (Vec<_>, Vec<_>) =
         waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
-    let applied = Applied { outcomes, waiting, ended, untold };
+    let Accounts { accounted, abandoned } = accounts;
+    let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned };
     let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
     let Claimed { claims, fronts, first_due, transaction } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
@@ -168,8 +172,16 @@ fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
     if let Command::Seen(agents) = command { agents } else { &[] }
 }
 
-/// Decides all commands but submits and polls, in their order; sweeps by the place of their command, and how far they have
-/// looked.
+/// What was decided before anything is handed out.
+struct Decided {
+    /// By the place of their command.
+    swept: Vec<(usize, Swept)>,
+    /// How far sweeps have looked.
+    done: Vec<Done>,
+    accounts: Accounts,
+}
+
+/// Decides all commands but submits and polls, in their order, and then what agents that poll have lost.
 async fn decide(
     session: &Session,
     batch: &[Command],
@@ -178,13 +190,14 @@ async fn decide(
     tasks: &mut Tasks,
     outcomes: &mut Outcomes,
     news: &mut News,
-) -> Result<(Vec<(usize, Swept)>, Vec<Done>), Problem> {
+) -> Result<Decided, Problem> {
     let mut found = Vec::new();
     for command in batch {
         if let Command::Sweep(sweep) = command {
             found.push(sweeps::find(session, sweep, tasks, memory).await?);
         }
     }
+    let held = Held::find(session, batch, tasks).await?;
     tasks.look_around(session).await?;
     let done = found.iter().filter_map(|found| found.done).collect();
     let mut found = found.iter();
@@ -196,5 +209,6 @@ async fn decide(
             swept.extend(found.next().map(|found| (place, sweeps::decide(found, tasks, news))));
         }
     }
-    Ok((swept, done))
+    let accounts = held.decide(batch, tasks, news);
+    Ok(Decided { swept, done, accounts })
 }

@@ -128,6 +128,7 @@ pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResul
     let end = match row.try_get("ending")? {
         "error" => AttemptEnd::Error(JsonText::from_stored(row.try_get("error")?)),
         "lost" => AttemptEnd::Lost,
+        "abandoned" => AttemptEnd::Abandoned,
         "timed_out" => AttemptEnd::TimedOut,
         "expired" => AttemptEnd::Expired,
         "cancelled" => AttemptEnd::Cancelled,

@@ -13,6 +13,7 @@ const TABLES: &str = include_str!("../../migrations/postgres/tables.sql");
 const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
     (3, include_str!("../../migrations/postgres/0003_speed.sql")),
+    (4, include_str!("../../migrations/postgres/0004_abandoned.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");

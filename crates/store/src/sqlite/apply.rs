@@ -16,7 +16,8 @@ use super::surroundings;
 use crate::lifecycle::{self, Change, Report};
 use crate::task;
 use crate::{
-    Applied, Command, Outcome, Refusal, Reported, State, StoreError, Submitted, Task, WaitingKind, waiting,
+    Applied, Command, Outcome, Refusal, Reported, Running, State, StoreError, Submitted, Task, WaitingKind,
+    waiting,
 };
 
 pub(super) fn apply(
@@ -37,7 +38,14 @@ pub(super) fn apply(
     // Polls come last, so that they see what came in together with them.
     let is_poll = |(command, _): &(&Command, _)| command.poll().is_some();
     let (polls, others): (Vec<_>, Vec<_>) = batch.iter().zip(&mut outcomes).partition(is_poll);
-    for (command, outcome) in others.into_iter().chain(polls) {
+    for (command, outcome) in others {
+        *outcome = Some(work.apply(command)?);
+    }
+    // What agents have lost is lost before any of them is given something new.
+    for (agent_id, running) in Running::of(batch) {
+        work.abandon(agent_id, running)?;
+    }
+    for (command, outcome) in polls {
         *outcome = Some(work.apply(command)?);
     }
     let mut applied = work.finish();
@@ -77,7 +85,7 @@ impl Work<'_> {
             }
             Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
-            Command::Poll { poll, kinds } => Outcome::Poll(self.poll(poll, kinds.as_deref())?),
+            Command::Poll { poll, kinds, .. } => Outcome::Poll(self.poll(poll, kinds.as_deref())?),
             Command::Claim { poll, kinds } => Outcome::Poll(self.claim(poll, kinds)?),
         })
     }
@@ -205,6 +213,32 @@ impl Work<'_> {
             }
         }
         Ok(released)
+    }
+
+    /// Ends the attempts of an agent that it does not name.
+    fn abandon(&mut self, agent_id: Uuid, running: &Running) -> Result<(), StoreError> {
+        let held: Vec<Uuid> = self
+            .transaction
+            .prepare_cached("select id from task where state = 'claimed' and agent_id = ?1 order by seq")?
+            .query_map([agent_id.as_bytes()], |row| rows::id(row, "id"))?
+            .collect::<Result<_, _>>()?;
+        let mut accounted = true;
+        for id in held {
+            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
+            self.settle(&mut found)?;
+            if let Some(change) = lifecycle::abandon(&found.task, agent_id, running, self.now) {
+                self.change(&mut found, change)?;
+                self.applied.abandoned += 1;
+            } else if let State::Claimed(attempt) = &found.task.state {
+                accounted &= running.names(attempt);
+            }
+        }
+        // The last poll of an agent counts.
+        self.applied.accounted.retain(|id| *id != agent_id);
+        if accounted {
+            self.applied.accounted.push(agent_id);
+        }
+        Ok(())
     }
 
     /// Brings a task to where time has brought it; `false` if it was there.

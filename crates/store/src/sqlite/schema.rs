@@ -10,6 +10,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_tasks.sql"),
     include_str!("../../migrations/sqlite/0002_life.sql"),
     include_str!("../../migrations/sqlite/0003_fleet.sql"),
+    include_str!("../../migrations/sqlite/0004_abandoned.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]

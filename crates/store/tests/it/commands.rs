@@ -69,6 +69,7 @@ pub(crate) fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> Poll
         max_tasks: most,
         agent_location: None,
         max_wait: Duration::ZERO,
+        agent_running: None,
     }
 }
 

@@ -15,6 +15,7 @@ mod releases;
 mod reopening;
 mod reports;
 mod retries;
+mod running;
 mod submits;
 mod tables;
 mod transactions;
@@ -121,6 +122,13 @@ macro_rules! cases_of_every_store {
                 an_attempt_times_out_at_its_deadline
                 the_sooner_of_ttl_and_timeout_is_the_deadline
                 a_delayed_task_waits_from_the_end_of_its_delay_on
+            }
+            running {
+                what_an_agent_does_not_name_is_lost
+                what_is_lost_is_tried_again_also_by_the_agent_that_lost_it
+                of_what_was_claimed_later_an_agent_need_not_know
+                what_comes_before_in_its_batch_counts
+                time_comes_before_what_an_agent_says
             }
             retries {
                 each_further_attempt_has_a_fresh_id

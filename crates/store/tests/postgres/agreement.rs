@@ -70,6 +70,7 @@ fn poll(numbers: &mut Numbers) -> Command {
         max_tasks: numbers.below(4) as u32,
         agent_location: Some(location).filter(|_| n < 2),
         max_wait: Duration::ZERO,
+        agent_running: None,
     })
 }
 

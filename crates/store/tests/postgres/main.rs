@@ -59,6 +59,7 @@ pub(crate) fn poll(agent: u128, task_types: &[&str], max_tasks: u32) -> Command 
         max_tasks,
         agent_location: None,
         max_wait: Duration::ZERO,
+        agent_running: None,
     })
 }
 

@@ -211,7 +211,7 @@ fn bad_values() {
         (
             "agent_load",
             "1",
-            "agent_load: is not a known field; known are protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location, max_wait",
+            "agent_load: is not a known field; known are protocol, agent_id, agent_name, agent_time, agent_capabilities, max_tasks, agent_location, max_wait, agent_running",
         ),
     ] {
         app.post("/tasks", Body::poll(9).with(field, bad)).is_problem(400, problem);

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
 use slamon_store::{
-    AttemptEnd, Command, Delivery, EndedAttempt, LateResult, Outcome, Polled, Refusal, Reported, State,
-    Submitted, Sweep, Swept, Task, WaitingKind,
+    AttemptEnd, Command, Delivery, EndedAttempt, LateResult, Outcome, Polled, Refusal, Reported, Running,
+    State, Submitted, Sweep, Swept, Task, WaitingKind,
 };
 use uuid::Uuid;
 
@@ -37,22 +37,44 @@ pub(crate) fn alias(n: u128) -> Uuid {
     Uuid::from_u128(0xa11a << 112 | n)
 }
 
+/// What agents that poll in a batch say that they execute.
+fn running(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Running)> {
+    batch.iter().filter_map(|command| match command {
+        Command::Poll { poll, running: Some(running), .. } => Some((poll.agent_id, running)),
+        _ => None,
+    })
+}
+
 impl Model {
     /// Does what `Store::apply` promises: commands in their order, polls after all others.
     pub(crate) fn apply(&mut self, batch: &[Command], now: Timestamp) -> Vec<Outcome> {
         let mut outcomes = vec![None; batch.len()];
         let is_poll = |n: &usize| batch[*n].poll().is_some();
         let (polls, others): (Vec<_>, Vec<_>) = (0..batch.len()).partition(is_poll);
-        for n in others.into_iter().chain(polls) {
+        for n in others {
             outcomes[n] = Some(self.apply_one(&batch[n], now));
+        }
+        for (agent_id, running) in running(batch) {
+            self.abandon(agent_id, running, now);
+        }
+        for n in polls {
+            outcomes[n] = Some(self.apply_poll(&batch[n], now));
         }
         outcomes.into_iter().flatten().collect()
     }
 
     pub(crate) fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
+        for (agent_id, running) in running(std::slice::from_ref(command)) {
+            self.abandon(agent_id, running, now);
+        }
+        self.apply_poll(command, now)
+    }
+
+    /// What an agent says that it executes has been seen to.
+    fn apply_poll(&mut self, command: &Command, now: Timestamp) -> Outcome {
         match command {
             Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
-            Command::Poll { poll, kinds } => Outcome::Poll(self.poll(poll, kinds.as_deref(), now)),
+            Command::Poll { poll, kinds, .. } => Outcome::Poll(self.poll(poll, kinds.as_deref(), now)),
             Command::Claim { poll, kinds } => {
                 let tasks = self.hand_out(poll, now, |task| kinds.contains(&WaitingKind::of(&task.posted)));
                 Outcome::Poll(Polled { tasks, cancelled: Vec::new() })
@@ -66,6 +88,18 @@ impl Model {
             }
             Command::Seen(agents) => Outcome::Seen(self.seen(agents)),
             Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep, now)),
+        }
+    }
+
+    /// Ends the attempts of an agent that it does not name.
+    fn abandon(&mut self, agent_id: Uuid, running: &Running, now: Timestamp) {
+        let held =
+            |task: &Task| matches!(&task.state, State::Claimed(attempt) if attempt.agent_id == agent_id);
+        for id in self.arrivals.clone().into_iter().filter(|id| held(&self.tasks[id])).collect::<Vec<_>>() {
+            self.settle(id, now);
+            if let Some(change) = lifecycle::abandon(&self.tasks[&id], agent_id, running, now) {
+                self.change(id, change);
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! What holds after any sequence of commands.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use super::model::Model;
 use super::sequences::sequences;
-use crate::{AttemptEnd, Command, Outcome, Refusal, Reported, State, Submitted, Sweep, Task};
+use crate::{Attempt, AttemptEnd, Command, Outcome, Refusal, Reported, State, Submitted, Sweep, Task};
 
 const SWEEP: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };
 
@@ -158,9 +158,17 @@ fn check_outcome(
             prop_assert!(waits);
         }
         (Command::Poll { poll, .. } | Command::Claim { poll, .. }, Outcome::Poll(polled)) => {
-            prop_assert_eq!(changed.len(), polled.tasks.len());
+            let abandoned = check_abandoned(before, command, after)?;
+            let given: BTreeSet<Uuid> = polled.tasks.iter().map(|delivery| delivery.task_id).collect();
+            for (id, task) in changed {
+                let expired = task.expires().is_some_and(|at| at <= now);
+                let is_due = |attempt: &Attempt| expired || attempt.deadline.is_some_and(|at| at <= now);
+                let by_time = matches!(&task.state, State::Claimed(attempt) if is_due(attempt));
+                prop_assert!(given.contains(id) || abandoned.contains(id) || by_time);
+            }
             for delivery in &polled.tasks {
-                prop_assert_eq!(&before.tasks[&delivery.task_id].state, &State::Pending);
+                let waited = before.tasks[&delivery.task_id].state == State::Pending;
+                prop_assert!(waited || says_what_runs(command));
                 let State::Claimed(attempt) = &after.tasks[&delivery.task_id].state else {
                     return Err(TestCaseError::fail("a delivered task is not claimed"));
                 };
@@ -212,6 +220,33 @@ fn check_outcome(
         _ => prop_assert!(false, "{outcome:?} is no outcome of {command:?}"),
     }
     Ok(())
+}
+
+fn says_what_runs(command: &Command) -> bool {
+    matches!(command, Command::Poll { running: Some(_), .. })
+}
+
+/// The tasks whose attempts a poll has ended: each was its agent's, known to it by then, and not named.
+fn check_abandoned(
+    before: &Model,
+    command: &Command,
+    after: &Model,
+) -> Result<BTreeSet<Uuid>, TestCaseError> {
+    let mut abandoned = BTreeSet::new();
+    for (id, past) in &after.past {
+        let known = before.past.get(id).map_or(0, Vec::len);
+        for (ended, _) in past[known..].iter().filter(|(ended, _)| ended.end == AttemptEnd::Abandoned) {
+            let Command::Poll { poll, running: Some(running), .. } = command else {
+                return Err(TestCaseError::fail("nobody has said what is executed"));
+            };
+            prop_assert_eq!(ended.attempt.agent_id, poll.agent_id);
+            prop_assert!(
+                ended.attempt.at <= running.until && !running.aliases.contains(&ended.attempt.alias)
+            );
+            abandoned.insert(*id);
+        }
+    }
+    Ok(abandoned)
 }
 
 /// Repeats and refusals change nothing, but that time is let pass for the task, and that a late result is kept and

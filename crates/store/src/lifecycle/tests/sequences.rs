@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use slamon_protocol::{
     AgentFilter, Capability, JsonText, Location, PollRequest, PostTask, ResultPost, TaskOutcome, Terms,
 };
-use slamon_store::{Command, Sweep, WaitingKind};
+use slamon_store::{Command, Running, Sweep, WaitingKind};
 use uuid::Uuid;
 
 use super::model::alias;
@@ -31,6 +31,12 @@ pub(crate) fn sequences(batches: usize, commands: usize) -> impl Strategy<Value 
 #[derive(Debug, Clone)]
 enum Draft {
     Ready(Box<Command>),
+    /// An agent polls, and names what it executes of what it was given until so many batches ago.
+    Running {
+        poll: PollRequest,
+        batches_ago: usize,
+        aliases: Vec<Uuid>,
+    },
     /// Releases a claim made so many batches ago.
     Release {
         agent_id: Uuid,
@@ -50,10 +56,15 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
     for (step, batch) in drafts {
         now += SignedDuration::from_micros(step);
         times.push(now);
+        let ago = |batches_ago| times[times.len().saturating_sub(1 + batches_ago)];
         let command = |draft| match draft {
             Draft::Ready(command) => *command,
+            Draft::Running { poll, batches_ago, aliases } => {
+                let running = Some(Running { aliases, until: ago(batches_ago) });
+                Command::Poll { poll, kinds: None, running }
+            }
             Draft::Release { agent_id, batches_ago, task_ids } => {
-                let claimed_at = times[times.len().saturating_sub(1 + batches_ago)];
+                let claimed_at = ago(batches_ago);
                 Command::Release { agent_id, claimed_at, task_ids }
             }
         };
@@ -75,7 +86,8 @@ fn draft() -> impl Strategy<Value = Draft> {
     prop_oneof![
         4 => submit().prop_map(|task| ready(Command::Submit(task))),
         4 => poll().prop_map(|poll| ready(poll.into())),
-        1 => named().prop_map(|(poll, kinds)| ready(Command::Poll { poll, kinds: Some(kinds) })),
+        1 => named().prop_map(|(poll, kinds)| ready(Command::Poll { poll, kinds: Some(kinds), running: None })),
+        2 => running(),
         4 => named().prop_map(|(poll, kinds)| ready(Command::Claim { poll, kinds })),
         3 => report().prop_map(|report| ready(Command::Report(report))),
         2 => release(),
@@ -83,6 +95,12 @@ fn draft() -> impl Strategy<Value = Draft> {
         2 => sweep().prop_map(|sweep| ready(Command::Sweep(sweep))),
         1 => seen().prop_map(|agents| ready(Command::Seen(agents))),
     ]
+}
+
+fn running() -> impl Strategy<Value = Draft> {
+    let attempt = prop_oneof![task_id(), (0..4_u128).prop_map(alias)];
+    (poll(), 0..4_usize, prop::collection::vec(attempt, 0..4))
+        .prop_map(|(poll, batches_ago, aliases)| Draft::Running { poll, batches_ago, aliases })
 }
 
 /// Agents, some of which may never have polled, or may have been seen later since.
@@ -182,6 +200,7 @@ fn poll() -> impl Strategy<Value = PollRequest> {
             max_tasks,
             agent_location,
             max_wait: Duration::ZERO,
+            agent_running: None,
         }
     })
 }

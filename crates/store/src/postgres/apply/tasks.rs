@@ -341,6 +341,7 @@ fn ending(end: &AttemptEnd) -> (&'static str, Option<&str>) {
     match end {
         AttemptEnd::Error(error) => ("error", Some(error.as_str())),
         AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::Abandoned => ("abandoned", None),
         AttemptEnd::TimedOut => ("timed_out", None),
         AttemptEnd::Expired => ("expired", None),
         AttemptEnd::Cancelled => ("cancelled", None),

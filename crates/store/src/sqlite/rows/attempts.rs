@@ -46,6 +46,7 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<L
             AttemptEnd::Error(text(row, "error")?.ok_or_else(|| unreadable("error is null".to_owned()))?)
         }
         "lost" => AttemptEnd::Lost,
+        "abandoned" => AttemptEnd::Abandoned,
         "timed_out" => AttemptEnd::TimedOut,
         "expired" => AttemptEnd::Expired,
         "cancelled" => AttemptEnd::Cancelled,
@@ -77,6 +78,7 @@ pub(in crate::sqlite) fn save(
     let (end, error) = match &ended.end {
         AttemptEnd::Error(error) => ("error", Some(error.as_str())),
         AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::Abandoned => ("abandoned", None),
         AttemptEnd::TimedOut => ("timed_out", None),
         AttemptEnd::Expired => ("expired", None),
         AttemptEnd::Cancelled => ("cancelled", None),

@@ -107,8 +107,11 @@ impl Names {
 
     fn to_store(&self, command: &Command) -> Command {
         let mut command = command.clone();
-        if let Command::Report(result) = &mut command {
-            result.task_id = self.to_store.get(&result.task_id).copied().unwrap_or(result.task_id);
+        let name = |alias: &mut Uuid| *alias = self.to_store.get(alias).copied().unwrap_or(*alias);
+        match &mut command {
+            Command::Report(result) => name(&mut result.task_id),
+            Command::Poll { running: Some(running), .. } => running.aliases.iter_mut().for_each(name),
+            _ => {}
         }
         command
     }
