@@ -5,6 +5,7 @@ mod backlog;
 mod connection;
 mod doubts;
 mod errors;
+mod leftovers;
 mod lines;
 mod listening;
 mod memory;

@@ -18,10 +18,12 @@ mod port;
 mod postgres;
 mod process;
 mod python;
+mod relay;
 
 pub use afm::AfmProcess;
 pub use port::free_port;
 pub use postgres::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 pub use process::Process;
+pub use relay::Relay;
 
 pub use python::{OriginalAfm, OriginalAgent, PythonEnv, original_afm, original_agent};

@@ -22,7 +22,7 @@ use super::errors::Problem;
 use super::notices::{self, Speaker};
 use super::pooling::Pooling;
 use super::tls::Tls;
-use super::uri::Target;
+use super::uri::{Target, options};
 use crate::SchemaError;
 
 /// How many notifications wait to be read before the server has to wait.
@@ -33,6 +33,8 @@ const NOTICES_KEPT: usize = 1_000;
 struct Attempt {
     config: Config,
     tls: Option<Tls>,
+    /// What is set when it begins, as on the server's command line.
+    options: Option<String>,
 }
 
 /// Tries the servers of a URI in their order, each with and without TLS as `sslmode` says.
@@ -63,7 +65,7 @@ impl Connect for Connector {
 impl Connector {
     pub(super) fn new(target: &Target, options: &PostgresOptions) -> Self {
         let hosts = target.hosts.iter().map(|host| {
-            let attempt = |(config, tls)| Attempt { config, tls };
+            let attempt = |(config, tls)| Attempt { config, tls, options: target.options.clone() };
             target.configs(host).into_iter().map(attempt).collect()
         });
         let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
@@ -121,7 +123,23 @@ impl Connector {
             return Ok(None);
         }
         client.batch_execute(&self.settings).await?;
+        attempt.set_options(&client).await?;
         Ok(Some((client, task)))
+    }
+
+    /// A connection on which nothing was set.
+    pub(super) async fn connect(&self) -> Result<Client, Error> {
+        let mut last = None;
+        for attempt in self.hosts.iter().flatten() {
+            match attempt.connect(None).await {
+                Ok((client, _)) => return Ok(client),
+                Err(error) => last = Some(error),
+            }
+        }
+        match last {
+            Some(error) => Err(error),
+            None => Ok(nowhere().await?.0),
+        }
     }
 
     /// A connection of its own that listens, and the payloads that it hears.
@@ -135,7 +153,7 @@ impl Connector {
 
 /// The error of a connection to nowhere.
 async fn nowhere() -> Result<(Client, JoinHandle<()>), Error> {
-    Attempt { config: Config::new(), tls: None }.connect(None).await
+    Attempt { config: Config::new(), tls: None, options: None }.connect(None).await
 }
 
 /// tokio-postgres tells its kinds of error apart by their text only.
@@ -143,30 +161,67 @@ fn is_tls(error: &Error) -> bool {
     error.to_string().contains("TLS")
 }
 
+fn refuses_options(error: &Error) -> bool {
+    error.code() == Some(&SqlState::PROTOCOL_VIOLATION)
+        && error.as_db_error().is_some_and(|error| error.message().contains("startup parameter"))
+}
+
 impl Attempt {
     /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which it is, as it
     /// asks for other things, too.
     fn listening(&self) -> Self {
-        let Self { mut config, tls } = self.clone();
+        let Self { mut config, tls, options } = self.clone();
         let name = format!("{} (listens)", config.get_application_name().unwrap_or_default());
         config.application_name(name);
-        Self { config, tls }
+        Self { config, tls, options }
     }
 
     async fn connect(
         &self,
         notices: Option<mpsc::Sender<String>>,
     ) -> Result<(Client, JoinHandle<()>), Error> {
+        let Some(options) = &self.options else { return self.connect_as(&self.config, notices).await };
+        let mut config = self.config.clone();
+        config.options(options);
+        match self.connect_as(&config, notices.clone()).await {
+            // PgBouncer takes none when a connection begins.
+            Err(error) if refuses_options(&error) && options::settings(options).is_some() => {
+                self.connect_as(&self.config, notices).await
+            }
+            connected => connected,
+        }
+    }
+
+    async fn connect_as(
+        &self,
+        config: &Config,
+        notices: Option<mpsc::Sender<String>>,
+    ) -> Result<(Client, JoinHandle<()>), Error> {
         match &self.tls {
             None => {
-                let (client, connection) = self.config.connect(NoTls).await?;
+                let (client, connection) = config.connect(NoTls).await?;
                 Ok((client, tokio::spawn(serve(connection, notices))))
             }
             Some(tls) => {
-                let (client, connection) = self.config.connect(tls.clone()).await?;
+                let (client, connection) = config.connect(tls.clone()).await?;
                 Ok((client, tokio::spawn(serve(connection, notices))))
             }
         }
+    }
+
+    /// Sets what `options` says: a pooler may have refused it when the connection began, or passed over it in silence.
+    async fn set_options(&self, client: &Client) -> Result<(), Error> {
+        let settings = self.options.as_deref().and_then(options::settings);
+        for (name, value) in settings.unwrap_or_default() {
+            let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
+            let sql = format!("select set_config({}, {}, false)", quoted(&name), quoted(&value));
+            match client.batch_execute(&sql).await {
+                // It can only be set when a connection begins.
+                Err(error) if error.code() == Some(&SqlState::CANT_CHANGE_RUNTIME_PARAM) => {}
+                set => set?,
+            }
+        }
+        Ok(())
     }
 }
 

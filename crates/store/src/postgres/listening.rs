@@ -16,11 +16,12 @@ use tokio_postgres::Client;
 use super::backlog;
 use super::connection::{Connector, Session};
 use super::errors::Problem;
+use super::leftovers;
 use super::lines::Lines;
 use super::memory::Memory;
 use super::notices;
 use super::pooling;
-use crate::Hint;
+use crate::{Hint, SchemaError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -63,8 +64,12 @@ impl Ear<'_> {
                 Err(problem) => problem,
             };
             tracing::debug!(error = problem.describe(), "not listening to other AFMs, trying again");
+            let is_shared = matches!(problem, Problem::Schema(SchemaError::Shared));
             *self.problem() = Some(problem);
             sleep(pause).await;
+            if is_shared && self.connector.pooling.may_have_left_something() {
+                leftovers::close(self.connector, self.pool.status().max_size + 2).await;
+            }
             pause = (pause * 2).min(LONGEST_PAUSE);
         }
     }
@@ -125,7 +130,7 @@ impl Ear<'_> {
                     timeout(ECHO, echo.notified()).await.map_err(|_| Problem::Deaf)?;
                     if bounded().await? != backend {
                         self.connector.pooling.found_shared();
-                        return Err(crate::SchemaError::Shared.into());
+                        return Err(SchemaError::Shared.into());
                     }
                     first.notify_one();
                     sleep(ECHO_AGAIN).await;

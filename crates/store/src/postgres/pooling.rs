@@ -5,6 +5,7 @@
 //! apart: of sessions, each has one backend, and no two have the same.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -31,6 +32,8 @@ const TURNS: [Turn; 12] = {
 /// How long the other connection may take to answer until it is clear that it waits for its turn.
 const ANSWER: Duration = Duration::from_millis(500);
 
+const LOOKS_FOR_LEFTOVERS: u32 = 6;
+
 /// How long a connection may take to show that it is there.
 const PRESENCE: Duration = Duration::from_secs(1);
 
@@ -53,6 +56,8 @@ pub(super) struct Pooling {
     /// One looks at a time; the others wait for what it finds.
     looking: tokio::sync::Mutex<()>,
     silence: Mutex<Silence>,
+    /// How often it is still worth looking for what sessions have left.
+    leftovers: AtomicU32,
 }
 
 /// When calls got no answer: what has cut off one connection, and neither end heard why, has often cut them all.
@@ -97,6 +102,12 @@ impl Pooling {
     /// A connection turned out to be shared while it was used.
     pub(super) fn found_shared(&self) {
         self.note(Found::Shared);
+    }
+
+    /// Whether sessions may have left something, that has become others'. They end one after the other.
+    pub(super) fn may_have_left_something(&self) -> bool {
+        let less = |looks: u32| looks.checked_sub(1);
+        self.leftovers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
     /// A call got no answer in time.
@@ -153,6 +164,7 @@ impl Pooling {
         match (before, found) {
             (_, Found::Nothing) => return,
             (Verdict::Sessions(_), Found::Shared) => {
+                self.leftovers.store(LOOKS_FOR_LEFTOVERS, Ordering::Relaxed);
                 tracing::error!("{}; until then, requests get 503", crate::SchemaError::Shared);
             }
             (Verdict::Shared(_), Found::Sessions) => tracing::info!("connections are sessions again"),

@@ -1,6 +1,7 @@
 //! Database URIs as SQLAlchemy 1.3 and libpq take them.
 
 mod keywords;
+pub(super) mod options;
 mod passfile;
 #[cfg(test)]
 mod tests;
@@ -47,6 +48,8 @@ pub(super) struct Target {
     pub(super) hosts: Vec<Host>,
     pub(super) user: String,
     pub(super) database: String,
+    /// What every connection begins with, as on the server's command line.
+    pub(super) options: Option<String>,
     encryption: Encryption,
     tls: Tls,
 }
@@ -89,7 +92,8 @@ impl Target {
             }
             Host { config, is_socket }
         });
-        Ok(Self { hosts: hosts.collect(), user, database, encryption, tls })
+        let options = keywords.get("options").map(str::to_owned);
+        Ok(Self { hosts: hosts.collect(), user, database, options, encryption, tls })
     }
 
     /// The ways to try to reach a host, in their order.
@@ -187,9 +191,6 @@ fn encryption(
 fn base(keywords: &Keywords) -> Result<Config, UriError> {
     let mut config = Config::new();
     config.application_name(keywords.get("application_name").unwrap_or("slamon-afm"));
-    if let Some(options) = keywords.get("options") {
-        config.options(options);
-    }
     // libpq: zero, or a negative number, is no limit; here, as long as a call waits.
     if let Some(seconds) = keywords.number("connect_timeout")?.filter(|seconds| *seconds > 0) {
         config.connect_timeout(Duration::from_secs(seconds.unsigned_abs()));

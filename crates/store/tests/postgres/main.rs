@@ -15,6 +15,7 @@ mod pooler;
 mod reading;
 mod schema;
 mod sharing;
+mod silence;
 mod statements;
 mod sweeping;
 mod tls;

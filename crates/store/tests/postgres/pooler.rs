@@ -152,3 +152,23 @@ async fn a_busy_pool_of_sessions_is_not_taken_for_shared() {
     first.check().await.unwrap();
     busy.end().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn options_that_a_pooler_refuses_or_passes_over_are_set_all_the_same() {
+    for settings in [&[][..], &[("ignore_startup_parameters", "options")]] {
+        let (database, bouncer) = behind(settings);
+        database.sql("create schema elsewhere");
+        let options = "options=-c%20search_path%3Delsewhere%20--geqo%3Doff";
+        let store = store(&format!("{}?{options}", bouncer.uri(database.name())));
+        store.create_tables().await.unwrap();
+        let table = "select table_schema from information_schema.tables where table_name = 'task'";
+        assert_eq!(database.sql(table), "elsewhere", "{settings:?}");
+        // What cannot be set later is an error that names it.
+        let error = crate::cluster::store(&format!("{}?options=-B%2010", bouncer.uri(database.name())))
+            .check()
+            .await
+            .map_err(|error| error.to_string());
+        let is_refused = matches!(&error, Err(text) if text.contains("startup parameter: options"));
+        assert!(is_refused || !settings.is_empty(), "{error:?}");
+    }
+}

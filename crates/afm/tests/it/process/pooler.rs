@@ -78,6 +78,11 @@ fn a_mode_that_changes_while_it_runs_is_found_out_and_said_once() {
     }
     client.get(&format!("/task/{}", id(1))).is_try_again();
     assert!(!afm.has_ended());
+    // Its sessions have left nothing to others.
+    let left = "select name from pg_settings where source = 'session' and name in ('statement_timeout', 'enable_seqscan')
+        union all select 'prepared ' || statement from pg_prepared_statements
+        union all select 'listens ' || pg_listening_channels()";
+    eventually("nothing is left", || (0..20).all(|_| bouncer.sql(database.name(), left).is_empty()));
     assert_eq!(said(&afm).len(), 1, "{:#?}", afm.log_lines());
 
     bouncer.set("pool_mode", "session");

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
-use slamon_testbed::AfmProcess;
+use slamon_testbed::{AfmProcess, Relay};
 
 use super::serve_with;
-use crate::test_app::{Body, Client, Connection, Place, eventually, id};
+use crate::test_app::{Body, Client, Connection, PATIENCE, Place, eventually, id};
 
 /// Less than the 15 s after which a poll that is held open looks for itself.
 const AT_ONCE: Duration = Duration::from_secs(5);
+
+/// Less than that, too, and enough for looks that are a second apart.
+const LOOKED: Duration = Duration::from_secs(8);
 
 struct Fleet {
     servers: Vec<(AfmProcess, Client)>,
@@ -137,4 +140,37 @@ fn each_loss_happens_once_whoever_sweeps() {
     };
     eventually("the losses are logged", || fleet.servers.iter().map(lost).sum::<u64>() >= TASKS);
     assert_eq!(fleet.servers.iter().map(lost).sum::<u64>(), TASKS);
+}
+
+#[test]
+fn where_notifications_get_lost_each_looks_for_itself_every_second() {
+    let place = Place::postgres();
+    let Place::Postgres(database) = &place else { panic!("it is a PostgreSQL") };
+    let relay = Relay::to(database.cluster().port());
+    relay.lose_notifications(true);
+    let behind = format!("postgresql://postgres@127.0.0.1:{}/{}", relay.port(), database.name());
+    let (afm, client) = serve_with(&behind, &[], "");
+    let (_other, poster) = serve_with(&place.uri(), &[], "");
+    let is_said = |line: &str| line.contains("WARN") && line.contains("looked for every second");
+    afm.wait_for_line(is_said, PATIENCE);
+
+    let mut held = client.connect();
+    held.post("/tasks", &Body::poll(1).with("max_wait", "300").to_string());
+    eventually("it has asked", || client.get("/dashboard/status").body.contains(&id(1)));
+    let deadline = Instant::now() + LOOKED;
+    poster.post_task(Body::task(7));
+    assert_eq!(tasks(&mut held, deadline), [id(7)]);
+
+    let mut read = client.connect();
+    read.get(&format!("/task/{}?wait=300", id(7)));
+    assert!(read.is_silent_for(Duration::from_millis(1)));
+    let deadline = Instant::now() + LOOKED;
+    poster.post("/tasks/response", Body::result(7)).is_empty();
+    let left = deadline.saturating_duration_since(Instant::now());
+    assert!(!read.is_silent_for(left), "it looked too late");
+    assert_eq!(read.answer().json()["task_state"], "completed");
+
+    relay.lose_notifications(false);
+    afm.wait_for_line(|line| line.contains("heard again"), PATIENCE);
+    assert_eq!(afm.log_lines().iter().filter(|line| is_said(line)).count(), 1, "{:#?}", afm.log_lines());
 }

@@ -121,7 +121,7 @@ fn parameters_reach_the_connection() {
     let config = &target.hosts[0].config;
     assert_eq!(config.get_application_name(), Some("me"));
     assert_eq!(config.get_connect_timeout(), Some(&Duration::from_secs(7)));
-    assert_eq!(config.get_options(), Some("-c geqo=off"));
+    assert_eq!(target.options.as_deref(), Some("-c geqo=off"));
     assert!(!config.get_keepalives());
     assert_eq!(config.get_keepalives_idle(), Duration::from_secs(9));
     assert_eq!(config.get_tcp_user_timeout(), Some(&Duration::from_millis(100)));
