@@ -4,6 +4,8 @@
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
 mod handover;
+mod held_up;
+mod refusals;
 #[cfg(test)]
 mod tests;
 mod undelivered;
@@ -51,6 +53,9 @@ pub enum CommitError {
     /// Too many wait already.
     #[error("too many requests are waiting")]
     Busy,
+    /// Somebody else keeps a row locked that it needs.
+    #[error("another session of the database has locked what the request is about")]
+    Locked,
     /// The database is away; why has been logged.
     #[error("the database is not available")]
     Unavailable,
@@ -94,6 +99,8 @@ impl Said {
 struct Request {
     command: Command,
     answer: oneshot::Sender<Answer>,
+    /// Since when it is held up by a row that somebody else has locked.
+    held_up_since: Option<Instant>,
     /// Its place in the queue, given back with the answer; `None` if it was never in there.
     room: Option<OwnedSemaphorePermit>,
 }
@@ -255,7 +262,8 @@ impl Committer {
         let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
         let mut awaited = Awaited::new(answered, agent_id, &*self.undelivered);
-        self.queue.try_send(Request { command, answer, room: Some(room) }).map_err(|e| match e {
+        let request = Request { command, answer, held_up_since: None, room: Some(room) };
+        self.queue.try_send(request).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
         })?;

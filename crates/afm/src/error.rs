@@ -69,7 +69,7 @@ impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {
             CommitError::Busy => Self::Busy,
-            CommitError::Unavailable => Self::TryAgain(error.to_string()),
+            CommitError::Unavailable | CommitError::Locked => Self::TryAgain(error.to_string()),
             CommitError::Failed => Self::Failed,
         }
     }

@@ -97,12 +97,16 @@ impl Known {
             board.add_untold(*agent_id);
         }
         let mut fleet = self.fleet();
+        // They say it again with their next poll.
+        fleet.forget(&applied.unsaved);
         for (command, outcome) in commands.iter().zip(&applied.outcomes) {
             let Outcome::Poll(polled) = outcome else { continue };
             let found_nothing =
                 polled.tasks.is_empty() && command.poll().is_some_and(|poll| poll.max_tasks > 0);
             if let Command::Poll { poll, .. } = command {
-                fleet.saved(poll, now);
+                if !applied.unsaved.contains(&poll.agent_id) {
+                    fleet.saved(poll, now);
+                }
                 board.told(poll.agent_id, mark);
             }
             match command {

@@ -120,6 +120,9 @@ pub struct Applied {
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.
     pub abandoned: usize,
+    /// Agents that polled, and of whom what they said could not be saved: somebody else has locked it. Their next poll
+    /// says it again.
+    pub unsaved: Vec<Uuid>,
 }
 
 /// A task that waits: who could take it.
@@ -159,6 +162,9 @@ pub enum Outcome {
     Seen(Vec<Uuid>),
     /// Of [`Command::Sweep`].
     Sweep(Swept),
+    /// Of any command that would have to wait for a row that somebody else has locked. It has changed nothing (of a
+    /// release: but for the tasks that nobody has locked), and may be given again.
+    Locked,
 }
 
 /// What a poll brings.

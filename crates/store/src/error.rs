@@ -10,6 +10,10 @@ pub enum StoreError {
     /// The database cannot be reached, is locked or full: the same call may succeed later. Nothing was changed.
     #[error("the database is not available: {0:#}")]
     Unavailable(anyhow::Error),
+    /// A row that a command of the batch needs is locked by somebody else, and it is not known which one. Nothing was
+    /// changed.
+    #[error("a row is locked by somebody else: {0:#}")]
+    Locked(anyhow::Error),
     /// The connection was lost while the batch was committed: it may have been, or not.
     ///
     /// Submits and reports can be repeated. Claims can't: whoever sees this releases them.
@@ -42,6 +46,7 @@ impl StoreError {
         let told = |error: &anyhow::Error| anyhow::Error::msg(format!("{error:#}"));
         match self {
             Self::Unavailable(error) => Self::Unavailable(told(error)),
+            Self::Locked(error) => Self::Locked(told(error)),
             Self::Failed(error) => Self::Failed(told(error)),
             Self::Schema(error) => Self::Schema(error.clone()),
             Self::InDoubt { cause, claimed_at, claims } => {

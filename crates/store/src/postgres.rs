@@ -31,6 +31,7 @@ use tokio::sync::{RwLock, mpsc};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
+use self::apply::Locks;
 use self::connection::{Connector, Session};
 use self::errors::Problem;
 use self::lines::Kind;
@@ -216,6 +217,7 @@ impl PostgresStore {
         &self,
         batch: &[Command],
         now: Timestamp,
+        locks: Locks,
     ) -> Result<Result<Applied, StoreError>, Problem> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
@@ -224,7 +226,7 @@ impl PostgresStore {
             session.bounded(memory.doubts.are_over(&session)).await?;
         }
         let look = memory.lines.look();
-        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look)).await?;
+        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look, locks)).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
@@ -279,11 +281,18 @@ impl Store for PostgresStore {
             return Ok(Applied::default());
         }
         let now = rows::as_stored(now);
-        let mut tried = 0;
+        let (mut tried, mut locks) = (0, Locks::Brief);
         loop {
             tried += 1;
-            match self.try_apply(&batch, now).await {
+            match self.try_apply(&batch, now, locks).await {
                 Ok(result) => return result,
+                Err(problem) if problem.waits_for_insert() => {
+                    if locks == Locks::Sorting {
+                        return Err(StoreError::Locked(anyhow::Error::msg(problem.describe())));
+                    }
+                    locks = Locks::Sorting;
+                }
+                Err(problem) if problem.waits_for_lock() && locks == Locks::Brief => locks = Locks::Long,
                 Err(problem) if self.another_try(&problem, tried) => {}
                 Err(problem) => return Err(self.explain(problem)),
             }

@@ -30,7 +30,12 @@ impl Work {
         let agent_id = poll.agent_id;
         let (answer, answered) = oneshot::channel();
         let look = self.known.look(&poll, None, self.clock.now()).with(kind);
-        claims.extend(look.into_command(poll).map(|command| Request { command, answer, room: None }));
+        claims.extend(look.into_command(poll).map(|command| Request {
+            command,
+            answer,
+            held_up_since: None,
+            room: None,
+        }));
         let mut awaited = Awaited::new(answered, Some(agent_id), Arc::clone(&self.undelivered));
         Box::pin(async move {
             match awaited.answer().await {

@@ -1,3 +1,4 @@
+use std::collections::HashSet;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -27,6 +28,10 @@ struct FatefulStore {
     begun: Mutex<Vec<usize>>,
     /// How many batches may end.
     may_end: Semaphore,
+    /// Tasks that the database does not take.
+    refused: Mutex<HashSet<Uuid>>,
+    /// Tasks that somebody else has locked.
+    locked: Mutex<HashSet<Uuid>>,
 }
 
 impl FatefulStore {
@@ -34,7 +39,36 @@ impl FatefulStore {
         let store = SqliteStore::new("sqlite://", false).unwrap();
         store.create_tables().await.unwrap();
         let may_end = Semaphore::new(Semaphore::MAX_PERMITS);
-        Arc::new(Self { store, fates: Mutex::default(), lanes, begun: Mutex::default(), may_end })
+        Arc::new(Self {
+            store,
+            fates: Mutex::default(),
+            lanes,
+            begun: Mutex::default(),
+            may_end,
+            refused: Mutex::default(),
+            locked: Mutex::default(),
+        })
+    }
+
+    fn refuse(&self, ids: impl IntoIterator<Item = u128>) {
+        *self.refused.lock().unwrap() = ids.into_iter().map(Uuid::from_u128).collect();
+    }
+
+    fn lock(&self, ids: impl IntoIterator<Item = u128>) {
+        *self.locked.lock().unwrap() = ids.into_iter().map(Uuid::from_u128).collect();
+    }
+
+    /// Applies all but what somebody else has locked.
+    async fn apply_unlocked(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
+        let locked = self.locked.lock().unwrap().clone();
+        let is_locked =
+            |command: &Command| matches!(command, Command::Submit(task) if locked.contains(&task.task_id));
+        let free = batch.iter().filter(|command| !is_locked(command)).cloned().collect();
+        let mut applied = self.store.apply(free, now).await?;
+        let mut outcomes = std::mem::take(&mut applied.outcomes).into_iter();
+        let outcome = |command| if is_locked(command) { Some(Outcome::Locked) } else { outcomes.next() };
+        applied.outcomes = batch.iter().filter_map(outcome).collect();
+        Ok(applied)
     }
 
     /// No batch ends.
@@ -65,7 +99,11 @@ impl Store for FatefulStore {
         if let Some(Fate::Away) = fate {
             return Err(StoreError::Unavailable(lost()));
         }
-        let applied = self.store.apply(Arc::clone(&batch), now).await?;
+        let is_refused = |command: &Command| matches!(command, Command::Submit(task) if self.refused.lock().unwrap().contains(&task.task_id));
+        if batch.iter().any(is_refused) {
+            return Err(StoreError::Failed(anyhow::anyhow!("one of them is refused")));
+        }
+        let applied = self.apply_unlocked(&batch, now).await?;
         if fate.is_none() {
             return Ok(applied);
         }
@@ -428,4 +466,99 @@ async fn of_what_an_ended_poll_was_given_an_agent_need_not_know() {
     let said = says_nothing_runs().map(|said| said.before(None));
     committer.poll(poll(10), said).await.unwrap();
     assert!(!is_claimed(&store, 1).await);
+}
+
+/// Posts tasks that are applied in one batch, while another is under way.
+fn submit_together(
+    committer: &Committer,
+    tasks: impl IntoIterator<Item = u128>,
+) -> Vec<tokio::task::JoinHandle<Result<Result<Submitted, Refusal>, CommitError>>> {
+    let submit = |n| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.submit(task(n)).await })
+    };
+    tasks.into_iter().map(submit).collect()
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_is_found_by_halves() {
+    let (store, committer) = start().await;
+    store.hold();
+    let mut submits = submit_together(&committer, [1]);
+    assert_eq!(store.begun().await, [1]);
+    store.refuse([77]);
+    submits.extend(submit_together(&committer, 2..130));
+    store.may_end.add_permits(Semaphore::MAX_PERMITS / 2);
+    for (n, submit) in (1..).zip(submits) {
+        let expected = if n == 77 { Err(CommitError::Failed) } else { Ok(Ok(Submitted::Stored)) };
+        assert_eq!(submit.await.unwrap(), expected, "task {n}");
+    }
+    let begun = store.begun().await;
+    assert_eq!(begun[..3], [1, 128, 64]);
+    assert_eq!(begun.len(), 2 + 2 * 7, "{begun:?}");
+}
+
+#[tokio::test]
+async fn a_command_that_is_refused_leaves_what_is_known_as_it_is() {
+    let (store, committer) = start().await;
+    committer.look_around().await.unwrap();
+    committer.poll(poll(10), None).await.unwrap();
+    store.refuse([1]);
+    assert_eq!(committer.submit(task(1)).await, Err(CommitError::Failed));
+    let before = store.begun().await;
+    committer.poll(poll(10), None).await.unwrap();
+    assert_eq!(store.begun().await, before, "the poll is answered from memory");
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_locked_is_tried_for_a_while_and_holds_up_nobody() {
+    let (store, committer) = start().await;
+    store.lock(2..1_000);
+    let began = Instant::now();
+    let locked = submit_together(&committer, 2..1_000);
+    for submit in submit_together(&committer, [1, 1_000]) {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    assert!(began.elapsed() < Duration::from_millis(100), "{:?}", began.elapsed());
+    for submit in locked {
+        assert_eq!(submit.await.unwrap(), Err(CommitError::Locked));
+    }
+    assert!(began.elapsed() >= Duration::from_secs(1));
+    assert!(began.elapsed() < Duration::from_secs(2), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_is_not_locked_any_more_is_done() {
+    let (store, committer) = start().await;
+    store.lock([1]);
+    let submits = submit_together(&committer, [1]);
+    let began = Instant::now();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    store.lock([]);
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    assert!(began.elapsed() < Duration::from_millis(500), "{:?}", began.elapsed());
+}
+
+#[tokio::test(start_paused = true)]
+async fn commands_that_name_what_is_locked_are_not_tried_with_others() {
+    let (store, committer) = start().await;
+    store.lock([1]);
+    assert_eq!(committer.submit(task(1)).await, Err(CommitError::Locked));
+    store.hold();
+    let mut submits = submit_together(&committer, [2]);
+    assert_eq!(store.begun().await.last(), Some(&1));
+    let before = store.begun().await.len();
+    submits.extend(submit_together(&committer, [1, 3, 4]));
+    store.begun().await;
+    store.may_end.add_permits(Semaphore::MAX_PERMITS / 2);
+    let mut answers = Vec::new();
+    for submit in submits {
+        answers.push(submit.await.unwrap().map(|submitted| submitted.unwrap()));
+    }
+    let stored = Ok(Submitted::Stored);
+    assert_eq!(answers, [stored, Err(CommitError::Locked), stored, stored]);
+    let begun = store.begun().await;
+    assert!(begun[before..].contains(&2) && !begun[before..].contains(&3), "{begun:?}");
 }

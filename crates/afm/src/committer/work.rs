@@ -8,6 +8,8 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::held_up::{self, HeldUp};
+use super::refusals::{Refusals, Say};
 use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use super::{Answer, CommitError, Request};
@@ -32,6 +34,8 @@ pub(super) struct Work {
     pub(super) known: Known,
     pub(super) undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
+    held_up: HeldUp,
+    refusals: Refusals,
     /// Since when nothing could be committed.
     failing_since: Mutex<Option<Instant>>,
 }
@@ -45,7 +49,17 @@ impl Work {
         undelivered: Arc<Undelivered>,
         under_way: Arc<UnderWay>,
     ) -> Self {
-        Self { store, clock, wakeups, known, undelivered, under_way, failing_since: Mutex::default() }
+        Self {
+            store,
+            clock,
+            wakeups,
+            known,
+            undelivered,
+            under_way,
+            held_up: HeldUp::default(),
+            refusals: Refusals::default(),
+            failing_since: Mutex::default(),
+        }
     }
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<Request>) {
@@ -53,6 +67,8 @@ impl Work {
         let Lanes { most, worth } = work.store.lanes();
         let worth = worth.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
+        // What was held up is tried again beside all others.
+        let mut trying_again = JoinSet::new();
         // What waits for a lane.
         let mut batch = Vec::new();
         // When releases that failed are tried again.
@@ -61,6 +77,14 @@ impl Work {
             // Before anything else: under load there is always a request to be had.
             if !work.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
                 release_at = work.release().await;
+            }
+            if trying_again.is_empty() {
+                let mut due = work.held_up.due(LARGEST_BATCH);
+                if !due.is_empty() {
+                    work.held_up.put_back(due.split_off(first_part(&due)));
+                    let work = Arc::clone(&work);
+                    trying_again.spawn(async move { work.commit(due).await });
+                }
             }
             let has_lane = running.is_empty() || (running.len() < most && batch.len() >= worth);
             if has_lane && !batch.is_empty() {
@@ -73,6 +97,7 @@ impl Work {
                 let mut batch: Vec<Request> = std::mem::replace(&mut batch, rest);
                 // Whoever has hung up would never see the answer.
                 batch.retain(|request| !request.answer.is_closed());
+                work.held_up.take_from(&mut batch);
                 if batch.is_empty() {
                     continue;
                 }
@@ -92,6 +117,10 @@ impl Work {
                 Some(ended) = running.join_next() => {
                     without_panic(ended);
                 }
+                Some(ended) = trying_again.join_next() => {
+                    without_panic(ended);
+                }
+                () = work.held_up.next_due(), if trying_again.is_empty() => {}
                 received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
                     if received == 0 {
                         break;
@@ -99,8 +128,10 @@ impl Work {
                 }
             }
         }
-        while let Some(ended) = running.join_next().await {
-            without_panic(ended);
+        for lanes in [&mut running, &mut trying_again] {
+            while let Some(ended) = lanes.join_next().await {
+                without_panic(ended);
+            }
         }
         if !batch.is_empty() {
             work.commit(batch).await;
@@ -121,15 +152,25 @@ impl Work {
 
     async fn commit(&self, batch: Vec<Request>) {
         let _under_way = self.under_way.begin();
-        let mut answers = Vec::with_capacity(batch.len());
         let mut commands = Vec::with_capacity(batch.len());
-        for Request { command, answer, room } in batch {
+        let mut waiting = Vec::with_capacity(batch.len());
+        for Request { command, answer, held_up_since, room } in batch {
             commands.push(command);
-            answers.push((answer, room));
+            waiting.push((answer, held_up_since, room));
         }
         let commands: Arc<[Command]> = commands.into();
         let results = self.apply(&commands).await;
-        for ((result, (answer, _room)), command) in results.into_iter().zip(answers).zip(commands.iter()) {
+        for ((result, (answer, held_up_since, room)), command) in
+            results.into_iter().zip(waiting).zip(commands.iter())
+        {
+            if let Ok((Outcome::Locked, _)) = result {
+                let command = command.clone();
+                self.hold_up(Request { command, answer, held_up_since, room });
+                continue;
+            }
+            if held_up_since.is_some() {
+                self.held_up.is_free(command);
+            }
             // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
             if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Some(poll)) =
                 (answer.send(result), command.poll())
@@ -137,6 +178,21 @@ impl Work {
                 self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
             }
         }
+    }
+
+    /// Has a command tried again a little later; answers it, if that was done for long enough.
+    fn hold_up(&self, request: Request) {
+        let Some(Request { command, answer, .. }) = self.held_up.add(request) else { return };
+        let locked = held_up::name(&command);
+        if let Say::Aloud { not_logged } = self.refusals.note("locked") {
+            tracing::warn!(
+                locked = locked.map(tracing::field::display),
+                not_logged,
+                "a row is locked by another session of the database: the requests that need it are answered 503"
+            );
+        }
+        // Whoever has hung up need not know.
+        let _ = answer.send(Err(CommitError::Locked));
     }
 
     /// One answer a command.
@@ -148,34 +204,38 @@ impl Work {
                 self.known.committed(commands, &applied, mark, now);
                 self.tell(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
             }
-            Err(StoreError::Failed(error)) if commands.len() > 1 => {
-                tracing::warn!(
+            Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
+                tracing::debug!(
                     error = format!("{error:#}"),
                     commands = commands.len(),
-                    "a batch failed: its commands are applied one by one"
+                    "a batch failed: each half of it is applied by itself"
                 );
+                let (first, second) = commands.split_at(commands.len() / 2);
                 let mut answers = Vec::with_capacity(commands.len());
-                for command in commands.iter() {
-                    let alone: Arc<[Command]> = Arc::new([command.clone()]);
-                    answers.extend(Box::pin(self.apply(&alone)).await);
+                for half in [first, second] {
+                    answers.extend(Box::pin(self.apply(&half.into())).await);
                 }
                 answers
+            }
+            Err(StoreError::Locked(_)) => vec![Ok((Outcome::Locked, now))],
+            Err(error @ StoreError::Failed(_)) => {
+                let error = format!("{error:#}");
+                if let Say::Aloud { not_logged } = self.refusals.note(&error) {
+                    tracing::error!(error, not_logged, "a command was not committed");
+                }
+                vec![Err(CommitError::Failed)]
             }
             Err(error) => {
                 self.known.doubt();
                 self.failed(&error, commands.len());
-                let why =
-                    match error {
-                        StoreError::Unavailable(_) | StoreError::Schema(_) => CommitError::Unavailable,
-                        StoreError::Failed(_) => CommitError::Failed,
-                        StoreError::InDoubt { claimed_at, claims, .. } => {
-                            self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| {
-                                Command::Release { agent_id, claimed_at, task_ids }
-                            }));
-                            CommitError::Unavailable
-                        }
-                    };
-                commands.iter().map(|_| Err(why)).collect()
+                if let StoreError::InDoubt { claimed_at, claims, .. } = error {
+                    self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
+                        agent_id,
+                        claimed_at,
+                        task_ids,
+                    }));
+                }
+                commands.iter().map(|_| Err(CommitError::Unavailable)).collect()
             }
         }
     }
@@ -219,6 +279,7 @@ impl Work {
     /// gives.
     async fn release(&self) -> Option<Instant> {
         let mut releases = self.undelivered.take().into_iter();
+        let mut locked = Vec::new();
         while let Some(release) = releases.next() {
             let command: Arc<[Command]> = Arc::new([release.clone()]);
             let (now, mark) = (self.clock.now(), self.known.mark());
@@ -226,11 +287,19 @@ impl Work {
                 Ok(applied) => {
                     self.known.committed(&command, &applied, mark, now);
                     for outcome in self.tell(applied) {
-                        if let Outcome::Release(tasks) = outcome {
-                            tracing::info!(tasks, "tasks wait again: the agent hung up before it got them");
+                        match outcome {
+                            Outcome::Release(tasks) => {
+                                tracing::info!(
+                                    tasks,
+                                    "tasks wait again: the agent hung up before it got them"
+                                );
+                            }
+                            Outcome::Locked => locked.push(release.clone()),
+                            _ => {}
                         }
                     }
                 }
+                Err(StoreError::Locked(_)) => locked.push(release),
                 Err(StoreError::Failed(error)) => {
                     tracing::error!(
                         error = format!("{error:#}"),
@@ -240,12 +309,16 @@ impl Work {
                 }
                 Err(error) => {
                     tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
-                    self.undelivered.add(std::iter::once(release).chain(releases));
+                    self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
                     return Some(Instant::now() + RELEASE_AGAIN);
                 }
             }
         }
-        None
+        if locked.is_empty() {
+            return None;
+        }
+        self.undelivered.add(locked);
+        Some(Instant::now() + RELEASE_AGAIN)
     }
 }
 

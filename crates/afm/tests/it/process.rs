@@ -9,6 +9,8 @@ mod log;
 mod notify;
 mod pooler;
 mod postgres_away;
+mod psql_session;
+mod rows_locked;
 mod sharing;
 mod signals;
 mod statsd;

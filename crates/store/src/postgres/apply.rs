@@ -6,15 +6,15 @@
 //! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
 //! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
-//! Locks are taken in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by
-//! id, tasks that end by id, their attempts, agents by id. A batch that holds locks of one kind waits for no earlier
-//! one. Claims and sweeps, which find tasks by other things than their id, wait for nobody: they skip what is locked.
-//! What remains (two AFMs that meet the same two agents for the first time, or the same results of further attempts) the
-//! server breaks up, and it is tried again.
+//! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and the command that
+//! needs it has the outcome [`Outcome::Locked`], or (when an agent was seen) saves it later. Only inserts wait for others, for
+//! a moment (see `locks`), and in one order, so that batches of several AFMs do not wait for each other in a circle: new
+//! tasks by id, attempts, new agents by id.
 
 mod agents;
 mod claims;
 mod endings;
+mod locks;
 mod polls;
 mod running;
 mod submits;
@@ -27,8 +27,9 @@ use futures_util::future::{try_join3, try_join4};
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use self::agents::Agents;
+use self::agents::{Agents, Saved};
 use self::endings::Endings;
+pub(super) use self::locks::Locks;
 use self::polls::{Claimed, Polls};
 use self::running::{Accounts, Held};
 use self::submits::Submits;
@@ -80,6 +81,7 @@ pub(super) async fn apply(
     now: Timestamp,
     memory: &Memory,
     look: &Look<'_>,
+    locks: Locks,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
@@ -98,7 +100,7 @@ pub(super) async fn apply(
     let (at_first, later) = if is_needed { (Some(BEGIN), None) } else { (None, Some(BEGIN)) };
     let ((), inserted, locked) = try_join3(
         session.script_if(at_first),
-        submits.insert(session, insert.as_ref()),
+        submits.insert(session, insert.as_ref(), locks),
         endings.lock(session, lock.as_ref()),
     )
     .await?;
@@ -127,18 +129,20 @@ pub(super) async fn apply(
     polls.prepare(session).await?;
     let ((), (), known_agents, found) = try_join4(
         session.script_if(later),
-        tasks.save(session, &saving),
+        tasks.save(session, &saving, locks),
         agents.look(session, looking_at_agents.as_ref()),
         polls.find(session, now),
     )
     .await?;
-    let saved = agents.save(session, known_agents, now, &memory.signs).await?;
+    let saved = agents.save(session, known_agents, now, &memory.signs, locks).await?;
+    signs.retain(|id, _| !saved.locked.contains(id));
     for (place, command) in batch.iter().enumerate() {
         if let Command::Seen(agents) = command {
             outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
         }
     }
-    let claimed = polls.claim(session, found, look, saved.cancelled, now, &mut outcomes).await?;
+    let Saved { cancelled, unsaved, .. } = saved;
+    let claimed = polls.claim(session, found, look, cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
@@ -153,7 +157,7 @@ pub(super) async fn apply(
     let (waiting, places): (Vec<_>, Vec<_>) =
         waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
     let Accounts { accounted, abandoned } = accounts;
-    let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned };
+    let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned, unsaved };
     let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
     let Claimed { claims, fronts, first_due, transaction } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();

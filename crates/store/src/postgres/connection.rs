@@ -290,6 +290,7 @@ pub(super) struct Session {
     client: Option<deadpool_postgres::Client>,
     pooling: Arc<Pooling>,
     deadline: Instant,
+    bound: Duration,
     echo: bool,
 }
 
@@ -313,7 +314,12 @@ impl Session {
             client => client?,
         };
         let pooling = Arc::clone(pooling);
-        Ok(Self { client: Some(client), pooling, deadline: Instant::now() + bound, echo })
+        Ok(Self { client: Some(client), pooling, deadline: Instant::now() + bound, bound, echo })
+    }
+
+    /// How long a statement may take.
+    pub(super) fn statement_timeout(&self) -> Duration {
+        self.bound
     }
 
     fn client(&self) -> Result<&deadpool_postgres::Client, Problem> {

@@ -95,6 +95,18 @@ impl Problem {
         self.code().is_some() && !self.lost_connection()
     }
 
+    /// Whether a lock was waited for in vain.
+    pub(super) fn waits_for_lock(&self) -> bool {
+        self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
+    }
+
+    /// Whether an insert has waited in vain for another that has inserted the same row, and not committed.
+    pub(super) fn waits_for_insert(&self) -> bool {
+        let Self::Postgres(error) = self else { return false };
+        let context = error.as_db_error().and_then(DbError::where_).unwrap_or_default();
+        self.waits_for_lock() && names_tuple(context)
+    }
+
     /// Of an error in answer to COMMIT: whether the server says that nothing was committed.
     ///
     /// A FATAL says no such thing: a server may end the connection after the commit record is written.
@@ -165,6 +177,18 @@ impl From<Problem> for StoreError {
     }
 }
 
+/// Whether the context of an error is `while inserting index tuple (0,1) in relation "task"`, in any language. That of a
+/// lock on a table is empty, that of a trigger names a function.
+fn names_tuple(context: &str) -> bool {
+    let place = context.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(place, _)| place);
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
+    !context.contains('\n')
+        && ["task", "attempt", "agent"].iter().any(|table| context.contains(table))
+        && place
+            .and_then(|place| place.split_once(','))
+            .is_some_and(|(page, at)| is_number(page) && is_number(at))
+}
+
 /// Whether the server ended the connection, for whatever reason: a shutdown, a time limit, a crash. A connection that
 /// it refused because of what was asked for (classes 22, 28, 3D and 42: a setting, a password, a database, a right) is
 /// refused on every try.
@@ -184,4 +208,23 @@ fn is_outdated(error: &DbError) -> bool {
 fn io_error(error: &Error) -> Option<&io::Error> {
     let cause = error.source()?.downcast_ref::<io::Error>()?;
     (!matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)).then_some(cause)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_wait_for_an_insert_is_told_from_others() {
+        assert!(names_tuple(r#"while inserting index tuple (0,1) in relation "task""#));
+        assert!(names_tuple("beim Einfügen von Indextupel (12,34) in Relation »agent_pkey«"));
+        for context in [
+            "",
+            r#"while inserting index tuple (0,1) in relation "orders""#,
+            "PL/pgSQL function task(integer,integer) line 3 at PERFORM",
+            "SQL statement \"select (0,1) from task\"\nPL/pgSQL function f() line 3 at PERFORM",
+        ] {
+            assert!(!names_tuple(context), "{context}");
+        }
+    }
 }

@@ -50,8 +50,16 @@ impl Driver {
 
     #[track_caller]
     fn one(&self, now: Timestamp, command: Command) -> impl Future<Output = Outcome> {
-        let outcomes = self.batch(now, vec![command]);
-        async move { outcomes.await.remove(0) }
+        let mut outcomes = self.batch(now, vec![command.clone()]);
+        async move {
+            // What somebody else has locked a moment ago is given again.
+            loop {
+                match outcomes.await.remove(0) {
+                    Outcome::Locked => outcomes = self.batch(now, vec![command.clone()]),
+                    outcome => return outcome,
+                }
+            }
+        }
     }
 
     #[track_caller]

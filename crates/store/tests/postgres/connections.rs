@@ -51,7 +51,7 @@ async fn a_call_given_up_halfway_leaves_nothing_behind() {
 
     let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
-    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+    holder.execute("lock table task in exclusive mode", &[]).await.unwrap();
 
     let caller = {
         let store = Arc::clone(&store);
@@ -88,7 +88,7 @@ async fn a_lock_is_not_waited_for_without_end() {
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
     let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
-    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+    holder.execute("lock table task in exclusive mode", &[]).await.unwrap();
     let error = try_apply(&store, vec![report(1)], 0).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     holder.rollback().await.unwrap();
@@ -189,7 +189,7 @@ async fn closing_waits_for_what_runs() {
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
     let mut client = cluster.connect().await;
     let holder = client.transaction().await.unwrap();
-    holder.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+    holder.execute("lock table task in exclusive mode", &[]).await.unwrap();
     let reporting = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { apply(&store, vec![report(1)]).await })

@@ -10,6 +10,7 @@ mod connections;
 mod endings;
 mod lines;
 mod listening;
+mod locks;
 mod migration;
 mod pooler;
 mod reading;
@@ -81,8 +82,22 @@ pub(crate) async fn try_apply(
     store.apply(Arc::from(batch), at(second)).await.map(|applied| applied.outcomes)
 }
 
+/// Applies a batch; what meets a locked row is given again until it does not.
 pub(crate) async fn apply(store: &PostgresStore, batch: Vec<Command>) -> Vec<Outcome> {
-    try_apply(store, batch, 0).await.unwrap()
+    let mut outcomes = try_apply(store, batch.clone(), 0).await.unwrap();
+    for _ in 0..1_000 {
+        let is_locked = |place: &usize| outcomes[*place] == Outcome::Locked;
+        let locked: Vec<usize> = (0..batch.len()).filter(is_locked).collect();
+        if locked.is_empty() {
+            return outcomes;
+        }
+        let again = locked.iter().map(|place| batch[*place].clone()).collect();
+        for (place, outcome) in locked.into_iter().zip(try_apply(store, again, 0).await.unwrap()) {
+            outcomes[place] = outcome;
+        }
+        tokio::task::yield_now().await;
+    }
+    panic!("something stays locked: {outcomes:?}");
 }
 
 /// The ids of the tasks that a poll was given.

@@ -2,13 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::try_join3;
+use futures_util::future::{BoxFuture, try_join3};
 use jiff::Timestamp;
 use slamon_protocol::{Location, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::locks::{Inserted, Locks};
 use crate::Command;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -28,7 +29,8 @@ const KNOWN: &str = "
                 name = asked.name
                     and capabilities = asked.capabilities
                     and location is not distinct from asked.location
-                    and max_tasks = asked.max_tasks,
+                    and max_tasks = asked.max_tasks
+                    and offered_at > '-infinity',
                 true
             ) as same
         from agent
@@ -37,44 +39,58 @@ const KNOWN: &str = "
     ) as known on true
 ";
 
-/// Needed where the statements after it would lock in two orders.
-const LOCK: &str = "
-    select asked.id
-    from (select id from unnest($1::uuid[]) as given (id) order by id) as asked
-    cross join lateral (select from agent where agent.id = asked.id for update) as locked
-";
-
+/// A row that somebody else has locked is passed over: when its agent was seen is saved later.
 const SEEN: &str = "
     update agent
     set last_seen = greatest(last_seen, seen.time)
     from (
         select seen.time, known.at
         from unnest($1::uuid[], $2::timestamptz[]) as seen (id, time)
-        cross join lateral (select ctid as at from agent where agent.id = seen.id limit 1) as known
+        cross join lateral (
+            select ctid as at from agent where agent.id = seen.id for update skip locked
+        ) as known
     ) as seen
     where agent.ctid = seen.at
+    returning agent.id
 ";
 
-const UPSERT: &str = "
+/// Of agents that are known. A row that somebody else has locked is passed over.
+const RENEW: &str = "
+    update agent
+    set name = polling.name,
+        capabilities = polling.capabilities,
+        location = polling.location,
+        max_tasks = polling.max_tasks,
+        -- Another AFM's clock may be ahead.
+        last_seen = greatest(agent.last_seen, $6),
+        offered_at = case
+            when agent.capabilities = polling.capabilities and agent.offered_at > '-infinity'
+                then agent.offered_at
+            else $6
+        end
+    from (
+        select polling.*, known.at
+        from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
+            as polling (id, name, capabilities, location, max_tasks)
+        cross join lateral (
+            select ctid as at from agent where agent.id = polling.id for update skip locked
+        ) as known
+    ) as polling
+    where agent.ctid = polling.at
+    -- At times more than have changed, never less.
+    returning agent.id, agent.offered_at = $6 as changed
+";
+
+/// Of agents that are not known. One that another AFM has met at the same time is renewed after that.
+const REGISTER: &str = "
     insert into agent (id, name, capabilities, location, max_tasks, last_seen, offered_at)
     select id, name, capabilities, location, max_tasks, $6, $6
     from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::integer[])
         as polling (id, name, capabilities, location, max_tasks)
     -- In one order in all batches, so that none waits for one that waits for it.
     order by id
-    on conflict (id) do update
-    set name = excluded.name,
-        capabilities = excluded.capabilities,
-        location = excluded.location,
-        max_tasks = excluded.max_tasks,
-        -- Another AFM's clock may be ahead.
-        last_seen = greatest(agent.last_seen, excluded.last_seen),
-        offered_at = case
-            when agent.capabilities = excluded.capabilities then agent.offered_at
-            else excluded.offered_at
-        end
-    -- At times more than have changed, never less.
-    returning id, offered_at = $6 as changed
+    on conflict (id) do nothing
+    returning id, true as changed
 ";
 
 /// An attempt that another batch is changing right now is told of by the next poll.
@@ -91,7 +107,29 @@ const TELL: &str = "
     returning attempt.agent_id, attempt.alias, attempt.task_id
 ";
 
-const WITHDRAW: &str = "delete from agent_offer where agent_id = any($1::uuid[])";
+/// Where somebody else has locked any of what an agent has offered, all of it stays; these agents are answered.
+const WITHDRAW: &str = "
+    with mine as (
+        select agent_id from agent_offer where agent_id = any($1::uuid[]) for update skip locked
+    ), counted as (
+        select agent_id, count(*) as number from mine group by agent_id
+    ), kept as (
+        select agent_id
+        from agent_offer
+        where agent_id = any($1::uuid[])
+        group by agent_id
+        having count(*) > coalesce(
+            (select number from counted where counted.agent_id = agent_offer.agent_id), 0
+        )
+    ), withdrawn as (
+        delete from agent_offer
+        where agent_id = any($1::uuid[]) and agent_id not in (select agent_id from kept)
+    )
+    select agent_id from kept
+";
+
+/// What they offer is to be written when they poll again.
+const OFFER_LATER: &str = "update agent set offered_at = '-infinity' where id = any($1::uuid[])";
 
 const OFFER: &str = "
     insert into agent_offer (agent_id, type, version)
@@ -128,6 +166,10 @@ pub(super) struct Saved {
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
     /// Agents that gave another sign of life than a poll, and are known.
     seen: HashSet<Uuid>,
+    /// Agents whose rows somebody else has locked.
+    pub(super) locked: HashSet<Uuid>,
+    /// Those that polled, and of whom what they said is not saved, or not all of it.
+    pub(super) unsaved: Vec<Uuid>,
 }
 
 impl Saved {
@@ -217,6 +259,7 @@ impl<'a> Agents<'a> {
         known: Known,
         now: Timestamp,
         signs: &Signs,
+        locks: Locks,
     ) -> Result<Saved, Problem> {
         let Known { agents, untold } = known;
         // Attempts before agents, as all do.
@@ -245,47 +288,77 @@ impl<'a> Agents<'a> {
         if !self.exactly {
             signs.keep(kept);
         }
-        self.write(session, &polling, (&seen, &times), now).await?;
-        let is_known = |id: &&Uuid| agents.contains_key(id);
-        Ok(Saved { cancelled, seen: self.seen.keys().filter(is_known).copied().collect() })
+        let is_known = |id: &Uuid| agents.contains_key(id);
+        let (known, new): (Vec<&PollRequest>, Vec<&PollRequest>) =
+            polling.iter().partition(|poll| is_known(&poll.agent_id));
+        let written = self.write(session, (&known, &new), (&seen, &times), now, locks).await?;
+        let unseen = seen.iter().zip(times).filter(|(id, _)| !written.seen.contains(id));
+        let mut locked: HashMap<Uuid, Timestamp> = unseen.map(|(id, at)| (*id, at)).collect();
+        let polls = polling.iter().map(|poll| poll.agent_id);
+        let mut unsaved: Vec<Uuid> = polls.filter(|id| !written.polling.contains(id)).collect();
+        locked.extend(unsaved.iter().map(|id| (*id, now)));
+        // Sweeps look at what is kept.
+        signs.keep(locked.iter().filter_map(|(id, at)| Some((*id, *at, agents.get(id)?.last_seen))));
+        unsaved.extend(self.save_offers(session, &written.changed).await?);
+        let seen = self.seen.keys().copied().filter(is_known).collect();
+        Ok(Saved { cancelled, seen, locked: locked.into_keys().collect(), unsaved })
     }
 
+    /// Writes all but what agents offer, and passes over what somebody else has locked.
     async fn write(
         &self,
         session: &Session,
-        polling: &[&PollRequest],
+        (known, new): (&[&PollRequest], &[&PollRequest]),
         (seen, times): (&[Uuid], &[Timestamp]),
         now: Timestamp,
-    ) -> Result<(), Problem> {
-        let lock = session.prepare_if(!seen.is_empty(), LOCK).await?;
+        locks: Locks,
+    ) -> Result<Written, Problem> {
         let see = session.prepare_if(!seen.is_empty(), SEEN).await?;
-        let upsert = session.prepare_if(!polling.is_empty(), UPSERT).await?;
-        let all = seen.iter().copied().chain(polling.iter().map(|poll| poll.agent_id));
-        let all: Vec<Uuid> = all.collect::<BTreeSet<_>>().into_iter().collect();
-        let all: [&(dyn ToSql + Sync); 1] = [&all];
+        let renew = session.prepare_if(!known.is_empty(), RENEW).await?;
+        let register = session.prepare_if(!new.is_empty(), REGISTER).await?;
         let seen: [&(dyn ToSql + Sync); 2] = [&seen, &times];
-        let (_, _, upserted) = try_join3(
-            session.run_if(lock.as_ref(), &all),
+        let (seen, renewed, registered) = try_join3(
             session.run_if(see.as_ref(), &seen),
-            upsert_with(session, upsert.as_ref(), polling, now),
+            save_with(session, renew.as_ref(), known, now),
+            async {
+                let Some(register) = &register else { return Ok(Inserted::default()) };
+                let insert = |places: Vec<usize>| -> BoxFuture<'_, _> {
+                    let polls: Vec<&PollRequest> = places.into_iter().map(|place| new[place]).collect();
+                    Box::pin(async move { save_with(session, Some(register), &polls, now).await })
+                };
+                locks.insert(session, new.len(), insert).await
+            },
         )
         .await?;
-        let mut changed: Vec<Uuid> = Vec::new();
-        for row in &upserted {
-            if row.try_get("changed")? {
-                changed.push(row.try_get("id")?);
-            }
+        let mut written = Written::default();
+        for row in &seen {
+            written.seen.insert(row.try_get("id")?);
         }
-        self.save_offers(session, &changed).await
+        written.add(&renewed)?;
+        written.add(&registered.rows)?;
+        let polls = || known.iter().chain(new).copied();
+        if written.polling.len() < known.len() + new.len() {
+            let missed: Vec<&PollRequest> =
+                polls().filter(|poll| !written.polling.contains(&poll.agent_id)).collect();
+            // Others may have been done with them just before they were looked for.
+            let renew = session.prepare(RENEW).await?;
+            written.add(&save_with(session, Some(&renew), &missed, now).await?)?;
+        }
+        Ok(written)
     }
 
-    /// Writes what agents offer where it has changed. They are locked.
-    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<(), Problem> {
+    /// Writes what agents offer where it has changed. They are locked. Those where that must be done later.
+    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<Vec<Uuid>, Problem> {
         if changed.is_empty() {
-            return Ok(());
+            return Ok(Vec::new());
         }
-        session.query(WITHDRAW, &[&changed]).await?;
-        let offers = changed.iter().filter_map(|id| self.polling.get(id)).flat_map(|poll| {
+        let kept = session.query(WITHDRAW, &[&changed]).await?;
+        let kept = kept.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>()?;
+        if !kept.is_empty() {
+            session.query(OFFER_LATER, &[&kept]).await?;
+        }
+        let changed = changed.iter().filter(|id| !kept.contains(id));
+        let offers = changed.filter_map(|id| self.polling.get(id)).flat_map(|poll| {
             poll.agent_capabilities
                 .iter()
                 .map(|offer| ((poll.agent_id, offer.task_type.as_str()), offer.version))
@@ -293,11 +366,35 @@ impl<'a> Agents<'a> {
         let (kinds, versions): (Vec<(Uuid, &str)>, Vec<i64>) = offers.unzip();
         let (agents, types): (Vec<Uuid>, Vec<&str>) = kinds.into_iter().unzip();
         session.query(OFFER, &[&agents, &types, &versions]).await?;
+        Ok(kept)
+    }
+}
+
+/// What was written of the agents of a batch.
+#[derive(Default)]
+struct Written {
+    /// Those of whom it was saved that they were seen.
+    seen: HashSet<Uuid>,
+    /// Those that polled, and of whom it was saved what they said.
+    polling: HashSet<Uuid>,
+    /// Those of them that offer something new.
+    changed: Vec<Uuid>,
+}
+
+impl Written {
+    fn add(&mut self, polling: &[Row]) -> Result<(), Problem> {
+        for row in polling {
+            let id = row.try_get("id")?;
+            self.polling.insert(id);
+            if row.try_get("changed")? {
+                self.changed.push(id);
+            }
+        }
         Ok(())
     }
 }
 
-async fn upsert_with(
+async fn save_with(
     session: &Session,
     statement: Option<&Statement>,
     polling: &[&PollRequest],

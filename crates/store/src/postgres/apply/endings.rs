@@ -21,22 +21,38 @@ const LOCK: &str = concat!(
     ",
         -- The client that cancels is answered with all of it.
         case when task.id = any($2::uuid[]) then task.data end as data
-    -- In one order in all batches, so that none waits for one that waits for it.
-    from (select id from unnest($1::uuid[]) as named (id) order by id) as asked
-    cross join lateral (select * from task where task.id = asked.id for update) as task
+    from unnest($1::uuid[]) as named (id)
+    -- Nobody is waited for: one row that somebody keeps locked would hold up all others.
+    cross join lateral (select * from task where task.id = named.id for update skip locked) as task
 "
 );
 
-/// The tasks that were handed out under other ids than their own.
-const ALIASED: &str = "
-    select id from task where alias is not null and alias = any($1::uuid[])
-    union
-    select task_id from attempt where alias = any($1::uuid[])
+/// Where the tasks are that were not locked by the ids in $1: they are there, and locked by somebody else; or they were handed
+/// out under those in $2.
+const ELSEWHERE: &str = "
+    select id as name, id, true as is_locked from task where id = any($1::uuid[])
+    union all
+    select alias, id, false from task where alias is not null and alias = any($2::uuid[])
+    union all
+    select alias, task_id, false from attempt where alias = any($2::uuid[])
 ";
 
-/// Read once the tasks are locked: what another batch has just ended is seen.
-const PAST: &str =
-    concat!("select ", rows::attempt_columns!(), " from attempt where alias = any($1::uuid[])");
+/// Read once the tasks are locked, so that what another batch has just ended is seen. Locked, too: an agent that is told of
+/// its end changes an attempt without its task.
+const PAST: &str = concat!(
+    "
+    with mine as (
+        select * from attempt where alias = any($1::uuid[]) for update skip locked
+    )
+    select ",
+    rows::attempt_columns!(),
+    ", false as is_locked from mine
+    union all
+    select ",
+    rows::attempt_columns!(),
+    ", true from attempt where alias = any($1::uuid[]) and alias not in (select alias from mine)
+"
+);
 
 /// The reports, cancels and releases of a batch.
 pub(super) struct Endings {
@@ -88,13 +104,12 @@ impl Endings {
     /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or one that
     /// is over. Most results are of neither.
     pub(super) async fn find_rest(&self, session: &Session, tasks: &mut Tasks) -> Result<(), Problem> {
-        let missing: Vec<Uuid> = self.posted.iter().filter(|id| tasks.get(**id).is_none()).copied().collect();
-        if !missing.is_empty() {
-            let ids = session.query(ALIASED, &[&missing]).await?;
-            let ids = ids.iter().map(|row| row.try_get(0)).collect::<Result<Vec<Uuid>, _>>()?;
-            if !ids.is_empty() {
-                tasks.add_all(&session.query(LOCK, &[&ids, &self.cancelled]).await?)?;
-            }
+        let missing = |ids: &[Uuid]| -> Vec<Uuid> {
+            ids.iter().filter(|id| tasks.get(**id).is_none()).copied().collect()
+        };
+        let (named, posted) = (missing(&self.named), missing(&self.posted));
+        if !named.is_empty() {
+            self.find_elsewhere(session, (&named, &posted), tasks).await?;
         }
         let runs = |alias: &Uuid| match tasks.get(*alias).map(|task| &task.state) {
             Some(State::Claimed(attempt)) => attempt.alias == *alias,
@@ -103,8 +118,43 @@ impl Endings {
         let rest: Vec<Uuid> = self.posted.iter().filter(|alias| !runs(alias)).copied().collect();
         if !rest.is_empty() {
             for row in session.query(PAST, &[&rest]).await? {
-                let (task_id, past, _) = rows::attempt(&row)?;
+                let (task_id, past, late) = rows::attempt(&row)?;
+                if late.is_some() {
+                    tasks.add_kept_late(past.attempt.alias);
+                }
+                if row.try_get("is_locked")? {
+                    tasks.add_locked_attempt(past.attempt.alias);
+                }
                 tasks.add_past(task_id, past);
+            }
+        }
+        Ok(())
+    }
+
+    /// Finds and locks those of the tasks that are handed out under other ids, and notes what somebody else has locked.
+    async fn find_elsewhere(
+        &self,
+        session: &Session,
+        (named, posted): (&[Uuid], &[Uuid]),
+        tasks: &mut Tasks,
+    ) -> Result<(), Problem> {
+        let mut aliased: Vec<(Uuid, Uuid)> = Vec::new();
+        for row in session.query(ELSEWHERE, &[&named, &posted]).await? {
+            let (name, id) = (row.try_get("name")?, row.try_get("id")?);
+            if row.try_get("is_locked")? {
+                tasks.add_locked(name);
+            } else {
+                aliased.push((name, id));
+            }
+        }
+        let ids: BTreeSet<Uuid> = aliased.iter().map(|(_, id)| *id).collect();
+        let ids: Vec<Uuid> = ids.into_iter().collect();
+        if !ids.is_empty() {
+            tasks.add_all(&session.query(LOCK, &[&ids, &self.cancelled]).await?)?;
+        }
+        for (name, id) in aliased {
+            if tasks.get(id).is_none() {
+                tasks.add_locked(name);
             }
         }
         Ok(())
@@ -121,10 +171,14 @@ pub(super) fn decide(
 ) -> Option<Outcome> {
     let is_there = |id: &Uuid| !submits.is_unborn(*id, place);
     match command {
+        Command::Report(ResultPost { task_id: id, .. }) | Command::Cancel(id) if tasks.is_locked(*id) => {
+            Some(Outcome::Locked)
+        }
         Command::Report(result) => {
-            let id = tasks.id_of(result.task_id).filter(is_there);
-            let outcome = id.map_or(Err(Refusal::UnknownTask), |id| report(id, result, tasks, news));
-            Some(Outcome::Report(outcome))
+            let Some(id) = tasks.id_of(result.task_id).filter(is_there) else {
+                return Some(Outcome::Report(Err(Refusal::UnknownTask)));
+            };
+            Some(report(id, result, tasks, news).map_or(Outcome::Locked, Outcome::Report))
         }
         Command::Cancel(id) => {
             Some(Outcome::Cancel(Some(*id).filter(is_there).and_then(|id| cancel(id, tasks, news))))
@@ -139,7 +193,8 @@ pub(super) fn decide(
                     released += 1;
                 }
             }
-            Some(Outcome::Release(released))
+            let is_locked = task_ids.iter().any(|id| tasks.is_locked(*id));
+            Some(if is_locked { Outcome::Locked } else { Outcome::Release(released) })
         }
         Command::Submit(_)
         | Command::Poll { .. }
@@ -149,25 +204,35 @@ pub(super) fn decide(
     }
 }
 
-fn report(id: Uuid, result: &ResultPost, tasks: &mut Tasks, news: &mut News) -> Result<Reported, Refusal> {
+/// `None`: somebody else has locked the attempt that the result came too late for.
+fn report(
+    id: Uuid,
+    result: &ResultPost,
+    tasks: &mut Tasks,
+    news: &mut News,
+) -> Option<Result<Reported, Refusal>> {
     tasks.settle(id, news);
     let now = tasks.now;
-    let Some(task) = tasks.get(id) else { return Err(Refusal::UnknownTask) };
+    let Some(task) = tasks.get(id) else { return Some(Err(Refusal::UnknownTask)) };
     let past = tasks.past(result.task_id);
     let attempt = past.map(|past| &past.attempt).or(task.last_attempt());
     let agent = attempt.map(|attempt| attempt.agent_id);
-    let report = lifecycle::report(task, past, result, now)?;
+    let report = match lifecycle::report(task, past, result, now) {
+        Ok(report) => report,
+        Err(refusal) => return Some(Err(refusal)),
+    };
     // A result is a sign of life, also a late or a repeated one.
     tasks.seen.extend(agent);
     match report {
         Report::Ends(change) => {
             tasks.change(id, change, news);
-            Ok(Reported::Stored)
+            Some(Ok(Reported::Stored))
         }
-        Report::Repeated => Ok(Reported::Repeated),
+        Report::Repeated => Some(Ok(Reported::Repeated)),
+        Report::Late { .. } if tasks.is_locked_attempt(result.task_id) => None,
         Report::Late { attempt } => {
-            tasks.keep_late(id, attempt, &result.outcome);
-            Err(Refusal::TooLate(attempt))
+            tasks.keep_late(id, attempt, result);
+            Some(Err(Refusal::TooLate(attempt)))
         }
     }
 }

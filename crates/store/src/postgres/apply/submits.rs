@@ -2,12 +2,14 @@
 
 use std::collections::{HashMap, HashSet};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, PostTask};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::Outcomes;
+use super::locks::{Inserted, Locks};
 use super::tasks::News;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -91,9 +93,23 @@ impl<'a> Submits<'a> {
         &self,
         session: &Session,
         statement: Option<&Statement>,
+        locks: Locks,
+    ) -> Result<Inserted, Problem> {
+        let Some(statement) = statement else { return Ok(Inserted::default()) };
+        let insert = |places: Vec<usize>| -> BoxFuture<'_, _> {
+            let tasks: Vec<&Task> = places.into_iter().map(|place| &self.first[place]).collect();
+            Box::pin(async move { self.insert_tasks(session, statement, &tasks).await })
+        };
+        locks.insert(session, self.first.len(), insert).await
+    }
+
+    async fn insert_tasks(
+        &self,
+        session: &Session,
+        statement: &Statement,
+        tasks: &[&Task],
     ) -> Result<Vec<Row>, Problem> {
-        let Some(statement) = statement else { return Ok(Vec::new()) };
-        let posts = || self.first.iter().map(|task| &task.posted);
+        let posts = || tasks.iter().map(|task| &task.posted);
         let terms = || posts().map(|post| &post.terms);
         let ids: Vec<Uuid> = posts().map(|post| post.task_id).collect();
         let test_ids: Vec<Uuid> = posts().map(|post| post.test_id).collect();
@@ -109,16 +125,15 @@ impl<'a> Submits<'a> {
         let priorities: Vec<i32> = terms().map(|terms| terms.priority).collect();
         let delays: Vec<i64> = terms().map(|terms| rows::micros(terms.delay)).collect();
         let filters: Vec<String> = terms().map(|terms| terms.agent_filter.key()).collect();
-        let states: Vec<&str> = self.first.iter().map(|task| rows::state_name(&task.state)).collect();
-        let available: Vec<Option<Timestamp>> = self
-            .first
+        let states: Vec<&str> = tasks.iter().map(|task| rows::state_name(&task.state)).collect();
+        let available: Vec<Option<Timestamp>> = tasks
             .iter()
             .map(|task| match &task.state {
                 State::Delayed { until } => Some(*until),
                 _ => None,
             })
             .collect();
-        let due: Vec<Option<Timestamp>> = self.first.iter().map(Task::due).collect();
+        let due: Vec<Option<Timestamp>> = tasks.iter().map(|task| task.due()).collect();
         session
             .run(
                 statement,
@@ -149,18 +164,22 @@ impl<'a> Submits<'a> {
     pub(super) async fn decide(
         &mut self,
         session: &Session,
-        inserted: &[Row],
+        inserted: &Inserted,
         outcomes: &mut Outcomes,
         news: &mut News,
     ) -> Result<(), Problem> {
+        let locked: HashSet<Uuid> =
+            inserted.locked.iter().map(|place| self.first[*place].posted.task_id).collect();
         let inserted = inserted
+            .rows
             .iter()
             .map(|row| Ok((row.try_get("id")?, row.try_get("seq")?)))
             .collect::<Result<HashMap<Uuid, i64>, Problem>>()?;
         let mut stored = HashMap::new();
-        if inserted.len() < self.first.len() {
+        if inserted.len() + locked.len() < self.first.len() {
             let ids = self.first.iter().map(|task| task.posted.task_id);
-            let taken: Vec<Uuid> = ids.filter(|id| !inserted.contains_key(id)).collect();
+            let is_taken = |id: &Uuid| !inserted.contains_key(id) && !locked.contains(id);
+            let taken: Vec<Uuid> = ids.filter(is_taken).collect();
             for row in session.query(READ, &[&taken]).await? {
                 let post = rows::task(&row)?.posted;
                 stored.insert(post.task_id, post);
@@ -176,6 +195,10 @@ impl<'a> Submits<'a> {
             }
         }
         for &(place, post) in &self.posts {
+            if locked.contains(&post.task_id) {
+                outcomes.set(place, Outcome::Locked);
+                continue;
+            }
             let decision = lifecycle::submit(stored.get(&post.task_id), post);
             if decision == Ok(Submitted::Stored) {
                 stored.insert(post.task_id, post.clone());

@@ -44,26 +44,54 @@ const SILENT: &str = concat!(
 "
 );
 
+/// An agent of whose offers somebody else has locked any is left for the next sweep.
 const FORGET: &str = "
     with silent as (
         select id from agent where last_seen < $1 limit $2 for update skip locked
+    ), mine as (
+        select agent_id from agent_offer where agent_id = any(array(select id from silent)) for update skip locked
+    ), counted as (
+        select agent_id, count(*) as number from mine group by agent_id
+    ), locked as (
+        select agent_id
+        from agent_offer
+        where agent_id = any(array(select id from silent))
+        group by agent_id
+        having count(*) > coalesce(
+            (select number from counted where counted.agent_id = agent_offer.agent_id), 0
+        )
+    ), gone as (
+        select id from silent where id not in (select agent_id from locked)
     ), offers as (
-        delete from agent_offer using silent where agent_offer.agent_id = silent.id
+        delete from agent_offer where agent_id = any(array(select id from gone))
     )
-    delete from agent using silent where agent.id = silent.id returning agent.id
+    delete from agent where id = any(array(select id from gone)) returning id
 ";
 
+/// A task of whose attempts somebody else has locked any is left for the next sweep.
 const DELETE: &str = "
     with old as (
-        select id, ctid as at from task
+        select id from task
         where finished_at is not null and finished_at < $1
         order by finished_at
         limit $2
         for update skip locked
+    ), mine as (
+        select task_id from attempt where task_id = any(array(select id from old)) for update skip locked
+    ), counted as (
+        select task_id, count(*) as number from mine group by task_id
+    ), locked as (
+        select task_id
+        from attempt
+        where task_id = any(array(select id from old))
+        group by task_id
+        having count(*) > coalesce((select number from counted where counted.task_id = attempt.task_id), 0)
+    ), gone as (
+        select id from old where id not in (select task_id from locked)
     ), attempts as (
-        delete from attempt where task_id = any(array(select id from old))
+        delete from attempt where task_id = any(array(select id from gone))
     )
-    delete from task using old where task.ctid = old.at returning task.id
+    delete from task where id = any(array(select id from gone)) returning id
 ";
 
 const NEXT_DUE: &str = "

@@ -3,11 +3,14 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
+use futures_util::future::BoxFuture;
 use jiff::Timestamp;
-use slamon_protocol::{JsonText, TaskOutcome};
+use slamon_protocol::{JsonText, ResultPost, TaskOutcome};
+use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::locks::Locks;
 use crate::lifecycle::{self, Change};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -16,7 +19,8 @@ use crate::postgres::{rows, surroundings};
 use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
 
 /// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
-/// made while the table was small might read all of it.
+/// made while the table was small might read all of it. A row that somebody else moves meanwhile is not changed then: so
+/// all rows are locked by a statement before it, and how many have changed is counted.
 const SAVE: &str = "
     update task
     set state = changed.state,
@@ -58,9 +62,10 @@ const SAVE_ATTEMPTS: &str = "
     ) as ended (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ending, error)
     -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
     on conflict do nothing
+    returning task_id
 ";
 
-/// The first late result is kept.
+/// Of attempts that have no late result: the first one is kept.
 const SAVE_LATE: &str = "
     update attempt
     set late_at = $5, late_result = late.result, late_error = late.error
@@ -74,6 +79,7 @@ const SAVE_LATE: &str = "
         ) as ended
     ) as late
     where attempt.ctid = late.at
+    returning attempt.task_id
 ";
 
 /// What others may be waiting for.
@@ -117,6 +123,12 @@ pub(super) struct Tasks {
     aliases: HashMap<Uuid, Uuid>,
     /// Attempts that have ended, by the id they were handed out under, and whose they are.
     past: HashMap<Uuid, (Uuid, EndedAttempt)>,
+    /// The ids, of those that commands name, under which there is a task that somebody else has locked.
+    locked: HashSet<Uuid>,
+    /// The aliases of attempts that have ended, and that somebody else has locked.
+    locked_attempts: HashSet<Uuid>,
+    /// The aliases of attempts that have a late result.
+    kept_late: HashSet<Uuid>,
     /// Of those that may expire while they wait.
     around: HashMap<Uuid, Surroundings>,
     changed: BTreeSet<Uuid>,
@@ -141,6 +153,9 @@ impl Tasks {
             seqs: HashMap::new(),
             aliases: HashMap::new(),
             past: HashMap::new(),
+            locked: HashSet::new(),
+            locked_attempts: HashSet::new(),
+            kept_late: HashSet::new(),
             around: HashMap::new(),
             changed: BTreeSet::new(),
             ended: Vec::new(),
@@ -167,6 +182,27 @@ impl Tasks {
             self.add(rows::task(row)?, row.try_get("seq")?);
         }
         Ok(())
+    }
+
+    pub(super) fn add_locked(&mut self, name: Uuid) {
+        self.locked.insert(name);
+    }
+
+    /// Whether somebody else has locked what a command names so.
+    pub(super) fn is_locked(&self, name: Uuid) -> bool {
+        self.locked.contains(&name)
+    }
+
+    pub(super) fn add_locked_attempt(&mut self, alias: Uuid) {
+        self.locked_attempts.insert(alias);
+    }
+
+    pub(super) fn add_kept_late(&mut self, alias: Uuid) {
+        self.kept_late.insert(alias);
+    }
+
+    pub(super) fn is_locked_attempt(&self, alias: Uuid) -> bool {
+        self.locked_attempts.contains(&alias)
     }
 
     pub(super) fn add_past(&mut self, task_id: Uuid, past: EndedAttempt) {
@@ -238,8 +274,10 @@ impl Tasks {
         self.change(id, state.into(), news);
     }
 
-    pub(super) fn keep_late(&mut self, task_id: Uuid, attempt: u32, outcome: &TaskOutcome) {
-        self.late.entry((task_id, attempt)).or_insert_with(|| outcome.clone());
+    pub(super) fn keep_late(&mut self, task_id: Uuid, attempt: u32, result: &ResultPost) {
+        if !self.kept_late.contains(&result.task_id) {
+            self.late.entry((task_id, attempt)).or_insert_with(|| result.outcome.clone());
+        }
     }
 
     /// When time first changes one of those that have changed.
@@ -255,19 +293,22 @@ impl Tasks {
         })
     }
 
-    /// Saves what has changed, and checks that it is there.
-    pub(super) async fn save(&self, session: &Session, saving: &Saving) -> Result<(), Problem> {
+    /// Saves what has changed, and checks that all of it is.
+    pub(super) async fn save(&self, session: &Session, saving: &Saving, locks: Locks) -> Result<(), Problem> {
         let saves = futures_util::future::try_join3(
             self.save_tasks(session, saving.tasks.as_ref()),
-            self.save_attempts(session, saving.attempts.as_ref()),
+            self.save_attempts(session, saving.attempts.as_ref(), locks),
             self.save_late(session, saving.late.as_ref()),
         );
-        let (saved, (), ()) = saves.await?;
-        if saved == self.changed.len() {
+        let (tasks, attempts, late) = saves.await?;
+        all_of("locked tasks", self.changed.len(), tasks)?;
+        if attempts < self.ended.len() {
+            // It is not known which.
+            let missing = self.ended.len() - attempts;
+            tracing::warn!(missing, "attempts that ended cannot be kept: others have their ids");
             return Ok(());
         }
-        let changed = self.changed.len();
-        Err(Problem::Wrong(format!("{changed} locked tasks were to change, {saved} did")))
+        all_of("attempts with a late result", self.late.len(), late)
     }
 
     async fn save_tasks(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {
@@ -296,8 +337,13 @@ impl Tasks {
         Ok(rows.len())
     }
 
-    async fn save_attempts(&self, session: &Session, statement: Option<&Statement>) -> Result<(), Problem> {
-        let Some(statement) = statement else { return Ok(()) };
+    async fn save_attempts(
+        &self,
+        session: &Session,
+        statement: Option<&Statement>,
+        locks: Locks,
+    ) -> Result<usize, Problem> {
+        let Some(statement) = statement else { return Ok(0) };
         let attempts = || self.ended.iter().map(|(_, ended)| &ended.attempt);
         let task_ids: Vec<Uuid> = self.ended.iter().map(|(id, _)| *id).collect();
         let numbers: Vec<i32> = attempts().map(|a| rows::small(a.number)).collect();
@@ -308,20 +354,23 @@ impl Tasks {
         let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
         let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
             self.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
-        session
-            .run(
-                statement,
-                &[
+        let insert = |_| -> BoxFuture<'_, _> {
+            Box::pin(async {
+                let parameters: [&(dyn ToSql + Sync); 10] = [
                     &task_ids, &numbers, &aliases, &agents, &names, &claimed, &deadlines, &endings, &errors,
                     &self.now,
-                ],
-            )
-            .await?;
-        Ok(())
+                ];
+                session.run(statement, &parameters).await
+            })
+        };
+        // None can be left out: the task of each has ended with it.
+        let locks = if locks == Locks::Sorting { Locks::Brief } else { locks };
+        let saved = locks.insert(session, self.ended.len(), insert).await?;
+        Ok(saved.rows.len())
     }
 
-    async fn save_late(&self, session: &Session, statement: Option<&Statement>) -> Result<(), Problem> {
-        let Some(statement) = statement else { return Ok(()) };
+    async fn save_late(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {
+        let Some(statement) = statement else { return Ok(0) };
         let task_ids: Vec<Uuid> = self.late.keys().map(|(id, _)| *id).collect();
         let numbers: Vec<i32> = self.late.keys().map(|(_, number)| rows::small(*number)).collect();
         let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) = self
@@ -332,9 +381,17 @@ impl Tasks {
                 TaskOutcome::Failed(error) => (None, Some(error.as_str())),
             })
             .unzip();
-        session.run(statement, &[&task_ids, &numbers, &results, &errors, &self.now]).await?;
-        Ok(())
+        let saved = session.run(statement, &[&task_ids, &numbers, &results, &errors, &self.now]).await?;
+        Ok(saved.len())
     }
+}
+
+/// Fails where `saved` of `expected` were.
+fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
+    if saved == expected {
+        return Ok(());
+    }
+    Err(Problem::Wrong(format!("{expected} {what} were to change, {saved} did")))
 }
 
 fn ending(end: &AttemptEnd) -> (&'static str, Option<&str>) {
