@@ -21,8 +21,8 @@ mod flask_file;
 mod given;
 mod keys;
 mod layers;
-mod literal;
 mod log_level;
+mod python;
 #[cfg(test)]
 mod tests;
 

@@ -16,10 +16,10 @@ pub enum ConfigError {
         /// What the operating system said.
         reason: std::io::Error,
     },
-    /// A line that is no assignment of a literal.
+    /// A file, or a part of one, that cannot be read as settings.
     #[error("{origin}: {what}")]
     Line {
-        /// The file and line.
+        /// Where.
         origin: Origin,
         /// What is wrong with it, and with the value of which key.
         what: String,
@@ -50,6 +50,10 @@ pub enum Origin {
     Environment(&'static str),
     /// A line of a configuration file, from 1.
     Line(PathBuf, usize),
+    /// A line and column of a configuration file, both from 1.
+    Place(PathBuf, usize, usize),
+    /// A configuration file as a whole.
+    File(PathBuf),
     /// An option of the command line.
     Option(&'static str),
 }
@@ -58,7 +62,7 @@ impl Origin {
     /// The origin together with a key, which it may already name.
     pub(super) fn of_key(&self, key: &str) -> String {
         match self {
-            Self::Line(..) | Self::Default => format!("{self}: {key}"),
+            Self::Line(..) | Self::Place(..) | Self::File(_) | Self::Default => format!("{self}: {key}"),
             Self::Environment(_) | Self::Option(_) => self.to_string(),
         }
     }
@@ -70,6 +74,8 @@ impl fmt::Display for Origin {
             Self::Default => f.write_str("the default"),
             Self::Environment(name) => write!(f, "environment variable {name}"),
             Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
+            Self::Place(path, line, column) => write!(f, "{}:{line}:{column}", path.display()),
+            Self::File(path) => write!(f, "{}", path.display()),
             Self::Option(name) => f.write_str(name),
         }
     }

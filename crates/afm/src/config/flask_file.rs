@@ -2,62 +2,117 @@
 
 use std::path::Path;
 
+use ruff_text_size::TextSize;
+
 use super::error::{ConfigError, Origin};
-use super::literal::{Fault, Reader, Value};
+use super::keys::Key;
+use super::python::{self, Fault, FaultKind, Value};
+
+/// The longest file that is read, in bytes.
+pub(super) const LONGEST: usize = 1 << 20;
 
 /// What a file says.
-#[derive(Debug, Default, PartialEq)]
+#[derive(Debug, Default)]
 pub(super) struct FlaskFile {
-    /// The upper-case keys in the order they first appear, each with its last value.
+    /// The upper-case names in the order they first appear, each with its last value.
     pub(super) assignments: Vec<Assignment>,
-    /// The lines that hold imports, which are passed over.
-    pub(super) imports: Vec<usize>,
+    /// What the user should know, by lines.
+    pub(super) remarks: Vec<(usize, String)>,
 }
 
-/// A line `KEY = literal`.
+/// An upper-case name and its value.
 #[derive(Debug, PartialEq)]
 pub(super) struct Assignment {
     pub(super) key: String,
-    pub(super) value: Value,
+    /// The value, or where and why there is none.
+    pub(super) value: Result<Value, NoValue>,
     pub(super) line: usize,
+    /// Whether the value comes from the environment, and may be secret.
+    pub(super) from_environment: bool,
+}
+
+/// Why a key has no value.
+#[derive(Debug, PartialEq)]
+pub(super) struct NoValue {
+    pub(super) line: usize,
+    pub(super) column: usize,
+    pub(super) reason: String,
+    /// Whether Python would find a value.
+    pub(super) is_unreadable: bool,
 }
 
 impl FlaskFile {
-    /// Reads the bytes of a file; the path is for messages only.
-    pub(super) fn parse(bytes: &[u8], path: &Path) -> Result<Self, ConfigError> {
-        let refuse = |line, what| ConfigError::Line { origin: Origin::Line(path.to_owned(), line), what };
+    /// Reads the bytes of a file, which looks up variables in `environment`. Nobody reads the file at `path` here: it is
+    /// named in messages, and in `__file__`.
+    pub(super) fn parse(
+        bytes: &[u8],
+        path: &Path,
+        environment: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<Self, ConfigError> {
+        let refuse = |origin, what| ConfigError::Line { origin, what };
+        if bytes.len() > LONGEST {
+            return Err(refuse(Origin::File(path.to_owned()), "the file is longer than 1 MiB".to_owned()));
+        }
         let source = str::from_utf8(bytes).map_err(|error| {
             let (before, _) = bytes.split_at(error.valid_up_to());
             let before = line_ends(&String::from_utf8_lossy(before));
-            refuse(before.matches('\n').count() + 1, "not UTF-8".to_owned())
+            let line = before.matches('\n').count() + 1;
+            refuse(
+                Origin::Line(path.to_owned(), line),
+                "not UTF-8: save the file in that encoding".to_owned(),
+            )
         })?;
         let source = line_ends(source.strip_prefix('\u{feff}').unwrap_or(source));
+        let lines = Lines::of(&source);
+        let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        let module = python::read(&source, &absolute.to_string_lossy(), environment, |name| {
+            Key::named(name).is_some()
+        })
+        .map_err(|(at, what)| {
+            let (line, column) = lines.place(at);
+            let key = lines.key_at(line).map(|key| format!("{key}: ")).unwrap_or_default();
+            refuse(Origin::Place(path.to_owned(), line, column), format!("{key}{what}"))
+        })?;
 
         let mut file = Self::default();
-        let mut reader = Reader::new(&source);
-        loop {
-            let mut key = None;
-            match statement(&mut reader, &mut file, &mut key) {
-                Ok(true) => {}
-                Ok(false) => return Ok(file),
-                Err(Fault { line, reason }) => {
-                    let key = key.map(|key| format!("{key}: ")).unwrap_or_default();
-                    return Err(refuse(line, format!("{key}{reason}")));
-                }
+        for (at, remark) in module.remarks {
+            file.remarks.push((lines.place(at).0, remark));
+        }
+        let known: Vec<&str> = module.names.iter().map(|name| name.name.as_str()).collect();
+        for name in &known {
+            let upper = name.to_uppercase();
+            if !is_key(name) && Key::named(&upper).is_some() && !known.contains(&upper.as_str()) {
+                let at = module.names.iter().find(|known| known.name == **name).map(|name| name.at);
+                let remark = format!("{name} is not a key: keys are in upper case; did you mean {upper}?");
+                file.remarks.push((lines.place(at.unwrap_or_default()).0, remark));
             }
         }
+        file.assignments = module
+            .names
+            .into_iter()
+            .filter(|name| is_key(&name.name))
+            .map(|name| Assignment {
+                value: name.value.map_err(|fault| NoValue::of(fault, &lines)),
+                line: lines.place(name.at).0,
+                key: name.name,
+                from_environment: name.from_environment,
+            })
+            .collect();
+        Ok(file)
     }
+}
 
-    fn assign(&mut self, key: &str, value: Value, line: usize) {
-        // As Flask does: only upper-case names are keys.
-        if !key.chars().any(char::is_uppercase) || key.chars().any(char::is_lowercase) {
-            return;
-        }
-        match self.assignments.iter_mut().find(|known| known.key == key) {
-            Some(known) => (known.value, known.line) = (value, line),
-            None => self.assignments.push(Assignment { key: key.to_owned(), value, line }),
-        }
+impl NoValue {
+    fn of(fault: Fault, lines: &Lines<'_>) -> Self {
+        let (line, column) = lines.place(fault.at.unwrap_or_default());
+        let is_unreadable = fault.kind == FaultKind::Unreadable;
+        Self { line, column, reason: fault.reason.into_owned(), is_unreadable }
     }
+}
+
+/// As Flask does: only upper-case names are keys.
+fn is_key(name: &str) -> bool {
+    name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase)
 }
 
 /// As Python reads its source: every kind of line end is `\n`.
@@ -65,130 +120,36 @@ fn line_ends(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Reads one statement; false at the end of the file. Says which key it read, for the message about a fault.
-fn statement<'a>(
-    reader: &mut Reader<'a>,
-    file: &mut FlaskFile,
-    key: &mut Option<&'a str>,
-) -> Result<bool, Fault> {
-    reader.blank();
-    while reader.eat("\n") || reader.eat(";") {
-        reader.blank();
+/// Where the lines of a source begin.
+struct Lines<'a> {
+    source: &'a str,
+    begins: Vec<usize>,
+}
+
+impl<'a> Lines<'a> {
+    fn of(source: &'a str) -> Self {
+        let begins = std::iter::once(0).chain(source.match_indices('\n').map(|(end, _)| end + 1)).collect();
+        Self { source, begins }
     }
-    if reader.peek().is_none() {
-        return Ok(false);
+
+    /// The key that is assigned to in this line, or above it where the line goes on.
+    fn key_at(&self, line: usize) -> Option<&'static str> {
+        let begins = self.begins.get(..line)?.iter().rev();
+        let mut lines = begins.map(|begin| self.source[*begin..].lines().next().unwrap_or_default());
+        let begin = lines.find(|line| line.starts_with(|c: char| !c.is_whitespace()))?;
+        let (name, _) = begin.split_once('=')?;
+        Key::named(name.trim_end()).map(|key| key.name)
     }
-    let line = reader.line();
-    if reader.string_ahead() {
-        // A text on its own, such as the one that opens a module, does nothing in Python either.
-        reader.strings()?;
-    } else {
-        match reader.name() {
-            Some("import" | "from") => {
-                reader.skip_statement();
-                file.imports.push(line);
-            }
-            Some(name) => {
-                reader.blank();
-                if !reader.eat("=") || reader.peek() == Some('=') {
-                    return reader.fault("expected KEY = literal");
-                }
-                *key = Some(name);
-                reader.blank();
-                let value = reader.value()?;
-                file.assign(name, value, line);
-            }
-            None => return reader.fault("expected KEY = literal"),
-        }
-    }
-    reader.blank();
-    match reader.peek() {
-        None | Some('\n' | ';') => Ok(true),
-        Some(_) => reader.fault("something follows the value; it must be a literal or a product of numbers"),
+
+    /// Line and column, in characters, both from 1.
+    fn place(&self, at: TextSize) -> (usize, usize) {
+        let at = at.to_usize();
+        let line = self.begins.partition_point(|begin| *begin <= at);
+        let begin = self.begins[line.saturating_sub(1)];
+        let column = self.source.get(begin..at).map_or(0, |before| before.chars().count()) + 1;
+        (line, column)
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::path::Path;
-
-    use super::{Assignment, FlaskFile, Value};
-
-    fn parse(bytes: impl AsRef<[u8]>) -> Result<FlaskFile, String> {
-        FlaskFile::parse(bytes.as_ref(), Path::new("FILE")).map_err(|error| error.to_string())
-    }
-
-    #[track_caller]
-    fn assert_holds(bytes: impl AsRef<[u8]>, expected: &[(&str, i128, usize)]) {
-        let expected = expected.iter().map(|(key, number, line)| Assignment {
-            key: (*key).to_owned(),
-            value: Value::Int(*number),
-            line: *line,
-        });
-        assert_eq!(parse(bytes).unwrap().assignments, expected.collect::<Vec<_>>());
-    }
-
-    #[test]
-    fn statements() {
-        assert_holds("", &[]);
-        assert_holds("# A = 1", &[]);
-        assert_holds("A=1", &[("A", 1, 1)]);
-        assert_holds("A = 1 # one\n\n\t\nB_2 = 2", &[("A", 1, 1), ("B_2", 2, 4)]);
-        assert_holds(
-            "A = 1; B = 2;\nC = \\\n 3\nD = 4",
-            &[("A", 1, 1), ("B", 2, 1), ("C", 3, 2), ("D", 4, 4)],
-        );
-        assert_holds("A = 1\nB = 2\nA = 3", &[("A", 3, 3), ("B", 2, 2)]);
-        assert_holds("a = 1\nAb = 2\n_ = 3\nÉ = 4", &[("É", 4, 4)]);
-        assert_holds("'''About\nthis file'''\nA = 1", &[("A", 1, 3)]);
-        assert_holds("a = {\n 'b': '}',\n # }\n 'c': [1,\n 2]}\nA = 1", &[("A", 1, 6)]);
-        assert_holds("a = '''\nB = 2\n'''\nA = 1", &[("A", 1, 4)]);
-    }
-
-    #[test]
-    fn line_ends_and_the_byte_order_mark() {
-        assert_holds("\u{feff}A = 1\r\nB = (2 *\r\n 3)\r\n", &[("A", 1, 1), ("B", 6, 2)]);
-        assert_holds("A = 1\rB = 2\r", &[("A", 1, 1), ("B", 2, 2)]);
-        let text = parse("A = '''a\r\nb'''").unwrap().assignments.remove(0).value;
-        assert_eq!(text, Value::Str("a\nb".to_owned()));
-    }
-
-    #[test]
-    fn imports_are_passed_over() {
-        let file =
-            parse("import os, logging; A = 1\nfrom x import (  # (\n  y,\n  z)\nimport a \\\n as b\nB = 2")
-                .unwrap();
-        assert_eq!(file.imports, [1, 2, 5]);
-        assert_eq!(
-            file.assignments.iter().map(|a| (&*a.key, a.line)).collect::<Vec<_>>(),
-            [("A", 1), ("B", 7)]
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_read_is_named_by_line_and_key() {
-        const STATEMENT: &str = "expected KEY = literal";
-        const LITERAL: &str = "expected a literal: a number, a quoted string, True, False or None";
-        const MORE: &str = "something follows the value; it must be a literal or a product of numbers";
-        for (source, message) in [
-            ("A = 1\nif A:\n  B = 2", format!("FILE:2: {STATEMENT}")),
-            ("A += 1", format!("FILE:1: {STATEMENT}")),
-            ("A == 1", format!("FILE:1: {STATEMENT}")),
-            ("A: int = 1", format!("FILE:1: {STATEMENT}")),
-            ("A", format!("FILE:1: {STATEMENT}")),
-            ("1 = A", format!("FILE:1: {STATEMENT}")),
-            ("A =\n1", format!("FILE:1: A: {LITERAL}")),
-            ("a = os.environ['A']", format!("FILE:1: a: {LITERAL}")),
-            ("A = B = 1", format!("FILE:1: A: {LITERAL}")),
-            ("A = 1 + 1", format!("FILE:1: A: {MORE}")),
-            ("A = 1 B = 2", format!("FILE:1: A: {MORE}")),
-            ("A = 'it's'", format!("FILE:1: A: {MORE}")),
-            ("A = 1\nB = [\n1\nC = 2", "FILE:4: B: expected a comma or a closing bracket".to_owned()),
-            ("A = 1\nB = [\n1\n", "FILE:2: B: a bracket is never closed".to_owned()),
-            ("\nA = '''\n\n", "FILE:2: A: a string is never closed".to_owned()),
-        ] {
-            assert_eq!(parse(source), Err(message), "{source}");
-        }
-        assert_eq!(parse(b"A = 1\rB = 2\r\nC = '\xe9'"), Err("FILE:3: not UTF-8".to_owned()));
-    }
-}
+mod tests;

@@ -5,8 +5,8 @@ use std::time::Duration;
 use slamon_protocol::excerpt;
 use tracing::Level;
 
-use super::literal::Value;
 use super::log_level;
+use super::python::Value;
 
 /// The longest duration a key takes, in seconds: 317 years, so that adding it to a time stays a time.
 const MAX_SECONDS: f64 = 1e10;
@@ -16,6 +16,8 @@ const MAX_SECONDS: f64 = 1e10;
 pub(super) enum Given<'a> {
     /// From a file, where the type is known.
     Literal(&'a Value),
+    /// From a file that has made it of the environment's, so that no message shows it.
+    Secret(&'a Value),
     /// From the environment or the command line, where everything is text.
     Text(&'a str),
 }
@@ -27,9 +29,9 @@ pub(super) struct Mismatch {
     pub(super) expected: &'static str,
 }
 
-impl Given<'_> {
+impl<'a> Given<'a> {
     pub(super) fn is_none(self) -> bool {
-        matches!(self, Self::Literal(Value::None))
+        matches!(self, Self::Literal(Value::None) | Self::Secret(Value::None))
     }
 
     /// The value for a message. What may be a URI is not shown.
@@ -42,6 +44,8 @@ impl Given<'_> {
             Self::Text(text) if is_uri(text) => "a URI (not shown)".to_owned(),
             Self::Literal(Value::Str(text)) if is_uri(text) => "a URI (not shown)".to_owned(),
             Self::Literal(Value::Str(text)) => format!("the string {}", shown(text)),
+            Self::Literal(Value::Timedelta(micros)) => format!("a timedelta of {} s", seconds(*micros)),
+            Self::Secret(_) => format!("{} from the environment (not shown)", self.kind()),
             Self::Literal(_) => self.kind().to_owned(),
             Self::Text(text) => shown(text),
         }
@@ -51,12 +55,19 @@ impl Given<'_> {
     fn kind(self) -> &'static str {
         match self {
             Self::Text(text) if text.trim().is_empty() => "an empty string",
-            Self::Literal(Value::Str(text)) if text.trim().is_empty() => "an empty string",
-            Self::Text(_) | Self::Literal(Value::Str(_)) => "a string",
-            Self::Literal(Value::None) => "None",
-            Self::Literal(Value::Bool(_)) => "True or False",
-            Self::Literal(Value::Int(_) | Value::Float(_)) => "a number",
-            Self::Literal(Value::Other(kind)) => kind,
+            Self::Text(_) => "a string",
+            Self::Literal(Value::Str(text)) | Self::Secret(Value::Str(text)) if text.trim().is_empty() => {
+                "an empty string"
+            }
+            Self::Literal(value) | Self::Secret(value) => value.kind(),
+        }
+    }
+
+    /// The value, if its type is known.
+    fn value(self) -> Option<&'a Value> {
+        match self {
+            Self::Literal(value) | Self::Secret(value) => Some(value),
+            Self::Text(_) => None,
         }
     }
 
@@ -66,37 +77,47 @@ impl Given<'_> {
 
     fn integer(self) -> Option<i128> {
         match self {
-            Self::Literal(Value::Int(number)) => Some(*number),
-            Self::Literal(_) => None,
             Self::Text(text) => text.trim().parse().ok(),
+            _ => match self.value() {
+                Some(Value::Int(number)) => Some(*number),
+                _ => None,
+            },
         }
     }
 
     fn float(self) -> Option<f64> {
         match self {
-            Self::Literal(Value::Int(number)) => Some(*number as f64),
-            Self::Literal(Value::Float(number)) => Some(*number),
-            Self::Literal(_) => None,
             Self::Text(text) => text.trim().parse().ok(),
+            _ => match self.value() {
+                Some(Value::Int(number)) => Some(*number as f64),
+                Some(Value::Float(number)) => Some(*number),
+                Some(Value::Timedelta(micros)) => Some(seconds(*micros)),
+                _ => None,
+            },
+        }
+    }
+
+    fn text(self) -> Option<&'a str> {
+        match self {
+            Self::Text(text) => Some(text),
+            _ => match self.value() {
+                Some(Value::Str(text)) => Some(text),
+                _ => None,
+            },
         }
     }
 
     /// A string that is not empty, whose value no message shows.
     pub(super) fn secret(self, expected: &'static str) -> Result<String, Mismatch> {
-        match self {
-            Self::Text(text) if !text.trim().is_empty() => Ok(text.to_owned()),
-            Self::Literal(Value::Str(text)) if !text.trim().is_empty() => Ok(text.clone()),
+        match self.text() {
+            Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
             _ => Err(Mismatch { found: self.kind().to_owned(), expected }),
         }
     }
 
     /// A string, empty or not.
     pub(super) fn string(self, expected: &'static str) -> Result<String, Mismatch> {
-        match self {
-            Self::Text(text) => Ok(text.to_owned()),
-            Self::Literal(Value::Str(text)) => Ok(text.clone()),
-            Self::Literal(_) => self.mismatch(expected),
-        }
+        self.text().map_or_else(|| self.mismatch(expected), |text| Ok(text.to_owned()))
     }
 
     /// A string, where None and the empty string stand for nothing.
@@ -141,12 +162,15 @@ impl Given<'_> {
     /// True or false.
     pub(super) fn flag(self) -> Result<bool, Mismatch> {
         match self {
-            Self::Literal(Value::Bool(flag)) => Ok(*flag),
-            Self::Literal(Value::Int(0)) => Ok(false),
-            Self::Literal(Value::Int(1)) => Ok(true),
-            Self::Literal(Value::Str(text)) if !text.is_empty() => self
-                .mismatch("True or False without quotes (to Python, any string that is not empty is true)"),
-            Self::Literal(_) => self.mismatch("True or False"),
+            Self::Literal(value) | Self::Secret(value) => match value {
+                Value::Bool(flag) => Ok(*flag),
+                Value::Int(0) => Ok(false),
+                Value::Int(1) => Ok(true),
+                Value::Str(text) if !text.is_empty() => self.mismatch(
+                    "True or False without quotes (to Python, any string that is not empty is true)",
+                ),
+                _ => self.mismatch("True or False"),
+            },
             Self::Text(text) => match &*text.trim().to_ascii_lowercase() {
                 "true" | "1" | "yes" | "on" => Ok(true),
                 "false" | "0" | "no" | "off" => Ok(false),
@@ -158,9 +182,8 @@ impl Given<'_> {
     /// A level of Python's logging, by name or number.
     pub(super) fn level(self) -> Result<Level, Mismatch> {
         let name = match self {
-            Self::Literal(Value::Str(text)) => text,
             Self::Text(text) => text.trim(),
-            Self::Literal(_) => "",
+            _ => self.text().unwrap_or_default(),
         };
         let level = self.integer().map(log_level::from_number).or_else(|| log_level::from_name(name));
         level.map_or_else(
@@ -168,6 +191,11 @@ impl Given<'_> {
             Ok,
         )
     }
+}
+
+/// A timedelta in seconds.
+fn seconds(micros: i128) -> f64 {
+    micros as f64 / 1e6
 }
 
 /// Whether a text may be a URI in the wrong place, with a password in it.

@@ -150,6 +150,11 @@ fn unless_none<'a, T>(
     if given.is_none() { Ok(default) } else { read(given) }
 }
 
+/// What other programs take their address from, and what names it here.
+pub(super) const ADDRESS: [(&str, &str); 4] =
+    [("HOST", RUN), ("PORT", RUN), ("FLASK_RUN_HOST", RUN), ("FLASK_RUN_PORT", RUN)];
+const RUN: &str = "the address stands on the command line, slamon-afm run HOST PORT";
+
 /// Keys of Flask (0.12 to 3) and Flask-SQLAlchemy that a file for the original may hold.
 const FLASK_KEYS: [&str; 41] = [
     "APPLICATION_ROOT",
@@ -203,6 +208,9 @@ pub(super) fn remark(name: &str) -> String {
 
     if name == DATABASE_URI_ALIAS {
         return format!("{name} is an environment variable; the key in a file is {DATABASE_URI}");
+    }
+    if let Some((_, instead)) = ADDRESS.iter().find(|(known, _)| *known == name) {
+        return format!("{name} is not a key: {instead}");
     }
     if FLASK_KEYS.contains(&name) {
         return format!("{name} is a Flask key without meaning here");

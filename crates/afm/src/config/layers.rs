@@ -1,11 +1,12 @@
 //! Which value holds when several places give one.
 
 use std::collections::HashMap;
+use std::io::Read;
 use std::path::Path;
 use std::time::Duration;
 
 use super::error::{ConfigError, Origin};
-use super::flask_file::FlaskFile;
+use super::flask_file::{Assignment, FlaskFile, LONGEST, NoValue};
 use super::given::{Given, Mismatch};
 use super::keys::{self, Key, Taken};
 use super::{Loaded, Overrides};
@@ -25,20 +26,28 @@ const FILE_VARIABLE: &str = "SLAMON_AFM_CFG";
 ///
 /// A file that cannot be read, a line or a value in it that cannot be read, or values that contradict each other.
 pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
-    let env = |name: &str| env(name).filter(|value| !value.is_empty());
+    let not_empty = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut layers = Layers::default();
-    layers.environment(&env)?;
-    if let Some(path) = env(FILE_VARIABLE) {
-        layers.file(Path::new(&path), FILE_VARIABLE)?;
+    layers.environment(&not_empty)?;
+    if let Some(path) = not_empty(FILE_VARIABLE) {
+        layers.file(Path::new(&path), FILE_VARIABLE, env)?;
     }
     if let Some(path) = &args.config {
-        layers.file(path, "--config")?;
+        layers.file(path, "--config", env)?;
     }
     if let Some(uri) = &args.database_uri {
         layers.set(keys::DATABASE_URI, Given::Text(uri.expose()), Origin::Option("--database-uri"))?;
     }
     layers.check()?;
     Ok(layers.loaded)
+}
+
+/// The bytes of a file, up to one more than may be in it: the file may be without end, as a device is.
+fn read(path: &Path) -> std::io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let file = std::fs::File::open(path)?;
+    file.take(LONGEST as u64 + 1).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 #[derive(Default)]
@@ -68,25 +77,56 @@ impl Layers {
             if let Some(text) = env(key.name) {
                 self.set(key.name, Given::Text(&text), Origin::Environment(key.name))?;
             }
+            let lower = key.name.to_lowercase();
+            if env(&lower).is_some() {
+                let name = key.name;
+                self.loaded.warnings.push(format!(
+                    "environment variable {lower} is passed over: keys are in upper case; did you mean {name}?"
+                ));
+            }
+        }
+        for (name, instead) in keys::ADDRESS {
+            if env(name).is_some() {
+                self.loaded.warnings.push(format!("environment variable {name} is passed over: {instead}"));
+            }
         }
         Ok(())
     }
 
-    fn file(&mut self, path: &Path, named_by: &'static str) -> Result<(), ConfigError> {
-        let bytes = std::fs::read(path).map_err(|reason| ConfigError::File {
-            path: path.to_owned(),
-            named_by,
-            reason,
-        })?;
-        let file = FlaskFile::parse(&bytes, path)?;
+    /// Reads a file, whose expressions look up variables by `env`.
+    fn file(
+        &mut self,
+        path: &Path,
+        named_by: &'static str,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        let bytes =
+            read(path).map_err(|reason| ConfigError::File { path: path.to_owned(), named_by, reason })?;
+        let file = FlaskFile::parse(&bytes, path, env)?;
         self.loaded.files.push(path.to_owned());
-        for line in file.imports {
+        for (line, remark) in file.remarks {
             let origin = Origin::Line(path.to_owned(), line);
-            self.warn(&origin, "an import is passed over: this file is read, not run");
+            self.warn(&origin, &remark);
         }
-        for assignment in file.assignments {
-            let origin = Origin::Line(path.to_owned(), assignment.line);
-            self.set(&assignment.key, Given::Literal(&assignment.value), origin)?;
+        for Assignment { key, value, line, from_environment } in file.assignments {
+            let origin = Origin::Line(path.to_owned(), line);
+            match value {
+                Ok(value) if from_environment => self.set(&key, Given::Secret(&value), origin)?,
+                Ok(value) => self.set(&key, Given::Literal(&value), origin)?,
+                Err(_) if Key::named(&key).is_none() => self.warn(&origin, &keys::remark(&key)),
+                Err(NoValue { line, column, reason, is_unreadable }) => {
+                    let way_out = if is_unreadable {
+                        format!(
+                            "; this file is read, not run: write the value itself, or take the key out and set the \
+                             environment variable {key}"
+                        )
+                    } else {
+                        String::new()
+                    };
+                    let origin = Origin::Place(path.to_owned(), line, column);
+                    return Err(ConfigError::Line { origin, what: format!("{key}: {reason}{way_out}") });
+                }
+            }
         }
         Ok(())
     }

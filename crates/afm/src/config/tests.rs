@@ -1,5 +1,7 @@
 //! The configuration as the binary sees it: arguments, environment and files in, configuration or message out.
 
+mod expressions;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -312,12 +314,18 @@ fn files_that_cannot_be_read() {
             env("SLAMON_AFM_CFG", "/nowhere/afm.cfg"),
             "cannot read the configuration file /nowhere/afm.cfg (named by SLAMON_AFM_CFG): No such file or directory (os error 2)",
         ),
-        (file(b"A = 1\r\nB = '\xff'\r\n"), "FILE:2: not UTF-8"),
+        (file(b"A = 1\r\nB = '\xff'\r\n"), "FILE:2: not UTF-8: save the file in that encoding"),
         (
             file("SQLALCHEMY_DATABASE_URI = secret"),
-            "FILE:1: SQLALCHEMY_DATABASE_URI: expected a literal: a number, a quoted string, True, False or None",
+            "FILE:1:27: SQLALCHEMY_DATABASE_URI: this name is not defined above; is it a string without quotes?",
         ),
-        (file("secret"), "FILE:1: expected KEY = literal"),
+        (file("secret"), "FILE:1:1: this name is not defined above; is it a string without quotes?"),
+        (
+            file("import x\nSQLALCHEMY_DATABASE_URI = (\n  x.y())"),
+            "FILE:1:8: SQLALCHEMY_DATABASE_URI: what is imported here is not among what can be read; this file is \
+             read, not run: write the value itself, or take the key out and set the environment variable \
+             SQLALCHEMY_DATABASE_URI",
+        ),
     ] {
         assert_eq!(start.error(), message);
     }
@@ -327,7 +335,7 @@ fn files_that_cannot_be_read() {
 #[test]
 fn keys_that_are_none_of_ours() {
     let start = file(
-        "import logging\nAGENT_RETRUN_TIME = 5\nSECRET_KEY = 'secret'\nCOLOUR = 1\nSQLALCHEMY_DATABASE_URL = 'secret'\n\
+        "import x, logging\nAGENT_RETRUN_TIME = 5\nSECRET_KEY = 'secret'\nCOLOUR = 1\nSQLALCHEMY_DATABASE_URL = 'secret'\n\
          small = 1\nMixed = 2\n_ = 3\nCOLOUR = {\n 'a': [1],\n}\n",
     );
     assert_eq!(

@@ -14,10 +14,10 @@ fn whatever_is_wrong_with_a_file_is_one_line_that_says_where() {
         ("STATSD_PORT = 65536\n", ":1: STATSD_PORT"),
         ("MAX_CONTENT_LENGTH = 0\n", ":1: MAX_CONTENT_LENGTH"),
         ("SQLALCHEMY_DATABASE_URI = 5\n", ":1: SQLALCHEMY_DATABASE_URI"),
-        ("AGENT_RETURN_TIME = f()\n", ":1: "),
-        ("AGENT_RETURN_TIME = \n", ":1: "),
-        ("import os\nAGENT_RETURN_TIME = os.environ['X']\n", ":2: "),
-        ("this is no assignment\n", ":1: "),
+        ("AGENT_RETURN_TIME = f()\n", ":1:21: "),
+        ("AGENT_RETURN_TIME = \n", ":1:21: AGENT_RETURN_TIME: this is not Python"),
+        ("import os\nAGENT_RETURN_TIME = os.environ['X']\n", ":2:21: AGENT_RETURN_TIME"),
+        ("this is no assignment\n", ":1:12: this is not Python"),
         ("AGENT_ACTIVE_THRESHOLD = 10\nAGENT_DROP_THRESHOLD = 5\n", ":2)"),
     ] {
         let folder = folder();

@@ -1,0 +1,127 @@
+//! What the reading of a file knows: its names, its environment, and what is left of its bounds.
+
+use std::collections::HashMap;
+use std::rc::Rc;
+
+use ruff_text_size::TextSize;
+
+use super::calls::Function;
+use super::imports::Module;
+use super::{Budget, Exception, Fault, Outcome, Value};
+
+/// What a name stands for, or why it stands for nothing.
+#[derive(Debug)]
+pub(super) struct Binding {
+    pub(super) value: Outcome,
+    /// Where it was bound last.
+    pub(super) at: TextSize,
+    /// Whether the value was made of the environment's, which may be secret.
+    pub(super) from_environment: bool,
+    /// Grows from one name to the next that is new.
+    pub(super) number: usize,
+}
+
+/// Reads a file from its top to its end.
+pub(super) struct Interpreter<'a> {
+    pub(super) source: &'a str,
+    pub(super) file_name: &'a str,
+    /// What finds a variable in the environment.
+    pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
+    /// The variables that the file itself has set, `None` to what is not known.
+    pub(super) variables: HashMap<String, Option<Rc<str>>>,
+    pub(super) names: HashMap<String, Binding>,
+    /// How often a name was bound.
+    pub(super) bound: usize,
+    pub(super) budget: Budget,
+    /// Whether the statement that is read has looked at the environment.
+    pub(super) environment_seen: bool,
+    /// How many `try` there are around the statement that is read.
+    pub(super) trying: usize,
+    /// Counts what may go on in another way in Python: `try` cannot be followed then.
+    pub(super) doubts: usize,
+    /// Whether `from … import *` may have bound any name.
+    pub(super) any_name: bool,
+}
+
+impl Interpreter<'_> {
+    /// What a name stands for.
+    pub(super) fn name(&mut self, name: &str) -> Outcome {
+        if let Some(binding) = self.names.get(name) {
+            self.environment_seen |= binding.from_environment;
+            return binding.value.clone();
+        }
+        match name {
+            "__file__" => return Value::text(self.file_name, &mut self.budget),
+            // As Flask names the module that it makes of a file.
+            "__name__" => return Ok(Value::Str("config".into())),
+            // Not Python's, but what who comes from elsewhere writes.
+            "true" => return Ok(Value::Bool(true)),
+            "false" => return Ok(Value::Bool(false)),
+            // Without its import, too: files for slamon-afm set LOG_LEVEL this way.
+            "logging" => return Ok(Value::Module(Module::Logging)),
+            _ => {}
+        }
+        if let Some(function) = Function::builtin(name) {
+            return Ok(Value::Function(function));
+        }
+        if self.any_name || BUILTINS.split(' ').any(|builtin| builtin == name) {
+            return Err(Fault::unreadable("this name is not among what can be read"));
+        }
+        Err(Fault::raises(Exception::Name, "this name is not defined above; is it a string without quotes?"))
+    }
+
+    /// The value of an environment variable.
+    pub(super) fn variable(&mut self, name: &Value) -> Result<Option<Value>, Fault> {
+        let Value::Str(name) = name else {
+            return Err(Fault::of_type("the name of an environment variable is a string"));
+        };
+        self.environment_seen = true;
+        match self.variables.get(&**name) {
+            Some(Some(value)) => return Ok(Some(Value::Str(value.clone()))),
+            Some(None) => return Err(Fault::unreadable("this environment variable is changed above")),
+            None => {}
+        }
+        // What no variable can be called must not reach the operating system.
+        if name.is_empty() || name.contains(['=', '\0']) {
+            return Ok(None);
+        }
+        match (self.environment)(name) {
+            Some(value) => Value::text(&value, &mut self.budget).map(Some),
+            None => Ok(None),
+        }
+    }
+
+    /// Sets an environment variable for what follows in the file, and for nobody else; `None` to what is not known.
+    pub(super) fn set_variable(&mut self, name: &Value, value: Option<&Value>) -> Result<(), Fault> {
+        let (Value::Str(name), None | Some(Value::Str(_))) = (name, value) else {
+            return Err(Fault::of_type("the name and the value of an environment variable are strings"));
+        };
+        let value = if let Some(Value::Str(value)) = value { Some(value.clone()) } else { None };
+        self.budget.text(name.len())?;
+        self.variables.insert(name.to_string(), value);
+        Ok(())
+    }
+
+    /// Binds a name to a value that was made by the statement that is read.
+    pub(super) fn bind(&mut self, name: &str, value: Outcome, at: TextSize) {
+        let number = self.names.get(name).map_or(self.bound, |known| known.number);
+        self.bound += 1;
+        let value = value.map_err(|fault| fault.at(at));
+        let from_environment = self.environment_seen;
+        self.names.insert(name.to_owned(), Binding { value, at, from_environment, number });
+    }
+}
+
+/// What Python has without an import, beside the functions that are on the list.
+const BUILTINS: &str = " ArithmeticError AssertionError AttributeError BaseException BlockingIOError BrokenPipeError \
+    BufferError BytesWarning ConnectionError DeprecationWarning EOFError Ellipsis EnvironmentError Exception \
+    FileExistsError FileNotFoundError FutureWarning GeneratorExit IOError ImportError ImportWarning IndexError \
+    InterruptedError KeyError KeyboardInterrupt LookupError MemoryError ModuleNotFoundError NameError \
+    NotImplemented NotImplementedError OSError OverflowError PermissionError ProcessLookupError RecursionError \
+    ReferenceError ResourceWarning RuntimeError RuntimeWarning StopIteration SyntaxError SystemError SystemExit \
+    TimeoutError TypeError UnicodeDecodeError UnicodeEncodeError UnicodeError UserWarning ValueError Warning \
+    ZeroDivisionError __build_class__ __builtins__ __cached__ __debug__ __doc__ __import__ __loader__ __package__ \
+    __spec__ all any ascii bin breakpoint bytearray bytes callable chr classmethod compile complex copyright \
+    credits delattr dir divmod enumerate eval exec exit filter format frozenset getattr globals hasattr hash help \
+    hex id input isinstance issubclass iter license locals map memoryview next object oct open ord pow print \
+    property quit range repr reversed round set setattr slice sorted staticmethod sum super type vars zip ";

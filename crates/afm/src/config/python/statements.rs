@@ -1,0 +1,361 @@
+//! Statements, and what a file binds.
+
+use std::collections::HashMap;
+
+use ruff_python_ast::{Expr, Stmt, StmtIf};
+use ruff_python_parser::{ParseErrorType, parse_module};
+use ruff_text_size::{Ranged, TextSize};
+
+use super::attempts::raised;
+use super::bound::bound;
+use super::depth::too_deep;
+use super::imports;
+use super::interpreter::Interpreter;
+use super::operators::binary;
+use super::{BUDGET, Budget, Exception, Fault, FaultKind, Outcome, Value};
+
+/// What a file holds.
+#[derive(Debug, Default)]
+pub(in crate::config) struct Module {
+    /// The names that it binds, in the order in which it first does.
+    pub(in crate::config) names: Vec<Name>,
+    /// What is passed over, and what the user should know of it.
+    pub(in crate::config) remarks: Vec<(TextSize, String)>,
+}
+
+/// A name that a file binds.
+#[derive(Debug)]
+pub(in crate::config) struct Name {
+    pub(in crate::config) name: String,
+    /// Its last value, or why it has none.
+    pub(in crate::config) value: Outcome,
+    /// Where it was bound last.
+    pub(in crate::config) at: TextSize,
+    /// Whether the value comes from the environment, and may be secret.
+    pub(in crate::config) from_environment: bool,
+}
+
+/// Why a file cannot be read at all: the line and column, and the reason, which does not quote the file.
+pub(in crate::config) type Refusal = (TextSize, String);
+
+const PASSED_OVER: &str = "is passed over: this file is read, not run";
+
+/// Reads a file that has `\n` line ends. `is_key` knows what is a setting.
+pub(in crate::config) fn read(
+    source: &str,
+    file_name: &str,
+    environment: &dyn Fn(&str) -> Option<String>,
+    is_key: fn(&str) -> bool,
+) -> Result<Module, Refusal> {
+    if let Some(line) = too_deep(source) {
+        let begin = source.match_indices('\n').nth(line.saturating_sub(2)).map_or(0, |(end, _)| end + 1);
+        let begin = if line == 1 { 0 } else { begin };
+        let begin = TextSize::try_from(begin).unwrap_or_default();
+        return Err((begin, "brackets, blocks or operators are nested too deeply".to_owned()));
+    }
+    let parsed = parse_module(source).map_err(|error| {
+        (error.location.start(), format!("this is not Python: {}", describe(&error.error)))
+    })?;
+    let mut reader = Reader {
+        interpreter: Interpreter {
+            source,
+            file_name,
+            environment,
+            variables: HashMap::new(),
+            names: HashMap::new(),
+            bound: 0,
+            budget: Budget(BUDGET),
+            environment_seen: false,
+            trying: 0,
+            doubts: 0,
+            any_name: false,
+        },
+        remarks: Vec::new(),
+        is_key,
+    };
+    reader
+        .run(&parsed.syntax().body)
+        .map_err(|fault| (fault.at.unwrap_or_default(), fault.reason.into_owned()))?;
+    let mut names: Vec<_> = reader.interpreter.names.into_iter().collect();
+    names.sort_by_key(|(_, binding)| binding.number);
+    let names = names.into_iter().map(|(name, binding)| Name {
+        name,
+        value: binding.value,
+        at: binding.at,
+        from_environment: binding.from_environment,
+    });
+    Ok(Module { names: names.collect(), remarks: reader.remarks })
+}
+
+/// What the parser says, which never quotes more of the file than a keyword or a character.
+fn describe(error: &ParseErrorType) -> String {
+    let text = error.to_string();
+    let mut chars = text.trim_end_matches('.').chars();
+    chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
+}
+
+/// Runs what is on the list.
+pub(super) struct Reader<'a> {
+    pub(super) interpreter: Interpreter<'a>,
+    remarks: Vec<(TextSize, String)>,
+    is_key: fn(&str) -> bool,
+}
+
+impl Reader<'_> {
+    /// Runs statements; a fault is an exception that nothing has caught.
+    pub(super) fn run(&mut self, statements: &[Stmt]) -> Result<(), Fault> {
+        statements.iter().try_for_each(|statement| {
+            self.interpreter.environment_seen = false;
+            self.statement(statement).map_err(|fault| fault.at(statement.start()))
+        })
+    }
+
+    fn statement(&mut self, statement: &Stmt) -> Result<(), Fault> {
+        match statement {
+            Stmt::Pass(_) | Stmt::Global(_) | Stmt::Nonlocal(_) => Ok(()),
+            Stmt::Assign(assign) => {
+                let value = self.interpreter.expression(&assign.value);
+                assign.targets.iter().try_for_each(|target| self.assign(target, value.clone()))
+            }
+            Stmt::AnnAssign(assign) => match &assign.value {
+                Some(value) => {
+                    let value = self.interpreter.expression(value);
+                    self.assign(&assign.target, value)
+                }
+                None => Ok(()),
+            },
+            Stmt::AugAssign(assign) => {
+                let old = self.interpreter.expression(&assign.target);
+                // Of a list, it changes the list itself, which may have another name.
+                if old.as_ref().is_ok_and(|old| !matches!(old, Value::Tuple(_)) && old.items().is_some()) {
+                    self.changed(assign.start());
+                    return Ok(());
+                }
+                let value = old.and_then(|old| {
+                    let new = self.interpreter.expression(&assign.value)?;
+                    binary(assign.op, &old, &new, &mut self.interpreter.budget)
+                });
+                self.assign(&assign.target, value.map_err(|fault| fault.at(assign.start())))
+            }
+            Stmt::Expr(expression) => self.lone_expression(&expression.value),
+            Stmt::If(choice) => self.choose(statement, choice),
+            Stmt::Try(attempt) => self.attempt(statement, attempt),
+            Stmt::Import(import) => {
+                import.names.iter().for_each(|alias| self.import(alias));
+                Ok(())
+            }
+            Stmt::ImportFrom(import) => {
+                let module = import.module.as_ref().map_or("", |module| module.as_str());
+                if module == "__future__" {
+                    return Ok(());
+                }
+                let known = if import.level == 0 { imports::Module::named(module) } else { None };
+                if known.is_none() {
+                    self.pass_over(import.start(), "an import");
+                }
+                import.names.iter().for_each(|alias| self.import_member(known, alias));
+                Ok(())
+            }
+            Stmt::Delete(delete) => {
+                for target in &delete.targets {
+                    match target {
+                        Expr::Name(name) if self.interpreter.names.contains_key(name.id.as_str()) => {
+                            self.interpreter.names.remove(name.id.as_str());
+                        }
+                        Expr::Name(_) => {
+                            return Err(Fault::raises(Exception::Name, "this name is not defined above"));
+                        }
+                        Expr::Subscript(part)
+                            if matches!(self.interpreter.expression(&part.value), Ok(Value::Environ)) =>
+                        {
+                            let name = self.interpreter.expression(&part.slice)?;
+                            self.interpreter.set_variable(&name, None)?;
+                        }
+                        target => self.changed(target.start()),
+                    }
+                }
+                Ok(())
+            }
+            Stmt::Raise(raise) => Err(raised(raise)),
+            Stmt::Assert(assert) => match self.interpreter.expression(&assert.test) {
+                Ok(value) if value.is_true()? => Ok(()),
+                Ok(_) => Err(Fault::raises(Exception::Assertion, "this assertion does not hold")),
+                Err(fault) => self.doubt(fault).map(drop),
+            },
+            Stmt::ClassDef(class) => {
+                let keys = bound(&class.body).into_iter().filter(|name| (self.is_key)(name));
+                let keys: Vec<String> = keys.collect();
+                if !keys.is_empty() {
+                    self.remarks.push((
+                        class.start(),
+                        format!(
+                            "{} in a class {PASSED_OVER}, and settings stand outside of classes, as for Flask's \
+                             from_pyfile",
+                            keys.join(", ")
+                        ),
+                    ));
+                }
+                self.poison(
+                    [class.name.to_string()],
+                    &Fault::unreadable("a class is not run").at(class.start()),
+                );
+                Ok(())
+            }
+            Stmt::FunctionDef(function) => {
+                let fault = Fault::unreadable("a function of this file is not run").at(function.start());
+                self.poison([function.name.to_string()], &fault);
+                Ok(())
+            }
+            Stmt::TypeAlias(_)
+            | Stmt::For(_)
+            | Stmt::While(_)
+            | Stmt::With(_)
+            | Stmt::Match(_)
+            | Stmt::Return(_)
+            | Stmt::Break(_)
+            | Stmt::Continue(_)
+            | Stmt::IpyEscapeCommand(_) => {
+                self.pass_over(statement.start(), "this statement");
+                let fault = Fault::unreadable("this statement is not run");
+                self.poison(bound(std::slice::from_ref(statement)), &fault.at(statement.start()));
+                self.changed(statement.start());
+                Ok(())
+            }
+        }
+    }
+
+    /// A value that cannot be told, or an exception that nothing has to do with a setting yet.
+    ///
+    /// # Errors
+    /// Inside of `try`, an exception goes to its handlers.
+    pub(super) fn doubt(&mut self, fault: Fault) -> Result<Fault, Fault> {
+        match fault.kind {
+            FaultKind::Raises(_) if self.interpreter.trying > 0 => Err(fault),
+            FaultKind::Raises(_) => Ok(fault),
+            FaultKind::Unreadable => {
+                self.interpreter.doubts += 1;
+                Ok(fault)
+            }
+        }
+    }
+
+    fn assign(&mut self, target: &Expr, value: Outcome) -> Result<(), Fault> {
+        let value = match value {
+            Ok(value) => Ok(value),
+            Err(fault) => Err(self.doubt(fault)?),
+        };
+        match target {
+            Expr::Name(name) => {
+                self.interpreter.bind(name.id.as_str(), value, target.start());
+                Ok(())
+            }
+            Expr::Tuple(_) | Expr::List(_) => self.unpack(target, value),
+            Expr::Subscript(part) => {
+                if let Ok(Value::Environ) = self.interpreter.expression(&part.value) {
+                    let name = self.interpreter.expression(&part.slice)?;
+                    return self.interpreter.set_variable(&name, value.as_ref().ok());
+                }
+                self.changed(target.start());
+                Ok(())
+            }
+            _ => {
+                self.changed(target.start());
+                Ok(())
+            }
+        }
+    }
+
+    fn unpack(&mut self, target: &Expr, value: Outcome) -> Result<(), Fault> {
+        let (Expr::Tuple(ruff_python_ast::ExprTuple { elts, .. })
+        | Expr::List(ruff_python_ast::ExprList { elts, .. })) = target
+        else {
+            return Ok(());
+        };
+        let values = match value {
+            Ok(Value::Tuple(items) | Value::List(items)) if items.values().len() == elts.len() => {
+                items.values().iter().cloned().map(Ok).collect()
+            }
+            Ok(Value::Tuple(_) | Value::List(_)) if !elts.iter().any(Expr::is_starred_expr) => {
+                let fault = Fault::raises(Exception::Value, "there are more or fewer values than names");
+                let fault = self.doubt(fault.at(target.start()))?;
+                vec![Err(fault); elts.len()]
+            }
+            Ok(_) => {
+                let fault = Fault::unreadable("only a list or tuple can be taken apart").at(target.start());
+                let fault = self.doubt(fault)?;
+                vec![Err(fault); elts.len()]
+            }
+            Err(fault) => vec![Err(fault); elts.len()],
+        };
+        elts.iter().zip(values).try_for_each(|(target, value): (&Expr, Outcome)| match target {
+            Expr::Starred(starred) => {
+                let fault = Fault::unreadable("what * takes is not among what can be read");
+                self.assign(&starred.value, Err(fault.at(target.start())))
+            }
+            target => self.assign(target, value),
+        })
+    }
+
+    /// An expression whose value nobody takes.
+    fn lone_expression(&mut self, expression: &Expr) -> Result<(), Fault> {
+        let prints = matches!(expression, Expr::Call(call)
+            if matches!(&*call.func, Expr::Name(name) if name.id.as_str() == "print"));
+        if prints && !self.interpreter.names.contains_key("print") {
+            return Ok(());
+        }
+        match self.interpreter.expression(expression) {
+            Ok(_) => Ok(()),
+            Err(fault) if fault.kind == FaultKind::Unreadable => {
+                self.doubt(fault)?;
+                self.pass_over(expression.start(), "this statement");
+                self.changed(expression.start());
+                Ok(())
+            }
+            Err(fault) => Err(fault),
+        }
+    }
+
+    fn choose(&mut self, whole: &Stmt, choice: &StmtIf) -> Result<(), Fault> {
+        let elses = choice.elif_else_clauses.iter().map(|clause| (clause.test.as_ref(), &clause.body));
+        for (test, body) in std::iter::once((Some(&*choice.test), &choice.body)).chain(elses) {
+            let Some(test) = test else { return self.run(body) };
+            let holds = self.interpreter.expression(test).and_then(|value| value.is_true());
+            match holds {
+                Ok(true) => return self.run(body),
+                Ok(false) => {}
+                Err(fault) => {
+                    let fault = self.doubt(fault.at(test.start()))?;
+                    self.poison(bound(std::slice::from_ref(whole)), &fault);
+                    self.changed(whole.start());
+                    return Ok(());
+                }
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn pass_over(&mut self, at: TextSize, what: &str) {
+        self.interpreter.doubts += 1;
+        self.remarks.push((at, format!("{what} {PASSED_OVER}")));
+    }
+
+    /// Takes their values from names that Python may have bound otherwise.
+    pub(super) fn poison(&mut self, names: impl IntoIterator<Item = String>, fault: &Fault) {
+        for name in names {
+            self.interpreter.bind(&name, Err(fault.clone()), fault.at.unwrap_or_default());
+        }
+    }
+
+    /// Takes their values from all lists, sets and dicts, one of which something has changed that was not run.
+    pub(super) fn changed(&mut self, at: TextSize) {
+        self.interpreter.doubts += 1;
+        for binding in self.interpreter.names.values_mut() {
+            if let Ok(value) = &binding.value
+                && value.items().is_some()
+            {
+                binding.value =
+                    Err(Fault::unreadable("a list, set or dict may have been changed here").at(at));
+            }
+        }
+    }
+}

@@ -1,0 +1,27 @@
+//! What is made of expressions, compared with what Python makes of them.
+
+mod bounds;
+mod same_as_python;
+
+use super::statements::{Module, read};
+use super::{Fault, FaultKind, Value};
+
+/// Reads a source, whose environment has these variables.
+fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<Module, String> {
+    let find =
+        |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
+    read(source, "/etc/afm/afm.cfg", &find, |name| name == "KEY")
+        .map_err(|(at, what)| format!("{at:?}: {what}"))
+}
+
+/// The value of a name.
+fn value_of(module: &Module, name: &str) -> Option<Result<Value, Fault>> {
+    let found = module.names.iter().find(|known| known.name == name);
+    found.map(|found| found.value.clone())
+}
+
+/// The value of an expression, or what kind of fault it is.
+fn value(expression: &str) -> Result<Value, FaultKind> {
+    let module = read_with(&format!("X = {expression}\n"), &[]).expect(expression);
+    value_of(&module, "X").expect("it is bound").map_err(|fault| fault.kind)
+}
