@@ -69,6 +69,9 @@ impl Problem {
         let Self::Postgres(error) = self else { return false };
         match error.code() {
             Some(code) => {
+                if error.as_db_error().is_some_and(is_wrong_password) {
+                    return false;
+                }
                 error.as_db_error().is_some_and(ends_connection)
                     || code.code().starts_with("08")
                     || code.code().starts_with("57P")
@@ -196,6 +199,11 @@ fn ends_connection(error: &DbError) -> bool {
     let is_fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     let class = error.code().code().get(..2).unwrap_or_default();
     is_fatal && !["22", "28", "3D", "42"].contains(&class)
+}
+
+/// PgBouncer has one code for all that it refuses, and one language.
+fn is_wrong_password(error: &DbError) -> bool {
+    *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().ends_with("authentication failed")
 }
 
 /// "Cached plan must not change result type", in any language.

@@ -172,3 +172,15 @@ async fn options_that_a_pooler_refuses_or_passes_over_are_set_all_the_same() {
         assert!(is_refused || !settings.is_empty(), "{error:?}");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_wrong_password_is_not_waited_for() {
+    for auth_type in ["scram-sha-256", "md5"] {
+        let (database, bouncer) = behind(&[("auth_type", auth_type)]);
+        let name = database.name();
+        let store = store(&format!("postgresql://postgres:wrong@127.0.0.1:{}/{name}", bouncer.port()));
+        let error = store.check().await.unwrap_err();
+        assert!(matches!(&error, StoreError::Failed(_)), "{error:?}");
+        assert!(error.to_string().contains("authentication failed"), "{error}");
+    }
+}

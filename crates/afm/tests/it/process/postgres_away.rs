@@ -1,6 +1,6 @@
 //! PostgreSQL goes away, and comes back.
 
-use slamon_testbed::{PgCluster, PgOptions, Stop, TestDatabase};
+use slamon_testbed::{PgCluster, PgOptions, Relay, Stop, TestDatabase};
 
 use super::{run, serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
@@ -154,4 +154,27 @@ fn the_right_password_is_not_shown_either() {
     drop(afm);
     database.sql("drop owned by afm_right_password");
     database.sql("drop role afm_right_password");
+}
+
+#[test]
+fn a_server_that_vanishes_without_a_word_is_503_for_as_long_as_calls_wait_and_no_longer() {
+    let database = PgCluster::shared().create_database();
+    let relay = Relay::to(database.cluster().port());
+    let uri = format!("postgresql://postgres@127.0.0.1:{}/{}", relay.port(), database.name());
+    let (_afm, client) = serve(&uri);
+    let listening = format!(
+        "select count(*) from pg_stat_activity where datname = '{}' and application_name like '%(listens)'",
+        database.name()
+    );
+    eventually("it listens", || database.sql(&listening) == "1");
+    client.post_task(Body::task(1));
+    relay.go_silent();
+    // 10 s is what a statement may take.
+    client.post("/task", Body::task(2)).is_try_again();
+    assert_eq!(client.get("/healthz").status, 200);
+    client.post_task(Body::task(2));
+    assert_eq!(client.poll(Body::poll(9)), [id(1), id(2)]);
+    assert_eq!(client.get("/readyz").status, 200);
+    // The server does not know yet that the first one is gone.
+    eventually("it listens anew", || database.sql(&listening) == "2");
 }
