@@ -19,7 +19,7 @@ const BAD_ARGUMENTS: u8 = 2;
 
 /// SLAMon Agent Fleet Manager
 #[derive(Debug, Parser)]
-#[command(name = "slamon-afm", version, infer_long_args = true)]
+#[command(name = "slamon-afm", version, infer_long_args = true, after_help = config::help())]
 struct Arguments {
     /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or postgresql://USER@HOST/NAME
     #[arg(long, value_name = "URI", global = true)]

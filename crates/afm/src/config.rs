@@ -39,6 +39,25 @@ pub use layers::load;
 /// A configuration file with every key, its default and what it means.
 pub const EXAMPLE: &str = include_str!("../../../config.example.cfg");
 
+/// What the help of the command line says of settings: where they are given, and what they are called.
+pub(crate) fn help() -> String {
+    let mut help = "Settings are lines KEY = VALUE of a Flask configuration file, which --config or the environment \
+                    variable\nSLAMON_AFM_CFG names, or environment variables of the same names. \
+                    config.example.cfg, which comes with the\nsource, has the default and the meaning of each:\n"
+        .to_owned();
+    let mut width = 100;
+    for key in &keys::KEYS {
+        if width > 80 {
+            help.push_str("\n ");
+            width = 1;
+        }
+        help.push(' ');
+        help.push_str(key.name);
+        width += key.name.len() + 1;
+    }
+    help
+}
+
 /// How the server runs.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {

@@ -35,9 +35,11 @@ const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 /// Where to listen
 #[derive(Debug, clap::Args)]
 pub(super) struct Address {
-    /// Host name or address, e.g. localhost, 0.0.0.0 or ::1, also with a port: localhost:8080, [::1]:8080; a number
-    /// alone is a port on all interfaces
-    #[arg(default_value = "127.0.0.1")]
+    #[arg(
+        default_value = "127.0.0.1",
+        help = "Host name or address, such as localhost, 0.0.0.0 or ::1, also with a port: localhost:8080, [::1]:8080; \
+                a number alone is a port on all interfaces"
+    )]
     host: String,
     /// Port [default: 8080]; 0 takes any that is free
     port: Option<u16>,

@@ -10,6 +10,7 @@ mod notify;
 mod pooler;
 mod postgres_away;
 mod psql_session;
+mod readme;
 mod rows_locked;
 mod sharing;
 mod signals;

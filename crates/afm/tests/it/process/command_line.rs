@@ -20,6 +20,9 @@ fn without_a_subcommand_it_helps_and_fails() {
 fn help_and_version_are_no_failure() {
     let ended = run(folder().path(), &["--help"], &[]);
     assert_eq!((ended.status, ended.stderr.as_str()), (Some(0), ""));
+    for word in ["config.example.cfg", "SLAMON_AFM_CFG", "environment variables", "AGENT_RETURN_TIME"] {
+        assert!(ended.stdout.contains(word), "{}", ended.stdout);
+    }
     let ended = run(folder().path(), &["--version"], &[]);
     assert_eq!(ended.status, Some(0));
     assert_eq!(ended.stdout, concat!("slamon-afm ", env!("CARGO_PKG_VERSION"), "\n"));
