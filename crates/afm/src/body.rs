@@ -1,6 +1,9 @@
 //! Request bodies: JSON, of bounded size, in bounded time.
 
 use std::borrow::Cow;
+use std::future::poll_fn;
+use std::pin::Pin;
+use std::task::Poll;
 use std::time::Duration;
 
 use axum::body::{Body, HttpBody};
@@ -10,12 +13,18 @@ use axum::http::header::{CONTENT_LENGTH, CONTENT_TYPE, EXPECT};
 use bytes::Bytes;
 use encoding_rs::Encoding;
 use http_body_util::BodyExt;
+use tokio::time::{Instant, Sleep};
 
 use crate::app::{App, Settings};
 use crate::error::ApiError;
+use crate::memory::{self, Lease};
+use crate::peer::{self, Arriving, Peer};
 
-/// How long a body may take to arrive.
-const TIME_TO_ARRIVE: Duration = Duration::from_secs(10);
+/// How long nothing of a body may arrive.
+const TIME_BETWEEN_READS: Duration = Duration::from_secs(10);
+
+/// How many bytes a second of a body must arrive in the long run, after the time that may pass between two reads.
+const SLOWEST: usize = 8 * 1024;
 
 /// How much more than allowed a body may have, in bytes, and is still read to its end.
 const DISCARDED: usize = 16 * 1024 * 1024;
@@ -32,38 +41,135 @@ pub(crate) async fn arrive(request: Request, settings: &Settings) -> Result<Requ
         return Ok(request);
     }
     let (head, body) = request.into_parts();
-    // Well within the time of the whole request, whose end would blame the server: 503.
-    let time_to_arrive = TIME_TO_ARRIVE.min(settings.request_timeout / 2);
-    let arrived = read(&head.headers, body, settings.max_content_length);
-    let bytes = tokio::time::timeout(time_to_arrive, arrived).await.unwrap_or(Err(ApiError::TooSlow))?;
+    let bytes = read(&head.headers, body, settings).await?;
     Ok(Request::from_parts(head, Body::from(bytes)))
 }
 
-async fn read(headers: &HeaderMap, mut body: Body, limit: usize) -> Result<Bytes, ApiError> {
-    let announced = content_length(headers).unwrap_or(0);
-    let most = limit.saturating_add(DISCARDED) as u64;
+async fn read(headers: &HeaderMap, mut body: Body, settings: &Settings) -> Result<Bytes, ApiError> {
+    let limit = settings.max_content_length;
+    let announced = content_length(headers);
     // A client that asks first has sent nothing yet.
-    if announced > most || (announced > limit as u64 && headers.contains_key(EXPECT)) {
+    let asks_first = || headers.contains_key(EXPECT);
+    if announced.is_some_and(|length| length > limit && (length > most(limit) || asks_first())) {
         return Err(ApiError::TooLarge(limit));
     }
-    let mut bytes = Vec::new();
-    let mut length: u64 = 0;
-    while let Some(frame) = body.frame().await {
-        let frame = frame.map_err(|_| ApiError::Body("could not be read to its end".to_owned()))?;
-        let Ok(data) = frame.into_data() else { continue };
-        // Most bodies come whole.
-        if length == 0 && body.is_end_stream() && data.len() <= limit {
-            return Ok(data);
+    let first = poll_fn(|cx| Poll::Ready(Pin::new(&mut body).poll_frame(cx))).await;
+    // Most bodies come whole, together with their head.
+    let first = match first {
+        Poll::Ready(Some(Ok(frame))) => match frame.into_data() {
+            Ok(data) if body.is_end_stream() && data.len() <= limit => return Ok(data),
+            Ok(data) => Some(data),
+            Err(_) => None,
+        },
+        Poll::Ready(Some(Err(_))) => return Err(broken()),
+        Poll::Ready(None) => return Ok(Bytes::new()),
+        Poll::Pending => None,
+    };
+    let Some(arriving) = peer::current(Peer::body_arrives) else { return Err(broken()) };
+    let mut kept = Kept { bytes: Vec::new(), lease: None, announced, limit };
+    let (mut length, mut has_room) = (0, true);
+    let mut arrived = first;
+    let mut waits = Waits::begin(settings);
+    loop {
+        if let Some(data) = arrived.take() {
+            length += data.len();
+            // What is refused is read all the same, or its client would see a reset instead of why.
+            has_room = has_room && length <= limit && kept.add(&data, &arriving);
+            if !has_room {
+                kept.forget();
+            }
+            waits.until_after(length);
         }
-        length += data.len() as u64;
-        if length > most {
+        if length > most(limit) || body.is_end_stream() {
             break;
         }
-        if length <= limit as u64 {
-            bytes.extend_from_slice(&data);
-        }
+        let frame = tokio::select! {
+            biased;
+            frame = body.frame() => frame,
+            () = arriving.gives_way() => return Err(ApiError::GivesWay),
+            () = waits.end() => return Err(ApiError::TooSlow),
+        };
+        let Some(frame) = frame else { break };
+        arrived = frame.map_err(|_| broken())?.into_data().ok();
     }
-    if length > limit as u64 { Err(ApiError::TooLarge(limit)) } else { Ok(bytes.into()) }
+    if length > limit {
+        return Err(ApiError::TooLarge(limit));
+    }
+    if !has_room {
+        return Err(ApiError::NoRoom);
+    }
+    if let Some(lease) = kept.lease {
+        arriving.arrived(lease);
+    }
+    Ok(kept.bytes.into())
+}
+
+fn broken() -> ApiError {
+    ApiError::Body("could not be read to its end".to_owned())
+}
+
+/// How long a body is that is read to its end.
+fn most(limit: usize) -> usize {
+    limit.saturating_add(DISCARDED)
+}
+
+/// What is kept of a body, and the memory for it, which is taken as the body arrives: what it announces may never come.
+struct Kept {
+    bytes: Vec<u8>,
+    lease: Option<Lease>,
+    announced: Option<usize>,
+    limit: usize,
+}
+
+impl Kept {
+    /// `false` if there is no memory for it.
+    fn add(&mut self, data: &[u8], arriving: &Arriving) -> bool {
+        let (capacity, needed) = (self.bytes.capacity(), self.bytes.len() + data.len());
+        if needed > capacity {
+            let end = self.announced.unwrap_or(self.limit).min(self.limit);
+            let grown = needed.max((2 * capacity).max(memory::SMALL).min(end));
+            if grown > memory::SMALL {
+                let is_new = self.lease.is_none();
+                let lease = self.lease.get_or_insert_with(|| arriving.lease());
+                if !lease.grow(if is_new { grown } else { grown - capacity }) {
+                    return false;
+                }
+            }
+            self.bytes.reserve_exact(grown - self.bytes.len());
+        }
+        self.bytes.extend_from_slice(data);
+        true
+    }
+
+    fn forget(&mut self) {
+        self.bytes = Vec::new();
+        self.lease = None;
+    }
+}
+
+/// How long to wait for more of a body.
+struct Waits {
+    began: Instant,
+    between_reads: Duration,
+    timer: Pin<Box<Sleep>>,
+}
+
+impl Waits {
+    fn begin(settings: &Settings) -> Self {
+        // Well within the time of the whole request, whose end would blame the server: 503.
+        let between_reads = TIME_BETWEEN_READS.min(settings.request_timeout / 2);
+        Self { began: Instant::now(), between_reads, timer: Box::pin(tokio::time::sleep(between_reads)) }
+    }
+
+    /// So much has arrived.
+    fn until_after(&mut self, length: usize) {
+        let in_all = self.between_reads + Duration::from_secs((length / SLOWEST) as u64);
+        self.timer.as_mut().reset((Instant::now() + self.between_reads).min(self.began + in_all));
+    }
+
+    async fn end(&mut self) {
+        self.timer.as_mut().await;
+    }
 }
 
 /// The body of a request that says that it is JSON.
@@ -99,14 +205,17 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let charset = charset(request.headers())?;
-        let (head, body) = request.into_parts();
         // It has arrived, and is not too large.
-        let bytes = read(&head.headers, body, usize::MAX).await?;
+        let bytes = match request.into_body().frame().await {
+            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
+            Some(Err(_)) => return Err(broken()),
+            None => Bytes::new(),
+        };
         Ok(Self { bytes, charset })
     }
 }
 
-fn content_length(headers: &HeaderMap) -> Option<u64> {
+fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 

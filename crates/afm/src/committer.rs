@@ -261,7 +261,7 @@ impl Committer {
             Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
         let agent_id = command.poll().map(|poll| poll.agent_id);
         let (answer, answered) = oneshot::channel();
-        let mut awaited = Awaited::new(answered, agent_id, &*self.undelivered);
+        let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
         let request = Request { command, answer, held_up_since: None, room: Some(room) };
         self.queue.try_send(request).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,

@@ -2,7 +2,7 @@
 //!
 //! The body tells the client what to mend; what broke on our side is in the log.
 
-use axum::http::header::{CONNECTION, CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use slamon_protocol::{Invalid, ObjectWriter};
@@ -24,6 +24,14 @@ pub(crate) enum ApiError {
     TooLarge(usize),
     #[error("request body: did not arrive in time")]
     TooSlow,
+    #[error("request head: {0}")]
+    Head(&'static str),
+    #[error("too much is being sent at the same time; try again")]
+    NoRoom,
+    #[error("{}", Self::NoRoom)]
+    GivesWay,
+    #[error("there are too many connections; try again")]
+    Crowded,
     #[error("there is nothing here")]
     UnknownPath,
     #[error("task_id: no task has this id")]
@@ -54,12 +62,17 @@ impl ApiError {
     fn status(&self) -> StatusCode {
         match self {
             Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
-            Self::Invalid(_) | Self::Refused(_) | Self::Body(_) => StatusCode::BAD_REQUEST,
+            Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             // 408 would be the name for too slow, but clients give up at any 4xx.
-            Self::TryAgain(_) | Self::Busy | Self::TooSlow => StatusCode::SERVICE_UNAVAILABLE,
+            Self::TryAgain(_)
+            | Self::Busy
+            | Self::TooSlow
+            | Self::NoRoom
+            | Self::GivesWay
+            | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
             Self::StatusUnknown | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
         }
     }
@@ -106,11 +119,14 @@ impl IntoResponse for ApiError {
         let mut response = (status, body.finish()).into_response();
         let headers = response.headers_mut();
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(retry_after::SECONDS));
         }
-        // The rest of the body is not worth waiting for.
-        if matches!(self, Self::TooLarge(_) | Self::TooSlow) {
+        // The rest of the body is not worth waiting for, or nobody knows where it ends.
+        if matches!(self, Self::TooLarge(_) | Self::TooSlow | Self::GivesWay | Self::Crowded | Self::Head(_))
+        {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));
         }
         if matches!(self, Self::Busy) {

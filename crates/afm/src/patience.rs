@@ -7,16 +7,22 @@ use std::time::Duration;
 use axum::response::{IntoResponse, Response};
 
 use crate::error::ApiError;
+use crate::peer;
 
 tokio::task_local! {
     /// How much longer the request may take that this task is answering.
     static MORE: Cell<Duration>;
 }
 
-/// The request that is being answered asked to wait: it may take this much longer.
-pub(crate) fn extend(time: Duration) {
+/// The request that is being answered asks to wait: how long it may, and may take longer. Where too many wait already, it
+/// is answered at once: those who do not wait must find room.
+pub(crate) fn hold(time: Duration) -> Duration {
+    if time.is_zero() || peer::current(|peer| peer.hold()) == Some(false) {
+        return Duration::ZERO;
+    }
     // Outside of a request nobody is impatient.
     let _ = MORE.try_with(|more| more.set(more.get() + time));
+    time
 }
 
 /// A request that takes too long is dropped. Tasks claimed for it wait again; a task or result that it brought may

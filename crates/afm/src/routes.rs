@@ -3,6 +3,7 @@
 mod agent;
 mod bpms;
 mod dashboard;
+mod head;
 mod health;
 mod status;
 
@@ -10,10 +11,10 @@ use std::pin::pin;
 use std::time::Duration;
 
 use axum::Router;
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
 use axum::http::HeaderValue;
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
@@ -23,7 +24,7 @@ use crate::app::{App, Settings};
 use crate::body;
 use crate::error::ApiError;
 use crate::retry_after::Connection;
-use crate::{patience, request_log};
+use crate::{memory, patience, peer, request_log};
 
 /// Everything that the AFM answers.
 pub fn router(app: App) -> Router {
@@ -55,17 +56,37 @@ async fn around(State(settings): State<Settings>, request: Request, next: Next) 
     let head = request_log::Head::of(&request);
     // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
     let answered = pin!(async {
-        match body::arrive(request, &settings).await {
-            Ok(request) => next.run(request).await,
+        let request = match head::check(&request) {
+            Ok(()) => body::arrive(request, &settings).await,
+            Err(error) => Err(error),
+        };
+        // A body may take longer than a request: how long, it knows itself.
+        match request {
+            Ok(request) => fit(patience::limit(settings.request_timeout, pin!(next.run(request))).await),
             Err(error) => error.into_response(),
         }
     });
-    let in_time = pin!(patience::limit(settings.request_timeout, answered));
-    let response = request_log::log(head, in_time).await;
+    let response = request_log::log(head, answered).await;
     if let Some(connection) = &connection {
         connection.answered(&response);
     }
     response
+}
+
+/// An answer, if there is memory for it until its client has read it.
+fn fit(response: Response) -> Response {
+    let bytes = response.body().size_hint().lower();
+    let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes > memory::SMALL) else {
+        return response;
+    };
+    let fits = peer::current(|peer| {
+        let fits = peer.lease_for_answer(bytes);
+        if !fits {
+            peer.keep_nothing();
+        }
+        fits
+    });
+    if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
 }
 
 /// How often a request that is held open looks for itself, should a wake-up have been missed.
@@ -77,6 +98,9 @@ type Routes = Vec<(&'static str, MethodRouter<App>)>;
 /// A 200 with a JSON body.
 fn json(object: ObjectWriter) -> Response {
     let mut response = Response::new(Body::from(object.finish()));
-    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
     response
 }

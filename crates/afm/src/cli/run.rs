@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use slamon_store::{SchemaError, Store, StoreError};
+use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
@@ -14,6 +15,7 @@ use crate::background::{Background, set_clock};
 use crate::clock::DatabaseClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
+use crate::files;
 use crate::log_lines::LogLines;
 use crate::routes;
 use crate::server::{self, Limits};
@@ -25,6 +27,10 @@ const IDLE: Duration = Duration::from_secs(75);
 
 /// How long a client may leave its answer unread.
 const UNREAD: Duration = Duration::from_secs(30);
+
+/// How much is kept, in bytes, of large bodies that arrive and of large answers that have not been read: some times more, if bodies
+/// may be larger than usual.
+const MEMORY: usize = 64 * 1024 * 1024;
 
 /// What is left, at least, for the database when the last request has been answered.
 const LAST_WRITES: Duration = Duration::from_secs(1);
@@ -110,8 +116,9 @@ pub(super) async fn run(
     let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
     // Before the database is touched: while the original still has the port, its tables are its own.
-    let listener =
+    let listeners =
         server::listen(host, port).await.with_context(|| format!("cannot listen on {host} port {port}"))?;
+    let files = files::raise_limit();
     announce(&database.kind, config);
     let store = database.store.clone();
     let clock = DatabaseClock::default();
@@ -124,12 +131,19 @@ pub(super) async fn run(
     };
     let (app, work) = App::new(store.clone(), clock.clock(), settings, shutdown.stop.clone());
     let mut work = tokio::spawn(work);
-    let addr = listener.local_addr()?;
-    let limits = Limits { idle: IDLE, write: UNREAD, shutdown: config.shutdown_timeout };
+    let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
+    let limits = Limits {
+        idle: IDLE,
+        write: UNREAD,
+        shutdown: config.shutdown_timeout,
+        connections: files::connections(files, config.pool_size),
+        memory: MEMORY.max(config.max_content_length.saturating_mul(4)),
+    };
+    tracing::info!(open_files = files, connections = limits.connections, "limits");
     let router = routes::router(app.clone());
     let committer = app.committer.clone();
     let mut serving =
-        tokio::spawn(server::serve(listener, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
+        tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
     let ended = tokio::select! {
         biased;
@@ -137,7 +151,7 @@ pub(super) async fn run(
         // Without them nothing goes on: whoever runs this program starts it again.
         died = &mut work => return Err(death("committer", died)),
         died = &mut serving => return Err(death("server", died)),
-        failed = live(addr, app, clock, &database, config) => failed,
+        failed = live(&addresses, app, clock, &database, config) => failed,
     };
     shutdown.stop.cancel();
     let deadline = Instant::now() + config.shutdown_timeout;
@@ -171,14 +185,18 @@ pub(super) async fn run(
 
 /// Prepares the database, then watches over tasks and agents; ends only if it cannot.
 async fn live(
-    addr: SocketAddr,
+    addresses: &[SocketAddr],
     app: App,
     clock: DatabaseClock,
     database: &Database,
     config: &Config,
 ) -> anyhow::Result<()> {
     let store = &*database.store;
-    let listening = || tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+    let listening = || {
+        for addr in addresses {
+            tracing::info!(%addr, version = env!("CARGO_PKG_VERSION"), "listening");
+        }
+    };
     match prepare(store, config.auto_create).await {
         Ok(()) => listening(),
         // A server may come later than we do, as when a whole machine starts.

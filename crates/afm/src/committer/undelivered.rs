@@ -1,7 +1,7 @@
 //! Tasks that were claimed for an agent that never got them.
 
-use std::ops::Deref;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::borrow::Borrow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
 use slamon_store::{Command, Outcome, Polled};
@@ -9,6 +9,7 @@ use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
 use super::{Answer, CommitError};
+use crate::peer::{self, Outstanding};
 
 /// Releases of tasks that were claimed for somebody who never got them. As many as there are requests, at most.
 #[derive(Debug, Default)]
@@ -25,9 +26,16 @@ impl Undelivered {
 
     /// The tasks of a poll, if it brought any.
     pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
-        if !polled.tasks.is_empty() {
-            let task_ids = polled.tasks.iter().map(|task| task.task_id).collect();
-            self.add([Command::Release { agent_id, claimed_at, task_ids }]);
+        self.add(release(agent_id, claimed_at, polled));
+    }
+
+    /// Has the tasks of a poll go back if its answer does not get to whoever asked.
+    fn watch(self: &Arc<Self>, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
+        if let Some(release) = release(agent_id, claimed_at, polled) {
+            peer::current(|peer| {
+                let undelivered = Arc::clone(self);
+                peer.carries(Outstanding::new(move || undelivered.add([release])));
+            });
         }
     }
 
@@ -49,30 +57,40 @@ impl Undelivered {
     }
 }
 
-/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back.
-pub(super) struct Awaited<U: Deref<Target = Undelivered>> {
+fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Command> {
+    let task_ids: Vec<Uuid> = polled.tasks.iter().map(|task| task.task_id).collect();
+    (!task_ids.is_empty()).then_some(Command::Release { agent_id, claimed_at, task_ids })
+}
+
+/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back. They also do if the
+/// answer is given to a request whose connection ends before its client can have got them.
+pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
     answered: oneshot::Receiver<Answer>,
     agent_id: Option<Uuid>,
     undelivered: U,
 }
 
-impl<U: Deref<Target = Undelivered>> Awaited<U> {
+impl<U: Borrow<Arc<Undelivered>>> Awaited<U> {
     pub(super) fn new(answered: oneshot::Receiver<Answer>, agent_id: Option<Uuid>, undelivered: U) -> Self {
         Self { answered, agent_id, undelivered }
     }
 
     pub(super) async fn answer(&mut self) -> Answer {
-        (&mut self.answered).await.unwrap_or(Err(CommitError::Unavailable))
+        let answer = (&mut self.answered).await.unwrap_or(Err(CommitError::Unavailable));
+        if let (Ok((Outcome::Poll(polled), claimed_at)), Some(agent_id)) = (&answer, self.agent_id) {
+            self.undelivered.borrow().watch(agent_id, *claimed_at, polled);
+        }
+        answer
     }
 }
 
-impl<U: Deref<Target = Undelivered>> Drop for Awaited<U> {
+impl<U: Borrow<Arc<Undelivered>>> Drop for Awaited<U> {
     fn drop(&mut self) {
         self.answered.close();
         if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =
             (self.answered.try_recv(), self.agent_id)
         {
-            self.undelivered.add_polled(agent_id, claimed_at, &polled);
+            self.undelivered.borrow().add_polled(agent_id, claimed_at, &polled);
         }
     }
 }

@@ -171,6 +171,8 @@ impl Work {
             if held_up_since.is_some() {
                 self.held_up.is_free(command);
             }
+            // Before the answer: whoever has got it finds room.
+            drop(room);
             // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
             if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Some(poll)) =
                 (answer.send(result), command.poll())

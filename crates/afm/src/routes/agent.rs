@@ -29,7 +29,7 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
-    patience::extend(poll.max_wait);
+    poll.max_wait = patience::hold(poll.max_wait);
     let agent_id = poll.agent_id;
     let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
     let polled = claim(&app, poll, said).await?;
@@ -70,6 +70,8 @@ async fn claim(app: &App, poll: PollRequest, said: Option<Said>) -> Result<Polle
             Ok(Polled::default())
         }
         polled = wait(app, &waiting, poll, said) => polled,
+        // Also while it asks a database that does not answer.
+        () = app.stop.cancelled() => Ok(Polled::default()),
     }
 }
 

@@ -41,8 +41,7 @@ async fn get_task(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
-    let wait = wait(query.as_deref())?;
-    patience::extend(wait);
+    let wait = patience::hold(wait(query.as_deref())?);
     let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
     let task = match ended {
         Some(task) => task?,

@@ -1,10 +1,13 @@
 //! The program itself: its command line, its log, its end, and a database that comes and goes.
 
+mod behind_nginx;
 mod command_line;
 mod configuration;
 mod disk_full;
 mod file_locked;
 mod killed;
+mod limits;
+mod listening;
 mod log;
 mod notify;
 mod pooler;

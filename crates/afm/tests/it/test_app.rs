@@ -55,7 +55,13 @@ impl Default for Setup {
                 limits: slamon_protocol::Limits::default(),
                 request_timeout: 10 * PATIENCE,
             },
-            limits: Limits { idle: 10 * PATIENCE, write: 10 * PATIENCE, shutdown: 10 * PATIENCE },
+            limits: Limits {
+                idle: 10 * PATIENCE,
+                write: 10 * PATIENCE,
+                shutdown: 10 * PATIENCE,
+                connections: 4_096,
+                memory: 64 * 1024 * 1024,
+            },
         }
     }
 }
@@ -77,7 +83,7 @@ impl Setup {
         let running = Running::default();
         let router = running.count(routes::router(app.clone()));
         let serving =
-            runtime.spawn(server::serve(listener, router, self.limits, stop.clone(), abort.clone()));
+            runtime.spawn(server::serve(vec![listener], router, self.limits, stop.clone(), abort.clone()));
         TestApp {
             client: Client::new(address),
             app,

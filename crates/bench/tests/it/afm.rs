@@ -59,11 +59,17 @@ impl Afm {
             limits: slamon_afm::config::Config::default().limits,
             request_timeout: PATIENCE,
         };
-        let limits = Limits { idle: PATIENCE, write: PATIENCE, shutdown: PATIENCE };
+        let limits = Limits {
+            idle: PATIENCE,
+            write: PATIENCE,
+            shutdown: PATIENCE,
+            connections: 4_096,
+            memory: 64 * 1024 * 1024,
+        };
         let stop = CancellationToken::new();
         let (app, work) = App::new(store, Clock::system(), settings, stop.clone());
         runtime.spawn(work);
-        runtime.spawn(server::serve(listener, routes::router(app), limits, stop.clone(), stop));
+        runtime.spawn(server::serve(vec![listener], routes::router(app), limits, stop.clone(), stop));
         Self { name: place.name(), address, runtime: Some(runtime), _place: place }
     }
 }

@@ -1,5 +1,7 @@
 //! How the program ends when it is told to.
 
+use std::time::Duration;
+
 use rusqlite::Connection as Sqlite;
 use slamon_testbed::AfmProcess;
 
@@ -104,5 +106,35 @@ fn it_does_not_wait_for_ever() {
     afm.signal("TERM");
     assert_eq!(afm.wait_exit(PATIENCE).code(), Some(1));
     request.wait_until_closed();
+    drop(lock);
+}
+
+#[test]
+fn what_is_held_is_answered_at_once_and_not_called_cut_off() {
+    let Stuck { afm, client, mut request, lock, .. } = stuck("SHUTDOWN_TIMEOUT = 3");
+    let poll = |agent: u64| Body::poll(agent).with("max_wait", "300").to_string();
+    // They ask a database that does not answer.
+    let mut agents: Vec<Connection> = (8..12)
+        .map(|agent| {
+            let mut connection = client.connect();
+            connection.get("/healthz");
+            connection.post("/tasks", &poll(agent));
+            assert_eq!(connection.answer().status, 200);
+            assert!(connection.is_silent_for(Duration::from_millis(200)));
+            connection
+        })
+        .collect();
+    // Nobody waits for an answer to this.
+    let mut silent = client.connect();
+    silent.write("GET /status HTTP/1.1\r\n");
+    afm.signal("TERM");
+    for agent in &mut agents {
+        assert_eq!(agent.answer().json()["tasks"], serde_json::json!([]));
+    }
+    assert_eq!(afm.wait_exit(PATIENCE).code(), Some(1));
+    request.wait_until_closed();
+    let lines = afm.log_lines();
+    let cut_off = lines.iter().find(|line| line.contains("cut off")).expect("the post is");
+    assert!(cut_off.contains("requests=1"), "{cut_off}");
     drop(lock);
 }

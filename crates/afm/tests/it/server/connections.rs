@@ -1,6 +1,6 @@
 //! Connections that are slow, idle or broken.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::test_app::{Body, Setup, eventually, id};
 
@@ -77,6 +77,41 @@ fn a_body_that_does_not_come_to_its_end_is_503() {
 }
 
 #[test]
+fn a_large_body_on_a_slow_line_is_taken() {
+    const PIECE: usize = 4 * 1024;
+    let mut setup = Setup::default();
+    // So that nothing may pause for longer than two seconds.
+    setup.settings.request_timeout = Duration::from_secs(4);
+    let app = setup.start();
+    let body = Body::task(1).with("task_data", format!("{{\"x\":\"{}\"}}", "x".repeat(200_000))).to_string();
+    let mut connection = app.connect();
+    connection.write(format!(
+        "POST /task HTTP/1.1\r\nhost: afm\r\ncontent-type: application/json\r\ncontent-length: {}\r\n\r\n",
+        body.len()
+    ));
+    let began = Instant::now();
+    for piece in body.as_bytes().chunks(PIECE) {
+        assert!(connection.is_silent_for(SHORT / 5));
+        connection.write(piece);
+    }
+    assert!(began.elapsed() > Duration::from_secs(4), "longer than any other request may take");
+    connection.answer().is_empty();
+}
+
+#[test]
+fn a_body_that_comes_in_drops_is_503() {
+    let mut setup = Setup::default();
+    setup.settings.request_timeout = 4 * SHORT;
+    let app = setup.start();
+    let mut connection = app.connect();
+    connection.write(
+        "POST /task HTTP/1.1\r\nhost: afm\r\ncontent-type: application/json\r\ncontent-length: 100000\r\n\r\n",
+    );
+    while connection.is_silent_for(SHORT / 50) && connection.try_write(" ") {}
+    connection.answer().is_problem(503, "request body: did not arrive in time");
+}
+
+#[test]
 fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     let mut setup = Setup::default();
     setup.settings.request_timeout = SHORT;
@@ -104,7 +139,7 @@ fn what_waited_for_a_client_that_hung_up_never_happens() {
     let mut second = app.connect();
     second.post("/task", &Body::task(2).to_string());
     app.running.wait_for(2);
-    second.hang_up();
+    second.reset();
     app.running.wait_for(1);
     gate.open();
     first.answer().is_empty();

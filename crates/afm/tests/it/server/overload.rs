@@ -27,12 +27,12 @@ fn who_was_turned_away_is_served_again_after_a_while_and_others_at_once() {
     let answer = eager.answer();
     answer.is_try_again();
     answer.is_problem(503, "too many requests are waiting; try again");
-    eager.post("/task", &Body::task(2).to_string());
     // Reads go past the queue, and other connections have not been turned away.
     assert_eq!(app.get("/healthz").status, 200);
 
     gate.open();
     large.answer().is_empty();
+    eager.post("/task", &Body::task(2).to_string());
     app.post("/task", Body::task(3)).is_empty();
     eager.answer().is_empty();
     assert!(began.elapsed() >= PAUSE);

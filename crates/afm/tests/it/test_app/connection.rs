@@ -107,6 +107,17 @@ impl Connection {
         silent
     }
 
+    /// Says that it sends nothing more; it still reads.
+    pub(crate) fn finish_writing(&self) {
+        self.stream.shutdown(Shutdown::Write).expect("the connection was up");
+    }
+
+    /// Hangs up as a process that dies with something unread, or one that wants to be rid of the connection.
+    pub(crate) fn reset(self) {
+        rustix::net::sockopt::set_socket_linger(&self.stream, Some(Duration::ZERO))
+            .expect("a socket takes options");
+    }
+
     /// Hangs up.
     pub(crate) fn hang_up(self) {
         self.stream.shutdown(Shutdown::Both).expect("the connection was up");

@@ -16,13 +16,20 @@ fn the_bytes_of_an_answer() {
 
 #[test]
 fn of_every_kind_of_answer() {
-    const JSON: [&str; 3] = ["content-length", "content-type", "date"];
+    const JSON: [&str; 5] =
+        ["cache-control", "content-length", "content-type", "date", "x-content-type-options"];
     let app = TestApp::start();
     app.post_task(Body::task(1));
     let task = format!("/task/{}", id(1));
-    for path in [&task, "/status", "/dashboard/status", "/healthz", "/readyz", "/task/1", "/nothing"] {
+    for path in [&task, "/status", "/dashboard/status", "/task/1", "/nothing"] {
         let answer = app.get(path);
         assert_eq!(answer.header_names(), JSON, "{answer:?}");
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("cache-control"), Some("no-store"));
+    }
+    for path in ["/healthz", "/readyz"] {
+        let answer = app.get(path);
+        assert_eq!(answer.header_names(), ["content-length", "content-type", "date"], "{answer:?}");
     }
     for (path, body) in [("/tasks", Body::poll(9)), ("/tasks", Body::task(1)), ("/task", Body::poll(9))] {
         let answer = app.post(path, body);
@@ -33,7 +40,7 @@ fn of_every_kind_of_answer() {
         assert_eq!(answer.header_names(), ["content-length", "date"], "{answer:?}");
     }
     let answer = app.get("/task");
-    assert_eq!(answer.header_names(), ["allow", "content-length", "content-type", "date"], "{answer:?}");
+    assert_eq!(answer.header_names(), [&["allow"], &JSON[..]].concat(), "{answer:?}");
     for page in ["/dashboard", "/dashboard/dashboard.js", "/dashboard/dashboard.css"] {
         let answer = app.get(page);
         let names = [
@@ -56,15 +63,17 @@ fn of_answers_that_end_the_connection_or_ask_to_try_again() {
     let (app, gate) = setup.start_gated();
     let answer = app.post("/task", Body::task(1));
     assert_eq!(answer.status, 413, "{answer:?}");
-    assert_eq!(answer.header_names(), ["connection", "content-length", "content-type", "date"], "{answer:?}");
+    let problem = ["cache-control", "content-length", "content-type", "date", "x-content-type-options"];
+    let with = |name| {
+        let mut names = [&problem[..], &[name]].concat();
+        names.sort_unstable();
+        names
+    };
+    assert_eq!(answer.header_names(), with("connection"), "{answer:?}");
     gate.take_database_away();
     let answer = app.get("/readyz");
     assert_eq!(answer.status, 503, "{answer:?}");
-    assert_eq!(
-        answer.header_names(),
-        ["content-length", "content-type", "date", "retry-after"],
-        "{answer:?}"
-    );
+    assert_eq!(answer.header_names(), with("retry-after"), "{answer:?}");
 }
 
 #[test]

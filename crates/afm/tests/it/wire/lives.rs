@@ -171,7 +171,7 @@ fn a_poll_that_nobody_waits_for_takes_nothing(place: Place) {
     let mut agent = app.connect();
     agent.post("/tasks", &Body::poll(8).to_string());
     gate.wait_until_reached();
-    agent.hang_up();
+    agent.reset();
     app.running.wait_for(0);
     gate.open();
     // The claim was under way and is taken back, which may come after this poll.
