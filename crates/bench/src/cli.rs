@@ -5,6 +5,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::{Args, FromArgMatches, Parser, Subcommand};
 
+use crate::attack::Attack;
 use crate::backlog::Backlog;
 use crate::dispatch::Dispatch;
 use crate::fleet::Fleet;
@@ -39,6 +40,8 @@ enum Command {
     Dispatch(Dispatch),
     /// A large fleet: each agent polls at its interval, whatever became of the polls before
     Fleet(Fleet),
+    /// What an innocent client sees while others have the server keep what they never finish
+    Attack(Attack),
     /// The requests of lives, whatever the answers: for the bare route
     Mix(Mix),
     /// A bare axum route that parses the same requests: what any server here could reach
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
         Command::Backlog(load) => measure(&load),
         Command::Dispatch(load) => measure(&load),
         Command::Fleet(load) => measure(&load),
+        Command::Attack(load) => measure(&load),
         Command::Mix(load) => measure(&load),
         Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),

@@ -20,6 +20,7 @@
 //! became of those before, and how long one took is counted from when it was due: a server that stalls cannot hide the
 //! units that it kept from being sent.
 
+pub mod attack;
 pub mod backlog;
 pub mod bare;
 mod checks;

@@ -48,7 +48,8 @@ impl Load for Life {
 const POST: usize = 0;
 const STEPS: Steps = Steps { claim: 1, report: 2, get: 3 };
 
-struct Lives(Pair);
+/// Lives of tasks, one after the other.
+pub(crate) struct Lives(pub(crate) Pair);
 
 impl Worker for Lives {
     const STEPS: &'static [&'static str] = &["post", "claim", "report", "get"];

@@ -43,7 +43,7 @@ impl Request {
         blank.fill(&mut self.0, text);
     }
 
-    pub(super) fn bytes(&self) -> &[u8] {
+    pub(crate) fn bytes(&self) -> &[u8] {
         &self.0
     }
 }

@@ -1,5 +1,6 @@
 //! Each load on every store: all is answered, nothing is lost, nothing comes twice or altered.
 
+use slamon_bench::attack::Attack;
 use slamon_bench::backlog::Backlog;
 use slamon_bench::dispatch::Dispatch;
 use slamon_bench::fleet::Fleet;
@@ -107,5 +108,14 @@ fn a_fleet_sends_all_it_should() {
     for report in on_every_store::<Fleet>("--agents 2000 --interval 1 --count 2000 -c 32", 2_000) {
         assert_eq!((report.rate, report.agents), (Some(2_000.0), 2_000));
         assert_eq!(report.arrival.map(|arrival| arrival.agents), Some(2_000));
+    }
+}
+
+#[test]
+fn attacks() {
+    for with in ["bodies", "heads", "unread", "held", "idle"] {
+        for report in on_every_store::<Attack>(&format!("--with {with} --attackers 50 --count 50"), 50) {
+            assert_eq!((report.load, report.keep_alive), ("attack", false));
+        }
     }
 }
