@@ -31,8 +31,10 @@ pub(super) fn cases() -> Vec<Case> {
         post("task data with 5,000 digits".to_owned(), with(TASK, "task_data", &digits))
             .showing(Shown::Status),
     );
-    let long = format!("\"{}\"", "type ".repeat(2_000));
+    let long = format!("\"{}\"", "type ".repeat(200));
     cases.push(post("a task with a long task_type".to_owned(), with(TASK, "task_type", &long)));
+    let longer = with(TASK, "task_type", &format!("\"{}\"", "x".repeat(1_025)));
+    cases.push(Case::new("a task with a task_type of 1,025 bytes").post("post", "/task", longer));
     cases.extend(repeats());
     cases.extend(paths());
     cases
