@@ -11,6 +11,7 @@ mod listening;
 mod memory;
 mod notices;
 mod pooling;
+mod quiet;
 mod read;
 mod rows;
 mod schema;
@@ -31,7 +32,7 @@ use tokio::sync::{RwLock, mpsc};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use self::apply::Locks;
+use self::apply::{Locks, Manner};
 use self::connection::{Connector, Session};
 use self::errors::Problem;
 use self::lines::Kind;
@@ -217,8 +218,8 @@ impl PostgresStore {
         &self,
         batch: &[Command],
         now: Timestamp,
-        locks: Locks,
-    ) -> Result<Result<Applied, StoreError>, Problem> {
+        manner: Manner,
+    ) -> Result<Result<Applied, StoreError>, Failure> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
         let memory = &*self.memory;
@@ -226,7 +227,7 @@ impl PostgresStore {
             session.bounded(memory.doubts.are_over(&session)).await?;
         }
         let look = memory.lines.look();
-        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look, locks)).await?;
+        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look, manner)).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
@@ -242,7 +243,10 @@ impl PostgresStore {
                 memory.signs.saved(&uncommitted.signs);
                 Ok(Ok(uncommitted.applied))
             }
-            Err(problem) if problem.is_rolled_back() => Err(problem),
+            Err(problem) if problem.is_rolled_back() => {
+                let of_notify = !uncommitted.notices.is_empty() && problem.may_be_of_notify();
+                Err(if of_notify { Failure::OfNotify(problem) } else { problem.into() })
+            }
             Err(problem) => {
                 // What the batch has posted may wait or not.
                 memory.lines.forget();
@@ -256,6 +260,19 @@ impl PostgresStore {
                 }))
             }
         }
+    }
+}
+
+/// Why a batch was not committed.
+enum Failure {
+    /// It may be so because of what is said with it.
+    OfNotify(Problem),
+    Other(Problem),
+}
+
+impl From<Problem> for Failure {
+    fn from(problem: Problem) -> Self {
+        Self::Other(problem)
     }
 }
 
@@ -281,20 +298,35 @@ impl Store for PostgresStore {
             return Ok(Applied::default());
         }
         let now = rows::as_stored(now);
-        let (mut tried, mut locks) = (0, Locks::Brief);
+        let quiet = &self.memory.quiet;
+        let mut manner = Manner { locks: Locks::Brief, says: !quiet.is_quiet() };
+        let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;
-            match self.try_apply(&batch, now, locks).await {
-                Ok(result) => return result,
-                Err(problem) if problem.waits_for_insert() => {
-                    if locks == Locks::Sorting {
-                        return Err(StoreError::Locked(anyhow::Error::msg(problem.describe())));
+            let problem = match self.try_apply(&batch, now, manner).await {
+                Ok(result) => {
+                    if let (Ok(_), Some(problem)) = (&result, &of_notify) {
+                        quiet.begin(problem);
                     }
-                    locks = Locks::Sorting;
+                    return result;
                 }
-                Err(problem) if problem.waits_for_lock() && locks == Locks::Brief => locks = Locks::Long,
-                Err(problem) if self.another_try(&problem, tried) => {}
-                Err(problem) => return Err(self.explain(problem)),
+                Err(Failure::OfNotify(problem)) => {
+                    // It was rolled back; whether that was why, the next try tells.
+                    manner.says = false;
+                    of_notify = Some(problem);
+                    continue;
+                }
+                Err(Failure::Other(problem)) => problem,
+            };
+            if problem.waits_for_insert() {
+                if manner.locks == Locks::Sorting {
+                    return Err(StoreError::Locked(anyhow::Error::msg(problem.describe())));
+                }
+                manner.locks = Locks::Sorting;
+            } else if problem.waits_for_lock() && manner.locks == Locks::Brief {
+                manner.locks = Locks::Long;
+            } else if !self.another_try(&problem, tried) {
+                return Err(self.explain(problem));
             }
         }
     }

@@ -13,6 +13,7 @@ mod notify;
 mod pooler;
 mod postgres_away;
 mod psql_session;
+mod queue_full;
 mod readme;
 mod rows_locked;
 mod sharing;

@@ -65,6 +65,14 @@ pub(super) struct Uncommitted {
     pub(super) notices: Notices,
 }
 
+/// How a batch is applied.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Manner {
+    pub(super) locks: Locks,
+    /// Whether other AFMs are told.
+    pub(super) says: bool,
+}
+
 /// Outcomes by the place of their command.
 struct Outcomes(Vec<Option<Outcome>>);
 
@@ -81,7 +89,7 @@ pub(super) async fn apply(
     now: Timestamp,
     memory: &Memory,
     look: &Look<'_>,
-    locks: Locks,
+    Manner { locks, says }: Manner,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
@@ -158,7 +166,8 @@ pub(super) async fn apply(
         waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
     let Accounts { accounted, abandoned } = accounts;
     let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned, unsaved };
-    let notices = Notices::prepare(session, memory.me, &applied, &places).await?;
+    let notices =
+        if says { Notices::prepare(session, memory.me, &applied, &places).await? } else { Notices::none() };
     let Claimed { claims, fronts, first_due, transaction } = claimed;
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
     Ok(Uncommitted { applied, claims, fronts, places, first_due, swept: done, signs, transaction, notices })

@@ -26,6 +26,8 @@ pub(super) enum Problem {
     InDoubt,
     /// What others say is not heard.
     Deaf,
+    /// Others may not be able to say anything.
+    QueueFull,
     /// What the database holds or did contradicts what was asked for.
     Wrong(String),
 }
@@ -98,6 +100,17 @@ impl Problem {
         self.code().is_some() && !self.lost_connection()
     }
 
+    /// Of an error in answer to a COMMIT that says something: whether that may be why.
+    pub(super) fn may_be_of_notify(&self) -> bool {
+        self.code()
+            .is_some_and(|code| ["53", "54", "58", "XX"].iter().any(|class| code.code().starts_with(class)))
+    }
+
+    /// Whether the queue of notifications is full, where it may be of that.
+    pub(super) fn is_queue_full(&self) -> bool {
+        self.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
+    }
+
     /// Whether a lock was waited for in vain.
     pub(super) fn waits_for_lock(&self) -> bool {
         self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
@@ -120,7 +133,12 @@ impl Problem {
 
     fn is_temporary(&self) -> bool {
         match self {
-            Self::NoConnection(_) | Self::Timeout | Self::Deleted | Self::InDoubt | Self::Deaf => true,
+            Self::NoConnection(_)
+            | Self::Timeout
+            | Self::Deleted
+            | Self::InDoubt
+            | Self::Deaf
+            | Self::QueueFull => true,
             Self::Schema(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
@@ -160,6 +178,7 @@ impl Problem {
             Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
+            Self::QueueFull => "the cluster's queue of notifications is at least half full".to_owned(),
             Self::Deaf => "a pooler or proxy loses notifications".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),

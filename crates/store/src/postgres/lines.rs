@@ -68,8 +68,10 @@ pub(super) struct Lines {
 
 #[derive(Debug, Default)]
 struct Memory {
-    /// Whether notifications are heard.
-    hearing: bool,
+    /// Whether notifications are listened for.
+    listening: bool,
+    /// Whether others may not be able to send any.
+    muffled: bool,
     /// Whether a kind without a front has nobody in line.
     complete: bool,
     /// Nobody waits before these places.
@@ -83,6 +85,10 @@ struct Memory {
 }
 
 impl Memory {
+    fn hears(&self) -> bool {
+        self.listening && !self.muffled
+    }
+
     fn forget(&mut self) {
         self.complete = false;
         self.fronts.clear();
@@ -111,7 +117,7 @@ impl Lines {
         let mut memory = self.memory();
         let number = memory.next;
         memory.next += 1;
-        if memory.hearing {
+        if memory.hears() {
             memory.looks.insert(number, HashMap::new());
         }
         Look { lines: self, number }
@@ -136,21 +142,34 @@ impl Lines {
 
     /// Whether notifications are heard.
     pub(super) fn are_heard(&self) -> bool {
-        self.memory().hearing
+        self.memory().hears()
     }
 
     /// Notifications are heard from now on.
     pub(super) fn hear(&self) {
         let mut memory = self.memory();
         memory.forget();
-        memory.hearing = true;
+        memory.listening = true;
+    }
+
+    /// Whether others may not be able to send any, although they are listened for. Says whether that is news.
+    pub(super) fn muffle(&self, muffled: bool) -> bool {
+        let mut memory = self.memory();
+        if memory.muffled == muffled {
+            return false;
+        }
+        memory.muffled = muffled;
+        memory.forget();
+        drop(memory);
+        self.forgotten.notify_one();
+        true
     }
 
     /// They are not heard any more.
     pub(super) fn deafen(&self) {
         let mut memory = self.memory();
         memory.forget();
-        memory.hearing = false;
+        memory.listening = false;
     }
 
     /// Something may have come to wait anywhere.
@@ -273,6 +292,20 @@ mod tests {
         lines.hear();
         look.end([(&t, Some(at(7)))]);
         assert_eq!(front(&lines, &t), Some(Place::START));
+    }
+
+    #[test]
+    fn who_hears_others_that_cannot_speak_knows_nothing() {
+        let (lines, t) = (Lines::default(), kind("t"));
+        lines.hear();
+        lines.look().end([(&t, Some(at(7)))]);
+        assert!(lines.are_heard() && lines.muffle(true) && !lines.muffle(true));
+        assert_eq!((front(&lines, &t), lines.are_heard()), (Some(Place::START), false));
+        lines.look().end([(&t, Some(at(7)))]);
+        assert_eq!(front(&lines, &t), Some(Place::START));
+        assert!(lines.muffle(false) && lines.are_heard());
+        lines.look().end([(&t, Some(at(7)))]);
+        assert_eq!(front(&lines, &t), Some(at(7)));
     }
 
     #[test]

@@ -21,6 +21,7 @@ use super::lines::Lines;
 use super::memory::Memory;
 use super::notices;
 use super::pooling;
+use super::quiet::NEARLY_FULL;
 use crate::{Hint, SchemaError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -135,6 +136,8 @@ impl Ear<'_> {
                     first.notify_one();
                     sleep(ECHO_AGAIN).await;
                 }
+                // What is said is heard again once there is room; others look until then.
+                Err(problem) if problem.is_queue_full() => sleep(LOOK_AGAIN).await,
                 // It may be this connection that keeps all others from the server.
                 Err(problem) if self.pool.status().size == 0 => return Err(problem),
                 // Nobody can say anything.
@@ -155,12 +158,44 @@ impl Ear<'_> {
         Ok(())
     }
 
+    /// How much of the queue of notifications is in use.
+    async fn queue_usage(&self) -> Result<f64, Problem> {
+        let session = Session::open(self.pool, &self.connector.pooling, ECHO, false).await?;
+        let rows = session.bounded(session.query(notices::QUEUE_USAGE, &[])).await?;
+        session.finish();
+        let usage = rows.first().map(|row| row.try_get(0)).transpose()?;
+        usage.ok_or_else(|| Problem::Wrong("the usage of the queue is not known".to_owned()))
+    }
+
+    /// Others that have something to say may be unable to, and this AFM likewise.
+    async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<Hint>) {
+        let is_nearly_full = usage >= NEARLY_FULL;
+        if self.memory.lines.muffle(is_nearly_full) {
+            *self.problem() = is_nearly_full.then_some(Problem::QueueFull);
+            if !is_nearly_full {
+                // What was not said has been missed.
+                let _ = sender.send(Hint::Anything).await;
+            }
+        }
+        if self.memory.quiet.may_end(usage) {
+            self.memory.quiet.end();
+            // Others may have begun to listen again before this AFM speaks again.
+            if let Err(problem) = self.script(&notices::anything(self.memory.me)).await {
+                tracing::debug!(error = problem.describe(), "others were not told to look");
+            }
+        }
+    }
+
     /// While nothing is heard, but the database answers, tells whoever waits to look, and says so once.
     async fn look_instead(&self, sender: &mpsc::Sender<Hint>) {
         let mut silent_since = Instant::now();
         let mut is_said = false;
         loop {
             sleep(LOOK_AGAIN).await;
+            let usage = timeout(ECHO, self.queue_usage()).await.unwrap_or(Err(Problem::Timeout));
+            if let Ok(usage) = usage {
+                self.watch_queue(usage, sender).await;
+            }
             if self.memory.lines.are_heard() {
                 if is_said {
                     tracing::info!("other AFMs are heard again");
@@ -170,12 +205,12 @@ impl Ear<'_> {
                 continue;
             }
             // Without the database there is nothing to look for, which others say.
-            if !matches!(timeout(ECHO, self.script("")).await, Ok(Ok(()))) {
+            if usage.is_err() {
                 silent_since = Instant::now();
                 continue;
             }
             let (is_clear, why) = match &*self.problem() {
-                Some(problem) => (matches!(problem, Problem::Deaf), problem.describe()),
+                Some(problem) => (matches!(problem, Problem::Deaf | Problem::QueueFull), problem.describe()),
                 None => (false, Problem::Timeout.describe()),
             };
             if !is_said && (is_clear || silent_since.elapsed() >= SILENCE) {

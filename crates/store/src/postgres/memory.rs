@@ -11,6 +11,7 @@ use uuid::Uuid;
 use super::doubts::Doubts;
 use super::lines::Lines;
 use super::notices::Speaker;
+use super::quiet::Quiet;
 
 /// How long before a sweep a time may be that it must look for again: what makes it due may have been committed late.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
@@ -27,6 +28,7 @@ pub(super) struct Memory {
     pub(super) signs: Signs,
     pub(super) swept: Swept,
     pub(super) doubts: Doubts,
+    pub(super) quiet: Quiet,
 }
 
 impl Memory {
@@ -37,6 +39,7 @@ impl Memory {
             signs: Signs::default(),
             swept: Swept::default(),
             doubts: Doubts::default(),
+            quiet: Quiet::default(),
         }
     }
 

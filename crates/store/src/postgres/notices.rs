@@ -26,6 +26,14 @@ pub(super) fn echo(me: Speaker) -> String {
     format!("notify slamon_afm_{me}, '{ECHO}'")
 }
 
+/// What it says to others when it has said nothing for a while.
+pub(super) fn anything(me: Speaker) -> String {
+    format!("notify slamon_afm, '{me} {ANYTHING}'")
+}
+
+/// How much of the queue of notifications is in use, from 0 to 1.
+pub(super) const QUEUE_USAGE: &str = "select pg_notification_queue_usage()";
+
 /// Said to itself.
 pub(super) const ECHO: &str = "echo";
 
@@ -72,6 +80,15 @@ impl Notices {
     ) -> Result<Self, Problem> {
         let payloads = payloads(me, applied, places);
         Ok(Self { notify: session.prepare_if(!payloads.is_empty(), NOTIFY).await?, payloads })
+    }
+
+    /// Says nothing.
+    pub(super) fn none() -> Self {
+        Self { notify: None, payloads: Vec::new() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.payloads.is_empty()
     }
 
     /// Says it and commits.
