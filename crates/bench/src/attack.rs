@@ -68,7 +68,7 @@ const READ: u32 = 4_096;
 const AT_ONCE: usize = 200;
 
 /// How long to wait before an attacker whom the server has got rid of comes back.
-const COMES_BACK: Duration = Duration::from_millis(500);
+const COMES_BACK: Duration = Duration::from_secs(5);
 
 /// How many files this program needs besides those of the attackers.
 const OTHER_FILES: u64 = 100;
