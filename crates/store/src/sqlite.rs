@@ -10,6 +10,7 @@ mod schema;
 mod surroundings;
 mod uri;
 mod views;
+mod wal;
 mod workers;
 
 use std::path::Path;

@@ -11,6 +11,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 
 use super::errors::classify;
 use super::uri::Place;
+use super::wal;
 use crate::StoreError;
 
 /// How long to wait for the lock of another process, unless the URI says.
@@ -69,6 +70,13 @@ pub(super) struct Lender {
     all: Connections,
     access: Access,
     slot: Slot,
+}
+
+impl Place {
+    /// How long to wait for the lock of another process.
+    fn patience(&self) -> Duration {
+        self.busy_timeout.unwrap_or(BUSY_TIMEOUT)
+    }
 }
 
 impl Connections {
@@ -132,6 +140,17 @@ impl Lender {
         }
     }
 
+    /// Gives back to the disk what the write-ahead log takes beyond its usual size.
+    pub(super) fn shrink_log(&self) {
+        let patience = self.all.0.place.patience();
+        if let Some(open) = &*lock(&self.slot)
+            && let Err(error) = wal::shrink(&open.connection, patience)
+        {
+            // The next look may do better, and who writes says what is wrong.
+            tracing::debug!(%error, "the write-ahead log could not be shrunk");
+        }
+    }
+
     /// Whether the name of the file stands for another file than the one that is open, or for none.
     fn has_moved(&self) -> bool {
         let Some(path) = &self.all.0.place.file else { return false };
@@ -166,7 +185,7 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
                 | if create { OpenFlags::SQLITE_OPEN_CREATE } else { OpenFlags::empty() },
         )?,
     };
-    let patience = place.busy_timeout.unwrap_or(BUSY_TIMEOUT);
+    let patience = place.patience();
     connection.busy_timeout(patience)?;
     connection.set_prepared_statement_cache_capacity(64);
     // Without it, a statement whose LIMIT is a parameter is prepared anew each time it is run.
@@ -174,6 +193,7 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
     if access == Access::Write {
         use_wal(&connection, patience)?;
         connection.execute_batch(WRITER)?;
+        connection.pragma_update(None, "journal_size_limit", wal::KEPT)?;
     } else {
         connection.pragma_update(None, "query_only", true)?;
     }

@@ -5,13 +5,15 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Instant;
 
-use crossbeam_channel::{Receiver, Sender};
+use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::connections::{Access, Connections, Use};
+use super::connections::{Access, Connections, Lender, Use};
 use super::errors::breaks_connection;
+use super::wal;
 use crate::StoreError;
 
 type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) -> Use + Send>;
@@ -30,7 +32,7 @@ impl Workers {
             let (jobs, connection): (Receiver<Job>, _) = (jobs.clone(), connections.add(access));
             std::thread::Builder::new()
                 .name(format!("sqlite-{}{n}", if access == Access::Write { "write" } else { "read" }))
-                .spawn(move || jobs.iter().for_each(|job| connection.lend(job)))
+                .spawn(move || work(&jobs, &connection, access))
         };
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
         Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })
@@ -72,6 +74,22 @@ impl Workers {
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
             // A worker that panicked has said so already.
             let _ = thread.join();
+        }
+    }
+}
+
+/// Does what is queued, until nobody can queue any more. Who writes keeps an eye on the log, busy or not.
+fn work(jobs: &Receiver<Job>, connection: &Lender, access: Access) {
+    let mut looked_at = Instant::now();
+    loop {
+        match jobs.recv_timeout(wal::LOOK_AGAIN) {
+            Ok(job) => connection.lend(job),
+            Err(RecvTimeoutError::Timeout) => {}
+            Err(RecvTimeoutError::Disconnected) => return,
+        }
+        if access == Access::Write && looked_at.elapsed() >= wal::LOOK_AGAIN {
+            connection.shrink_log();
+            looked_at = Instant::now();
         }
     }
 }

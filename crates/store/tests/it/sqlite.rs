@@ -7,3 +7,4 @@ mod killed;
 mod migration;
 mod process;
 mod replaced;
+mod wal;
