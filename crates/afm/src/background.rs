@@ -10,7 +10,7 @@ use tokio::task::JoinSet;
 use tokio::time::Instant;
 
 use crate::app::App;
-use crate::clock::{Clock, DatabaseClock};
+use crate::clock::{Clock, FOLLOW_AGAIN, SteadyClock};
 use crate::committer::Committer;
 use crate::known::Known;
 use crate::sweeper::{Sweeper, Watch};
@@ -19,7 +19,13 @@ use crate::sweeper::{Sweeper, Watch};
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
 /// How long the answer may take to be of use.
-const LONGEST_TRIP: SignedDuration = SignedDuration::from_millis(500);
+const LONGEST_TRIP: Duration = Duration::from_millis(500);
+
+/// How often to look whether the machine's clock was set.
+const MACHINE_AGAIN: Duration = Duration::from_secs(1);
+
+/// From how much on a change of a clock is logged.
+const NOTEWORTHY: SignedDuration = SignedDuration::from_secs(1);
 
 /// How often to ask one that did not answer in time.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
@@ -46,7 +52,7 @@ pub(crate) struct Background {
 }
 
 impl Background {
-    pub(crate) fn start(app: &App, clock: DatabaseClock, watch: Watch) -> Self {
+    pub(crate) fn start(app: &App, clock: SteadyClock, watch: Watch) -> Self {
         let mut tasks = JoinSet::new();
         let sweeper = Sweeper::new(watch, app.clock.now());
         tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
@@ -54,7 +60,7 @@ impl Background {
         tasks.spawn(look_around(app.committer.clone()));
         tasks.spawn(save_seen(app.committer.clone()));
         tasks.spawn(make_room(app.known.clone(), app.clock.clone()));
-        tasks.spawn(follow_database(Arc::clone(&app.store), clock));
+        tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }
     }
 
@@ -109,13 +115,58 @@ async fn make_room(known: Known, clock: Clock) {
     }
 }
 
-async fn follow_database(store: Arc<dyn Store>, clock: DatabaseClock) {
+/// Follows the database's clock, or the machine's where the database has none.
+async fn follow_time(store: Arc<dyn Store>, clock: SteadyClock) {
     loop {
+        let machine_start = clock.machine_start();
         match set_clock(&*store, &clock).await {
-            Asked::NoClock => return,
-            Asked::Set => tokio::time::sleep(CLOCK_AGAIN).await,
+            Asked::NoClock => return follow_machine(&clock).await,
+            Asked::Set => {
+                // A machine whose clock is set may have been halted by whatever runs it, which no clock of its own counts.
+                let set = machine_clock_set(&clock, machine_start);
+                if let Ok(by) = tokio::time::timeout(CLOCK_AGAIN, set).await {
+                    tracing::warn!(
+                        by_seconds = by.as_secs_f64(),
+                        "the machine's clock was set: time goes on as the database's"
+                    );
+                }
+            }
             Asked::Away => tokio::time::sleep(DATABASE_AGAIN).await,
         }
+    }
+}
+
+/// Ends when the machine's clock is set, and gives by how much.
+async fn machine_clock_set(clock: &SteadyClock, mut was: Option<i64>) -> SignedDuration {
+    loop {
+        tokio::time::sleep(MACHINE_AGAIN).await;
+        let is = clock.machine_start();
+        let by = SignedDuration::from_micros(is.zip(was).map_or(0, |(is, was)| is - was));
+        if by.abs() >= NOTEWORTHY {
+            return by;
+        }
+        was = was.or(is);
+    }
+}
+
+/// A step of the machine's clock is followed slowly, since it is no time that has passed for anybody. Who wants it
+/// followed at once starts the AFM again.
+async fn follow_machine(clock: &SteadyClock) {
+    let mut was_ahead = SignedDuration::ZERO;
+    loop {
+        tokio::time::sleep(if was_ahead.is_zero() { MACHINE_AGAIN } else { FOLLOW_AGAIN }).await;
+        let Some(ahead) = clock.follow_machine() else { continue };
+        let by = ahead - was_ahead;
+        if by.abs() >= NOTEWORTHY {
+            tracing::warn!(
+                by_seconds = by.as_secs_f64(),
+                ahead_seconds = ahead.as_secs_f64(),
+                "the machine's clock was set: it is followed by a twentieth of the time that passes, or at once by a start"
+            );
+        } else if ahead.is_zero() && !was_ahead.is_zero() {
+            tracing::info!("the machine's clock is followed");
+        }
+        was_ahead = ahead;
     }
 }
 
@@ -126,20 +177,26 @@ pub(crate) enum Asked {
     Set,
     /// The database has no time of its own.
     NoClock,
-    /// It did not answer.
+    /// It did not answer, or not in time.
     Away,
 }
 
 /// Sets the clock to the database's.
-pub(crate) async fn set_clock(store: &dyn Store, clock: &DatabaseClock) -> Asked {
-    let machine = Clock::system();
-    let before = machine.now();
+pub(crate) async fn set_clock(store: &dyn Store, clock: &SteadyClock) -> Asked {
+    let (before, began) = (clock.uptime(), Instant::now());
     match store.time().await {
-        // Half of a long wait would be a wrong clock for a minute.
-        Ok(Some(_)) if machine.now().duration_since(before) > LONGEST_TRIP => Asked::Away,
         Ok(Some(time)) => {
-            clock.set(time, before, machine.now());
-            Asked::Set
+            let took = began.elapsed();
+            let is_first = !clock.is_set();
+            // Half of a long wait would be a wrong clock for a minute; but the machine's may be wrong by more.
+            if took > LONGEST_TRIP && !is_first {
+                return Asked::Away;
+            }
+            let by = clock.set(time, before);
+            if !is_first && by.abs() >= NOTEWORTHY {
+                tracing::warn!(by_seconds = by.as_secs_f64(), "the database's clock was set: it is followed");
+            }
+            if took > LONGEST_TRIP { Asked::Away } else { Asked::Set }
         }
         Ok(None) => Asked::NoClock,
         Err(error) => {

@@ -1,17 +1,27 @@
 //! What time it is.
+//!
+//! Time that tasks are measured by does not jump when somebody sets the machine's clock. It is counted by the clock that
+//! runs from the machine's start, also while the machine is suspended, and begins at what the database says, or, where the
+//! database has no clock of its own, at what the machine says.
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
+use rustix::time::{ClockId, clock_gettime};
 
 /// Tells the time to the microsecond, which is what every store keeps. Tests set their own.
 #[derive(Clone)]
-pub struct Clock(Arc<dyn Fn() -> Timestamp + Send + Sync>);
+pub struct Clock {
+    now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// How far the machine's clock is ahead, in microseconds, while it is followed slowly.
+    ahead: Arc<AtomicI64>,
+}
 
 impl Clock {
-    /// The machine's clock.
+    /// The machine's clock, which may be set at any time.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
@@ -20,48 +30,244 @@ impl Clock {
 
     /// A clock that asks `now`.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
-        Self(Arc::new(now))
+        Self { now: Arc::new(now), ahead: Arc::default() }
     }
 
     /// The time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let time = (self.0)();
+        let time = (self.now)();
         // In range, as it is between the time and the epoch.
         Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
     }
+
+    /// What the clocks of others show at the time `time` of this one: agents are told times to act on.
+    #[must_use]
+    pub fn for_agents(&self, time: Timestamp) -> Timestamp {
+        let ahead = SignedDuration::from_micros(self.ahead.load(Ordering::Relaxed));
+        time.checked_add(ahead).unwrap_or(time)
+    }
 }
 
-/// The machine's clock, set to that of the database.
+/// How often the machine's clock is followed while it shows another time.
+pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_millis(100);
+
+/// How far it is followed each time, in microseconds: time runs by a twentieth faster or slower.
+const FOLLOW_STEP: i64 = 5_000;
+
+/// How long reading two clocks may take, in microseconds, for their difference to mean anything.
+const LONGEST_READING: i64 = 1_000;
+
+/// A clock that goes on steadily, whatever happens to the machine's, from a time that it was set to.
 ///
 /// With several AFMs on one database, time is the database's: no two disagree on who is late.
-#[derive(Debug, Clone, Default)]
-pub struct DatabaseClock {
-    /// How far the database is ahead of this machine, in microseconds.
-    ahead: Arc<AtomicI64>,
+#[derive(Clone)]
+pub struct SteadyClock {
+    /// The machine's clock.
+    machine: Clock,
+    /// The time since the machine's start, in microseconds; it is never set, and counts while the machine is suspended.
+    uptime: Arc<dyn Fn() -> i64 + Send + Sync>,
+    state: Arc<State>,
 }
 
-impl DatabaseClock {
-    /// A clock that follows [`DatabaseClock::set`].
+#[derive(Debug, Default)]
+struct State {
+    /// The time at the machine's start, in microseconds.
+    start: AtomicI64,
+    /// See [`Clock`].
+    ahead: Arc<AtomicI64>,
+    is_set: AtomicBool,
+}
+
+/// A reading of a [`SteadyClock`]'s uptime, in microseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Uptime(i64);
+
+impl SteadyClock {
+    /// A clock that begins with the machine's time.
     #[must_use]
-    pub fn clock(&self) -> Clock {
-        let (machine, ahead) = (Clock::system(), Arc::clone(&self.ahead));
-        Clock::new(move || {
-            let ahead = SignedDuration::from_micros(ahead.load(Ordering::Relaxed));
-            machine.now().checked_add(ahead).unwrap_or_else(|_| machine.now())
-        })
+    pub fn start() -> Self {
+        Self::of(Clock::system(), uptime)
     }
 
-    /// The database said `time` when it was asked between `before` and `after`, by the machine's clock.
-    pub fn set(&self, time: Timestamp, before: Timestamp, after: Timestamp) {
-        let half = after.duration_since(before) / 2;
-        let ahead = time.duration_since(before) - half;
-        self.ahead.store(i64::try_from(ahead.as_micros()).unwrap_or_default(), Ordering::Relaxed);
+    fn of(machine: Clock, uptime: impl Fn() -> i64 + Send + Sync + 'static) -> Self {
+        let clock = Self { machine, uptime: Arc::new(uptime), state: Arc::default() };
+        clock.state.start.store(clock.machine.now().as_microsecond() - (clock.uptime)(), Ordering::Relaxed);
+        clock
     }
+
+    /// A clock that shows this one's time.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        let (steady, ahead) = (self.clone(), Arc::clone(&self.state.ahead));
+        Clock { now: Arc::new(move || steady.now()), ahead }
+    }
+
+    fn now(&self) -> Timestamp {
+        let time = self.state.start.load(Ordering::Relaxed).saturating_add((self.uptime)());
+        Timestamp::from_microsecond(time).unwrap_or_else(|_| self.machine.now())
+    }
+
+    /// What [`SteadyClock::set`] is to be told.
+    #[must_use]
+    pub fn uptime(&self) -> Uptime {
+        Uptime((self.uptime)())
+    }
+
+    /// Whether [`SteadyClock::set`] has been called.
+    pub(crate) fn is_set(&self) -> bool {
+        self.state.is_set.load(Ordering::Relaxed)
+    }
+
+    /// The database said `time` when it was asked between `before` and now. Gives by how much this clock was changed.
+    pub fn set(&self, time: Timestamp, before: Uptime) -> SignedDuration {
+        let asked = before.0 + ((self.uptime)() - before.0) / 2;
+        let start = time.as_microsecond() - asked;
+        let was = self.state.start.swap(start, Ordering::Relaxed);
+        self.state.is_set.store(true, Ordering::Relaxed);
+        SignedDuration::from_micros(start - was)
+    }
+
+    /// How long before the machine's start its clock would have been at zero, in microseconds: this changes when the clock
+    /// is set, and only then. `None`: it could not be read just now.
+    pub(crate) fn machine_start(&self) -> Option<i64> {
+        let before = (self.uptime)();
+        let time = self.machine.now().as_microsecond();
+        let reading = (self.uptime)() - before;
+        (reading <= LONGEST_READING).then(|| time - before - reading / 2)
+    }
+
+    /// Follows the machine's clock a little, which is to be called every [`FOLLOW_AGAIN`] while it is ahead or behind. Gives
+    /// how far it still is ahead, if that could be read.
+    pub(crate) fn follow_machine(&self) -> Option<SignedDuration> {
+        let start = self.state.start.load(Ordering::Relaxed);
+        let ahead = self.machine_start()? - start;
+        let step = ahead.clamp(-FOLLOW_STEP, FOLLOW_STEP);
+        self.state.start.store(start + step, Ordering::Relaxed);
+        self.state.ahead.store(ahead - step, Ordering::Relaxed);
+        Some(SignedDuration::from_micros(ahead - step))
+    }
+}
+
+/// The time since the machine's start in microseconds, suspensions included.
+fn uptime() -> i64 {
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    let time = clock_gettime(ClockId::Boottime);
+    // macOS counts suspensions here.
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    let time = clock_gettime(ClockId::Monotonic);
+    time.tv_sec * 1_000_000 + time.tv_nsec / 1_000
 }
 
 impl fmt::Debug for Clock {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Clock")
+    }
+}
+
+impl fmt::Debug for SteadyClock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SteadyClock").field("state", &self.state).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The clocks of a machine, in seconds.
+    #[derive(Clone, Default)]
+    struct Machine {
+        wall: Arc<AtomicI64>,
+        uptime: Arc<AtomicI64>,
+    }
+
+    impl Machine {
+        fn start() -> (Self, SteadyClock) {
+            let machine = Self::default();
+            machine.wall.store(1_000_000, Ordering::Relaxed);
+            let Self { wall, uptime } = machine.clone();
+            let wall = Clock::new(move || {
+                Timestamp::from_microsecond(1_000_000 * wall.load(Ordering::Relaxed)).unwrap()
+            });
+            let clock = SteadyClock::of(wall, move || 1_000_000 * uptime.load(Ordering::Relaxed));
+            (machine, clock)
+        }
+
+        /// Time passes, whether the machine runs or is suspended.
+        fn pass(&self, seconds: i64) {
+            self.uptime.fetch_add(seconds, Ordering::Relaxed);
+            self.set(seconds);
+        }
+
+        /// Somebody sets the machine's clock.
+        fn set(&self, by_seconds: i64) {
+            self.wall.fetch_add(by_seconds, Ordering::Relaxed);
+        }
+    }
+
+    fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_second(seconds).unwrap()
+    }
+
+    #[test]
+    fn a_machine_whose_clock_is_set_changes_no_time_of_the_database() {
+        let (machine, steady) = Machine::start();
+        let clock = steady.clock();
+        assert_eq!(clock.now(), at(1_000_000), "the machine's, until the database was asked");
+        let asked = steady.uptime();
+        machine.pass(2);
+        // It was asked for two seconds, and answered in the middle.
+        assert_eq!(steady.set(at(2_000_001), asked), SignedDuration::from_secs(1_000_000));
+        assert_eq!(clock.now(), at(2_000_002));
+        for by in [1_800, -1_800, 86_400 * 365 * 10, -86_400 * 365 * 20] {
+            machine.set(by);
+            let before = clock.now();
+            machine.pass(10);
+            assert_eq!(clock.now(), before + SignedDuration::from_secs(10), "set by {by} s");
+            assert_eq!(clock.for_agents(before), before, "the database's time is everybody's");
+        }
+    }
+
+    #[test]
+    fn a_clock_that_was_set_is_followed_by_a_twentieth() {
+        for by in [1_800, -1_800] {
+            let (machine, steady) = Machine::start();
+            let clock = steady.clock();
+            assert_eq!(steady.follow_machine(), Some(SignedDuration::ZERO));
+            machine.set(by);
+            assert_eq!(clock.now(), at(1_000_000));
+            // So much at each tenth of a second.
+            let step = SignedDuration::from_millis(5 * by.signum());
+            let left = SignedDuration::from_secs(by) - step;
+            assert_eq!(steady.follow_machine(), Some(left));
+            assert_eq!(clock.now(), at(1_000_000) + step);
+            assert_eq!(
+                clock.for_agents(clock.now()),
+                at(1_000_000 + by),
+                "agents are told the machine's time"
+            );
+            let follows =
+                1 + (0..).take_while(|_| steady.follow_machine() != Some(SignedDuration::ZERO)).count();
+            assert_eq!(follows + 1, 1_800 * 10 * 20);
+            assert_eq!(clock.now(), at(1_000_000 + by));
+            assert_eq!(clock.for_agents(clock.now()), clock.now());
+        }
+    }
+
+    #[test]
+    fn a_suspended_machine_loses_no_time() {
+        let (machine, steady) = Machine::start();
+        machine.pass(3_600);
+        assert_eq!(steady.clock().now(), at(1_003_600));
+        assert_eq!(steady.follow_machine(), Some(SignedDuration::ZERO));
+    }
+
+    #[test]
+    fn the_real_uptime_runs() {
+        let before = uptime();
+        assert!(before > 0);
+        while uptime() == before {}
+        assert!(uptime() > before);
     }
 }

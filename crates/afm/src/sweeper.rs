@@ -26,6 +26,9 @@ const LONGEST_ROUND: Duration = Duration::from_secs(10);
 /// Sweeps that are further apart than this were held up.
 const GAP: SignedDuration = SignedDuration::from_secs(15);
 
+/// By how much a clock that is followed may go back without having been set.
+const BACK: SignedDuration = SignedDuration::from_secs(1);
+
 /// What is watched over.
 #[derive(Debug, Clone, Copy)]
 pub struct Watch {
@@ -59,8 +62,9 @@ impl Sweeper {
         let mut last = clock.now();
         loop {
             let now = clock.now();
-            // The machine slept, or its clock was set: agents could not reach us meanwhile, or it only looks so.
-            if now < last || now.duration_since(last) > GAP {
+            // The machine slept, or the database's clock was set: agents could not reach us meanwhile, or it only looks so.
+            let passed = now.duration_since(last);
+            if passed < -BACK || passed > GAP {
                 self.serving_since = now;
                 self.next_round = now;
             }

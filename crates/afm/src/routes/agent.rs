@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
+use crate::clock::Clock;
 use crate::committer::{CommitError, Said};
 use crate::error::ApiError;
 use crate::wakeups::WaitingPoll;
@@ -40,13 +41,13 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     measures::tasks_claimed(polled.tasks.len());
     let mut tasks = ArrayWriter::new();
     for delivery in &polled.tasks {
-        tasks.object(describe(delivery));
+        tasks.object(describe(delivery, &app.clock));
     }
     let mut answer = ObjectWriter::new();
     // A return time so far off that no calendar has it means "now".
     let now = app.clock.now();
     let return_time = now.checked_add(spread(app.settings.agent_return_time, agent_id)).unwrap_or(now);
-    answer.array("tasks", tasks).string("return_time", &iso_time(return_time));
+    answer.array("tasks", tasks).string("return_time", &iso_time(app.clock.for_agents(return_time)));
     if !polled.cancelled.is_empty() {
         answer.ids("cancelled", &polled.cancelled);
     }
@@ -115,7 +116,7 @@ fn spread(interval: Duration, agent_id: Uuid) -> Duration {
     interval.mul_f64(1.0 - share / 10.0)
 }
 
-fn describe(task: &Delivery) -> ObjectWriter {
+fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
     let mut object = ObjectWriter::new();
     object
         .id("task_id", task.alias)
@@ -128,7 +129,7 @@ fn describe(task: &Delivery) -> ObjectWriter {
     };
     object.integer("task_attempt", task.attempt);
     if let Some(deadline) = task.deadline {
-        object.string("task_deadline", &iso_time(deadline));
+        object.string("task_deadline", &iso_time(clock.for_agents(deadline)));
     }
     object
 }
