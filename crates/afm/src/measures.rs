@@ -1,27 +1,37 @@
 //! Counts and times for StatsD.
 
+mod statsd;
+
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use axum::http::Method;
+use cadence::QueuingMetricSink;
 use metrics_exporter_statsd::StatsdBuilder;
 
 use crate::config::Config;
+use statsd::PacketSink;
 
-/// Sends metrics to STATSD_HOST from now on; without one, none.
+/// How many metrics may wait to be sent. One too many is dropped: whoever counts waits for nobody.
+const QUEUED: usize = 5_000;
+
+/// Sends metrics to STATSD_HOST from now on; without one, none. A host that cannot be found is looked up until it can.
 ///
 /// # Errors
-/// One line that names the host, when it cannot be found.
+/// One line that names the host, when nothing can ever be sent there.
 pub(crate) fn start(config: &Config) -> Result<(), String> {
     let Some(host) = &config.statsd_host else { return Ok(()) };
     let port = config.statsd_port;
     let wrong = |problem: &dyn std::fmt::Display| {
         format!("STATSD_HOST: cannot send to {host} port {port}: {problem}")
     };
+    if host.trim().is_empty() || port == 0 {
+        return Err(wrong(&"there is no such host or port"));
+    }
+    let sink = PacketSink::start(host, port).map_err(|e| wrong(&e))?;
     let recorder = StatsdBuilder::from(host, port)
-        // Each measure is a packet of its own: one that is gathered until a packet is full may wait for hours.
-        .with_buffer_size(1)
+        .with_sink(QueuingMetricSink::with_capacity(sink, QUEUED))
         .histogram_is_timer()
         .build(Some(&config.statsd_prefix))
         .map_err(|e| wrong(&e))?;
@@ -48,16 +58,20 @@ pub(crate) fn request(method: &Method, route: &str, status: u16, elapsed: Durati
     metrics::histogram!(name(method, route)).record(elapsed);
 }
 
+/// Clients may make up methods; names are not theirs to make.
+pub(crate) fn method_name(method: &Method) -> &'static str {
+    match *method {
+        Method::GET => "GET",
+        Method::POST => "POST",
+        Method::DELETE => "DELETE",
+        _ => "other",
+    }
+}
+
 /// `request.get.task.task_id` for `GET /task/{task_id}/`.
 fn name(method: &Method, route: &str) -> String {
-    // Clients may make up methods; names are not theirs to make.
-    let method = match *method {
-        Method::GET => "get",
-        Method::POST => "post",
-        Method::DELETE => "delete",
-        _ => "other",
-    };
-    let mut name = format!("request.{method}");
+    let mut name = "request.".to_owned();
+    name.extend(method_name(method).chars().map(|letter| letter.to_ascii_lowercase()));
     for segment in route.split('/').filter(|segment| !segment.is_empty()) {
         // Writing to a String cannot fail.
         let _ = write!(name, ".{}", segment.trim_matches(['{', '}']));
