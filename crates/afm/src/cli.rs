@@ -6,13 +6,16 @@ mod tables;
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::Database;
-use crate::log_lines::LogLines;
-use crate::{measures, telemetry};
+use crate::logging::{self, LogWriter, repeats};
+use crate::measures;
 
 /// Wrong arguments or configuration, and nothing was started.
 const BAD_ARGUMENTS: u8 = 2;
@@ -75,6 +78,12 @@ pub fn main() -> ExitCode {
             return ExitCode::from(BAD_ARGUMENTS);
         }
     };
+    // Also when this function panics.
+    let _flush = log.flush_at_end();
+    if let Some(path) = &loaded.config.log_file {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
+        say(&format!("slamon-afm: log lines go to {}", path.display()));
+    }
     for file in &loaded.files {
         tracing::info!(file = %file.display(), "settings read");
     }
@@ -109,19 +118,31 @@ pub fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     };
-    log.finish();
+    repeats::finish();
     status
 }
 
-fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogLines), String> {
+fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogWriter), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded.config)?;
-    let log = telemetry::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
+    let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     measures::start(&loaded.config)?;
     Ok((loaded, database, log))
 }
 
+/// How long whoever started the program has to read a line.
+const SAY: Duration = Duration::from_secs(1);
+
 /// To whoever started the program; if even that cannot be written, there is nobody left to tell.
 fn say(line: &str) {
-    let _ = writeln!(std::io::stderr(), "{line}");
+    let line = format!("{line}\n");
+    let (said, is_said) = mpsc::channel();
+    // On a thread of its own, since standard error may be a pipe that nobody reads.
+    let speaker = thread::Builder::new().spawn(move || {
+        let _ = std::io::stderr().write_all(line.as_bytes());
+        let _ = said.send(());
+    });
+    if speaker.is_ok() {
+        let _ = is_said.recv_timeout(SAY);
+    }
 }

@@ -6,7 +6,7 @@ use std::io;
 use tokio::signal::unix::{SignalKind, signal};
 use tokio_util::sync::CancellationToken;
 
-use crate::log_lines::LogLines;
+use crate::logging::LogWriter;
 
 /// Tokens that signals cancel.
 #[derive(Debug, Clone, Default)]
@@ -19,7 +19,7 @@ pub(crate) struct Shutdown {
 
 impl Shutdown {
     /// Starts to listen for signals.
-    pub(crate) fn on_signals(log: LogLines) -> io::Result<Self> {
+    pub(crate) fn on_signals(log: LogWriter) -> io::Result<Self> {
         let shutdown = Self::default();
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
         let mut hup = signal(SignalKind::hangup())?;
@@ -36,10 +36,8 @@ impl Shutdown {
         });
         tokio::spawn(async move {
             while hup.recv().await.is_some() {
-                match log.reopen() {
-                    Err(error) => tracing::error!(%error, "LOG_FILE could not be opened again"),
-                    Ok(true) => tracing::info!("LOG_FILE is opened again"),
-                    Ok(false) => tracing::info!("SIGHUP: there is no LOG_FILE to open again"),
+                if !log.reopen() {
+                    tracing::info!("SIGHUP: there is no LOG_FILE to open again");
                 }
             }
         });

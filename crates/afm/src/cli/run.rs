@@ -12,11 +12,11 @@ use tokio::time::Instant;
 use super::tables;
 use crate::app::{App, Settings};
 use crate::background::{Background, set_clock};
-use crate::clock::DatabaseClock;
+use crate::clock::SteadyClock;
 use crate::config::Config;
 use crate::database::{Database, Kind};
 use crate::files;
-use crate::log_lines::LogLines;
+use crate::logging::LogWriter;
 use crate::routes;
 use crate::server::{self, Limits};
 use crate::shutdown::Shutdown;
@@ -37,6 +37,9 @@ const LAST_WRITES: Duration = Duration::from_secs(1);
 
 /// How long to wait before a database that is away is asked again.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// How long systemd has to take a notice.
+const NOTIFY: Duration = Duration::from_secs(1);
 
 /// Where to listen
 #[derive(Debug, clap::Args)]
@@ -111,7 +114,7 @@ pub(super) async fn run(
     address: &Address,
     config: &Config,
     database: Database,
-    log: LogLines,
+    log: LogWriter,
 ) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
@@ -121,7 +124,7 @@ pub(super) async fn run(
     let files = files::raise_limit();
     announce(&database.kind, config);
     let store = database.store.clone();
-    let clock = DatabaseClock::default();
+    let clock = SteadyClock::start();
     let settings = Settings {
         agent_return_time: config.agent_return_time,
         agent_active_threshold: config.agent_active_threshold,
@@ -155,7 +158,7 @@ pub(super) async fn run(
     };
     shutdown.stop.cancel();
     let deadline = Instant::now() + config.shutdown_timeout;
-    notify_systemd(&[sd_notify::NotifyState::Stopping]);
+    notify_systemd(sd_notify::NotifyState::Stopping).await;
     serving.await?;
     let finish = async {
         // What is lost is when agents were seen of late, which is no reason to fail.
@@ -187,7 +190,7 @@ pub(super) async fn run(
 async fn live(
     addresses: &[SocketAddr],
     app: App,
-    clock: DatabaseClock,
+    clock: SteadyClock,
     database: &Database,
     config: &Config,
 ) -> anyhow::Result<()> {
@@ -215,7 +218,7 @@ async fn live(
     }
     set_clock(store, &clock).await;
     let mut background = Background::start(&app, clock, watch(config));
-    notify_systemd(&[sd_notify::NotifyState::Ready]);
+    notify_systemd(sd_notify::NotifyState::Ready).await;
     Err(background.death().await)
 }
 
@@ -270,9 +273,14 @@ async fn prepare_until_there(store: &dyn Store, auto_create: bool) -> Result<(),
     }
 }
 
-fn notify_systemd(states: &[sd_notify::NotifyState<'_>]) {
-    if let Err(error) = sd_notify::notify(states) {
-        tracing::warn!(%error, "systemd could not be notified");
+/// Waits for a while at most: the socket may be full.
+async fn notify_systemd(state: sd_notify::NotifyState<'static>) {
+    let notify = tokio::task::spawn_blocking(move || sd_notify::notify(&[state]));
+    match tokio::time::timeout(NOTIFY, notify).await {
+        Ok(Ok(Ok(()))) => {}
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "systemd could not be notified"),
+        Ok(Err(error)) => tracing::warn!(%error, "systemd could not be notified"),
+        Err(error) => tracing::warn!(%error, "systemd could not be notified"),
     }
 }
 

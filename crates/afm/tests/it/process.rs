@@ -1,6 +1,7 @@
 //! The program itself: its command line, its log, its end, and a database that comes and goes.
 
 mod behind_nginx;
+mod clock;
 mod command_line;
 mod configuration;
 mod disk_full;
@@ -9,6 +10,7 @@ mod killed;
 mod limits;
 mod listening;
 mod log;
+mod log_stalled;
 mod notify;
 mod pooler;
 mod postgres_away;
@@ -20,6 +22,7 @@ mod sharing;
 mod signals;
 mod statsd;
 mod tables;
+mod turned_away;
 mod two_afms;
 mod watching_over;
 

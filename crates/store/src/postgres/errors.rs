@@ -4,6 +4,7 @@ use std::error::Error as _;
 use std::io;
 
 use deadpool_postgres::{PoolError, TimeoutType};
+use slamon_protocol::excerpt;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
@@ -162,8 +163,10 @@ impl Problem {
                 let mut text = error.as_db_error().map_or_else(
                     || error.to_string(),
                     |db| {
-                        let detail = db.detail().map(|detail| format!(" ({detail})")).unwrap_or_default();
-                        format!("{}{detail} [SQLSTATE {}]", db.message(), db.code().code())
+                        // Both may quote what clients sent.
+                        let detail = db.detail().map(|detail| format!(" ({})", excerpt(detail)));
+                        let detail = detail.unwrap_or_default();
+                        format!("{}{detail} [SQLSTATE {}]", excerpt(db.message()), db.code().code())
                     },
                 );
                 if error.as_db_error().is_none() {

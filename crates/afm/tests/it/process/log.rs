@@ -61,7 +61,8 @@ fn json_lines_in_a_file() {
     client.get("/status").json();
     afm.signal("TERM");
     assert!(afm.wait_exit(PATIENCE).success());
-    assert_eq!(afm.log_lines(), [] as [String; 0]);
+    // Whoever started it is told where to look.
+    assert_eq!(afm.log_lines(), [format!("slamon-afm: log lines go to {}", file.display())]);
     let lines = lines();
     for line in &lines {
         assert!(line["timestamp"].is_string() && line["level"].is_string(), "{line}");
@@ -86,6 +87,27 @@ fn levels() {
     afm.wait_for_line(|line| line.contains("DEBUG") && line.contains(&id(9)), PATIENCE);
     client.post("/task", "{}").problem(400);
     afm.wait_for_line(|line| line.contains("DEBUG") && line.contains("task_id: is required"), PATIENCE);
+}
+
+#[test]
+fn lines_quote_little_of_what_was_wrong() {
+    let (afm, client) = serve_with("sqlite://", &[], "LOG_LEVEL = 'DEBUG'\n");
+    let long: &'static str = "x".repeat(20_000).leak();
+    let quoted = format!("\"{long}\"");
+    client.post("/task", &*quoted).problem(400);
+    for field in ["task_id", "task_version", "task_type", "task_ttl", long] {
+        client.post("/task", Body::task(1).with(field, &*quoted)).problem(400);
+    }
+    client.post("/tasks/response", Body::failure(1, &quoted)).problem(400);
+    let mut connection = client.connect();
+    connection.write(format!("{long} /task HTTP/1.1\r\nhost: afm\r\n\r\n"));
+    connection.answer().problem(405);
+    client.get(&format!("/{long}")).problem(404);
+    afm.signal("TERM");
+    assert!(afm.wait_exit(PATIENCE).success());
+    let longest = afm.log_lines().into_iter().max_by_key(String::len).expect("there are lines");
+    assert!(longest.len() < 600, "{longest}");
+    assert!(afm.log_lines().iter().any(|line| line.contains("xxx")), "some of it is there");
 }
 
 #[test]

@@ -1,7 +1,13 @@
-//! Where log lines go.
+//! Logging: which lines are written, how they look, and where they go.
 
+pub(crate) mod repeats;
+mod sink;
+mod writer;
+
+use std::backtrace::{Backtrace, BacktraceStatus};
 use std::fmt::Debug;
 use std::io::IsTerminal;
+use std::panic::PanicHookInfo;
 
 use anyhow::Context;
 use slamon_protocol::iso_time;
@@ -17,13 +23,14 @@ use tracing_subscriber::{Layer, fmt};
 
 use crate::clock::Clock;
 use crate::config::{Config, LogFormat};
-use crate::log_lines::LogLines;
+
+pub(crate) use writer::LogWriter;
 
 /// Sends log lines of this program at LOG_LEVEL and up to LOG_FILE or standard error; those of the libraries
 /// below it only from warnings up. Gives where they go: a file is to be opened again when it has been moved away.
-pub(crate) fn start(config: &Config) -> anyhow::Result<LogLines> {
+pub(crate) fn start(config: &Config) -> anyhow::Result<LogWriter> {
     let path = config.log_file.as_deref();
-    let log = LogLines::open(path);
+    let log = LogWriter::open(path);
     let log = log.with_context(|| match path {
         Some(path) => format!("LOG_FILE {} cannot be written", path.display()),
         None => "log lines cannot be written".to_owned(),
@@ -45,7 +52,17 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<LogLines> {
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;
+    // The usual hook writes to standard error on the thread that panics, which would stall there if nobody read it.
+    std::panic::set_hook(Box::new(log_panic));
     Ok(log)
+}
+
+fn log_panic(panic: &PanicHookInfo<'_>) {
+    let backtrace = Backtrace::capture();
+    let backtrace =
+        (backtrace.status() == BacktraceStatus::Captured).then(|| tracing::field::display(&backtrace));
+    let thread = std::thread::current();
+    tracing::error!(thread = thread.name(), backtrace, "{panic}");
 }
 
 fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std::fmt::Result {

@@ -1,0 +1,143 @@
+//! Lines that clients can cause as fast as they like: the first is logged, those that follow are counted, and the count
+//! is logged once a second.
+
+use std::collections::HashMap;
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tracing::Level;
+
+/// How often the count of one kind of line is logged.
+const SUMMARY_AGAIN: Duration = Duration::from_secs(1);
+
+/// What lines have in common that count as repeats of each other. There are few of them: clients choose none of it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Kind {
+    /// An answer that says that the server failed.
+    Answer { method: &'static str, route: String, status: u16 },
+    /// A warning or an error with this message.
+    Message(Level, &'static str),
+}
+
+/// Whether a line of this kind is to be logged now. If not, it is counted.
+pub(crate) fn is_first(kind: Kind) -> bool {
+    REPEATS.is_first(kind)
+}
+
+/// Logs what has been counted, when the program ends.
+pub(crate) fn finish() {
+    REPEATS.take(Duration::ZERO).iter().for_each(log);
+}
+
+static REPEATS: Repeats = Repeats { state: Mutex::new(None), counted: Condvar::new() };
+
+struct Repeats {
+    /// `None` until something is repeated: the thread that logs the counts is started then.
+    state: Mutex<Option<HashMap<Kind, Series>>>,
+    /// Notified when a line is the first that is counted.
+    counted: Condvar,
+}
+
+/// Lines of one kind.
+#[derive(Debug, Clone, Copy)]
+struct Series {
+    /// When one of them, or their count, was logged.
+    logged_at: Instant,
+    count: u64,
+}
+
+impl Repeats {
+    fn is_first(&'static self, kind: Kind) -> bool {
+        let mut state = self.lock();
+        let all = state.get_or_insert_with(|| {
+            // Without the thread, the count is logged by `finish` alone.
+            let _ = thread::Builder::new().name("log-repeats".to_owned()).spawn(|| self.log_counts());
+            HashMap::new()
+        });
+        let now = Instant::now();
+        match all.get_mut(&kind) {
+            Some(series) if series.count > 0 || now.duration_since(series.logged_at) < SUMMARY_AGAIN => {
+                series.count += 1;
+                if series.count == 1 {
+                    self.counted.notify_one();
+                }
+                false
+            }
+            _ => {
+                all.insert(kind, Series { logged_at: now, count: 0 });
+                true
+            }
+        }
+    }
+
+    fn log_counts(&self) {
+        loop {
+            let nothing = |state: &mut Option<HashMap<Kind, Series>>| {
+                state.iter().flat_map(HashMap::values).all(|series| series.count == 0)
+            };
+            drop(self.counted.wait_while(self.lock(), nothing));
+            thread::sleep(SUMMARY_AGAIN);
+            self.take(SUMMARY_AGAIN / 2).iter().for_each(log);
+        }
+    }
+
+    /// The counts of which nothing was logged for this long.
+    fn take(&self, silent_for: Duration) -> Vec<(Kind, u64)> {
+        let (mut state, now) = (self.lock(), Instant::now());
+        let all = state.iter_mut().flatten();
+        let due = all.filter(|(_, series)| {
+            series.count > 0 && now.saturating_duration_since(series.logged_at) >= silent_for
+        });
+        due.map(|(kind, series)| {
+            series.logged_at = now;
+            (kind.clone(), std::mem::take(&mut series.count))
+        })
+        .collect()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Kind, Series>>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn log((kind, repeats): &(Kind, u64)) {
+    match kind {
+        Kind::Answer { method, route, status } => {
+            tracing::info!(method, route, status, repeats, "answered");
+        }
+        Kind::Message(Level::ERROR, message) => tracing::error!(repeats, "{message}"),
+        Kind::Message(_, message) => tracing::warn!(repeats, "{message}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A set of its own, which no other test counts in; it lives as long as its thread.
+    fn repeats() -> &'static Repeats {
+        Box::leak(Box::new(Repeats { state: Mutex::new(Some(HashMap::new())), counted: Condvar::new() }))
+    }
+
+    fn answer(status: u16) -> Kind {
+        Kind::Answer { method: "POST", route: "/task".to_owned(), status }
+    }
+
+    #[test]
+    fn the_first_is_logged_and_the_rest_is_counted_by_kind() {
+        let repeats = repeats();
+        assert!(repeats.is_first(answer(503)));
+        for _ in 0..1_000 {
+            assert!(!repeats.is_first(answer(503)));
+        }
+        assert!(repeats.is_first(answer(500)));
+        assert!(repeats.is_first(Kind::Message(Level::ERROR, "a read failed")));
+        assert_eq!(repeats.take(Duration::ZERO), [(answer(503), 1_000)]);
+        assert_eq!(repeats.take(Duration::ZERO), []);
+        // What was just counted goes on to be counted.
+        assert!(!repeats.is_first(answer(503)));
+        assert_eq!(repeats.take(Duration::from_secs(60)), [], "not again so soon");
+        assert_eq!(repeats.take(Duration::ZERO), [(answer(503), 1)]);
+    }
+}

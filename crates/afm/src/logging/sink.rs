@@ -1,0 +1,204 @@
+//! The end of the log writer's thread: lines are gathered and written to standard error or LOG_FILE.
+//!
+//! A line that comes alone is written at once. Where lines come fast, those of [`GATHERED`] are written together: a
+//! write, and a wake-up of the thread, for each line would take as long as a third of all else that a request takes.
+
+use std::cell::RefCell;
+use std::fs::{File, OpenOptions};
+use std::io::{self, ErrorKind, Write};
+use std::mem;
+use std::os::fd::AsFd;
+use std::os::unix::fs::FileTypeExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use super::writer::{LINE_OVERHEAD, Shared};
+
+/// How long lines are gathered for after a write.
+const GATHERED: Duration = Duration::from_millis(10);
+
+/// How many bytes are written at once.
+const MAX_WRITE: usize = 64 * 1_024;
+
+/// How often an output is tried again that takes nothing now: somebody made it non-blocking.
+const WRITE_AGAIN: Duration = Duration::from_millis(10);
+
+/// How often losses are reported while the queue does not get empty.
+const REPORT_AGAIN: Duration = Duration::from_secs(1);
+
+thread_local! {
+    /// Lines that the writer's thread itself logs; elsewhere, and while it logs nothing, `None`.
+    static OWN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
+}
+
+/// Opens the file to append to it, or standard error.
+pub(super) fn open(path: Option<&Path>) -> io::Result<File> {
+    let Some(path) = path else {
+        // Without the lock of `io::stderr`: a write that never ends must not hold up anybody else.
+        return Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?));
+    };
+    let mut options = OpenOptions::new();
+    // Opening a named pipe to write alone would wait for a reader.
+    if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
+        options.read(true).write(true);
+    } else {
+        options.create(true).append(true);
+    }
+    options.open(path)
+}
+
+/// Takes a line that the writer's thread logs, which does not go through the queue. `false`: this is another thread.
+pub(super) fn take_own(line: &[u8]) -> bool {
+    OWN.with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some())
+}
+
+/// Gathers lines and writes them.
+#[derive(Debug)]
+pub(super) struct Sink {
+    output: File,
+    path: Option<PathBuf>,
+    shared: Arc<Shared>,
+    gathered: Vec<u8>,
+    /// What is gathered, as it was counted when it was queued.
+    gathered_size: usize,
+    /// Lines that could not be written, and have not been reported.
+    failed: u64,
+    reported_at: Option<Instant>,
+    /// Whether the last write ended within a line.
+    is_torn: bool,
+}
+
+impl Sink {
+    pub(super) fn new(output: File, path: Option<PathBuf>, shared: Arc<Shared>) -> Self {
+        Self {
+            output,
+            path,
+            shared,
+            gathered: Vec::new(),
+            gathered_size: 0,
+            failed: 0,
+            reported_at: None,
+            is_torn: false,
+        }
+    }
+
+    /// Gives whether all of it was written.
+    fn write_gathered(&mut self) -> bool {
+        let lines = mem::take(&mut self.gathered);
+        let is_written = lines.is_empty() || self.write_lines(&lines);
+        // Its room serves the next ones.
+        self.gathered = lines;
+        self.gathered.clear();
+        self.shared.done(mem::take(&mut self.gathered_size));
+        is_written
+    }
+
+    /// Gives whether all of it was written; counts the lines that were not.
+    fn write_lines(&mut self, lines: &[u8]) -> bool {
+        // What is left of the torn line belongs to no other.
+        if self.is_torn && write(&mut self.output, b"\n") == 1 {
+            self.is_torn = false;
+        }
+        let written = if self.is_torn { 0 } else { write(&mut self.output, lines) };
+        if let Some(last) = lines[..written].last() {
+            self.is_torn = *last != b'\n';
+        }
+        self.failed += lines[written..].iter().filter(|byte| **byte == b'\n').count() as u64;
+        written == lines.len()
+    }
+
+    fn report_losses(&mut self) {
+        let lost = mem::take(&mut self.failed) + self.shared.dropped.swap(0, Ordering::Relaxed);
+        if lost == 0 {
+            return;
+        }
+        self.reported_at = Some(Instant::now());
+        // An error, so that it is logged at every LOG_LEVEL.
+        let report = own_lines(|| {
+            tracing::error!(
+                lines = lost,
+                "log lines were lost: they could not be written, or not fast enough"
+            );
+        });
+        if !self.write_lines(&report) {
+            // The report itself was counted, and is not lost: it is made again.
+            self.failed = lost;
+        }
+    }
+
+    fn reopen(&mut self) {
+        if !self.shared.reopen.swap(false, Ordering::AcqRel) {
+            return;
+        }
+        self.write_gathered();
+        let opened = open(self.path.as_deref());
+        let said = own_lines(|| match &opened {
+            Ok(_) => tracing::info!("LOG_FILE is opened again"),
+            Err(error) => tracing::error!(%error, "LOG_FILE could not be opened again"),
+        });
+        if let Ok(file) = opened {
+            self.output = file;
+            self.is_torn = false;
+        }
+        self.write_lines(&said);
+    }
+}
+
+/// The lines that `log` logs on this thread.
+fn own_lines(log: impl FnOnce()) -> Vec<u8> {
+    OWN.set(Some(Vec::new()));
+    log();
+    OWN.take().unwrap_or_default()
+}
+
+/// How many of the bytes were written before an error.
+fn write(output: &mut impl Write, bytes: &[u8]) -> usize {
+    let mut written = 0;
+    while written < bytes.len() {
+        match output.write(&bytes[written..]) {
+            Ok(0) => break,
+            Ok(length) => written += length,
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => thread::sleep(WRITE_AGAIN),
+            Err(_) => break,
+        }
+    }
+    written
+}
+
+/// Never fails: there would be nobody to tell.
+impl Write for Sink {
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        self.gathered_size += line.len() + LINE_OVERHEAD;
+        if line.is_empty() {
+            self.reopen();
+            return Ok(0);
+        }
+        self.gathered.extend_from_slice(line);
+        if self.gathered.len() >= MAX_WRITE {
+            let is_due = self.reported_at.is_none_or(|at| at.elapsed() >= REPORT_AGAIN);
+            if self.write_gathered() && is_due {
+                self.report_losses();
+            }
+        }
+        Ok(line.len())
+    }
+
+    /// Takes one whole line; an empty one asks for the file to be opened again.
+    fn write_all(&mut self, line: &[u8]) -> io::Result<()> {
+        self.write(line).map(drop)
+    }
+
+    /// The queue is empty.
+    fn flush(&mut self) -> io::Result<()> {
+        self.reopen();
+        if self.write_gathered() {
+            self.report_losses();
+        }
+        self.shared.gather(GATHERED);
+        Ok(())
+    }
+}

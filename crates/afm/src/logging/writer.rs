@@ -1,0 +1,259 @@
+//! The log writer that every thread shares: it queues a line, or drops it, and never waits.
+//!
+//! One thread, that of `tracing-appender`, takes the lines from the queue and may wait as long as it likes for whoever
+//! reads them. While it waits the queue fills, and lines are dropped and counted.
+
+use std::io::{self, Write};
+use std::mem::ManuallyDrop;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
+use tracing_subscriber::fmt::MakeWriter;
+
+use super::sink::{self, Sink};
+
+/// How many bytes may be queued: some 20,000 lines.
+const MAX_QUEUED: usize = 8 * 1_024 * 1_024;
+
+/// What a queued line counts in addition to its own bytes. It also bounds the number of lines.
+pub(super) const LINE_OVERHEAD: usize = 256;
+
+/// How long the end of the program waits for a writer that gets nothing written.
+const FLUSH_STALLED: Duration = Duration::from_millis(500);
+
+/// How long the end of the program waits for a writer that is slow.
+const FLUSH_SLOW: Duration = Duration::from_secs(5);
+
+/// Queues log lines. All clones share one queue.
+#[derive(Debug, Clone)]
+pub(crate) struct LogWriter(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    path: Option<PathBuf>,
+    lines: Lines,
+    /// Never dropped: its `drop` may wait for a second, and prints to standard output.
+    _thread: ManuallyDrop<WorkerGuard>,
+}
+
+/// What the threads that log and the one that writes share.
+#[derive(Debug, Default)]
+pub(super) struct Shared {
+    /// Bytes that are queued or being written, with [`LINE_OVERHEAD`] for each line.
+    queued: AtomicUsize,
+    /// Lines that found no room, and have not been reported.
+    pub(super) dropped: AtomicU64,
+    /// Whether the file is to be opened again.
+    pub(super) reopen: AtomicBool,
+    /// Whether the program ends, and the writer is to gather no more lines.
+    ending: Mutex<bool>,
+    /// Notified when lines were written, and when the program ends.
+    changed: Condvar,
+}
+
+impl LogWriter {
+    /// Writes to the file, which is created if it is not there; without one, to standard error.
+    pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
+        let shared = Arc::new(Shared::default());
+        let output = sink::open(path)?;
+        let sink = Sink::new(output, path.map(Path::to_owned), Arc::clone(&shared));
+        let (queue, thread) = NonBlockingBuilder::default()
+            .lossy(true)
+            .buffered_lines_limit(MAX_QUEUED / LINE_OVERHEAD)
+            .thread_name("log")
+            .finish(sink);
+        let lines = Lines { queue, shared };
+        Ok(Self(Arc::new(Inner {
+            path: path.map(Path::to_owned),
+            lines,
+            _thread: ManuallyDrop::new(thread),
+        })))
+    }
+
+    /// Has the file opened again under its name, after what was logged so far has been written; that too is left to
+    /// the writer's thread, which logs how it went. `false`: there is no file.
+    pub(crate) fn reopen(&self) -> bool {
+        if self.0.path.is_none() {
+            return false;
+        }
+        let mut lines = self.0.lines.clone();
+        lines.shared.reopen.store(true, Ordering::Release);
+        // An empty line stands for the request. Where it finds no room, it is seen when the queue has been written.
+        lines.push(&[]);
+        true
+    }
+
+    /// Waits until everything logged so far is written, for a short time.
+    pub(crate) fn flush(&self) {
+        let shared = &self.0.lines.shared;
+        let give_up = Instant::now() + FLUSH_SLOW;
+        let mut ending = shared.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        *ending = true;
+        shared.changed.notify_all();
+        while shared.queued.load(Ordering::Acquire) > 0 && Instant::now() < give_up {
+            let waited = shared.changed.wait_timeout(ending, FLUSH_STALLED);
+            let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
+            ending = guard;
+            // Nobody reads the lines: they must not keep the program from its end.
+            if timeout.timed_out() {
+                return;
+            }
+        }
+    }
+
+    /// Calls [`LogWriter::flush`] when it is dropped.
+    pub(crate) fn flush_at_end(&self) -> FlushAtEnd {
+        FlushAtEnd(self.clone())
+    }
+}
+
+/// Flushes the log when `main` ends, also by a panic.
+#[derive(Debug)]
+pub(crate) struct FlushAtEnd(LogWriter);
+
+impl Drop for FlushAtEnd {
+    fn drop(&mut self) {
+        self.0.flush();
+    }
+}
+
+/// Takes whole lines, as many as there is room for.
+#[derive(Debug, Clone)]
+pub(crate) struct Lines {
+    queue: NonBlocking,
+    shared: Arc<Shared>,
+}
+
+impl Lines {
+    /// The queue itself never overflows: what is counted here is the sooner to be full.
+    fn push(&mut self, line: &[u8]) {
+        let size = line.len() + LINE_OVERHEAD;
+        if self.shared.queued.fetch_add(size, Ordering::AcqRel) + size > MAX_QUEUED {
+            self.shared.queued.fetch_sub(size, Ordering::AcqRel);
+            self.shared.dropped.fetch_add(u64::from(!line.is_empty()), Ordering::Relaxed);
+        } else {
+            // It cannot fail.
+            let _ = self.queue.write_all(line);
+        }
+    }
+}
+
+impl Write for Lines {
+    /// Takes one whole line.
+    fn write(&mut self, line: &[u8]) -> io::Result<usize> {
+        if !sink::take_own(line) {
+            self.push(line);
+        }
+        Ok(line.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl Shared {
+    /// The writer is done with lines of this size, written or not.
+    pub(super) fn done(&self, size: usize) {
+        self.queued.fetch_sub(size, Ordering::AcqRel);
+        // Under the lock, or whoever flushes might look before and wait after.
+        drop(self.ending.lock());
+        self.changed.notify_all();
+    }
+
+    /// Waits for more lines, unless the program ends.
+    pub(super) fn gather(&self, time: Duration) {
+        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
+        drop(self.changed.wait_timeout_while(ending, time, |ending| !*ending));
+    }
+}
+
+impl<'a> MakeWriter<'a> for LogWriter {
+    type Writer = Lines;
+
+    fn make_writer(&'a self) -> Lines {
+        self.0.lines.clone()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(path: &Path) -> String {
+        std::fs::read_to_string(path).unwrap()
+    }
+
+    fn eventually(path: &Path, expected: &str) {
+        let deadline = Instant::now() + Duration::from_secs(60);
+        while read(path) != expected {
+            assert!(Instant::now() < deadline, "{expected:?} was not written: {:?}", read(path));
+            std::thread::yield_now();
+        }
+    }
+
+    fn log(writer: &LogWriter, line: &str) {
+        writer.make_writer().write_all(line.as_bytes()).unwrap();
+    }
+
+    #[test]
+    fn lines_are_written_without_being_asked_for_and_in_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let writer = LogWriter::open(Some(&path)).unwrap();
+        log(&writer, "0\n");
+        eventually(&path, "0\n");
+        let mut expected = "0\n".to_owned();
+        for n in 1..20_000 {
+            let line = format!("{n}\n");
+            log(&writer, &line);
+            expected.push_str(&line);
+        }
+        eventually(&path, &expected);
+    }
+
+    #[test]
+    fn a_flush_waits_for_all_lines() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("log");
+        let writer = LogWriter::open(Some(&path)).unwrap();
+        let expected: String = (0..20_000).map(|n| format!("{n}\n")).collect();
+        expected.split_inclusive('\n').for_each(|line| log(&writer, line));
+        drop(writer.flush_at_end());
+        assert_eq!(read(&path), expected);
+    }
+
+    #[test]
+    fn lines_logged_before_a_file_was_opened_again_are_in_the_old_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (path, moved) = (folder.path().join("log"), folder.path().join("log.1"));
+        let writer = LogWriter::open(Some(&path)).unwrap();
+        log(&writer, "a\n");
+        log(&writer, "b\n");
+        std::fs::rename(&path, &moved).unwrap();
+        assert!(writer.reopen());
+        log(&writer, "c\n");
+        writer.flush();
+        assert_eq!((read(&moved).as_str(), read(&path).as_str()), ("a\nb\n", "c\n"));
+    }
+
+    #[test]
+    fn whoever_logs_never_waits_and_what_finds_no_room_is_counted() {
+        let full = std::io::pipe().unwrap();
+        let shared = Arc::new(Shared::default());
+        let sink = Sink::new(std::os::fd::OwnedFd::from(full.1).into(), None, Arc::clone(&shared));
+        let (queue, _thread) = NonBlockingBuilder::default().lossy(true).finish(sink);
+        let mut lines = Lines { queue, shared: Arc::clone(&shared) };
+        let line = [&[b'x'; 1_000][..], b"\n"].concat();
+        let logged = 2 * MAX_QUEUED / (line.len() + LINE_OVERHEAD);
+        (0..logged).for_each(|_| lines.write_all(&line).unwrap());
+        let dropped = shared.dropped.load(Ordering::Relaxed);
+        let queued = shared.queued.load(Ordering::Relaxed);
+        assert!(queued <= MAX_QUEUED && queued > MAX_QUEUED - 2 * 1_024, "{queued}");
+        assert!(dropped >= logged as u64 / 3, "{dropped} of {logged}");
+        drop(full.0);
+    }
+}
