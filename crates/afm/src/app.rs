@@ -10,6 +10,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
+use crate::delayed_answers::DelayedAnswers;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 
@@ -31,6 +32,8 @@ pub struct Parts {
     pub known: Known,
     /// Cancelled when the server stops: requests that are held open end then.
     pub stop: CancellationToken,
+    /// Answers to agents that are to come back later.
+    pub(crate) delayed: DelayedAnswers,
     /// The numbers that answers depend on.
     pub settings: Settings,
 }
@@ -44,9 +47,10 @@ impl App {
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (wakeups, known) = (Wakeups::default(), Known::default());
+        let delayed = DelayedAnswers::new();
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
-        (Self(Arc::new(Parts { committer, store, clock, wakeups, known, stop, settings })), work)
+        (Self(Arc::new(Parts { committer, store, clock, wakeups, known, stop, delayed, settings })), work)
     }
 
     /// Has the store know when agents were seen, for a read that tells.

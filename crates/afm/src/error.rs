@@ -7,8 +7,10 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use slamon_protocol::{Invalid, ObjectWriter};
 use slamon_store::{Refusal, StoreError};
+use tracing::Level;
 
 use crate::committer::CommitError;
+use crate::logging::repeats::{self, Kind};
 use crate::retry_after::{self, TurnedAway};
 
 /// Why a request fails.
@@ -93,7 +95,7 @@ impl From<StoreError> for ApiError {
     fn from(error: StoreError) -> Self {
         if error.is_said() {
             tracing::debug!(%error, "a read failed");
-        } else {
+        } else if repeats::is_first(Kind::Message(Level::ERROR, "a read failed")) {
             tracing::error!(error = format!("{error:#}"), "a read failed");
         }
         match error {

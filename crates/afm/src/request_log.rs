@@ -7,10 +7,12 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::http::Method;
 use axum::response::Response;
+use slamon_protocol::excerpt;
 use slamon_store::Delivery;
 use tracing::Level;
 use uuid::Uuid;
 
+use crate::logging::repeats::{self, Kind};
 use crate::measures;
 
 tokio::task_local! {
@@ -38,6 +40,13 @@ pub(crate) struct Head {
 impl Head {
     pub(crate) fn of(request: &Request) -> Self {
         Self { method: request.method().clone(), route: request.extensions().get::<MatchedPath>().cloned() }
+    }
+
+    /// Whether it is an agent that asks, which comes back at once when it is turned away.
+    pub(crate) fn is_of_an_agent(&self) -> bool {
+        let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
+        let route = route.strip_prefix("//").or(route.strip_prefix('/')).unwrap_or(route);
+        self.method == Method::POST && matches!(route.trim_end_matches('/'), "tasks" | "tasks/response")
     }
 }
 
@@ -71,13 +80,16 @@ impl Drop for Line {
         measures::request(&self.head.method, route, self.status, elapsed);
         let notes = NOTES.try_with(RefCell::take).unwrap_or_default();
         let is_routine = notes.is_routine || matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
+        if !is_routine && self.status >= 500 && !repeats::is_first(self.kind(route)) {
+            return;
+        }
         let (status, elapsed_us) = (self.status, u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX));
         let message = if status == HUNG_UP { "hung up" } else { "answered" };
         macro_rules! line {
             ($level:expr) => {
                 tracing::event!(
                     $level,
-                    method = %self.head.method,
+                    method = %excerpt(self.head.method.as_str()),
                     route,
                     task_id = notes.task_id.map(display),
                     agent_id = notes.agent_id.map(display),
@@ -90,6 +102,14 @@ impl Drop for Line {
             };
         }
         if is_routine { line!(Level::DEBUG) } else { line!(Level::INFO) }
+    }
+}
+
+impl Line {
+    /// Clients that were told that the server failed come back at once, and would fill the log.
+    fn kind(&self, route: &str) -> Kind {
+        let method = measures::method_name(&self.head.method);
+        Kind::Answer { method, route: route.to_owned(), status: self.status }
     }
 }
 

@@ -13,14 +13,15 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use slamon_protocol::ObjectWriter;
+use tokio::time::Instant;
 
-use crate::app::{App, Settings};
+use crate::app::App;
 use crate::body;
 use crate::error::ApiError;
 use crate::retry_after::Connection;
@@ -43,30 +44,38 @@ pub fn router(app: App) -> Router {
     router
         .fallback(async || ApiError::UnknownPath)
         .method_not_allowed_fallback(async || ApiError::WrongMethod)
-        .layer(middleware::from_fn_with_state(app.settings, around))
+        .layer(middleware::from_fn_with_state(app.clone(), around))
         .with_state(app)
 }
 
 /// What is around every handler. One layer, since each costs a handful of allocations a request.
-async fn around(State(settings): State<Settings>, request: Request, next: Next) -> Response {
+async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>().cloned();
     if let Some(connection) = &connection {
         connection.turn().await;
     }
     let head = request_log::Head::of(&request);
+    let came = head.is_of_an_agent().then(Instant::now);
     // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
     let answered = pin!(async {
         let request = match head::check(&request) {
-            Ok(()) => body::arrive(request, &settings).await,
+            Ok(()) => body::arrive(request, &app.settings).await,
             Err(error) => Err(error),
         };
         // A body may take longer than a request: how long, it knows itself.
         match request {
-            Ok(request) => fit(patience::limit(settings.request_timeout, pin!(next.run(request))).await),
+            Ok(request) => fit(patience::limit(app.settings.request_timeout, pin!(next.run(request))).await),
             Err(error) => error.into_response(),
         }
     });
     let response = request_log::log(head, answered).await;
+    if let Some(came) = came
+        && response.status() == StatusCode::SERVICE_UNAVAILABLE
+        // In a box, since it is rare.
+        && Box::pin(app.delayed.delay(came, &app.stop)).await
+    {
+        return response;
+    }
     if let Some(connection) = &connection {
         connection.answered(&response);
     }

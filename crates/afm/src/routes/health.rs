@@ -3,12 +3,13 @@
 use axum::extract::State;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-
 use slamon_store::StoreError;
+use tracing::Level;
 
 use super::Routes;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::logging::repeats::{self, Kind};
 
 pub(super) fn routes() -> Routes {
     vec![("/healthz", get(alive)), ("/readyz", get(ready))]
@@ -26,7 +27,9 @@ async fn ready(State(app): State<App>) -> Response {
         Err(StoreError::Schema(error)) => ApiError::TryAgain(error.to_string()).into_response(),
         Err(error) => {
             // Names of hosts and users are for the log.
-            tracing::warn!(error = format!("{error:#}"), "not ready");
+            if repeats::is_first(Kind::Message(Level::WARN, "not ready")) {
+                tracing::warn!(error = format!("{error:#}"), "not ready");
+            }
             ApiError::TryAgain("the database is not available".to_owned()).into_response()
         }
     }
