@@ -64,10 +64,10 @@ fn fill_sqlite(file: &Path, stored: u64, go_on: impl Fn() -> Result<()>) -> Resu
         transaction.execute(
             "with recursive number(i) as (values (?1) union all select i + 1 from number where i < ?2)
              insert into task (id, test_id, type, version, data, created_at, state, attempts,
-                               agent_id, agent_name, claimed_at, finished_at, result)
+                               agent_id, claimed_at, finished_at, result)
              select randomblob(16), randomblob(16), ?4, 1, '{\"url\": \"http://127.0.0.1/\", \"number\": ' || i || '}',
                     1700000000000000 + i * 1000, iif(i > ?3, 'pending', 'completed'), i <= ?3,
-                    iif(i > ?3, null, randomblob(16)), iif(i > ?3, null, 'an agent'),
+                    iif(i > ?3, null, randomblob(16)),
                     iif(i > ?3, null, 1700000000500000 + i * 1000),
                     iif(i > ?3, null, 1700000000900000 + i * 1000), iif(i > ?3, null, '{\"status\": 200}')
              from number",
@@ -105,12 +105,12 @@ fn fill_postgres(database: &TestDatabase, stored: u64, go_on: impl Fn() -> Resul
         go_on()?;
         database.try_sql(&format!(
             "insert into task (id, test_id, type, version, data, created_at, state, attempts,
-                               agent_id, agent_name, claimed_at, finished_at, result)
+                               agent_id, claimed_at, finished_at, result)
              select gen_random_uuid(), gen_random_uuid(), '{TASK_TYPE}', 1,
                     '{{\"url\": \"http://127.0.0.1/\", \"number\": ' || i || '}}',
                     timestamptz '2023-11-14' + i * interval '1 ms',
                     case when waits then 'pending' else 'completed' end, case when waits then 0 else 1 end,
-                    case when not waits then gen_random_uuid() end, case when not waits then 'an agent' end,
+                    case when not waits then gen_random_uuid() end,
                     case when not waits then timestamptz '2023-11-14' + i * interval '1 ms' + interval '0.5 s' end,
                     case when not waits then timestamptz '2023-11-14' + i * interval '1 ms' + interval '0.9 s' end,
                     case when not waits then '{{\"status\": 200}}' end

@@ -48,7 +48,7 @@ cross join lateral json_each_text(agent.capabilities::json) as offer;
 
 insert into task (
     id, seq, test_id, type, version, data, created_at, state, attempts,
-    agent_id, agent_name, claimed_at, finished_at, result, error
+    agent_id, claimed_at, finished_at, result, error
 )
 overriding system value
 select
@@ -62,7 +62,6 @@ select
     now.state,
     case when now.state = 'pending' then 0 else 1 end,
     case when now.state <> 'pending' then holder.id end,
-    case when now.state <> 'pending' then coalesce((select name from agent where agent.id = holder.id), '') end,
     case when now.state <> 'pending' then coalesce(claimed, created) at time zone 'UTC' end,
     case now.state when 'failed' then started when 'completed' then completed end at time zone 'UTC',
     case when now.state = 'completed' then coalesce(nullif(result_data, ''), '{}') end,

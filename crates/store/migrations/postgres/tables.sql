@@ -19,7 +19,7 @@ create table task (
     created_at timestamptz not null,
 
     state text not null,
-    -- With claimed_at, alias, agent_name and deadline_at: the attempt that runs, or the last one of a task that ended.
+    -- With claimed_at, alias and deadline_at: the attempt that runs, or the last one of a task that ended.
     agent_id uuid,
     claimed_at timestamptz,
     finished_at timestamptz,
@@ -45,7 +45,6 @@ create table task (
     due_at timestamptz,
     -- Under which id a further attempt was handed out; that of the first is the task's own, and not kept.
     alias uuid,
-    agent_name text,
     deadline_at timestamptz,
     -- PostgreSQL reads a table's checks anew with each statement that writes to it, which takes longer than writing a dozen
     -- rows: so there is one only, which is quick to read.
@@ -99,7 +98,6 @@ create table attempt (
     number integer not null check (number > 0),
     alias uuid not null unique,
     agent_id uuid not null,
-    agent_name text not null,
     claimed_at timestamptz not null,
     deadline_at timestamptz,
     ended_at timestamptz not null,
@@ -117,6 +115,9 @@ create table attempt (
 );
 
 create index attempt_untold on attempt (agent_id) where untold;
+
+-- Whose names are still needed.
+create index attempt_of_agent on attempt (agent_id);
 
 create table agent (
     id uuid primary key,
@@ -146,4 +147,10 @@ create table agent_offer (
 create index agent_offer_of on agent_offer (agent_id);
 create index agent_offer_by_type on agent_offer (left(type, 100), version, agent_id);
 
-insert into slamon_schema (version) values (4);
+-- The names of agents that were forgotten, as long as there is a task or an attempt that was theirs.
+create table past_agent (
+    id uuid primary key,
+    name text not null
+);
+
+insert into slamon_schema (version) values (5);

@@ -10,25 +10,51 @@ use uuid::Uuid;
 use super::errors::Problem;
 use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 
+/// The columns that [`task_without_data`] reads of a task that waits.
+macro_rules! waiting_columns {
+    () => {
+        "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
+         task.retry_errors, task.retry_delay, task.priority, task.delay, task.agent_filter, task.state, task.attempts"
+    };
+}
+
+/// What an agent is called, or was when it was forgotten.
+macro_rules! agent_name {
+    ($table:literal) => {
+        concat!(
+            "coalesce((select agent.name from agent where agent.id = ",
+            $table,
+            ".agent_id), (select past_agent.name from past_agent where past_agent.id = ",
+            $table,
+            ".agent_id), '') as agent_name"
+        )
+    };
+}
+
 /// The columns that [`task`] reads, but for the data.
 macro_rules! task_columns {
     () => {
-        "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
-         task.retry_errors, task.retry_delay, task.priority, task.delay, task.agent_filter, task.state, task.attempts,
-         task.available_at, task.alias, task.agent_id, task.agent_name, task.claimed_at, task.deadline_at,
-         task.finished_at, task.result, task.error"
+        concat!(
+            rows::waiting_columns!(),
+            ", task.available_at, task.alias, task.agent_id, task.claimed_at, task.deadline_at, task.finished_at, task.result,
+             task.error, ",
+            rows::agent_name!("task")
+        )
     };
 }
 
 /// The columns that [`attempt`] reads.
 macro_rules! attempt_columns {
     () => {
-        "task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
-         late_at, late_result, late_error"
+        concat!(
+            "task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at, late_result,
+             late_error, ",
+            rows::agent_name!("attempt")
+        )
     };
 }
 
-pub(super) use {attempt_columns, task_columns};
+pub(super) use {agent_name, attempt_columns, task_columns, waiting_columns};
 
 /// A time as PostgreSQL keeps it, in microseconds: what was stored must equal what is asked for later.
 pub(super) fn as_stored(time: Timestamp) -> Timestamp {

@@ -14,6 +14,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
     (3, include_str!("../../migrations/postgres/0003_speed.sql")),
     (4, include_str!("../../migrations/postgres/0004_abandoned.sql")),
+    (5, include_str!("../../migrations/postgres/0005_names.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -215,7 +216,7 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
     let found = matches!(look(session).await?, Found::Version(_));
     if found {
         session
-            .script("drop table if exists task, attempt, agent, agent_offer; drop table slamon_schema")
+            .script("drop table if exists task, attempt, agent, agent_offer, past_agent; drop table slamon_schema")
             .await?;
     }
     session.script("commit").await?;

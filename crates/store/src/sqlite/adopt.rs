@@ -121,9 +121,8 @@ fn adopt_tasks(transaction: &Transaction<'_>, adopted: &mut Adopted) -> Result<(
     let mut taken = transaction.prepare("select 1 from task where id = ?1")?;
     let mut insert = transaction.prepare(
         "insert into task (id, test_id, type, version, data, created_at,
-                           state, agent_id, claimed_at, finished_at, result, error, attempts, agent_name)
-         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?8 is not null,
-                 iif(?8 is null, null, coalesce((select name from agent where id = ?8), '')))",
+                           state, agent_id, claimed_at, finished_at, result, error, attempts)
+         values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?8 is not null)",
     )?;
     let mut rows = tasks.query([])?;
     while let Some(row) = rows.next()? {

@@ -13,12 +13,31 @@ use uuid::Uuid;
 
 use crate::{Attempt, End, EndedAttempt, State, StoreError, Task};
 
+/// What an agent is called, or was when it was forgotten; null where there is none.
+macro_rules! agent_name {
+    ($table:literal) => {
+        concat!(
+            "iif(agent_id is null, null, coalesce((select name from agent where agent.id = ",
+            $table,
+            ".agent_id), (select name from past_agent where past_agent.id = ",
+            $table,
+            ".agent_id), '')) as agent_name"
+        )
+    };
+}
+
+use agent_name;
+
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
     () => {
-        "seq, id, test_id, type, version, data, created_at,
-         ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
-         state, attempts, available_at, alias, agent_id, agent_name, claimed_at, deadline_at, finished_at, result, error"
+        concat!(
+            "seq, id, test_id, type, version, data, created_at,
+             ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
+             state, attempts, available_at, alias, agent_id, ",
+            agent_name!("task"),
+            ", claimed_at, deadline_at, finished_at, result, error"
+        )
     };
 }
 
@@ -185,8 +204,7 @@ pub(super) fn save_state(connection: &Connection, seq: i64, task: &Task) -> Resu
     }
     let mut update = connection.prepare_cached(
         "update task set state = ?2, attempts = ?3, available_at = ?4, due_at = ?5, alias = ?6, agent_id = ?7,
-                         agent_name = ?8, claimed_at = ?9, deadline_at = ?10, finished_at = ?11, result = ?12,
-                         error = ?13
+                         claimed_at = ?8, deadline_at = ?9, finished_at = ?10, result = ?11, error = ?12
          where seq = ?1",
     )?;
     check_changed(execute_state(&mut update, seq, task)?, task)
@@ -201,7 +219,7 @@ pub(super) fn save_claim(
 ) -> Result<(), StoreError> {
     let mut update = connection.prepare_cached(
         "update task set state = 'claimed', attempts = ?2, due_at = ?3, alias = ?4, agent_id = ?5,
-                         agent_name = ?6, claimed_at = ?7, deadline_at = ?8
+                         claimed_at = ?6, deadline_at = ?7
          where seq = ?1",
     )?;
     let changed = update.execute(params![
@@ -210,7 +228,6 @@ pub(super) fn save_claim(
         task.due().map(Timestamp::as_microsecond),
         Some(attempt.alias).filter(|alias| *alias != task.posted.task_id).map(Uuid::into_bytes),
         attempt.agent_id.as_bytes(),
-        attempt.agent_name,
         attempt.at.as_microsecond(),
         attempt.deadline.map(Timestamp::as_microsecond),
     ])?;
@@ -265,7 +282,6 @@ fn execute_state(update: &mut Statement<'_>, seq: i64, task: &Task) -> rusqlite:
         task.due().map(Timestamp::as_microsecond),
         attempt.map(|a| a.alias).filter(|alias| *alias != id).map(Uuid::into_bytes),
         attempt.map(|a| a.agent_id.into_bytes()),
-        attempt.map(|a| &a.agent_name),
         attempt.map(|a| a.at.as_microsecond()),
         attempt.and_then(|a| a.deadline).map(Timestamp::as_microsecond),
         at.map(|at| at.as_microsecond()),

@@ -11,6 +11,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0002_life.sql"),
     include_str!("../../migrations/sqlite/0003_fleet.sql"),
     include_str!("../../migrations/sqlite/0004_abandoned.sql"),
+    include_str!("../../migrations/sqlite/0005_names.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -59,7 +60,8 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
     if there {
         transaction.execute_batch(
             "drop table task; drop table agent; drop table slamon_schema;
-             drop table if exists attempt; drop table if exists agent_offer",
+             drop table if exists attempt; drop table if exists agent_offer;
+             drop table if exists past_agent",
         )?;
     }
     transaction.commit()?;

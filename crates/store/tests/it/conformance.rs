@@ -153,7 +153,7 @@ macro_rules! cases_of_every_store {
                 polls_and_results_are_signs_of_life
                 a_sign_of_life_counts_however_soon_it_comes_after_another
                 a_forgotten_agent_leaves_its_tasks
-                an_agent_that_was_renamed_keeps_its_old_name_on_old_tasks
+                an_agent_that_was_renamed_has_one_name
                 finished_tasks_are_deleted_with_their_attempts
                 a_sweep_keeps_to_its_limit_and_says_when_there_is_more
                 a_sweep_comes_in_the_order_of_its_batch
@@ -217,6 +217,7 @@ macro_rules! cases_of_shared_databases {
             }
             fleet {
                 an_agent_that_is_not_known_was_last_seen_when_it_claimed
+                the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_was_its
                 sweeps_racing_on_two_stores_end_each_task_once
             }
             transactions {

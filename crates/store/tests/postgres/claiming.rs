@@ -6,21 +6,22 @@ use slamon_store::{Outcome, PostgresStore, Store};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
-use crate::{apply, given, poll, submit};
+use crate::{apply, given, id, poll, submit};
 
 /// Makes whoever has given a task to agent 1 wait, before it commits, until the connection is dropped.
 async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {
-    cluster.sql(
+    cluster.sql(&format!(
         "create function hold_up() returns trigger language plpgsql as
              'begin
-                 if exists (select from changed where agent_name = ''agent 1'') then
+                 if exists (select from changed where agent_id = ''{}'') then
                      perform pg_advisory_xact_lock(1);
                  end if;
                  return null;
              end';
          create trigger hold_up after update on task referencing new table as changed
              for each statement execute function hold_up()",
-    );
+        id(1)
+    ));
     let client = cluster.connect().await;
     client.batch_execute("select pg_advisory_lock(1)").await.unwrap();
     client

@@ -89,7 +89,7 @@ async fn a_task_that_comes_to_wait_without_a_word_is_found() {
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [1, 2]);
     // As an operator may do it, or a program of another version.
     cluster.sql(&format!(
-        "update task set state = 'pending', attempts = 0, agent_id = null, agent_name = null, claimed_at = null
+        "update task set state = 'pending', attempts = 0, agent_id = null, claimed_at = null
          where id = '{}'",
         id(1)
     ));
@@ -114,7 +114,7 @@ async fn who_cannot_hear_looks_from_the_start() {
     apply(&store, (1..=3).map(|n| submit(n, "t")).collect()).await;
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [1, 2]);
     cluster.sql(&format!(
-        "update task set state = 'pending', attempts = 0, agent_id = null, agent_name = null, claimed_at = null
+        "update task set state = 'pending', attempts = 0, agent_id = null, claimed_at = null
          where id = '{}'",
         id(1)
     ));

@@ -31,7 +31,7 @@ async fn rows_in_every_state_are_kept() {
     let cluster = Cluster::start();
     with_rows(&cluster);
     let store = cluster.store();
-    let behind = SchemaError::Behind { found: 1, needed: 4 };
+    let behind = SchemaError::Behind { found: 1, needed: 5 };
     assert!(matches!(store.check().await, Err(StoreError::Schema(error)) if error == behind));
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 1 });
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
@@ -55,6 +55,37 @@ async fn rows_in_every_state_are_kept() {
     assert_eq!(outcomes[0], Outcome::Report(Ok(Reported::Stored)));
     assert_eq!(given(&outcomes[2]), [1, 9]);
     assert_eq!(outcomes[3], Outcome::Report(Ok(Reported::Stored)));
+}
+
+/// Names stood with each task and each attempt; now they stand with the agent.
+#[tokio::test]
+async fn the_names_of_forgotten_agents_are_kept_from_version_4() {
+    let cluster = Cluster::start();
+    with_rows(&cluster);
+    cluster.sql(include_str!("../../migrations/postgres/0002_life.sql"));
+    cluster.sql(include_str!("../../migrations/postgres/0003_speed.sql"));
+    cluster.sql(include_str!("../../migrations/postgres/0004_abandoned.sql"));
+    let [two, four, five, known, gone, other] = [2, 4, 5, 51, 52, 53].map(id);
+    let long = "ä".repeat(500_000);
+    cluster.sql(&format!(
+        "update task set agent_name = 'before' where id = '{two}';
+         update task set agent_name = 'older' where id = '{four}';
+         update task set agent_name = repeat('ä', 500000), claimed_at = '2026-01-03Z' where id = '{five}';
+         insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, ended_at, ending)
+         values ('{five}', 1, gen_random_uuid(), '{other}', 'other', '2026-01-02Z', '2026-01-03Z', 'lost')"
+    ));
+    let store = cluster.store();
+    assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 4 });
+    let names = "select string_agg(id || ' ' || left(name, 10), ', ' order by id) from past_agent";
+    assert_eq!(cluster.sql(names), format!("{gone} {}, {other} other", "ä".repeat(10)));
+    for (n, agent, name) in [(2, known, "known"), (4, gone, &*long), (5, gone, &*long)] {
+        let task = store.task(id(n)).await.unwrap().unwrap();
+        let attempt = task.last_attempt().unwrap();
+        assert_eq!((attempt.agent_id, attempt.agent_name.as_str()), (agent, name));
+    }
+    let attempts = store.attempts(id(5)).await.unwrap();
+    assert_eq!(attempts[0].0.attempt.agent_name, "other");
+    assert_eq!(apply(&store, vec![report(5)]).await, [Outcome::Report(Ok(Reported::Stored))]);
 }
 
 /// A database that was migrated and one that was made are the same.

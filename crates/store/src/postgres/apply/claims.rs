@@ -21,21 +21,19 @@ const CLAIM: &str = "
         attempts = given.attempts,
         alias = given.alias,
         agent_id = given.agent_id,
-        agent_name = given.agent_name,
-        claimed_at = $9,
+        claimed_at = $8,
         deadline_at = given.deadline_at,
         due_at = given.due_at
     from (
         select given.*, locked.at
         from unnest(
-            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::text[], $7::timestamptz[],
-            $8::timestamptz[]
-        ) as given (id, state, attempts, alias, agent_id, agent_name, deadline_at, due_at)
+            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[]
+        ) as given (id, state, attempts, alias, agent_id, deadline_at, due_at)
         cross join lateral (
             select ctid as at
             from task
             -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
-            where task.id = given.id and task.state = $10 and task.attempts = given.attempts - 1
+            where task.id = given.id and task.state = $9 and task.attempts = given.attempts - 1
             -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
             for update skip locked
         ) as locked
@@ -61,12 +59,11 @@ pub(super) async fn save(
         .map(|(task, attempt)| Some(attempt.alias).filter(|alias| *alias != task.posted.task_id))
         .collect();
     let agents: Vec<Uuid> = tasks().map(|(_, attempt)| attempt.agent_id).collect();
-    let names: Vec<&str> = tasks().map(|(_, attempt)| attempt.agent_name.as_str()).collect();
     let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
     let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
     let pending = rows::state_name(&State::Pending);
-    let parameters: [&(dyn ToSql + Sync); 10] =
-        [&ids, &states, &numbers, &aliases, &agents, &names, &deadlines, &due, &now, &pending];
+    let parameters: [&(dyn ToSql + Sync); 9] =
+        [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending];
     let claimed = session.query(CLAIM, &parameters).await?;
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }

@@ -22,7 +22,7 @@ use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKin
 const CANDIDATES: &str = concat!(
     "
     select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes, ",
-    rows::task_columns!(),
+    rows::waiting_columns!(),
     "
     from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[])
         with ordinality as wanted (type, version, filter, most, rank, seq, place)

@@ -1,5 +1,6 @@
 //! What time has made due.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -44,26 +45,35 @@ const SILENT: &str = concat!(
 "
 );
 
-/// An agent of whose offers somebody else has locked any is left for the next sweep.
+const SILENT_AGENTS: &str = "select id from agent where last_seen < $1 limit $2 for update skip locked";
+
+/// Those that are locked. One of whose offers somebody else has locked any is left for the next sweep. The name of an
+/// agent is kept while there is anything that was its.
 const FORGET: &str = "
-    with silent as (
-        select id from agent where last_seen < $1 limit $2 for update skip locked
-    ), mine as (
-        select agent_id from agent_offer where agent_id = any(array(select id from silent)) for update skip locked
+    with mine as (
+        select agent_id from agent_offer where agent_id = any($1::uuid[]) for update skip locked
     ), counted as (
         select agent_id, count(*) as number from mine group by agent_id
     ), locked as (
         select agent_id
         from agent_offer
-        where agent_id = any(array(select id from silent))
+        where agent_id = any($1::uuid[])
         group by agent_id
         having count(*) > coalesce(
             (select number from counted where counted.agent_id = agent_offer.agent_id), 0
         )
     ), gone as (
-        select id from silent where id not in (select agent_id from locked)
+        select id, name from agent where id = any($1::uuid[]) and id not in (select agent_id from locked)
     ), offers as (
         delete from agent_offer where agent_id = any(array(select id from gone))
+    ), names as (
+        insert into past_agent (id, name)
+        select id, name
+        from gone
+        -- Values, and no semi-joins, of which a plan might make a join with all tasks.
+        where (select true from task where task.agent_id = gone.id limit 1)
+            or (select true from attempt where attempt.agent_id = gone.id limit 1)
+        on conflict (id) do update set name = excluded.name
     )
     delete from agent where id = any(array(select id from gone)) returning id
 ";
@@ -89,9 +99,19 @@ const DELETE: &str = "
     ), gone as (
         select id from old where id not in (select task_id from locked)
     ), attempts as (
-        delete from attempt where task_id = any(array(select id from gone))
+        delete from attempt where task_id = any(array(select id from gone)) returning agent_id
+    ), tasks as (
+        delete from task where id = any(array(select id from gone)) returning agent_id
     )
-    delete from task where id = any(array(select id from gone)) returning id
+    select agent_id, true as is_task from tasks union all select agent_id, false from attempts
+";
+
+/// The names of those of whom nothing is left.
+const FORGET_NAMES: &str = "
+    delete from past_agent
+    where id = any($1::uuid[])
+        and (select true from task where task.agent_id = past_agent.id limit 1) is null
+        and (select true from attempt where attempt.agent_id = past_agent.id limit 1) is null
 ";
 
 const NEXT_DUE: &str = "
@@ -176,13 +196,25 @@ pub(super) async fn clean(
 ) -> Result<(), Problem> {
     let limit = i64::from(sweep.limit);
     if let Some(before) = ago(now, sweep.delete_after) {
-        swept.deleted = session.query(DELETE, &[&before, &limit]).await?.len() as u64;
+        let mut agents: BTreeSet<Uuid> = BTreeSet::new();
+        for row in session.query(DELETE, &[&before, &limit]).await? {
+            swept.deleted += u64::from(row.try_get::<_, bool>("is_task")?);
+            agents.extend(row.try_get::<_, Option<Uuid>>("agent_id")?);
+        }
+        if !agents.is_empty() {
+            let agents: Vec<Uuid> = agents.into_iter().collect();
+            session.query(FORGET_NAMES, &[&agents]).await?;
+        }
     }
     if let Some(seen_before) = ago(now, sweep.forget_after) {
         // Agents have no index by time: all of them are read, in the order they lie in.
         session.script("set local enable_seqscan = on").await?;
-        swept.forgotten = session.query(FORGET, &[&seen_before, &limit]).await?.len() as u64;
+        let silent = session.query(SILENT_AGENTS, &[&seen_before, &limit]).await?;
         session.script("set local enable_seqscan = off").await?;
+        let silent = silent.iter().map(|row| row.try_get("id")).collect::<Result<Vec<Uuid>, _>>()?;
+        if !silent.is_empty() {
+            swept.forgotten = session.query(FORGET, &[&silent]).await?.len() as u64;
+        }
     }
     let done = [swept.settled, swept.lost, swept.forgotten, swept.deleted];
     swept.more = done.contains(&u64::from(sweep.limit));

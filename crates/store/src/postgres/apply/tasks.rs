@@ -29,7 +29,6 @@ const SAVE: &str = "
         due_at = changed.due_at,
         alias = changed.alias,
         agent_id = changed.agent_id,
-        agent_name = changed.agent_name,
         claimed_at = changed.claimed_at,
         deadline_at = changed.deadline_at,
         finished_at = changed.finished_at,
@@ -39,10 +38,10 @@ const SAVE: &str = "
         select changed.*, locked.at
         from unnest(
             $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
-            $8::text[], $9::timestamptz[], $10::timestamptz[], $11::timestamptz[], $12::text[], $13::text[]
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[]
         ) as changed (
             id, state, attempts, available_at, due_at, alias, agent_id,
-            agent_name, claimed_at, deadline_at, finished_at, result, error
+            claimed_at, deadline_at, finished_at, result, error
         )
         cross join lateral (select ctid as at from task where task.id = changed.id limit 1) as locked
     ) as changed
@@ -52,14 +51,14 @@ const SAVE: &str = "
 
 const SAVE_ATTEMPTS: &str = "
     insert into attempt (
-        task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error, untold
+        task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, untold
     )
-    select task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, $10, ending, error,
+    select task_id, number, alias, agent_id, claimed_at, deadline_at, $9, ending, error,
         ending in ('expired', 'cancelled')
     from unnest(
-        $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::text[], $6::timestamptz[], $7::timestamptz[],
-        $8::text[], $9::text[]
-    ) as ended (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ending, error)
+        $1::uuid[], $2::integer[], $3::uuid[], $4::uuid[], $5::timestamptz[], $6::timestamptz[],
+        $7::text[], $8::text[]
+    ) as ended (task_id, number, alias, agent_id, claimed_at, deadline_at, ending, error)
     -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
     on conflict do nothing
     returning task_id
@@ -325,7 +324,6 @@ impl Tasks {
                     &columns.due,
                     &columns.aliases,
                     &columns.agents,
-                    &columns.names,
                     &columns.claimed,
                     &columns.deadlines,
                     &columns.finished,
@@ -349,15 +347,14 @@ impl Tasks {
         let numbers: Vec<i32> = attempts().map(|a| rows::small(a.number)).collect();
         let aliases: Vec<Uuid> = attempts().map(|a| a.alias).collect();
         let agents: Vec<Uuid> = attempts().map(|a| a.agent_id).collect();
-        let names: Vec<&str> = attempts().map(|a| a.agent_name.as_str()).collect();
         let claimed: Vec<Timestamp> = attempts().map(|a| a.at).collect();
         let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
         let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
             self.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
         let insert = |_| -> BoxFuture<'_, _> {
             Box::pin(async {
-                let parameters: [&(dyn ToSql + Sync); 10] = [
-                    &task_ids, &numbers, &aliases, &agents, &names, &claimed, &deadlines, &endings, &errors,
+                let parameters: [&(dyn ToSql + Sync); 9] = [
+                    &task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors,
                     &self.now,
                 ];
                 session.run(statement, &parameters).await
@@ -415,7 +412,6 @@ struct Columns<'t> {
     due: Vec<Option<Timestamp>>,
     aliases: Vec<Option<Uuid>>,
     agents: Vec<Option<Uuid>>,
-    names: Vec<Option<&'t str>>,
     claimed: Vec<Option<Timestamp>>,
     deadlines: Vec<Option<Timestamp>>,
     finished: Vec<Option<Timestamp>>,
@@ -441,7 +437,6 @@ impl<'t> Columns<'t> {
             columns.due.push(task.due());
             columns.aliases.push(attempt.map(|a| a.alias).filter(|alias| *alias != id));
             columns.agents.push(attempt.map(|a| a.agent_id));
-            columns.names.push(attempt.map(|a| a.agent_name.as_str()));
             columns.claimed.push(attempt.map(|a| a.at));
             columns.deadlines.push(attempt.and_then(|a| a.deadline));
             columns.finished.push(finished);

@@ -67,9 +67,32 @@ impl Work<'_> {
         Ok(())
     }
 
+    /// Its name is kept while there is anything that was its.
     pub(super) fn forget_agent(&self, agent: i64) -> rusqlite::Result<()> {
         self.withdraw_offers(agent)?;
+        self.transaction
+            .prepare_cached(
+                "insert or replace into past_agent (id, name)
+                 select id, name from agent
+                 where seq = ?1
+                     and (exists (select 1 from task where task.agent_id = agent.id)
+                         or exists (select 1 from attempt where attempt.agent_id = agent.id))",
+            )?
+            .execute([agent])?;
         self.transaction.prepare_cached("delete from agent where seq = ?1")?.execute([agent])?;
+        Ok(())
+    }
+
+    /// Forgets the name of an agent of which nothing is left.
+    pub(super) fn forget_name(&self, agent_id: [u8; 16]) -> rusqlite::Result<()> {
+        self.transaction
+            .prepare_cached(
+                "delete from past_agent
+                 where id = ?1
+                     and not exists (select 1 from task where task.agent_id = past_agent.id)
+                     and not exists (select 1 from attempt where attempt.agent_id = past_agent.id)",
+            )?
+            .execute([agent_id])?;
         Ok(())
     }
 

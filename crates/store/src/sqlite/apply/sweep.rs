@@ -1,9 +1,10 @@
 //! Does what time has made due.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::params;
+use rusqlite::{ToSql, params};
 use uuid::Uuid;
 
 use super::Work;
@@ -89,9 +90,20 @@ impl Work<'_> {
             .prepare_cached("select seq, id from task where finished_at < ?1 order by finished_at limit ?2")?
             .query_map(params![before.as_microsecond(), sweep.limit], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect::<Result<_, _>>()?;
+        let mut agents: BTreeSet<[u8; 16]> = BTreeSet::new();
         for (seq, id) in &old {
-            self.transaction.prepare_cached("delete from attempt where task_id = ?1")?.execute([id])?;
-            self.transaction.prepare_cached("delete from task where seq = ?1")?.execute([seq])?;
+            for (delete, key) in [
+                ("delete from attempt where task_id = ?1 returning agent_id", id as &dyn ToSql),
+                ("delete from task where seq = ?1 returning agent_id", seq),
+            ] {
+                let mut delete = self.transaction.prepare_cached(delete)?;
+                for agent in delete.query_map([key], |row| row.get::<_, Option<[u8; 16]>>(0))? {
+                    agents.extend(agent?);
+                }
+            }
+        }
+        for agent in agents {
+            self.forget_name(agent)?;
         }
         Ok(old.len() as u64)
     }

@@ -5,14 +5,17 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use slamon_protocol::TaskOutcome;
 use uuid::Uuid;
 
-use super::{id, optional_time, text, time, unreadable};
+use super::{agent_name, id, optional_time, text, time, unreadable};
 use crate::{Attempt, AttemptEnd, EndedAttempt, LateResult};
 
 /// The columns that [`read_attempt`] reads.
 macro_rules! attempt_columns {
     () => {
-        "number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at, ending, error,
-         late_at, late_result, late_error, task_id"
+        concat!(
+            "number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at, late_result, late_error,
+             task_id, ",
+            agent_name!("attempt")
+        )
     };
 }
 
@@ -87,9 +90,9 @@ pub(in crate::sqlite) fn save(
     let attempt = &ended.attempt;
     connection
         .prepare_cached(
-            "insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, deadline_at, ended_at,
+            "insert into attempt (task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at,
                                   ending, error, untold)
-             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)
+             values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)
              -- Somebody may have posted a task under an alias: that must not stop the sweep of all others.
              on conflict do nothing",
         )?
@@ -98,7 +101,6 @@ pub(in crate::sqlite) fn save(
             attempt.number,
             attempt.alias.as_bytes(),
             attempt.agent_id.as_bytes(),
-            attempt.agent_name,
             attempt.at.as_microsecond(),
             attempt.deadline.map(Timestamp::as_microsecond),
             ended.at.as_microsecond(),

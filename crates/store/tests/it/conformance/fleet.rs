@@ -9,7 +9,8 @@ use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, Stat
 use tokio::task::JoinSet;
 
 use crate::commands::{
-    DUE, MICROSECOND, agent_id, at, attempt, completed, failed, poll, poll_for, seconds, submits, task_id,
+    DUE, MICROSECOND, agent_id, at, attempt, completed, completed_as, failed, poll, poll_for, seconds,
+    submits, task_id,
 };
 use crate::fixture::{Fixture, SharedFixture};
 
@@ -117,16 +118,56 @@ pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
     assert_eq!(store.counts(at(10_000)).await.unwrap(), Counts { agents: 1, tasks_waiting: 0 });
 }
 
-pub(crate) async fn an_agent_that_was_renamed_keeps_its_old_name_on_old_tasks(fixture: &impl Fixture) {
+pub(crate) async fn an_agent_that_was_renamed_has_one_name(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post(at(0), [1, 2]).await;
     store.claim(at(1), 1, 1).await;
     let renamed = PollRequest { agent_name: "Helsinki 3".to_owned(), ..poll(1, 1) };
     store.poll(at(2), renamed).await;
     store.report(at(3), completed(1, "{}")).await.unwrap();
-    for (n, name) in [(1, "agent 1"), (2, "Helsinki 3")] {
-        assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, name);
+    for n in [1, 2] {
+        assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, "Helsinki 3");
     }
+}
+
+pub(crate) async fn the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_was_its(
+    fixture: &impl SharedFixture,
+) {
+    let store = fixture.ready().await;
+    let names = || fixture.text("select cast(count(*) as text) from past_agent").unwrap();
+    let terms = Terms { max_attempts: 2, retry_errors: true, ..Terms::default() };
+    store.post_under(at(0), terms, 1).await;
+    // Agent 1 has failed at task 1, which agent 2 has done; agent 3 has never had any.
+    store.claim(at(1), 1, 1).await;
+    store.report(at(2), failed(1, "\"no\"")).await.unwrap();
+    let alias = store.take(at(3), 2).await;
+    store.report(at(4), completed_as(alias, "{}")).await.unwrap();
+    store.post(at(4), [2]).await;
+    store.claim(at(5), 2, 1).await;
+    store.poll(at(5), poll(3, 0)).await;
+    let forget = Sweep { forget_after: Some(seconds(10)), ..DUE };
+    assert_eq!(store.sweep(at(20), forget).await.forgotten, 3);
+    assert_eq!(names(), "2");
+    let named = async |n: u128, name: &str| {
+        assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, name);
+    };
+    named(1, "agent 2").await;
+    assert_eq!(store.past(1).await[0].0.attempt.agent_name, "agent 1");
+
+    // One comes back under another name, and is forgotten again.
+    store.poll(at(30), PollRequest { agent_name: "Helsinki 3".to_owned(), ..poll(2, 0) }).await;
+    named(1, "Helsinki 3").await;
+    assert_eq!(store.sweep(at(50), forget).await.forgotten, 1);
+    named(1, "Helsinki 3").await;
+
+    // Task 1 and its attempts go; task 2 is agent 2's still.
+    let delete = Sweep { delete_after: Some(seconds(10)), ..DUE };
+    assert_eq!(store.sweep(at(50), delete).await.deleted, 1);
+    assert_eq!(names(), "1");
+    named(2, "Helsinki 3").await;
+    store.report(at(50), completed(2, "{}")).await.unwrap();
+    assert_eq!(store.sweep(at(70), delete).await.deleted, 1);
+    assert_eq!(names(), "0");
 }
 
 pub(crate) async fn finished_tasks_are_deleted_with_their_attempts(fixture: &impl Fixture) {

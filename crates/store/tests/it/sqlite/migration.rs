@@ -10,6 +10,8 @@ use crate::fixture::{Fixture, SharedFixture, SqliteFile};
 
 const VERSION_1: &str = include_str!("../../../migrations/sqlite/0001_tasks.sql");
 const VERSION_2: &str = include_str!("../../../migrations/sqlite/0002_life.sql");
+const VERSION_3: &str = include_str!("../../../migrations/sqlite/0003_fleet.sql");
+const VERSION_4: &str = include_str!("../../../migrations/sqlite/0004_abandoned.sql");
 
 /// Tasks 1 to 6: pending, claimed by a known agent, claimed by one that nobody knows, completed, failed, pending of
 /// another kind.
@@ -50,7 +52,7 @@ async fn every_row_of_version_1_is_brought_up() {
     let store = fixture.store();
     let behind = store.check().await;
     assert!(
-        matches!(behind, Err(StoreError::Schema(SchemaError::Behind { found: 1, needed: 4 }))),
+        matches!(behind, Err(StoreError::Schema(SchemaError::Behind { found: 1, needed: 5 }))),
         "{behind:?}"
     );
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 1 });
@@ -103,6 +105,32 @@ async fn agents_of_version_2_are_brought_up_with_what_they_asked_for() {
     );
     let around = store.surroundings(&store.stored(1).await, at(0)).await.unwrap();
     assert_eq!((around.capable, around.active, around.ahead), (1, 1, 0));
+}
+
+/// Names stood with each task and each attempt; now they stand with the agent.
+#[tokio::test]
+async fn the_names_of_forgotten_agents_are_kept_from_version_4() {
+    let fixture = version_1();
+    let long = "ä".repeat(500_000);
+    let [gone, other] = [2, 4].map(|n| crate::commands::agent_id(n).simple());
+    let [first, alias] = [7, 8].map(|n| task(n).task_id.simple());
+    fixture.sql(&format!(
+        "{VERSION_2}{VERSION_3}{VERSION_4}
+         update slamon_schema set version = 4;
+         update task set agent_name = 'before' where seq = 2;
+         update task set agent_name = '{long}' where seq = 3;
+         update task set agent_id = x'{gone}', agent_name = 'older', claimed_at = 1 where seq = 4;
+         insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, ended_at, ending)
+         values (x'{first}', 1, x'{alias}', x'{other}', 'other', 1, 2, 'lost');"
+    ));
+    let store = fixture.store();
+    assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 4 });
+    assert_eq!(fixture.text("select cast(count(*) as text) from past_agent").unwrap(), "2");
+    for (n, name) in [(2, "agent 1"), (3, &*long), (4, &*long), (5, "agent 1")] {
+        assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, name, "{n}");
+    }
+    assert_eq!(store.past(7).await[0].0.attempt.agent_name, "other");
+    assert_eq!(store.report(at(3), completed(3, "{}")).await, Ok(Reported::Stored));
 }
 
 #[tokio::test]
