@@ -26,7 +26,7 @@ macro_rules! agent_name {
             $table,
             ".agent_id), (select past_agent.name from past_agent where past_agent.id = ",
             $table,
-            ".agent_id), '') as agent_name"
+            ".agent_id), '')"
         )
     };
 }
@@ -34,11 +34,17 @@ macro_rules! agent_name {
 /// The columns that [`task`] reads, but for the data.
 macro_rules! task_columns {
     () => {
+        concat!(rows::nameless_columns!(), ", ", rows::agent_name!("task"), " as agent_name")
+    };
+}
+
+/// The columns that [`task`] reads, but for the data and the agent's name, which is null where nobody looks at it.
+macro_rules! nameless_columns {
+    () => {
         concat!(
             rows::waiting_columns!(),
             ", task.available_at, task.alias, task.agent_id, task.claimed_at, task.deadline_at, task.finished_at, task.result,
-             task.error, ",
-            rows::agent_name!("task")
+             task.error"
         )
     };
 }
@@ -49,12 +55,13 @@ macro_rules! attempt_columns {
         concat!(
             "task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at, late_result,
              late_error, ",
-            rows::agent_name!("attempt")
+            rows::agent_name!("attempt"),
+            " as agent_name"
         )
     };
 }
 
-pub(super) use {agent_name, attempt_columns, task_columns, waiting_columns};
+pub(super) use {agent_name, attempt_columns, nameless_columns, task_columns, waiting_columns};
 
 /// A time as PostgreSQL keeps it, in microseconds: what was stored must equal what is asked for later.
 pub(super) fn as_stored(time: Timestamp) -> Timestamp {
@@ -116,7 +123,7 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
             number,
             alias: row.try_get::<_, Option<Uuid>>("alias")?.unwrap_or(task_id),
             agent_id,
-            agent_name: row.try_get("agent_name")?,
+            agent_name: row.try_get::<_, Option<String>>("agent_name")?.unwrap_or_default(),
             at: row.try_get("claimed_at")?,
             deadline: row.try_get("deadline_at")?,
         }))

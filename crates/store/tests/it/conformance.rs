@@ -157,6 +157,7 @@ macro_rules! cases_of_every_store {
                 finished_tasks_are_deleted_with_their_attempts
                 a_sweep_keeps_to_its_limit_and_says_when_there_is_more
                 a_sweep_comes_in_the_order_of_its_batch
+                an_agent_is_called_by_its_name_also_after_a_result_that_was_refused
             }
             agents {
                 a_poll_registers_an_agent

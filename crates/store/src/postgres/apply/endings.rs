@@ -17,8 +17,12 @@ use crate::{Command, Outcome, Refusal, Reported, State, Task};
 const LOCK: &str = concat!(
     "
     select ",
-    rows::task_columns!(),
+    rows::nameless_columns!(),
     ",
+        -- Only those who cancel are told the agent's name, and errors that time writes.
+        case when task.due_at is not null or task.id = any($2::uuid[]) then ",
+    rows::agent_name!("task"),
+    " end as agent_name,
         -- The client that cancels is answered with all of it.
         case when task.id = any($2::uuid[]) then task.data end as data
     from unnest($1::uuid[]) as named (id)

@@ -167,11 +167,22 @@ impl Tasks {
     pub(super) fn add(&mut self, task: Task, seq: i64) {
         let id = task.posted.task_id;
         self.seqs.insert(id, seq);
-        if let Entry::Vacant(place) = self.tasks.entry(id) {
-            if let Some(attempt) = task.last_attempt().filter(|attempt| attempt.alias != id) {
-                self.aliases.insert(attempt.alias, id);
+        match self.tasks.entry(id) {
+            Entry::Vacant(place) => {
+                if let Some(attempt) = task.last_attempt().filter(|attempt| attempt.alias != id) {
+                    self.aliases.insert(attempt.alias, id);
+                }
+                place.insert(task);
             }
-            place.insert(task);
+            // Locked for a result, it may have come without the name that a sweep writes into an error.
+            Entry::Occupied(mut known) => {
+                if let (State::Claimed(attempt), Some(named)) =
+                    (&mut known.get_mut().state, task.last_attempt())
+                    && attempt.agent_name.is_empty()
+                {
+                    attempt.agent_name.clone_from(&named.agent_name);
+                }
+            }
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
-use slamon_protocol::{PollRequest, Terms};
+use slamon_protocol::{PollRequest, ResultPost, Terms};
 use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, State, Sweep, Swept};
 
 use tokio::task::JoinSet;
@@ -116,6 +116,17 @@ pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
     // It may come back.
     assert_eq!(store.claim(at(10_000), 1, 1).await, [2]);
     assert_eq!(store.counts(at(10_000)).await.unwrap(), Counts { agents: 1, tasks_waiting: 0 });
+}
+
+pub(crate) async fn an_agent_is_called_by_its_name_also_after_a_result_that_was_refused(
+    fixture: &impl Fixture,
+) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1]).await;
+    store.claim(at(1), 1, 1).await;
+    let of_another = ResultPost { agent_id: Some(agent_id(2)), ..completed(1, "{}") };
+    store.batch(at(302), vec![Command::Report(of_another), Command::Sweep(LOST)]).await;
+    assert!(store.error(1).await.contains(r#"Agent \"agent 1\" ("#), "{}", store.error(1).await);
 }
 
 pub(crate) async fn an_agent_that_was_renamed_has_one_name(fixture: &impl Fixture) {
