@@ -50,7 +50,7 @@ const PAST: &str = concat!(
     )
     select ",
     rows::attempt_columns!(),
-    ", false as is_locked from mine
+    ", false as is_locked from mine as attempt
     union all
     select ",
     rows::attempt_columns!(),
