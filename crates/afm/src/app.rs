@@ -5,12 +5,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::Limits;
-use slamon_store::Store;
+use slamon_store::{Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::delayed_answers::DelayedAnswers;
+use crate::error::ApiError;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 
@@ -51,6 +52,11 @@ impl App {
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
         (Self(Arc::new(Parts { committer, store, clock, wakeups, known, stop, delayed, settings })), work)
+    }
+
+    /// The answer to a request whose read failed.
+    pub(crate) fn read_failed(&self, error: &StoreError) -> ApiError {
+        ApiError::of_read(error, self.committer.health())
     }
 
     /// Has the store know when agents were seen, for a read that tells.

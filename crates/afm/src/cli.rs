@@ -13,7 +13,7 @@ use std::time::Duration;
 use clap::{CommandFactory, Parser, Subcommand};
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
-use crate::database::Database;
+use crate::database::{Database, Kind};
 use crate::logging::{self, LogWriter, repeats};
 use crate::measures;
 
@@ -71,7 +71,13 @@ pub fn main() -> ExitCode {
     }
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
-    let (loaded, database, log) = match configure(&overrides) {
+    let configured = configure(&overrides).and_then(|(loaded, database, log)| {
+        if matches!(command, Subcommands::CreateTables) && database.kind == Kind::Memory {
+            return Err(tables::IN_MEMORY.to_owned());
+        }
+        Ok((loaded, database, log))
+    });
+    let (loaded, database, log) = match configured {
         Ok(configured) => configured,
         Err(problem) => {
             say(&format!("slamon-afm: {problem}"));
@@ -100,8 +106,8 @@ pub fn main() -> ExitCode {
                     Subcommands::Run(address) => {
                         run::run(&address, &loaded.config, database, log.clone()).await
                     }
-                    Subcommands::CreateTables => tables::create(&*database.store).await,
-                    Subcommands::DropTables => tables::drop(&*database.store).await,
+                    Subcommands::CreateTables => tables::create(&database).await,
+                    Subcommands::DropTables => tables::drop(&database).await,
                 }
             });
             // A thread that still waits for a database must not keep the program from its end.
@@ -124,7 +130,7 @@ pub fn main() -> ExitCode {
 
 fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogWriter), String> {
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
-    let database = Database::open(&loaded.config)?;
+    let database = Database::open(&loaded)?;
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     measures::start(&loaded.config)?;
     Ok((loaded, database, log))

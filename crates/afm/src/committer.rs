@@ -28,6 +28,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 use undelivered::{Awaited, Undelivered};
@@ -72,6 +73,7 @@ pub struct Committer {
     undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
     store: Arc<dyn Store>,
+    health: Arc<Health>,
     clock: Clock,
     known: Known,
     seen_saves: Arc<SeenSaves>,
@@ -127,6 +129,7 @@ impl Committer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
         let under_way = Arc::new(UnderWay::default());
+        let health = Health::new(Arc::clone(&store));
         let work = Work::new(
             Arc::clone(&store),
             clock.clone(),
@@ -134,10 +137,17 @@ impl Committer {
             known.clone(),
             Arc::clone(&undelivered),
             Arc::clone(&under_way),
+            Arc::clone(&health),
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
         let seen_saves = Arc::default();
-        (Self { queue, room, undelivered, under_way, store, clock, known, seen_saves }, work.run(requests))
+        let committer = Self { queue, room, undelivered, under_way, store, health, clock, known, seen_saves };
+        (committer, work.run(requests))
+    }
+
+    /// What is known of the database.
+    pub(crate) fn health(&self) -> &Health {
+        &self.health
     }
 
     /// What time it is to what is committed now.

@@ -154,6 +154,8 @@ pub struct Overrides {
 pub struct Loaded {
     /// The configuration.
     pub config: Config,
+    /// Where the database URI came from: an option, a variable, or a line of a file and its key.
+    pub database_uri_name: String,
     /// What the user should know, each on one line, without secrets.
     pub warnings: Vec<String>,
     /// The files that were read, in the order they were.

@@ -4,9 +4,9 @@ use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
+use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store, StoreError};
 
-use crate::config::Config;
+use crate::config::Loaded;
 
 /// How long a statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
@@ -14,10 +14,11 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 const SUPPORTED: &str =
     "supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name";
 
-/// A store, and what kind it is.
+/// A store, what kind it is, and how it was named.
 pub(crate) struct Database {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) kind: Kind,
+    name: String,
 }
 
 /// Where tasks are kept.
@@ -36,8 +37,11 @@ impl Database {
     ///
     /// # Errors
     /// One line that says what is wrong with the URI, without its secrets.
-    pub(crate) fn open(config: &Config) -> Result<Self, String> {
+    pub(crate) fn open(loaded: &Loaded) -> Result<Self, String> {
+        let config = &loaded.config;
         let uri = config.database_uri.expose();
+        let named = |problem: &str| format!("{}: {problem}", loaded.database_uri_name);
+        let name = named(&config.database_uri.to_string());
         match dialect(uri) {
             "sqlite" => {
                 let store = SqliteStore::new(uri, config.echo).map_err(|problem| named(&problem))?;
@@ -47,7 +51,7 @@ impl Database {
                         Kind::File(std::path::absolute(file).unwrap_or_else(|_| file.into()).into())
                     }
                 };
-                Ok(Self { store: Arc::new(store), kind })
+                Ok(Self { store: Arc::new(store), kind, name })
             }
             "postgresql" | "postgres" => {
                 let options = PostgresOptions {
@@ -58,11 +62,16 @@ impl Database {
                     echo: config.echo,
                 };
                 let store = PostgresStore::new(&options).map_err(|error| named(&error.to_string()))?;
-                Ok(Self { store: Arc::new(store), kind: Kind::Postgres })
+                Ok(Self { store: Arc::new(store), kind: Kind::Postgres, name })
             }
             "" => Err(named(&format!("is not a URI; {SUPPORTED}"))),
             other => Err(named(&format!("dialect `{other}` is not supported; {SUPPORTED}"))),
         }
+    }
+
+    /// Why the program cannot go on with this database, together with who named it.
+    pub(crate) fn unusable(&self, error: StoreError) -> anyhow::Error {
+        anyhow::Error::from(error).context(self.name.clone())
     }
 }
 
@@ -71,8 +80,4 @@ fn dialect(uri: &str) -> &str {
     let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
     let dialect = scheme.split('+').next().unwrap_or_default();
     if dialect.bytes().all(|b| b.is_ascii_alphanumeric()) { dialect } else { "" }
-}
-
-fn named(problem: &str) -> String {
-    format!("SQLALCHEMY_DATABASE_URI: {problem}")
 }

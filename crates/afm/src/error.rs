@@ -7,10 +7,9 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use slamon_protocol::{Invalid, ObjectWriter};
 use slamon_store::{Refusal, StoreError};
-use tracing::Level;
 
 use crate::committer::CommitError;
-use crate::logging::repeats::{self, Kind};
+use crate::health::Health;
 use crate::retry_after::{self, TurnedAway};
 
 /// Why a request fails.
@@ -90,14 +89,10 @@ impl From<CommitError> for ApiError {
     }
 }
 
-/// For reads; writes go through the committer, which logs its own.
-impl From<StoreError> for ApiError {
-    fn from(error: StoreError) -> Self {
-        if error.is_said() {
-            tracing::debug!(%error, "a read failed");
-        } else if repeats::is_first(Kind::Message(Level::ERROR, "a read failed")) {
-            tracing::error!(error = format!("{error:#}"), "a read failed");
-        }
+impl ApiError {
+    /// For reads; writes go through the committer, which logs its own.
+    pub(crate) fn of_read(error: &StoreError, health: &Health) -> Self {
+        health.read_failed(error);
         match error {
             StoreError::Failed(_) => Self::Failed,
             _ => CommitError::Unavailable.into(),

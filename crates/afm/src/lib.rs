@@ -21,6 +21,7 @@ mod database;
 mod delayed_answers;
 mod error;
 mod files;
+mod health;
 pub mod known;
 mod logging;
 mod measures;

@@ -26,7 +26,11 @@ pub enum StoreError {
         /// The claims of the batch: agents and their tasks.
         claims: Vec<(Uuid, Vec<Uuid>)>,
     },
-    /// The tables are not as they should be.
+    /// The database can be read and not written: a standby, or a file without the right to write it. The same call succeeds
+    /// once somebody has mended that. Nothing was changed.
+    #[error("the database takes no writes: {0:#}")]
+    ReadOnly(anyhow::Error),
+    /// The database or its tables are not as they should be.
     #[error(transparent)]
     Schema(#[from] SchemaError),
     /// Anything else: the same call would fail again.
@@ -47,6 +51,7 @@ impl StoreError {
         match self {
             Self::Unavailable(error) => Self::Unavailable(told(error)),
             Self::Locked(error) => Self::Locked(told(error)),
+            Self::ReadOnly(error) => Self::ReadOnly(told(error)),
             Self::Failed(error) => Self::Failed(told(error)),
             Self::Schema(error) => Self::Schema(error.clone()),
             Self::InDoubt { cause, claimed_at, claims } => {
@@ -56,7 +61,7 @@ impl StoreError {
     }
 }
 
-/// What is wrong with the tables; the message says what to run.
+/// What is wrong with the database or its tables; the message says what to run.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum SchemaError {
     /// There are none.
@@ -93,6 +98,10 @@ pub enum SchemaError {
         "the database is behind a pooler in transaction or statement mode, which loses LISTEN, prepared statements and settings: set pool_mode = session for this database in the pooler, or connect to PostgreSQL directly"
     )]
     Shared,
+    /// No task can be kept in this database as it is: its server is too old, or it has another encoding than UTF-8, or the
+    /// user's search path leads nowhere.
+    #[error("{0}")]
+    Unusable(String),
 }
 
 /// Said at start when slamon-afm 1.1.0 was started again on a database that is ours.
@@ -109,6 +118,7 @@ mod tests {
         for (error, text) in [
             (StoreError::Unavailable(cause()), "the database is not available: connecting: no route to host"),
             (StoreError::Failed(cause()), "the database refused: connecting: no route to host"),
+            (StoreError::ReadOnly(cause()), "the database takes no writes: connecting: no route to host"),
             (
                 StoreError::InDoubt { cause: cause(), claimed_at: at, claims: Vec::new() },
                 "the database went away during a commit: connecting: no route to host",

@@ -3,8 +3,10 @@
 mod apply;
 mod backlog;
 mod connection;
+mod connection_limit;
 mod doubts;
 mod errors;
+mod fitness;
 mod leftovers;
 mod lines;
 mod listening;
@@ -34,15 +36,17 @@ use uuid::Uuid;
 
 use self::apply::{Locks, Manner};
 use self::connection::{Connector, Session};
+use self::connection_limit::ConnectionLimit;
 use self::errors::Problem;
+use self::fitness::Fitness;
 use self::lines::Kind;
 use self::listening::Ear;
 use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, Reads};
 use crate::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared,
-    SchemaError, Store, StoreError, Surroundings, Task,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, Store,
+    StoreError, Surroundings, Task,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -93,22 +97,19 @@ pub struct PostgresStore {
     pool: Pool,
     /// For the connection that listens, which is none of the pool's.
     connector: Connector,
+    limit: ConnectionLimit,
     memory: Arc<Memory>,
     reads: Reads,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
-    user: String,
-    database: String,
+    fitness: Arc<Fitness>,
     statement_timeout: Duration,
     echo: bool,
 }
 
 impl fmt::Debug for PostgresStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PostgresStore")
-            .field("user", &self.user)
-            .field("database", &self.database)
-            .finish_non_exhaustive()
+        f.debug_struct("PostgresStore").field("fitness", &self.fitness).finish_non_exhaustive()
     }
 }
 
@@ -124,18 +125,23 @@ impl PostgresStore {
         Ok(Self {
             pool: connection::pool(connector.clone(), options),
             connector,
+            limit: ConnectionLimit::new(options.pool_size.max(1), options.pool_timeout),
             memory: Arc::new(Memory::new()),
             reads: Reads::default(),
             running: RwLock::new(()),
-            user: target.user,
-            database: target.database,
+            fitness: Arc::new(Fitness::new(target.user, target.database)),
             statement_timeout: options.statement_timeout,
             echo: options.echo,
         })
     }
 
     async fn open(&self, bound: Duration) -> Result<Session, Problem> {
-        Session::open(&self.pool, &self.connector.pooling, bound, self.echo).await
+        let session =
+            Session::open(&self.pool, &self.connector.pooling, &self.limit, bound, self.echo).await?;
+        if session.is_new() {
+            session.bounded(self.fitness.look(&session)).await?;
+        }
+        Ok(session)
     }
 
     /// Whether to try again after `problem`, which came before anything was committed.
@@ -160,7 +166,7 @@ impl PostgresStore {
             match self.try_once(bound, &work).await {
                 Ok(value) => return Ok(value),
                 Err(problem) if self.another_try(&problem, tried) => {}
-                Err(problem) => return Err(self.explain(problem)),
+                Err(problem) => return Err(self.explain(problem).await),
             }
         }
     }
@@ -177,33 +183,30 @@ impl PostgresStore {
         Ok(value)
     }
 
-    /// The error that a caller gets; where the user lacks a right, with what to do about it.
-    fn explain(&self, problem: Problem) -> StoreError {
+    /// The error that a caller gets; where somebody has to mend the server or a right, with what to do about it.
+    async fn explain(&self, problem: Problem) -> StoreError {
+        if problem.is_worth_a_look()
+            && let Err(found @ (Problem::Schema(_) | Problem::ReadOnly(_))) = self.look_at_rights().await
+        {
+            return found.into();
+        }
         let Problem::Postgres(error) = &problem else { return problem.into() };
         let message = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
-        let (user, database) = (quoted(&self.user), quoted(&self.database));
-        let schema = match error.code() {
-            // There is a schema, but none that this user may so much as look into.
-            Some(code) if *code == SqlState::INVALID_SCHEMA_NAME => Some("public"),
-            Some(code) if *code == SqlState::INSUFFICIENT_PRIVILEGE => {
-                message.strip_prefix("permission denied for schema ")
-            }
-            _ => return problem.into(),
-        };
-        StoreError::Schema(SchemaError::Denied(match schema {
-            Some(schema) => {
-                let schema = quoted_if_needed(schema);
-                format!(
-                    "the user {user} may not create tables in the schema {schema} of the database {database}: \
-                     as a superuser, run in psql: \\c {database} and then: \
-                     GRANT USAGE, CREATE ON SCHEMA {schema} TO {user};"
-                )
-            }
-            None => format!(
-                "the user {user} lacks a right in the database {database} ({message}): connect as the role that \
-                 owns the tables, or, as a superuser, give them to {user} with ALTER TABLE … OWNER TO {user};"
-            ),
-        }))
+        if error.code() == Some(&SqlState::UNDEFINED_OBJECT) && message.contains("plan_cache_mode") {
+            return fitness::too_old("11 or older").into();
+        }
+        if error.code() != Some(&SqlState::INSUFFICIENT_PRIVILEGE) {
+            return problem.into();
+        }
+        self.fitness.denied(&message).into()
+    }
+
+    /// Looks for what is lacking, so that it is told as at the start.
+    async fn look_at_rights(&self) -> Result<(), Problem> {
+        let session = self.open(self.statement_timeout).await?;
+        session.bounded(self.fitness.look_at_rights(&session)).await?;
+        session.finish();
+        Ok(())
     }
 
     async fn read_tasks(&self, ids: Arc<[Uuid]>) -> Found {
@@ -227,7 +230,9 @@ impl PostgresStore {
             session.bounded(memory.doubts.are_over(&session)).await?;
         }
         let look = memory.lines.look();
-        let uncommitted = session.bounded(apply::apply(&session, batch, now, memory, &look, manner)).await?;
+        let begin = self.fitness.begin();
+        let applied = apply::apply(&session, begin, batch, now, memory, &look, manner);
+        let uncommitted = session.bounded(applied).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
@@ -283,7 +288,15 @@ impl Store for PostgresStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(schema::check(session))).await
+        self.with_session(self.statement_timeout, |session| {
+            let fitness = Arc::clone(&self.fitness);
+            Box::pin(async move {
+                schema::check(session).await?;
+                fitness.look_at_rights(session).await?;
+                fitness::try_to_write(session).await
+            })
+        })
+        .await
     }
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
@@ -326,7 +339,7 @@ impl Store for PostgresStore {
             } else if problem.waits_for_lock() && manner.locks == Locks::Brief {
                 manner.locks = Locks::Long;
             } else if !self.another_try(&problem, tried) {
-                return Err(self.explain(problem));
+                return Err(self.explain(problem).await);
             }
         }
     }
@@ -373,8 +386,8 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        let (connector, pool, memory) = (&self.connector, &self.pool, &*self.memory);
-        Ear { connector, pool, memory, problem: Mutex::default() }.listen(&hints).await;
+        let (connector, pool, limit, memory) = (&self.connector, &self.pool, &self.limit, &*self.memory);
+        Ear { connector, pool, limit, memory, problem: Mutex::default() }.listen(&hints).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -5,6 +5,7 @@ mod apply;
 mod backlog;
 mod connections;
 mod errors;
+mod obstacle;
 mod rows;
 mod schema;
 mod surroundings;
@@ -15,6 +16,7 @@ mod workers;
 
 use std::path::Path;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -40,6 +42,8 @@ pub struct SqliteStore {
     /// For a database in memory, which is one connection's own, the writer itself.
     readers: Arc<Workers>,
     reads: Reads,
+    /// Whether nothing has been written yet, or the last write failed.
+    is_doubtful: AtomicBool,
 }
 
 impl SqliteStore {
@@ -56,7 +60,7 @@ impl SqliteStore {
         };
         let writer = start(1, Access::Write)?;
         let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };
-        Ok(Self { place, writer, readers, reads: Reads::default() })
+        Ok(Self { place, writer, readers, reads: Reads::default(), is_doubtful: AtomicBool::new(true) })
     }
 
     /// The file; `None`: tasks are gone when this is.
@@ -77,15 +81,27 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        self.readers.run(|connection| schema::check(connection)).await
+        // What is rolled back never reaches the disk, which may be full or have become read-only.
+        let commits = self.is_doubtful.load(Ordering::Relaxed);
+        self.writer.run(move |connection| schema::check(connection, commits)).await?;
+        self.is_doubtful.store(false, Ordering::Relaxed);
+        Ok(())
     }
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
+        // Opening a file would make it.
+        if self.file().is_some_and(|file| file.try_exists().is_ok_and(|exists| !exists)) {
+            return Ok(false);
+        }
         self.writer.run(schema::drop_tables).await
     }
 
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
-        self.writer.run(move |connection| apply::apply(connection, &batch, now)).await
+        let applied = self.writer.run(move |connection| apply::apply(connection, &batch, now)).await;
+        if applied.is_err() {
+            self.is_doubtful.store(true, Ordering::Relaxed);
+        }
+        applied
     }
 
     async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {

@@ -34,10 +34,10 @@ pub trait Store: Send + Sync + 'static {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 
-    /// Looks whether the tables are as this version needs them.
+    /// Looks whether the tables are as this version needs them, and whether they can be written.
     ///
     /// # Errors
-    /// [`StoreError::Schema`] where they are not.
+    /// [`StoreError::Schema`] where they are not, [`StoreError::ReadOnly`] where nothing can be written now.
     async fn check(&self) -> Result<(), StoreError>;
 
     /// Drops the tables of this program, and nothing else; `false` if there were none.

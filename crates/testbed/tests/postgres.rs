@@ -197,3 +197,19 @@ fn it_starts_from_a_folder_that_is_closed_to_others() {
     let version = version.unwrap_or_else(|| panic!("{}", String::from_utf8_lossy(&ended.stderr))).unwrap();
     assert!(version.starts_with("16"), "{version}");
 }
+
+#[test]
+fn a_standby_follows_until_it_is_promoted() {
+    let primary = PgCluster::start(&PgOptions::default()).unwrap();
+    primary.sql("postgres", "create table t (a int)");
+    let standby = primary.start_standby(&PgOptions::default()).unwrap();
+    primary.sql("postgres", "insert into t values (1)");
+    let deadline = Instant::now() + PATIENCE;
+    while standby.sql("postgres", "select a from t") != "1" {
+        assert!(Instant::now() < deadline);
+    }
+    let refused = standby.try_sql("postgres", "insert into t values (2)").unwrap_err().to_string();
+    assert!(refused.contains("read-only transaction"), "{refused}");
+    standby.promote();
+    standby.sql("postgres", "insert into t values (2)");
+}

@@ -122,7 +122,6 @@ pub(super) async fn run(
     let listeners =
         server::listen(host, port).await.with_context(|| format!("cannot listen on {host} port {port}"))?;
     let files = files::raise_limit();
-    announce(&database.kind, config);
     let store = database.store.clone();
     let clock = SteadyClock::start();
     let settings = Settings {
@@ -201,20 +200,18 @@ async fn live(
         }
     };
     match prepare(store, config.auto_create).await {
-        Ok(()) => listening(),
-        // A server may come later than we do, as when a whole machine starts.
-        Err(error @ (StoreError::Unavailable(_) | StoreError::InDoubt { .. }))
-            if database.kind == Kind::Postgres =>
-        {
+        Ok(()) => {
+            announce(database, config);
             listening();
-            tracing::warn!(
-                error = format!("{error:#}"),
-                "the database is away: requests get 503 until it comes"
-            );
-            prepare_until_there(store, config.auto_create).await?;
-            tracing::info!("the database is there");
         }
-        Err(error) => return Err(error.into()),
+        Err(error) if passes(&error) && database.kind == Kind::Postgres => {
+            listening();
+            warn_of(&error);
+            prepare_until_there(store, config.auto_create, error).await.map_err(|e| database.unusable(e))?;
+            tracing::info!("the database is there");
+            announce(database, config);
+        }
+        Err(error) => return Err(database.unusable(error)),
     }
     set_clock(store, &clock).await;
     let mut background = Background::start(&app, clock, watch(config));
@@ -236,8 +233,8 @@ fn watch(config: &Config) -> Watch {
     }
 }
 
-fn announce(kind: &Kind, config: &Config) {
-    match kind {
+fn announce(database: &Database, config: &Config) {
+    match &database.kind {
         Kind::Memory => tracing::warn!(
             "tasks are kept in memory and are gone when this process stops; to keep them: --database-uri sqlite:///slamon-afm.db"
         ),
@@ -246,26 +243,50 @@ fn announce(kind: &Kind, config: &Config) {
     }
 }
 
+/// Makes the tables, if that is asked for, and looks whether they can be used: also where they were there, somebody may
+/// have to mend a right first.
 async fn prepare(store: &dyn Store, auto_create: bool) -> Result<(), StoreError> {
     if auto_create {
-        tables::report(store.create_tables().await?);
+        let prepared = store.create_tables().await?;
+        store.check().await?;
+        tables::report(prepared);
         Ok(())
     } else {
         store.check().await
     }
 }
 
-async fn prepare_until_there(store: &dyn Store, auto_create: bool) -> Result<(), StoreError> {
-    let mut is_said = false;
+/// Whether the database may come to be as it should without this program being started again: a server may come later than
+/// we do, as when a whole machine starts, and a standby may be promoted.
+fn passes(error: &StoreError) -> bool {
+    matches!(error, StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::InDoubt { .. })
+}
+
+fn warn_of(error: &StoreError) {
+    tracing::warn!("the database is away, and requests that need it get 503 until it comes: {error:#}");
+}
+
+/// Tries until the database can be used. What keeps it from that may change meanwhile; each is said once in a row.
+async fn prepare_until_there(
+    store: &dyn Store,
+    auto_create: bool,
+    mut last: StoreError,
+) -> Result<(), StoreError> {
     loop {
+        tokio::time::sleep(DATABASE_AGAIN).await;
         match prepare(store, auto_create).await {
-            Err(StoreError::Unavailable(_) | StoreError::InDoubt { .. }) => {}
+            Err(error) if passes(&error) => {
+                if std::mem::discriminant(&error) != std::mem::discriminant(&last) {
+                    warn_of(&error);
+                }
+                last = error;
+            }
             // It can be mended while this program runs.
             Err(error @ StoreError::Schema(SchemaError::Shared)) => {
-                if !is_said {
+                if !matches!(last, StoreError::Schema(_)) {
                     tracing::error!("{error}; until then, requests get 503");
-                    is_said = true;
                 }
+                last = error;
             }
             done => return done,
         }

@@ -1,20 +1,26 @@
 //! `create-tables` and `drop-tables`.
 
-use slamon_store::{Adopted, Prepared, Store};
+use slamon_store::{Adopted, Prepared};
 
-pub(super) async fn create(store: &dyn Store) -> anyhow::Result<()> {
-    report(store.create_tables().await?);
-    store.close().await;
+use crate::database::Database;
+
+/// Why no tables are created in memory.
+pub(super) const IN_MEMORY: &str = "create-tables: the database is in memory (sqlite://, the default) and would be gone \
+     at once; name one: --database-uri sqlite:///slamon-afm.db, or set SQLALCHEMY_DATABASE_URI";
+
+pub(super) async fn create(database: &Database) -> anyhow::Result<()> {
+    report(database.store.create_tables().await.map_err(|error| database.unusable(error))?);
+    database.store.close().await;
     Ok(())
 }
 
-pub(super) async fn drop(store: &dyn Store) -> anyhow::Result<()> {
-    if store.drop_tables().await? {
+pub(super) async fn drop(database: &Database) -> anyhow::Result<()> {
+    if database.store.drop_tables().await.map_err(|error| database.unusable(error))? {
         tracing::info!("tables dropped");
     } else {
         tracing::info!("there were no tables to drop");
     }
-    store.close().await;
+    database.store.close().await;
     Ok(())
 }
 

@@ -1,6 +1,6 @@
 //! The loop behind the committer.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_store::{Applied, Command, Lanes, Outcome, Store, StoreError};
@@ -14,6 +14,7 @@ use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use super::{Answer, CommitError, Request};
 use crate::clock::Clock;
+use crate::health::Health;
 use crate::known::Known;
 use crate::wakeups::Wakeups;
 
@@ -36,8 +37,7 @@ pub(super) struct Work {
     under_way: Arc<UnderWay>,
     held_up: HeldUp,
     refusals: Refusals,
-    /// Since when nothing could be committed.
-    failing_since: Mutex<Option<Instant>>,
+    health: Arc<Health>,
 }
 
 impl Work {
@@ -48,6 +48,7 @@ impl Work {
         known: Known,
         undelivered: Arc<Undelivered>,
         under_way: Arc<UnderWay>,
+        health: Arc<Health>,
     ) -> Self {
         Self {
             store,
@@ -58,7 +59,7 @@ impl Work {
             under_way,
             held_up: HeldUp::default(),
             refusals: Refusals::default(),
-            failing_since: Mutex::default(),
+            health,
         }
     }
 
@@ -202,7 +203,7 @@ impl Work {
         let (now, mark) = (self.clock.now(), self.known.mark());
         match self.store.apply(Arc::clone(commands), now).await {
             Ok(applied) => {
-                self.succeeded();
+                self.health.committed(&applied.outcomes);
                 self.known.committed(commands, &applied, mark, now);
                 self.tell(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
             }
@@ -229,7 +230,7 @@ impl Work {
             }
             Err(error) => {
                 self.known.doubt();
-                self.failed(&error, commands.len());
+                self.health.commit_failed(&error, commands.len());
                 if let StoreError::InDoubt { claimed_at, claims, .. } = error {
                     self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
                         agent_id,
@@ -239,30 +240,6 @@ impl Work {
                 }
                 commands.iter().map(|_| Err(CommitError::Unavailable)).collect()
             }
-        }
-    }
-
-    /// Logs the first failure and the end of a row of them as such, so that there is an edge to see.
-    fn failed(&self, error: &StoreError, commands: usize) {
-        let is_said = error.is_said();
-        let error = format!("{error:#}");
-        let mut failing_since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner);
-        if failing_since.is_none() {
-            *failing_since = Some(Instant::now());
-            if is_said {
-                tracing::debug!(error, commands, "nothing was committed");
-                return;
-            }
-            tracing::error!(error, commands, "nothing was committed; what follows is logged at debug level");
-        } else {
-            tracing::debug!(error, commands, "nothing was committed");
-        }
-    }
-
-    fn succeeded(&self) {
-        let since = self.failing_since.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(since) = since {
-            tracing::info!(after_seconds = since.elapsed().as_secs(), "the database takes commits again");
         }
     }
 

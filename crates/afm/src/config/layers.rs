@@ -39,6 +39,8 @@ pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Lo
         layers.set(keys::DATABASE_URI, Given::Text(uri.expose()), Origin::Option("--database-uri"))?;
     }
     layers.check()?;
+    let origin = layers.origins.get(keys::DATABASE_URI).unwrap_or(&Origin::Default);
+    layers.loaded.database_uri_name = origin.of_key(keys::DATABASE_URI);
     Ok(layers.loaded)
 }
 

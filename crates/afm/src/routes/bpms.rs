@@ -45,7 +45,7 @@ async fn get_task(
     let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
     let task = match ended {
         Some(task) => task?,
-        None => app.store.task(id).await?,
+        None => app.store.task(id).await.map_err(|error| app.read_failed(&error))?,
     };
     answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
 }
@@ -83,7 +83,7 @@ async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
     let waiting = app.wakeups.read(id);
     loop {
         // Not kept while waiting: it may be large, and many may wait.
-        let task = app.store.task(id).await?;
+        let task = app.store.task(id).await.map_err(|error| app.read_failed(&error))?;
         if task.as_ref().is_none_or(|task| matches!(task.state, TaskState::Ended { .. })) {
             return Ok(task);
         }
@@ -91,7 +91,9 @@ async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
         tokio::select! {
             () = waiting.woken() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = app.stop.cancelled() => return Ok(app.store.task(id).await?),
+            () = app.stop.cancelled() => {
+                return app.store.task(id).await.map_err(|error| app.read_failed(&error));
+            }
         }
     }
 }
@@ -102,7 +104,10 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
             app.save_seen().await;
             let threshold = app.settings.agent_active_threshold;
             let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
-            waiting(task, &app.store.surroundings(task, seen_since).await?)
+            waiting(
+                task,
+                &app.store.surroundings(task, seen_since).await.map_err(|error| app.read_failed(&error))?,
+            )
         }
         TaskState::Claimed(_) | TaskState::Ended { .. } => None,
     };

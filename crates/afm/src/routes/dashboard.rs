@@ -58,7 +58,7 @@ fn page(media_type: &str, text: &'static str) -> Response {
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     app.save_seen().await;
-    let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
+    let overview = app.store.overview(LIMIT, RESULT_BYTES).await.map_err(|error| app.read_failed(&error))?;
     let mut agents = ArrayWriter::new();
     for agent in &overview.agents.items {
         agents.object(describe_agent(agent));

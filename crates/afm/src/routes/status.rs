@@ -5,12 +5,10 @@ use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
 use slamon_protocol::ObjectWriter;
-use tracing::Level;
 
 use super::{Routes, json};
 use crate::app::App;
 use crate::error::ApiError;
-use crate::logging::repeats::{self, Kind};
 
 pub(super) fn routes() -> Routes {
     vec![("/status", get(status))]
@@ -22,9 +20,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     app.save_seen().await;
     let counts = app.store.counts(seen_since).await.map_err(|error| {
         // Not 503, as elsewhere: monitoring of the original looks for a 500.
-        if repeats::is_first(Kind::Message(Level::ERROR, "the status cannot be read")) {
-            tracing::error!(error = format!("{error:#}"), "the status cannot be read");
-        }
+        app.committer.health().read_failed(&error);
         ApiError::StatusUnknown
     })?;
     let mut object = ObjectWriter::new();

@@ -14,6 +14,9 @@ mod log_stalled;
 mod notify;
 mod pooler;
 mod postgres_away;
+mod postgres_limits;
+mod postgres_unfit;
+mod postgres_versions;
 mod psql_session;
 mod queue_full;
 mod readme;
@@ -24,6 +27,7 @@ mod statsd;
 mod tables;
 mod turned_away;
 mod two_afms;
+mod unwritable_file;
 mod watching_over;
 
 use std::path::{Path, PathBuf};

@@ -42,8 +42,6 @@ use super::notices::Notices;
 use super::rows;
 use crate::{Applied, Command, Outcome, Running, Swept};
 
-const BEGIN: &str = "begin isolation level read committed read write";
-
 /// A batch that is not committed yet.
 pub(super) struct Uncommitted {
     pub(super) applied: Applied,
@@ -82,9 +80,10 @@ impl Outcomes {
     }
 }
 
-/// Applies `batch`, and leaves the transaction open. `now` must be as it is stored.
+/// Applies `batch` in a transaction that `begin` begins, and leaves it open. `now` must be as it is stored.
 pub(super) async fn apply(
     session: &Session,
+    begin: &str,
     batch: &[Command],
     now: Timestamp,
     memory: &Memory,
@@ -105,7 +104,7 @@ pub(super) async fn apply(
     // Where the first trip has nothing else to do, the second begins.
     let says_what_runs = Running::of(batch).next().is_some();
     let is_needed = insert.is_some() || lock.is_some() || says_what_runs || batch.iter().any(is_sweep);
-    let (at_first, later) = if is_needed { (Some(BEGIN), None) } else { (None, Some(BEGIN)) };
+    let (at_first, later) = if is_needed { (Some(begin), None) } else { (None, Some(begin)) };
     let ((), inserted, locked) = try_join3(
         session.script_if(at_first),
         submits.insert(session, insert.as_ref(), locks),

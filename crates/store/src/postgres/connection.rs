@@ -18,6 +18,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls, Row, Statement};
 
 use super::PostgresOptions;
+use super::connection_limit::{ConnectionLimit, Permit};
 use super::errors::Problem;
 use super::notices::{self, Speaker};
 use super::pooling::Pooling;
@@ -292,6 +293,8 @@ pub(super) struct Session {
     deadline: Instant,
     bound: Duration,
     echo: bool,
+    /// Given back after the connection.
+    _permit: Permit,
 }
 
 impl Session {
@@ -299,6 +302,7 @@ impl Session {
     pub(super) async fn open(
         pool: &Pool,
         pooling: &Arc<Pooling>,
+        limit: &ConnectionLimit,
         bound: Duration,
         echo: bool,
     ) -> Result<Self, Problem> {
@@ -309,17 +313,25 @@ impl Session {
             // Whether they are sessions now, only new ones can tell.
             pool.retain(|_, _| false);
         }
-        let client = match pool.get().await {
+        let (client, permit) = match limit.take_from(pool).await {
             Err(_) if pooling.is_shared() => return Err(SchemaError::Shared.into()),
-            client => client?,
+            taken => taken?,
         };
         let pooling = Arc::clone(pooling);
-        Ok(Self { client: Some(client), pooling, deadline: Instant::now() + bound, bound, echo })
+        let deadline = Instant::now() + bound;
+        Ok(Self { client: Some(client), pooling, deadline, bound, echo, _permit: permit })
     }
 
     /// How long a statement may take.
     pub(super) fn statement_timeout(&self) -> Duration {
         self.bound
+    }
+
+    /// Whether nobody has used the connection before.
+    pub(super) fn is_new(&self) -> bool {
+        self.client
+            .as_ref()
+            .is_some_and(|client| deadpool_postgres::Client::metrics(client).recycled.is_none())
     }
 
     fn client(&self) -> Result<&deadpool_postgres::Client, Problem> {

@@ -19,8 +19,10 @@ pub(super) enum Problem {
     NoConnection(String),
     /// The server did not answer in time.
     Timeout,
-    /// The tables are not as they should be.
+    /// The database or its tables are not as they should be.
     Schema(SchemaError),
+    /// The server takes no writes.
+    ReadOnly(String),
     /// What was there a moment ago has been deleted by another.
     Deleted,
     /// A transaction is still under way whose end nobody saw.
@@ -71,6 +73,8 @@ impl Problem {
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         match error.code() {
+            // There are as many connections as there may be: none of them is lost.
+            Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => false,
             Some(code) => {
                 if error.as_db_error().is_some_and(is_wrong_password) {
                     return false;
@@ -82,7 +86,9 @@ impl Problem {
                     || *code == SqlState::INVALID_SQL_STATEMENT_NAME
                     || *code == SqlState::DUPLICATE_PSTATEMENT
                     || *code == SqlState::INVALID_CURSOR_NAME
-                    || error.as_db_error().is_some_and(is_outdated)
+                    // A standby will not begin a transaction that writes; and what is "cached plan must not change result
+                    // type" in English has to be prepared anew.
+                    || *code == SqlState::FEATURE_NOT_SUPPORTED
             }
             None => error.is_closed() || io_error(error).is_some(),
         }
@@ -132,6 +138,23 @@ impl Problem {
         error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
     }
 
+    /// Whether there are as many connections as there may be: of the role, of the database, or at all.
+    pub(super) fn is_out_of_connections(&self) -> bool {
+        self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+    }
+
+    /// Whether the server, the database or the user's rights may be the cause, so that it is worth asking what they are.
+    pub(super) fn is_worth_a_look(&self) -> bool {
+        self.code().is_some_and(|code| {
+            [
+                SqlState::INSUFFICIENT_PRIVILEGE,
+                SqlState::READ_ONLY_SQL_TRANSACTION,
+                SqlState::FEATURE_NOT_SUPPORTED,
+            ]
+            .contains(code)
+        })
+    }
+
     fn is_temporary(&self) -> bool {
         match self {
             Self::NoConnection(_)
@@ -140,7 +163,7 @@ impl Problem {
             | Self::InDoubt
             | Self::Deaf
             | Self::QueueFull => true,
-            Self::Schema(_) | Self::Wrong(_) => false,
+            Self::Schema(_) | Self::ReadOnly(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
                     || self.is_collision()
@@ -175,10 +198,15 @@ impl Problem {
                         text = format!("{text}: {cause}");
                         source = cause.source();
                     }
+                    if text.contains("password missing") {
+                        text = "the server asks for a password, and none is given: put it into the database URI \
+                                (postgresql://USER:PASSWORD@HOST/NAME), PGPASSWORD or ~/.pgpass"
+                            .to_owned();
+                    }
                 }
                 text
             }
-            Self::NoConnection(text) | Self::Wrong(text) => text.clone(),
+            Self::NoConnection(text) | Self::Wrong(text) | Self::ReadOnly(text) => text.clone(),
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
             Self::QueueFull => "the cluster's queue of notifications is at least half full".to_owned(),
@@ -193,6 +221,9 @@ impl From<Problem> for StoreError {
     fn from(problem: Problem) -> Self {
         if let Problem::Schema(error) = problem {
             return Self::Schema(error);
+        }
+        if let Problem::ReadOnly(text) = problem {
+            return Self::ReadOnly(anyhow::Error::msg(text));
         }
         if problem.code() == Some(&SqlState::UNDEFINED_TABLE) {
             return Self::Schema(SchemaError::Missing);
@@ -226,11 +257,6 @@ fn ends_connection(error: &DbError) -> bool {
 /// PgBouncer has one code for all that it refuses, and one language.
 fn is_wrong_password(error: &DbError) -> bool {
     *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().ends_with("authentication failed")
-}
-
-/// "Cached plan must not change result type", in any language.
-fn is_outdated(error: &DbError) -> bool {
-    *error.code() == SqlState::FEATURE_NOT_SUPPORTED && error.routine() == Some("RevalidateCachedQuery")
 }
 
 /// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file

@@ -15,6 +15,7 @@ use tokio_postgres::Client;
 
 use super::backlog;
 use super::connection::{Connector, Session};
+use super::connection_limit::ConnectionLimit;
 use super::errors::Problem;
 use super::leftovers;
 use super::lines::Lines;
@@ -44,6 +45,7 @@ pub(super) struct Ear<'l> {
     pub(super) connector: &'l Connector,
     /// Others than the listening connection, for what is said to itself.
     pub(super) pool: &'l Pool,
+    pub(super) limit: &'l ConnectionLimit,
     pub(super) memory: &'l Memory,
     /// Why nothing is heard.
     pub(super) problem: Mutex<Option<Problem>>,
@@ -152,7 +154,7 @@ impl Ear<'_> {
     }
 
     async fn script(&self, sql: &str) -> Result<(), Problem> {
-        let session = Session::open(self.pool, &self.connector.pooling, ECHO, false).await?;
+        let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         session.bounded(session.script(sql)).await?;
         session.finish();
         Ok(())
@@ -160,7 +162,7 @@ impl Ear<'_> {
 
     /// How much of the queue of notifications is in use.
     async fn queue_usage(&self) -> Result<f64, Problem> {
-        let session = Session::open(self.pool, &self.connector.pooling, ECHO, false).await?;
+        let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         let rows = session.bounded(session.query(notices::QUEUE_USAGE, &[])).await?;
         session.finish();
         let usage = rows.first().map(|row| row.try_get(0)).transpose()?;

@@ -84,7 +84,7 @@ async fn original_beside(session: &Session) -> Result<bool, Problem> {
     Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-/// Whether the tables are as this version needs them.
+/// Whether the tables are as this version needs them. Whether they can be written is looked at by `fitness`.
 pub(super) async fn check(session: &Session) -> Result<(), Problem> {
     match look(session).await? {
         Found::Version(NEWEST) => Ok(()),
@@ -100,7 +100,7 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
     // A lock is waited for as long as ever; but copying millions of rows takes its time, and reads all of them.
     session
         .script(
-            "begin; set local statement_timeout = 0; set local enable_seqscan = on; \
+            "begin read write; set local synchronous_commit = on; set local statement_timeout = 0; set local enable_seqscan = on; \
              set local enable_bitmapscan = on; set local enable_hashjoin = on; set local enable_mergejoin = on",
         )
         .await?;
@@ -211,7 +211,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
 
 /// Drops our tables; `false` if there are none.
 pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
-    session.script("begin").await?;
+    session.script("begin read write; set local synchronous_commit = on").await?;
     session.query(LOCK, &[]).await?;
     let found = matches!(look(session).await?, Found::Version(_));
     if found {

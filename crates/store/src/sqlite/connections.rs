@@ -85,6 +85,10 @@ impl Connections {
         Self(Arc::new(Inner { place, echo, was_there, slots: Mutex::default() }))
     }
 
+    pub(super) fn file(&self) -> Option<&Path> {
+        self.0.place.file.as_deref()
+    }
+
     pub(super) fn add(&self, access: Access) -> Lender {
         let slot = Slot::default();
         lock(&self.0.slots).push(Arc::clone(&slot));

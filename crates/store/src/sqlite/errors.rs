@@ -14,11 +14,10 @@ pub(super) fn classify(error: Error) -> StoreError {
             | ErrorCode::DiskFull
             | ErrorCode::SystemIoFailure
             | ErrorCode::CannotOpen
-            | ErrorCode::ReadOnly
-            | ErrorCode::PermissionDenied
             | ErrorCode::OutOfMemory
             | ErrorCode::OperationInterrupted,
         ) => StoreError::Unavailable(error.into()),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => StoreError::ReadOnly(error.into()),
         Some(ErrorCode::Unknown) if text.contains("no such table") => SchemaError::Missing.into(),
         _ => StoreError::Failed(error.into()),
     }
@@ -26,8 +25,7 @@ pub(super) fn classify(error: Error) -> StoreError {
 
 /// Whether a connection that gave this error may go on giving it, where a new one would not.
 pub(super) fn breaks_connection(error: &StoreError) -> bool {
-    let (StoreError::Unavailable(cause) | StoreError::Failed(cause)) = error else { return false };
-    let Some(Error::SqliteFailure(error, _)) = cause.downcast_ref::<Error>() else { return false };
+    let Some(error) = sqlite_error(error) else { return false };
     match error.code {
         // Of a disk or a quota that is full; a new connection has no more room.
         ErrorCode::SystemIoFailure => error.extended_code != ffi::SQLITE_IOERR_WRITE,
@@ -36,6 +34,18 @@ pub(super) fn breaks_connection(error: &StoreError) -> bool {
         | ErrorCode::CannotOpen
         | ErrorCode::ReadOnly => true,
         _ => false,
+    }
+}
+
+/// What SQLite itself said.
+pub(super) fn sqlite_error(error: &StoreError) -> Option<&ffi::Error> {
+    let (StoreError::Unavailable(cause) | StoreError::ReadOnly(cause) | StoreError::Failed(cause)) = error
+    else {
+        return None;
+    };
+    match cause.downcast_ref::<Error>() {
+        Some(Error::SqliteFailure(error, _)) => Some(error),
+        _ => None,
     }
 }
 

@@ -44,14 +44,19 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
     Ok(prepared)
 }
 
-pub(super) fn check(connection: &Connection) -> Result<(), StoreError> {
-    match version(connection)? {
-        Some(NEWEST) => Ok(()),
-        Some(found) if found > NEWEST => Err(SchemaError::Ahead { found, known: NEWEST }.into()),
-        Some(found) => Err(SchemaError::Behind { found, needed: NEWEST }.into()),
-        None if adopt::holds_original(connection)? => Err(SchemaError::Original.into()),
-        None => Err(SchemaError::Missing.into()),
+/// Looks at the version, and writes it anew, which either `commits` or is rolled back.
+pub(super) fn check(connection: &mut Connection, commits: bool) -> Result<(), StoreError> {
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    match version(&transaction)? {
+        Some(NEWEST) => {}
+        Some(found) if found > NEWEST => return Err(SchemaError::Ahead { found, known: NEWEST }.into()),
+        Some(found) => return Err(SchemaError::Behind { found, needed: NEWEST }.into()),
+        None if adopt::holds_original(&transaction)? => return Err(SchemaError::Original.into()),
+        None => return Err(SchemaError::Missing.into()),
     }
+    transaction.execute_batch("update slamon_schema set version = version")?;
+    let done = if commits { transaction.commit() } else { transaction.rollback() };
+    Ok(done?)
 }
 
 pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreError> {

@@ -3,7 +3,8 @@
 //! SQLite blocks while it waits for a disk or a lock, so it never runs on the threads that serve requests.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::{Mutex, PoisonError};
+use std::path::Path;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Instant;
 
@@ -13,6 +14,7 @@ use tokio::sync::oneshot;
 
 use super::connections::{Access, Connections, Lender, Use};
 use super::errors::breaks_connection;
+use super::obstacle;
 use super::wal;
 use crate::StoreError;
 
@@ -23,6 +25,8 @@ type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) -> Use + Send>;
 pub(super) struct Workers {
     queue: Mutex<Option<Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
+    /// The database, for errors.
+    file: Option<Arc<Path>>,
 }
 
 impl Workers {
@@ -35,7 +39,8 @@ impl Workers {
                 .spawn(move || work(&jobs, &connection, access))
         };
         let threads = (0..count).map(start).collect::<Result<_, _>>()?;
-        Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads) })
+        let file = connections.file().map(Arc::from);
+        Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads), file })
     }
 
     /// Has a worker run `job`; once begun it runs to its end, also when nobody waits for it any more. When nobody does
@@ -45,6 +50,7 @@ impl Workers {
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, StoreError> {
         let (answer, answered) = oneshot::channel();
+        let file = self.file.clone();
         let job: Job = Box::new(move |connection| {
             // Nobody has been answered: not even a change is missed by anyone.
             if answer.is_closed() {
@@ -55,6 +61,10 @@ impl Workers {
             let panicked = |_| Err(StoreError::Failed(anyhow::anyhow!("a call of the store panicked")));
             let done = done.unwrap_or_else(panicked);
             let next = if done.as_ref().is_err_and(breaks_connection) { Use::Drop } else { Use::Keep };
+            let done = done.map_err(|error| match &file {
+                Some(file) => obstacle::explain(error, file),
+                None => error,
+            });
             // Nobody may be waiting any more.
             let _ = answer.send(done);
             next

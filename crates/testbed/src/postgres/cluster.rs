@@ -89,6 +89,31 @@ impl PgCluster {
         Ok(Self { inner: Arc::new(Inner { programs, folder, port, supervisor: Mutex::new(supervisor) }) })
     }
 
+    /// A hot standby of this cluster, which follows it until it is promoted. `options` are its own, as of
+    /// [`PgCluster::start`]; only a cluster of the machine's own version can be followed.
+    ///
+    /// # Errors
+    ///
+    /// When it cannot be copied or started; the error holds what was said.
+    pub fn start_standby(&self, options: &PgOptions) -> Result<Self> {
+        let programs = self.inner.programs.clone();
+        let (mut supervisor, folder) = Supervisor::spawn(&programs.server)?;
+        supervisor.order(&folder, &format!("clone {}", self.inner.port))?;
+        configure(&folder, options)?;
+        let port = first_start(&mut supervisor, &folder)?;
+        Ok(Self { inner: Arc::new(Inner { programs, folder, port, supervisor: Mutex::new(supervisor) }) })
+    }
+
+    /// Has a standby follow nobody any more, and waits until it takes writes.
+    ///
+    /// # Panics
+    ///
+    /// When it was no standby.
+    #[track_caller]
+    pub fn promote(&self) {
+        self.order("promote");
+    }
+
     /// The cluster that the tests of this process share, started when first asked for. A test that stops the database or
     /// counts its connections starts one of its own.
     ///
@@ -269,6 +294,7 @@ fn configure(folder: &Path, options: &PgOptions) -> Result<()> {
     let access = "\
         local all postgres trust\n\
         host all postgres 127.0.0.1/32 trust\n\
+        host replication postgres 127.0.0.1/32 trust\n\
         local all all scram-sha-256\n\
         host all all 127.0.0.1/32 scram-sha-256\n";
     fs::write(folder.join("data/pg_hba.conf"), access).context("cannot write pg_hba.conf")

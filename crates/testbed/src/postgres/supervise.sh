@@ -32,6 +32,13 @@ while read -r command argument; do
         answer "$bin/initdb" --pgdata="$data" --username=postgres --auth=trust --no-sync \
             --encoding="${argument%% *}" --locale="${argument##* }"
         ;;
+    clone)
+        answer "$bin/pg_basebackup" --pgdata="$data" --host=127.0.0.1 --port="$argument" --username=postgres \
+            --checkpoint=fast --wal-method=stream --write-recovery-conf --no-sync
+        ;;
+    promote)
+        answer "$bin/pg_ctl" promote --pgdata="$data" --wait --timeout=120
+        ;;
     start)
         answer "$bin/pg_ctl" start --pgdata="$data" --log="$folder/log" --options="-p $argument" --wait --timeout=120
         ;;

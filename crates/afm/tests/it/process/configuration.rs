@@ -83,7 +83,7 @@ fn the_later_place_holds() {
 fn a_dialect_that_is_not_known_names_those_that_are() {
     let ended = run(folder().path(), &["--database-uri", "mysql://u:p@h/db", "run"], &[]);
     assert_eq!((ended.status, ended.stderr.lines().count()), (Some(2), 1), "{ended:?}");
-    for word in ["SQLALCHEMY_DATABASE_URI", "`mysql`", "sqlite:///", "postgresql://"] {
+    for word in ["--database-uri", "`mysql`", "sqlite:///", "postgresql://"] {
         assert!(ended.stderr.contains(word), "{ended:?}");
     }
 }

@@ -116,8 +116,8 @@ fn a_wrong_password_is_an_error_that_does_not_show_it() {
     let database = PgCluster::shared().create_database();
     database.cluster().create_role("afm_wrong_password", "right");
     let uri = database.uri_as("afm_wrong_password", "s3cret");
-    for command in ["run", "create-tables"] {
-        let ended = run(super::folder().path(), &["--database-uri", &uri, command], &[]);
+    for command in [&["run", "127.0.0.1", "0"][..], &["create-tables"]] {
+        let ended = run(super::folder().path(), &[&["--database-uri", &uri], command].concat(), &[]);
         assert_eq!(ended.status, Some(1), "{ended:?}");
         assert!(ended.stderr.contains("password authentication failed"), "{ended:?}");
         assert!(!ended.stderr.contains("s3cret"), "{ended:?}");

@@ -1,0 +1,96 @@
+//! How many connections the server grants, which may be fewer than the pool would make.
+//!
+//! A role may have a limit, and a server may be full. A call that gets no further connection waits for one that exists, and
+//! for a while the store does not ask for more than there are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use deadpool_postgres::{Client, Pool};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::errors::Problem;
+
+/// How long to wait before a connection that was refused is asked for once more: the server may not have seen yet that
+/// another one has ended.
+const ASK_AGAIN: Duration = Duration::from_millis(50);
+
+/// For how long a connection that was refused is not asked for again.
+const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// The right to use one connection.
+pub(super) type Permit = OwnedSemaphorePermit;
+
+/// How many connections are in use, and how many may be.
+#[derive(Debug)]
+pub(super) struct ConnectionLimit {
+    permits: Arc<Semaphore>,
+    granted: Arc<AtomicUsize>,
+    /// How long a call waits for a connection.
+    patience: Duration,
+    was_logged: AtomicBool,
+}
+
+impl ConnectionLimit {
+    pub(super) fn new(most: usize, patience: Duration) -> Self {
+        Self {
+            permits: Arc::new(Semaphore::new(most)),
+            granted: Arc::new(AtomicUsize::new(most)),
+            patience,
+            was_logged: AtomicBool::new(false),
+        }
+    }
+
+    /// A connection of `pool`, as soon as there is one.
+    pub(super) async fn take_from(&self, pool: &Pool) -> Result<(Client, Permit), Problem> {
+        let deadline = Instant::now() + self.patience;
+        let mut refused = 0;
+        loop {
+            let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+            let permit = permit
+                .map_err(|_| Problem::NoConnection("all connections of the pool are in use".to_owned()))?
+                .map_err(|_| Problem::NoConnection("the store is closed".to_owned()))?;
+            let problem = match pool.get().await {
+                Ok(client) => return Ok((client, permit)),
+                Err(error) => Problem::from(error),
+            };
+            if !problem.is_out_of_connections() || Instant::now() + ASK_AGAIN >= deadline {
+                return Err(problem);
+            }
+            refused += 1;
+            if refused > 1 && self.give_up(permit) {
+                self.log_once(&problem);
+            } else {
+                // Other calls may have connections, or this store may have none at all.
+                sleep(ASK_AGAIN).await;
+            }
+        }
+    }
+
+    /// Does without the connection that `permit` stands for, for a while; `false` if it is the last.
+    fn give_up(&self, permit: Permit) -> bool {
+        let less = |granted: usize| (granted > 1).then(|| granted - 1);
+        if self.granted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_err() {
+            return false;
+        }
+        permit.forget();
+        let (permits, granted) = (Arc::clone(&self.permits), Arc::clone(&self.granted));
+        tokio::spawn(async move {
+            sleep(REMEMBERED).await;
+            granted.fetch_add(1, Ordering::SeqCst);
+            permits.add_permits(1);
+        });
+        true
+    }
+
+    fn log_once(&self, problem: &Problem) {
+        if !self.was_logged.swap(true, Ordering::SeqCst) {
+            tracing::warn!(
+                reason = problem.describe(),
+                "the server grants fewer connections than SQLALCHEMY_POOL_SIZE: calls wait for those that there are"
+            );
+        }
+    }
+}

@@ -1,0 +1,292 @@
+//! What a server, a database and a user must be like, so that tasks can be kept there; and the line that says what is not.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use uuid::Uuid;
+
+use super::connection::Session;
+use super::errors::Problem;
+use super::{quoted, quoted_if_needed};
+use crate::SchemaError;
+
+/// The oldest major version whose SQL is enough.
+const OLDEST: i32 = 13;
+
+/// What every connection is asked before it is used: after an outage the server may be another one.
+const LOOK: &str = "
+    select
+        current_setting('server_version_num')::integer / 10000 as version,
+        current_setting('server_version') as version_text,
+        current_setting('server_encoding') as encoding,
+        current_schema() is not null as has_schema,
+        current_setting('search_path') as search_path,
+        current_setting('synchronous_commit') as synchronous_commit,
+        current_setting('fsync') as fsync,
+        current_setting('full_page_writes') as full_page_writes
+";
+
+/// Where the search path was set, and the schemas that are there.
+const SCHEMAS: &str = "
+    select
+        (select source from pg_settings where name = 'search_path') as source,
+        array(select nspname::text from pg_namespace) as schemas
+";
+
+/// The rights that the statements of this program need, table by table.
+const NEEDED: [(&str, &[&str]); 6] = [
+    ("slamon_schema", &["SELECT"]),
+    ("task", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("attempt", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("agent", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("agent_offer", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    (SEQUENCE, &["USAGE"]),
+];
+
+/// The only sequence among them.
+const SEQUENCE: &str = "task_arrival";
+
+/// The rights that are lacking, and the full name of what they are lacking on.
+const LACKING: &str = "
+    select name, privilege, found::text as full_name
+    from (
+        select name, privilege, to_regclass(name) as found
+        from unnest($1::text[], $2::text[]) as needed (name, privilege)
+    ) as needed
+    where case
+        -- Numbers are drawn with either right.
+        when name = $3 then not has_sequence_privilege(found::oid, privilege || ', UPDATE')
+        else not has_table_privilege(found::oid, privilege)
+    end
+";
+
+const IS_STANDBY: &str = "select pg_is_in_recovery() as is_standby";
+
+const BEGIN: &str = "begin isolation level read committed read write";
+
+/// Where a commit would be answered before it is on the disk.
+const BEGIN_DURABLE: &str =
+    "begin isolation level read committed read write; set local synchronous_commit = on";
+
+/// Looks at servers, and remembers what of it transactions depend on.
+#[derive(Debug)]
+pub(super) struct Fitness {
+    user: String,
+    database: String,
+    /// Whether commits are answered before they are on the disk, unless the transaction asks for more.
+    commits_late: AtomicBool,
+    may_lose_all: AtomicBool,
+}
+
+impl Fitness {
+    /// For a user of a database.
+    pub(super) fn new(user: String, database: String) -> Self {
+        let (commits_late, may_lose_all) = (AtomicBool::new(false), AtomicBool::new(false));
+        Self { user, database, commits_late, may_lose_all }
+    }
+
+    /// What begins a transaction that writes, and whose commit is answered only once it is on the disk.
+    pub(super) fn begin(&self) -> &'static str {
+        if self.commits_late.load(Ordering::Relaxed) { BEGIN_DURABLE } else { BEGIN }
+    }
+
+    /// Looks whether tasks can be kept where `session` leads, as far as that does not depend on the tables.
+    ///
+    /// # Errors
+    /// [`Problem::Schema`] where they cannot.
+    pub(super) async fn look(&self, session: &Session) -> Result<(), Problem> {
+        let (user, database) = (&self.user, &self.database);
+        let rows = session.query(LOOK, &[]).await?;
+        let row = rows.first().ok_or_else(|| Problem::Wrong("the settings gave no answer".to_owned()))?;
+        if row.try_get::<_, i32>("version")? < OLDEST {
+            return Err(too_old(row.try_get("version_text")?));
+        }
+        let encoding: String = row.try_get("encoding")?;
+        if encoding != "UTF8" {
+            return Err(wrong_encoding(database, &encoding));
+        }
+        if !row.try_get::<_, bool>("has_schema")? {
+            return Err(no_schema(session, user, database, row.try_get("search_path")?).await?);
+        }
+        let is_off = |name: &str| Ok::<_, Problem>(row.try_get::<_, String>(name)? == "off");
+        let commits_late = is_off("synchronous_commit")?;
+        if commits_late && !self.commits_late.swap(commits_late, Ordering::Relaxed) {
+            tracing::warn!(
+                "synchronous_commit is off at the server: it is turned on for the transactions of this program, \
+                 since a crash would lose tasks and results that were answered"
+            );
+        } else if !commits_late {
+            self.commits_late.store(false, Ordering::Relaxed);
+        }
+        for setting in ["fsync", "full_page_writes"] {
+            if is_off(setting)? && !self.may_lose_all.swap(true, Ordering::Relaxed) {
+                tracing::warn!(
+                    "{setting} is off at the server: a crash of its machine may lose or damage all tasks; as a \
+                     superuser, run in psql: ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf();"
+                );
+            }
+        }
+        Ok(())
+    }
+
+    /// Looks whether the server takes writes, and whether the user may do with the tables what has to be done.
+    ///
+    /// # Errors
+    /// [`Problem::ReadOnly`] or [`Problem::Schema`] where not.
+    pub(super) async fn look_at_rights(&self, session: &Session) -> Result<(), Problem> {
+        let rows = session.query(IS_STANDBY, &[]).await?;
+        if rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false) {
+            return Err(Problem::ReadOnly(
+                "the server is a hot standby: promote it (SELECT pg_promote();), or have the database URI name the primary \
+                 (postgresql://HOST1,HOST2/NAME?target_session_attrs=read-write finds it)"
+                    .to_owned(),
+            ));
+        }
+        let needed = NEEDED.iter().flat_map(|(name, rights)| rights.iter().map(|right| (*name, *right)));
+        let (names, rights): (Vec<&str>, Vec<&str>) = needed.unzip();
+        let rows = session.query(LACKING, &[&names, &rights, &SEQUENCE]).await?;
+        let mut lacking: Vec<(String, String, bool)> = Vec::new();
+        for row in &rows {
+            let (name, right): (&str, &str) = (row.try_get("name")?, row.try_get("privilege")?);
+            let full_name: String = row.try_get("full_name")?;
+            match lacking.iter_mut().find(|(known, ..)| *known == full_name) {
+                Some((_, rights, _)) => *rights = format!("{rights}, {right}"),
+                None => lacking.push((full_name, right.to_owned(), name == SEQUENCE)),
+            }
+        }
+        if lacking.is_empty() {
+            return Ok(());
+        }
+        let (user, database) = (quoted(&self.user), quoted(&self.database));
+        let what: Vec<_> = lacking.iter().map(|(name, rights, _)| format!("{rights} on {name}")).collect();
+        let grants: Vec<_> = lacking
+            .iter()
+            .map(|(name, rights, is_sequence)| {
+                format!("GRANT {rights} ON {}{name} TO {user};", if *is_sequence { "SEQUENCE " } else { "" })
+            })
+            .collect();
+        Err(SchemaError::Denied(format!(
+            "the user {user} lacks rights in the database {database} ({}): as the owner of the tables, run in psql: \
+             \\c {database} and then: {}",
+            what.join("; "),
+            grants.join(" ")
+        ))
+        .into())
+    }
+
+    /// Of an error that came of a right that is lacking: what to do about it, as far as the server's message tells.
+    pub(super) fn denied(&self, message: &str) -> Problem {
+        if let Some(schema) = message.strip_prefix("permission denied for schema ") {
+            return may_not_create(&self.user, &self.database, schema);
+        }
+        let (user, database) = (quoted(&self.user), quoted(&self.database));
+        SchemaError::Denied(format!(
+            "the user {user} lacks a right in the database {database} ({message}): connect as the role that \
+             owns the tables, or, as a superuser, give them to {user} with ALTER TABLE … OWNER TO {user};"
+        ))
+        .into()
+    }
+}
+
+/// A server that does not know what every connection is set to.
+pub(super) fn too_old(version: &str) -> Problem {
+    SchemaError::Unusable(format!(
+        "the server is PostgreSQL {version}, and {OLDEST} or newer is needed: upgrade it (pg_upgrade), or move the \
+         database to a newer one (pg_dump, then psql)"
+    ))
+    .into()
+}
+
+fn wrong_encoding(database: &str, encoding: &str) -> Problem {
+    let other = quoted(&format!("{database}_utf8"));
+    SchemaError::Unusable(format!(
+        "the database {} is encoded in {encoding}, which cannot hold every task: name one that is encoded in UTF8, made \
+         in psql with: CREATE DATABASE {other} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;",
+        quoted(database)
+    ))
+    .into()
+}
+
+/// Why no schema can be used: none of the search path is there, or none of those that are may be looked into.
+async fn no_schema(session: &Session, user: &str, database: &str, path: &str) -> Result<Problem, Problem> {
+    let rows = session.query(SCHEMAS, &[]).await?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("the catalog gave no answer".to_owned()))?;
+    let schemas: Vec<String> = row.try_get("schemas")?;
+    let source: String = row.try_get("source")?;
+    let named = names(path, user);
+    if let Some(closed) = named.iter().find(|name| schemas.contains(name)) {
+        return Ok(may_not_create(user, database, closed));
+    }
+    let (user, database) = (quoted(user), quoted(database));
+    let mend = match source.as_str() {
+        "client" => "change it in the `options` of the database URI, or in PGOPTIONS".to_owned(),
+        "database" => format!("run in psql: ALTER DATABASE {database} SET search_path = public;"),
+        "database user" => {
+            format!("run in psql: ALTER ROLE {user} IN DATABASE {database} SET search_path = public;")
+        }
+        _ => format!("run in psql: ALTER ROLE {user} SET search_path = public;"),
+    };
+    let first = named.iter().find(|name| **name != user).map_or("public", String::as_str);
+    Ok(SchemaError::Unusable(format!(
+        "search_path of {user} in the database {database} is {path:?} and names no schema that exists: {mend} or make \
+         the schema: CREATE SCHEMA {} AUTHORIZATION {user};",
+        quoted_if_needed(first)
+    ))
+    .into())
+}
+
+/// The names in a search path.
+fn names(path: &str, user: &str) -> Vec<String> {
+    let mut names = Vec::new();
+    let mut name = String::new();
+    let mut is_quoted = false;
+    for c in path.chars() {
+        match c {
+            '"' => is_quoted = !is_quoted,
+            ',' if !is_quoted => names.push(std::mem::take(&mut name)),
+            ' ' if !is_quoted => {}
+            c => name.push(c),
+        }
+    }
+    names.push(name);
+    names.retain(|name| !name.is_empty());
+    names.into_iter().map(|name| if name == "$user" { user.to_owned() } else { name }).collect()
+}
+
+/// A schema that a user may not look into, or not make tables in.
+fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
+    let (user, database, schema) = (quoted(user), quoted(database), quoted_if_needed(schema));
+    SchemaError::Denied(format!(
+        "the user {user} may not create tables in the schema {schema} of the database {database}: \
+         as a superuser, run in psql: \\c {database} and then: \
+         GRANT USAGE, CREATE ON SCHEMA {schema} TO {user};"
+    ))
+    .into()
+}
+
+/// Writes, and rolls back.
+pub(super) async fn try_to_write(session: &Session) -> Result<(), Problem> {
+    session
+        .script(&format!(
+            "{BEGIN}; \
+             insert into agent (id, name, capabilities, last_seen) values ('{}', '', '{{}}', now()); rollback",
+            Uuid::new_v4()
+        ))
+        .await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::names;
+
+    #[test]
+    fn a_search_path_is_taken_apart() {
+        for (path, found) in [
+            ("\"$user\", public", &["afm", "public"][..]),
+            ("", &[]),
+            ("\"\"", &[]),
+            ("\"a, b\",c", &["a, b", "c"]),
+        ] {
+            assert_eq!(names(path, "afm"), found, "{path}");
+        }
+    }
+}
