@@ -79,6 +79,8 @@ pub struct Config {
     pub agent_active_threshold: Duration,
     /// `AGENT_DROP_THRESHOLD`: after which a lost agent is forgotten; at least the active threshold.
     pub agent_drop_threshold: Duration,
+    /// `TASK_TIMEOUT_DEFAULT`: how long an attempt may take of a task that names no `task_timeout`; `None`: for ever.
+    pub task_timeout_default: Option<Duration>,
     /// `TASK_RETENTION`: after which a finished task is deleted; `None`: it is kept.
     pub task_retention: Option<Duration>,
     /// `MAX_CONTENT_LENGTH`: the longest request body, in bytes; at least 1.
@@ -116,6 +118,7 @@ impl Default for Config {
             agent_return_time: Duration::from_secs(60),
             agent_active_threshold: Duration::from_secs(300),
             agent_drop_threshold: Duration::from_secs(3600),
+            task_timeout_default: None,
             task_retention: None,
             max_content_length: 1024 * 1024,
             limits: Limits::default(),

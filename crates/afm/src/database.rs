@@ -51,6 +51,7 @@ impl Database {
                         Kind::File(std::path::absolute(file).unwrap_or_else(|_| file.into()).into())
                     }
                 };
+                let store = store.with_default_timeout(config.task_timeout_default);
                 Ok(Self { store: Arc::new(store), kind, name })
             }
             "postgresql" | "postgres" => {
@@ -62,6 +63,7 @@ impl Database {
                     echo: config.echo,
                 };
                 let store = PostgresStore::new(&options).map_err(|error| named(&error.to_string()))?;
+                let store = store.with_default_timeout(config.task_timeout_default);
                 Ok(Self { store: Arc::new(store), kind: Kind::Postgres, name })
             }
             "" => Err(named(&format!("is not a URI; {SUPPORTED}"))),

@@ -109,13 +109,15 @@ pub fn settle(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> Op
     }
 }
 
-/// An agent takes a task, from the second attempt on under the id `alias`; `None` if it is not to be had.
+/// An agent takes a task, from the second attempt on under the id `alias`; `None` if it is not to be had. The attempt of
+/// a task without a timeout of its own may take `default_timeout`.
 #[must_use]
 pub fn claim(
     task: &Task,
     poll: &PollRequest,
     alias: impl FnOnce() -> Uuid,
     now: Timestamp,
+    default_timeout: Option<Duration>,
 ) -> Option<Attempt> {
     let terms = &task.posted.terms;
     let filter = &terms.agent_filter;
@@ -134,7 +136,7 @@ pub fn claim(
         agent_id: poll.agent_id,
         agent_name: poll.agent_name.clone(),
         at: now,
-        deadline: terms.timeout.and_then(|timeout| now.checked_add(timeout).ok()),
+        deadline: terms.timeout.or(default_timeout).and_then(|timeout| now.checked_add(timeout).ok()),
     })
 }
 

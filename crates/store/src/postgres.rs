@@ -105,6 +105,7 @@ pub struct PostgresStore {
     fitness: Arc<Fitness>,
     statement_timeout: Duration,
     echo: bool,
+    default_timeout: Option<Duration>,
 }
 
 impl fmt::Debug for PostgresStore {
@@ -132,7 +133,14 @@ impl PostgresStore {
             fitness: Arc::new(Fitness::new(target.user, target.database)),
             statement_timeout: options.statement_timeout,
             echo: options.echo,
+            default_timeout: None,
         })
+    }
+
+    /// How long an attempt may take of a task that does not say; `None`, as it is at first: for ever.
+    #[must_use]
+    pub fn with_default_timeout(self, default_timeout: Option<Duration>) -> Self {
+        Self { default_timeout, ..self }
     }
 
     async fn open(&self, bound: Duration) -> Result<Session, Problem> {
@@ -312,7 +320,8 @@ impl Store for PostgresStore {
         }
         let now = rows::as_stored(now);
         let quiet = &self.memory.quiet;
-        let mut manner = Manner { locks: Locks::Brief, says: !quiet.is_quiet() };
+        let default_timeout = self.default_timeout;
+        let mut manner = Manner { locks: Locks::Brief, says: !quiet.is_quiet(), default_timeout };
         let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;

@@ -17,6 +17,7 @@ mod workers;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -44,6 +45,7 @@ pub struct SqliteStore {
     reads: Reads,
     /// Whether nothing has been written yet, or the last write failed.
     is_doubtful: AtomicBool,
+    default_timeout: Option<Duration>,
 }
 
 impl SqliteStore {
@@ -60,7 +62,20 @@ impl SqliteStore {
         };
         let writer = start(1, Access::Write)?;
         let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };
-        Ok(Self { place, writer, readers, reads: Reads::default(), is_doubtful: AtomicBool::new(true) })
+        Ok(Self {
+            place,
+            writer,
+            readers,
+            reads: Reads::default(),
+            is_doubtful: AtomicBool::new(true),
+            default_timeout: None,
+        })
+    }
+
+    /// How long an attempt may take of a task that does not say; `None`, as it is at first: for ever.
+    #[must_use]
+    pub fn with_default_timeout(self, default_timeout: Option<Duration>) -> Self {
+        Self { default_timeout, ..self }
     }
 
     /// The file; `None`: tasks are gone when this is.
@@ -97,7 +112,9 @@ impl Store for SqliteStore {
     }
 
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
-        let applied = self.writer.run(move |connection| apply::apply(connection, &batch, now)).await;
+        let default_timeout = self.default_timeout;
+        let applied =
+            self.writer.run(move |connection| apply::apply(connection, &batch, now, default_timeout)).await;
         if applied.is_err() {
             self.is_doubtful.store(true, Ordering::Relaxed);
         }

@@ -51,7 +51,7 @@ impl Key {
 }
 
 /// Every key, in the order of the example file.
-pub(super) const KEYS: [Key; 21] = [
+pub(super) const KEYS: [Key; 22] = [
     Key::new(DATABASE_URI, |config, given| {
         given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
     }),
@@ -74,6 +74,10 @@ pub(super) const KEYS: [Key; 21] = [
     }),
     Key::new(DROP_THRESHOLD, |config, given| {
         given.some_seconds().map(|time| config.agent_drop_threshold = time)
+    }),
+    Key::new("TASK_TIMEOUT_DEFAULT", |config, given| {
+        config.task_timeout_default = unless_none(given, None, |given| given.some_seconds().map(Some))?;
+        Ok(())
     }),
     Key::new("TASK_RETENTION", |config, given| {
         config.task_retention = unless_none(given, None, |given| given.some_seconds().map(Some))?;

@@ -106,7 +106,7 @@ fn the_example_holds_every_key_once_with_its_default() {
 #[test]
 fn every_key_is_read_from_files_and_from_the_environment() {
     type Change = fn(&mut Config);
-    let cases: [(&str, &str, &str, Change); 21] = [
+    let cases: [(&str, &str, &str, Change); 22] = [
         ("SQLALCHEMY_DATABASE_URI", "'sqlite:///a.db'", "sqlite:///a.db", |c| {
             c.database_uri = DatabaseUri::new("sqlite:///a.db");
         }),
@@ -118,6 +118,7 @@ fn every_key_is_read_from_files_and_from_the_environment() {
         ("AGENT_RETURN_TIME", "0", "0", |c| c.agent_return_time = Duration::ZERO),
         ("AGENT_ACTIVE_THRESHOLD", "60 * 1.5", "90", |c| c.agent_active_threshold = secs(90)),
         ("AGENT_DROP_THRESHOLD", "24 * 60 * 60", " 86400 ", |c| c.agent_drop_threshold = secs(86400)),
+        ("TASK_TIMEOUT_DEFAULT", "15 * 60", "900", |c| c.task_timeout_default = Some(secs(900))),
         ("TASK_RETENTION", "30 * 24 * 60 * 60", "2592000", |c| c.task_retention = Some(secs(2_592_000))),
         ("MAX_CONTENT_LENGTH", "1_000", "1000", |c| c.max_content_length = 1000),
         ("MAX_NAME_LENGTH", "400", "400", |c| c.limits.name_bytes = 400),

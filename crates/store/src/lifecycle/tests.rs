@@ -132,10 +132,10 @@ fn another_task_with_the_same_id_is_refused_by_the_first_field_that_differs() {
 fn only_a_pending_task_can_be_claimed() {
     let none = Terms::default();
     let pending = task(none.clone(), 0, State::Pending);
-    assert_eq!(claim(&pending, &poll(), || FRESH, at(10)), Some(attempt(1, None)));
+    assert_eq!(claim(&pending, &poll(), || FRESH, at(10), None), Some(attempt(1, None)));
     let delayed = task(none.clone(), 0, State::Delayed { until: at(0) });
     for task in [vec![delayed, claimed(none, 1)], all_ended()].concat() {
-        assert_eq!(claim(&task, &poll(), || FRESH, at(10)), None, "{task:?}");
+        assert_eq!(claim(&task, &poll(), || FRESH, at(10), None), None, "{task:?}");
     }
 }
 
@@ -144,7 +144,7 @@ fn the_first_attempt_has_the_id_of_the_task_and_each_further_one_a_fresh_one() {
     let terms = Terms { max_attempts: 2, timeout: Some(seconds(7)), ..Terms::default() };
     let alias = |attempts| {
         let task = task(terms.clone(), attempts, State::Pending);
-        claim(&task, &poll(), || FRESH, at(10))
+        claim(&task, &poll(), || FRESH, at(10), None)
             .map(|attempt| (attempt.number, attempt.alias, attempt.deadline))
     };
     assert_eq!(alias(0), Some((1, posted().task_id, Some(at(17)))));
@@ -163,7 +163,7 @@ fn an_agent_claims_what_it_offers_and_what_is_meant_for_it() {
     let filter = AgentFilter { country: Some("FI".to_owned()), ..AgentFilter::default() };
     let for_all = task(Terms::default(), 0, State::Pending);
     let for_finland = task(Terms { agent_filter: filter, ..Terms::default() }, 0, State::Pending);
-    let takes = |poll: &PollRequest, task| claim(task, poll, || FRESH, at(10)).is_some();
+    let takes = |poll: &PollRequest, task| claim(task, poll, || FRESH, at(10), None).is_some();
     let [here, there] = ["FI", "SE"].map(|at| PollRequest { agent_location: Some(location(at)), ..poll() });
     for (poll, takes_all, takes_finnish) in
         [(&poll(), true, false), (&here, true, true), (&there, true, false)]

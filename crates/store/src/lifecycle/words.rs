@@ -25,7 +25,8 @@ pub(super) fn expired(task: &Task, now: Timestamp, fleet: impl FnOnce() -> Strin
 }
 
 pub(super) fn timed_out(task: &Task, attempt: &Attempt) -> JsonText {
-    let timeout = seconds(task.posted.terms.timeout.unwrap_or_default());
+    // Its own, or the one that tasks without have when they are claimed.
+    let timeout = seconds(since(attempt.at, attempt.deadline.unwrap_or(attempt.at)));
     JsonText::string(&format!(
         "Task timeout of {timeout} s passed: {} sent no result, {}",
         agent(attempt),

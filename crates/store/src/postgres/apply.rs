@@ -22,6 +22,7 @@ mod sweeps;
 mod tasks;
 
 use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::future::{try_join3, try_join4};
 use jiff::Timestamp;
@@ -69,6 +70,8 @@ pub(super) struct Manner {
     pub(super) locks: Locks,
     /// Whether other AFMs are told.
     pub(super) says: bool,
+    /// How long an attempt may take of a task that does not say.
+    pub(super) default_timeout: Option<Duration>,
 }
 
 /// Outcomes by the place of their command.
@@ -88,11 +91,11 @@ pub(super) async fn apply(
     now: Timestamp,
     memory: &Memory,
     look: &Look<'_>,
-    Manner { locks, says }: Manner,
+    Manner { locks, says, default_timeout }: Manner,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
-    let mut polls = Polls::of(batch);
+    let mut polls = Polls::of(batch, default_timeout);
     let mut agents = Agents::of(batch);
     let mut outcomes = Outcomes(vec![None; batch.len()]);
     let mut tasks = Tasks::new(now);

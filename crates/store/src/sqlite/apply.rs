@@ -5,6 +5,7 @@ mod polls;
 mod sweep;
 
 use std::collections::HashSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior, params};
@@ -24,12 +25,14 @@ pub(super) fn apply(
     connection: &mut Connection,
     batch: &[Command],
     now: Timestamp,
+    default_timeout: Option<Duration>,
 ) -> Result<Applied, StoreError> {
     // Immediate: two processes on one file must not both read before either writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut work = Work {
         transaction: &transaction,
         now,
+        default_timeout,
         applied: Applied::default(),
         came_to_wait: Vec::new(),
         handed_out: Vec::new(),
@@ -58,6 +61,8 @@ pub(super) fn apply(
 struct Work<'t> {
     transaction: &'t Transaction<'t>,
     now: Timestamp,
+    /// Of an attempt of a task that names none.
+    default_timeout: Option<Duration>,
     applied: Applied,
     came_to_wait: Vec<(Uuid, WaitingKind)>,
     handed_out: Vec<Uuid>,

@@ -113,6 +113,7 @@ macro_rules! cases_of_every_store {
                 a_batch_says_what_others_may_wait_for
             }
             deadlines {
+                a_task_without_a_timeout_has_the_default_of_the_store_that_hands_it_out
                 a_waiting_task_expires_at_the_end_of_its_ttl
                 an_expired_task_says_who_might_have_taken_it
                 a_delayed_task_expires_at_the_end_of_its_ttl

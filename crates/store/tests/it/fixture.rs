@@ -2,6 +2,8 @@
 
 mod postgres;
 
+use std::time::Duration;
+
 use rusqlite::Connection;
 use slamon_store::SqliteStore;
 use tempfile::TempDir;
@@ -12,7 +14,12 @@ pub(crate) use postgres::Postgres;
 /// A database with a store on it.
 pub(crate) trait Fixture: Sized {
     /// A database without tables.
-    fn empty() -> Self;
+    fn empty() -> Self {
+        Self::with_default_timeout(None)
+    }
+
+    /// One whose store gives an attempt so long where its task does not say.
+    fn with_default_timeout(default_timeout: Option<Duration>) -> Self;
 
     /// Its store, the same with every call.
     fn store(&self) -> Driver;
@@ -58,8 +65,9 @@ pub(crate) trait SharedFixture: Fixture {
 pub(crate) struct SqliteMemory(Driver);
 
 impl Fixture for SqliteMemory {
-    fn empty() -> Self {
-        Self(Driver::new(SqliteStore::new("sqlite://", false).unwrap()))
+    fn with_default_timeout(default_timeout: Option<Duration>) -> Self {
+        let store = SqliteStore::new("sqlite://", false).unwrap();
+        Self(Driver::new(store.with_default_timeout(default_timeout)))
     }
 
     fn store(&self) -> Driver {
@@ -83,10 +91,11 @@ impl SqliteFile {
 }
 
 impl Fixture for SqliteFile {
-    fn empty() -> Self {
+    fn with_default_timeout(default_timeout: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let uri = format!("sqlite:///{}", folder.path().join("afm.db").display());
-        Self { store: Driver::new(SqliteStore::new(&uri, false).unwrap()), folder }
+        let store = SqliteStore::new(&uri, false).unwrap();
+        Self { store: Driver::new(store.with_default_timeout(default_timeout)), folder }
     }
 
     fn store(&self) -> Driver {

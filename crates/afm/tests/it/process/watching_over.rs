@@ -1,4 +1,4 @@
-//! AUTO_CLEANUP and TASK_RETENTION.
+//! AUTO_CLEANUP, TASK_TIMEOUT_DEFAULT and TASK_RETENTION.
 
 use super::serve_with;
 use crate::test_app::{Body, Place, eventually, id};
@@ -33,4 +33,19 @@ fn finished_tasks_are_deleted_when_they_are_old_enough() {
     eventually("it is deleted", || client.get(&format!("/task/{}", id(1))).status == 404);
     assert_eq!(client.task(2)["task_state"], "pending");
     afm.wait_for_line(|line| line.contains("deleted_tasks=1"), crate::test_app::PATIENCE);
+}
+
+#[test]
+fn attempts_of_tasks_that_say_no_timeout_end_after_the_default() {
+    for place in [Place::file(), Place::postgres()] {
+        let (_afm, client) = serve_with(&place.uri(), &[], "TASK_TIMEOUT_DEFAULT = 1\n");
+        client.post_task(Body::task(1));
+        client.post_task(Body::task(2).with("task_timeout", "600"));
+        let answer = client.post("/tasks", Body::poll(9)).json();
+        assert!(answer["tasks"][0]["task_deadline"].is_string(), "{answer}");
+        let task = client.get(&format!("/task/{}?wait=60", id(1))).json();
+        let error = task["task_error"].as_str().expect("an error");
+        assert!(error.starts_with("Task timeout of 1 s passed: agent \"agent 9\""), "{error}");
+        assert_eq!(client.task(2)["task_state"], "claimed");
+    }
 }

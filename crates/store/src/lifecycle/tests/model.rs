@@ -162,7 +162,7 @@ impl Model {
 
     fn claim(&mut self, id: Uuid, poll: &PollRequest, now: Timestamp) -> Option<Delivery> {
         let task = self.tasks.get_mut(&id)?;
-        let attempt = lifecycle::claim(task, poll, || alias(self.aliases), now)?;
+        let attempt = lifecycle::claim(task, poll, || alias(self.aliases), now, None)?;
         self.aliases += u128::from(attempt.number > 1);
         task.attempts = attempt.number;
         let delivery = Delivery {

@@ -69,7 +69,7 @@ fn the_ttl_comes_before_everything_else() {
     assert_eq!(change.state.name(), "expired");
     let delayed = task(terms.clone(), 1, State::Delayed { until: at(15) });
     assert_eq!(settle(&delayed, at(15), no_fleet).unwrap().state.name(), "expired");
-    assert_eq!(claim(&task(terms, 0, State::Pending), &poll(), || FRESH, at(15)), None);
+    assert_eq!(claim(&task(terms, 0, State::Pending), &poll(), || FRESH, at(15), None), None);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! Tasks for agents that ask for work.
 
 use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, PollRequest};
@@ -87,6 +88,8 @@ type Queue = VecDeque<Candidate>;
 /// The polls of a batch.
 pub(super) struct Polls<'a> {
     polls: Vec<Poll<'a>>,
+    /// Of an attempt of a task that names none.
+    default_timeout: Option<Duration>,
     /// What is wanted.
     kinds: Vec<Kind>,
     /// What finds them, if anybody waits.
@@ -132,7 +135,7 @@ pub(super) struct Chosen {
 }
 
 impl<'a> Polls<'a> {
-    pub(super) fn of(batch: &'a [Command]) -> Self {
+    pub(super) fn of(batch: &'a [Command], default_timeout: Option<Duration>) -> Self {
         let requests = || {
             batch.iter().enumerate().filter_map(|(place, command)| {
                 let request = command.poll()?;
@@ -161,6 +164,7 @@ impl<'a> Polls<'a> {
         let polls = requests().map(poll).collect();
         Self {
             polls,
+            default_timeout,
             statement: None,
             fronts: vec![Some(Place::START); all.len()],
             kinds: all.into_iter().collect(),
@@ -279,7 +283,7 @@ impl<'a> Polls<'a> {
         let mut queues = self.queues(found, &look.taken_by_others())?;
         let mut chosen = Vec::new();
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
-            poll.choose(place, &mut queues, now, &mut chosen);
+            poll.choose(place, &mut queues, now, self.default_timeout, &mut chosen);
         }
         look.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
         let due = chosen.iter().filter_map(|chosen| chosen.candidate.task.due());
@@ -351,7 +355,14 @@ impl<'a> Polls<'a> {
 
 impl Poll<'_> {
     /// Takes the next tasks of all kinds that it names.
-    fn choose(&self, place: usize, queues: &mut [Queue], now: Timestamp, chosen: &mut Vec<Chosen>) {
+    fn choose(
+        &self,
+        place: usize,
+        queues: &mut [Queue],
+        now: Timestamp,
+        default_timeout: Option<Duration>,
+        chosen: &mut Vec<Chosen>,
+    ) {
         let mut portion = self.portion.clone();
         loop {
             let fronts = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind)));
@@ -360,9 +371,9 @@ impl Poll<'_> {
                 return;
             }
             let Some(mut candidate) = queues[kind].pop_front() else { return };
-            let Some(attempt) = lifecycle::claim(&candidate.task, self.request, Uuid::new_v4, now) else {
-                continue;
-            };
+            let task = &candidate.task;
+            let attempt = lifecycle::claim(task, self.request, Uuid::new_v4, now, default_timeout);
+            let Some(attempt) = attempt else { continue };
             portion.add(candidate.size);
             candidate.task.attempts = attempt.number;
             candidate.task.state = State::Claimed(attempt.clone());

@@ -108,7 +108,8 @@ impl Work<'_> {
 
     fn take(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
         let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
-        let Some(attempt) = lifecycle::claim(&task, poll, Uuid::new_v4, self.now) else { return Ok(None) };
+        let attempt = lifecycle::claim(&task, poll, Uuid::new_v4, self.now, self.default_timeout);
+        let Some(attempt) = attempt else { return Ok(None) };
         task.attempts = attempt.number;
         task.state = State::Claimed(attempt.clone());
         rows::save_claim(self.transaction, seq, &task, &attempt)?;

@@ -1,7 +1,7 @@
 //! What time alone ends: TTLs, and attempts that take too long.
 
 use slamon_protocol::Terms;
-use slamon_store::{AttemptEnd, End, EndedAttempt, Outcome, Refusal, State};
+use slamon_store::{AttemptEnd, End, EndedAttempt, Outcome, Refusal, State, Submitted};
 
 use crate::commands::{
     DUE, MICROSECOND, agent_id, at, attempt, claimed, completed, ended, json, poll, poll_for, seconds,
@@ -149,4 +149,30 @@ pub(crate) async fn a_delayed_task_waits_from_the_end_of_its_delay_on(fixture: &
     assert_eq!(store.claim(at(60), 1, 9).await, [1, 2]);
     store.post_under(at(61), Terms { delay: seconds(1), ..Terms::default() }, 3).await;
     assert_eq!(store.report(at(61), completed(3, "{}")).await, Err(Refusal::NotClaimed));
+}
+
+pub(crate) async fn a_task_without_a_timeout_has_the_default_of_the_store_that_hands_it_out<F: Fixture>(
+    _: &F,
+) {
+    let fixture = F::with_default_timeout(Some(seconds(5)));
+    let store = fixture.ready().await;
+    store.post_under(at(0), Terms { max_attempts: 2, ..Terms::default() }, 1).await;
+    store.post_under(at(0), Terms { timeout: Some(seconds(60)), ..Terms::default() }, 2).await;
+    let deliveries = store.poll(at(3), poll(1, 9)).await;
+    let deadlines: Vec<_> = deliveries.iter().map(|delivery| delivery.deadline).collect();
+    assert_eq!(deadlines, [Some(at(8)), Some(at(63))]);
+    let swept = store.sweep(at(8) - MICROSECOND, DUE).await;
+    assert_eq!((swept.settled, swept.next_due), (0, Some(at(8))));
+    assert_eq!(store.sweep(at(8), DUE).await.settled, 1);
+    assert_eq!(store.past(1).await[0].0.end, AttemptEnd::TimedOut);
+    assert_eq!(store.claim(at(9), 2, 9).await, [1]);
+    assert_eq!(store.sweep(at(14), DUE).await.settled, 1);
+    let agent = agent_id(2);
+    let words = format!(
+        r#""Task timeout of 5 s passed: agent \"agent 2\" ({agent}) sent no result, attempt 2 of 2""#
+    );
+    assert_eq!(store.error(1).await, words);
+    // What its client posted has not changed.
+    assert_eq!(store.submit(at(15), store.stored(1).await.posted).await, Ok(Submitted::Repeated));
+    assert_eq!(store.stored(1).await.posted.terms.timeout, None);
 }
