@@ -42,6 +42,8 @@ pub enum Command {
         claimed_at: Timestamp,
         /// The tasks.
         task_ids: Vec<Uuid>,
+        /// What it was told that is not wanted any more, by the ids that it knows: it is told again.
+        cancelled: Vec<Uuid>,
     },
     /// Agents polled, said nothing new and were told that there is nothing: when each did last.
     Seen(Vec<(Uuid, Timestamp)>),
@@ -256,6 +258,9 @@ pub enum Refusal {
     /// Submit: another task has this id.
     #[error("task_id: is taken by a task that differs in {0}")]
     IdTaken(&'static str),
+    /// Submit: an attempt of another task was handed out under this id.
+    #[error("task_id: is the id under which an attempt of another task was handed out")]
+    IdOfAttempt,
     /// Report: no such task.
     #[error("task_id: no task has this id")]
     UnknownTask,

@@ -25,6 +25,8 @@ pub enum StoreError {
         claimed_at: Timestamp,
         /// The claims of the batch: agents and their tasks.
         claims: Vec<(Uuid, Vec<Uuid>)>,
+        /// What agents would have been told that is not wanted any more, by the ids that they know.
+        cancelled: Vec<(Uuid, Vec<Uuid>)>,
     },
     /// The database can be read and not written: a standby, or a file without the right to write it. The same call succeeds
     /// once somebody has mended that. Nothing was changed.
@@ -54,9 +56,12 @@ impl StoreError {
             Self::ReadOnly(error) => Self::ReadOnly(told(error)),
             Self::Failed(error) => Self::Failed(told(error)),
             Self::Schema(error) => Self::Schema(error.clone()),
-            Self::InDoubt { cause, claimed_at, claims } => {
-                Self::InDoubt { cause: told(cause), claimed_at: *claimed_at, claims: claims.clone() }
-            }
+            Self::InDoubt { cause, claimed_at, claims, cancelled } => Self::InDoubt {
+                cause: told(cause),
+                claimed_at: *claimed_at,
+                claims: claims.clone(),
+                cancelled: cancelled.clone(),
+            },
         }
     }
 }
@@ -120,7 +125,12 @@ mod tests {
             (StoreError::Failed(cause()), "the database refused: connecting: no route to host"),
             (StoreError::ReadOnly(cause()), "the database takes no writes: connecting: no route to host"),
             (
-                StoreError::InDoubt { cause: cause(), claimed_at: at, claims: Vec::new() },
+                StoreError::InDoubt {
+                    cause: cause(),
+                    claimed_at: at,
+                    claims: Vec::new(),
+                    cancelled: Vec::new(),
+                },
                 "the database went away during a commit: connecting: no route to host",
             ),
         ] {

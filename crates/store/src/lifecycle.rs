@@ -58,11 +58,19 @@ pub enum Report {
     },
 }
 
-/// A task is posted while `stored` has its id.
+/// A task is posted while `stored` has its id, or while an attempt of another task was handed out under it.
 ///
 /// # Errors
-/// [`Refusal::IdTaken`] when the two differ.
-pub fn submit(stored: Option<&PostTask>, posted: &PostTask) -> Result<Submitted, Refusal> {
+/// [`Refusal::IdTaken`] when the two differ, [`Refusal::IdOfAttempt`] when a result under this id would be that
+/// attempt's.
+pub fn submit(
+    stored: Option<&PostTask>,
+    is_of_attempt: bool,
+    posted: &PostTask,
+) -> Result<Submitted, Refusal> {
+    if is_of_attempt {
+        return Err(Refusal::IdOfAttempt);
+    }
     let Some(stored) = stored else { return Ok(Submitted::Stored) };
     if posted.same_as(stored) {
         return Ok(Submitted::Repeated);

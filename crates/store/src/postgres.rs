@@ -45,8 +45,8 @@ use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, Reads};
 use crate::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, Store,
-    StoreError, Surroundings, Task,
+    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Outcome, Overview, Prepared,
+    Store, StoreError, Surroundings, Task,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -270,6 +270,7 @@ impl PostgresStore {
                     cause: anyhow::Error::msg(problem.describe()),
                     claimed_at: now,
                     claims: uncommitted.claims,
+                    cancelled: told(batch, &uncommitted.applied),
                 }))
             }
         }
@@ -408,6 +409,17 @@ impl Store for PostgresStore {
         let _all = tokio::time::timeout(self.statement_timeout, self.running.write()).await;
         self.pool.close();
     }
+}
+
+/// What agents are told that is not wanted any more.
+fn told(batch: &[Command], applied: &Applied) -> Vec<(Uuid, Vec<Uuid>)> {
+    let told = |(command, outcome): (&Command, &Outcome)| match (command.poll(), outcome) {
+        (Some(poll), Outcome::Poll(polled)) if !polled.cancelled.is_empty() => {
+            Some((poll.agent_id, polled.cancelled.clone()))
+        }
+        _ => None,
+    };
+    batch.iter().zip(&applied.outcomes).filter_map(told).collect()
 }
 
 fn quoted(name: &str) -> String {

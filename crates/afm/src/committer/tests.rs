@@ -115,7 +115,20 @@ impl Store for FatefulStore {
                 _ => None,
             }
         });
-        Err(StoreError::InDoubt { cause: lost(), claimed_at: now, claims: claims.collect() })
+        let cancelled = batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| {
+            match (command.poll(), outcome) {
+                (Some(poll), Outcome::Poll(polled)) if !polled.cancelled.is_empty() => {
+                    Some((poll.agent_id, polled.cancelled.clone()))
+                }
+                _ => None,
+            }
+        });
+        Err(StoreError::InDoubt {
+            cause: lost(),
+            claimed_at: now,
+            claims: claims.collect(),
+            cancelled: cancelled.collect(),
+        })
     }
 
     fn lanes(&self) -> Lanes {
@@ -561,4 +574,33 @@ async fn commands_that_name_what_is_locked_are_not_tried_with_others() {
     assert_eq!(answers, [stored, Err(CommitError::Locked), stored, stored]);
     let begun = store.begun().await;
     assert!(begun[before..].contains(&2) && !begun[before..].contains(&3), "{begun:?}");
+}
+
+#[tokio::test]
+async fn what_an_agent_was_told_goes_back_where_it_never_heard_it() {
+    let (store, committer) = start().await;
+    let told = async || committer.poll(poll(10), None).await.map(|polled| polled.cancelled);
+    for fate in [None, Some(Fate::InDoubt)] {
+        let n = if fate.is_none() { 1 } else { 2 };
+        committer.submit(task(n)).await.unwrap().unwrap();
+        assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), [n]);
+        committer.cancel(Uuid::from_u128(n)).await.unwrap().unwrap().unwrap();
+        if let Some(fate) = fate {
+            store.comes(&[fate]);
+            assert_eq!(told().await, Err(CommitError::Unavailable));
+        } else {
+            store.hold();
+            let begun = store.begun().await.len();
+            let gone = tokio::spawn({
+                let committer = committer.clone();
+                async move { committer.poll(poll(10), None).await }
+            });
+            assert_eq!(store.begun().await.len(), begun + 1);
+            gone.abort();
+            assert!(gone.await.unwrap_err().is_cancelled());
+            store.may_end.add_permits(Semaphore::MAX_PERMITS >> 1);
+        }
+        assert_eq!(told().await.unwrap(), [Uuid::from_u128(n)]);
+        assert_eq!(told().await.unwrap(), [] as [Uuid; 0]);
+    }
 }

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::{Answer, CommitError};
 use crate::peer::{self, Outstanding};
 
-/// Releases of tasks that were claimed for somebody who never got them. As many as there are requests, at most.
+/// Releases of what was claimed for, or told to, somebody who never got it. As many as there are requests, at most.
 #[derive(Debug, Default)]
 pub(super) struct Undelivered {
     releases: Mutex<Vec<Command>>,
@@ -24,7 +24,7 @@ impl Undelivered {
         self.added.notify_one();
     }
 
-    /// The tasks of a poll, if it brought any.
+    /// The tasks of a poll, and what it told, if it brought any.
     pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
         self.add(release(agent_id, claimed_at, polled));
     }
@@ -59,11 +59,13 @@ impl Undelivered {
 
 fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Command> {
     let task_ids: Vec<Uuid> = polled.tasks.iter().map(|task| task.task_id).collect();
-    (!task_ids.is_empty()).then_some(Command::Release { agent_id, claimed_at, task_ids })
+    let cancelled = polled.cancelled.clone();
+    let is_empty = task_ids.is_empty() && cancelled.is_empty();
+    (!is_empty).then_some(Command::Release { agent_id, claimed_at, task_ids, cancelled })
 }
 
-/// Waits for an answer. If it is dropped with the answer in it, the tasks of that answer go back. They also do if the
-/// answer is given to a request whose connection ends before its client can have got them.
+/// Waits for an answer. If it is dropped with the answer in it, what that answer brings goes back. It also does if
+/// the answer is given to a request whose connection ends before its client can have got it.
 pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
     answered: oneshot::Receiver<Answer>,
     agent_id: Option<Uuid>,

@@ -28,7 +28,9 @@ pub(super) fn kib(command: &Command) -> u32 {
         }
         Command::Claim { poll, kinds } => poll_bytes(poll) + kinds_bytes(kinds),
         Command::Seen(agents) => size_of_val(agents.as_slice()),
-        Command::Release { task_ids, .. } => size_of_val(task_ids.as_slice()),
+        Command::Release { task_ids, cancelled, .. } => {
+            size_of_val(task_ids.as_slice()) + size_of_val(cancelled.as_slice())
+        }
         Command::Cancel(_) | Command::Sweep(_) => 0,
     };
     u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)

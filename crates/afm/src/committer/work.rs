@@ -231,11 +231,15 @@ impl Work {
             Err(error) => {
                 self.known.doubt();
                 self.health.commit_failed(&error, commands.len());
-                if let StoreError::InDoubt { claimed_at, claims, .. } = error {
+                if let StoreError::InDoubt { claimed_at, claims, cancelled, .. } = error {
                     self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
                         agent_id,
                         claimed_at,
                         task_ids,
+                        cancelled: Vec::new(),
+                    }));
+                    self.undelivered.add(cancelled.into_iter().map(|(agent_id, cancelled)| {
+                        Command::Release { agent_id, claimed_at, task_ids: Vec::new(), cancelled }
                     }));
                 }
                 commands.iter().map(|_| Err(CommitError::Unavailable)).collect()
@@ -267,7 +271,7 @@ impl Work {
                     self.known.committed(&command, &applied, mark, now);
                     for outcome in self.tell(applied) {
                         match outcome {
-                            Outcome::Release(tasks) => {
+                            Outcome::Release(tasks @ 1..) => {
                                 tracing::info!(
                                     tasks,
                                     "tasks wait again: the agent hung up before it got them"

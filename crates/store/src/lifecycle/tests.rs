@@ -94,7 +94,8 @@ fn no_fleet() -> String {
 
 #[test]
 fn a_new_task_is_stored() {
-    assert_eq!(submit(None, &posted()), Ok(Submitted::Stored));
+    assert_eq!(submit(None, false, &posted()), Ok(Submitted::Stored));
+    assert_eq!(submit(None, true, &posted()), Err(Refusal::IdOfAttempt));
     assert_eq!(first_state(&posted(), at(0)), State::Pending);
     let delayed = PostTask { terms: Terms { delay: seconds(5), ..Terms::default() }, ..posted() };
     assert_eq!(first_state(&delayed, at(0)), State::Delayed { until: at(5) });
@@ -102,11 +103,11 @@ fn a_new_task_is_stored() {
 
 #[test]
 fn the_same_task_is_a_repeat_however_it_is_written() {
-    assert_eq!(submit(Some(&posted()), &posted()), Ok(Submitted::Repeated));
+    assert_eq!(submit(Some(&posted()), false, &posted()), Ok(Submitted::Repeated));
     let respaced = PostTask { task_data: Some(json(r#"{ "time": 1 }"#)), ..posted() };
-    assert_eq!(submit(Some(&posted()), &respaced), Ok(Submitted::Repeated));
+    assert_eq!(submit(Some(&posted()), false, &respaced), Ok(Submitted::Repeated));
     let without = PostTask { task_data: None, ..posted() };
-    assert_eq!(submit(Some(&without), &without), Ok(Submitted::Repeated));
+    assert_eq!(submit(Some(&without), false, &without), Ok(Submitted::Repeated));
 }
 
 #[test]
@@ -123,8 +124,8 @@ fn another_task_with_the_same_id_is_refused_by_the_first_field_that_differs() {
         (PostTask { task_data: None, terms, ..posted() }, "its terms"),
         (type_and_version, "task_type"),
     ] {
-        assert_eq!(submit(Some(&posted()), &other), Err(Refusal::IdTaken(field)), "{other:?}");
-        assert_eq!(submit(Some(&other), &posted()), Err(Refusal::IdTaken(field)), "{other:?}");
+        assert_eq!(submit(Some(&posted()), false, &other), Err(Refusal::IdTaken(field)), "{other:?}");
+        assert_eq!(submit(Some(&other), false, &posted()), Err(Refusal::IdTaken(field)), "{other:?}");
     }
 }
 

@@ -106,7 +106,9 @@ pub(super) async fn apply(
     let lock = endings.prepare(session).await?;
     // Where the first trip has nothing else to do, the second begins.
     let says_what_runs = Running::of(batch).next().is_some();
-    let is_needed = insert.is_some() || lock.is_some() || says_what_runs || batch.iter().any(is_sweep);
+    let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));
+    let is_needed =
+        insert.is_some() || lock.is_some() || releases || says_what_runs || batch.iter().any(is_sweep);
     let (at_first, later) = if is_needed { (Some(begin), None) } else { (None, Some(begin)) };
     let ((), inserted, locked) = try_join3(
         session.script_if(at_first),
@@ -119,6 +121,8 @@ pub(super) async fn apply(
     submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
     let Decided { swept, done, accounts } =
         decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
+
+    endings::tell_again(session, batch, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {

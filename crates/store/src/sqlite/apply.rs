@@ -85,7 +85,8 @@ impl Work<'_> {
             Command::Submit(task) => Outcome::Submit(self.submit(task)?),
             Command::Report(result) => Outcome::Report(self.report(result)?),
             Command::Cancel(id) => Outcome::Cancel(self.cancel(*id)?),
-            Command::Release { agent_id, claimed_at, task_ids } => {
+            Command::Release { agent_id, claimed_at, task_ids, cancelled } => {
+                self.tell_again(*agent_id, cancelled)?;
                 Outcome::Release(self.release(*agent_id, *claimed_at, task_ids)?)
             }
             Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
@@ -102,10 +103,12 @@ impl Work<'_> {
         if inserted {
             self.note(posted, &state);
         }
-        Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.task.posted), posted))
+        // Nothing else keeps it from being inserted.
+        let is_of_attempt = !inserted && stored.is_none();
+        Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.task.posted), is_of_attempt, posted))
     }
 
-    /// `false` if a task has its id.
+    /// `false` if a task has its id, or an attempt of another task.
     fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
         let terms = &posted.terms;
         let available = match state {
@@ -119,7 +122,9 @@ impl Work<'_> {
                 "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
                                    retry_errors, retry_delay, priority, delay, agent_filter,
                                    state, available_at, due_at)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                 select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17
+                 where not exists (select 1 from task where alias = ?1)
+                     and not exists (select 1 from attempt where alias = ?1 and task_id <> ?1)
                  on conflict (id) do nothing",
             )?
             .execute(params![

@@ -124,7 +124,7 @@ pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
 /// The claim of agent `n` on `tasks` is given up.
 pub(crate) fn release(n: u128, claimed_at: Timestamp, tasks: &[u128]) -> Command {
     let task_ids = tasks.iter().map(|n| task_id(*n)).collect();
-    Command::Release { agent_id: agent_id(n), claimed_at, task_ids }
+    Command::Release { agent_id: agent_id(n), claimed_at, task_ids, cancelled: Vec::new() }
 }
 
 pub(crate) fn submits(tasks: impl IntoIterator<Item = u128>) -> Vec<Command> {

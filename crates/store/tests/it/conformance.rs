@@ -51,6 +51,7 @@ macro_rules! cases_of_every_store {
                 another_task_with_the_same_id_is_refused
                 the_same_task_twice_in_a_batch
                 two_tasks_with_one_id_in_a_batch
+                the_id_of_an_attempt_is_no_tasks
                 a_batch_of_thousands
                 a_batch_of_nothing
                 unknown_tasks_are_not_found
@@ -95,6 +96,7 @@ macro_rules! cases_of_every_store {
                 racing_reports_end_a_task_once
             }
             releases {
+                what_an_agent_was_told_and_never_heard_is_told_again
                 a_released_task_waits_in_its_old_place
                 only_the_claim_that_holds_is_released
                 finished_and_unknown_tasks_are_not_released

@@ -107,6 +107,7 @@ fn batch(numbers: &mut Numbers, aliases: &[(Uuid, Uuid)], second: i64) -> (Vec<C
                 agent_id: id(100 + u128::from(numbers.below(AGENTS))),
                 claimed_at: at(second - numbers.below(2) as i64),
                 task_ids: (0..TASKS as u128).map(id).collect(),
+                cancelled: Vec::new(),
             },
             8 => Command::Sweep(Sweep {
                 limit: 1_000,

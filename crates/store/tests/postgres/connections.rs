@@ -169,7 +169,7 @@ async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended(
     let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };
     assert_eq!(claims, [(id(5), vec![id(1)])]);
 
-    let release = Command::Release { agent_id: id(5), claimed_at, task_ids: vec![id(1)] };
+    let release = Command::Release { agent_id: id(5), claimed_at, task_ids: vec![id(1)], cancelled: vec![] };
     let error = try_apply(&store, vec![release.clone()], 8).await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
     // Others need not wait.

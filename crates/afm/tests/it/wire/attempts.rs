@@ -33,6 +33,17 @@ fn with_second_attempt() -> (TestApp, String) {
 }
 
 #[test]
+fn the_id_of_an_attempt_is_no_tasks() {
+    let (app, alias) = with_second_attempt();
+    let theirs = Body::task(2).with("task_id", format!("\"{alias}\""));
+    let taken = "task_id: is the id under which an attempt of another task was handed out";
+    app.post("/task", &theirs).is_problem(400, taken);
+    app.post("/tasks/response", result(&alias, r#"{"n":2}"#)).is_empty();
+    assert_eq!(app.task(1)["task_result"].to_string(), r#"{"n":2}"#);
+    app.post("/task", theirs).is_problem(400, taken);
+}
+
+#[test]
 fn the_second_attempt_has_an_id_of_its_own() {
     let (app, alias) = with_second_attempt();
     assert_ne!(alias, id(1));

@@ -1,6 +1,6 @@
 //! `DELETE /task/{task_id}`: a BPMS client does not want a task any more.
 
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, eventually, id};
 
 fn path(n: u64) -> String {
     format!("/task/{}", id(n))
@@ -114,4 +114,26 @@ fn without_a_database_it_is_503() {
     app.delete(&path(1)).is_try_again();
     app.gate.open();
     assert_eq!(app.task(1)["task_state"], "pending");
+}
+
+#[test]
+fn an_agent_that_hung_up_is_told_again() {
+    for place in [Place::Memory, Place::postgres()] {
+        let app = Setup { place, ..Setup::default() }.start();
+        app.look_around();
+        app.post_task(Body::task(1));
+        assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+        app.delete(&path(1)).json();
+        app.gate.close();
+        let mut gone = app.connect();
+        gone.post("/tasks", &Body::poll(9).to_string());
+        app.gate.wait_until_reached();
+        gone.hang_up();
+        app.running.wait_for(0);
+        app.gate.open();
+        eventually("it is told", || {
+            app.post("/tasks", Body::poll(9)).json()["cancelled"] == serde_json::json!([id(1)])
+        });
+        assert!(app.post("/tasks", Body::poll(9)).json()["cancelled"].is_null());
+    }
 }

@@ -81,7 +81,8 @@ impl Model {
             }
             Command::Report(result) => Outcome::Report(self.report(result, now)),
             Command::Cancel(id) => Outcome::Cancel(self.cancel(*id, now)),
-            Command::Release { agent_id, claimed_at, task_ids } => {
+            Command::Release { agent_id, claimed_at, task_ids, cancelled } => {
+                self.tell_again(*agent_id, cancelled);
                 let released =
                     task_ids.iter().filter(|id| self.release(**id, *agent_id, *claimed_at)).count();
                 Outcome::Release(released)
@@ -122,7 +123,9 @@ impl Model {
     }
 
     fn submit(&mut self, posted: &PostTask, now: Timestamp) -> Result<Submitted, Refusal> {
-        let submitted = lifecycle::submit(self.tasks.get(&posted.task_id).map(|task| &task.posted), posted)?;
+        let stored = self.tasks.get(&posted.task_id).map(|task| &task.posted);
+        let is_of_attempt = stored.is_none() && self.handed_out_as(posted.task_id).is_some();
+        let submitted = lifecycle::submit(stored, is_of_attempt, posted)?;
         if submitted == Submitted::Stored {
             let state = lifecycle::first_state(posted, now);
             let task = Task { posted: posted.clone(), created: now, attempts: 0, state };
@@ -227,6 +230,15 @@ impl Model {
                 Some(Ok(Box::new(self.tasks[&id].clone())))
             }
             Err(refusal) => Some(Err(refusal)),
+        }
+    }
+
+    fn tell_again(&mut self, agent_id: Uuid, aliases: &[Uuid]) {
+        for (ended, _) in self.past.values().flatten() {
+            let attempt = &ended.attempt;
+            if attempt.agent_id == agent_id && ended.end.is_to_be_told() && aliases.contains(&attempt.alias) {
+                self.untold.entry(agent_id).or_default().insert(attempt.alias);
+            }
         }
     }
 

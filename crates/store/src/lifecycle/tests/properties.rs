@@ -194,7 +194,7 @@ fn check_outcome(
             prop_assert!(changed.iter().all(|(changed, _)| *changed == id));
             prop_assert_eq!(after.tasks[id].state.name(), "cancelled");
         }
-        (Command::Release { agent_id, claimed_at, task_ids }, Outcome::Release(released)) => {
+        (Command::Release { agent_id, claimed_at, task_ids, .. }, Outcome::Release(released)) => {
             prop_assert_eq!(changed.len(), *released);
             for (id, task) in changed {
                 prop_assert!(task_ids.contains(id));

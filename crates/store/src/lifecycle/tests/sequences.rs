@@ -42,6 +42,7 @@ enum Draft {
         agent_id: Uuid,
         batches_ago: usize,
         task_ids: Vec<Uuid>,
+        cancelled: Vec<Uuid>,
     },
 }
 
@@ -63,9 +64,9 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
                 let running = Some(Running { aliases, until: ago(batches_ago) });
                 Command::Poll { poll, kinds: None, running }
             }
-            Draft::Release { agent_id, batches_ago, task_ids } => {
+            Draft::Release { agent_id, batches_ago, task_ids, cancelled } => {
                 let claimed_at = ago(batches_ago);
-                Command::Release { agent_id, claimed_at, task_ids }
+                Command::Release { agent_id, claimed_at, task_ids, cancelled }
             }
         };
         // When in its batch a sweep forgets and deletes, and whether it knows who else was seen in it, is the store's to
@@ -269,9 +270,8 @@ fn sweep() -> impl Strategy<Value = Sweep> {
 
 fn release() -> impl Strategy<Value = Draft> {
     let task_ids = prop::collection::vec(task_id(), 1..=TASKS as usize);
-    (agent_id(), 0..4_usize, task_ids).prop_map(|(agent_id, batches_ago, task_ids)| Draft::Release {
-        agent_id,
-        batches_ago,
-        task_ids,
+    let cancelled = prop::collection::vec(prop_oneof![task_id(), (0..4_u128).prop_map(alias)], 0..3);
+    (agent_id(), 0..4_usize, task_ids, cancelled).prop_map(|(agent_id, batches_ago, task_ids, cancelled)| {
+        Draft::Release { agent_id, batches_ago, task_ids, cancelled }
     })
 }

@@ -34,6 +34,8 @@ const CLAIM: &str = "
             from task
             -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
             where task.id = given.id and task.state = $9 and task.attempts = given.attempts - 1
+                -- An id that was made up must be nobody's; the next one will be another. First attempts have none.
+                and (given.alias is null or not exists (select from task as other where other.id = given.alias))
             -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
             for update skip locked
         ) as locked

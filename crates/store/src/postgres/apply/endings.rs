@@ -58,6 +58,42 @@ const PAST: &str = concat!(
 "
 );
 
+/// Of what an agent was told and never got, it is told again. In one order in all batches.
+const TELL_AGAIN: &str = "
+    update attempt
+    set untold = true
+    from (
+        select attempt.task_id, attempt.number
+        from unnest($1::uuid[], $2::uuid[]) as given (agent_id, alias)
+        join attempt on attempt.alias = given.alias and attempt.agent_id = given.agent_id
+        where not attempt.untold and attempt.ending in ('expired', 'cancelled')
+        order by attempt.alias
+        for update of attempt
+    ) as mine
+    where attempt.task_id = mine.task_id and attempt.number = mine.number
+    returning attempt.agent_id
+";
+
+/// Has agents told again what they were told in answers that they never got.
+pub(super) async fn tell_again(session: &Session, batch: &[Command], news: &mut News) -> Result<(), Problem> {
+    let (mut agents, mut aliases) = (Vec::new(), Vec::new());
+    for command in batch {
+        if let Command::Release { agent_id, cancelled, .. } = command {
+            for alias in cancelled {
+                agents.push(*agent_id);
+                aliases.push(*alias);
+            }
+        }
+    }
+    if aliases.is_empty() {
+        return Ok(());
+    }
+    for row in session.query(TELL_AGAIN, &[&agents, &aliases]).await? {
+        news.untold.push(row.try_get("agent_id")?);
+    }
+    Ok(())
+}
+
 /// The reports, cancels and releases of a batch.
 pub(super) struct Endings {
     /// The tasks that they name, by their own id or another.
@@ -187,7 +223,7 @@ pub(super) fn decide(
         Command::Cancel(id) => {
             Some(Outcome::Cancel(Some(*id).filter(is_there).and_then(|id| cancel(id, tasks, news))))
         }
-        Command::Release { agent_id, claimed_at, task_ids } => {
+        Command::Release { agent_id, claimed_at, task_ids, .. } => {
             let claimed_at = rows::as_stored(*claimed_at);
             let mut released = 0;
             for id in task_ids {

@@ -41,6 +41,12 @@ const INSERT: &str = "
             order by place
         ) as in_order
     ) as numbered
+    -- A result under this id would be the attempt's, or the task's: nobody could tell. Whoever knows the id of an attempt
+    -- knows it from a commit that is over.
+    where not exists (select from task as other where other.alias = numbered.id)
+        and not exists (
+            select from attempt where attempt.alias = numbered.id and attempt.task_id <> numbered.id
+        )
     -- Two batches that post the same tasks meet at the first of them; in any other order, each could wait
     -- for the other.
     order by id
@@ -50,6 +56,13 @@ const INSERT: &str = "
 
 const READ: &str =
     concat!("select ", rows::task_columns!(), ", task.data from task where id = any($1::uuid[])");
+
+/// Which ids are those of attempts.
+const OF_ATTEMPTS: &str = "
+    select alias from task where alias is not null and alias = any($1::uuid[])
+    union
+    select alias from attempt where alias = any($1::uuid[]) and task_id <> alias
+";
 
 /// The submits of a batch.
 pub(super) struct Submits<'a> {
@@ -176,6 +189,7 @@ impl<'a> Submits<'a> {
             .map(|row| Ok((row.try_get("id")?, row.try_get("seq")?)))
             .collect::<Result<HashMap<Uuid, i64>, Problem>>()?;
         let mut stored = HashMap::new();
+        let mut of_attempts: HashSet<Uuid> = HashSet::new();
         if inserted.len() + locked.len() < self.first.len() {
             let ids = self.first.iter().map(|task| task.posted.task_id);
             let is_taken = |id: &Uuid| !inserted.contains_key(id) && !locked.contains(id);
@@ -184,9 +198,15 @@ impl<'a> Submits<'a> {
                 let post = rows::task(&row)?.posted;
                 stored.insert(post.task_id, post);
             }
-            if stored.len() < taken.len() {
-                // Retention has just deleted it.
-                return Err(Problem::Deleted);
+            let missing: Vec<Uuid> = taken.into_iter().filter(|id| !stored.contains_key(id)).collect();
+            if !missing.is_empty() {
+                for row in session.query(OF_ATTEMPTS, &[&missing]).await? {
+                    of_attempts.insert(row.try_get("alias")?);
+                }
+                if of_attempts.len() < missing.len() {
+                    // Retention has just deleted it.
+                    return Err(Problem::Deleted);
+                }
             }
         }
         for task in &self.first {
@@ -199,7 +219,8 @@ impl<'a> Submits<'a> {
                 outcomes.set(place, Outcome::Locked);
                 continue;
             }
-            let decision = lifecycle::submit(stored.get(&post.task_id), post);
+            let is_of_attempt = !of_attempts.is_empty() && of_attempts.contains(&post.task_id);
+            let decision = lifecycle::submit(stored.get(&post.task_id), is_of_attempt, post);
             if decision == Ok(Submitted::Stored) {
                 stored.insert(post.task_id, post.clone());
                 self.born.insert(post.task_id, place);

@@ -115,6 +115,20 @@ impl Work<'_> {
         Ok(unknown)
     }
 
+    /// The agent never got what it was told.
+    pub(super) fn tell_again(&mut self, agent_id: Uuid, aliases: &[Uuid]) -> rusqlite::Result<()> {
+        let mut update = self.transaction.prepare_cached(
+            "update attempt set untold = 1
+             where alias = ?1 and agent_id = ?2 and untold is null and ending in ('expired', 'cancelled')",
+        )?;
+        for alias in aliases {
+            if update.execute([alias.as_bytes(), agent_id.as_bytes()])? > 0 {
+                self.applied.untold.push(agent_id);
+            }
+        }
+        Ok(())
+    }
+
     /// What the agent has that is not wanted any more. It is told once.
     pub(super) fn tell_cancelled(&self, agent_id: Uuid) -> rusqlite::Result<Vec<Uuid>> {
         let told = self

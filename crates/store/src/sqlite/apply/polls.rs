@@ -108,7 +108,13 @@ impl Work<'_> {
 
     fn take(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
         let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
-        let attempt = lifecycle::claim(&task, poll, Uuid::new_v4, self.now, self.default_timeout);
+        // The first attempt has the task's own id.
+        let alias = if task.attempts > 0 {
+            rows::unused_id(self.transaction, Uuid::new_v4)?
+        } else {
+            task.posted.task_id
+        };
+        let attempt = lifecycle::claim(&task, poll, || alias, self.now, self.default_timeout);
         let Some(attempt) = attempt else { return Ok(None) };
         task.attempts = attempt.number;
         task.state = State::Claimed(attempt.clone());

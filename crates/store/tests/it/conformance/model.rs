@@ -126,6 +126,7 @@ impl Names {
         let name = |alias: &mut Uuid| *alias = self.to_store.get(alias).copied().unwrap_or(*alias);
         match &mut command {
             Command::Report(result) => name(&mut result.task_id),
+            Command::Release { cancelled, .. } => cancelled.iter_mut().for_each(name),
             Command::Poll { running: Some(running), .. } => running.aliases.iter_mut().for_each(name),
             _ => {}
         }

@@ -1,10 +1,11 @@
 //! Claims that are given up.
 
 use jiff::SignedDuration;
+use slamon_protocol::Terms;
 use slamon_store::{Command, Outcome, Refusal, Reported, State};
 
-use crate::commands::{at, claimed, completed, failed, poll, release};
-use crate::driver::{delivered, numbers};
+use crate::commands::{DUE, agent_id, at, claimed, completed, failed, poll, release, seconds, task_id};
+use crate::driver::{delivered, numbers, polled};
 use crate::fixture::Fixture;
 
 pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixture) {
@@ -105,4 +106,38 @@ pub(crate) async fn a_report_after_a_release_needs_a_new_claim(fixture: &impl Fi
     assert_eq!(store.report(at(3), completed(1, "{}")).await, Err(Refusal::NotClaimed));
     assert_eq!(store.claim(at(4), 2, 1).await, [1]);
     assert_eq!(store.report(at(5), completed(1, "{}")).await, Ok(Reported::Stored));
+}
+
+pub(crate) async fn what_an_agent_was_told_and_never_heard_is_told_again(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    store.post(at(0), [1, 3]).await;
+    store.post_under(at(0), Terms { ttl: Some(seconds(9)), ..Terms::default() }, 2).await;
+    assert_eq!(store.claim(at(1), 1, 9).await, [1, 3, 2]);
+    store.cancel(at(2), 1).await.unwrap();
+    store.sweep(at(9), DUE).await;
+    let told = async |now| {
+        let mut told = store.polled(now, poll(1, 0)).await.cancelled;
+        told.sort_unstable();
+        told
+    };
+    let both = [task_id(1), task_id(2)];
+    assert_eq!(told(at(10)).await, both);
+    assert!(told(at(11)).await.is_empty());
+    let give_back = |agent: u128, cancelled: &[u128]| Command::Release {
+        agent_id: agent_id(agent),
+        claimed_at: at(10),
+        task_ids: Vec::new(),
+        cancelled: cancelled.iter().map(|n| task_id(*n)).collect(),
+    };
+    // Not of another agent's, nor of what is wanted or unknown; and once, however often it is given back.
+    let applied = store.applied(at(12), vec![give_back(2, &[1, 2]), give_back(1, &[3, 9])]).await;
+    assert!(applied.untold.is_empty());
+    let applied = store.applied(at(12), vec![give_back(1, &[1]), give_back(1, &[1, 2])]).await;
+    assert_eq!(applied.untold, [agent_id(1); 2]);
+    assert_eq!(applied.outcomes, [Outcome::Release(0), Outcome::Release(0)]);
+    assert_eq!(told(at(13)).await, both);
+    assert!(told(at(14)).await.is_empty());
+    // It is seen by a poll of its batch.
+    let mut outcomes = store.batch(at(15), vec![Command::from(poll(1, 0)), give_back(1, &[2])]).await;
+    assert_eq!(polled(outcomes.remove(0)).cancelled, [task_id(2)]);
 }

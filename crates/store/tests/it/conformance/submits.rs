@@ -1,10 +1,12 @@
 //! Clients post tasks.
 
-use slamon_protocol::{PostTask, parse_id};
-use slamon_store::{Command, Refusal, Reported, State, Submitted, Task};
+use slamon_protocol::{PostTask, Terms, parse_id};
+use slamon_store::{Command, Refusal, Reported, State, Submitted, Sweep, Task};
 use uuid::Uuid;
 
-use crate::commands::{at, completed, json, number, poll_for, submits, task, task_id, task_of};
+use crate::commands::{
+    DUE, at, completed, completed_as, json, number, poll, poll_for, seconds, submits, task, task_id, task_of,
+};
 use crate::driver::submitted;
 use crate::fixture::Fixture;
 
@@ -210,4 +212,42 @@ pub(crate) async fn unknown_tasks_are_not_found(fixture: &impl Fixture) {
     assert_eq!(store.task(task_id(2)).await.unwrap(), None);
     assert_eq!(store.task(Uuid::nil()).await.unwrap(), None);
     assert_eq!(store.task(Uuid::max()).await.unwrap(), None);
+}
+
+pub(crate) async fn the_id_of_an_attempt_is_no_tasks(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let terms = Terms { timeout: Some(seconds(5)), max_attempts: 3, ..Terms::default() };
+    store.post_under(at(0), terms, 1).await;
+    store.take(at(0), 1).await;
+    store.sweep(at(5), DUE).await;
+    let running = store.take(at(6), 1).await;
+    let under = |id, n| PostTask { task_id: id, ..task(n) };
+    assert_eq!(store.submit(at(7), under(running, 2)).await, Err(Refusal::IdOfAttempt));
+    // Also in one batch with others, and twice.
+    let batch = vec![
+        Command::Submit(task(3)),
+        Command::Submit(under(running, 4)),
+        Command::from(poll(2, 0)),
+        Command::Submit(under(running, 5)),
+        Command::Submit(task(3)),
+    ];
+    let outcomes = store.batch(at(7), batch).await;
+    assert_eq!(submitted(&outcomes[0]), Ok(Submitted::Stored));
+    assert_eq!(submitted(&outcomes[1]), Err(Refusal::IdOfAttempt));
+    assert_eq!(submitted(&outcomes[3]), Err(Refusal::IdOfAttempt));
+    assert_eq!(submitted(&outcomes[4]), Ok(Submitted::Repeated));
+    assert_eq!(store.task(running).await.unwrap(), None);
+    // Of an attempt that is over, a late result may still come.
+    store.sweep(at(11), DUE).await;
+    assert_eq!(store.submit(at(12), under(running, 2)).await, Err(Refusal::IdOfAttempt));
+    assert_eq!(store.report(at(12), completed_as(running, "{}")).await, Err(Refusal::TooLate(2)));
+    let last = store.poll(at(12), poll(1, 1)).await.remove(0).alias;
+    assert_eq!(store.report(at(13), completed_as(last, "{}")).await, Ok(Reported::Stored));
+    assert_eq!(store.submit(at(14), under(last, 2)).await, Err(Refusal::IdOfAttempt));
+    assert_eq!(store.state(1).await.name(), "completed");
+    // The first attempt has the task's own id.
+    assert_eq!(store.submit(at(14), store.stored(1).await.posted).await, Ok(Submitted::Repeated));
+    // Once the task is deleted, its ids are free.
+    store.sweep(at(99), Sweep { delete_after: Some(seconds(1)), ..DUE }).await;
+    assert_eq!(store.submit(at(99), under(running, 2)).await, Ok(Submitted::Stored));
 }
