@@ -32,5 +32,5 @@ pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, Store};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
-pub use views::{AgentView, Counts, LIST_RESULT_BYTES, List, Overview, TaskView};
+pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
 pub use waiting::{Surroundings, Waiting, waiting};

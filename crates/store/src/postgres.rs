@@ -45,8 +45,8 @@ use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, Reads};
 use crate::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Outcome, Overview, Prepared,
-    Store, StoreError, Surroundings, Task,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Outcome, Overview,
+    Prepared, Store, StoreError, Surroundings, Task,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -365,6 +365,11 @@ impl Store for PostgresStore {
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
         self.with_session(self.statement_timeout, |session| Box::pin(read::attempts(session, id))).await
+    }
+
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
+        self.with_session(self.statement_timeout, |session| Box::pin(read::past(session, id, result_bytes)))
+            .await
     }
 
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {

@@ -26,8 +26,8 @@ use uuid::Uuid;
 
 use crate::reads::{Found, Reads};
 use crate::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
-    Surroundings, Task,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
+    Store, StoreError, Surroundings, Task,
 };
 use connections::{Access, Connections};
 use workers::Workers;
@@ -127,6 +127,10 @@ impl Store for SqliteStore {
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
         self.readers.run(move |connection| Ok(rows::attempts::of_task(connection, id)?)).await
+    }
+
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
+        self.readers.run(move |connection| Ok(views::past(connection, id, result_bytes)?)).await
     }
 
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {

@@ -8,7 +8,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    Applied, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings, Task, WaitingKind,
+    Applied, AttemptView, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings,
+    Task, WaitingKind,
 };
 
 /// How many batches may be under way at the same time.
@@ -62,6 +63,9 @@ pub trait Store: Send + Sync + 'static {
     /// Reads the attempts of a task that ended without finishing it, the first one first, and with each the result
     /// that came after its end.
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError>;
+
+    /// What people see of [`Store::attempts`]; late results larger than `result_bytes` are left out.
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError>;
 
     /// Looks for who might take a waiting task, and what is before it. Agents seen at or after `seen_since` are
     /// active.

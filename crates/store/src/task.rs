@@ -116,6 +116,17 @@ impl Task {
         expires(&self.posted, self.created)
     }
 
+    /// How many attempts have ended without finishing it: those that [`crate::Store::attempts`] reads.
+    #[must_use]
+    pub fn ended_attempts(&self) -> u32 {
+        match &self.state {
+            State::Claimed(_) | State::Ended { end: End::Completed(_) | End::Failed(_), .. } => {
+                self.attempts.saturating_sub(1)
+            }
+            State::Delayed { .. } | State::Pending | State::Ended { .. } => self.attempts,
+        }
+    }
+
     /// The attempt that runs, or the last one that ran.
     #[must_use]
     pub fn last_attempt(&self) -> Option<&Attempt> {

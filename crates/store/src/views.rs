@@ -70,6 +70,46 @@ pub struct TaskView {
     pub error_bytes: Option<u64>,
 }
 
+/// An attempt that ended without finishing its task, for people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptView {
+    /// From 1.
+    pub number: u32,
+    /// Whose it was.
+    pub agent_id: Uuid,
+    /// The agent's name then, cut where it is long.
+    pub agent_name: String,
+    /// When it was handed out.
+    pub claimed: Timestamp,
+    /// When it was to end as timed out.
+    pub deadline: Option<Timestamp>,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How: `error`, `lost`, `abandoned`, `timed_out`, `expired` or `cancelled`.
+    pub end: String,
+    /// The error of its agent, with which it ended: a JSON string, or the beginning of one.
+    pub error: Option<JsonText>,
+    /// How large that is, in bytes, where only its beginning is given.
+    pub error_bytes: Option<u64>,
+    /// The result that came after its end.
+    pub late: Option<LateView>,
+}
+
+/// A result that came after its attempt had ended, for people: a result, or an error.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LateView {
+    /// When it came.
+    pub at: Timestamp,
+    /// A JSON object; `None` also where it is larger than was asked for.
+    pub result: Option<JsonText>,
+    /// How large the result is, in bytes.
+    pub result_bytes: Option<u64>,
+    /// A JSON string, or the beginning of one.
+    pub error: Option<JsonText>,
+    /// How large the error is, in bytes, where only its beginning is given.
+    pub error_bytes: Option<u64>,
+}
+
 /// How many bytes of results are given of the tasks of one agent.
 pub const LIST_RESULT_BYTES: u32 = 65_536;
 

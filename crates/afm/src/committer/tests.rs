@@ -150,6 +150,9 @@ impl Store for FatefulStore {
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
         self.store.attempts(id).await
     }
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<slamon_store::AttemptView>, StoreError> {
+        self.store.past(id, result_bytes).await
+    }
     async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
         self.store.surroundings(task, since).await
     }

@@ -8,8 +8,10 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
 use jiff::Timestamp;
-use slamon_protocol::{Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time};
-use slamon_store::{State as TaskState, Submitted, Task, Waiting, waiting};
+use slamon_protocol::{
+    ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
+};
+use slamon_store::{AttemptView, State as TaskState, Submitted, Task, Waiting, waiting};
 use uuid::Uuid;
 
 use super::{LOOK_AGAIN, Routes, json};
@@ -21,6 +23,9 @@ use crate::{measures, patience, request_log};
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
 }
+
+/// The largest late result that is shown, in bytes.
+const LATE_RESULT_BYTES: u32 = 4_096;
 
 type TaskId = Result<Path<String>, PathRejection>;
 
@@ -111,10 +116,18 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
         }
         TaskState::Claimed(_) | TaskState::Ended { .. } => None,
     };
-    Ok(json(describe(task, why.as_ref())))
+    let ended = task.ended_attempts();
+    let mut past = Vec::new();
+    // Of most tasks there are none, and nothing is read.
+    if ended > 0 {
+        past = app.store.past(task.posted.task_id, LATE_RESULT_BYTES).await?;
+        // What has ended since the task was read is shown the next time.
+        past.retain(|attempt| attempt.number <= ended);
+    }
+    Ok(json(describe(task, why.as_ref(), &past)))
 }
 
-fn describe(task: &Task, why: Option<&Waiting>) -> ObjectWriter {
+fn describe(task: &Task, why: Option<&Waiting>, past: &[AttemptView]) -> ObjectWriter {
     let posted = &task.posted;
     let mut object = ObjectWriter::new();
     object
@@ -147,7 +160,55 @@ fn describe(task: &Task, why: Option<&Waiting>) -> ObjectWriter {
         reason.string("code", why.code).string("reason", &why.sentence);
         object.json("task_waiting", &JsonText::from_stored(reason.finish()));
     }
+    if !past.is_empty() {
+        let mut attempts = ArrayWriter::new();
+        for attempt in past {
+            attempts.object(describe_attempt(attempt));
+        }
+        object.array("attempts", attempts);
+    }
     object
+}
+
+fn describe_attempt(attempt: &AttemptView) -> ObjectWriter {
+    let mut object = ObjectWriter::new();
+    object
+        .integer("attempt", attempt.number)
+        .string("code", &attempt.end)
+        .json("reason", &attempt.error.clone().unwrap_or_else(|| why_ended(attempt)));
+    if let Some(bytes) = attempt.error_bytes {
+        object.integer("reason_bytes", bytes);
+    }
+    object
+        .string("claimed", &sql_time(attempt.claimed))
+        .string("ended", &sql_time(attempt.ended))
+        .id("agent_id", attempt.agent_id)
+        .string("agent_name", &attempt.agent_name);
+    let Some(late) = &attempt.late else { return object };
+    object.string("late", &sql_time(late.at));
+    match (&late.result, late.result_bytes, &late.error) {
+        (Some(result), ..) => _ = object.json("late_result", result),
+        (None, Some(bytes), _) => _ = object.integer("late_result_bytes", bytes),
+        (None, None, Some(error)) => _ = object.json("late_error", error),
+        (None, None, None) => {}
+    }
+    if let Some(bytes) = late.error_bytes {
+        object.integer("late_error_bytes", bytes);
+    }
+    object
+}
+
+/// Why an attempt ended that its agent did not end.
+fn why_ended(attempt: &AttemptView) -> JsonText {
+    let allowed = attempt.deadline.map(|deadline| deadline.duration_since(attempt.claimed).as_secs_f64());
+    JsonText::string(&match (&*attempt.end, allowed) {
+        ("lost", _) => "its agent fell silent".to_owned(),
+        ("abandoned", _) => "its agent came back without it: agent_running did not name it".to_owned(),
+        ("timed_out", Some(seconds)) => format!("its agent sent no result within {seconds} s"),
+        ("expired", _) => "the TTL of the task was over".to_owned(),
+        ("cancelled", _) => "the task was cancelled".to_owned(),
+        (other, _) => other.to_owned(),
+    })
 }
 
 #[cfg(test)]

@@ -12,7 +12,10 @@ use super::connection::Session;
 use super::errors::Problem;
 use super::rows;
 use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
-use crate::{AgentView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, List, Overview, Task, TaskView};
+use crate::{
+    AgentView, AttemptView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, LateView, List, Overview,
+    Task, TaskView,
+};
 
 pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, Problem> {
     let sql = concat!("select ", rows::task_columns!(), ", data from task where id = any($1::uuid[])");
@@ -28,6 +31,58 @@ pub(super) async fn attempts(
         concat!("select ", rows::attempt_columns!(), " from attempt where task_id = $1 order by number");
     let attempt = |row: &Row| rows::attempt(row).map(|(_, ended, late)| (ended, late));
     session.query(sql, &[&id]).await?.iter().map(attempt).collect()
+}
+
+/// As people see them.
+pub(super) async fn past(
+    session: &Session,
+    id: Uuid,
+    result_bytes: u32,
+) -> Result<Vec<AttemptView>, Problem> {
+    let sql = concat!(
+        "select number, agent_id, left(",
+        rows::agent_name!("attempt"),
+        ", $2::integer) as agent_name, claimed_at, deadline_at, ended_at, ending,
+            left(error, $3::integer) as error, octet_length(error)::bigint as error_bytes,
+            late_at,
+            case when octet_length(late_result) <= $4::bigint then late_result end as late_result,
+            octet_length(late_result)::bigint as late_result_bytes,
+            left(late_error, $3::integer) as late_error, octet_length(late_error)::bigint as late_error_bytes
+        from attempt
+        where task_id = $1
+        order by number"
+    );
+    let (text_read, error_read) = (TEXT_READ.cast_signed(), ERROR_READ.cast_signed());
+    let rows = session.query(sql, &[&id, &text_read, &error_read, &i64::from(result_bytes)]).await?;
+    rows.iter().map(attempt_view).collect()
+}
+
+fn attempt_view(row: &Row) -> Result<AttemptView, Problem> {
+    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
+    let late = |at| {
+        let (error, error_bytes) = shown_error(row.try_get("late_error")?, bytes("late_error_bytes")?);
+        let result = rows::json(row, "late_result")?;
+        Ok::<_, Problem>(LateView {
+            at,
+            result,
+            result_bytes: bytes("late_result_bytes")?,
+            error,
+            error_bytes,
+        })
+    };
+    let (error, error_bytes) = shown_error(row.try_get("error")?, bytes("error_bytes")?);
+    Ok(AttemptView {
+        number: row.try_get::<_, i32>("number")?.unsigned_abs(),
+        agent_id: row.try_get("agent_id")?,
+        agent_name: shown(row.try_get("agent_name")?),
+        claimed: row.try_get("claimed_at")?,
+        deadline: row.try_get("deadline_at")?,
+        ended: row.try_get("ended_at")?,
+        end: row.try_get("ending")?,
+        error,
+        error_bytes,
+        late: row.try_get::<_, Option<Timestamp>>("late_at")?.map(late).transpose()?,
+    })
 }
 
 pub(super) async fn time(session: &Session) -> Result<Timestamp, Problem> {

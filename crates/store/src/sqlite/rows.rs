@@ -26,7 +26,7 @@ macro_rules! agent_name {
     };
 }
 
-use agent_name;
+pub(super) use agent_name;
 
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {

@@ -3,9 +3,10 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{id, optional_time, text, time};
+use super::rows::{agent_name, id, optional_time, text, time};
 use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
-use crate::{AgentView, Counts, LIST_RESULT_BYTES, List, Overview, TaskView};
+use crate::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
+use uuid::Uuid;
 
 /// The columns that [`read_view`] reads; `?1` is the size above which a result is left out, `?2` and `?3` how much is read
 /// of a type and of an error.
@@ -102,5 +103,55 @@ fn read_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
         result_bytes: row.get("result_bytes")?,
         error,
         error_bytes,
+    })
+}
+
+/// The attempts of a task that ended without finishing it, the first one first.
+pub(super) fn past(
+    connection: &Connection,
+    id: Uuid,
+    result_bytes: u32,
+) -> rusqlite::Result<Vec<AttemptView>> {
+    connection
+        .prepare_cached(
+            concat!("select number, agent_id, substr(agent_name, 1, ?2) as agent_name, claimed_at, deadline_at, ended_at, ending,
+                    substr(error, 1, ?3) as error, octet_length(error) as error_bytes, late_at,
+                    iif(octet_length(late_result) <= ?4, late_result, null) as late_result,
+                    octet_length(late_result) as late_result_bytes,
+                    substr(late_error, 1, ?3) as late_error, octet_length(late_error) as late_error_bytes
+             from (select attempt.*, ", agent_name!("attempt"), " from attempt where task_id = ?1) order by number"),
+        )?
+        .query_map(params![id.as_bytes(), TEXT_READ, ERROR_READ, result_bytes], read_attempt)?
+        .collect()
+}
+
+fn read_attempt(row: &Row<'_>) -> rusqlite::Result<AttemptView> {
+    let error = |column, bytes| {
+        Ok::<_, rusqlite::Error>(shown_error(row.get_ref(column)?.as_str_or_null()?, row.get(bytes)?))
+    };
+    let late = |at| {
+        let (error, error_bytes) = error("late_error", "late_error_bytes")?;
+        let result = text(row, "late_result")?;
+        Ok::<_, rusqlite::Error>(LateView {
+            at,
+            result,
+            result_bytes: row.get("late_result_bytes")?,
+            error,
+            error_bytes,
+        })
+    };
+    let late = optional_time(row, "late_at")?.map(late).transpose()?;
+    let (error, error_bytes) = error("error", "error_bytes")?;
+    Ok(AttemptView {
+        number: row.get("number")?,
+        agent_id: id(row, "agent_id")?,
+        agent_name: shown(row.get_ref("agent_name")?.as_str()?),
+        claimed: time(row, "claimed_at")?,
+        deadline: optional_time(row, "deadline_at")?,
+        ended: time(row, "ended_at")?,
+        end: row.get("ending")?,
+        error,
+        error_bytes,
+        late,
     })
 }

@@ -134,6 +134,7 @@ macro_rules! cases_of_every_store {
                 time_comes_before_what_an_agent_says
             }
             retries {
+                what_people_see_of_attempts_is_bounded
                 each_further_attempt_has_a_fresh_id
                 only_the_attempt_that_runs_can_finish_the_task
                 the_first_late_result_is_kept_on_its_attempt

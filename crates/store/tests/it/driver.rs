@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{
-    AgentView, Applied, Command, Delivery, EndedAttempt, LateResult, Outcome, Overview, Polled, Refusal,
-    Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
+    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Outcome, Overview, Polled,
+    Refusal, Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
 };
 use uuid::Uuid;
 
@@ -145,6 +145,11 @@ impl Driver {
     pub(crate) fn past(&self, n: u128) -> impl Future<Output = Vec<(EndedAttempt, Option<LateResult>)>> {
         let from = Location::caller();
         async move { self.attempts(task_id(n)).await.unwrap_or_else(|e| panic!("asked at {from}: {e:?}")) }
+    }
+
+    /// The same, as people see it; late results of more than 100 bytes are left out.
+    pub(crate) async fn past_view(&self, n: u128) -> Vec<AttemptView> {
+        self.deref().past(task_id(n), 100).await.unwrap()
     }
 
     /// How task `n` went wrong, in words.

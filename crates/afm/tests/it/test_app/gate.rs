@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared, Store, StoreError,
-    Surroundings, Task,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
+    Store, StoreError, Surroundings, Task,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -21,7 +21,7 @@ struct Inner {
     state: watch::Sender<State>,
     /// Calls that wait at the closed gate.
     waiting: watch::Sender<usize>,
-    /// How often a task was read.
+    /// How often a task was read, or its past.
     reads: watch::Sender<usize>,
     /// The agents whose polls were answered, one entry a poll.
     polls: watch::Sender<Vec<Uuid>>,
@@ -187,6 +187,12 @@ impl Store for GatedStore {
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
         self.gate.pass().await?;
         self.store.attempts(id).await
+    }
+
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
+        self.gate.pass().await?;
+        self.gate.0.reads.send_modify(|n| *n += 1);
+        self.store.past(id, result_bytes).await
     }
 
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {

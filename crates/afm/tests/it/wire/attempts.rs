@@ -6,7 +6,7 @@ use slamon_protocol::TaskOutcome;
 use slamon_store::AttemptEnd;
 
 use super::terms::DUE;
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, id};
 
 const LATE: &str =
     "task_id: the result came too late, attempt 1 had ended; it is kept for the operator to read";
@@ -64,12 +64,17 @@ fn the_second_attempt_has_an_id_of_its_own() {
 #[test]
 fn a_late_result_changes_nothing_and_is_kept() {
     let (app, alias) = with_second_attempt();
-    let before = app.get(&format!("/task/{}", id(1)));
+    let but_for_its_past = || {
+        let mut task = app.task(1);
+        task["attempts"].take();
+        task
+    };
+    let before = but_for_its_past();
     app.clock.advance(Duration::from_secs(1));
     for data in [r#"{"n":1}"#, r#"{"n":3}"#] {
         app.post("/tasks/response", result(&id(1), data)).is_problem(400, LATE);
     }
-    app.get(&format!("/task/{}", id(1))).is_json(&before.body);
+    assert_eq!(but_for_its_past(), before);
     app.post("/tasks/response", result(&alias, r#"{"n":2}"#)).is_empty();
     app.post("/tasks/response", result(&id(1), r#"{"n":4}"#)).is_problem(400, LATE);
     assert_eq!(app.task(1)["task_result"].to_string(), r#"{"n":2}"#);
@@ -84,6 +89,83 @@ fn a_late_result_changes_nothing_and_is_kept() {
     let TaskOutcome::Completed(data) = &late.outcome else { panic!("{late:?}") };
     // The first of them.
     assert_eq!(data.as_str(), r#"{"n":1}"#);
+}
+
+#[test]
+fn a_task_shows_why_its_earlier_attempts_ended() {
+    for place in [Place::Memory, Place::postgres()] {
+        let app = Setup { place, ..Setup::default() }.start();
+        let retried = Body::task(1).with("task_max_attempts", "5").with("task_retry_errors", "true");
+        app.post_task(retried.with("task_timeout", "30"));
+        let next = |agent: u64| {
+            let answer = app.post("/tasks", Body::poll(agent).with("agent_running", "[]")).json();
+            answer["tasks"][0]["task_id"].as_str().expect("an id").to_owned()
+        };
+        let first = next(8);
+        assert_eq!(app.task(1).get("attempts"), None);
+        app.clock.advance(Duration::from_secs(1));
+        let long = format!("\"{}\"", "é".repeat(300));
+        app.post("/tasks/response", Body::failure(1, &long)).is_empty();
+        let second = next(8);
+        app.clock.advance(Duration::from_secs(30));
+        app.sweep(&mut app.sweeper(DUE));
+        app.post("/tasks/response", result(&second, r#"{"n":2}"#)).problem(400);
+        let third = next(9);
+        app.clock.advance(Duration::from_secs(1));
+        let fourth = next(9);
+        app.post("/tasks/response", result(&third, &format!(r#"{{"x":"{}"}}"#, "x".repeat(5_000))))
+            .problem(400);
+        let task = app.task(1);
+        assert_eq!((&task["task_state"], &task["task_attempt"]), (&"claimed".into(), &4.into()));
+        let excerpt = format!("{}…", "é".repeat(199));
+        let (eight, nine) = (id(8), id(9));
+        assert_eq!(
+            task["attempts"],
+            serde_json::json!([
+                {"attempt": 1, "code": "error", "reason": excerpt, "reason_bytes": 602,
+                 "claimed": "2026-11-22 19:23:01.621614", "ended": "2026-11-22 19:23:02.621614",
+                 "agent_id": eight, "agent_name": "agent 8"},
+                {"attempt": 2, "code": "timed_out", "reason": "its agent sent no result within 30 s",
+                 "claimed": "2026-11-22 19:23:02.621614", "ended": "2026-11-22 19:23:32.621614",
+                 "agent_id": eight, "agent_name": "agent 8",
+                 "late": "2026-11-22 19:23:32.621614", "late_result": {"n": 2}},
+                {"attempt": 3, "code": "abandoned",
+                 "reason": "its agent came back without it: agent_running did not name it",
+                 "claimed": "2026-11-22 19:23:32.621614", "ended": "2026-11-22 19:23:33.621614",
+                 "agent_id": nine, "agent_name": "agent 9",
+                 "late": "2026-11-22 19:23:33.621614", "late_result_bytes": 5_008},
+            ])
+        );
+        // Its client learns none of their ids.
+        for alias in [second, third, fourth] {
+            assert_ne!(alias, first);
+            assert!(!task.to_string().contains(&alias), "{task}");
+        }
+        app.delete(&format!("/task/{}", id(1))).json();
+        let last = app.task(1)["attempts"][3].clone();
+        assert_eq!((&last["code"], &last["reason"]), (&"cancelled".into(), &"the task was cancelled".into()));
+    }
+}
+
+#[test]
+fn a_task_of_one_attempt_is_read_once() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    app.post_task(Body::task(2).with("task_version", "2"));
+    assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+    for n in [1, 2] {
+        assert_eq!(app.task(n).get("attempts"), None);
+    }
+    app.post("/tasks/response", Body::result(1)).is_empty();
+    assert_eq!(app.task(1).get("attempts"), None);
+    assert_eq!(app.gate.reads(), 3);
+    // One that ended without a result of its agent has a past.
+    app.post_task(Body::task(3));
+    assert_eq!(app.poll(Body::poll(9)), [id(3)]);
+    app.delete(&format!("/task/{}", id(3))).json();
+    app.post("/tasks/response", Body::failure(3, r#""no route""#)).problem(400);
+    let attempts = app.task(3)["attempts"].clone();
+    assert_eq!((&attempts[0]["code"], &attempts[0]["late_error"]), (&"cancelled".into(), &"no route".into()));
 }
 
 #[test]

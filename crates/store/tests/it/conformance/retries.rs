@@ -17,6 +17,38 @@ fn thrice() -> Terms {
     Terms { timeout: Some(seconds(5)), max_attempts: 3, ..Terms::default() }
 }
 
+pub(crate) async fn what_people_see_of_attempts_is_bounded(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let terms = Terms { retry_errors: true, ..thrice() };
+    store.post_under(at(0), terms, 1).await;
+    assert!(store.stored(1).await.ended_attempts() == 0 && store.past_view(1).await.is_empty());
+    store.take(at(0), 1).await;
+    let long = format!(r#""{}""#, "\\u00e9".repeat(100_000));
+    store.report(at(1), failed(1, &long)).await.unwrap();
+    assert_eq!(store.stored(1).await.ended_attempts(), 1);
+    let second = store.take(at(2), 2).await;
+    store.sweep(at(7), DUE).await;
+    let large = format!(r#"{{"x":"{}"}}"#, "x".repeat(100));
+    assert_eq!(store.report(at(8), completed_as(second, &large)).await, Err(Refusal::TooLate(2)));
+    store.take(at(9), 3).await;
+    assert_eq!(store.stored(1).await.ended_attempts(), 2);
+    let past = store.past_view(1).await;
+    let ends: Vec<_> =
+        past.iter().map(|past| (past.number, past.end.as_str(), past.claimed, past.ended)).collect();
+    assert_eq!(ends, [(1, "error", at(0), at(1)), (2, "timed_out", at(2), at(7))]);
+    let error = past[0].error.as_ref().unwrap().as_str();
+    assert!(error.chars().count() <= 202 && error.ends_with("…\""), "{error}");
+    assert_eq!(past[0].error_bytes, Some(600_002));
+    let late = past[1].late.as_ref().unwrap();
+    assert_eq!((late.at, &late.result, late.result_bytes), (at(8), &None, Some(large.len() as u64)));
+    let all = store.past(1).await;
+    assert_eq!(all.len(), past.len());
+    for (view, (ended, _)) in past.iter().zip(&all) {
+        assert_eq!((view.agent_id, &view.agent_name), (ended.attempt.agent_id, &ended.attempt.agent_name));
+        assert_eq!(view.deadline, ended.attempt.deadline);
+    }
+}
+
 pub(crate) async fn each_further_attempt_has_a_fresh_id(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     store.post_under(at(0), thrice(), 1).await;
