@@ -58,7 +58,7 @@ pub(super) struct Uncommitted {
     pub(super) swept: Vec<Done>,
     /// Signs of life that were kept before, and are saved with it.
     pub(super) signs: HashMap<Uuid, Timestamp>,
-    /// The number of the transaction, if anything was claimed in it.
+    /// The number of the transaction, if anything was claimed in it, or agents were told of cancels.
     pub(super) transaction: Option<String>,
     /// What is said with the commit.
     pub(super) notices: Notices,
@@ -122,7 +122,7 @@ pub(super) async fn apply(
     let Decided { swept, done, accounts } =
         decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
 
-    endings::tell_again(session, batch, &mut news).await?;
+    endings::tell_again(session, batch, &mut outcomes, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
@@ -156,6 +156,7 @@ pub(super) async fn apply(
         }
     }
     let Saved { cancelled, unsaved, .. } = saved;
+    let tells = !cancelled.is_empty();
     let claimed = polls.claim(session, found, look, cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
@@ -174,7 +175,12 @@ pub(super) async fn apply(
     let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned, unsaved };
     let notices =
         if says { Notices::prepare(session, memory.me, &applied, &places).await? } else { Notices::none() };
-    let Claimed { claims, fronts, first_due, transaction } = claimed;
+    let Claimed { claims, fronts, first_due, mut transaction } = claimed;
+    if tells && transaction.is_none() {
+        // What agents are told is given back only once it is known whether they were.
+        let number = session.query("select pg_current_xact_id()::text", &[]).await?;
+        transaction = number.first().map(|row| row.try_get(0)).transpose()?;
+    }
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
     Ok(Uncommitted { applied, claims, fronts, places, first_due, swept: done, signs, transaction, notices })
 }

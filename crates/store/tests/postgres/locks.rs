@@ -57,7 +57,10 @@ async fn a_locked_task_keeps_only_what_needs_it() {
         format!("select from task where id in ({}, {}, {}) for update", sql_id(1), sql_id(2), sql_id(3));
     let somebody = somebody(&cluster, &rows).await;
     let claimed_at = at(0);
-    let release = |n: u128| Command::Release { agent_id: id(1), claimed_at, task_ids: vec![id(n), id(6)] };
+    let release = |n: u128| {
+        let task_ids = vec![id(n), id(6)];
+        Command::Release { agent_id: id(1), claimed_at, task_ids, cancelled: Vec::new() }
+    };
     let batch = vec![submit(7, "t"), report(1), Command::Cancel(id(2)), report(4), release(3), report(9)];
     let outcomes = in_time(&store, batch.clone(), 0).await;
     let unknown = Outcome::Report(Err(Refusal::UnknownTask));

@@ -6,6 +6,7 @@ use slamon_protocol::ResultPost;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::Outcomes;
 use super::submits::Submits;
 use super::tasks::{News, Tasks};
 use crate::lifecycle::{self, Report};
@@ -58,7 +59,7 @@ const PAST: &str = concat!(
 "
 );
 
-/// Of what an agent was told and never got, it is told again. In one order in all batches.
+/// Of what agents were told and never got, they are told again.
 const TELL_AGAIN: &str = "
     update attempt
     set untold = true
@@ -67,15 +68,28 @@ const TELL_AGAIN: &str = "
         from unnest($1::uuid[], $2::uuid[]) as given (agent_id, alias)
         join attempt on attempt.alias = given.alias and attempt.agent_id = given.agent_id
         where not attempt.untold and attempt.ending in ('expired', 'cancelled')
-        order by attempt.alias
-        for update of attempt
+        for update of attempt skip locked
     ) as mine
     where attempt.task_id = mine.task_id and attempt.number = mine.number
     returning attempt.agent_id
 ";
 
-/// Has agents told again what they were told in answers that they never got.
-pub(super) async fn tell_again(session: &Session, batch: &[Command], news: &mut News) -> Result<(), Problem> {
+/// What another session has locked, and was passed over.
+const NOT_TOLD_AGAIN: &str = "
+    select attempt.alias
+    from unnest($1::uuid[], $2::uuid[]) as given (agent_id, alias)
+    join attempt on attempt.alias = given.alias and attempt.agent_id = given.agent_id
+    where not attempt.untold and attempt.ending in ('expired', 'cancelled')
+";
+
+/// Has agents told again what they were told in answers that they never got. A release of which something is locked is to
+/// be tried again.
+pub(super) async fn tell_again(
+    session: &Session,
+    batch: &[Command],
+    outcomes: &mut Outcomes,
+    news: &mut News,
+) -> Result<(), Problem> {
     let (mut agents, mut aliases) = (Vec::new(), Vec::new());
     for command in batch {
         if let Command::Release { agent_id, cancelled, .. } = command {
@@ -90,6 +104,15 @@ pub(super) async fn tell_again(session: &Session, batch: &[Command], news: &mut 
     }
     for row in session.query(TELL_AGAIN, &[&agents, &aliases]).await? {
         news.untold.push(row.try_get("agent_id")?);
+    }
+    let locked = session.query(NOT_TOLD_AGAIN, &[&agents, &aliases]).await?;
+    let locked = locked.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<Uuid>, _>>()?;
+    for (place, command) in batch.iter().enumerate() {
+        if let Command::Release { cancelled, .. } = command
+            && cancelled.iter().any(|alias| locked.contains(alias))
+        {
+            outcomes.set(place, Outcome::Locked);
+        }
     }
     Ok(())
 }
