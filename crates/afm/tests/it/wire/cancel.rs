@@ -129,7 +129,6 @@ fn an_agent_that_hung_up_is_told_again() {
         gone.post("/tasks", &Body::poll(9).to_string());
         app.gate.wait_until_reached();
         gone.hang_up();
-        app.running.wait_for(0);
         app.gate.open();
         eventually("it is told", || {
             app.post("/tasks", Body::poll(9)).json()["cancelled"] == serde_json::json!([id(1)])
