@@ -120,7 +120,8 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     let mut past = Vec::new();
     // Of most tasks there are none, and nothing is read.
     if ended > 0 {
-        past = app.store.past(task.posted.task_id, LATE_RESULT_BYTES).await?;
+        let read = app.store.past(task.posted.task_id, LATE_RESULT_BYTES).await;
+        past = read.map_err(|error| app.read_failed(&error))?;
         // What has ended since the task was read is shown the next time.
         past.retain(|attempt| attempt.number <= ended);
     }
