@@ -3,13 +3,14 @@
 //! A role may have a limit, and a server may be full. A call that gets no further connection waits for one that exists, and
 //! for a while the store does not ask for more than there are.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use deadpool_postgres::{Client, Pool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
-use tokio::time::{Instant, sleep, timeout_at};
+use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::errors::Problem;
 
@@ -19,6 +20,9 @@ const ASK_AGAIN: Duration = Duration::from_millis(50);
 
 /// For how long a connection that was refused is not asked for again.
 const REMEMBERED: Duration = Duration::from_secs(30);
+
+/// How long a new connection may take where there are some: a pooler that has no more lets it wait.
+const LENT: Duration = Duration::from_secs(2);
 
 /// The right to use one connection.
 pub(super) type Permit = OwnedSemaphorePermit;
@@ -52,15 +56,16 @@ impl ConnectionLimit {
             let permit = permit
                 .map_err(|_| Problem::NoConnection("all connections of the pool are in use".to_owned()))?
                 .map_err(|_| Problem::NoConnection("the store is closed".to_owned()))?;
-            let problem = match pool.get().await {
+            let problem = match get(pool).await {
                 Ok(client) => return Ok((client, permit)),
-                Err(error) => Problem::from(error),
+                Err(problem) => problem,
             };
             if !problem.is_out_of_connections() || Instant::now() + ASK_AGAIN >= deadline {
                 return Err(problem);
             }
             refused += 1;
-            if refused > 1 && self.give_up(permit) {
+            let is_certain = refused > 1 || matches!(problem, Problem::Crowded);
+            if is_certain && self.give_up(permit) {
                 self.log_once(&problem);
             } else {
                 // Other calls may have connections, or this store may have none at all.
@@ -91,6 +96,18 @@ impl ConnectionLimit {
                 reason = problem.describe(),
                 "the server grants fewer connections than SQLALCHEMY_POOL_SIZE: calls wait for those that there are"
             );
+        }
+    }
+}
+
+/// A connection that exists, or a new one.
+async fn get(pool: &Pool) -> Result<Client, Problem> {
+    let mut getting = pin!(pool.get());
+    loop {
+        match timeout(LENT, &mut getting).await {
+            Ok(got) => return Ok(got?),
+            Err(_) if pool.status().size > 0 => return Err(Problem::Crowded),
+            Err(_) => {}
         }
     }
 }

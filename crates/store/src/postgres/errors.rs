@@ -31,6 +31,8 @@ pub(super) enum Problem {
     Deaf,
     /// Others may not be able to say anything.
     QueueFull,
+    /// A pooler lets a new connection wait while there are others.
+    Crowded,
     /// What the database holds or did contradicts what was asked for.
     Wrong(String),
 }
@@ -140,7 +142,7 @@ impl Problem {
 
     /// Whether there are as many connections as there may be: of the role, of the database, or at all.
     pub(super) fn is_out_of_connections(&self) -> bool {
-        self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+        matches!(self, Self::Crowded) || self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
     }
 
     /// Whether the server, the database or the user's rights may be the cause, so that it is worth asking what they are.
@@ -162,7 +164,8 @@ impl Problem {
             | Self::Deleted
             | Self::InDoubt
             | Self::Deaf
-            | Self::QueueFull => true,
+            | Self::QueueFull
+            | Self::Crowded => true,
             Self::Schema(_) | Self::ReadOnly(_) | Self::Wrong(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
@@ -210,6 +213,7 @@ impl Problem {
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
             Self::QueueFull => "the cluster's queue of notifications is at least half full".to_owned(),
+            Self::Crowded => "a pooler lends no more connections".to_owned(),
             Self::Deaf => "a pooler or proxy loses notifications".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),

@@ -89,6 +89,35 @@ async fn what_is_no_session_is_refused_and_left_as_it_was() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn calls_wait_for_their_own_where_a_pooler_lends_no_more() {
+    for size in ["1", "2", "3"] {
+        let (database, bouncer) = behind(&[("default_pool_size", size)]);
+        let store = Arc::new(store(&bouncer.uri(database.name())));
+        store.create_tables().await.unwrap();
+        let (sender, _hints) = tokio::sync::mpsc::channel(1_000);
+        let listening = {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move { store.listen(sender).await })
+        };
+        let calls: Vec<_> = (1..9)
+            .map(|worker| {
+                let store = Arc::clone(&store);
+                tokio::spawn(async move {
+                    for n in worker * 100..worker * 100 + 5 {
+                        assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
+                        store.check().await.unwrap();
+                    }
+                })
+            })
+            .collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+        listening.abort();
+    }
+}
+
 /// Clients of the same pool, busy until this is dropped.
 struct Busy(Arc<AtomicBool>, Vec<tokio::task::JoinHandle<()>>);
 
