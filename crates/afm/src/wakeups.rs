@@ -1,6 +1,6 @@
 //! Wakes requests that are held open: polls until there is a task for them, reads until a task has ended.
 //!
-//! A hint is of one task, and wakes one poll that could take it, not all of them: which one, [`queue`] says. If that
+//! A hint is of one task, and wakes one poll that could take it, not all of them: which one, `queue` says. If that
 //! poll is gone before it was answered, the hint is the next one's.
 //!
 //! What this AFM is about to store is handed to a poll without that poll asking for it.
