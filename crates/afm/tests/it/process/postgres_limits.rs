@@ -48,6 +48,12 @@ fn calls_wait_for_the_connections_that_a_role_may_have() {
         works_under_load(&client);
         assert_eq!(client.get("/readyz").status, 200);
         if connections > 1 {
+            // How many calls there are at once is up to the machine: more than there are connections only in the end.
+            eventually("it says that there are fewer connections than it was given", || {
+                works_under_load(&client);
+                warnings(&afm) > 0
+            });
+            works_under_load(&client);
             assert_eq!(warnings(&afm), 1, "{:#?}", afm.log_lines());
         }
         let errors = afm.log_lines().iter().filter(|line| line.contains("ERROR")).count();
