@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::{Args, FromArgMatches, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 
 use crate::attack::Attack;
 use crate::backlog::Backlog;
@@ -71,16 +71,6 @@ pub fn main() -> ExitCode {
         eprintln!("slamon-bench: {error:#}");
         ExitCode::from(CANNOT_MEASURE)
     })
-}
-
-/// The arguments of one subcommand, without its name.
-///
-/// # Errors
-///
-/// When they are wrong.
-pub fn parse<A: Args + FromArgMatches>(arguments: &[&str]) -> Result<A> {
-    let command = A::augment_args(clap::Command::new("load").no_binary_name(true));
-    Ok(A::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
 }
 
 fn measure(load: &impl Load) -> Result<ExitCode> {

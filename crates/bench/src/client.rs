@@ -4,9 +4,9 @@
 //! made before, sent with one system call; buffers are kept; nothing is allocated for a request.
 
 mod answer;
+mod failure;
 mod request;
 
-use std::fmt;
 use std::future::{Future, poll_fn};
 use std::io;
 use std::net::SocketAddr;
@@ -19,6 +19,7 @@ use tokio::net::TcpStream;
 use tokio::time::Sleep;
 
 use self::answer::{Body, Head};
+pub(crate) use self::failure::Failure;
 pub(crate) use self::request::{Blank, Request};
 
 /// After this much idleness a connection is looked at before it is used: the server may have closed it meanwhile, which
@@ -46,33 +47,6 @@ pub(crate) struct Client {
 pub(crate) struct Answer<'a> {
     pub(crate) status: u16,
     pub(crate) body: &'a [u8],
-}
-
-/// Why nothing came back.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Failure {
-    /// No connection.
-    Connect(io::ErrorKind),
-    /// The connection broke.
-    Broken(io::ErrorKind),
-    /// The server closed the connection instead of answering.
-    Closed,
-    /// What came is no HTTP.
-    NoHttp,
-    /// Nothing came in time.
-    TimedOut,
-}
-
-impl fmt::Display for Failure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Connect(kind) => write!(f, "cannot connect: {kind}"),
-            Self::Broken(kind) => write!(f, "connection broke: {kind}"),
-            Self::Closed => f.write_str("connection closed without an answer"),
-            Self::NoHttp => f.write_str("answer is not HTTP"),
-            Self::TimedOut => f.write_str("no answer in time"),
-        }
-    }
 }
 
 impl Client {

@@ -10,9 +10,8 @@ use anyhow::{Context, Result};
 use tokio::task::JoinSet;
 
 use crate::options::{Plan, Shared};
-use crate::processes::Usage;
+use crate::processes::{ServerUsage, Usage};
 use crate::progress::{Live, Progress};
-use crate::report::Server;
 use crate::schedule::{Due, Schedule};
 use crate::stop::Stop;
 use crate::tally::{Shards, Tally, Times};
@@ -30,7 +29,7 @@ pub(crate) struct Measured {
     pub(crate) seconds: f64,
     /// Units of an open loop that were due, and for which no connection was free until the end.
     pub(crate) unsent: u64,
-    pub(crate) server: Option<Server>,
+    pub(crate) server: Option<ServerUsage>,
     /// Processor time of this process in the measured part, in seconds.
     pub(crate) client_cpu_seconds: f64,
 }
@@ -95,7 +94,7 @@ pub(crate) async fn drive<W: Worker>(
         plan,
         seconds: run.measured(&tally, elapsed).as_secs_f64(),
         unsent: run.unsent(),
-        server: after.server.zip(before.server).map(|(after, before)| Server::between(before, after)),
+        server: after.server.zip(before.server).map(|(after, before)| ServerUsage::between(before, after)),
         client_cpu_seconds: after.own_cpu_seconds - before.own_cpu_seconds,
         tally,
         times: shards.sum(W::STEPS.len()),

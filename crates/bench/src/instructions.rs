@@ -155,7 +155,7 @@ struct Requests {
 
 impl Requests {
     fn new(address: SocketAddr) -> Result<Self> {
-        let life = crate::cli::parse::<Life>(&[&address.to_string()])?;
+        let life = crate::options::parse::<Life>(&[&address.to_string()])?;
         let shared = life.shared();
         let poll = |task_type: &str| {
             let body = poll_body(&Uuid::new_v4().to_string(), "Python Agent 1.0", task_type, 1);

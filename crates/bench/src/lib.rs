@@ -35,6 +35,7 @@ pub mod instructions;
 mod latencies;
 mod ledger;
 pub mod life;
+mod load;
 mod mix;
 mod options;
 mod pair;
@@ -49,21 +50,9 @@ mod tasks;
 mod unit;
 
 pub use checks::Checks;
-pub use cli::parse;
 pub use latencies::Summary;
-pub use options::Shared;
-pub use report::{Arrival, Report, Server};
+pub use load::Load;
+pub use options::{Shared, parse};
+pub use processes::ServerUsage;
+pub use report::{Arrival, Report};
 pub use stop::Stop;
-
-/// A load: what a subcommand does.
-pub trait Load {
-    /// The options that all loads share.
-    fn shared(&self) -> &Shared;
-
-    /// Loads the server until the end, or until `stop`, and says what was measured.
-    ///
-    /// # Errors
-    ///
-    /// When nothing can be measured: the server cannot be reached, or the options contradict each other.
-    fn run(&self, stop: &Stop) -> impl Future<Output = anyhow::Result<Report>> + Send;
-}

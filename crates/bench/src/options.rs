@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
-use clap::Args;
+use clap::{Args, FromArgMatches};
 use tokio::net::TcpStream;
 
 use crate::client::Client;
@@ -51,6 +51,16 @@ pub struct Shared {
     /// Show no progress
     #[arg(long, short)]
     pub(crate) quiet: bool,
+}
+
+/// The arguments of one subcommand, without its name.
+///
+/// # Errors
+///
+/// When they are wrong.
+pub fn parse<A: Args + FromArgMatches>(arguments: &[&str]) -> Result<A> {
+    let command = A::augment_args(clap::Command::new("load").no_binary_name(true));
+    Ok(A::from_arg_matches(&command.try_get_matches_from(arguments)?)?)
 }
 
 /// What a load does where nothing was said.

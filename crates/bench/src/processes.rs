@@ -3,6 +3,7 @@
 use std::fs;
 
 use anyhow::{Context, Result};
+use serde::Serialize;
 
 /// What this process, and the server's, have used so far.
 #[derive(Debug, Clone, Copy)]
@@ -18,6 +19,17 @@ pub(crate) struct Used {
     pub(crate) cpu_seconds: f64,
     pub(crate) peak_rss_bytes: u64,
     pub(crate) rss_bytes: u64,
+}
+
+/// What the server and its children have used.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct ServerUsage {
+    /// User and system time in the measured part, in seconds.
+    pub cpu_seconds: f64,
+    /// Most resident memory since it was started.
+    pub peak_rss_bytes: u64,
+    /// Resident memory at the end.
+    pub rss_bytes: u64,
 }
 
 impl Usage {
@@ -61,6 +73,16 @@ impl Used {
             }
         }
         Ok(used)
+    }
+}
+
+impl ServerUsage {
+    pub(crate) fn between(before: Used, after: Used) -> Self {
+        Self {
+            cpu_seconds: after.cpu_seconds - before.cpu_seconds,
+            peak_rss_bytes: after.peak_rss_bytes,
+            rss_bytes: after.rss_bytes,
+        }
     }
 }
 

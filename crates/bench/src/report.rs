@@ -15,7 +15,7 @@ use crate::checks::Checks;
 use crate::drive::Measured;
 use crate::latencies::Summary;
 use crate::options::Shared;
-use crate::processes::Used;
+use crate::processes::ServerUsage;
 
 /// What a run has shown. Counts and times are of the measured part, without the warm-up; checks are of all of it.
 #[derive(Debug, Clone, Serialize)]
@@ -59,7 +59,7 @@ pub struct Report {
     /// What was wrong with tasks.
     pub checks: Checks,
     /// What the server has used, if its process was named.
-    pub server: Option<Server>,
+    pub server: Option<ServerUsage>,
     /// Processor time that making the load has taken, in seconds.
     pub client_cpu_seconds: f64,
 }
@@ -73,29 +73,8 @@ pub struct Arrival {
     pub seconds: f64,
 }
 
-/// What the server and its children have used.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Server {
-    /// User and system time in the measured part, in seconds.
-    pub cpu_seconds: f64,
-    /// Most resident memory since it was started.
-    pub peak_rss_bytes: u64,
-    /// Resident memory at the end.
-    pub rss_bytes: u64,
-}
-
 fn in_order<S: Serializer>(steps: &[(&'static str, Summary)], serializer: S) -> Result<S::Ok, S::Error> {
     serializer.collect_map(steps.iter().copied())
-}
-
-impl Server {
-    pub(crate) fn between(before: Used, after: Used) -> Self {
-        Self {
-            cpu_seconds: after.cpu_seconds - before.cpu_seconds,
-            peak_rss_bytes: after.peak_rss_bytes,
-            rss_bytes: after.rss_bytes,
-        }
-    }
 }
 
 impl Report {

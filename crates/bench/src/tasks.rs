@@ -145,7 +145,7 @@ mod tests {
     use super::*;
 
     fn tasks() -> Tasks {
-        let shared = crate::cli::parse::<crate::life::Life>(&["127.0.0.1:80"]).unwrap();
+        let shared = crate::options::parse::<crate::life::Life>(&["127.0.0.1:80"]).unwrap();
         Tasks::new(crate::Load::shared(&shared), "life")
     }
 

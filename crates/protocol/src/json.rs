@@ -13,12 +13,6 @@ use tokens::{Token, Tokens};
 
 use crate::EXCERPT;
 
-/// How deep arrays and objects may be nested in task data and results.
-///
-/// The clients parse with recursive parsers (Python gives up near 1,000 levels, Jackson at 1,000), so a
-/// deeper value would break whoever gets it.
-pub const MAX_DEPTH: usize = 500;
-
 /// One JSON value, as text without surrounding white space.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JsonText(Box<str>);
@@ -115,6 +109,7 @@ mod tests {
     use serde_json::value::RawValue;
 
     use super::*;
+    use crate::limits::MAX_DEPTH;
 
     fn text(text: &str) -> JsonText {
         JsonText::from_valid(text).unwrap()

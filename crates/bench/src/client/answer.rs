@@ -1,6 +1,6 @@
 //! Reads the head of an answer, and bodies in chunks.
 
-use super::Failure;
+use super::failure::Failure;
 
 /// What the head of an answer says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

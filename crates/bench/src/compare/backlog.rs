@@ -7,9 +7,10 @@ use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
 use super::fill::{TASK_TYPE, fill, waiting};
+use super::kind::Kind;
 use super::load::{Latency, Measured};
 use super::place::Place;
-use super::server::{Kind, Server};
+use super::server::Server;
 use super::spread::{Spread, grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::kind::{Kind, OURS};
 use super::load::{Latency, Measured};
-use super::server::{Kind, OURS};
+use super::server::Running;
 use super::spread::short;
 use super::table::Table;
 use super::workshop::Workshop;
@@ -23,7 +24,7 @@ impl Dispatches {
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let count = workshop.scale.dispatches.to_string();
         let one = |kind| {
-            let running = workshop.start(kind)?;
+            let running = Running::start(workshop, kind)?;
             let measured = workshop.load("dispatch", &running.server, &["--count", &count], None)?;
             eprintln!("{}: p99 {} ms", kind.label(), short(measured.latency_us.p99 / 1e3));
             Ok((kind, measured))

@@ -3,8 +3,9 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::kind::{Kind, OURS};
 use super::load::Measured;
-use super::server::{Kind, LOAD_CORE, OURS, SERVER_CORE, Server};
+use super::server::{LOAD_CORE, SERVER_CORE, Server};
 use super::spread::{grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;

@@ -10,8 +10,9 @@ use slamon_testbed::TestDatabase;
 
 use super::backlog::filled;
 use super::fill::TASK_TYPE;
+use super::kind::Kind;
 use super::load::Measured;
-use super::server::{Kind, Server};
+use super::server::Server;
 use super::spread::{grouped, short};
 use super::table::Table;
 use super::workshop::Workshop;

@@ -7,7 +7,8 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
-use super::server::{OURS, Server};
+use super::kind::OURS;
+use super::server::Server;
 use super::workshop::Workshop;
 
 /// What a load says as JSON.

@@ -4,8 +4,9 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::fleet::mib;
+use super::kind::Kind;
 use super::load::Measured;
-use super::server::{Kind, LOAD_CORE, SERVER_CORE, Server};
+use super::server::{LOAD_CORE, SERVER_CORE, Server};
 use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use anyhow::{Context, Result, ensure};
 
-use super::server::Kind;
+use super::kind::Kind;
 use super::workshop::Workshop;
 
 /// How many do so at once; more or fewer made it slower on 2 cores.

@@ -4,9 +4,10 @@
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
+use super::kind::Kind;
 use super::load::{Latency, Measured};
 use super::pgbench;
-use super::server::Kind;
+use super::server::Running;
 use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;
@@ -203,7 +204,7 @@ fn take_turn(workshop: &Workshop, kind: Kind, plan: &[Plan]) -> Result<Vec<Turn>
     if kind == Kind::Pgbench {
         return Ok(vec![of_pgbench(pgbench::measure(workshop)?)]);
     }
-    let running = workshop.start(kind)?;
+    let running = Running::start(workshop, kind)?;
     let turn = |&(load, way, connections): &Plan| {
         let connections_text = connections.to_string();
         let mut args = vec!["--connections", &connections_text];

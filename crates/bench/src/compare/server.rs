@@ -7,9 +7,9 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
 use slamon_testbed::{Process, free_port, original_afm};
 
+use super::kind::Kind;
 use super::place::Place;
 use super::probe::until_answered;
 use super::workshop::Workshop;
@@ -17,48 +17,10 @@ use super::workshop::Workshop;
 /// Far beyond what any server needs to start.
 const START: Duration = Duration::from_secs(60);
 
-/// What is compared.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Kind {
-    /// An axum route without anything behind it.
-    Bare,
-    /// Ours, in memory.
-    Memory,
-    /// Ours, in an SQLite file, `synchronous=FULL`.
-    File,
-    /// Ours, in PostgreSQL, `synchronous_commit=on`.
-    Postgres,
-    /// slamon-afm 1.1.0, its development server, in an SQLite file.
-    Development,
-    /// slamon-afm 1.1.0 under gunicorn with 4 workers, in PostgreSQL.
-    Gunicorn,
-    /// A task's life as four statements, without any server.
-    Pgbench,
-}
-
-/// Ours, on every store.
-pub(crate) const OURS: [Kind; 3] = [Kind::Memory, Kind::File, Kind::Postgres];
-
 /// Where a server runs whose load has a core of its own.
 pub(crate) const SERVER_CORE: u32 = 0;
 /// And its load.
 pub(crate) const LOAD_CORE: u32 = 1;
-
-impl Kind {
-    /// How tables and plots call it.
-    pub(crate) fn label(self) -> &'static str {
-        match self {
-            Self::Bare => "bare axum route",
-            Self::Memory => "ours, SQLite in memory",
-            Self::File => "ours, SQLite file",
-            Self::Postgres => "ours, PostgreSQL",
-            Self::Development => "1.1.0, development server, SQLite file",
-            Self::Gunicorn => "1.1.0, gunicorn, 4 workers, PostgreSQL",
-            Self::Pgbench => "pgbench, four statements",
-        }
-    }
-}
 
 /// A server that runs; it dies with this value.
 #[derive(Debug)]
@@ -98,6 +60,25 @@ impl Server {
     /// The process that answers.
     pub(crate) fn pid(&self) -> u32 {
         self.process.pid()
+    }
+}
+
+/// A server and its database, which go in this order.
+#[derive(Debug)]
+pub(crate) struct Running {
+    pub(crate) server: Server,
+    _place: Place,
+}
+
+impl Running {
+    /// A server on an empty database.
+    ///
+    /// # Errors
+    /// When it does not start.
+    pub(crate) fn start(workshop: &Workshop, kind: Kind) -> Result<Self> {
+        let place = workshop.place(kind)?;
+        let server = Server::start(workshop, kind, &place, None)?;
+        Ok(Self { server, _place: place })
     }
 }
 

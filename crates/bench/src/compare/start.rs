@@ -8,9 +8,10 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 use slamon_testbed::free_port;
 
+use super::kind::{Kind, OURS};
 use super::place::Place;
 use super::probe::until_answered;
-use super::server::{self, Kind, OURS};
+use super::server;
 use super::spread::Spread;
 use super::table::Table;
 use super::workshop::Workshop;

@@ -1,8 +1,8 @@
 //! What README.md says: ours beside the original.
 
+use super::kind::Kind;
 use super::rates::{Rates, Way, Who};
 use super::results::Results;
-use super::server::Kind;
 use super::spread::short;
 use super::table::Table;
 

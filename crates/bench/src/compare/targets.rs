@@ -2,9 +2,9 @@
 
 use super::backlog::{Growth, KINDS};
 use super::fleet::mib;
+use super::kind::{Kind, OURS};
 use super::rates::{Rates, Way};
 use super::results::Results;
-use super::server::{Kind, OURS};
 use super::spread::{Spread, grouped, short};
 use super::table::Table;
 

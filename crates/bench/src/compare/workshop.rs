@@ -11,9 +11,9 @@ use slamon_testbed::{PgCluster, PgOptions};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::kind::Kind;
 use super::place::Place;
 use super::scale::Scale;
-use super::server::{Kind, Server};
 
 /// See the module.
 #[derive(Debug)]
@@ -100,16 +100,6 @@ impl Workshop {
         }
     }
 
-    /// A server on an empty database.
-    ///
-    /// # Errors
-    /// When it does not start.
-    pub(crate) fn start(&self, kind: Kind) -> Result<Running> {
-        let place = self.place(kind)?;
-        let server = Server::start(self, kind, &place, None)?;
-        Ok(Running { server, _place: place })
-    }
-
     /// Fails when somebody has pressed Ctrl-C: what is measured from then on is only part of it.
     ///
     /// # Errors
@@ -118,13 +108,6 @@ impl Workshop {
         ensure!(!self.interrupted.load(Ordering::Relaxed), "interrupted");
         Ok(())
     }
-}
-
-/// A server and its database, which go in this order.
-#[derive(Debug)]
-pub(crate) struct Running {
-    pub(crate) server: Server,
-    _place: Place,
 }
 
 /// The first Ctrl-C or SIGTERM is noted, so that servers and files are tidied away; the second ends the program.

@@ -2,8 +2,9 @@
 
 use std::fmt::{self, Display};
 
-use super::{Arrival, Report, Server};
+use super::{Arrival, Report};
 use crate::latencies::Summary;
+use crate::processes::ServerUsage;
 
 impl Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -67,7 +68,7 @@ fn row(f: &mut fmt::Formatter<'_>, name: &str, latencies: &Summary) -> fmt::Resu
     writeln!(f)
 }
 
-fn used(server: &Server, seconds: f64) -> String {
+fn used(server: &ServerUsage, seconds: f64) -> String {
     let mebibytes = |bytes| bytes as f64 / f64::from(1 << 20);
     format!(
         "{:.2} s of processor time ({:.2} cores); memory {:.1} MiB, at most {:.1} MiB",

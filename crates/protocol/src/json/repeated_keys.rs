@@ -7,8 +7,8 @@ use std::borrow::Cow;
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
-use super::MAX_DEPTH;
 use super::tokens::{Token, Tokens, decoded};
+use crate::limits::MAX_DEPTH;
 
 pub(super) enum Keys {
     Unique,

@@ -8,9 +8,7 @@ use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
-use uuid::Uuid;
 
-use super::database::TestDatabase;
 use super::programs::{self, Programs};
 use crate::free_port;
 
@@ -127,19 +125,6 @@ impl PgCluster {
             Ok(cluster) => cluster,
             Err(error) => panic!("{error:#}"),
         })
-    }
-
-    /// A new, empty database under a name of its own, owned by `postgres`; dropped with the value.
-    ///
-    /// # Panics
-    ///
-    /// When the cluster does not answer.
-    #[track_caller]
-    #[must_use]
-    pub fn create_database(&self) -> TestDatabase {
-        let name = format!("test_{}", Uuid::new_v4().simple());
-        self.sql("postgres", &format!("create database {name}"));
-        TestDatabase::new(self.clone(), name)
     }
 
     /// Creates a role that may log in with `password` and owns nothing. Roles belong to the whole cluster: beside other tests

@@ -1,6 +1,7 @@
 //! A database for one test.
 
 use anyhow::Result;
+use uuid::Uuid;
 
 use super::cluster::{PgCluster, quoted};
 
@@ -11,11 +12,22 @@ pub struct TestDatabase {
     name: String,
 }
 
-impl TestDatabase {
-    pub(super) fn new(cluster: PgCluster, name: String) -> Self {
-        Self { cluster, name }
+impl PgCluster {
+    /// A new, empty database under a name of its own, owned by `postgres`; dropped with the value.
+    ///
+    /// # Panics
+    ///
+    /// When the cluster does not answer.
+    #[track_caller]
+    #[must_use]
+    pub fn create_database(&self) -> TestDatabase {
+        let name = format!("test_{}", Uuid::new_v4().simple());
+        self.sql("postgres", &format!("create database {name}"));
+        TestDatabase { cluster: self.clone(), name }
     }
+}
 
+impl TestDatabase {
     /// Its name: lower-case letters, digits and `_`.
     #[must_use]
     pub fn name(&self) -> &str {
