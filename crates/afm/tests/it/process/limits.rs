@@ -3,7 +3,7 @@
 use slamon_testbed::Process;
 
 use super::program;
-use crate::test_app::PATIENCE;
+use crate::test_app::{Body, Client, Connection, PATIENCE};
 
 /// The limits that it says it has, started by a shell that sets its own first.
 fn limits(ulimits: &str) -> String {
@@ -21,4 +21,32 @@ fn it_takes_as_many_files_as_it_may_have() {
     // Few are no reason not to start.
     let line = limits("ulimit -Sn 64; ulimit -Hn 64");
     assert!(line.contains("open_files=64 connections="), "{line}");
+}
+
+/// A server that a shell has started with limits of its own.
+#[track_caller]
+fn serve_within(ulimits: &str) -> (Process, Client) {
+    let script = format!("{ulimits}; exec {} run 127.0.0.1 0", program().display());
+    let process = Process::start("/bin/sh".as_ref(), &["-c", &script], &[]).expect("sh runs");
+    let line = process.wait_for_line(|line| line.contains("listening"), PATIENCE);
+    let (_, address) = line.split_once("addr=").expect("it says where");
+    let client =
+        Client::new(address.split(' ').next().and_then(|address| address.parse().ok()).expect("an address"));
+    (process, client)
+}
+
+#[test]
+fn more_polls_are_held_than_it_was_started_to_have_files() {
+    let (_process, client) = serve_within("ulimit -Sn 64; ulimit -Hn 1024");
+    let held = |n: u64| {
+        let mut connection = client.connect();
+        connection.post("/tasks", &Body::poll(n).with("max_wait", "300").to_string());
+        connection
+    };
+    let _held: Vec<Connection> = (0..200).map(held).collect();
+    for path in ["/healthz", "/status"] {
+        let mut connection = client.connect();
+        connection.get(path);
+        assert_eq!(connection.answer().status, 200, "{path}");
+    }
 }

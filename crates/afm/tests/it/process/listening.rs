@@ -1,8 +1,12 @@
 //! Where it listens, and how.
 
+use std::fs;
 use std::net::TcpStream;
 
 use rustix::net::sockopt;
+
+use super::serve;
+use crate::test_app::eventually;
 
 /// A server listens on all addresses of a name: `server::tests` has names of several; this machine's may have one.
 #[test]
@@ -31,4 +35,23 @@ fn connections_are_looked_after_by_the_kernel() {
         assert_eq!(sockopt::tcp_user_timeout(&accepted).expect("an option"), 30_000);
         assert!(accepted.nodelay().expect("an option"));
     });
+}
+
+/// What the kernel waits for on the connection from one port of this machine to another: 2 is the time to ask whether the
+/// other side is still there, 0 nothing.
+fn kernel_timer(from: u16, to: u16) -> Option<u8> {
+    let table = fs::read_to_string("/proc/net/tcp").expect("Linux lists connections");
+    let [from, to] = [from, to].map(|port| format!(":{port:04X}"));
+    let row = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
+    let row =
+        row.into_iter().find(|row| row.len() > 5 && row[1].ends_with(&from) && row[2].ends_with(&to))?;
+    row[5].get(..2)?.parse().ok()
+}
+
+#[test]
+fn who_is_silent_is_asked_whether_it_is_there() {
+    let (afm, _) = serve("sqlite://");
+    let client = TcpStream::connect(afm.address()).expect("it listens");
+    let port = client.local_addr().expect("an address").port();
+    eventually("the kernel is to ask", || kernel_timer(afm.address().port(), port) == Some(2));
 }
