@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::locks::{Inserted, Locks};
+use super::locks::{Inserted, Locks, locked_by_others};
 use crate::Command;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -108,25 +108,15 @@ const TELL: &str = "
 ";
 
 /// Where somebody else has locked any of what an agent has offered, all of it stays; these agents are answered.
-const WITHDRAW: &str = "
-    with mine as (
-        select agent_id from agent_offer where agent_id = any($1::uuid[]) for update skip locked
-    ), counted as (
-        select agent_id, count(*) as number from mine group by agent_id
-    ), kept as (
-        select agent_id
-        from agent_offer
-        where agent_id = any($1::uuid[])
-        group by agent_id
-        having count(*) > coalesce(
-            (select number from counted where counted.agent_id = agent_offer.agent_id), 0
-        )
-    ), withdrawn as (
+const WITHDRAW: &str = concat!(
+    "with ",
+    locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
+    ", withdrawn as (
         delete from agent_offer
-        where agent_id = any($1::uuid[]) and agent_id not in (select agent_id from kept)
+        where agent_id = any($1::uuid[]) and agent_id not in (select agent_id from locked)
     )
-    select agent_id from kept
-";
+    select agent_id from locked"
+);
 
 /// What they offer is to be written when they poll again.
 const OFFER_LATER: &str = "update agent set offered_at = '-infinity' where id = any($1::uuid[])";

@@ -14,6 +14,58 @@ use tokio_postgres::Row;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 
+/// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else has locked any. The
+/// other rows are locked then.
+macro_rules! locked_by_others {
+    ($table:literal, $key:literal, $among:literal) => {
+        concat!(
+            "mine as (
+                select ",
+            $key,
+            " from ",
+            $table,
+            " where ",
+            $key,
+            " = any(",
+            $among,
+            ") for update skip locked
+            ), counted as (
+                select ",
+            $key,
+            ", count(*) as number from mine group by ",
+            $key,
+            "
+            ), locked as (
+                select ",
+            $key,
+            "
+                from ",
+            $table,
+            "
+                where ",
+            $key,
+            " = any(",
+            $among,
+            ")
+                group by ",
+            $key,
+            "
+                having count(*) > coalesce(
+                    (select number from counted where counted.",
+            $key,
+            " = ",
+            $table,
+            ".",
+            $key,
+            "), 0
+                )
+            )"
+        )
+    };
+}
+
+pub(super) use locked_by_others;
+
 /// How an insert waits for others that have inserted the same row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::postgres) enum Locks {

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::locks::locked_by_others;
 use super::tasks::{News, Tasks};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
@@ -49,20 +50,10 @@ const SILENT_AGENTS: &str = "select id from agent where last_seen < $1 limit $2 
 
 /// Those that are locked. One of whose offers somebody else has locked any is left for the next sweep. The name of an
 /// agent is kept while there is anything that was its.
-const FORGET: &str = "
-    with mine as (
-        select agent_id from agent_offer where agent_id = any($1::uuid[]) for update skip locked
-    ), counted as (
-        select agent_id, count(*) as number from mine group by agent_id
-    ), locked as (
-        select agent_id
-        from agent_offer
-        where agent_id = any($1::uuid[])
-        group by agent_id
-        having count(*) > coalesce(
-            (select number from counted where counted.agent_id = agent_offer.agent_id), 0
-        )
-    ), gone as (
+const FORGET: &str = concat!(
+    "with ",
+    locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
+    ", gone as (
         select id, name from agent where id = any($1::uuid[]) and id not in (select agent_id from locked)
     ), offers as (
         delete from agent_offer where agent_id = any(array(select id from gone))
@@ -75,36 +66,28 @@ const FORGET: &str = "
             or (select true from attempt where attempt.agent_id = gone.id limit 1)
         on conflict (id) do update set name = excluded.name
     )
-    delete from agent where id = any(array(select id from gone)) returning id
-";
+    delete from agent where id = any(array(select id from gone)) returning id"
+);
 
 /// A task of whose attempts somebody else has locked any is left for the next sweep.
-const DELETE: &str = "
-    with old as (
+const DELETE: &str = concat!(
+    "with old as (
         select id from task
         where finished_at is not null and finished_at < $1
         order by finished_at
         limit $2
         for update skip locked
-    ), mine as (
-        select task_id from attempt where task_id = any(array(select id from old)) for update skip locked
-    ), counted as (
-        select task_id, count(*) as number from mine group by task_id
-    ), locked as (
-        select task_id
-        from attempt
-        where task_id = any(array(select id from old))
-        group by task_id
-        having count(*) > coalesce((select number from counted where counted.task_id = attempt.task_id), 0)
-    ), gone as (
+    ), ",
+    locked_by_others!("attempt", "task_id", "array(select id from old)"),
+    ", gone as (
         select id from old where id not in (select task_id from locked)
     ), attempts as (
         delete from attempt where task_id = any(array(select id from gone)) returning agent_id
     ), tasks as (
         delete from task where id = any(array(select id from gone)) returning agent_id
     )
-    select agent_id, true as is_task from tasks union all select agent_id, false from attempts
-";
+    select agent_id, true as is_task from tasks union all select agent_id, false from attempts"
+);
 
 /// The names of those of whom nothing is left.
 const FORGET_NAMES: &str = "
