@@ -1,7 +1,9 @@
 //! Why a task waits.
 
+use std::borrow::Cow;
+
 use jiff::Timestamp;
-use slamon_protocol::sql_time;
+use slamon_protocol::{excerpt, sql_time};
 
 use crate::{State, Task};
 
@@ -94,10 +96,10 @@ fn pending(task: &Task, around: &Surroundings) -> (&'static str, String) {
     }
 }
 
-fn task_type(task: &Task) -> &str {
+fn task_type(task: &Task) -> Cow<'_, str> {
     match task.posted.task_type.as_str() {
-        "" => "the empty task type",
-        name => name,
+        "" => "the empty task type".into(),
+        name => excerpt(name),
     }
 }
 

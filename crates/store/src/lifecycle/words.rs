@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::JsonText;
+use slamon_protocol::{JsonText, excerpt};
 
 use crate::{Attempt, State, Task};
 
@@ -60,7 +60,7 @@ pub(super) fn cancelled(task: &Task) -> JsonText {
 }
 
 fn agent(attempt: &Attempt) -> String {
-    format!("agent \"{}\" ({})", attempt.agent_name, attempt.agent_id)
+    format!("agent \"{}\" ({})", excerpt(&attempt.agent_name), attempt.agent_id)
 }
 
 fn number(task: &Task) -> String {

@@ -9,6 +9,7 @@ use deadpool_postgres::{
     ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod,
     Runtime, Timeouts,
 };
+use slamon_protocol::excerpt;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
@@ -241,7 +242,7 @@ where
                 }
             }
             Some(Ok(AsyncMessage::Notice(notice))) => {
-                tracing::info!("{}: {}", notice.severity(), notice.message());
+                tracing::info!("{}: {}", notice.severity(), excerpt(notice.message()));
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {

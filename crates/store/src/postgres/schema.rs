@@ -1,5 +1,6 @@
 //! Tables: looking, making, taking over, dropping.
 
+use slamon_protocol::excerpt;
 use uuid::Uuid;
 
 use super::connection::Session;
@@ -161,7 +162,7 @@ async fn adopt(session: &Session, original: &Original) -> Result<Adopted, Proble
     let renamed = session.query("select old_id, new_id from adopted_id where new_id <> id", &[]).await?;
     for row in &renamed {
         let (old, new): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
-        tracing::warn!(%old, %new, "two tasks had the same id but for its letter case: this one got a new one");
+        tracing::warn!(old = %excerpt(&old), %new, "two tasks had the same id but for its letter case: this one got a new one");
     }
     let rows = session
         .query(
@@ -199,7 +200,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
         );
         if let Some(row) = session.query(&sql, &[]).await?.first() {
             let (id, row): (String, String) = (row.try_get(0)?, row.try_get(1)?);
-            let row: String = row.chars().take(200).collect();
+            let (id, row) = (excerpt(&id), excerpt(&row));
             return Err(Problem::Wrong(format!(
                 "the tables of slamon-afm 1.1.0 were left as they are: {table}.{column} {id:?} is not a UUID; \
                  mend or delete the row {row}"

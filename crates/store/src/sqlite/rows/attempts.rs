@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
-use slamon_protocol::TaskOutcome;
+use slamon_protocol::{TaskOutcome, excerpt};
 use uuid::Uuid;
 
 use super::{agent_name, id, optional_time, text, time, unreadable};
@@ -53,7 +53,7 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<L
         "timed_out" => AttemptEnd::TimedOut,
         "expired" => AttemptEnd::Expired,
         "cancelled" => AttemptEnd::Cancelled,
-        other => return Err(unreadable(format!("{other:?} is no end of an attempt"))),
+        other => return Err(unreadable(format!("{:?} is no end of an attempt", excerpt(other)))),
     };
     let attempt = Attempt {
         number: row.get("number")?,

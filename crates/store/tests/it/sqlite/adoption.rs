@@ -223,7 +223,10 @@ async fn agents_are_kept_with_their_last_capabilities() {
 
 #[tokio::test]
 async fn an_adoption_that_fails_leaves_the_original_as_it_was() {
+    let long = format!("insert into agents (uuid, name) values ('{}', 'x')", "z".repeat(1_000));
+    let cut = format!("\"{}…\" is not a UUID", "z".repeat(199));
     for (spoil, mend, problem) in [
+        (&*long, "delete from agents where name = 'x'", &*cut),
         (
             "insert into tasks (uuid, test_id, created) values ('not an id', 'x', '2026-01-01 00:00:00.000000')",
             "delete from tasks where uuid = 'not an id'",
