@@ -4,8 +4,9 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use bytes::Bytes;
 use slamon_protocol::Limits;
-use slamon_store::{Store, StoreError};
+use slamon_store::{Counts, Reads, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::Clock;
@@ -35,6 +36,10 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// Answers to agents that are to come back later.
     pub(crate) delayed: DelayedAnswers,
+    /// The answer to those who ask for the dashboard's lists at the same time.
+    pub(crate) overview: Reads<(), Bytes>,
+    /// What those are told who ask at the same time how much there is.
+    pub(crate) counts: Reads<(), Counts>,
     /// The numbers that answers depend on.
     pub settings: Settings,
 }
@@ -51,7 +56,10 @@ impl App {
         let delayed = DelayedAnswers::new();
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
-        (Self(Arc::new(Parts { committer, store, clock, wakeups, known, stop, delayed, settings })), work)
+        let (overview, counts) = (Reads::new(1), Reads::new(1));
+        let parts =
+            Parts { committer, store, clock, wakeups, known, stop, delayed, overview, counts, settings };
+        (Self(Arc::new(parts)), work)
     }
 
     /// The answer to a request whose read failed.

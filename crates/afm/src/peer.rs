@@ -95,6 +95,8 @@ pub(crate) struct Peer {
 struct Holdings {
     /// For the request and its answer.
     leases: Vec<Lease>,
+    /// How much of that is for the answer, in bytes.
+    for_answer: usize,
     outstanding: Option<Outstanding>,
 }
 
@@ -216,16 +218,21 @@ impl Peer {
         self.holds.store(true, Ordering::Release);
     }
 
-    /// A share of the memory for all, for an answer; the connection is cut if others need it more.
+    /// A share of the memory for all, for an answer of so many bytes; the connection is cut if others need it more.
     pub(crate) fn lease_for_answer(&self, bytes: usize) -> bool {
+        let more = bytes.saturating_sub(self.holdings().for_answer);
+        if more == 0 {
+            return true;
+        }
         let abort = self.abort.get().cloned();
         let mut lease = self.memory.lease(move || {
             if let Some(abort) = &abort {
                 abort.abort();
             }
         });
-        let granted = lease.grow(bytes);
+        let granted = lease.grow(more);
         if granted {
+            self.holdings().for_answer += more;
             self.keep(lease);
         }
         granted
@@ -311,6 +318,7 @@ impl Peer {
         if self.holds.load(Ordering::Acquire) && self.phase() == Phase::Idle {
             let mut held = self.holdings();
             held.leases.clear();
+            held.for_answer = 0;
             if let Some(outstanding) = &mut held.outstanding {
                 outstanding.written();
             }

@@ -18,6 +18,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
 use slamon_protocol::ObjectWriter;
 use tokio::time::Instant;
 
@@ -106,7 +107,11 @@ type Routes = Vec<(&'static str, MethodRouter<App>)>;
 
 /// A 200 with a JSON body.
 fn json(object: ObjectWriter) -> Response {
-    let mut response = Response::new(Body::from(object.finish()));
+    json_text(object.finish().into())
+}
+
+fn json_text(text: Bytes) -> Response {
+    let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));

@@ -28,6 +28,12 @@ pub use self::poll::Handed;
 use self::poll::Poll;
 use self::queue::{Place, Queue};
 
+/// Polls that take no more than this are bounded by the number of connections alone, in bytes.
+const SMALL_POLL: usize = 8 * 1024;
+
+/// What the larger ones that are held open may take together beyond that, in bytes.
+const MOST_BYTES: usize = 64 * 1024 * 1024;
+
 /// Who waits for what. All clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Wakeups(Arc<Inner>);
@@ -46,14 +52,22 @@ struct Waiters {
     agents: HashMap<Uuid, Arc<Poll>>,
     /// How many polls there were.
     begun: u64,
+    /// What the large ones among those that are held open take, in bytes.
+    bytes: usize,
     reads: HashMap<Uuid, Vec<Arc<Notify>>>,
 }
 
 impl Wakeups {
     /// Holds a poll's place in the queues for its capabilities, until it is dropped. Ends the older poll of its agent.
+    /// `None`: it is large, and those that are held take too much memory already.
     #[must_use]
-    pub fn poll(&self, request: &PollRequest) -> WaitingPoll {
+    pub fn poll(&self, request: &PollRequest) -> Option<WaitingPoll> {
+        let bytes = poll::bytes(request).saturating_sub(SMALL_POLL);
         let mut waiters = self.lock();
+        if bytes > 0 && waiters.bytes.saturating_add(bytes) > MOST_BYTES {
+            return None;
+        }
+        waiters.bytes += bytes;
         waiters.begun += 1;
         let place = Place { began: Instant::now(), number: waiters.begun };
         let poll = Arc::new(Poll::new(request.clone(), place));
@@ -70,7 +84,7 @@ impl Wakeups {
             older.end();
             older.place.began
         });
-        WaitingPoll { wakeups: self.clone(), poll, older_began }
+        Some(WaitingPoll { wakeups: self.clone(), poll, bytes, older_began })
     }
 
     /// Ends the poll that an agent holds open, if it does: the agent has come again, with a poll that does not wait.
@@ -182,6 +196,8 @@ impl Waiters {
 pub struct WaitingPoll {
     wakeups: Wakeups,
     poll: Arc<Poll>,
+    /// What it takes of the memory for large ones.
+    bytes: usize,
     older_began: Option<Instant>,
 }
 
@@ -212,6 +228,7 @@ impl WaitingPoll {
 impl Drop for WaitingPoll {
     fn drop(&mut self) {
         let mut waiters = self.wakeups.lock();
+        waiters.bytes -= self.bytes;
         waiters.forget(&self.poll);
         let agent_id = self.poll.request.agent_id;
         // A newer poll may have taken its place.

@@ -49,6 +49,8 @@ enum With {
     Heads,
     /// Answers of 2 MB that are not read
     Unread,
+    /// The lists of the dashboard, of about 2 MB, which are not read
+    Lists,
     /// Polls that are held open, each of an agent of its own
     Held,
     /// Connections that have asked once and say nothing more
@@ -57,6 +59,12 @@ enum With {
 
 /// How large a body is, in bytes; a little less than a server takes that was not told otherwise.
 const BODY: usize = 1_000_000;
+
+/// How large a result is at most that lists show, in bytes.
+const LISTED: usize = 4_000;
+
+/// How many agents have such results.
+const LISTED_AGENTS: usize = 50;
 
 /// How large a head is, in bytes.
 const HEAD: usize = 400_000;
@@ -116,9 +124,20 @@ impl Attack {
                 format!("GET / HTTP/1.1\r\nHost: {address}\r\nX: {}", "y".repeat(HEAD)).into_bytes()
             }
             With::Unread => {
-                let task = self.post_large().await?;
+                let task = self.finish(Uuid::new_v4(), &json!({"x": "x".repeat(BODY)})).await?;
                 // The kernels on the way keep some answers.
                 let get = format!("GET /task/{task} HTTP/1.1\r\nHost: {address}\r\n\r\n");
+                get.repeat(8).into_bytes()
+            }
+            With::Lists => {
+                let result = json!({"x": "x".repeat(LISTED)});
+                for _ in 0..LISTED_AGENTS {
+                    let agent = Uuid::new_v4();
+                    for _ in 0..BODY * 2 / LISTED / LISTED_AGENTS {
+                        self.finish(agent, &result).await?;
+                    }
+                }
+                let get = format!("GET /dashboard/status HTTP/1.1\r\nHost: {address}\r\n\r\n");
                 get.repeat(8).into_bytes()
             }
             With::Held => Vec::new(),
@@ -126,11 +145,10 @@ impl Attack {
         })
     }
 
-    /// A task that is finished, with as much data as result.
-    async fn post_large(&self) -> Result<Uuid> {
-        let (task, agent) = (Uuid::new_v4(), Uuid::new_v4());
+    /// A task that an agent has finished, with as much data as result.
+    async fn finish(&self, agent: Uuid, data: &serde_json::Value) -> Result<Uuid> {
+        let task = Uuid::new_v4();
         let task_type = format!("attack-{task}");
-        let data = json!({"x": "x".repeat(BODY)});
         let post = json!({"task_id": task, "test_id": task, "task_type": task_type, "task_version": 1, "task_data": data});
         let poll = poll_body(&agent.to_string(), "Python Agent 1.0", &task_type, 1);
         let report = json!({"protocol": 1, "task_id": task, "task_data": data});
@@ -168,7 +186,7 @@ impl Attack {
             }
             stream
         };
-        if self.with == With::Unread {
+        if self.reads_nothing() {
             // Says when the server has hung up, and reads nothing.
             let error = stream.ready(tokio::io::Interest::ERROR).await;
             return Ok(error.map(drop)?);
@@ -178,10 +196,14 @@ impl Attack {
         Ok(())
     }
 
+    fn reads_nothing(&self) -> bool {
+        matches!(self.with, With::Unread | With::Lists)
+    }
+
     async fn connect(&self) -> Result<TcpStream> {
         let address = self.options.address;
         let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
-        if self.with == With::Unread {
+        if self.reads_nothing() {
             sockopt::set_socket_recv_buffer_size(&socket, READ as usize)?;
         }
         Ok(socket.connect(address).await?)

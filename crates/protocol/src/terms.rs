@@ -124,6 +124,12 @@ impl AgentFilter {
         if self.is_empty() { String::new() } else { self.to_json().as_str().to_owned() }
     }
 
+    /// How much text it holds, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        [&self.country, &self.region, &self.agent_name].into_iter().flatten().map(String::len).sum()
+    }
+
     /// The keys of all filters that an agent matches, the empty one first.
     ///
     /// A task is found under one of them, so that a claim never reads tasks that are not for this agent.

@@ -145,6 +145,12 @@ impl WaitingKind {
             agent_filter: posted.terms.agent_filter.clone(),
         }
     }
+
+    /// How much text it holds, in bytes.
+    #[must_use]
+    pub fn text_bytes(&self) -> usize {
+        self.capability.task_type.len() + self.agent_filter.text_bytes()
+    }
 }
 
 /// What came of one command; the variants go with those of [`Command`].

@@ -43,10 +43,10 @@ use self::lines::Kind;
 use self::listening::Ear;
 use self::memory::Memory;
 pub use self::uri::UriError;
-use crate::reads::{Found, Reads};
+use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Outcome, Overview,
-    Prepared, Store, StoreError, Surroundings, Task,
+    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -99,7 +99,10 @@ pub struct PostgresStore {
     connector: Connector,
     limit: ConnectionLimit,
     memory: Arc<Memory>,
-    reads: Reads,
+    small_tasks: Reads<Uuid, TaskRead>,
+    large_tasks: Reads<Uuid, Arc<Task>>,
+    /// Held by the large read that runs: all others leave the connections to small reads and to changes.
+    large_turn: tokio::sync::Mutex<()>,
     /// Every call holds this to read, [`Store::close`] to write.
     running: RwLock<()>,
     fitness: Arc<Fitness>,
@@ -128,7 +131,9 @@ impl PostgresStore {
             connector,
             limit: ConnectionLimit::new(options.pool_size.max(1), options.pool_timeout),
             memory: Arc::new(Memory::new()),
-            reads: Reads::default(),
+            small_tasks: Reads::new(SMALL_AT_ONCE),
+            large_tasks: Reads::new(1),
+            large_turn: tokio::sync::Mutex::default(),
             running: RwLock::new(()),
             fitness: Arc::new(Fitness::new(target.user, target.database)),
             statement_timeout: options.statement_timeout,
@@ -217,9 +222,34 @@ impl PostgresStore {
         Ok(())
     }
 
-    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> Found {
-        self.with_session(self.statement_timeout, |session| {
-            let ids = Arc::clone(&ids);
+    /// Runs a read that is small.
+    async fn read<T>(
+        &self,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        self.with_session(self.statement_timeout, work).await
+    }
+
+    /// Runs a read that may take long or bring much, when it is its turn.
+    async fn read_large<T>(
+        &self,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+    ) -> Result<T, StoreError> {
+        let _turn = self.large_turn.lock().await;
+        self.with_session(self.statement_timeout, work).await
+    }
+
+    async fn read_small_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, TaskRead> {
+        self.read(|session| {
+            let ids = ids.clone();
+            Box::pin(async move { read::small_tasks(session, &ids).await })
+        })
+        .await
+    }
+
+    async fn read_large_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, Arc<Task>> {
+        self.read_large(|session| {
+            let ids = ids.clone();
             Box::pin(async move { read::tasks(session, &ids).await })
         })
         .await
@@ -359,17 +389,20 @@ impl Store for PostgresStore {
         Lanes { most: LANES, worth: if cores < CORES_FOR_SMALL_BATCHES { LARGE } else { 1 } }
     }
 
-    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.reads.task(id, |ids| Box::pin(self.read_tasks(ids))).await
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
+        self.small_tasks.get(id, |ids| Box::pin(self.read_small_tasks(ids))).await
+    }
+
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        self.large_tasks.get(id, |ids| Box::pin(self.read_large_tasks(ids))).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(read::attempts(session, id))).await
+        self.read(|session| Box::pin(read::attempts(session, id))).await
     }
 
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(read::past(session, id, result_bytes)))
-            .await
+        self.read(|session| Box::pin(read::past(session, id, result_bytes))).await
     }
 
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
@@ -390,14 +423,11 @@ impl Store for PostgresStore {
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
-        self.with_session(self.statement_timeout, |session| Box::pin(read::counts(session, seen_since))).await
+        self.read_large(|session| Box::pin(read::counts(session, seen_since))).await
     }
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
-        self.with_session(self.statement_timeout, |session| {
-            Box::pin(read::overview(session, limit, result_bytes))
-        })
-        .await
+        self.read_large(|session| Box::pin(read::overview(session, limit, result_bytes))).await
     }
 
     async fn listen(&self, hints: mpsc::Sender<Hint>) {

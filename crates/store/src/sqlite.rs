@@ -21,18 +21,19 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use tokio::sync::mpsc;
+use rusqlite::Connection;
+use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
-use crate::reads::{Found, Reads};
+use crate::reads::SMALL_AT_ONCE;
 use crate::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
-    Store, StoreError, Surroundings, Task,
+    Reads, Store, StoreError, Surroundings, Task, TaskRead,
 };
 use connections::{Access, Connections};
 use workers::Workers;
 
-/// How many connections read a file at the same time.
+/// How many connections read a file at the same time, besides the one for large reads.
 const READERS: usize = 2;
 
 /// A store in an SQLite file (WAL, `synchronous = FULL`), or in memory.
@@ -42,7 +43,12 @@ pub struct SqliteStore {
     writer: Arc<Workers>,
     /// For a database in memory, which is one connection's own, the writer itself.
     readers: Arc<Workers>,
-    reads: Reads,
+    /// For large reads; of a database in memory, the writer again.
+    large_reader: Arc<Workers>,
+    /// Held by the large read that runs: others do not wait behind more than one.
+    large_turn: Mutex<()>,
+    small_tasks: Reads<Uuid, TaskRead>,
+    large_tasks: Reads<Uuid, Arc<Task>>,
     /// Whether nothing has been written yet, or the last write failed.
     is_doubtful: AtomicBool,
     default_timeout: Option<Duration>,
@@ -61,12 +67,19 @@ impl SqliteStore {
             Workers::start(count, &connections, access).map(Arc::new).map_err(|e| e.to_string())
         };
         let writer = start(1, Access::Write)?;
-        let readers = if place.file.is_some() { start(READERS, Access::Read)? } else { Arc::clone(&writer) };
+        let reading = |count| match place.file {
+            Some(_) => start(count, Access::Read),
+            None => Ok(Arc::clone(&writer)),
+        };
+        let (readers, large_reader) = (reading(READERS)?, reading(1)?);
         Ok(Self {
             place,
             writer,
             readers,
-            reads: Reads::default(),
+            large_reader,
+            large_turn: Mutex::default(),
+            small_tasks: Reads::new(SMALL_AT_ONCE),
+            large_tasks: Reads::new(1),
             is_doubtful: AtomicBool::new(true),
             default_timeout: None,
         })
@@ -84,8 +97,13 @@ impl SqliteStore {
         self.place.file.as_deref()
     }
 
-    async fn read_tasks(&self, ids: Arc<[Uuid]>) -> Found {
-        self.readers.run(move |connection| rows::tasks(connection, &ids)).await
+    /// Runs a read that may take long or bring much, when it is its turn.
+    async fn read_large<T: Send + 'static>(
+        &self,
+        read: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
+    ) -> Result<T, StoreError> {
+        let _turn = self.large_turn.lock().await;
+        self.large_reader.run(read).await
     }
 }
 
@@ -121,8 +139,14 @@ impl Store for SqliteStore {
         applied
     }
 
-    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.reads.task(id, |ids| Box::pin(self.read_tasks(ids))).await
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
+        let read = |ids: Vec<Uuid>| self.readers.run(move |connection| rows::small_tasks(connection, &ids));
+        self.small_tasks.get(id, |ids| Box::pin(read(ids))).await
+    }
+
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        let read = |ids: Vec<Uuid>| self.read_large(move |connection| rows::tasks(connection, &ids));
+        self.large_tasks.get(id, |ids| Box::pin(read(ids))).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
@@ -143,11 +167,11 @@ impl Store for SqliteStore {
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
-        self.readers.run(move |connection| Ok(views::counts(connection, seen_since)?)).await
+        self.read_large(move |connection| Ok(views::counts(connection, seen_since)?)).await
     }
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
-        self.readers.run(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
+        self.read_large(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
     }
 
     /// No other process is expected on the file, and none is told of anything.
@@ -160,12 +184,116 @@ impl Store for SqliteStore {
     }
 
     async fn close(&self) {
-        let (writer, readers) = (Arc::clone(&self.writer), Arc::clone(&self.readers));
-        let close = move || {
-            readers.close();
-            writer.close();
-        };
+        let all = [&self.large_reader, &self.readers, &self.writer].map(Arc::clone);
+        let close = move || all.iter().for_each(|workers| workers.close());
         // A worker that panicked has said so already.
         let _ = tokio::task::spawn_blocking(close).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+
+    use slamon_protocol::{JsonText, PostTask};
+
+    use super::*;
+    use crate::SMALL_TASK;
+
+    const SMALL: Uuid = Uuid::from_u128(9);
+    const LARGE: [Uuid; 3] = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3)];
+
+    /// A store with tasks, small and large.
+    async fn filled(uri: &str) -> SqliteStore {
+        let store = SqliteStore::new(uri, false).unwrap();
+        store.create_tables().await.unwrap();
+        let submit = |id: Uuid, bytes: usize| {
+            let body = format!(r#"{{"task_id":"{id}","test_id":"{id}","task_type":"t","task_version":1}}"#);
+            let data = JsonText::from_stored(format!("{{\"x\":\"{}\"}}", "x".repeat(bytes)));
+            Command::Submit(PostTask { task_data: Some(data), ..PostTask::parse(&body).unwrap() })
+        };
+        let mut batch = vec![submit(SMALL, 1)];
+        batch.extend(LARGE.map(|id| submit(id, 2 * SMALL_TASK)));
+        store.apply(batch.into(), Timestamp::UNIX_EPOCH).await.unwrap();
+        store
+    }
+
+    /// Asks, and does not wait for the answer.
+    async fn begin(call: &mut (impl Future + Unpin)) {
+        tokio::select! { biased; _ = call => unreachable!("it waits"), () = async {} => {} }
+    }
+
+    #[tokio::test]
+    async fn small_reads_of_a_file_go_on_while_large_ones_wait() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = filled(&format!("sqlite:///{}", folder.path().join("afm.db").display())).await;
+        let (begun, has_begun) = channel();
+        let (go_on, may_go_on) = channel::<()>();
+        let mut long = Box::pin(store.read_large(move |_| {
+            begun.send(()).unwrap();
+            // Until the other end is gone.
+            let _ = may_go_on.recv();
+            Ok(())
+        }));
+        begin(&mut long).await;
+        has_begun.recv().unwrap();
+        let mut large = LARGE.map(|id| Box::pin(store.large_task(id)));
+        for read in &mut large {
+            begin(read).await;
+        }
+        let (mut lists, mut counts) =
+            (Box::pin(store.overview(9, 9)), Box::pin(store.counts(Timestamp::UNIX_EPOCH)));
+        begin(&mut lists).await;
+        begin(&mut counts).await;
+        for _ in 0..3 {
+            assert!(matches!(store.small_task(SMALL).await.unwrap(), Some(TaskRead::Small(_))));
+            assert!(matches!(store.small_task(LARGE[0]).await.unwrap(), Some(TaskRead::Large { .. })));
+            assert!(store.past(SMALL, 9).await.unwrap().is_empty());
+            assert_eq!(store.backlog(9).await.unwrap().kinds.len(), 1);
+        }
+        drop(go_on);
+        let [first, second, third] = large;
+        let (long, counts, lists, first, second, third) =
+            tokio::join!(long, counts, lists, first, second, third);
+        long.unwrap();
+        assert_eq!((counts.unwrap().tasks_waiting, lists.unwrap().waiting.total), (4, 4));
+        assert!([first, second, third].iter().all(|read| matches!(read, Ok(Some(_)))));
+        store.close().await;
+    }
+
+    #[tokio::test]
+    async fn a_small_read_in_memory_waits_for_one_large_one_at_most() {
+        let store = filled("sqlite://").await;
+        let (begun, has_begun) = channel();
+        let (go_on, may_go_on) = channel::<()>();
+        let mut busy = Box::pin(store.writer.run(move |_| {
+            begun.send(()).unwrap();
+            let _ = may_go_on.recv();
+            Ok(())
+        }));
+        begin(&mut busy).await;
+        has_begun.recv().unwrap();
+        let order = std::sync::Mutex::new(Vec::new());
+        let noted = |id| order.lock().unwrap().push(id);
+        let mut large = LARGE.map(|id| {
+            let (store, noted) = (&store, &noted);
+            Box::pin(async move {
+                assert!(store.large_task(id).await.unwrap().is_some());
+                noted(id);
+            })
+        });
+        for read in &mut large {
+            begin(read).await;
+        }
+        let [first, second, third] = large;
+        let mut small = Box::pin(async {
+            assert!(store.small_task(SMALL).await.unwrap().is_some());
+            noted(SMALL);
+        });
+        begin(&mut small).await;
+        drop(go_on);
+        tokio::join!(busy, small, first, second, third).0.unwrap();
+        let order = order.lock().unwrap();
+        assert!(order[..2].contains(&SMALL), "{order:?}");
     }
 }

@@ -57,8 +57,23 @@ pub trait Store: Send + Sync + 'static {
         Lanes::ONE
     }
 
-    /// Reads a task; `None` if there is none with this id.
-    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError>;
+    /// Reads a task, however large it is; `None` if there is none with this id.
+    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
+        let task = match self.small_task(id).await? {
+            None => None,
+            Some(TaskRead::Small(task)) => Some(task),
+            Some(TaskRead::Large { .. }) => self.large_task(id).await?,
+        };
+        Ok(task.map(Arc::unwrap_or_clone))
+    }
+
+    /// Reads a task if it is small, and else how large it is: whoever wants it whole makes room for it, and then asks for
+    /// [`Store::large_task`]. It is never behind one of the large reads: those of large tasks, [`Store::counts`] and
+    /// [`Store::overview`], of which one runs at a time.
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError>;
+
+    /// Reads a task that may be large, one after the other, and once for all who ask for the same.
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError>;
 
     /// Reads the attempts of a task that ended without finishing it, the first one first, and with each the result
     /// that came after its end.
@@ -90,6 +105,26 @@ pub trait Store: Send + Sync + 'static {
     /// Finishes what runs and closes the connections.
     async fn close(&self);
 }
+
+/// Up to which size a task is small, in bytes of its texts.
+pub const SMALL_TASK: usize = 16 * 1024;
+
+/// What [`Store::small_task`] has read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum TaskRead {
+    /// All of it.
+    Small(Arc<Task>),
+    /// Only what a task is that is larger than [`SMALL_TASK`].
+    Large {
+        /// How large, in bytes of its texts.
+        bytes: usize,
+        /// Whether it is over.
+        has_ended: bool,
+    },
+}
+
+/// How much the texts of the kinds may be that are read as a [`Backlog`], in bytes. Where they are more, it is not complete.
+pub(crate) const BACKLOG_BYTES: u32 = 8 * 1024 * 1024;
 
 /// Something that another process has done.
 #[derive(Debug, Clone, PartialEq, Eq)]

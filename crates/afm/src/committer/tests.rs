@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
     Applied, Backlog, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, SqliteStore,
-    Surroundings,
+    Surroundings, TaskRead,
 };
 
 use super::*;
@@ -144,8 +144,11 @@ impl Store for FatefulStore {
     async fn drop_tables(&self) -> Result<bool, StoreError> {
         self.store.drop_tables().await
     }
-    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
-        self.store.task(id).await
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
+        self.store.small_task(id).await
+    }
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        self.store.large_task(id).await
     }
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
         self.store.attempts(id).await
@@ -396,7 +399,7 @@ async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
     let (committer, work) = Committer::new(store.clone(), Clock::system(), wakeups.clone(), known.clone());
     tokio::spawn(work);
     committer.poll(poll(10), None).await.unwrap();
-    let waiting = wakeups.poll(&poll(10));
+    let waiting = wakeups.poll(&poll(10)).unwrap();
     let handed = async || {
         let submit = async {
             while !wakeups.is_waiting(Uuid::from_u128(10)) {

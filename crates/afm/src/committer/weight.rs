@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use slamon_protocol::{AgentFilter, PollRequest, TaskOutcome};
+use slamon_protocol::{PollRequest, TaskOutcome};
 use slamon_store::{Command, WaitingKind};
 
 use super::QUEUE_KIB;
@@ -16,7 +16,7 @@ pub(super) fn kib(command: &Command) -> u32 {
     let bytes = match command {
         Command::Submit(task) => {
             task.task_type.len()
-                + filter(&task.terms.agent_filter)
+                + task.terms.agent_filter.text_bytes()
                 + task.task_data.as_ref().map_or(0, |data| data.as_str().len())
         }
         Command::Report(result) => match &result.outcome {
@@ -42,20 +42,13 @@ fn poll_bytes(poll: &PollRequest) -> usize {
 }
 
 fn kinds_bytes(kinds: &[WaitingKind]) -> usize {
-    let kind = |kind: &WaitingKind| {
-        size_of::<WaitingKind>() + kind.capability.task_type.len() + filter(&kind.agent_filter)
-    };
-    kinds.iter().map(kind).sum()
-}
-
-fn filter(filter: &AgentFilter) -> usize {
-    [&filter.country, &filter.region, &filter.agent_name].into_iter().flatten().map(String::len).sum()
+    kinds.iter().map(|kind| size_of::<WaitingKind>() + kind.text_bytes()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
-    use slamon_protocol::{Capability, Limits, PostTask};
+    use slamon_protocol::{AgentFilter, Capability, Limits, PostTask};
     use slamon_store::Running;
     use uuid::Uuid;
 

@@ -9,6 +9,12 @@ use uuid::Uuid;
 /// Of a type and version, the most filters that are told apart. Where there are more, polls ask the store.
 const MOST_FILTERS: usize = 1_000;
 
+/// How much the texts of all kinds may be, in bytes. Where they are more, polls ask the store.
+const MOST_BYTES: usize = 16 * 1024 * 1024;
+
+/// How much the texts of the kinds may be that one poll is about, in bytes. Where they are more, it asks the store for all.
+const MOST_BYTES_NAMED: usize = 256 * 1024;
+
 /// A moment in the life of a board.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub struct Mark(u64);
@@ -23,6 +29,8 @@ pub(super) struct Board {
     /// When all of it was read last; nothing is known before the first time.
     sure_since: Option<Mark>,
     kinds: HashMap<Capability, HashMap<AgentFilter, Mark>>,
+    /// Of all kinds, each with its type.
+    bytes: usize,
     untold: HashMap<Uuid, Mark>,
 }
 
@@ -46,7 +54,13 @@ impl Board {
             Some(noted) => *noted = mark,
             None => {
                 filters.insert(kind.agent_filter.clone(), mark);
+                self.bytes += kind.text_bytes();
             }
+        }
+        if self.bytes > MOST_BYTES {
+            self.kinds.clear();
+            self.bytes = 0;
+            self.doubt();
         }
     }
 
@@ -67,7 +81,7 @@ impl Board {
         if !self.untold.is_empty() && self.untold.contains_key(&poll.agent_id) {
             return None;
         }
-        let mut kinds = Vec::new();
+        let (mut kinds, mut bytes) = (Vec::new(), 0);
         if self.kinds.is_empty() || poll.max_tasks == 0 {
             return Some(kinds);
         }
@@ -76,11 +90,13 @@ impl Board {
             if filters.len() > MOST_FILTERS {
                 return None;
             }
-            let matching = filters.keys().filter(|filter| matches(filter, poll));
-            kinds.extend(
-                matching
-                    .map(|filter| WaitingKind { capability: offer.clone(), agent_filter: filter.clone() }),
-            );
+            for filter in filters.keys().filter(|filter| matches(filter, poll)) {
+                bytes += text_bytes(offer, filter);
+                if bytes > MOST_BYTES_NAMED {
+                    return None;
+                }
+                kinds.push(WaitingKind { capability: offer.clone(), agent_filter: filter.clone() });
+            }
         }
         Some(kinds)
     }
@@ -91,6 +107,7 @@ impl Board {
             let Some(filters) = self.kinds.get_mut(&kind.capability) else { continue };
             if filters.get(&kind.agent_filter).is_some_and(|noted| *noted <= mark) {
                 filters.remove(&kind.agent_filter);
+                self.bytes -= kind.text_bytes();
             }
             if filters.is_empty() {
                 self.kinds.remove(&kind.capability);
@@ -102,7 +119,8 @@ impl Board {
     pub(super) fn has_nothing_for(&mut self, poll: &PollRequest, mark: Mark) {
         for offer in &poll.agent_capabilities {
             let Some(filters) = self.kinds.get_mut(offer) else { continue };
-            filters.retain(|filter, noted| *noted > mark || !matches(filter, poll));
+            let bytes = &mut self.bytes;
+            retain(offer, filters, bytes, |filter, noted| noted > mark || !matches(filter, poll));
             if filters.is_empty() {
                 self.kinds.remove(offer);
             }
@@ -118,8 +136,9 @@ impl Board {
 
     /// What the store held after `mark`; what was noted since then counts on.
     pub(super) fn replace(&mut self, backlog: &Backlog, mark: Mark) {
-        self.kinds.retain(|_, filters| {
-            filters.retain(|_, noted| *noted > mark);
+        let bytes = &mut self.bytes;
+        self.kinds.retain(|offer, filters| {
+            retain(offer, filters, bytes, |_, noted| noted > mark);
             !filters.is_empty()
         });
         self.untold.retain(|_, noted| *noted > mark);
@@ -132,6 +151,26 @@ impl Board {
         let is_sure = backlog.is_complete && self.doubted <= mark;
         self.sure_since = is_sure.then_some(mark);
     }
+}
+
+/// Keeps filters of a type and version, and counts off the others.
+fn retain(
+    offer: &Capability,
+    filters: &mut HashMap<AgentFilter, Mark>,
+    bytes: &mut usize,
+    keep: impl Fn(&AgentFilter, Mark) -> bool,
+) {
+    filters.retain(|filter, noted| {
+        let is_kept = keep(filter, *noted);
+        if !is_kept {
+            *bytes -= text_bytes(offer, filter);
+        }
+        is_kept
+    });
+}
+
+fn text_bytes(offer: &Capability, filter: &AgentFilter) -> usize {
+    offer.task_type.len() + filter.text_bytes()
 }
 
 fn matches(filter: &AgentFilter, poll: &PollRequest) -> bool {
@@ -270,5 +309,41 @@ mod tests {
         let only = |version| PollRequest { agent_capabilities: vec![wait(version)], ..poll(9, 1) };
         assert!(!board.has_something_for(&only(1)) && board.has_something_for(&only(2)));
         assert!(!board.has_something_for(&poll(1, 0)) && board.has_something_for(&poll(3, 0)));
+    }
+
+    #[test]
+    fn kinds_that_are_too_large_together_are_asked_for() {
+        let large = |n: usize| {
+            let task_type = format!("{n}{}", "x".repeat(1024 * 1024));
+            WaitingKind { capability: Capability { task_type, version: 1 }, ..any(1) }
+        };
+        let mut board = sure();
+        let few = Backlog { kinds: (0..10).map(large).collect(), untold: Vec::new(), is_complete: true };
+        board.replace(&few, board.mark());
+        assert!(!board.has_something_for(&poll(1, 1)), "they fit");
+        let offers_large = PollRequest { agent_capabilities: vec![large(0).capability], ..poll(1, 1) };
+        assert_eq!(board.kinds_for(&offers_large), None, "too large to name");
+        for n in 10..400 {
+            board.add(&large(n));
+            assert!(board.bytes <= MOST_BYTES);
+        }
+        assert_eq!(board.kinds_for(&poll(1, 1)), None);
+        // What was noted before is asked for, too.
+        let many = Backlog { kinds: (0..20).map(large).collect(), ..few.clone() };
+        board.replace(&many, board.mark());
+        assert_eq!(board.kinds_for(&poll(1, 1)), None);
+        board.replace(&few, board.mark());
+        assert_eq!(board.kinds_for(&poll(1, 1)), Some(Vec::new()));
+        board.replace(&Backlog { is_complete: true, ..Backlog::default() }, board.mark());
+        for n in 0..3 {
+            board.add(&large(n));
+        }
+        board.has_none_of(&[large(0)], board.mark());
+        board.has_nothing_for(
+            &PollRequest { agent_capabilities: vec![large(1).capability], ..poll(1, 1) },
+            board.mark(),
+        );
+        board.replace(&Backlog { is_complete: true, ..Backlog::default() }, board.mark());
+        assert_eq!(board.bytes, 0, "what goes is counted off");
     }
 }

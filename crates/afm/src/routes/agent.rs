@@ -56,12 +56,12 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 
 /// Claims tasks; where there are none, and the agent can wait, as soon as there are.
 async fn claim(app: &App, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
-    if poll.max_wait.is_zero() || poll.max_tasks == 0 {
+    let waits = !poll.max_wait.is_zero() && poll.max_tasks > 0;
+    // In the queue before it asks, so that no task can come in between unseen.
+    let Some(waiting) = waits.then(|| app.wakeups.poll(&poll)).flatten() else {
         let older_began = app.wakeups.end_older(poll.agent_id);
         return app.committer.poll(poll, said.map(|said| said.before(older_began))).await;
-    }
-    // In the queue before it asks, so that no task can come in between unseen.
-    let waiting = app.wakeups.poll(&poll);
+    };
     let said = said.map(|said| said.before(waiting.older_began()));
     tokio::select! {
         biased;

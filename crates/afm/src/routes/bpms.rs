@@ -1,5 +1,6 @@
 //! What BPMS clients ask for: `/task`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use axum::extract::rejection::PathRejection;
@@ -11,14 +12,14 @@ use jiff::Timestamp;
 use slamon_protocol::{
     ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
 };
-use slamon_store::{AttemptView, State as TaskState, Submitted, Task, Waiting, waiting};
+use slamon_store::{AttemptView, State as TaskState, Submitted, Task, TaskRead, Waiting, waiting};
 use uuid::Uuid;
 
 use super::{LOOK_AGAIN, Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
-use crate::{measures, patience, request_log};
+use crate::{measures, patience, peer, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
@@ -26,6 +27,9 @@ pub(super) fn routes() -> Routes {
 
 /// The largest late result that is shown, in bytes.
 const LATE_RESULT_BYTES: u32 = 4_096;
+
+/// How large an answer is at most in nearly all cases, besides the texts of its task, in bytes.
+const BYTES_BESIDE: usize = 4_096;
 
 type TaskId = Result<Path<String>, PathRejection>;
 
@@ -50,9 +54,28 @@ async fn get_task(
     let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
     let task = match ended {
         Some(task) => task?,
-        None => app.store.task(id).await.map_err(|error| app.read_failed(&error))?,
+        None => read(&app, id).await?,
     };
-    answer(&app, &task.ok_or(ApiError::UnknownTask)?).await
+    let task = task.ok_or(ApiError::UnknownTask)?;
+    answer(&app, &task).await
+}
+
+/// Reads a task, however large, if there is memory for the answer: first of all of those that are large, so that those for
+/// which there is none cost nothing more.
+async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
+    match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
+        None => Ok(None),
+        Some(TaskRead::Small(task)) => Ok(Some(task)),
+        Some(TaskRead::Large { bytes, .. }) => read_large(app, id, bytes).await,
+    }
+}
+
+async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task>>, ApiError> {
+    let answer = bytes.saturating_add(BYTES_BESIDE);
+    if peer::current(|peer| peer.lease_for_answer(answer)) == Some(false) {
+        return Err(ApiError::NoRoom);
+    }
+    app.store.large_task(id).await.map_err(|error| app.read_failed(&error))
 }
 
 async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response, ApiError> {
@@ -84,20 +107,23 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 }
 
 /// Reads a task once it has ended, or when there is no task to wait for, or when the server stops.
-async fn ended(app: &App, id: Uuid) -> Result<Option<Task>, ApiError> {
+async fn ended(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
     let waiting = app.wakeups.read(id);
     loop {
-        // Not kept while waiting: it may be large, and many may wait.
-        let task = app.store.task(id).await.map_err(|error| app.read_failed(&error))?;
-        if task.as_ref().is_none_or(|task| matches!(task.state, TaskState::Ended { .. })) {
-            return Ok(task);
+        match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
+            None => return Ok(None),
+            Some(TaskRead::Small(task)) if matches!(task.state, TaskState::Ended { .. }) => {
+                return Ok(Some(task));
+            }
+            Some(TaskRead::Large { bytes, has_ended: true }) => return read_large(app, id, bytes).await,
+            // Not kept while waiting: many may wait.
+            Some(TaskRead::Small(_) | TaskRead::Large { .. }) => {}
         }
-        drop(task);
         tokio::select! {
             () = waiting.woken() => {}
             () = tokio::time::sleep(LOOK_AGAIN) => {}
             () = app.stop.cancelled() => {
-                return app.store.task(id).await.map_err(|error| app.read_failed(&error));
+                return read(app, id).await;
             }
         }
     }

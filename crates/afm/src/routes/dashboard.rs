@@ -1,5 +1,7 @@
 //! `/dashboard`: a page for people, and the JSON behind it.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::http::HeaderName;
 use axum::http::header::{
@@ -7,10 +9,11 @@ use axum::http::header::{
 };
 use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
+use bytes::Bytes;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
-use slamon_store::{AgentView, TaskView};
+use slamon_store::{AgentView, Found, TaskView};
 
-use super::{Routes, json};
+use super::{Routes, json_text};
 use crate::app::App;
 use crate::error::ApiError;
 
@@ -57,8 +60,14 @@ fn page(media_type: &str, text: &'static str) -> Response {
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+    let lists = app.overview.get((), |_| Box::pin(lists(&app))).await;
+    let lists = lists.map_err(|error| app.read_failed(&error))?;
+    Ok(json_text(lists.ok_or(ApiError::Failed)?))
+}
+
+async fn lists(app: &App) -> Found<(), Bytes> {
     app.save_seen().await;
-    let overview = app.store.overview(LIMIT, RESULT_BYTES).await.map_err(|error| app.read_failed(&error))?;
+    let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
     let mut agents = ArrayWriter::new();
     for agent in &overview.agents.items {
         agents.object(describe_agent(agent));
@@ -70,7 +79,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
         .integer("limit", LIMIT)
         .integer("tasks_total", overview.waiting.total)
         .integer("agents_total", overview.agents.total);
-    Ok(json(object))
+    Ok(HashMap::from([((), object.finish().into())]))
 }
 
 fn describe_agent(agent: &AgentView) -> ObjectWriter {

@@ -1,10 +1,13 @@
 //! `/status`: how much there is of everything.
 
+use std::collections::HashMap;
+
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
 use slamon_protocol::ObjectWriter;
+use slamon_store::{Counts, Found};
 
 use super::{Routes, json};
 use crate::app::App;
@@ -15,15 +18,20 @@ pub(super) fn routes() -> Routes {
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
-    let threshold = app.settings.agent_active_threshold;
-    let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
-    app.save_seen().await;
-    let counts = app.store.counts(seen_since).await.map_err(|error| {
+    let counts = app.counts.get((), |_| Box::pin(count(&app))).await.map_err(|error| {
         // Not 503, as elsewhere: monitoring of the original looks for a 500.
         app.committer.health().read_failed(&error);
         ApiError::StatusUnknown
     })?;
+    let counts = counts.ok_or(ApiError::StatusUnknown)?;
     let mut object = ObjectWriter::new();
     object.integer("agents", counts.agents).integer("tasks_waiting", counts.tasks_waiting);
     Ok(json(object))
+}
+
+async fn count(app: &App) -> Found<(), Counts> {
+    app.save_seen().await;
+    let threshold = app.settings.agent_active_threshold;
+    let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
+    Ok(HashMap::from([((), app.store.counts(seen_since).await?)]))
 }

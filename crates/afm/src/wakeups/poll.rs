@@ -14,6 +14,18 @@ use super::queue::Place;
 /// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
 pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
+/// What a capability takes beside its name: it is in the poll, and leads to a queue with a place for the poll.
+const CAPABILITY: usize = 256;
+
+/// About how much memory a poll takes that is held open, in bytes.
+pub(super) fn bytes(request: &PollRequest) -> usize {
+    let location = request.agent_location.as_ref();
+    let location = location.map_or(0, |location| location.country.len() + location.region.len());
+    // A name is in the poll, in the one that it asks with again, and in the queues.
+    let offers = request.agent_capabilities.iter().map(|offer| CAPABILITY + 3 * offer.task_type.len());
+    2 * (request.agent_name.len() + location) + offers.sum::<usize>()
+}
+
 pub(super) struct Poll {
     pub(super) request: PollRequest,
     /// Where it stands in the queues.

@@ -66,7 +66,7 @@ fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
 #[tokio::test]
 async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to_ask() {
     let wakeups = Wakeups::default();
-    let polls = [1, 2, 3].map(|agent| wakeups.poll(&request(agent, "")));
+    let polls = [1, 2, 3].map(|agent| wakeups.poll(&request(agent, "")).unwrap());
     assert_eq!(hand(&wakeups, &task(1)), None, "nobody waits, all are about to ask");
     for poll in &polls {
         assert!(!is_woken(poll).await);
@@ -84,7 +84,7 @@ async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to
 #[tokio::test]
 async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_nothing() {
     let wakeups = Wakeups::default();
-    let poll = wakeups.poll(&request(1, ""));
+    let poll = wakeups.poll(&request(1, "")).unwrap();
     assert!(!is_woken(&poll).await);
     assert_eq!(hand(&wakeups, &task(1)), Some(1));
     wakeups.tasks_wait(&any(2));
@@ -96,13 +96,13 @@ async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_they_want() {
     let wakeups = Wakeups::default();
-    assert!(wakeups.poll(&request(1, "")).woken(LONG).await.is_none());
+    assert!(wakeups.poll(&request(1, "")).unwrap().woken(LONG).await.is_none());
 }
 
 #[tokio::test]
 async fn one_task_wakes_the_one_that_has_waited_longest() {
     let wakeups = Wakeups::default();
-    let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+    let (first, second) = (wakeups.poll(&request(1, "")).unwrap(), wakeups.poll(&request(2, "")).unwrap());
     wakeups.tasks_wait(&any(1));
     assert!(is_woken(&first).await);
     assert!(!is_woken(&second).await);
@@ -118,7 +118,7 @@ async fn one_task_wakes_the_one_that_has_waited_longest() {
 #[tokio::test]
 async fn a_filter_passes_over_those_it_does_not_match() {
     let wakeups = Wakeups::default();
-    let (first, second) = (wakeups.poll(&request(1, "a")), wakeups.poll(&request(2, "b")));
+    let (first, second) = (wakeups.poll(&request(1, "a")).unwrap(), wakeups.poll(&request(2, "b")).unwrap());
     wakeups.tasks_wait(&named("b"));
     wakeups.tasks_wait(&named("c"));
     assert!(!is_woken(&first).await);
@@ -129,7 +129,8 @@ async fn a_filter_passes_over_those_it_does_not_match() {
 async fn a_hint_is_the_next_ones_until_the_poll_is_answered() {
     for (asks, is_answered) in [(false, false), (true, false), (true, true)] {
         let wakeups = Wakeups::default();
-        let (first, second) = (wakeups.poll(&request(1, "")), wakeups.poll(&request(2, "")));
+        let (first, second) =
+            (wakeups.poll(&request(1, "")).unwrap(), wakeups.poll(&request(2, "")).unwrap());
         wakeups.tasks_wait(&any(1));
         if asks {
             assert!(is_woken(&first).await);
@@ -155,7 +156,7 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
     let [one, again, other] = [1, 1, 2].map(|id| wakeups.read(Uuid::from_u128(id)));
     wakeups.hint(&Hint::Ended(Uuid::from_u128(1)));
     assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
-    let poll = wakeups.poll(&request(1, ""));
+    let poll = wakeups.poll(&request(1, "")).unwrap();
     wakeups.hint(&Hint::Anything);
     assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
 }
@@ -163,14 +164,14 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
 #[tokio::test]
 async fn nothing_is_kept_of_those_that_are_gone() {
     let wakeups = Wakeups::default();
-    drop((wakeups.poll(&request(1, "")), wakeups.read(Uuid::nil())));
+    drop((wakeups.poll(&request(1, "")).unwrap(), wakeups.read(Uuid::nil())));
     let waiters = wakeups.lock();
     assert!(waiters.polls.is_empty() && waiters.agents.is_empty() && waiters.reads.is_empty());
 }
 
 /// Another poll of an agent, that waits.
 async fn begin(wakeups: &Wakeups, agent: u128) -> WaitingPoll {
-    let poll = wakeups.poll(&request(agent, ""));
+    let poll = wakeups.poll(&request(agent, "")).unwrap();
     assert!(!is_woken(&poll).await);
     poll
 }
@@ -235,4 +236,29 @@ async fn what_an_ended_poll_was_woken_for_is_the_next_ones() {
     let newer = begin(&wakeups, 1).await;
     drop(older);
     assert!(is_woken(&newer).await);
+}
+
+#[tokio::test]
+async fn large_polls_are_held_while_there_is_memory_for_them() {
+    let wakeups = Wakeups::default();
+    let large = |agent: u128| {
+        let offer = |n| Capability { task_type: format!("{n}{}", "x".repeat(1_024)), version: 1 };
+        PollRequest { agent_capabilities: (0..1_000).map(offer).collect(), ..request(agent, "") }
+    };
+    let mut held: Vec<WaitingPoll> = Vec::new();
+    let refused = (1..1_000).find(|agent| match wakeups.poll(&large(*agent)) {
+        Some(poll) => {
+            held.push(poll);
+            false
+        }
+        None => true,
+    });
+    assert!(refused.is_some() && held.len() > 10, "{} are held", held.len());
+    assert!(wakeups.poll(&request(2_000, "")).is_some(), "small ones do not count");
+    // An agent's new poll ends its older one, and both are counted off once they are gone.
+    held.remove(0);
+    let again = wakeups.poll(&large(2)).unwrap();
+    assert!(wakeups.poll(&large(3)).is_none());
+    drop((held, again));
+    assert_eq!(wakeups.lock().bytes, 0);
 }

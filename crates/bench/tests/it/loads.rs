@@ -113,7 +113,7 @@ fn a_fleet_sends_all_it_should() {
 
 #[test]
 fn attacks() {
-    for with in ["bodies", "heads", "unread", "held", "idle"] {
+    for with in ["bodies", "heads", "unread", "lists", "held", "idle"] {
         for report in on_every_store::<Attack>(&format!("--with {with} --attackers 50 --count 50"), 50) {
             assert_eq!((report.load, report.keep_alive), ("attack", false));
         }

@@ -9,6 +9,7 @@ use tokio_postgres::{Client, Row};
 use super::connection::Session;
 use super::errors::Problem;
 use super::lines::{Kind, Lines, MOST_KINDS, Place};
+use crate::store::BACKLOG_BYTES;
 use crate::{Backlog, WaitingKind};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
@@ -16,14 +17,16 @@ use crate::{Backlog, WaitingKind};
 const KINDS: &str = "
     with recursive kind as (
         (
-            select type, version, agent_filter, -priority as rank, seq
+            select type, version, agent_filter, -priority as rank, seq,
+                octet_length(type)::bigint + octet_length(agent_filter) as bytes
             from task
             where state = 'pending'
             order by left(type, 100), version, left(agent_filter, 100), -priority, seq
             limit 1
         )
         union all
-        select next.type, next.version, next.agent_filter, next.rank, next.seq
+        select next.type, next.version, next.agent_filter, next.rank, next.seq,
+            kind.bytes + octet_length(next.type) + octet_length(next.agent_filter)
         from kind
         cross join lateral (
             select type, version, agent_filter, -priority as rank, seq
@@ -34,6 +37,8 @@ const KINDS: &str = "
             order by left(type, 100), version, left(agent_filter, 100), -priority, seq
             limit 1
         ) as next
+        -- The one with which they are too much is the last.
+        where kind.bytes <= $2
     )
     select type, version, agent_filter, rank, seq from kind limit $1
 ";
@@ -73,7 +78,7 @@ pub(super) async fn read(session: &Session, lines: &Lines, limit: u32) -> Result
     let (kinds, all_kinds) = match lines.all() {
         Some(known) => (read_known(session, lines, known).await?, true),
         None => {
-            let rows = session.query(KINDS, &[&limit_rows]).await?;
+            let rows = session.query(KINDS, &[&limit_rows, &i64::from(BACKLOG_BYTES)]).await?;
             let kinds = rows.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
             let is_all = is_all(&kinds, limit as usize);
             (kinds, is_all)
@@ -138,7 +143,7 @@ pub(super) async fn keep_looking(client: &Client, lines: &Lines) -> Problem {
 
 async fn look_for_all(client: &Client, lines: &Lines) -> Result<(), Problem> {
     let look = lines.look();
-    let rows = client.query(KINDS, &[&i64::from(MOST_KINDS)]).await?;
+    let rows = client.query(KINDS, &[&i64::from(MOST_KINDS), &i64::from(BACKLOG_BYTES)]).await?;
     let kinds = rows.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
     let is_all = is_all(&kinds, MOST_KINDS as usize);
     look.end_of_all(kinds.iter().map(|(kind, place)| (kind, *place)), is_all);
@@ -147,6 +152,7 @@ async fn look_for_all(client: &Client, lines: &Lines) -> Result<(), Problem> {
 
 fn is_all(kinds: &[(Kind, Place)], limit: usize) -> bool {
     let is_whole = |text: &str| text.chars().count() < WHOLE;
+    // Where they were too much, one of them is long.
     kinds.len() < limit && kinds.iter().all(|(kind, _)| is_whole(&kind.task_type) && is_whole(&kind.filter))
 }
 

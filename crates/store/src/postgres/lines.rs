@@ -21,6 +21,10 @@ use crate::WaitingKind;
 /// How many kinds are remembered: those of any more are looked for from the start.
 pub(super) const MOST_KINDS: u32 = 10_000;
 
+/// How much all that is remembered may take, in bytes of types and filters: where it is more, all are looked for from the
+/// start.
+const MOST_BYTES: usize = 32 * 1024 * 1024;
+
 /// What tasks are in line by: a type in a version, and a filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct Kind {
@@ -37,6 +41,10 @@ impl Kind {
             version: kind.capability.version,
             filter: kind.agent_filter.key(),
         }
+    }
+
+    fn text_bytes(&self) -> usize {
+        self.task_type.len() + self.filter.len()
     }
 }
 
@@ -75,9 +83,9 @@ struct Memory {
     /// Whether a kind without a front has nobody in line.
     complete: bool,
     /// Nobody waits before these places.
-    fronts: HashMap<Kind, Place>,
+    fronts: Fronts,
     /// What was noted since they began, of the looks that may raise fronts.
-    looks: HashMap<u64, HashMap<Kind, Place>>,
+    looks: HashMap<u64, Fronts>,
     /// The number of the next look.
     next: u64,
     /// Tasks that are being claimed, each by the number of its look.
@@ -91,16 +99,49 @@ impl Memory {
 
     fn forget(&mut self) {
         self.complete = false;
-        self.fronts.clear();
+        self.fronts = Fronts::default();
         self.looks.clear();
     }
 
-    fn lower(fronts: &mut HashMap<Kind, Place>, kind: &Kind, place: Place) {
-        match fronts.get_mut(kind) {
-            Some(front) => *front = place.min(*front),
+    /// Where that is more than fits, nothing is remembered.
+    fn forget_if_large(&mut self) {
+        let looks: usize = self.looks.values().map(|look| look.bytes).sum();
+        let most = if self.complete { 2 * MOST_KINDS } else { MOST_KINDS } as usize;
+        if self.fronts.places.len() > most || self.fronts.bytes + looks > MOST_BYTES {
+            self.forget();
+        }
+    }
+}
+
+/// The first place of each kind, and how large the kinds are.
+#[derive(Debug, Default)]
+struct Fronts {
+    places: HashMap<Kind, Place>,
+    bytes: usize,
+}
+
+impl Fronts {
+    fn get(&self, kind: &Kind) -> Option<Place> {
+        self.places.get(kind).copied()
+    }
+
+    fn lower(&mut self, kind: &Kind, place: Place) {
+        self.set(kind, self.get(kind).map_or(place, |front| place.min(front)));
+    }
+
+    fn set(&mut self, kind: &Kind, place: Place) {
+        match self.places.get_mut(kind) {
+            Some(front) => *front = place,
             None => {
-                fronts.insert(kind.clone(), place);
+                self.bytes += kind.text_bytes();
+                self.places.insert(kind.clone(), place);
             }
+        }
+    }
+
+    fn remove(&mut self, kind: &Kind) {
+        if self.places.remove(kind).is_some() {
+            self.bytes -= kind.text_bytes();
         }
     }
 }
@@ -118,7 +159,7 @@ impl Lines {
         let number = memory.next;
         memory.next += 1;
         if memory.hears() {
-            memory.looks.insert(number, HashMap::new());
+            memory.looks.insert(number, Fronts::default());
         }
         Look { lines: self, number }
     }
@@ -128,16 +169,14 @@ impl Lines {
         let mut memory = self.memory();
         let Memory { complete, fronts, looks, .. } = &mut *memory;
         for (kind, place) in waiting {
-            if *complete || fronts.contains_key(&kind) {
-                Memory::lower(fronts, &kind, place);
+            if *complete || fronts.get(&kind).is_some() {
+                fronts.lower(&kind, place);
             }
             for look in looks.values_mut() {
-                Memory::lower(look, &kind, place);
+                look.lower(&kind, place);
             }
         }
-        if fronts.len() > 2 * MOST_KINDS as usize {
-            memory.forget();
-        }
+        memory.forget_if_large();
     }
 
     /// Whether notifications are heard.
@@ -186,7 +225,8 @@ impl Lines {
     /// The fronts of all lines that anybody may be in; `None` where not all are known.
     pub(super) fn all(&self) -> Option<Vec<(Kind, Place)>> {
         let memory = self.memory();
-        memory.complete.then(|| memory.fronts.iter().map(|(kind, place)| (kind.clone(), *place)).collect())
+        let all = || memory.fronts.places.iter().map(|(kind, place)| (kind.clone(), *place)).collect();
+        memory.complete.then(all)
     }
 
     fn memory(&self) -> MutexGuard<'_, Memory> {
@@ -199,7 +239,7 @@ impl Look<'_> {
     pub(super) fn fronts<'k>(&self, kinds: impl IntoIterator<Item = &'k Kind>) -> Vec<Option<Place>> {
         let memory = self.lines.memory();
         let unknown = (!memory.complete).then_some(Place::START);
-        kinds.into_iter().map(|kind| memory.fronts.get(kind).copied().or(unknown)).collect()
+        kinds.into_iter().map(|kind| memory.fronts.get(kind).or(unknown)).collect()
     }
 
     /// Takes tasks to claim them, until this look ends. What another look has taken stays with that.
@@ -220,23 +260,14 @@ impl Look<'_> {
     pub(super) fn end<'k>(self, found: impl IntoIterator<Item = (&'k Kind, Option<Place>)>) {
         let mut memory = self.lines.memory();
         let Some(noted) = memory.looks.remove(&self.number) else { return };
-        let Memory { complete, fronts, .. } = &mut *memory;
         for (kind, place) in found {
-            match (place, noted.get(kind).copied()) {
-                (None, None) => {
-                    fronts.remove(kind);
-                }
-                (Some(front), None) | (None, Some(front)) => {
-                    fronts.insert(kind.clone(), front);
-                }
-                (Some(front), Some(noted)) => {
-                    fronts.insert(kind.clone(), front.min(noted));
-                }
+            match (place, noted.get(kind)) {
+                (None, None) => memory.fronts.remove(kind),
+                (Some(front), None) | (None, Some(front)) => memory.fronts.set(kind, front),
+                (Some(front), Some(noted)) => memory.fronts.set(kind, front.min(noted)),
             }
         }
-        if fronts.len() > MOST_KINDS as usize && !*complete {
-            memory.forget();
-        }
+        memory.forget_if_large();
     }
 
     /// What was found from the very start: the first place of each kind, and whether these are all kinds. It only
@@ -246,14 +277,15 @@ impl Look<'_> {
         let Some(noted) = memory.looks.remove(&self.number) else { return };
         let Memory { complete, fronts, .. } = &mut *memory;
         for (kind, place) in found {
-            Memory::lower(fronts, kind, place);
+            fronts.lower(kind, place);
         }
         if !*complete && is_all {
-            for (kind, place) in &noted {
-                Memory::lower(fronts, kind, *place);
+            for (kind, place) in &noted.places {
+                fronts.lower(kind, *place);
             }
             *complete = true;
         }
+        memory.forget_if_large();
     }
 }
 
@@ -382,5 +414,32 @@ mod tests {
         assert_eq!(other.taken_by_others(), HashSet::from([a, b]));
         one.end([]);
         assert_eq!(other.taken_by_others(), HashSet::new());
+    }
+
+    #[test]
+    fn what_is_too_large_to_remember_is_looked_for_from_the_start() {
+        let large = |n: i64| kind(&format!("{n}{}", "x".repeat(1024 * 1024)));
+        let lines = Lines::default();
+        lines.hear();
+        lines.look().end_of_all([], true);
+        // A look that goes on for long notes what comes meanwhile.
+        let look = lines.look();
+        for n in 0..100 {
+            lines.note([(large(n), at(n))]);
+            let memory = lines.memory();
+            assert!(
+                memory.fronts.bytes + memory.looks.values().map(|look| look.bytes).sum::<usize>()
+                    <= MOST_BYTES
+            );
+        }
+        assert_eq!((lines.all(), front(&lines, &large(0))), (None, Some(Place::START)));
+        look.end([(&large(99), None)]);
+        assert_eq!(front(&lines, &large(99)), Some(Place::START), "it has missed some");
+        lines.look().end(
+            (0..10).map(|n| (large(n), at(n))).collect::<Vec<_>>().iter().map(|(kind, at)| (kind, Some(*at))),
+        );
+        assert_eq!(front(&lines, &large(9)), Some(at(9)));
+        lines.look().end((0..10).map(large).collect::<Vec<_>>().iter().map(|kind| (kind, None)));
+        assert_eq!(lines.memory().fronts.bytes, 0);
     }
 }

@@ -1,6 +1,7 @@
 //! The read side: each answer is bounded, and found by an index.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use futures_util::future::{try_join, try_join5};
 use jiff::Timestamp;
@@ -14,13 +15,50 @@ use super::rows;
 use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
 use crate::{
     AgentView, AttemptView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, LateView, List, Overview,
-    Task, TaskView,
+    SMALL_TASK, Task, TaskRead, TaskView,
 };
 
-pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, Problem> {
+/// How large a task is: what is large is not even read, its length stands in the row.
+macro_rules! size {
+    () => {
+        "(octet_length(type)::bigint + octet_length(agent_filter) + coalesce(octet_length(data), 0)
+          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0))"
+    };
+}
+
+pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Task>>, Problem> {
     let sql = concat!("select ", rows::task_columns!(), ", data from task where id = any($1::uuid[])");
-    let task = |row: &Row| rows::task(row).map(|task| (task.posted.task_id, task));
+    let task = |row: &Row| rows::task(row).map(|task| (task.posted.task_id, Arc::new(task)));
     session.query(sql, &[&ids]).await?.iter().map(task).collect()
+}
+
+/// Of large tasks, only how large they are.
+pub(super) async fn small_tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, TaskRead>, Problem> {
+    let sql = concat!(
+        "select ",
+        rows::task_columns!(),
+        ", data from task where id = any($1::uuid[]) and ",
+        size!(),
+        " <= $2"
+    );
+    #[expect(clippy::cast_possible_wrap, reason = "it is 16 KiB")]
+    let small = SMALL_TASK as i64;
+    let task = |row: &Row| rows::task(row).map(|task| (task.posted.task_id, TaskRead::Small(Arc::new(task))));
+    let found = session.query(sql, &[&ids, &small]).await?;
+    let mut tasks = found.iter().map(task).collect::<Result<HashMap<_, _>, _>>()?;
+    let others: Vec<Uuid> = ids.iter().filter(|id| !tasks.contains_key(id)).copied().collect();
+    if !others.is_empty() {
+        let sql = concat!(
+            "select id, ",
+            size!(),
+            " as bytes, finished_at is not null as has_ended from task where id = any($1::uuid[])"
+        );
+        for row in session.query(sql, &[&others]).await? {
+            let bytes = usize::try_from(row.try_get::<_, i64>("bytes")?).unwrap_or(usize::MAX);
+            tasks.insert(row.try_get("id")?, TaskRead::Large { bytes, has_ended: row.try_get("has_ended")? });
+        }
+    }
+    Ok(tasks)
 }
 
 pub(super) async fn attempts(

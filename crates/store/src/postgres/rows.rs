@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
-use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms};
+use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms, excerpt};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -92,7 +92,7 @@ pub(super) fn task_without_data(row: &Row) -> Result<Task, Problem> {
 
 fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, Problem> {
     let filter: &str = row.try_get("agent_filter")?;
-    let unreadable = |error| Problem::Wrong(format!("task.agent_filter {filter:?}: {error}"));
+    let unreadable = |error| Problem::Wrong(format!("task.agent_filter {:?}: {error}", excerpt(filter)));
     let terms = Terms {
         ttl: duration(row, "ttl")?,
         timeout: duration(row, "timeout")?,
@@ -142,7 +142,9 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
         "timed_out" => End::TimedOut(text("error")?),
         "expired" => End::Expired(text("error")?),
         "cancelled" => End::Cancelled(text("error")?),
-        other => return Err(Problem::Wrong(format!("task {task_id} is in the unknown state {other}"))),
+        other => {
+            return Err(Problem::Wrong(format!("task {task_id} is in the unknown state {}", excerpt(other))));
+        }
     };
     Ok(State::Ended { at: row.try_get("finished_at")?, last: attempt()?, end })
 }
@@ -165,7 +167,7 @@ pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResul
         "timed_out" => AttemptEnd::TimedOut,
         "expired" => AttemptEnd::Expired,
         "cancelled" => AttemptEnd::Cancelled,
-        other => return Err(Problem::Wrong(format!("an attempt has the unknown ending {other}"))),
+        other => return Err(Problem::Wrong(format!("an attempt has the unknown ending {}", excerpt(other)))),
     };
     let attempt = Attempt {
         number: count(row, "number")?,

@@ -4,6 +4,7 @@ use rusqlite::{Connection, Row};
 use slamon_protocol::{AgentFilter, Capability};
 
 use super::rows;
+use crate::store::BACKLOG_BYTES;
 use crate::{Backlog, WaitingKind};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
@@ -24,13 +25,23 @@ const KINDS: &str = "
 const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
 
 pub(super) fn read(connection: &Connection, limit: u32) -> rusqlite::Result<Backlog> {
-    let kinds =
-        connection.prepare_cached(KINDS)?.query_map([limit], read_kind)?.collect::<Result<Vec<_>, _>>()?;
+    let mut bytes = 0;
+    let mut kinds: Vec<WaitingKind> = Vec::new();
+    for kind in connection.prepare_cached(KINDS)?.query_map([limit], read_kind)? {
+        let kind = kind?;
+        bytes += kind.text_bytes();
+        kinds.push(kind);
+        // One kind after the other is looked for as it is asked for.
+        if bytes > BACKLOG_BYTES as usize {
+            break;
+        }
+    }
     let untold = connection
         .prepare_cached(UNTOLD)?
         .query_map([limit], |row| rows::id(row, "agent_id"))?
         .collect::<Result<Vec<_>, _>>()?;
-    let is_complete = kinds.len() < limit as usize && untold.len() < limit as usize;
+    let is_complete =
+        bytes <= BACKLOG_BYTES as usize && kinds.len() < limit as usize && untold.len() < limit as usize;
     Ok(Backlog { kinds, untold, is_complete })
 }
 

@@ -3,15 +3,16 @@
 pub(super) mod attempts;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
 use rusqlite::{Connection, Error, OptionalExtension, Row, Statement, params};
-use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms};
+use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
-use crate::{Attempt, End, EndedAttempt, State, StoreError, Task};
+use crate::{Attempt, End, EndedAttempt, SMALL_TASK, State, StoreError, Task, TaskRead};
 
 /// What an agent is called, or was when it was forgotten; null where there is none.
 macro_rules! agent_name {
@@ -42,6 +43,17 @@ macro_rules! task_columns {
 }
 
 const BY_ID: &str = concat!("select ", task_columns!(), " from task where id = ?1");
+/// How large a task is, without reading it.
+macro_rules! size {
+    () => {
+        "(octet_length(type) + octet_length(agent_filter) + coalesce(octet_length(data), 0)
+          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0))"
+    };
+}
+
+const SMALL_BY_ID: &str =
+    concat!("select ", task_columns!(), " from task where id = ?1 and ", size!(), " <= ?2");
+const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null from task where id = ?1");
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
 const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
 
@@ -55,17 +67,33 @@ pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option
     connection.prepare_cached(BY_ID)?.query_row([id.as_bytes()], read_task).optional()
 }
 
-/// Those of `ids` that are there, all as they were at one moment.
-pub(super) fn tasks(connection: &Connection, ids: &[Uuid]) -> Result<HashMap<Uuid, Task>, StoreError> {
+/// Those of `ids` that are there, each as it was at some moment.
+pub(super) fn tasks(connection: &Connection, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Task>>, StoreError> {
+    let read = |id: &Uuid| Ok(task(connection, *id)?.map(|found| (*id, Arc::new(found.task))));
+    ids.iter().filter_map(|id| read(id).transpose()).collect()
+}
+
+/// Those of `ids` that are there, all as they were at one moment; of large ones, only how large they are.
+pub(super) fn small_tasks(
+    connection: &Connection,
+    ids: &[Uuid],
+) -> Result<HashMap<Uuid, TaskRead>, StoreError> {
     // One statement is a transaction by itself.
     let _transaction = (ids.len() > 1).then(|| connection.unchecked_transaction()).transpose()?;
-    let mut tasks = HashMap::with_capacity(ids.len());
-    for &id in ids {
-        if let Some(found) = task(connection, id)? {
-            tasks.insert(id, found.task);
-        }
-    }
-    Ok(tasks)
+    let mut small = connection.prepare_cached(SMALL_BY_ID)?;
+    let read = |id: &Uuid| {
+        let key = id.as_bytes();
+        let task = match small.query_row(params![key, SMALL_TASK], read_task).optional()? {
+            Some(found) => Some(TaskRead::Small(Arc::new(found.task))),
+            None => connection.prepare_cached(SIZE_BY_ID)?.query_row([key], read_size).optional()?,
+        };
+        Ok(task.map(|task| (*id, task)))
+    };
+    ids.iter().map(read).filter_map(Result::transpose).collect()
+}
+
+fn read_size(row: &Row<'_>) -> rusqlite::Result<TaskRead> {
+    Ok(TaskRead::Large { bytes: row.get(0)?, has_ended: row.get(1)? })
 }
 
 pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Stored>> {
@@ -205,7 +233,7 @@ fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<
         "timed_out" => End::TimedOut(error()?),
         "expired" => End::Expired(error()?),
         "cancelled" => End::Cancelled(error()?),
-        other => return Err(unreadable(format!("{other:?} is no state of a task"))),
+        other => return Err(unreadable(format!("{:?} is no state of a task", excerpt(other)))),
     };
     let at = finished.ok_or_else(|| missing("finished_at"))?;
     Ok((State::Ended { at, last: attempt, end }, attempts))

@@ -16,6 +16,7 @@ mod reopening;
 mod reports;
 mod retries;
 mod running;
+mod sizes;
 mod submits;
 mod tables;
 mod transactions;
@@ -55,6 +56,11 @@ macro_rules! cases_of_every_store {
                 a_batch_of_thousands
                 a_batch_of_nothing
                 unknown_tasks_are_not_found
+            }
+            sizes {
+                of_a_large_task_its_size_is_read_first
+                kinds_that_are_too_much_are_not_all_told
+                sentences_quote_the_beginning_of_long_names
             }
             claims {
                 a_claimed_task_is_handed_out_no_more

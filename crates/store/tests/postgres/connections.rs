@@ -232,3 +232,39 @@ async fn a_standby_is_passed_over_or_unavailable() {
     let error = picky.check().await.unwrap_err();
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }
+
+#[tokio::test]
+async fn large_reads_leave_connections_to_others() {
+    let cluster = Cluster::start();
+    let store = Arc::new(cluster.store());
+    store.create_tables().await.unwrap();
+    let mut client = cluster.connect().await;
+    let holder = client.transaction().await.unwrap();
+    // Lists and counts wait for it, posts do not look at it.
+    holder.execute("lock table agent in access exclusive mode", &[]).await.unwrap();
+    // More than there are connections.
+    let large: Vec<_> = (0..12)
+        .map(|n| {
+            let store = Arc::clone(&store);
+            tokio::spawn(async move {
+                match n % 3 {
+                    0 => store.overview(9, 9).await.map(drop),
+                    1 => store.counts(at(0)).await.map(drop),
+                    _ => store.large_task(id(n)).await.map(drop),
+                }
+            })
+        })
+        .collect();
+    // All of them have asked before anybody else does.
+    tokio::task::yield_now().await;
+    for n in 1..=3 {
+        assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
+        assert_eq!(store.backlog(9).await.unwrap().kinds.len(), 1);
+    }
+    let busy = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
+    assert_eq!(cluster.sql(&busy), "1");
+    holder.rollback().await.unwrap();
+    for read in large {
+        read.await.unwrap().unwrap();
+    }
+}

@@ -11,10 +11,10 @@ use tokio::task::JoinHandle;
 use crate::cluster::Cluster;
 use crate::{at, id, poll, report, submit, submit_under};
 
-/// What a connection that listens has done last: began to, or looked for what waits.
+/// What a connection that listens has done last: began to, or looked for what waits. The end of a long statement is not shown.
 macro_rules! listens {
     () => {
-        "(query = 'listen slamon_afm' or query like '%from kind limit%')"
+        "(query = 'listen slamon_afm' or query like '%with recursive kind%')"
     };
 }
 

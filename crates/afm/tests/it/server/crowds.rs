@@ -188,3 +188,43 @@ fn answers_that_nobody_reads_take_a_bounded_share_of_memory() {
         connection.answer().status == 200
     });
 }
+
+#[test]
+fn the_same_lists_are_read_once_for_all_who_ask_at_once() {
+    const ASKING: usize = 24;
+    let (app, gate) = Setup::default().start_gated();
+    app.post_task(Body::task(1));
+    gate.close();
+    let mut asking: Vec<Connection> = (0..2 * ASKING).map(|_| app.connect()).collect();
+    for (n, connection) in asking.iter_mut().enumerate() {
+        connection.get(["/dashboard/status", "/status"][n % 2]);
+    }
+    app.running.wait_for(2 * ASKING);
+    gate.wait_until_reached();
+    gate.open();
+    for (n, connection) in asking.iter_mut().enumerate() {
+        let answer = connection.answer().json();
+        assert_eq!(answer[["tasks_total", "tasks_waiting"][n % 2]], 1);
+    }
+    assert!(gate.large_reads() < ASKING, "{} reads", gate.large_reads());
+}
+
+#[test]
+fn a_large_answer_for_which_there_is_no_memory_is_not_even_read() {
+    // Larger than what the kernel keeps for a client that reads nothing.
+    const LARGE: usize = 12 * 1024 * 1024;
+    let mut setup = Setup::default();
+    setup.settings.max_content_length = 2 * LARGE;
+    setup.limits.memory = 3 * LARGE / 2;
+    let (app, gate) = setup.start_gated();
+    let text = format!("{{\"x\":\"{}\"}}", "x".repeat(LARGE));
+    app.post_task(Body::task(1).with("task_version", "2").with("task_data", text));
+    let mut unread = app.connect();
+    unread.get(&format!("/task/{}", id(1)));
+    assert!(!unread.is_silent_for(Duration::from_secs(60)), "it is answered");
+    let answers = (0..20).map(|_| app.get(&format!("/task/{}", id(1))).status);
+    let read = answers.filter(|status| *status == 200).count();
+    // The one that is not read gives way after a while.
+    assert_eq!(gate.large_reads(), 1 + read);
+    drop(unread);
+}

@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
-    Store, StoreError, Surroundings, Task,
+    Store, StoreError, Surroundings, Task, TaskRead,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -23,6 +23,8 @@ struct Inner {
     waiting: watch::Sender<usize>,
     /// How often a task was read, or its past.
     reads: watch::Sender<usize>,
+    /// How often a large read was begun: of a large task, of counts or of lists.
+    large_reads: watch::Sender<usize>,
     /// The agents whose polls were answered, one entry a poll.
     polls: watch::Sender<Vec<Uuid>>,
 }
@@ -44,6 +46,7 @@ impl Default for Gate {
             state: watch::Sender::new(State::Open),
             waiting: watch::Sender::default(),
             reads: watch::Sender::default(),
+            large_reads: watch::Sender::default(),
             polls: watch::Sender::default(),
         }))
     }
@@ -83,6 +86,11 @@ impl Gate {
     /// How often a task was read.
     pub(crate) fn reads(&self) -> usize {
         *self.0.reads.borrow()
+    }
+
+    /// How often a large read was begun: of a large task, of counts or of lists.
+    pub(crate) fn large_reads(&self) -> usize {
+        *self.0.large_reads.borrow()
     }
 
     /// Waits until a task was read `times` in all.
@@ -177,11 +185,17 @@ impl Store for GatedStore {
         Ok(applied)
     }
 
-    async fn task(&self, id: Uuid) -> Result<Option<Task>, StoreError> {
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
         self.gate.pass().await?;
-        let task = self.store.task(id).await;
+        let task = self.store.small_task(id).await;
         self.gate.0.reads.send_modify(|n| *n += 1);
         task
+    }
+
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        self.gate.0.large_reads.send_modify(|n| *n += 1);
+        self.gate.pass().await?;
+        self.store.large_task(id).await
     }
 
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
@@ -206,11 +220,13 @@ impl Store for GatedStore {
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
+        self.gate.0.large_reads.send_modify(|n| *n += 1);
         self.gate.pass().await?;
         self.store.counts(seen_since).await
     }
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.gate.0.large_reads.send_modify(|n| *n += 1);
         self.gate.pass().await?;
         self.store.overview(limit, result_bytes).await
     }
