@@ -36,13 +36,12 @@ const BYTE_ORDER_MARK: char = '\u{feff}';
 ///
 /// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too much, or
 /// to a wrong path, would not learn so and try again for ever.
-pub(crate) async fn arrive(request: Request, settings: &Settings) -> Result<Request, ApiError> {
-    if request.body().is_end_stream() {
-        return Ok(request);
+pub(crate) async fn arrive(request: &mut Request, settings: &Settings) -> Result<(), ApiError> {
+    if !request.body().is_end_stream() {
+        let body = std::mem::take(request.body_mut());
+        *request.body_mut() = Body::from(read(request.headers(), body, settings).await?);
     }
-    let (head, body) = request.into_parts();
-    let bytes = read(&head.headers, body, settings).await?;
-    Ok(Request::from_parts(head, Body::from(bytes)))
+    Ok(())
 }
 
 async fn read(headers: &HeaderMap, mut body: Body, settings: &Settings) -> Result<Bytes, ApiError> {

@@ -5,7 +5,7 @@ use std::pin::Pin;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
-use axum::http::Method;
+use axum::http::{Method, StatusCode};
 use axum::response::Response;
 use slamon_protocol::excerpt;
 use slamon_store::Delivery;
@@ -43,22 +43,30 @@ impl Head {
     }
 
     /// Whether it is an agent that asks, which comes back at once when it is turned away.
-    pub(crate) fn is_of_an_agent(&self) -> bool {
+    fn is_of_an_agent(&self) -> bool {
         let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
         let route = route.strip_prefix("//").or(route.strip_prefix('/')).unwrap_or(route);
         self.method == Method::POST && matches!(route.trim_end_matches('/'), "tasks" | "tasks/response")
     }
 }
 
+/// An answer, and when the request came if it is an agent's and the answer is a 503.
+pub(crate) struct Answered {
+    pub(crate) response: Response,
+    pub(crate) failed: Option<Instant>,
+}
+
 /// Logs a request when it is answered.
-pub(crate) async fn log(head: Head, answer: Pin<&mut impl Future<Output = Response>>) -> Response {
+pub(crate) async fn log(head: Head, answer: Pin<&mut impl Future<Output = Response>>) -> Answered {
     let mut line = Line { started: Instant::now(), head, status: HUNG_UP };
     let notes = Notes { started: Some(line.started), ..Notes::default() };
     let answered = async {
         let response = answer.await;
         line.status = response.status().as_u16();
+        let is_failed = line.status == StatusCode::SERVICE_UNAVAILABLE && line.head.is_of_an_agent();
+        let failed = is_failed.then_some(line.started);
         drop(line);
-        response
+        Answered { response, failed }
     };
     NOTES.scope(RefCell::new(notes), answered).await
 }

@@ -13,18 +13,18 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, HttpBody};
 use axum::extract::{Request, State};
+use axum::http::HeaderValue;
 use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
-use axum::http::{HeaderValue, StatusCode};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{MethodRouter, get};
 use bytes::Bytes;
 use slamon_protocol::ObjectWriter;
-use tokio::time::Instant;
 
 use crate::app::App;
 use crate::body;
 use crate::error::ApiError;
+use crate::request_log::Answered;
 use crate::retry_after::Connection;
 use crate::{memory, patience, peer, request_log};
 
@@ -50,30 +50,28 @@ pub fn router(app: App) -> Router {
 }
 
 /// What is around every handler. One layer, since each costs a handful of allocations a request.
-async fn around(State(app): State<App>, request: Request, next: Next) -> Response {
+async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Connection>().cloned();
     if let Some(connection) = &connection {
         connection.turn().await;
     }
     let head = request_log::Head::of(&request);
-    let came = head.is_of_an_agent().then(Instant::now);
     // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
     let answered = pin!(async {
-        let request = match head::check(&request) {
-            Ok(()) => body::arrive(request, &app.settings).await,
+        let arrived = match head::check(&request) {
+            Ok(()) => body::arrive(&mut request, &app.settings).await,
             Err(error) => Err(error),
         };
         // A body may take longer than a request: how long, it knows itself.
-        match request {
-            Ok(request) => fit(patience::limit(app.settings.request_timeout, pin!(next.run(request))).await),
+        match arrived {
+            Ok(()) => fit(patience::limit(app.settings.request_timeout, pin!(next.run(request))).await),
             Err(error) => error.into_response(),
         }
     });
-    let response = request_log::log(head, answered).await;
-    if let Some(came) = came
-        && response.status() == StatusCode::SERVICE_UNAVAILABLE
+    let Answered { response, failed } = request_log::log(head, answered).await;
+    if let Some(came) = failed
         // In a box, since it is rare.
-        && Box::pin(app.delayed.delay(came, &app.stop)).await
+        && Box::pin(app.delayed.delay(came.into(), &app.stop)).await
     {
         return response;
     }

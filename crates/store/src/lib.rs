@@ -12,6 +12,7 @@
 #[cfg(test)]
 extern crate self as slamon_store; // the model of the lifecycle tests is the integration tests' too
 
+mod alias;
 mod command;
 mod error;
 pub mod lifecycle;

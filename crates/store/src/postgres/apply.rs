@@ -101,9 +101,11 @@ pub(super) async fn apply(
     let mut tasks = Tasks::new(now);
     let mut news = News::default();
 
+    submits.leave_out_attempts(session).await?;
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
+    let begin = &*locks.begin(begin);
     // Where the first trip has nothing else to do, the second begins.
     let says_what_runs = Running::of(batch).next().is_some();
     let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));

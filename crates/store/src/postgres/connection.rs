@@ -30,6 +30,11 @@ use crate::SchemaError;
 /// How many notifications wait to be read before the server has to wait.
 const NOTICES_KEPT: usize = 1_000;
 
+/// A time as the settings of PostgreSQL take it.
+pub(super) fn milliseconds(time: Duration) -> u128 {
+    time.as_millis().clamp(1, i32::MAX as u128)
+}
+
 /// One way to try to reach a server.
 #[derive(Clone)]
 struct Attempt {
@@ -70,7 +75,7 @@ impl Connector {
             let attempt = |(config, tls)| Attempt { config, tls, options: target.options.clone() };
             target.configs(host).into_iter().map(attempt).collect()
         });
-        let milliseconds = options.statement_timeout.as_millis().clamp(1, i32::MAX as u128);
+        let milliseconds = milliseconds(options.statement_timeout);
         // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
         // are short: compiling them would take longer than running them. And each has an index that was made for
         // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort

@@ -9,7 +9,7 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::connection::Session;
+use super::connection::{Session, milliseconds};
 use super::errors::Problem;
 use super::lines::{Kind, Place};
 use super::memory::Memory;
@@ -94,8 +94,11 @@ impl Notices {
     /// Says it and commits.
     pub(super) async fn commit(&self, session: &Session) -> Result<(), Problem> {
         let parameters: [&(dyn ToSql + Sync); 1] = [&self.payloads];
+        // Commits that notify wait for each other, and those whose triggers are deferred for anything.
+        let timeout = milliseconds(session.statement_timeout());
+        let commit = format!("set local lock_timeout = {timeout}; commit");
         let (notified, committed) =
-            join(session.run_if(self.notify.as_ref(), &parameters), session.script("commit")).await;
+            join(session.run_if(self.notify.as_ref(), &parameters), session.script(&commit)).await;
         // A COMMIT after a statement that failed rolls back, and is no error.
         notified?;
         committed

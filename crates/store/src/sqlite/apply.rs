@@ -98,17 +98,16 @@ impl Work<'_> {
 
     fn submit(&mut self, posted: &PostTask) -> Result<Result<Submitted, Refusal>, StoreError> {
         let state = lifecycle::first_state(posted, self.now);
-        let inserted = self.insert(posted, &state)?;
+        let is_of_attempt = rows::is_of_attempt(self.transaction, posted.task_id)?;
+        let inserted = !is_of_attempt && self.insert(posted, &state)?;
         let stored = if inserted { None } else { rows::task(self.transaction, posted.task_id)? };
         if inserted {
             self.note(posted, &state);
         }
-        // Nothing else keeps it from being inserted.
-        let is_of_attempt = !inserted && stored.is_none();
         Ok(lifecycle::submit(stored.as_ref().map(|stored| &stored.task.posted), is_of_attempt, posted))
     }
 
-    /// `false` if a task has its id, or an attempt of another task.
+    /// `false` if a task has its id.
     fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
         let terms = &posted.terms;
         let available = match state {
@@ -122,9 +121,7 @@ impl Work<'_> {
                 "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
                                    retry_errors, retry_delay, priority, delay, agent_filter,
                                    state, available_at, due_at)
-                 select ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17
-                 where not exists (select 1 from task where alias = ?1)
-                     and not exists (select 1 from attempt where alias = ?1 and task_id <> ?1)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
                  on conflict (id) do nothing",
             )?
             .execute(params![

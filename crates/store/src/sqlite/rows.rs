@@ -12,31 +12,42 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, Statement, params};
 use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
+use crate::alias;
 use crate::{Attempt, End, EndedAttempt, SMALL_TASK, State, StoreError, Task, TaskRead};
 
 /// What an agent is called, or was when it was forgotten; null where there is none.
-macro_rules! agent_name {
+macro_rules! named_agent {
     ($table:literal) => {
         concat!(
             "iif(agent_id is null, null, coalesce((select name from agent where agent.id = ",
             $table,
             ".agent_id), (select name from past_agent where past_agent.id = ",
             $table,
-            ".agent_id), '')) as agent_name"
+            ".agent_id), ''))"
         )
     };
 }
 
-pub(super) use agent_name;
+/// The same as a column.
+macro_rules! agent_name {
+    ($table:literal) => {
+        concat!($crate::sqlite::rows::named_agent!($table), " as agent_name")
+    };
+}
+
+pub(super) use {agent_name, named_agent};
 
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
     () => {
+        task_columns!(agent_name!("task"))
+    };
+    ($agent_name:expr) => {
         concat!(
             "seq, id, test_id, type, version, data, created_at,
              ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
              state, attempts, available_at, alias, agent_id, ",
-            agent_name!("task"),
+            $agent_name,
             ", claimed_at, deadline_at, finished_at, result, error"
         )
     };
@@ -55,6 +66,12 @@ const SMALL_BY_ID: &str =
     concat!("select ", task_columns!(), " from task where id = ?1 and ", size!(), " <= ?2");
 const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null from task where id = ?1");
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
+/// For a result: only errors that time writes name the agent.
+const BY_ID_FOR_RESULT: &str = concat!(
+    "select ",
+    task_columns!(concat!("iif(due_at is null, null, ", named_agent!("task"), ")")),
+    " from task where id = ?1"
+);
 const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
 
 /// A task and its place in the order of arrival.
@@ -100,12 +117,16 @@ pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Opt
     connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
 }
 
-/// The task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing it.
+/// The task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing it. The agent
+/// that runs a task without a due time is not named.
 pub(super) fn task_and_past(
     connection: &Connection,
     alias: Uuid,
 ) -> rusqlite::Result<Option<(Stored, Option<EndedAttempt>)>> {
-    let found = match task(connection, alias)? {
+    let by_id = |id: Uuid| {
+        connection.prepare_cached(BY_ID_FOR_RESULT)?.query_row([id.as_bytes()], read_task).optional()
+    };
+    let found = match by_id(alias)? {
         Some(found) => Some(found),
         None => connection.prepare_cached(BY_ALIAS)?.query_row([alias.as_bytes()], read_task).optional()?,
     };
@@ -118,7 +139,7 @@ pub(super) fn task_and_past(
     }
     match (found, attempts::past(connection, alias)?) {
         (Some(found), past) => Ok(Some((found, past.map(|(_, past)| past)))),
-        (None, Some((task_id, past))) => Ok(task(connection, task_id)?.map(|found| (found, Some(past)))),
+        (None, Some((task_id, past))) => Ok(by_id(task_id)?.map(|found| (found, Some(past)))),
         (None, None) => Ok(None),
     }
 }
@@ -135,6 +156,19 @@ pub(super) fn unused_id(connection: &Connection, mut make: impl FnMut() -> Uuid)
             return Ok(id);
         }
     }
+}
+
+/// Whether an attempt that is not its task's first has this id.
+pub(super) fn is_of_attempt(connection: &Connection, id: Uuid) -> rusqlite::Result<bool> {
+    if !alias::is_possible(id) {
+        return Ok(false);
+    }
+    connection
+        .prepare_cached(
+            "select 1 from task where alias = ?1
+             union all select 1 from attempt where alias = ?1 and task_id <> ?1",
+        )?
+        .exists([id.as_bytes()])
 }
 
 /// Reads a row from left to right: finding each column by its name would take longer than all the rest.

@@ -5,13 +5,14 @@
 //! each row by itself, so as to leave out those that it would wait for. For anything else, such as a lock on a table, it is waited as long
 //! as for any statement: nobody could be served meanwhile.
 
+use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join, join_all, try_join3};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::postgres::connection::Session;
+use crate::postgres::connection::{Session, milliseconds};
 use crate::postgres::errors::Problem;
 
 /// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else has locked any. The
@@ -90,6 +91,27 @@ const SORTING: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 16;
 
 impl Locks {
+    /// What begins a transaction, by way of `begin`. Only inserts wait for rows, so a short wait may hold for all of it: a
+    /// transaction that waits for anything else begins anew as [`Locks::Long`], and the commit itself waits longer.
+    pub(super) fn begin(self, begin: &str) -> Cow<'_, str> {
+        match self {
+            Self::Brief => format!("{begin}; {}", lock_timeout(BRIEF)).into(),
+            Self::Long | Self::Sorting => begin.into(),
+        }
+    }
+
+    /// Runs an insert of which no row can be left out.
+    pub(super) async fn insert_all(
+        self,
+        session: &Session,
+        insert: impl Future<Output = Result<Vec<Row>, Problem>>,
+    ) -> Result<Vec<Row>, Problem> {
+        match self {
+            Self::Brief | Self::Long => insert.await,
+            Self::Sorting => briefly(session, insert).await,
+        }
+    }
+
     /// Runs an insert of `count` rows, of which `insert` is given the places; those that somebody else has locked are left
     /// out, where that is known. Unless they are to be sorted, the first poll of the future sends it.
     pub(super) async fn insert<'a>(
@@ -100,8 +122,7 @@ impl Locks {
     ) -> Result<Inserted, Problem> {
         let all: Vec<usize> = (0..count).collect();
         match self {
-            Self::Brief => Ok(Inserted { rows: briefly(session, insert(all)).await?, locked: Vec::new() }),
-            Self::Long => Ok(Inserted { rows: insert(all).await?, locked: Vec::new() }),
+            Self::Brief | Self::Long => Ok(Inserted { rows: insert(all).await?, locked: Vec::new() }),
             Self::Sorting => {
                 let locked = locked(session, all.clone(), &insert).await?;
                 let free = all.into_iter().filter(|place| !locked.contains(place)).collect();
@@ -120,7 +141,7 @@ pub(super) struct Inserted {
 }
 
 fn lock_timeout(time: Duration) -> String {
-    format!("set local lock_timeout = {}", time.as_millis().clamp(1, i32::MAX as u128))
+    format!("set local lock_timeout = {}", milliseconds(time))
 }
 
 async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {

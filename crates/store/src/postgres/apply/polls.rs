@@ -16,7 +16,7 @@ use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::lines::{Kind, Look, Place};
 use crate::postgres::rows;
-use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKind};
+use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKind, alias};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -372,7 +372,7 @@ impl Poll<'_> {
             }
             let Some(mut candidate) = queues[kind].pop_front() else { return };
             let task = &candidate.task;
-            let attempt = lifecycle::claim(task, self.request, Uuid::new_v4, now, default_timeout);
+            let attempt = lifecycle::claim(task, self.request, alias::new, now, default_timeout);
             let Some(attempt) = attempt else { continue };
             portion.add(candidate.size);
             candidate.task.attempts = attempt.number;

@@ -14,7 +14,7 @@ use super::tasks::News;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, State, Submitted, Task, lifecycle};
+use crate::{Command, Outcome, State, Submitted, Task, alias, lifecycle};
 
 const INSERT: &str = "
     insert into task (
@@ -41,12 +41,6 @@ const INSERT: &str = "
             order by place
         ) as in_order
     ) as numbered
-    -- A result under this id would be the attempt's, or the task's: nobody could tell. Whoever knows the id of an attempt
-    -- knows it from a commit that is over.
-    where not exists (select from task as other where other.alias = numbered.id)
-        and not exists (
-            select from attempt where attempt.alias = numbered.id and attempt.task_id <> numbered.id
-        )
     -- Two batches that post the same tasks meet at the first of them; in any other order, each could wait
     -- for the other.
     order by id
@@ -70,6 +64,8 @@ pub(super) struct Submits<'a> {
     /// The first post of each id, as the task it may become.
     first: Vec<Task>,
     now: Timestamp,
+    /// Ids that tasks were posted under and that are those of attempts.
+    of_attempts: HashSet<Uuid>,
     /// Where in the batch the tasks that are new come into being.
     born: HashMap<Uuid, usize>,
 }
@@ -95,11 +91,26 @@ impl<'a> Submits<'a> {
                 state: lifecycle::first_state(post, now),
             })
             .collect();
-        Self { posts, first, now, born: HashMap::new() }
+        Self { posts, first, now, of_attempts: HashSet::new(), born: HashMap::new() }
+    }
+
+    /// Leaves out posts under the id of an attempt: a result under it would be the attempt's, or the task's, and nobody
+    /// could tell. Whoever knows such an id knows it from a commit that is over, so that it is found before the transaction.
+    pub(super) async fn leave_out_attempts(&mut self, session: &Session) -> Result<(), Problem> {
+        let ids = self.first.iter().map(|task| task.posted.task_id);
+        let possible: Vec<Uuid> = ids.filter(|id| alias::is_possible(*id)).collect();
+        if possible.is_empty() {
+            return Ok(());
+        }
+        for row in session.query(OF_ATTEMPTS, &[&possible]).await? {
+            self.of_attempts.insert(row.try_get("alias")?);
+        }
+        self.first.retain(|task| !self.of_attempts.contains(&task.posted.task_id));
+        Ok(())
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
-        session.prepare_if(!self.posts.is_empty(), INSERT).await
+        session.prepare_if(!self.first.is_empty(), INSERT).await
     }
 
     pub(super) async fn insert(
@@ -189,7 +200,6 @@ impl<'a> Submits<'a> {
             .map(|row| Ok((row.try_get("id")?, row.try_get("seq")?)))
             .collect::<Result<HashMap<Uuid, i64>, Problem>>()?;
         let mut stored = HashMap::new();
-        let mut of_attempts: HashSet<Uuid> = HashSet::new();
         if inserted.len() + locked.len() < self.first.len() {
             let ids = self.first.iter().map(|task| task.posted.task_id);
             let is_taken = |id: &Uuid| !inserted.contains_key(id) && !locked.contains(id);
@@ -198,15 +208,9 @@ impl<'a> Submits<'a> {
                 let post = rows::task(&row)?.posted;
                 stored.insert(post.task_id, post);
             }
-            let missing: Vec<Uuid> = taken.into_iter().filter(|id| !stored.contains_key(id)).collect();
-            if !missing.is_empty() {
-                for row in session.query(OF_ATTEMPTS, &[&missing]).await? {
-                    of_attempts.insert(row.try_get("alias")?);
-                }
-                if of_attempts.len() < missing.len() {
-                    // Retention has just deleted it.
-                    return Err(Problem::Deleted);
-                }
+            if stored.len() < taken.len() {
+                // Retention has just deleted it.
+                return Err(Problem::Deleted);
             }
         }
         for task in &self.first {
@@ -219,7 +223,7 @@ impl<'a> Submits<'a> {
                 outcomes.set(place, Outcome::Locked);
                 continue;
             }
-            let is_of_attempt = !of_attempts.is_empty() && of_attempts.contains(&post.task_id);
+            let is_of_attempt = self.of_attempts.contains(&post.task_id);
             let decision = lifecycle::submit(stored.get(&post.task_id), is_of_attempt, post);
             if decision == Ok(Submitted::Stored) {
                 stored.insert(post.task_id, post.clone());

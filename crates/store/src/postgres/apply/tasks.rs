@@ -3,7 +3,6 @@
 use std::collections::hash_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
-use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, ResultPost, TaskOutcome};
 use tokio_postgres::types::ToSql;
@@ -362,19 +361,10 @@ impl Tasks {
         let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
         let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
             self.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
-        let insert = |_| -> BoxFuture<'_, _> {
-            Box::pin(async {
-                let parameters: [&(dyn ToSql + Sync); 9] = [
-                    &task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors,
-                    &self.now,
-                ];
-                session.run(statement, &parameters).await
-            })
-        };
+        let parameters: [&(dyn ToSql + Sync); 9] =
+            [&task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors, &self.now];
         // None can be left out: the task of each has ended with it.
-        let locks = if locks == Locks::Sorting { Locks::Brief } else { locks };
-        let saved = locks.insert(session, self.ended.len(), insert).await?;
-        Ok(saved.rows.len())
+        Ok(locks.insert_all(session, session.run(statement, &parameters)).await?.len())
     }
 
     async fn save_late(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {

@@ -4,9 +4,9 @@ use std::cmp::Reverse;
 
 use rusqlite::{Row, params};
 use slamon_protocol::{AgentFilter, Capability, PollRequest};
-use uuid::Uuid;
 
 use super::Work;
+use crate::alias;
 use crate::lifecycle::{self, Portion};
 use crate::sqlite::rows::{self, Stored};
 use crate::{Delivery, Polled, State, StoreError, WaitingKind};
@@ -110,7 +110,7 @@ impl Work<'_> {
         let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
         // The first attempt has the task's own id.
         let alias = if task.attempts > 0 {
-            rows::unused_id(self.transaction, Uuid::new_v4)?
+            rows::unused_id(self.transaction, alias::new)?
         } else {
             task.posted.task_id
         };
