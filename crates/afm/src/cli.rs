@@ -3,7 +3,7 @@
 mod run;
 mod tables;
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::mpsc;
@@ -11,9 +11,11 @@ use std::thread;
 use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
+use tokio::runtime::Runtime;
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::{Database, Kind};
+use crate::files;
 use crate::logging::{self, LogWriter, repeats};
 use crate::measures;
 
@@ -69,6 +71,14 @@ pub fn main() -> ExitCode {
         say(&format!("slamon-afm: {problem}"));
         return ExitCode::from(BAD_ARGUMENTS);
     }
+    // Before anything is written: the log, too, may have reached its limit.
+    let runtime = match start_runtime() {
+        Ok(runtime) => runtime,
+        Err(problem) => {
+            say(&format!("slamon-afm: {problem}"));
+            return ExitCode::FAILURE;
+        }
+    };
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
     let configured = configure(&overrides).and_then(|(loaded, database, log)| {
@@ -96,24 +106,15 @@ pub fn main() -> ExitCode {
     for warning in &loaded.warnings {
         tracing::warn!("{warning}");
     }
-    let done = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .map_err(anyhow::Error::from)
-        .and_then(|runtime| {
-            let done = runtime.block_on(async {
-                match command {
-                    Subcommands::Run(address) => {
-                        run::run(&address, &loaded.config, database, log.clone()).await
-                    }
-                    Subcommands::CreateTables => tables::create(&database).await,
-                    Subcommands::DropTables => tables::drop(&database).await,
-                }
-            });
-            // A thread that still waits for a database must not keep the program from its end.
-            runtime.shutdown_background();
-            done
-        });
+    let done = runtime.block_on(async {
+        match command {
+            Subcommands::Run(address) => run::run(&address, &loaded.config, database, log.clone()).await,
+            Subcommands::CreateTables => tables::create(&database).await,
+            Subcommands::DropTables => tables::drop(&database).await,
+        }
+    });
+    // A thread that still waits for a database must not keep the program from its end.
+    runtime.shutdown_background();
     let status = match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
@@ -134,6 +135,13 @@ fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogWriter), Str
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     measures::start(&loaded.config)?;
     Ok((loaded, database, log))
+}
+
+fn start_runtime() -> io::Result<Runtime> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let _entered = runtime.enter();
+    files::outlive_size_limit()?;
+    Ok(runtime)
 }
 
 /// How long whoever started the program has to read a line.

@@ -1,6 +1,9 @@
-//! How many files, and so connections, the system lets this process have open.
+//! What the system grants of files: how many, and so connections, may be open, and how large they may become.
 
-use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+use std::io;
+
+use rustix::process::{Resource, Rlimit, Signal, getrlimit, setrlimit};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// What is left, of how many files one, for the database, the log and the like; at least [`OTHERS`].
 const OTHERS_ONE_IN: usize = 8;
@@ -20,6 +23,16 @@ pub(crate) fn raise_limit() -> usize {
     }
     let now = getrlimit(Resource::Nofile).current;
     now.map_or(usize::MAX, |files| usize::try_from(files).unwrap_or(usize::MAX))
+}
+
+/// Has a write beyond the limit on the size of files (`ulimit -f`) fail like one to a full disk. SIGXFSZ, which comes with it,
+/// ends a process that does not handle it. To be called within a runtime.
+///
+/// # Errors
+/// When the system takes no handler.
+pub(crate) fn outlive_size_limit() -> io::Result<()> {
+    // The handler stays when what it would tell is dropped.
+    signal(SignalKind::from_raw(Signal::XFSZ.as_raw())).map(drop)
 }
 
 /// How many connections there may be with so many files, if the database takes some.

@@ -122,7 +122,7 @@ impl Known {
                 if let Command::Poll { poll, running: Some(running), .. } = command
                     && applied.accounted.contains(&poll.agent_id)
                 {
-                    fleet.accounted(poll.agent_id, &running.aliases);
+                    fleet.accounted(poll.agent_id, &running.aliases, now);
                 }
             }
         }

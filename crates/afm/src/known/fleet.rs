@@ -12,6 +12,10 @@ use uuid::Uuid;
 /// else meanwhile. For how long is up to chance, so that a fleet that arrived together does not come back together.
 const TRUST_MICROS: [i64; 2] = [5 * 60 * 1_000_000, 15 * 60 * 1_000_000];
 
+/// How long it is trusted to hold that an agent has nothing but what it says that it executes: another AFM may have given it
+/// more.
+const ACCOUNT_MICROS: u64 = 60 * 1_000_000;
+
 /// The agents whose polls the store has saved.
 #[derive(Debug, Default)]
 pub(super) struct Fleet {
@@ -30,7 +34,7 @@ struct Agent {
     /// When the store is told anew.
     trusted_until: i64,
     seen_at: i64,
-    /// What it said that it executes, where it had nothing else; 0: that is not known.
+    /// What it said last that it executes, and when, where it had nothing else ([`account`]); 0: that is not known.
     accounted: u64,
     is_saved: bool,
 }
@@ -40,10 +44,14 @@ impl Fleet {
     pub(super) fn sees(&mut self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> bool {
         let Some(agent) = self.agents.get_mut(&poll.agent_id) else { return false };
         let now = now.as_microsecond();
-        if now >= agent.trusted_until || agent.said != said(&self.hasher, poll) {
+        if let Some(running) = running
+            && agent.accounted != account(&self.hasher, poll.agent_id, running, now)
+        {
+            // Should this poll not get as far as the store, the next one asks it.
+            agent.accounted = 0;
             return false;
         }
-        if running.is_some_and(|running| agent.accounted != account(&self.hasher, running)) {
+        if now >= agent.trusted_until || agent.said != said(&self.hasher, poll) {
             return false;
         }
         agent.seen_at = agent.seen_at.max(now);
@@ -68,8 +76,8 @@ impl Fleet {
     }
 
     /// An agent has nothing but what it says that it executes.
-    pub(super) fn accounted(&mut self, agent_id: Uuid, running: &[Uuid]) {
-        let account = account(&self.hasher, running);
+    pub(super) fn accounted(&mut self, agent_id: Uuid, running: &[Uuid], now: Timestamp) {
+        let account = account(&self.hasher, agent_id, running, now.as_microsecond());
         if let Some(agent) = self.agents.get_mut(&agent_id) {
             agent.accounted = account;
         }
@@ -131,9 +139,12 @@ impl Fleet {
     }
 }
 
-/// What an agent says that it executes, as a number that is not 0.
-fn account(hasher: &RandomState, running: &[Uuid]) -> u64 {
-    hasher.hash_one(running) | 1
+/// What an agent says that it executes, and in which stretch of [`ACCOUNT_MICROS`], as a number that is not 0. Stretches begin at
+/// other times for other agents, which do not all ask the store at once.
+fn account(hasher: &RandomState, agent_id: Uuid, running: &[Uuid], now: i64) -> u64 {
+    let (_, spread) = agent_id.as_u64_pair();
+    let stretch = now.cast_unsigned().wrapping_add(spread % ACCOUNT_MICROS) / ACCOUNT_MICROS;
+    hasher.hash_one((running, stretch)) | 1
 }
 
 /// All that a poll says of its agent.
@@ -203,21 +214,49 @@ mod tests {
     }
 
     #[test]
-    fn what_an_agent_executes_is_known_until_it_is_given_more() {
+    fn what_an_agent_executes_is_known_until_it_says_something_else_or_is_given_more() {
         let mut fleet = Fleet::default();
         fleet.saved(&poll(1), at(0));
         assert!(!fleet.sees(&poll(1), Some(&[]), at(1)), "nobody has looked");
         assert!(fleet.sees(&poll(1), None, at(1)));
-        fleet.accounted(id(1), &[]);
+        fleet.accounted(id(1), &[], at(1));
         assert!(fleet.sees(&poll(1), Some(&[]), at(2)));
         assert!(!fleet.sees(&poll(1), Some(&[id(7)]), at(2)));
+        // The store was not told so: what was said before that is not all it may have been given.
+        assert!(!fleet.sees(&poll(1), Some(&[]), at(2)));
+        fleet.accounted(id(1), &[], at(2));
         fleet.given(id(1));
         assert!(!fleet.sees(&poll(1), Some(&[]), at(3)) && fleet.sees(&poll(1), None, at(3)));
-        fleet.accounted(id(1), &[id(7)]);
-        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(4)) && !fleet.sees(&poll(1), Some(&[]), at(4)));
+        fleet.accounted(id(1), &[id(7)], at(3));
+        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(4)));
         // What it says of itself has no part in it.
         fleet.saved(&poll(1), at(5));
         assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(6)));
+        assert!(!fleet.sees(&poll(1), Some(&[]), at(6)));
+    }
+
+    #[test]
+    fn what_an_agent_executes_is_asked_for_again_once_a_minute() {
+        let mut fleet = Fleet::default();
+        let mut asked = [0; 60];
+        for agent in 1..=60_u128 {
+            // The last microseconds of an id decide when.
+            let poll = PollRequest { agent_id: Uuid::from_u128(agent * 1_000_000), ..poll(1) };
+            fleet.saved(&poll, at(0));
+            fleet.accounted(poll.agent_id, &[], at(0));
+            let mut asked_at = Vec::new();
+            for second in 0..180 {
+                if !fleet.sees(&poll, Some(&[]), at(second)) {
+                    fleet.accounted(poll.agent_id, &[], at(second));
+                    asked_at.push(second);
+                }
+                assert!(fleet.sees(&poll, None, at(second)));
+            }
+            assert!(asked_at[0] <= 60 && asked_at.len() <= 3, "{asked_at:?}");
+            assert!(asked_at.windows(2).all(|two| two[1] - two[0] == 60), "{asked_at:?}");
+            asked[usize::try_from(asked_at[0] % 60).unwrap()] += 1;
+        }
+        assert_eq!(asked, [1; 60], "not all at once");
     }
 
     #[test]

@@ -23,6 +23,7 @@ mod readme;
 mod rows_locked;
 mod sharing;
 mod signals;
+mod size_limit;
 mod statsd;
 mod tables;
 mod turned_away;

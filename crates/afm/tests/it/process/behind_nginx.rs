@@ -32,7 +32,9 @@ fn nginx(folder: &std::path::Path, behind: SocketAddr) -> (Process, Client) {
     );
     let file = write(folder, "nginx.conf", &config);
     let args = ["-p", &at.to_string(), "-c", &file.display().to_string()];
-    let process = Process::start("nginx".as_ref(), &args, &[]).expect("sh runs");
+    // Debian keeps it where only root looks.
+    let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
+    let process = Process::start("nginx".as_ref(), &args, &[("PATH", &path)]).expect("sh runs");
     let client = Client::new(SocketAddr::from(([127, 0, 0, 1], port)));
     eventually("nginx listens", || {
         assert!(!process.has_ended(), "{:#?}", process.log_lines());

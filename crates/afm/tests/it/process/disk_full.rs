@@ -1,11 +1,11 @@
 //! The disk of the SQLite file is full, and then is not.
 //!
-//! A limit on the size of files stands for the disk. It can be lowered and raised from outside while the program runs,
+//! A limit on the size of files, which is tested itself with that, stands for the disk. It can be lowered and raised from outside while the program runs,
 //! without privileges, and fails the same system calls as a full disk, after as many bytes as still fit; only the number
 //! of the error is another one, and a test beside `sqlite::errors` shows that the store takes both for the same.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use rustix::process::{Pid, Resource, Rlimit, getrlimit, prlimit};
 use slamon_testbed::AfmProcess;
@@ -22,13 +22,9 @@ struct SmallDisk {
 impl SmallDisk {
     #[track_caller]
     fn serve() -> Self {
-        // Too large a file is an error rather than the end of the process.
-        const SCRIPT: &str = r#"trap "" XFSZ; exec "$@""#;
         let folder = folder();
         let uri = file_uri(&folder.path().join("afm.db"));
-        let program = program().to_str().expect("the path is UTF-8");
-        let args = ["-c", SCRIPT, "sh", program, "--database-uri", &uri];
-        Self { afm: AfmProcess::start(Path::new("sh"), &args, &[], None), folder }
+        Self { afm: AfmProcess::start(program(), &["--database-uri", &uri], &[], None), folder }
     }
 
     /// No file can become larger than the largest is now.

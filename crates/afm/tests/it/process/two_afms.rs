@@ -34,7 +34,7 @@ impl Fleet {
     fn sql(&self, sql: &str) -> String {
         match &self.place {
             Place::Postgres(database) => database.sql(sql),
-            Place::Memory | Place::File(_) => panic!("they share a PostgreSQL"),
+            Place::Memory | Place::File(_) | Place::Shared(_) => panic!("they share a PostgreSQL"),
         }
     }
 

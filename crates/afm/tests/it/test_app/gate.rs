@@ -80,7 +80,13 @@ impl Gate {
     /// Waits until a call of the store stands at the closed gate.
     #[track_caller]
     pub(crate) fn wait_until_reached(&self) {
-        wait_until(&self.0.waiting, |calls| *calls > 0);
+        self.wait_until_reached_by(1);
+    }
+
+    /// Waits until so many calls of the store stand at the closed gate.
+    #[track_caller]
+    pub(crate) fn wait_until_reached_by(&self, calls: usize) {
+        wait_until(&self.0.waiting, |waiting| *waiting >= calls);
     }
 
     /// How often a task was read.

@@ -13,6 +13,8 @@ pub(crate) enum Place {
     Memory,
     File(TempDir),
     Postgres(TestDatabase),
+    /// The PostgreSQL of another AFM, which keeps it.
+    Shared(String),
 }
 
 impl Place {
@@ -33,6 +35,7 @@ impl Place {
             Self::Memory => "sqlite://".to_owned(),
             Self::File(folder) => format!("sqlite:///{}", folder.path().join("afm.db").display()),
             Self::Postgres(database) => database.uri(),
+            Self::Shared(uri) => uri.clone(),
         }
     }
 
@@ -40,7 +43,7 @@ impl Place {
         let uri = self.uri();
         match self {
             Self::Memory | Self::File(_) => Arc::new(SqliteStore::new(&uri, false).expect("a store")),
-            Self::Postgres(_) => {
+            Self::Postgres(_) | Self::Shared(_) => {
                 let options = PostgresOptions {
                     uri,
                     pool_size: 5,

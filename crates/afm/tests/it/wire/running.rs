@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, id};
 
 const NONE: [String; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
@@ -137,4 +137,32 @@ fn what_an_older_poll_was_handed_when_it_was_ended_is_not_lost() {
     let answer = newer.answer().json();
     let task = &answer["tasks"][0];
     assert_eq!((&task["task_id"], &task["task_attempt"]), (&id(1).into(), &1.into()));
+}
+
+#[test]
+fn what_another_afm_gave_and_the_agent_has_lost_is_found_within_a_minute() {
+    let place = Place::postgres();
+    let shared = Place::Shared(place.uri());
+    let one = Setup { place, ..Setup::default() }.start();
+    let other = Setup { place: shared, ..Setup::default() }.start();
+    let advance = |time| [&one, &other].map(|app| app.clock.advance(time));
+    one.look_around();
+    assert_eq!(one.poll(poll(9, &[])), NONE);
+    assert_eq!(one.poll(poll(9, &[])), NONE);
+    assert_eq!(asked(&one), 1, "it is answered from memory");
+    other.post_task(Body::task(1).with("task_version", "2"));
+    let gives = poll(9, &[]).with("agent_capabilities", r#"{"wait": {"version": 2}}"#);
+    assert_eq!(other.poll(gives), [id(1)]);
+    advance(60 * SECOND);
+    assert_eq!(one.poll(poll(9, &[])), NONE);
+    assert_eq!(one.task(1)["task_state"], "failed");
+    // Or as soon as it names less than before.
+    other.post_task(Body::task(2));
+    advance(SECOND);
+    assert_eq!(other.poll(poll(9, &[])), [id(2)]);
+    advance(SECOND);
+    assert_eq!(one.poll(poll(9, &[&id(2)])), NONE);
+    assert_eq!(one.task(2)["task_state"], "claimed");
+    assert_eq!(one.poll(poll(9, &[])), NONE);
+    assert_eq!(one.task(2)["task_state"], "failed");
 }
