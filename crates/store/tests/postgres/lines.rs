@@ -20,8 +20,22 @@ async fn listening(cluster: &Cluster) -> (Arc<PostgresStore>, mpsc::Receiver<Hin
     (store, hints)
 }
 
+/// What it hears next, beside that for a while it heard nothing.
 async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
-    tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap()
+    loop {
+        let hint = tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap().unwrap();
+        if hint != Hint::Unheard {
+            return hint;
+        }
+    }
+}
+
+/// Waits until it hears that there is a task, or, on a busy machine, that it may have missed that.
+async fn hears_of_a_task(hints: &mut mpsc::Receiver<Hint>) {
+    match next(hints).await {
+        Hint::Waiting(kind) => assert_eq!(kind.capability.task_type, "t"),
+        hint => assert_eq!(hint, Hint::Anything),
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -70,14 +84,14 @@ async fn a_task_that_another_commits_late_keeps_its_place() {
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 1)]).await[0]), [3]);
     drop(holder);
     late.await.unwrap();
-    assert!(matches!(next(&mut hints).await, Hint::Waiting(kind) if kind.capability.task_type == "t"));
+    hears_of_a_task(&mut hints).await;
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [1, 4]);
     // The same where nothing was left in line.
     apply(&store, vec![submit(5, "t")]).await;
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [5]);
     let other = cluster.store();
     apply(&other, vec![submit(6, "t")]).await;
-    assert!(matches!(next(&mut hints).await, Hint::Waiting(_)));
+    hears_of_a_task(&mut hints).await;
     assert_eq!(given(&apply(&store, vec![poll(1, &["t"], 2)]).await[0]), [6]);
 }
 

@@ -17,10 +17,10 @@ const SETTINGS: &str = "select name from pg_settings where source = 'session' \
     union all select 'prepared ' || statement from pg_prepared_statements
     union all select 'listens ' || pg_listening_channels()";
 
-/// A cluster of its own, a database in it, and a pooler in front.
+/// A database, and a pooler of its own in front. Starting a cluster for each would take most of the time.
 fn behind(settings: &[(&str, &str)]) -> (TestDatabase, PgBouncer) {
-    let cluster = PgCluster::start(&PgOptions::default()).unwrap();
-    let bouncer = PgBouncer::start(&cluster, settings).unwrap();
+    let cluster = PgCluster::shared();
+    let bouncer = PgBouncer::start(cluster, settings).unwrap();
     (cluster.create_database(), bouncer)
 }
 
@@ -42,7 +42,10 @@ async fn lives(store: &PostgresStore, from: u128) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn session_mode_is_as_good_as_none() {
-    let (database, bouncer) = behind(&[]);
+    // Its own, to be stopped.
+    let cluster = PgCluster::start(&PgOptions::default()).unwrap();
+    let bouncer = PgBouncer::start(&cluster, &[]).unwrap();
+    let database = cluster.create_database();
     let store = store(&bouncer.uri(database.name()));
     store.create_tables().await.unwrap();
     lives(&store, 1).await;
