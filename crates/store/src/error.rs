@@ -109,6 +109,9 @@ pub enum SchemaError {
     Unusable(String),
 }
 
+/// Said before tables of an earlier version are brought up: with a million tasks that takes some ten seconds.
+pub(crate) const MIGRATING: &str = "migrating the tables, which takes a while where there are many tasks";
+
 /// Said at start when slamon-afm 1.1.0 was started again on a database that is ours.
 pub(crate) const ORIGINAL_BESIDE: &str = "beside our tables there are tables of slamon-afm 1.1.0 again: it was started on this database after ours, and tasks that it took there are not known here";
 

@@ -358,8 +358,10 @@ impl Store for PostgresStore {
             tried += 1;
             let problem = match self.try_apply(&batch, now, manner).await {
                 Ok(result) => {
-                    if let (Ok(_), Some(problem)) = (&result, &of_notify) {
-                        quiet.begin(problem);
+                    match (&result, &of_notify) {
+                        (Ok(_), Some(problem)) => quiet.begin(problem),
+                        (Ok(_), None) if !manner.says => quiet.said_nothing(),
+                        _ => {}
                     }
                     return result;
                 }

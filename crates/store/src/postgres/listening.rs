@@ -179,12 +179,17 @@ impl Ear<'_> {
                 let _ = sender.send(Hint::Anything).await;
             }
         }
-        if self.memory.quiet.may_end(usage) {
-            self.memory.quiet.end();
-            // Others may have begun to listen again before this AFM speaks again.
-            if let Err(problem) = self.script(&notices::anything(self.memory.me)).await {
-                tracing::debug!(error = problem.describe(), "others were not told to look");
-            }
+        let quiet = &self.memory.quiet;
+        let may_end = quiet.may_end(usage);
+        if may_end {
+            quiet.end();
+        }
+        // Others may have begun to listen again before this AFM speaks again.
+        if (may_end || quiet.take_owed())
+            && let Err(problem) = self.script(&notices::anything(self.memory.me)).await
+        {
+            tracing::debug!(error = problem.describe(), "others were not told to look");
+            quiet.said_nothing();
         }
     }
 

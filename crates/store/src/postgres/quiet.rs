@@ -24,6 +24,8 @@ pub(super) struct Quiet(Mutex<Option<Cause>>);
 struct Cause {
     since: Instant,
     is_full: bool,
+    /// Whether others still have to be told to look.
+    owes: bool,
 }
 
 impl Quiet {
@@ -41,7 +43,20 @@ impl Quiet {
                  database that listens and stays in a transaction: see pg_stat_activity"
             );
         }
-        *cause = Some(Cause { since: Instant::now(), is_full: problem.is_queue_full() });
+        *cause = Some(Cause { since: Instant::now(), is_full: problem.is_queue_full(), owes: true });
+    }
+
+    /// A batch was committed that said nothing.
+    pub(super) fn said_nothing(&self) {
+        if let Some(cause) = &mut *self.cause() {
+            cause.owes = true;
+        }
+    }
+
+    /// Whether others are to be told to look, by a NOTIFY that is no commit's: they notice a full queue themselves, but nothing else.
+    pub(super) fn take_owed(&self) -> bool {
+        let mut cause = self.cause();
+        cause.as_mut().is_some_and(|cause| !cause.is_full && std::mem::take(&mut cause.owes))
     }
 
     /// Whether notifications may be sent again, now that so much of the queue is in use.

@@ -117,6 +117,7 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
             return Err(SchemaError::Ahead { found, known: NEWEST }.into());
         }
         Found::Version(from) => {
+            tracing::info!(from, to = NEWEST, "{}", crate::error::MIGRATING);
             migrate(session, from).await?;
             Prepared::Migrated { from }
         }

@@ -29,6 +29,9 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
         }
         return Ok(Prepared::Present);
     }
+    if let Some(from) = found {
+        tracing::info!(from, to = NEWEST, "{}", crate::error::MIGRATING);
+    }
     let done = found.map_or(0, |found| usize::try_from(found).unwrap_or(0));
     for migration in &MIGRATIONS[done..] {
         transaction.execute_batch(migration)?;

@@ -1,6 +1,8 @@
 //! Making, missing and dropping the tables.
 
-use super::{folder, run, serve};
+use rusqlite::Connection as Sqlite;
+
+use super::{file_uri, folder, run, serve};
 use crate::test_app::{Body, PATIENCE, Place, id};
 
 fn on_every_lasting_store(test: impl Fn(&str)) {
@@ -74,6 +76,28 @@ fn tables_dropped_under_a_running_server_are_503_until_they_are_back() {
         client.post_task(Body::task(2));
         assert_eq!(client.get("/readyz").status, 200);
     });
+}
+
+#[test]
+fn a_migration_is_said_before_it_begins() {
+    const SQLITE: &str = include_str!("../../../../store/migrations/sqlite/0001_tasks.sql");
+    const POSTGRES: &str = include_str!("../../../../store/migrations/postgres/0001_tasks.sql");
+    const VERSION: &str =
+        "create table slamon_schema (version integer not null); insert into slamon_schema values (1)";
+    let folder = folder();
+    let file = folder.path().join("afm.db");
+    let sqlite = Sqlite::open(&file).expect("it can be made");
+    sqlite.execute_batch(&format!("{SQLITE}; {VERSION}")).expect("they are tables");
+    drop(sqlite);
+    let place = Place::postgres();
+    place.sql(POSTGRES);
+    for uri in [file_uri(&file), place.uri()] {
+        let ended = run(folder.path(), &["--database-uri", &uri, "create-tables"], &[]);
+        assert_eq!(ended.status, Some(0), "{ended:?}");
+        let said = ["migrating the tables, which takes a while", "tables migrated from=1"];
+        let at = said.map(|text| ended.stderr.find(text).unwrap_or_else(|| panic!("{text}: {ended:?}")));
+        assert!(at.is_sorted(), "{ended:?}");
+    }
 }
 
 #[test]

@@ -32,10 +32,7 @@ impl Fleet {
 
     #[track_caller]
     fn sql(&self, sql: &str) -> String {
-        match &self.place {
-            Place::Postgres(database) => database.sql(sql),
-            Place::Memory | Place::File(_) | Place::Shared(_) => panic!("they share a PostgreSQL"),
-        }
+        self.place.sql(sql)
     }
 
     fn client(&self, n: usize) -> &Client {
@@ -73,6 +70,28 @@ fn a_task_posted_to_one_is_handed_to_a_poll_at_the_other_at_once() {
         fleet.client(other).post_task(Body::task(n));
         assert_eq!(tasks(&mut agent, Instant::now() + AT_ONCE), [id(n)]);
     }
+}
+
+/// What else than a full queue may be in the way of NOTIFY, such as an error of its files.
+#[test]
+fn what_a_commit_could_not_say_is_said_by_itself() {
+    let fleet = Fleet::start("");
+    let mut agents = [1_001, 1_002].map(|agent| fleet.hold(1, agent));
+    fleet.sql(
+        "create sequence commits;
+         create function fail_once() returns trigger language plpgsql as $$ begin
+             if nextval('commits') = 1 then raise 'could not write' using errcode = '58030'; end if;
+             return null;
+         end $$;
+         create constraint trigger fail_once after insert on task deferrable initially deferred
+             for each row execute function fail_once()",
+    );
+    for (n, agent) in (1..).zip(&mut agents) {
+        fleet.client(0).post_task(Body::task(n));
+        assert_eq!(tasks(agent, Instant::now() + AT_ONCE), [id(n)]);
+    }
+    let said = |line: &&String| line.contains("commits go on without NOTIFY");
+    assert_eq!(fleet.servers[0].0.log_lines().iter().filter(said).count(), 1);
 }
 
 #[test]

@@ -39,6 +39,15 @@ impl Place {
         }
     }
 
+    /// What SQL prints in a PostgreSQL of its own.
+    #[track_caller]
+    pub(crate) fn sql(&self, sql: &str) -> String {
+        match self {
+            Self::Postgres(database) => database.sql(sql),
+            Self::Memory | Self::File(_) | Self::Shared(_) => panic!("it is no PostgreSQL of its own"),
+        }
+    }
+
     pub(super) fn store(&self) -> Arc<dyn Store> {
         let uri = self.uri();
         match self {
