@@ -23,7 +23,7 @@ use super::connection_limit::{ConnectionLimit, Permit};
 use super::errors::Problem;
 use super::notices::{self, Speaker};
 use super::pooling::Pooling;
-use super::tls::Tls;
+use super::tls::{self, Tls};
 use super::uri::{Target, options};
 use crate::SchemaError;
 
@@ -101,7 +101,7 @@ impl Connector {
                         // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and prefer
                         // try next.
                         let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-                        let next = refused || is_tls(&error);
+                        let next = refused || tls::Failure::of(&error).is_some();
                         last = Some(error);
                         if !next {
                             break;
@@ -161,11 +161,6 @@ impl Connector {
 /// The error of a connection to nowhere.
 async fn nowhere() -> Result<(Client, JoinHandle<()>), Error> {
     Attempt { config: Config::new(), tls: None, options: None }.connect(None).await
-}
-
-/// tokio-postgres tells its kinds of error apart by their text only.
-fn is_tls(error: &Error) -> bool {
-    error.to_string().contains("TLS")
 }
 
 fn refuses_options(error: &Error) -> bool {

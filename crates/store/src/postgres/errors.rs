@@ -8,6 +8,7 @@ use slamon_protocol::excerpt;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
+use super::tls;
 use crate::{SchemaError, StoreError};
 
 /// Why a call on a connection did not end well.
@@ -266,7 +267,11 @@ fn is_wrong_password(error: &DbError) -> bool {
 /// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file
 /// that cannot be read.
 fn io_error(error: &Error) -> Option<&io::Error> {
-    let cause = error.source()?.downcast_ref::<io::Error>()?;
+    let cause = match tls::Failure::of(error) {
+        Some(tls::Failure::Broken(cause)) => cause,
+        Some(_) => return None,
+        None => error.source()?.downcast_ref::<io::Error>()?,
+    };
     (!matches!(cause.kind(), io::ErrorKind::InvalidData | io::ErrorKind::InvalidInput)).then_some(cause)
 }
 

@@ -1,6 +1,7 @@
 //! TLS as libpq's `sslmode` has it, by rustls.
 
-use std::io;
+mod handshake;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -14,6 +15,9 @@ use rustls::{CertificateError, ClientConfig, DigitallySignedStruct, Error, RootC
 use tokio_postgres::Socket;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
+
+pub(super) use handshake::Failure;
+use handshake::Handshake;
 
 /// How far the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,20 +42,20 @@ pub(super) struct Tls {
 
 impl MakeTlsConnect<Socket> for Tls {
     type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
-    type TlsConnect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
-    type Error = io::Error;
+    type TlsConnect = Handshake;
+    type Error = Failure;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Self::TlsConnect, io::Error> {
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Failure> {
         let mut maker = MakeRustlsConnect::new(self.client_config()?);
         match MakeTlsConnect::<Socket>::make_tls_connect(&mut maker, host) {
-            Ok(connect) => Ok(connect),
+            Ok(connect) => Ok(Handshake(connect)),
             Err(never) => match never {},
         }
     }
 }
 
 impl Tls {
-    fn client_config(&self) -> io::Result<ClientConfig> {
+    fn client_config(&self) -> Result<ClientConfig, Failure> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -69,7 +73,7 @@ impl Tls {
         }
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> io::Result<Verifier> {
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Verifier, Failure> {
         if self.verify == Verify::Nothing {
             return Ok(Verifier { provider, verify: self.verify, trusted: Vec::new(), chain: None });
         }
@@ -86,7 +90,7 @@ impl Tls {
     }
 }
 
-fn read_certificates(keyword: &str, path: &Path) -> io::Result<Vec<CertificateDer<'static>>> {
+fn read_certificates(keyword: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| unreadable(keyword, path, &e))?;
@@ -96,12 +100,12 @@ fn read_certificates(keyword: &str, path: &Path) -> io::Result<Vec<CertificateDe
     Ok(certificates)
 }
 
-fn unreadable(keyword: &str, path: &Path, error: &impl std::fmt::Display) -> io::Error {
+fn unreadable(keyword: &str, path: &Path, error: &impl std::fmt::Display) -> Failure {
     invalid(format!("{keyword}: cannot read {}: {error}", path.display()))
 }
 
-fn invalid(error: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> io::Error {
-    io::Error::new(io::ErrorKind::InvalidInput, error)
+fn invalid(what: impl std::fmt::Display) -> Failure {
+    Failure::Settings(what.to_string())
 }
 
 #[derive(Debug)]

@@ -1,0 +1,56 @@
+//! The beginning of a TLS connection, and why it may fail.
+
+use std::future::Future;
+use std::io;
+use std::pin::Pin;
+
+use tokio_postgres::Socket;
+use tokio_postgres::tls::{MakeTlsConnect, TlsConnect};
+use tokio_postgres_rustls::MakeRustlsConnect;
+
+type Connect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
+
+/// Why there is no TLS.
+#[derive(Debug, thiserror::Error)]
+pub(in crate::postgres) enum Failure {
+    /// The files that the URI names, or the host's name, are of no use.
+    #[error("{0}")]
+    Settings(String),
+    /// The two do not agree: on a version, or on whether a certificate can be trusted. The next try will end the same way.
+    #[error(transparent)]
+    Refused(rustls::Error),
+    /// The line broke.
+    #[error(transparent)]
+    Broken(io::Error),
+}
+
+impl From<io::Error> for Failure {
+    fn from(error: io::Error) -> Self {
+        match error.downcast::<rustls::Error>() {
+            Ok(refused) => Self::Refused(refused),
+            Err(error) if error.kind() == io::ErrorKind::InvalidInput => Self::Settings(error.to_string()),
+            Err(error) => Self::Broken(error),
+        }
+    }
+}
+
+impl Failure {
+    /// Of an error of tokio-postgres: what its TLS failed of, if it did.
+    pub(in crate::postgres) fn of(error: &tokio_postgres::Error) -> Option<&Self> {
+        std::error::Error::source(error)?.downcast_ref()
+    }
+}
+
+/// A handshake whose errors are told apart by their kinds.
+pub(in crate::postgres) struct Handshake(pub(super) Connect);
+
+impl TlsConnect<Socket> for Handshake {
+    type Stream = <Connect as TlsConnect<Socket>>::Stream;
+    type Error = Failure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Failure>> + Send>>;
+
+    fn connect(self, socket: Socket) -> Self::Future {
+        let connecting = self.0.connect(socket);
+        Box::pin(async { Ok(connecting.await?) })
+    }
+}
