@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::fmt;
+use std::net::Ipv6Addr;
 use std::str::FromStr;
 
 /// What stands where something is hidden.
@@ -95,10 +96,18 @@ impl fmt::Debug for DatabaseUri {
 /// Whether only ports follow the hosts: `user:password` without an `@` reads as host and port, too.
 fn has_plain_ports(place: &str) -> bool {
     let hosts = place.split('/').next().unwrap_or_default();
-    hosts.split(',').all(|host| match host.rsplit_once(':') {
-        Some((_, port)) => host.ends_with(']') || port.bytes().all(|c| c.is_ascii_digit()),
-        None => true,
+    hosts.split(',').all(|host| {
+        // An address in brackets holds `:` itself.
+        let (is_host, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+            Some((address, after)) => (is_address(address), after.strip_prefix(':').unwrap_or(after)),
+            None => (true, host.split_once(':').map_or("", |(_, port)| port)),
+        };
+        is_host && port.bytes().all(|c| c.is_ascii_digit())
     })
+}
+
+fn is_address(text: &str) -> bool {
+    text.split('%').next().is_some_and(|address| address.parse::<Ipv6Addr>().is_ok())
 }
 
 #[cfg(test)]
@@ -137,6 +146,12 @@ mod tests {
             ("postgresql://db/afm?password=secret&secret", "postgresql://db/afm?password=***&***"),
             // Not quite URIs.
             ("postgresql://afm:secret", "postgresql://***"),
+            ("postgresql://afm:secret:5432/afm", "postgresql://***"),
+            ("postgresql://afm:secret:/afm", "postgresql://***"),
+            ("postgresql://db:1,afm:secret:5432/afm", "postgresql://***"),
+            ("postgresql://[afm:secret]/afm", "postgresql://***"),
+            ("postgresql://[::1]ésecret/afm", "postgresql://***"),
+            ("postgresql://[::1]:5432,[fe80::a]/afm", "postgresql://[::1]:5432,[fe80::a]/afm"),
             ("postgresql://afm:secret@secret:secret", "postgresql://afm:***@***"),
             ("host=db password=secret", "***"),
             ("afm:secret@db://", "***"),
