@@ -1,9 +1,11 @@
 //! What the system grants.
 
+use std::fs;
+
 use slamon_testbed::Process;
 
-use super::program;
-use crate::test_app::{Body, Client, Connection, PATIENCE};
+use super::{program, serve_with};
+use crate::test_app::{Body, Client, Connection, PATIENCE, id};
 
 /// The limits that it says it has, started by a shell that sets its own first.
 fn limits(ulimits: &str) -> String {
@@ -49,4 +51,29 @@ fn more_polls_are_held_than_it_was_started_to_have_files() {
         connection.get(path);
         assert_eq!(connection.answer().status, 200, "{path}");
     }
+}
+
+/// The most memory that a process has had at a time, in bytes.
+fn most_memory(process: &Process) -> usize {
+    let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
+    line.trim().trim_end_matches(" kB").parse::<usize>().expect("a number") * 1_024
+}
+
+#[test]
+fn answers_that_nobody_reads_take_little_memory() {
+    // More than the kernel keeps for a client that does not read.
+    const LARGE: usize = 12 * 1024 * 1024;
+    let (afm, client) = serve_with("sqlite://", &[], &format!("MAX_CONTENT_LENGTH = {}\n", 2 * LARGE));
+    client.post_task(Body::task(1).with("task_data", format!("{{\"x\":\"{}\"}}", "x".repeat(LARGE))));
+    let mut unread: Vec<Connection> = (0..40).map(|_| client.connect()).collect();
+    for connection in &mut unread {
+        connection.get(&format!("/task/{}", id(1)));
+    }
+    for connection in &mut unread {
+        assert!(!connection.is_silent_for(PATIENCE), "it is answered");
+    }
+    let most = most_memory(&afm);
+    assert!(most < 20 * LARGE, "{} MiB for {} answers", most / 1024 / 1024, unread.len());
+    client.post_task(Body::task(2).with("task_version", "2"));
 }
