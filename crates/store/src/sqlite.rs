@@ -237,6 +237,13 @@ mod tests {
         }));
         begin(&mut long).await;
         has_begun.recv().unwrap();
+        // As many as there are other readers.
+        let (also_go_on, may_also_go_on) = channel::<()>();
+        let mut other = Box::pin(store.read_large(move |_| {
+            let _ = may_also_go_on.recv();
+            Ok(())
+        }));
+        begin(&mut other).await;
         let mut large = LARGE.map(|id| Box::pin(store.large_task(id)));
         for read in &mut large {
             begin(read).await;
@@ -246,16 +253,18 @@ mod tests {
         begin(&mut lists).await;
         begin(&mut counts).await;
         for _ in 0..3 {
+            let small = tokio::time::timeout(Duration::from_secs(60), store.small_task(SMALL)).await;
+            assert!(small.is_ok(), "both readers are taken");
             assert!(matches!(store.small_task(SMALL).await.unwrap(), Some(TaskRead::Small(_))));
             assert!(matches!(store.small_task(LARGE[0]).await.unwrap(), Some(TaskRead::Large { .. })));
             assert!(store.past(SMALL, 9).await.unwrap().is_empty());
             assert_eq!(store.backlog(9).await.unwrap().kinds.len(), 1);
         }
-        drop(go_on);
+        drop((go_on, also_go_on));
         let [first, second, third] = large;
-        let (long, counts, lists, first, second, third) =
-            tokio::join!(long, counts, lists, first, second, third);
-        long.unwrap();
+        let (long, other, counts, lists, first, second, third) =
+            tokio::join!(long, other, counts, lists, first, second, third);
+        long.and(other).unwrap();
         assert_eq!((counts.unwrap().tasks_waiting, lists.unwrap().waiting.total), (4, 4));
         assert!([first, second, third].iter().all(|read| matches!(read, Ok(Some(_)))));
         store.close().await;
@@ -286,13 +295,23 @@ mod tests {
             begin(read).await;
         }
         let [first, second, third] = large;
+        let mut lists = Box::pin(async {
+            store.overview(9, 9).await.unwrap();
+            noted(Uuid::nil());
+        });
+        begin(&mut lists).await;
+        let mut counts = Box::pin(async {
+            store.counts(Timestamp::UNIX_EPOCH).await.unwrap();
+            noted(Uuid::nil());
+        });
+        begin(&mut counts).await;
         let mut small = Box::pin(async {
             assert!(store.small_task(SMALL).await.unwrap().is_some());
             noted(SMALL);
         });
         begin(&mut small).await;
         drop(go_on);
-        tokio::join!(busy, small, first, second, third).0.unwrap();
+        tokio::join!(busy, small, first, second, third, lists, counts).0.unwrap();
         let order = order.lock().unwrap();
         assert!(order[..2].contains(&SMALL), "{order:?}");
     }
