@@ -5,7 +5,6 @@
 
 mod handover;
 mod held_up;
-mod refusals;
 #[cfg(test)]
 mod tests;
 mod undelivered;

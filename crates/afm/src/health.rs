@@ -5,9 +5,8 @@ use std::time::Duration;
 
 use slamon_store::{Outcome, Reported, SchemaError, Store, StoreError, Submitted};
 use tokio::time::Instant;
-use tracing::Level;
 
-use crate::logging::repeats::{self, Kind};
+use crate::logging::refusals::{Refusals, Say};
 
 /// For how long what was found holds, however many ask.
 const FRESH: Duration = Duration::from_secs(1);
@@ -28,6 +27,7 @@ pub(crate) struct Health {
     state: Mutex<State>,
     /// Held by the check that is under way.
     checking: tokio::sync::Mutex<()>,
+    failed_reads: Refusals,
 }
 
 #[derive(Default)]
@@ -46,7 +46,12 @@ struct Outage {
 
 impl Health {
     pub(crate) fn new(store: Arc<dyn Store>) -> Arc<Self> {
-        Arc::new(Self { store, state: Mutex::default(), checking: tokio::sync::Mutex::default() })
+        Arc::new(Self {
+            store,
+            state: Mutex::default(),
+            checking: tokio::sync::Mutex::default(),
+            failed_reads: Refusals::default(),
+        })
     }
 
     /// Whether the database can be written and its tables are as this version needs them; asks the database where nothing
@@ -112,8 +117,9 @@ impl Health {
     /// Something could not be read.
     pub(crate) fn read_failed(&self, error: &StoreError) {
         if matches!(error, StoreError::Failed(_)) {
-            if repeats::is_first(Kind::Message(Level::ERROR, "a read failed")) {
-                tracing::error!(error = format!("{error:#}"), "a read failed");
+            let error = format!("{error:#}");
+            if let Say::Aloud { not_logged } = self.failed_reads.note(&error) {
+                tracing::error!(error, not_logged, "a read failed");
             }
         } else if self.state().log(error, "a read failed, and what follows is logged at debug level") {
             tracing::debug!(error = format!("{error:#}"), "a read failed");

@@ -117,7 +117,7 @@ impl Line {
     /// Clients that were told that the server failed come back at once, and would fill the log.
     fn kind(&self, route: &str) -> Kind {
         let method = measures::method_name(&self.head.method);
-        Kind::Answer { method, route: route.to_owned(), status: self.status }
+        Kind { method, route: route.to_owned(), status: self.status }
     }
 }
 

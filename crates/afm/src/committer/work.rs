@@ -9,13 +9,13 @@ use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
 use super::held_up::{self, HeldUp};
-use super::refusals::{Refusals, Say};
 use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use super::{Answer, CommitError, Request};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::known::Known;
+use crate::logging::refusals::{Refusals, Say};
 use crate::wakeups::Wakeups;
 
 /// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.

@@ -6,18 +6,16 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use tracing::Level;
-
 /// How often the count of one kind of line is logged.
 const SUMMARY_AGAIN: Duration = Duration::from_secs(1);
 
-/// What lines have in common that count as repeats of each other. There are few of them: clients choose none of it.
+/// What lines have in common that count as repeats of each other: an answer that says that the server failed. There are few of
+/// them: clients choose none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) enum Kind {
-    /// An answer that says that the server failed.
-    Answer { method: &'static str, route: String, status: u16 },
-    /// A warning or an error with this message.
-    Message(Level, &'static str),
+pub(crate) struct Kind {
+    pub(crate) method: &'static str,
+    pub(crate) route: String,
+    pub(crate) status: u16,
 }
 
 /// Whether a line of this kind is to be logged now. If not, it is counted.
@@ -101,14 +99,8 @@ impl Repeats {
     }
 }
 
-fn log((kind, repeats): &(Kind, u64)) {
-    match kind {
-        Kind::Answer { method, route, status } => {
-            tracing::info!(method, route, status, repeats, "answered");
-        }
-        Kind::Message(Level::ERROR, message) => tracing::error!(repeats, "{message}"),
-        Kind::Message(_, message) => tracing::warn!(repeats, "{message}"),
-    }
+fn log((Kind { method, route, status }, repeats): &(Kind, u64)) {
+    tracing::info!(method, route, status, repeats, "answered");
 }
 
 #[cfg(test)]
@@ -121,7 +113,7 @@ mod tests {
     }
 
     fn answer(status: u16) -> Kind {
-        Kind::Answer { method: "POST", route: "/task".to_owned(), status }
+        Kind { method: "POST", route: "/task".to_owned(), status }
     }
 
     #[test]
@@ -132,7 +124,6 @@ mod tests {
             assert!(!repeats.is_first(answer(503)));
         }
         assert!(repeats.is_first(answer(500)));
-        assert!(repeats.is_first(Kind::Message(Level::ERROR, "a read failed")));
         assert_eq!(repeats.take(Duration::ZERO), [(answer(503), 1_000)]);
         assert_eq!(repeats.take(Duration::ZERO), []);
         // What was just counted goes on to be counted.

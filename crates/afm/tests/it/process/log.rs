@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::{folder, run, serve, serve_with};
-use crate::test_app::{Body, PATIENCE, eventually, id};
+use crate::test_app::{Body, PATIENCE, Place, eventually, id};
 
 #[test]
 fn one_line_a_request_with_what_it_was_about() {
@@ -156,4 +156,22 @@ fn a_log_file_that_was_moved_away_is_opened_again_at_sighup() {
     assert!(!text(&moved).contains(&id(2)));
     afm.signal("TERM");
     assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0));
+}
+
+#[test]
+fn each_reason_why_reads_fail_is_logged_once() {
+    let place = Place::postgres();
+    let (afm, client) = serve(&place.uri());
+    for column in ["test_id", "result"] {
+        place.sql(&format!("alter table task rename column {column} to gone"));
+        for n in 0..5 {
+            client.get(&format!("/task/{}", id(n))).problem(500);
+        }
+        place.sql(&format!("alter table task rename column gone to {column}"));
+    }
+    assert_eq!(client.get(&format!("/task/{}", id(1))).status, 404);
+    let failed = |line: &String| line.contains("a read failed");
+    let failed: Vec<_> = afm.log_lines().into_iter().filter(failed).collect();
+    assert_eq!(failed.len(), 2, "{failed:#?}");
+    assert!(failed[0].contains("test_id") && failed[1].contains("result"), "{failed:#?}");
 }

@@ -1,4 +1,4 @@
-//! What the log says of commands that fail: each cause once a minute, however many clients try again.
+//! What the log says of commands and reads that fail: each cause once a minute, however many clients try again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -14,7 +14,7 @@ const MOST: usize = 16;
 
 /// The causes of the last minute.
 #[derive(Debug, Default)]
-pub(super) struct Refusals(Mutex<Option<Round>>);
+pub(crate) struct Refusals(Mutex<Option<Round>>);
 
 #[derive(Debug)]
 struct Round {
@@ -27,7 +27,7 @@ struct Round {
 
 /// What to do about a failure.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Say {
+pub(crate) enum Say {
     /// It is new. So many failures have not been logged before it.
     Aloud {
         /// Since the last one that was.
@@ -39,7 +39,7 @@ pub(super) enum Say {
 
 impl Refusals {
     /// Notes a failure.
-    pub(super) fn note(&self, cause: &str) -> Say {
+    pub(crate) fn note(&self, cause: &str) -> Say {
         let now = Instant::now();
         let mut round = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let mut not_logged = 0;
