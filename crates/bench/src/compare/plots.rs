@@ -2,12 +2,13 @@
 
 mod bars;
 mod lines;
-mod svg;
+mod style;
 
 use std::fs;
 use std::path::Path;
 
 use anyhow::{Context, Result};
+use plotters::style::RGBColor;
 
 use super::backlog::{Backlogs, KINDS};
 use super::dispatch::Dispatches;
@@ -45,8 +46,8 @@ const HELD: &str = "Claims while a transaction is held open, PostgreSQL";
 /// When a file cannot be written.
 pub(crate) fn write(folder: &Path, results: &Results) -> Result<()> {
     fs::create_dir_all(folder)?;
-    let write = |name: &str, svg: Option<String>| match svg {
-        Some(svg) => fs::write(folder.join(name), svg).with_context(|| format!("cannot write {name}")),
+    let write = |name: &str, svg: Option<Result<String>>| match svg {
+        Some(svg) => fs::write(folder.join(name), svg?).with_context(|| format!("cannot write {name}")),
         None => Ok(()),
     };
     let polls = results.polls.as_ref().map(|polls| of_rates(POLLS, &polls.found));
@@ -59,17 +60,19 @@ pub(crate) fn write(folder: &Path, results: &Results) -> Result<()> {
 }
 
 /// The same server has the same colour everywhere; told apart also without red and green.
-fn colour(kind: Kind) -> &'static str {
+fn colour(kind: Kind) -> RGBColor {
     match kind {
-        Kind::Bare | Kind::Pgbench => "#787878",
-        Kind::Memory => "#009e73",
-        Kind::File => "#0072b2",
-        Kind::Postgres => "#7b4fb5",
-        Kind::Development | Kind::Gunicorn => "#d55e00",
+        Kind::Bare | Kind::Pgbench => GREY,
+        Kind::Memory => RGBColor(0x00, 0x9e, 0x73),
+        Kind::File => RGBColor(0x00, 0x72, 0xb2),
+        Kind::Postgres => RGBColor(0x7b, 0x4f, 0xb5),
+        Kind::Development | Kind::Gunicorn => RGBColor(0xd5, 0x5e, 0x00),
     }
 }
 
-fn of_rates(title: &str, rates: &Rates) -> String {
+const GREY: RGBColor = RGBColor(0x78, 0x78, 0x78);
+
+fn of_rates(title: &str, rates: &Rates) -> Result<String> {
     let bar = |who: Who| {
         let (kind, way) = who;
         let how = match way {
@@ -83,7 +86,7 @@ fn of_rates(title: &str, rates: &Rates) -> String {
     bars(title, &rates.all().filter_map(bar).collect::<Vec<_>>())
 }
 
-fn of_dispatches(dispatches: &Dispatches) -> String {
+fn of_dispatches(dispatches: &Dispatches) -> Result<String> {
     let line = |kind: Kind| {
         let Latency { p50, p90, p99, p999, max } = dispatches.latency(kind)?;
         let points = [p50, p90, p99, p999, max].into_iter().enumerate();
@@ -93,7 +96,7 @@ fn of_dispatches(dispatches: &Dispatches) -> String {
     let mut all: Vec<_> = OURS.into_iter().filter_map(line).collect();
     let asked = |place| (place, DISPATCH_MS);
     let label = "asked for at p99".to_owned();
-    all.push(Line { label, points: vec![asked(0.0), asked(4.0)], colour: "#787878", dashed: true });
+    all.push(Line { label, points: vec![asked(0.0), asked(4.0)], colour: GREY, dashed: true });
     lines(
         DISPATCH,
         &Axis::names(&["p50", "p90", "p99", "p99.9", "longest"]),
@@ -102,7 +105,7 @@ fn of_dispatches(dispatches: &Dispatches) -> String {
     )
 }
 
-fn of_backlogs(backlogs: &Backlogs) -> String {
+fn of_backlogs(backlogs: &Backlogs) -> Result<String> {
     let line = |(kind, step): (Kind, &str)| {
         let at =
             |stored| Some((stored as f64, backlogs.time(kind, stored, step, |latency| latency.p50)?.median));
@@ -119,7 +122,7 @@ fn of_backlogs(backlogs: &Backlogs) -> String {
     )
 }
 
-fn of_held(held: &Held) -> String {
+fn of_held(held: &Held) -> Result<String> {
     let during = held.during();
     let end = during.last().map_or(1.0, |(seconds, _)| *seconds);
     let line = |label: &str, points, dashed| Line {
@@ -157,20 +160,15 @@ mod tests {
 
     #[test]
     fn plots_are_well_formed_and_say_what_they_show() {
-        let bar =
-            |label: &str, value| Bar { label: label.to_owned(), value, colour: "#000000", light: false };
-        let svg = bars("A < B & C", &[bar("one", 12.0), bar("two", 34_500.0)]);
+        let bar = |label: &str, value| Bar { label: label.to_owned(), value, colour: GREY, light: false };
+        let svg = bars("A < B & C", &[bar("one", 12.0), bar("two", 34_500.0)]).unwrap();
         let texts_of_bars = texts(&svg);
         for text in ["A &lt; B &amp; C", "one", "12.0", "two", "34,500"] {
             assert!(texts_of_bars.iter().any(|found| found == text), "{text}: {svg}");
         }
-        let line = Line {
-            label: "up".to_owned(),
-            points: vec![(1e3, 0.1), (1e7, 2.0)],
-            colour: "#000000",
-            dashed: true,
-        };
-        let svg = lines("L", &Axis::logarithm("stored"), &Axis::logarithm("ms"), &[line]);
+        let line =
+            Line { label: "up".to_owned(), points: vec![(1e3, 0.1), (1e7, 2.0)], colour: GREY, dashed: true };
+        let svg = lines("L", &Axis::logarithm("stored"), &Axis::logarithm("ms"), &[line]).unwrap();
         let texts_of_lines = texts(&svg);
         for text in ["up", "stored", "ms", "10,000,000", "0.1"] {
             assert!(texts_of_lines.iter().any(|found| found == text), "{text}: {svg}");

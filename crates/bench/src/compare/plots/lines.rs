@@ -1,12 +1,19 @@
 //! Lines over a plain, logarithmic or named axis.
 
-use super::svg::{Anchor, BLACK, GREY, PALE, Point, Svg, power};
+use std::ops::Range;
+
+use anyhow::Result;
+use plotters::coord::ranged1d::{AsRangedCoord, ValueFormatter};
+use plotters::prelude::*;
+
+use super::style::{Area, Picture, decades, marks, text};
+use crate::compare::spread::grouped;
 
 /// One line, its points marked.
 pub(super) struct Line {
     pub(super) label: String,
-    pub(super) points: Vec<Point>,
-    pub(super) colour: &'static str,
+    pub(super) points: Vec<(f64, f64)>,
+    pub(super) colour: RGBColor,
     pub(super) dashed: bool,
 }
 
@@ -39,108 +46,119 @@ impl Axis {
         Self { label: String::new(), layout: Layout::Names(names) }
     }
 
-    /// Where it begins and ends, and what is marked on it.
-    fn lay_out(&self, values: impl Iterator<Item = f64> + Clone) -> Laid {
-        let least = values.clone().fold(f64::INFINITY, f64::min);
-        let most = values.fold(f64::NEG_INFINITY, f64::max);
+    /// Where it begins and ends.
+    fn range(&self, values: impl Iterator<Item = f64>) -> Range<f64> {
         match &self.layout {
-            Layout::Logarithm => {
-                let first = least.log10().floor();
-                let last = most.log10().ceil().max(first + 1.0);
-                let mark = |exponent: i32| (f64::from(exponent), power(exponent));
-                Laid { first, last, marks: (first as i32..=last as i32).map(mark).collect(), logarithm: true }
-            }
-            Layout::Names(names) => {
-                let marks = names.iter().enumerate().map(|(n, name)| (n as f64, name.clone())).collect();
-                Laid { first: -0.3, last: names.len() as f64 - 0.7, marks, logarithm: false }
-            }
-            Layout::FromZero => {
-                let step = round_step(most / 6.0);
-                let steps = (most / step).ceil().max(1.0);
-                let mark = |n: i32| (f64::from(n) * step, without_zeros(f64::from(n) * step));
-                Laid {
-                    first: 0.0,
-                    last: steps * step,
-                    marks: (0..=steps as i32).map(mark).collect(),
-                    logarithm: false,
-                }
-            }
+            Layout::Logarithm => decades(values),
+            Layout::Names(names) => -0.3..names.len() as f64 - 0.7,
+            Layout::FromZero => 0.0..values.fold(f64::MIN_POSITIVE, f64::max) * 1.05,
         }
     }
-}
 
-/// In the measure of the axis: of a logarithmic one, exponents.
-struct Laid {
-    first: f64,
-    last: f64,
-    marks: Vec<(f64, String)>,
-    logarithm: bool,
-}
-
-impl Laid {
-    /// A value's share of the axis.
-    fn share(&self, value: f64) -> f64 {
-        self.share_of_mark(if self.logarithm { value.log10() } else { value })
+    /// What stands at a mark.
+    fn mark(&self, value: f64) -> String {
+        match &self.layout {
+            Layout::Names(names) => names.get(value.round() as usize).cloned().unwrap_or_default(),
+            _ if value >= 1_000.0 => grouped(value),
+            // No digits that say nothing.
+            _ => format!("{value:.3}").trim_end_matches('0').trim_end_matches('.').to_owned(),
+        }
     }
 
-    fn share_of_mark(&self, mark: f64) -> f64 {
-        (mark - self.first) / (self.last - self.first)
+    /// How many marks there are, at most.
+    fn marks(&self, range: &Range<f64>) -> usize {
+        match &self.layout {
+            Layout::Logarithm => marks(range),
+            Layout::Names(names) => names.len(),
+            Layout::FromZero => 8,
+        }
     }
-}
 
-/// 1, 2 or 5 times a power of ten, at least `step`.
-fn round_step(step: f64) -> f64 {
-    let power = 10_f64.powf(step.max(1e-9).log10().floor());
-    let rounds = [1.0, 2.0, 5.0, 10.0].map(|n| n * power);
-    rounds.into_iter().find(|round| *round >= step * (1.0 - 1e-9)).unwrap_or(10.0 * power)
-}
-
-/// No digits that say nothing.
-fn without_zeros(mark: f64) -> String {
-    let text = format!("{mark:.3}");
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
+    fn is_logarithm(&self) -> bool {
+        matches!(self.layout, Layout::Logarithm)
+    }
 }
 
 const WIDTH: u32 = 820;
 const HEIGHT: u32 = 400;
-const LEFT: f64 = 70.0;
 /// The legend is right of it.
-const RIGHT: f64 = 520.0;
-const TOP: f64 = 64.0;
-const BOTTOM: f64 = 345.0;
+const RIGHT: i32 = 530;
 
 /// All of them, with a legend; none without points.
-pub(super) fn lines(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> String {
+pub(super) fn lines(title: &str, x_axis: &Axis, y_axis: &Axis, lines: &[Line]) -> Result<String> {
     let points = || lines.iter().flat_map(|line| line.points.iter().copied());
-    let (across, up) = (x_axis.lay_out(points().map(|(x, _)| x)), y_axis.lay_out(points().map(|(_, y)| y)));
-    let x = |share: f64| LEFT + share * (RIGHT - LEFT);
-    let y = |share: f64| BOTTOM - share * (BOTTOM - TOP);
-
-    let mut svg = Svg::new(title, WIDTH, HEIGHT);
-    svg.text((12.0, TOP - 18.0), 12, GREY, Anchor::Start, &y_axis.label);
-    svg.text((x(0.5), BOTTOM + 38.0), 12, GREY, Anchor::Middle, &x_axis.label);
-    for (mark, name) in &across.marks {
-        let at = x(across.share_of_mark(*mark));
-        svg.line(&[(at, TOP), (at, BOTTOM)], PALE, 1.0, false);
-        svg.text((at, BOTTOM + 16.0), 12, GREY, Anchor::Middle, name);
-    }
-    for (mark, name) in &up.marks {
-        let at = y(up.share_of_mark(*mark));
-        svg.line(&[(LEFT, at), (RIGHT, at)], PALE, 1.0, false);
-        svg.text((LEFT - 8.0, at), 12, GREY, Anchor::End, name);
-    }
-    for (row, line) in lines.iter().enumerate() {
-        let places: Vec<_> =
-            line.points.iter().map(|point| (x(across.share(point.0)), y(up.share(point.1)))).collect();
-        svg.line(&places, line.colour, 2.0, line.dashed);
-        for place in places {
-            svg.dot(place, line.colour);
+    let across = x_axis.range(points().map(|(x, _)| x));
+    let up = y_axis.range(points().map(|(_, y)| y));
+    Picture::draw(title, (WIDTH, HEIGHT), |area| {
+        let (area, legend) = area.split_horizontally(RIGHT);
+        let marks = (x_axis.marks(&across), y_axis.marks(&up));
+        let plot = Plot { area: &area, x_axis, y_axis, marks, lines };
+        match (x_axis.is_logarithm(), y_axis.is_logarithm()) {
+            (true, true) => plot.draw(across.log_scale(), up.log_scale())?,
+            (true, false) => plot.draw(across.log_scale(), up)?,
+            (false, true) => plot.draw(across, up.log_scale())?,
+            (false, false) => plot.draw(across, up)?,
         }
-        let height = TOP + 10.0 + 24.0 * row as f64;
-        svg.line(&[(RIGHT + 24.0, height), (RIGHT + 54.0, height)], line.colour, 2.0, line.dashed);
-        svg.text((RIGHT + 62.0, height), 13, BLACK, Anchor::Start, &line.label);
+        for (row, line) in (0..).zip(lines) {
+            let height = 40 + 24 * row;
+            draw_sample(&legend, height, line)?;
+            legend.draw(&Text::new(line.label.clone(), (52, height - 7), text(13)))?;
+        }
+        Ok(())
+    })
+}
+
+struct Plot<'a, 'b> {
+    area: &'a Area<'b>,
+    x_axis: &'a Axis,
+    y_axis: &'a Axis,
+    marks: (usize, usize),
+    lines: &'a [Line],
+}
+
+impl Plot<'_, '_> {
+    fn draw<X, Y>(&self, across: X, up: Y) -> Result<()>
+    where
+        X: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+        Y: AsRangedCoord<Value = f64, CoordDescType: ValueFormatter<f64>>,
+    {
+        let mut chart = ChartBuilder::on(self.area)
+            .margin(10)
+            .set_label_area_size(LabelAreaPosition::Left, 65)
+            .set_label_area_size(LabelAreaPosition::Bottom, 45)
+            .build_cartesian_2d(across, up)?;
+        chart
+            .configure_mesh()
+            .light_line_style(TRANSPARENT)
+            .x_desc(self.x_axis.label.clone())
+            .y_desc(self.y_axis.label.clone())
+            .x_labels(self.marks.0)
+            .y_labels(self.marks.1)
+            .x_label_formatter(&|value| self.x_axis.mark(*value))
+            .y_label_formatter(&|value| self.y_axis.mark(*value))
+            .label_style(text(12))
+            .draw()?;
+        for line in self.lines {
+            let points = line.points.iter().copied();
+            let style = line.colour.stroke_width(2);
+            if line.dashed {
+                chart.draw_series(DashedLineSeries::new(points.clone(), 6, 4, style))?;
+            } else {
+                chart.draw_series(LineSeries::new(points.clone(), style))?;
+            }
+            chart.draw_series(points.map(|point| Circle::new(point, 3, line.colour.filled())))?;
+        }
+        Ok(())
     }
-    svg.finish()
+}
+
+/// A line of the legend, as the plot has it.
+fn draw_sample(area: &Area<'_>, height: i32, line: &Line) -> Result<()> {
+    let dashes: &[(i32, i32)] = if line.dashed { &[(14, 20), (24, 30), (34, 40)] } else { &[(14, 44)] };
+    for (begin, end) in dashes {
+        area.draw(&PathElement::new([(*begin, height), (*end, height)], line.colour.stroke_width(2)))?;
+    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -148,15 +166,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn axes_begin_and_end_at_round_numbers() {
-        let names = |laid: Laid| laid.marks.into_iter().map(|(_, name)| name).collect::<Vec<_>>();
-        let axis = Axis::from_zero("s").lay_out([3.0, 11.0].into_iter());
-        assert_eq!((axis.first, axis.last), (0.0, 12.0));
-        assert_eq!(names(axis), ["0", "2", "4", "6", "8", "10", "12"]);
-        let axis = Axis::logarithm("n").lay_out([20.0, 900.0].into_iter());
-        assert!((axis.share(100.0) - 0.5).abs() < 1e-9);
-        assert_eq!(names(axis), ["10", "100", "1,000"]);
-        let axis = Axis::names(&["a", "b"]).lay_out([0.0].into_iter());
-        assert_eq!(names(axis), ["a", "b"]);
+    fn axes_begin_and_end_where_all_is_seen() {
+        assert_eq!(Axis::from_zero("s").range([3.0, 20.0].into_iter()), 0.0..21.0);
+        let Range { start, end } = Axis::logarithm("n").range([20.0, 900.0].into_iter());
+        assert!((9.99..=10.0).contains(&start) && (1_000.0..1_000.1).contains(&end), "{start} {end}");
+        let names = Axis::names(&["a", "b"]);
+        assert_eq!([0.0, 1.0, 2.0].map(|value| names.mark(value)), ["a", "b", ""]);
+        let numbers = Axis::from_zero("s");
+        assert_eq!([0.0, 0.5, 20.0, 1e6].map(|value| numbers.mark(value)), ["0", "0.5", "20", "1,000,000"]);
     }
 }
