@@ -75,13 +75,16 @@ impl fmt::Display for DatabaseUri {
         let (place, query) =
             place.split_once('?').map_or((place, None), |(place, query)| (place, Some(query)));
         f.write_str(if is_path || has_plain_ports(place) { place } else { HIDDEN })?;
+        let mut follows_password = false;
         for (nth, parameter) in query.into_iter().flat_map(|query| query.split('&')).enumerate() {
             f.write_str(if nth == 0 { "?" } else { "&" })?;
             match parameter.split_once('=') {
                 Some((name, _)) if SHOWN_PARAMETERS.contains(&name) => f.write_str(parameter)?,
-                Some((name, _)) => write!(f, "{name}={HIDDEN}")?,
-                None => f.write_str(HIDDEN)?,
+                // After a password that holds an &, it may be the rest of it.
+                Some((name, _)) if !follows_password && is_name(name) => write!(f, "{name}={HIDDEN}")?,
+                _ => f.write_str(HIDDEN)?,
             }
+            follows_password |= parameter.starts_with("password=");
         }
         Ok(())
     }
@@ -104,6 +107,10 @@ fn has_plain_ports(place: &str) -> bool {
         };
         is_host && port.bytes().all(|c| c.is_ascii_digit())
     })
+}
+
+fn is_name(text: &str) -> bool {
+    text.bytes().all(|b| b.is_ascii_lowercase() || b == b'_')
 }
 
 fn is_address(text: &str) -> bool {
@@ -144,6 +151,8 @@ mod tests {
                 "postgresql:///afm?sslmode=require&passfile=***",
             ),
             ("postgresql://db/afm?password=secret&secret", "postgresql://db/afm?password=***&***"),
+            ("postgresql://db/afm?password=1&secret=2&host=h", "postgresql://db/afm?password=***&***&host=h"),
+            ("postgresql://db/afm?my%20secret=2", "postgresql://db/afm?***"),
             // Not quite URIs.
             ("postgresql://afm:secret", "postgresql://***"),
             ("postgresql://afm:secret:5432/afm", "postgresql://***"),

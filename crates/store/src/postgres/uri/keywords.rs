@@ -58,13 +58,17 @@ impl Keywords {
         }
         keywords.put_hosts(parts.hosts)?;
         keywords.put("dbname", decoded("database", parts.database)?);
+        let mut follows_password = false;
         for parameter in parts.query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let Some((name, _)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-                // Where an @ is out of place, this may be the rest of a password.
-                let name = if parts.query.contains('@') { "a parameter" } else { name };
+                // Where an @ is out of place, and after a password that may hold an &, this may be the rest of it.
+                let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
+                let may_be_secret = parts.query.contains('@') || follows_password || !is_name;
+                let name = if may_be_secret { "a parameter" } else { name };
                 return Err(UriError::new(format!("{name} is not a known parameter")));
             };
+            follows_password |= *name == "password";
             keywords.put(name, decoded(name, &value.replace('+', " "))?);
         }
         Ok(keywords)

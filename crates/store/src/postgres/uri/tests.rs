@@ -145,6 +145,8 @@ fn errors_name_the_parameter_and_no_secret() {
         ("postgresql://u:hunter2%ff@h/d", "the password is not valid UTF-8"),
         ("postgresql://u:hunter2%00@h/d", "the password must not contain U+0000"),
         ("postgresql://u:1?hunter2@h/d", "a parameter is not a known parameter"),
+        ("postgresql://u@h/d?password=1&hunter=2", "a parameter is not a known parameter"),
+        ("postgresql://u@h/d?hunter2", "a parameter is not a known parameter"),
         ("postgresql://u:hunter2", "port must be a number"),
         ("mysql://u:hunter2@h/d", "must begin with postgresql://"),
         ("u:hunter2@h/d", "must begin with postgresql://"),
