@@ -21,6 +21,7 @@ test: setup ## run all tests
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check
+	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; $(INSTALL_CARGO_DENY); }

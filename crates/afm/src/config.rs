@@ -18,6 +18,8 @@
 mod database_uri;
 mod error;
 mod flask_file;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod given;
 mod keys;
 mod layers;

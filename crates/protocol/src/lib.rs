@@ -19,6 +19,8 @@
 mod agent;
 mod bpms;
 mod fields;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed;
 mod id;
 mod json;
 mod limits;

@@ -15,6 +15,12 @@ extern crate self as slamon_store; // the model of the lifecycle tests is the in
 mod alias;
 mod command;
 mod error;
+#[cfg(any(test, fuzzing))]
+pub mod fuzzed {
+    //! What fuzz targets call.
+
+    pub use crate::postgres::fuzzed::{database_uri, notification};
+}
 pub mod lifecycle;
 mod postgres;
 mod reads;

@@ -7,6 +7,8 @@ mod connection_limit;
 mod doubts;
 mod errors;
 mod fitness;
+#[cfg(any(test, fuzzing))]
+pub(crate) mod fuzzed;
 mod leftovers;
 mod lines;
 mod listening;

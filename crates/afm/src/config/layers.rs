@@ -53,8 +53,8 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 }
 
 #[derive(Default)]
-struct Layers {
-    loaded: Loaded,
+pub(super) struct Layers {
+    pub(super) loaded: Loaded,
     /// Where the value of each key came from; a key that is not there has its default.
     origins: HashMap<&'static str, Origin>,
 }
@@ -104,7 +104,17 @@ impl Layers {
     ) -> Result<(), ConfigError> {
         let bytes =
             read(path).map_err(|reason| ConfigError::File { path: path.to_owned(), named_by, reason })?;
-        let file = FlaskFile::parse(&bytes, path, env)?;
+        self.bytes(&bytes, path, env)
+    }
+
+    /// What the file at `path` holds.
+    pub(super) fn bytes(
+        &mut self,
+        bytes: &[u8],
+        path: &Path,
+        env: &dyn Fn(&str) -> Option<String>,
+    ) -> Result<(), ConfigError> {
+        let file = FlaskFile::parse(bytes, path, env)?;
         self.loaded.files.push(path.to_owned());
         for (line, remark) in file.remarks {
             let origin = Origin::Line(path.to_owned(), line);
@@ -154,7 +164,7 @@ impl Layers {
         self.loaded.warnings.push(format!("{origin}: {what}"));
     }
 
-    fn check(&mut self) -> Result<(), ConfigError> {
+    pub(super) fn check(&mut self) -> Result<(), ConfigError> {
         // The original has no AGENT_DROP_THRESHOLD, so its files say nothing of it: the default gives way.
         if !self.origins.contains_key(keys::DROP_THRESHOLD) {
             let active = self.loaded.config.agent_active_threshold;

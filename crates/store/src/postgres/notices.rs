@@ -43,7 +43,7 @@ const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::te
 const LONGEST: usize = 7_900;
 
 /// How many tasks of a kind are told of one by one; no batch has more.
-const MOST_HINTS: usize = 1_000;
+pub(super) const MOST_HINTS: usize = 1_000;
 
 /// Said instead of what is too long to be said.
 const ANYTHING: &str = "anything";
@@ -110,7 +110,7 @@ impl Notices {
 /// `untold ID ID …`.
 ///
 /// With a count, because what is said twice in one transaction is heard once.
-fn payloads(speaker: Speaker, applied: &Applied, places: &[Place]) -> Vec<String> {
+pub(super) fn payloads(speaker: Speaker, applied: &Applied, places: &[Place]) -> Vec<String> {
     let mut kinds: Vec<(&WaitingKind, usize, Place)> = Vec::new();
     let mut known: HashMap<&WaitingKind, usize> = HashMap::new();
     for (kind, place) in applied.waiting.iter().zip(places) {

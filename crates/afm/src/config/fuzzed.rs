@@ -1,0 +1,65 @@
+//! What must hold of any configuration file and any database URI at all. Fuzz targets call these, and tests, with what
+//! fuzzing has found.
+
+use std::path::Path;
+
+use super::DatabaseUri;
+use super::layers::Layers;
+
+/// What the environment holds, and no message shows.
+const SECRET: &str = "s3cret of the environment";
+
+/// Reads a configuration file whose environment holds secrets only.
+pub fn file(bytes: &[u8]) {
+    // A file that holds it shows its own.
+    if bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()) {
+        return;
+    }
+    let environment = |name: &str| (name.len() < 10).then(|| SECRET.to_owned());
+    let mut layers = Layers::default();
+    let read = layers.bytes(bytes, Path::new("/etc/afm.cfg"), &environment).and_then(|()| layers.check());
+    let warnings = layers.loaded.warnings.iter().cloned();
+    for message in warnings.chain(read.err().map(|error| error.to_string())) {
+        assert!(!message.contains(SECRET), "{message}");
+        assert!(!message.contains('\n'), "{message}");
+    }
+}
+
+/// Shows a database URI whose password is the input.
+pub fn database_uri(password: &[u8]) {
+    let Ok(password) = str::from_utf8(password) else { return };
+    for (before, after) in [
+        ("postgresql://user:", "@host/db"),
+        ("postgresql://host/db?password=", ""),
+        ("postgresql://user:", ""),
+    ] {
+        let uri = DatabaseUri::new(format!("{before}{password}{after}"));
+        // It ends at the first & of a query; without a second @ it is a host, and digits are a port.
+        let port = password.split(['/', '?', ',']).next().unwrap_or_default();
+        let is_none = match after {
+            "" if before.ends_with('=') => password.starts_with('&'),
+            "" => password.contains('@') || port.bytes().all(|c| c.is_ascii_digit()),
+            _ => false,
+        };
+        // What is shown in any case may look like a password.
+        let is_short =
+            password.len() < 4 || format!("{before}***{after} postgresql://***").contains(password);
+        let shown = uri.to_string();
+        assert!(is_none || is_short || !shown.contains(password), "{shown}");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use slamon_testbed::replay_corpus;
+
+    #[test]
+    fn configuration_files_of_the_corpus() {
+        replay_corpus("configuration", super::file);
+    }
+
+    #[test]
+    fn passwords_of_the_corpus() {
+        replay_corpus("database_uri", super::database_uri);
+    }
+}

@@ -1,0 +1,73 @@
+//! What must hold of any database URI and any notification at all. Fuzz targets call these, and tests, with what fuzzing
+//! has found.
+
+use std::time::Duration;
+
+use slamon_protocol::AgentFilter;
+
+use super::lines::Place;
+use super::memory::Memory;
+use super::notices::{self, MOST_HINTS};
+use super::uri::{Target, options};
+use crate::{Applied, Hint};
+
+/// What no message shows, wherever it stands in a URI.
+const SECRET: &str = "s3cret";
+
+/// Reads a database URI. Password files that it names are not read: they may be without end.
+pub fn database_uri(uri: &[u8]) {
+    let Ok(uri) = str::from_utf8(uri) else { return };
+    if uri.contains("passfile") {
+        return;
+    }
+    match Target::parse(uri, &|_| None, Duration::from_secs(10)) {
+        Ok(target) => {
+            assert!(!target.hosts.is_empty());
+            assert!(target.hosts.iter().all(|host| !target.configs(host).is_empty()));
+            let settings = target.options.as_deref().and_then(options::settings).unwrap_or_default();
+            assert!(settings.iter().all(|(name, _)| !name.contains('-')));
+        }
+        Err(error) => {
+            let message = format!("{error} {error:?}");
+            assert!(!message.contains(SECRET), "{message}");
+        }
+    }
+}
+
+/// Hears a notification, and says the same again.
+pub fn notification(payload: &[u8]) {
+    let Ok(payload) = str::from_utf8(payload) else { return };
+    let hints = notices::hear(payload, &Memory::new());
+    assert!(hints.len() <= MOST_HINTS.max(payload.len() / 32));
+    let mut applied = Applied::default();
+    for hint in &hints {
+        match hint {
+            Hint::Waiting(kind) => applied.waiting.push(kind.clone()),
+            Hint::Ended(id) => applied.ended.push(*id),
+            Hint::Untold(id) => applied.untold.push(*id),
+            Hint::Anything | Hint::Unheard => return,
+        }
+    }
+    assert!(applied.waiting.iter().all(|kind| {
+        AgentFilter::from_key(&kind.agent_filter.key()).is_ok_and(|filter| filter == kind.agent_filter)
+    }));
+    let places = vec![Place { rank: 0, seq: 0 }; applied.waiting.len()];
+    let said = notices::payloads(Memory::new().me, &applied, &places);
+    let heard: Vec<Hint> = said.iter().flat_map(|said| notices::hear(said, &Memory::new())).collect();
+    assert!(heard == hints || heard == [Hint::Anything], "{heard:?}");
+}
+
+#[cfg(test)]
+mod tests {
+    use slamon_testbed::replay_corpus;
+
+    #[test]
+    fn database_uris_of_the_corpus() {
+        replay_corpus("database_uri", super::database_uri);
+    }
+
+    #[test]
+    fn notifications_of_the_corpus() {
+        replay_corpus("notification", super::notification);
+    }
+}
