@@ -14,7 +14,7 @@ use crate::committer::Committer;
 use crate::delayed_answers::DelayedAnswers;
 use crate::error::ApiError;
 use crate::known::Known;
-use crate::wakeups::Wakeups;
+use crate::waiters::Waiters;
 
 /// A running AFM. Each request has a clone of it, so a clone costs one count and not one a part.
 #[derive(Clone)]
@@ -29,7 +29,7 @@ pub struct Parts {
     /// What time it is.
     pub clock: Clock,
     /// Who waits for tasks, and for their ends.
-    pub wakeups: Wakeups,
+    pub waiters: Waiters,
     /// What need not be asked of the store.
     pub known: Known,
     /// Cancelled when the server stops: requests that are held open end then.
@@ -52,13 +52,13 @@ impl App {
         settings: Settings,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (wakeups, known) = (Wakeups::default(), Known::default());
+        let (waiters, known) = (Waiters::default(), Known::default());
         let delayed = DelayedAnswers::new();
         let (committer, work) =
-            Committer::new(Arc::clone(&store), clock.clone(), wakeups.clone(), known.clone());
+            Committer::new(Arc::clone(&store), clock.clone(), waiters.clone(), known.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
         let parts =
-            Parts { committer, store, clock, wakeups, known, stop, delayed, overview, counts, settings };
+            Parts { committer, store, clock, waiters, known, stop, delayed, overview, counts, settings };
         (Self(Arc::new(parts)), work)
     }
 

@@ -82,7 +82,7 @@ async fn pass_on_hints(app: App) {
         while let Some(hint) = hints.recv().await {
             // Who is woken asks what is known.
             app.known.hint(&hint);
-            app.wakeups.hint(&hint);
+            app.waiters.hint(&hint);
         }
     };
     tokio::join!(app.store.listen(sender), pass_on);

@@ -3,7 +3,7 @@
 //! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
-mod handover;
+mod hand_off;
 mod held_up;
 #[cfg(test)]
 mod tests;
@@ -29,7 +29,7 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::known::Known;
-use crate::wakeups::Wakeups;
+use crate::waiters::Waiters;
 use undelivered::{Awaited, Undelivered};
 use under_way::UnderWay;
 use weight::kib;
@@ -122,7 +122,7 @@ impl Committer {
     pub fn new(
         store: Arc<dyn Store>,
         clock: Clock,
-        wakeups: Wakeups,
+        waiters: Waiters,
         known: Known,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
@@ -132,7 +132,7 @@ impl Committer {
         let work = Work::new(
             Arc::clone(&store),
             clock.clone(),
-            wakeups,
+            waiters,
             known.clone(),
             Arc::clone(&undelivered),
             Arc::clone(&under_way),

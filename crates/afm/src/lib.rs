@@ -34,4 +34,4 @@ pub mod routes;
 pub mod server;
 mod shutdown;
 pub mod sweeper;
-pub mod wakeups;
+pub mod waiters;

@@ -205,7 +205,7 @@ async fn start() -> (Arc<FatefulStore>, Committer) {
 async fn start_with(lanes: Lanes) -> (Arc<FatefulStore>, Committer) {
     let store = FatefulStore::new(lanes).await;
     let (committer, work) =
-        Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
+        Committer::new(store.clone(), Clock::system(), Waiters::default(), Known::default());
     tokio::spawn(work);
     (store, committer)
 }
@@ -395,14 +395,14 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
 #[tokio::test]
 async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
     let store = FatefulStore::new(Lanes::ONE).await;
-    let (wakeups, known) = (Wakeups::default(), Known::default());
-    let (committer, work) = Committer::new(store.clone(), Clock::system(), wakeups.clone(), known.clone());
+    let (waiters, known) = (Waiters::default(), Known::default());
+    let (committer, work) = Committer::new(store.clone(), Clock::system(), waiters.clone(), known.clone());
     tokio::spawn(work);
     committer.poll(poll(10), None).await.unwrap();
-    let waiting = wakeups.poll(&poll(10)).unwrap();
+    let waiting = waiters.poll(&poll(10)).unwrap();
     let handed = async || {
         let submit = async {
-            while !wakeups.is_waiting(Uuid::from_u128(10)) {
+            while !waiters.is_waiting(Uuid::from_u128(10)) {
                 tokio::task::yield_now().await;
             }
             committer.submit(task(1)).await
@@ -423,7 +423,7 @@ async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
 async fn what_waits_for_a_lane_is_done_before_the_end() {
     let store = FatefulStore::new(Lanes { most: 2, worth: 3 }).await;
     let (committer, work) =
-        Committer::new(store.clone(), Clock::system(), Wakeups::default(), Known::default());
+        Committer::new(store.clone(), Clock::system(), Waiters::default(), Known::default());
     let work = tokio::spawn(work);
     store.hold();
     let submit = |n| {

@@ -16,7 +16,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::known::Known;
 use crate::logging::refusals::{Refusals, Say};
-use crate::wakeups::Wakeups;
+use crate::waiters::Waiters;
 
 /// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.
 const LARGEST_BATCH: usize = 512;
@@ -31,7 +31,7 @@ const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct Work {
     store: Arc<dyn Store>,
     pub(super) clock: Clock,
-    pub(super) wakeups: Wakeups,
+    pub(super) waiters: Waiters,
     pub(super) known: Known,
     pub(super) undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
@@ -44,7 +44,7 @@ impl Work {
     pub(super) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
-        wakeups: Wakeups,
+        waiters: Waiters,
         known: Known,
         undelivered: Arc<Undelivered>,
         under_way: Arc<UnderWay>,
@@ -53,7 +53,7 @@ impl Work {
         Self {
             store,
             clock,
-            wakeups,
+            waiters,
             known,
             undelivered,
             under_way,
@@ -102,7 +102,7 @@ impl Work {
                 if batch.is_empty() {
                     continue;
                 }
-                work.hand_over(&mut batch);
+                work.hand_off(&mut batch);
                 if most == 1 {
                     work.commit(batch).await;
                 } else {
@@ -250,10 +250,10 @@ impl Work {
     /// Tells whoever waits.
     fn tell(&self, applied: Applied) -> Vec<Outcome> {
         for kind in &applied.waiting {
-            self.wakeups.tasks_wait(kind);
+            self.waiters.tasks_wait(kind);
         }
         for id in applied.ended {
-            self.wakeups.task_ended(id);
+            self.waiters.task_ended(id);
         }
         applied.outcomes
     }

@@ -16,7 +16,7 @@ use crate::body::JsonBody;
 use crate::clock::Clock;
 use crate::committer::{CommitError, Said};
 use crate::error::ApiError;
-use crate::wakeups::WaitingPoll;
+use crate::waiters::WaitingPoll;
 use crate::{measures, patience, request_log};
 
 /// The least time between two signs of life of an agent whose poll is held open.
@@ -58,8 +58,8 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 async fn claim(app: &App, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
     let waits = !poll.max_wait.is_zero() && poll.max_tasks > 0;
     // In the queue before it asks, so that no task can come in between unseen.
-    let Some(waiting) = waits.then(|| app.wakeups.poll(&poll)).flatten() else {
-        let older_began = app.wakeups.end_older(poll.agent_id);
+    let Some(waiting) = waits.then(|| app.waiters.poll(&poll)).flatten() else {
+        let older_began = app.waiters.end_older(poll.agent_id);
         return app.committer.poll(poll, said.map(|said| said.before(older_began))).await;
     };
     let said = said.map(|said| said.before(waiting.older_began()));

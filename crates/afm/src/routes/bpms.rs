@@ -108,7 +108,7 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 
 /// Reads a task once it has ended, or when there is no task to wait for, or when the server stops.
 async fn ended(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
-    let waiting = app.wakeups.read(id);
+    let waiting = app.waiters.read(id);
     loop {
         match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
             None => return Ok(None),

@@ -179,7 +179,7 @@ impl TestApp {
         let mut connection = self.connect();
         connection.post("/tasks", &poll.to_string());
         self.gate.wait_until_polled(agent_id, polls + 1);
-        eventually("it is held open", || self.app.wakeups.is_waiting(agent_id));
+        eventually("it is held open", || self.app.waiters.is_waiting(agent_id));
         connection
     }
 

@@ -12,7 +12,7 @@ use tokio::sync::Notify;
 use super::queue::Place;
 
 /// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
-pub type Handed = Pin<Box<dyn Future<Output = Polled> + Send>>;
+pub type HandOff = Pin<Box<dyn Future<Output = Polled> + Send>>;
 
 /// What a capability takes beside its name: it is in the poll, and leads to a queue with a place for the poll.
 const CAPABILITY: usize = 256;
@@ -44,7 +44,7 @@ struct Hints {
     /// Asked for, and not answered yet.
     asking_for: Option<WaitingKind>,
     /// Not seen yet.
-    handed: Option<Handed>,
+    handed: Option<HandOff>,
 }
 
 impl Poll {
@@ -93,7 +93,7 @@ impl Poll {
         true
     }
 
-    pub(super) fn hand(&self, handed: Handed) {
+    pub(super) fn hand_off(&self, handed: HandOff) {
         let mut hints = self.hints();
         hints.handed = Some(handed);
         hints.is_idle = false;
@@ -101,7 +101,7 @@ impl Poll {
     }
 
     /// Returns when it is to take what it is handed or, where that is nothing, to ask.
-    pub(super) async fn woken(&self, at_most: Duration) -> Option<Handed> {
+    pub(super) async fn woken(&self, at_most: Duration) -> Option<HandOff> {
         {
             let mut hints = self.hints();
             hints.is_idle = hints.woken_for.is_none() && hints.handed.is_none();

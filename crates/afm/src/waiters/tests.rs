@@ -53,9 +53,9 @@ fn task(version: i64) -> PostTask {
 }
 
 /// Whose poll a task is handed to, if it is to any.
-fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
+fn hand_off(waiters: &Waiters, task: &PostTask) -> Option<u128> {
     let mut agent = None;
-    wakeups.hand([task].into_iter(), |poll, kind| {
+    waiters.hand_off([task].into_iter(), |poll, kind| {
         assert_eq!(kind, WaitingKind::of(task));
         agent = Some(poll.agent_id.as_u128());
         Box::pin(std::future::ready(Polled { cancelled: vec![poll.agent_id], ..Polled::default() }))
@@ -65,17 +65,17 @@ fn hand(wakeups: &Wakeups, task: &PostTask) -> Option<u128> {
 
 #[tokio::test]
 async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to_ask() {
-    let wakeups = Wakeups::default();
-    let polls = [1, 2, 3].map(|agent| wakeups.poll(&request(agent, "")).unwrap());
-    assert_eq!(hand(&wakeups, &task(1)), None, "nobody waits, all are about to ask");
+    let waiters = Waiters::default();
+    let polls = [1, 2, 3].map(|agent| waiters.poll(&request(agent, "")).unwrap());
+    assert_eq!(hand_off(&waiters, &task(1)), None, "nobody waits, all are about to ask");
     for poll in &polls {
         assert!(!is_woken(poll).await);
     }
-    wakeups.tasks_wait(&any(1));
-    assert_eq!(hand(&wakeups, &task(3)), None);
-    assert_eq!(hand(&wakeups, &task(2)), Some(2), "the first is woken");
-    assert_eq!(hand(&wakeups, &task(1)), Some(3));
-    assert_eq!(hand(&wakeups, &task(1)), None);
+    waiters.tasks_wait(&any(1));
+    assert_eq!(hand_off(&waiters, &task(3)), None);
+    assert_eq!(hand_off(&waiters, &task(2)), Some(2), "the first is woken");
+    assert_eq!(hand_off(&waiters, &task(1)), Some(3));
+    assert_eq!(hand_off(&waiters, &task(1)), None);
     assert!(is_woken(&polls[0]).await);
     let handed = polls[1].woken(LONG).await.expect("it was handed something").await;
     assert_eq!(handed.cancelled, [Uuid::from_u128(2)]);
@@ -83,11 +83,11 @@ async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to
 
 #[tokio::test]
 async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_nothing() {
-    let wakeups = Wakeups::default();
-    let poll = wakeups.poll(&request(1, "")).unwrap();
+    let waiters = Waiters::default();
+    let poll = waiters.poll(&request(1, "")).unwrap();
     assert!(!is_woken(&poll).await);
-    assert_eq!(hand(&wakeups, &task(1)), Some(1));
-    wakeups.tasks_wait(&any(2));
+    assert_eq!(hand_off(&waiters, &task(1)), Some(1));
+    waiters.tasks_wait(&any(2));
     assert!(poll.woken(LONG).await.is_some());
     poll.found_nothing();
     assert!(is_woken(&poll).await);
@@ -95,32 +95,32 @@ async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_
 
 #[tokio::test(start_paused = true)]
 async fn nobody_waits_longer_than_they_want() {
-    let wakeups = Wakeups::default();
-    assert!(wakeups.poll(&request(1, "")).unwrap().woken(LONG).await.is_none());
+    let waiters = Waiters::default();
+    assert!(waiters.poll(&request(1, "")).unwrap().woken(LONG).await.is_none());
 }
 
 #[tokio::test]
 async fn one_task_wakes_the_one_that_has_waited_longest() {
-    let wakeups = Wakeups::default();
-    let (first, second) = (wakeups.poll(&request(1, "")).unwrap(), wakeups.poll(&request(2, "")).unwrap());
-    wakeups.tasks_wait(&any(1));
+    let waiters = Waiters::default();
+    let (first, second) = (waiters.poll(&request(1, "")).unwrap(), waiters.poll(&request(2, "")).unwrap());
+    waiters.tasks_wait(&any(1));
     assert!(is_woken(&first).await);
     assert!(!is_woken(&second).await);
     // While it asks, it may be woken again; while it is woken, the next one is.
-    wakeups.tasks_wait(&any(2));
-    wakeups.tasks_wait(&any(2));
+    waiters.tasks_wait(&any(2));
+    waiters.tasks_wait(&any(2));
     assert!(is_woken(&first).await);
     assert!(is_woken(&second).await);
-    wakeups.tasks_wait(&any(3));
+    waiters.tasks_wait(&any(3));
     assert!(!is_woken(&first).await && !is_woken(&second).await);
 }
 
 #[tokio::test]
 async fn a_filter_passes_over_those_it_does_not_match() {
-    let wakeups = Wakeups::default();
-    let (first, second) = (wakeups.poll(&request(1, "a")).unwrap(), wakeups.poll(&request(2, "b")).unwrap());
-    wakeups.tasks_wait(&named("b"));
-    wakeups.tasks_wait(&named("c"));
+    let waiters = Waiters::default();
+    let (first, second) = (waiters.poll(&request(1, "a")).unwrap(), waiters.poll(&request(2, "b")).unwrap());
+    waiters.tasks_wait(&named("b"));
+    waiters.tasks_wait(&named("c"));
     assert!(!is_woken(&first).await);
     assert!(is_woken(&second).await);
 }
@@ -128,10 +128,10 @@ async fn a_filter_passes_over_those_it_does_not_match() {
 #[tokio::test]
 async fn a_hint_is_the_next_ones_until_the_poll_is_answered() {
     for (asks, is_answered) in [(false, false), (true, false), (true, true)] {
-        let wakeups = Wakeups::default();
+        let waiters = Waiters::default();
         let (first, second) =
-            (wakeups.poll(&request(1, "")).unwrap(), wakeups.poll(&request(2, "")).unwrap());
-        wakeups.tasks_wait(&any(1));
+            (waiters.poll(&request(1, "")).unwrap(), waiters.poll(&request(2, "")).unwrap());
+        waiters.tasks_wait(&any(1));
         if asks {
             assert!(is_woken(&first).await);
         }
@@ -145,7 +145,7 @@ async fn a_hint_is_the_next_ones_until_the_poll_is_answered() {
 
 #[tokio::test]
 async fn reads_are_woken_by_their_task_and_by_anything() {
-    let wakeups = Wakeups::default();
+    let waiters = Waiters::default();
     let is_woken = async |read: &WaitingRead| {
         tokio::select! {
             biased;
@@ -153,25 +153,25 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
             () = std::future::ready(()) => false,
         }
     };
-    let [one, again, other] = [1, 1, 2].map(|id| wakeups.read(Uuid::from_u128(id)));
-    wakeups.hint(&Hint::Ended(Uuid::from_u128(1)));
+    let [one, again, other] = [1, 1, 2].map(|id| waiters.read(Uuid::from_u128(id)));
+    waiters.hint(&Hint::Ended(Uuid::from_u128(1)));
     assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
-    let poll = wakeups.poll(&request(1, "")).unwrap();
-    wakeups.hint(&Hint::Anything);
+    let poll = waiters.poll(&request(1, "")).unwrap();
+    waiters.hint(&Hint::Anything);
     assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
 }
 
 #[tokio::test]
 async fn nothing_is_kept_of_those_that_are_gone() {
-    let wakeups = Wakeups::default();
-    drop((wakeups.poll(&request(1, "")).unwrap(), wakeups.read(Uuid::nil())));
-    let waiters = wakeups.lock();
-    assert!(waiters.polls.is_empty() && waiters.agents.is_empty() && waiters.reads.is_empty());
+    let waiters = Waiters::default();
+    drop((waiters.poll(&request(1, "")).unwrap(), waiters.read(Uuid::nil())));
+    let state = waiters.lock();
+    assert!(state.polls.is_empty() && state.agents.is_empty() && state.reads.is_empty());
 }
 
 /// Another poll of an agent, that waits.
-async fn begin(wakeups: &Wakeups, agent: u128) -> WaitingPoll {
-    let poll = wakeups.poll(&request(agent, "")).unwrap();
+async fn begin(waiters: &Waiters, agent: u128) -> WaitingPoll {
+    let poll = waiters.poll(&request(agent, "")).unwrap();
     assert!(!is_woken(&poll).await);
     poll
 }
@@ -186,17 +186,17 @@ async fn is_ended(poll: &WaitingPoll) -> bool {
 
 #[tokio::test(start_paused = true)]
 async fn one_that_was_seen_a_short_while_ago_comes_before_one_that_has_waited_for_long() {
-    let wakeups = Wakeups::default();
-    let _silent = begin(&wakeups, 1).await;
+    let waiters = Waiters::default();
+    let _silent = begin(&waiters, 1).await;
     tokio::time::advance(Duration::from_secs(16)).await;
     let mut handed_to = Vec::new();
-    let mut polls = vec![begin(&wakeups, 2).await, begin(&wakeups, 3).await];
+    let mut polls = vec![begin(&waiters, 2).await, begin(&waiters, 3).await];
     for _ in 0..6 {
         tokio::time::advance(Duration::from_millis(10)).await;
-        let agent = hand(&wakeups, &task(1)).expect("somebody waits");
+        let agent = hand_off(&waiters, &task(1)).expect("somebody waits");
         handed_to.push(agent);
         if agent != 1 {
-            polls.push(begin(&wakeups, agent).await);
+            polls.push(begin(&waiters, agent).await);
         }
     }
     // One turn of four goes by the wait alone: nobody is passed over for ever.
@@ -205,48 +205,48 @@ async fn one_that_was_seen_a_short_while_ago_comes_before_one_that_has_waited_fo
 
 #[tokio::test(start_paused = true)]
 async fn among_those_that_have_waited_for_long_the_first_one_comes_first() {
-    let wakeups = Wakeups::default();
-    let _polls = [begin(&wakeups, 1).await, begin(&wakeups, 2).await];
+    let waiters = Waiters::default();
+    let _polls = [begin(&waiters, 1).await, begin(&waiters, 2).await];
     tokio::time::advance(Duration::from_secs(100)).await;
-    assert_eq!([hand(&wakeups, &task(1)), hand(&wakeups, &task(1))], [Some(1), Some(2)]);
-    assert_eq!(hand(&wakeups, &task(1)), None);
+    assert_eq!([hand_off(&waiters, &task(1)), hand_off(&waiters, &task(1))], [Some(1), Some(2)]);
+    assert_eq!(hand_off(&waiters, &task(1)), None);
 }
 
 #[tokio::test]
 async fn a_newer_poll_of_an_agent_ends_the_older_one() {
-    let wakeups = Wakeups::default();
-    let polls = [begin(&wakeups, 1).await, begin(&wakeups, 2).await, begin(&wakeups, 1).await];
+    let waiters = Waiters::default();
+    let polls = [begin(&waiters, 1).await, begin(&waiters, 2).await, begin(&waiters, 1).await];
     assert!(is_ended(&polls[0]).await && !is_ended(&polls[1]).await && !is_ended(&polls[2]).await);
-    assert_eq!([hand(&wakeups, &task(1)), hand(&wakeups, &task(1))], [Some(2), Some(1)]);
+    assert_eq!([hand_off(&waiters, &task(1)), hand_off(&waiters, &task(1))], [Some(2), Some(1)]);
     assert!(polls[2].woken(LONG).await.is_some(), "the newer one has it");
     drop(polls);
-    let last = begin(&wakeups, 1).await;
-    assert_eq!(wakeups.end_older(Uuid::from_u128(2)), None);
+    let last = begin(&waiters, 1).await;
+    assert_eq!(waiters.end_older(Uuid::from_u128(2)), None);
     assert!(!is_ended(&last).await);
-    assert!(wakeups.end_older(Uuid::from_u128(1)).is_some());
+    assert!(waiters.end_older(Uuid::from_u128(1)).is_some());
     assert!(is_ended(&last).await);
-    assert_eq!(hand(&wakeups, &task(1)), None);
+    assert_eq!(hand_off(&waiters, &task(1)), None);
 }
 
 #[tokio::test]
 async fn what_an_ended_poll_was_woken_for_is_the_next_ones() {
-    let wakeups = Wakeups::default();
-    let older = begin(&wakeups, 1).await;
-    wakeups.tasks_wait(&any(1));
-    let newer = begin(&wakeups, 1).await;
+    let waiters = Waiters::default();
+    let older = begin(&waiters, 1).await;
+    waiters.tasks_wait(&any(1));
+    let newer = begin(&waiters, 1).await;
     drop(older);
     assert!(is_woken(&newer).await);
 }
 
 #[tokio::test]
 async fn large_polls_are_held_while_there_is_memory_for_them() {
-    let wakeups = Wakeups::default();
+    let waiters = Waiters::default();
     let large = |agent: u128| {
         let offer = |n| Capability { task_type: format!("{n}{}", "x".repeat(1_024)), version: 1 };
         PollRequest { agent_capabilities: (0..1_000).map(offer).collect(), ..request(agent, "") }
     };
     let mut held: Vec<WaitingPoll> = Vec::new();
-    let refused = (1..1_000).find(|agent| match wakeups.poll(&large(*agent)) {
+    let refused = (1..1_000).find(|agent| match waiters.poll(&large(*agent)) {
         Some(poll) => {
             held.push(poll);
             false
@@ -254,11 +254,11 @@ async fn large_polls_are_held_while_there_is_memory_for_them() {
         None => true,
     });
     assert!(refused.is_some() && held.len() > 10, "{} are held", held.len());
-    assert!(wakeups.poll(&request(2_000, "")).is_some(), "small ones do not count");
+    assert!(waiters.poll(&request(2_000, "")).is_some(), "small ones do not count");
     // An agent's new poll ends its older one, and both are counted off once they are gone.
     held.remove(0);
-    let again = wakeups.poll(&large(2)).unwrap();
-    assert!(wakeups.poll(&large(3)).is_none());
+    let again = waiters.poll(&large(2)).unwrap();
+    assert!(waiters.poll(&large(3)).is_none());
     drop((held, again));
-    assert_eq!(wakeups.lock().bytes, 0);
+    assert_eq!(waiters.lock().bytes, 0);
 }

@@ -24,7 +24,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-pub use self::poll::Handed;
+pub use self::poll::HandOff;
 use self::poll::Poll;
 use self::queue::{Place, Queue};
 
@@ -36,17 +36,17 @@ const MOST_BYTES: usize = 64 * 1024 * 1024;
 
 /// Who waits for what. All clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Wakeups(Arc<Inner>);
+pub struct Waiters(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    waiters: Mutex<Waiters>,
+    state: Mutex<State>,
     /// How many polls are held open, so that polls that are not find out without the lock that there are none.
     held: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
-struct Waiters {
+struct State {
     polls: HashMap<Capability, Queue>,
     /// The poll that each agent holds open.
     agents: HashMap<Uuid, Arc<Poll>>,
@@ -57,34 +57,34 @@ struct Waiters {
     reads: HashMap<Uuid, Vec<Arc<Notify>>>,
 }
 
-impl Wakeups {
+impl Waiters {
     /// Holds a poll's place in the queues for its capabilities, until it is dropped. Ends the older poll of its agent.
     /// `None`: it is large, and those that are held take too much memory already.
     #[must_use]
     pub fn poll(&self, request: &PollRequest) -> Option<WaitingPoll> {
         let bytes = poll::bytes(request).saturating_sub(SMALL_POLL);
-        let mut waiters = self.lock();
-        if bytes > 0 && waiters.bytes.saturating_add(bytes) > MOST_BYTES {
+        let mut state = self.lock();
+        if bytes > 0 && state.bytes.saturating_add(bytes) > MOST_BYTES {
             return None;
         }
-        waiters.bytes += bytes;
-        waiters.begun += 1;
-        let place = Place { began: Instant::now(), number: waiters.begun };
+        state.bytes += bytes;
+        state.begun += 1;
+        let place = Place { began: Instant::now(), number: state.begun };
         let poll = Arc::new(Poll::new(request.clone(), place));
         for capability in &request.agent_capabilities {
-            waiters.polls.entry(capability.clone()).or_default().add(Arc::clone(&poll));
+            state.polls.entry(capability.clone()).or_default().add(Arc::clone(&poll));
         }
-        let older = waiters.agents.insert(request.agent_id, Arc::clone(&poll));
-        self.0.held.store(waiters.agents.len(), Ordering::Relaxed);
+        let older = state.agents.insert(request.agent_id, Arc::clone(&poll));
+        self.0.held.store(state.agents.len(), Ordering::Relaxed);
         if let Some(older) = &older {
-            waiters.forget(older);
+            state.forget(older);
         }
-        drop(waiters);
+        drop(state);
         let older_began = older.map(|older| {
             older.end();
             older.place.began
         });
-        Some(WaitingPoll { wakeups: self.clone(), poll, bytes, older_began })
+        Some(WaitingPoll { waiters: self.clone(), poll, bytes, older_began })
     }
 
     /// Ends the poll that an agent holds open, if it does: the agent has come again, with a poll that does not wait.
@@ -93,11 +93,11 @@ impl Wakeups {
         if self.0.held.load(Ordering::Relaxed) == 0 {
             return None;
         }
-        let mut waiters = self.lock();
-        let older = waiters.agents.remove(&agent_id)?;
-        self.0.held.store(waiters.agents.len(), Ordering::Relaxed);
-        waiters.forget(&older);
-        drop(waiters);
+        let mut state = self.lock();
+        let older = state.agents.remove(&agent_id)?;
+        self.0.held.store(state.agents.len(), Ordering::Relaxed);
+        state.forget(&older);
+        drop(state);
         older.end();
         Some(older.place.began)
     }
@@ -113,7 +113,7 @@ impl Wakeups {
     pub fn read(&self, task_id: Uuid) -> WaitingRead {
         let notify = Arc::new(Notify::new());
         self.lock().reads.entry(task_id).or_default().push(Arc::clone(&notify));
-        WaitingRead { wakeups: self.clone(), task_id, notify }
+        WaitingRead { waiters: self.clone(), task_id, notify }
     }
 
     /// Passes on what this or another process has done.
@@ -134,22 +134,22 @@ impl Wakeups {
     }
 
     /// Of each task, hands the next poll that waits, and could take it, what `claim` makes of it.
-    pub fn hand<'t>(
+    pub fn hand_off<'t>(
         &self,
         tasks: impl Iterator<Item = &'t PostTask>,
-        mut claim: impl FnMut(&PollRequest, WaitingKind) -> Handed,
+        mut claim: impl FnMut(&PollRequest, WaitingKind) -> HandOff,
     ) {
-        let mut waiters = self.lock();
+        let mut state = self.lock();
         // Most agents do not wait.
-        if waiters.polls.is_empty() {
+        if state.polls.is_empty() {
             return;
         }
         let now = Instant::now();
         for task in tasks {
             let kind = WaitingKind::of(task);
-            let Some(queue) = waiters.polls.get_mut(&kind.capability) else { continue };
+            let Some(queue) = state.polls.get_mut(&kind.capability) else { continue };
             if let Some(poll) = queue.next(now, |poll| poll.is_idle() && poll.could_take(&kind)) {
-                poll.hand(claim(&poll.request, kind));
+                poll.hand_off(claim(&poll.request, kind));
             }
         }
     }
@@ -163,21 +163,21 @@ impl Wakeups {
 
     /// Hints may have been missed: everybody looks for themselves.
     fn anything(&self) {
-        let waiters = self.lock();
-        for poll in waiters.agents.values() {
+        let state = self.lock();
+        for poll in state.agents.values() {
             poll.wake();
         }
-        for notify in waiters.reads.values().flatten() {
+        for notify in state.reads.values().flatten() {
             notify.notify_one();
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, Waiters> {
-        self.0.waiters.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-impl Waiters {
+impl State {
     /// Takes a poll out of the queues.
     fn forget(&mut self, poll: &Poll) {
         for capability in &poll.request.agent_capabilities {
@@ -194,7 +194,7 @@ impl Waiters {
 /// A poll's place in the queues.
 #[derive(Debug)]
 pub struct WaitingPoll {
-    wakeups: Wakeups,
+    waiters: Waiters,
     poll: Arc<Poll>,
     /// What it takes of the memory for large ones.
     bytes: usize,
@@ -210,7 +210,7 @@ impl WaitingPoll {
 
     /// Returns when there may be a task, after `at_most` in any case. Whoever sees this takes what it is handed or, where
     /// that is nothing, asks; says if it found nothing, and may then wait again.
-    pub async fn woken(&self, at_most: Duration) -> Option<Handed> {
+    pub async fn woken(&self, at_most: Duration) -> Option<HandOff> {
         self.poll.woken(at_most).await
     }
 
@@ -227,18 +227,18 @@ impl WaitingPoll {
 
 impl Drop for WaitingPoll {
     fn drop(&mut self) {
-        let mut waiters = self.wakeups.lock();
-        waiters.bytes -= self.bytes;
-        waiters.forget(&self.poll);
+        let mut state = self.waiters.lock();
+        state.bytes -= self.bytes;
+        state.forget(&self.poll);
         let agent_id = self.poll.request.agent_id;
         // A newer poll may have taken its place.
-        if waiters.agents.get(&agent_id).is_some_and(|poll| Arc::ptr_eq(poll, &self.poll)) {
-            waiters.agents.remove(&agent_id);
-            self.wakeups.0.held.store(waiters.agents.len(), Ordering::Relaxed);
+        if state.agents.get(&agent_id).is_some_and(|poll| Arc::ptr_eq(poll, &self.poll)) {
+            state.agents.remove(&agent_id);
+            self.waiters.0.held.store(state.agents.len(), Ordering::Relaxed);
         }
-        drop(waiters);
+        drop(state);
         for kind in self.poll.unanswered() {
-            self.wakeups.tasks_wait(&kind);
+            self.waiters.tasks_wait(&kind);
         }
     }
 }
@@ -246,7 +246,7 @@ impl Drop for WaitingPoll {
 /// Somebody who waits for the end of a task.
 #[derive(Debug)]
 pub struct WaitingRead {
-    wakeups: Wakeups,
+    waiters: Waiters,
     task_id: Uuid,
     notify: Arc<Notify>,
 }
@@ -260,11 +260,11 @@ impl WaitingRead {
 
 impl Drop for WaitingRead {
     fn drop(&mut self) {
-        let mut waiters = self.wakeups.lock();
-        if let Some(waiting) = waiters.reads.get_mut(&self.task_id) {
+        let mut state = self.waiters.lock();
+        if let Some(waiting) = state.reads.get_mut(&self.task_id) {
             waiting.retain(|notify| !Arc::ptr_eq(notify, &self.notify));
             if waiting.is_empty() {
-                waiters.reads.remove(&self.task_id);
+                state.reads.remove(&self.task_id);
             }
         }
     }

@@ -10,23 +10,23 @@ use tokio::sync::oneshot;
 use super::Request;
 use super::undelivered::Awaited;
 use super::work::Work;
-use crate::wakeups::Handed;
+use crate::waiters::HandOff;
 
 impl Work {
     /// Adds to a batch what polls that are held open claim of what it posts.
-    pub(super) fn hand_over(&self, batch: &mut Vec<Request>) {
+    pub(super) fn hand_off(&self, batch: &mut Vec<Request>) {
         let posted = batch.iter().filter_map(|request| match &request.command {
             Command::Submit(task) if task.terms.delay.is_zero() => Some(task),
             _ => None,
         });
         let mut claims = Vec::new();
-        self.wakeups.hand(posted, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
+        self.waiters.hand_off(posted, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
         batch.append(&mut claims);
     }
 
     /// Claims for a poll. What it gets does not depend on whether the one who posts waits for an answer, nor the other way
     /// round; if the poll has gone by then, its tasks wait again.
-    fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<Request>) -> Handed {
+    fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<Request>) -> HandOff {
         let agent_id = poll.agent_id;
         let (answer, answered) = oneshot::channel();
         let look = self.known.look(&poll, None, self.clock.now()).with(kind);
