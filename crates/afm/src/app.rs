@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::delayed_answers::DelayedAnswers;
 use crate::error::ApiError;
+use crate::heartbeats::Heartbeats;
 use crate::known::Known;
 use crate::waiters::Waiters;
 
@@ -32,6 +33,8 @@ pub struct Parts {
     pub waiters: Waiters,
     /// What need not be asked of the store.
     pub known: Known,
+    /// Saves when agents were seen.
+    pub heartbeats: Heartbeats,
     /// Cancelled when the server stops: requests that are held open end then.
     pub stop: CancellationToken,
     /// Answers to agents that are to come back later.
@@ -56,21 +59,27 @@ impl App {
         let delayed = DelayedAnswers::new();
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), waiters.clone(), known.clone());
+        let heartbeats = Heartbeats::new(known.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
-        let parts =
-            Parts { committer, store, clock, waiters, known, stop, delayed, overview, counts, settings };
+        let parts = Parts {
+            committer,
+            store,
+            clock,
+            waiters,
+            known,
+            heartbeats,
+            stop,
+            delayed,
+            overview,
+            counts,
+            settings,
+        };
         (Self(Arc::new(parts)), work)
     }
 
     /// The answer to a request whose read failed.
     pub(crate) fn read_failed(&self, error: &StoreError) -> ApiError {
         ApiError::of_read(error, self.committer.health())
-    }
-
-    /// Has the store know when agents were seen, for a read that tells.
-    pub(crate) async fn save_seen(&self) {
-        // Where it fails, the read that follows is a second behind, or fails and says why.
-        let _ = self.committer.save_seen().await;
     }
 }
 

@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use crate::app::App;
 use crate::clock::{Clock, FOLLOW_AGAIN, SteadyClock};
-use crate::committer::Committer;
+use crate::heartbeats::Heartbeats;
 use crate::known::Known;
 use crate::sweeper::{Sweeper, Watch};
 
@@ -30,11 +30,8 @@ const NOTEWORTHY: SignedDuration = SignedDuration::from_secs(1);
 /// How often to ask one that did not answer in time.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often what there is for agents is read anew, and when they were seen is saved.
-const KNOWN_AGAIN: Duration = Duration::from_secs(1);
-
-/// Saving when agents were seen may take a tenth of the time, no more.
-const SHARE_OF_SAVING: u32 = 10;
+/// How often what there is for agents is read anew.
+const REFRESH_AGAIN: Duration = Duration::from_secs(1);
 
 /// How often silent agents are looked for, to make room.
 const ROOM_AGAIN: Duration = Duration::from_secs(600);
@@ -54,12 +51,12 @@ pub(crate) struct Background {
 impl Background {
     pub(crate) fn start(app: &App, clock: SteadyClock, watch: Watch) -> Self {
         let mut tasks = JoinSet::new();
-        let sweeper = Sweeper::new(watch, app.clock.now());
-        tasks.spawn(sweeper.run(app.committer.clone(), app.clock.clone()));
+        let (committer, heartbeats) = (app.committer.clone(), app.heartbeats.clone());
+        tasks.spawn(Sweeper::new(watch, committer, heartbeats.clone(), app.clock.clone()).run());
         tasks.spawn(pass_on_hints(app.clone()));
-        tasks.spawn(look_around(app.committer.clone()));
-        tasks.spawn(save_seen(app.committer.clone()));
-        tasks.spawn(make_room(app.known.clone(), app.clock.clone()));
+        tasks.spawn(refresh(app.known.clone(), Arc::clone(&app.store)));
+        tasks.spawn(make_room(heartbeats.clone(), app.clock.clone()));
+        tasks.spawn(heartbeats.keep_flushed());
         tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }
     }
@@ -89,29 +86,20 @@ async fn pass_on_hints(app: App) {
 }
 
 /// What other AFMs have done may not have been heard.
-async fn look_around(committer: Committer) {
+async fn refresh(known: Known, store: Arc<dyn Store>) {
     loop {
-        if let Err(error) = committer.look_around().await {
+        if let Err(error) = known.refresh(&*store).await {
             // Every poll asks the store then, which says so louder.
             tracing::debug!(error = format!("{error:#}"), "what waits is not known");
         }
-        tokio::time::sleep(KNOWN_AGAIN).await;
+        tokio::time::sleep(REFRESH_AGAIN).await;
     }
 }
 
-async fn save_seen(committer: Committer) {
-    loop {
-        let began = Instant::now();
-        // What fails is logged by the committer, and saved the next time.
-        let _ = committer.save_seen().await;
-        tokio::time::sleep(KNOWN_AGAIN.max(began.elapsed() * SHARE_OF_SAVING)).await;
-    }
-}
-
-async fn make_room(known: Known, clock: Clock) {
+async fn make_room(heartbeats: Heartbeats, clock: Clock) {
     loop {
         tokio::time::sleep(ROOM_AGAIN).await;
-        known.forget_silent(LONG_SILENCE, clock.now());
+        heartbeats.forget_silent(LONG_SILENCE, clock.now());
     }
 }
 

@@ -14,15 +14,14 @@ mod work;
 
 use std::fmt;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::{
-    Command, Outcome, Polled, Refusal, Reported, Running, Store, StoreError, Submitted, Sweep, Swept, Task,
+    Command, Outcome, Polled, Refusal, Reported, Running, Store, Submitted, Sweep, Swept, Task,
 };
-use tokio::sync::{Mutex, OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -40,12 +39,6 @@ const QUEUE: usize = 4_096;
 
 /// How large they may be together, in KiB.
 const QUEUE_KIB: u32 = 64 * 1_024;
-
-/// The most agents that are noted as seen in one command, so that others in its transaction do not wait for long.
-const SEEN_AT_ONCE: usize = 1_000;
-
-/// How much of what there is for agents is read at once. Where there is more, every poll asks the store.
-const BACKLOG: u32 = 10_000;
 
 /// Why a command was not applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -71,11 +64,9 @@ pub struct Committer {
     room: Arc<Semaphore>,
     undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
-    store: Arc<dyn Store>,
     health: Arc<Health>,
     clock: Clock,
     known: Known,
-    seen_saves: Arc<SeenSaves>,
 }
 
 /// What an agent said that it executes.
@@ -106,14 +97,6 @@ struct Request {
     room: Option<OwnedSemaphorePermit>,
 }
 
-/// How often signs of life were saved, so that those who wait for it at the same time share it.
-#[derive(Debug, Default)]
-struct SeenSaves {
-    begun: AtomicU64,
-    /// The number of the last one that ended well. Held by the one under way.
-    ended: Mutex<u64>,
-}
-
 /// An outcome, and when it came about.
 type Answer = Result<(Outcome, Timestamp), CommitError>;
 
@@ -130,7 +113,7 @@ impl Committer {
         let under_way = Arc::new(UnderWay::default());
         let health = Health::new(Arc::clone(&store));
         let work = Work::new(
-            Arc::clone(&store),
+            store,
             clock.clone(),
             waiters,
             known.clone(),
@@ -139,19 +122,13 @@ impl Committer {
             Arc::clone(&health),
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let seen_saves = Arc::default();
-        let committer = Self { queue, room, undelivered, under_way, store, health, clock, known, seen_saves };
+        let committer = Self { queue, room, undelivered, under_way, health, clock, known };
         (committer, work.run(requests))
     }
 
     /// What is known of the database.
     pub(crate) fn health(&self) -> &Health {
         &self.health
-    }
-
-    /// What time it is to what is committed now.
-    pub(crate) fn now(&self) -> Timestamp {
-        self.clock.now()
     }
 
     /// Posts a task.
@@ -215,54 +192,21 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, CommitError> {
-        let Outcome::Sweep(swept) = self.apply(Command::Sweep(sweep)).await? else {
-            return Err(CommitError::Failed);
-        };
-        if let Some(silence) = sweep.forget_after.filter(|_| swept.forgotten > 0) {
-            self.known.forget_silent(silence, self.clock.now());
+        match self.apply(Command::Sweep(sweep)).await? {
+            Outcome::Sweep(swept) => Ok(swept),
+            _ => Err(CommitError::Failed),
         }
-        Ok(swept)
     }
 
-    /// Saves when agents were seen, until now, whose polls were answered from memory.
+    /// Saves when agents were seen; those that the store does not know.
     ///
     /// # Errors
-    /// When it could not be committed; what is left is saved the next time.
-    pub async fn save_seen(&self) -> Result<(), CommitError> {
-        let begun_before = self.seen_saves.begun.load(Ordering::SeqCst);
-        let mut ended = self.seen_saves.ended.lock().await;
-        if *ended > begun_before {
-            return Ok(());
+    /// When it was not applied.
+    pub async fn see(&self, seen: Vec<(Uuid, Timestamp)>) -> Result<Vec<Uuid>, CommitError> {
+        match self.apply(Command::Seen(seen)).await? {
+            Outcome::Seen(unknown) => Ok(unknown),
+            _ => Err(CommitError::Failed),
         }
-        let number = 1 + self.seen_saves.begun.fetch_add(1, Ordering::SeqCst);
-        // Not those that come meanwhile: there would be no end to it.
-        let mut left = self.known.unsaved();
-        while left > 0 {
-            let most = SEEN_AT_ONCE.min(left);
-            left -= most;
-            let mut unsaved = Unsaved { known: &self.known, seen: self.known.take_unsaved(most) };
-            if unsaved.seen.is_empty() {
-                continue;
-            }
-            let Outcome::Seen(unknown) = self.apply(Command::Seen(unsaved.seen.clone())).await? else {
-                return Err(CommitError::Failed);
-            };
-            unsaved.seen.clear();
-            self.known.forget(&unknown);
-        }
-        *ended = number;
-        Ok(())
-    }
-
-    /// Reads what there is for agents: from then on, a poll that brings nothing need not ask the store.
-    ///
-    /// # Errors
-    /// When it cannot be read.
-    pub async fn look_around(&self) -> Result<(), StoreError> {
-        let mark = self.known.mark();
-        let backlog = self.store.backlog(BACKLOG).await.inspect_err(|_| self.known.doubt())?;
-        self.known.read(&backlog, mark);
-        Ok(())
     }
 
     async fn apply(&self, command: Command) -> Result<Outcome, CommitError> {
@@ -278,18 +222,6 @@ impl Committer {
         })?;
         let (outcome, _) = awaited.answer().await?;
         Ok(outcome)
-    }
-}
-
-/// Signs of life that go back if they are not saved, also when whoever waited for it hangs up.
-struct Unsaved<'k> {
-    known: &'k Known,
-    seen: Vec<(Uuid, Timestamp)>,
-}
-
-impl Drop for Unsaved<'_> {
-    fn drop(&mut self) {
-        self.known.put_back(&self.seen);
     }
 }
 

@@ -14,12 +14,15 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::PollRequest;
-use slamon_store::{Applied, Backlog, Command, Hint, Outcome, WaitingKind};
+use slamon_store::{Applied, Backlog, Command, Hint, Outcome, Store, StoreError, WaitingKind};
 use uuid::Uuid;
 
 use self::board::Board;
 pub use self::board::Mark;
 use self::fleet::Fleet;
+
+/// How much of what there is for agents is read at once. Where there is more, every poll asks the store.
+const BACKLOG: u32 = 10_000;
 
 /// What is known of a poll.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -139,6 +142,17 @@ impl Known {
     /// Nobody knows what the store holds: until [`Known::read`], every poll asks it.
     pub fn doubt(&self) {
         self.board().doubt();
+    }
+
+    /// Reads from the store what there is for agents: from then on, a poll that brings nothing need not ask it.
+    ///
+    /// # Errors
+    /// When it cannot be read; then every poll asks the store.
+    pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
+        let mark = self.mark();
+        let backlog = store.backlog(BACKLOG).await.inspect_err(|_| self.doubt())?;
+        self.read(&backlog, mark);
+        Ok(())
     }
 
     /// All that there is for agents, as it was read after `mark`.

@@ -22,6 +22,7 @@ mod delayed_answers;
 mod error;
 mod files;
 mod health;
+pub mod heartbeats;
 pub mod known;
 mod logging;
 mod measures;

@@ -7,6 +7,7 @@ use slamon_store::{Sweep, Swept};
 
 use crate::clock::Clock;
 use crate::committer::{CommitError, Committer};
+use crate::heartbeats::Heartbeats;
 
 /// The most tasks to change in one transaction, so that claims never wait long for it.
 const LIMIT: u32 = 100;
@@ -44,6 +45,9 @@ pub struct Watch {
 #[derive(Debug)]
 pub struct Sweeper {
     watch: Watch,
+    committer: Committer,
+    heartbeats: Heartbeats,
+    clock: Clock,
     /// Since when agents could reach us. An outage of ours is not their fault, so nobody is called lost until it is
     /// a full threshold ago.
     serving_since: Timestamp,
@@ -53,15 +57,16 @@ pub struct Sweeper {
 impl Sweeper {
     /// A sweeper for an AFM that starts now.
     #[must_use]
-    pub fn new(watch: Watch, now: Timestamp) -> Self {
-        Self { watch, serving_since: now, next_round: now }
+    pub fn new(watch: Watch, committer: Committer, heartbeats: Heartbeats, clock: Clock) -> Self {
+        let now = clock.now();
+        Self { watch, committer, heartbeats, clock, serving_since: now, next_round: now }
     }
 
     /// Sweeps as often as it takes, for ever.
-    pub async fn run(mut self, committer: Committer, clock: Clock) {
-        let mut last = clock.now();
+    pub async fn run(mut self) {
+        let mut last = self.clock.now();
         loop {
-            let now = clock.now();
+            let now = self.clock.now();
             // The machine slept, or the database's clock was set: agents could not reach us meanwhile, or it only looks so.
             let passed = now.duration_since(last);
             if passed < -BACK || passed > GAP {
@@ -69,25 +74,29 @@ impl Sweeper {
                 self.next_round = now;
             }
             last = now;
-            let swept = self.sweep(&committer, now).await;
-            tokio::time::sleep(Self::pause(swept.as_ref().ok(), clock.now())).await;
+            let swept = self.sweep().await;
+            tokio::time::sleep(Self::pause(swept.as_ref().ok(), self.clock.now())).await;
         }
     }
 
-    /// Sweeps once, at `now`.
+    /// Sweeps once.
     ///
     /// # Errors
     /// When it could not be committed; the next one makes up for it.
-    pub async fn sweep(&mut self, committer: &Committer, now: Timestamp) -> Result<Swept, CommitError> {
+    pub async fn sweep(&mut self) -> Result<Swept, CommitError> {
+        let now = self.clock.now();
         let round = now >= self.next_round;
-        let before = committer.now();
-        if round && self.watch.lost_after.is_some() && committer.save_seen().await.is_err() {
+        if round && self.watch.lost_after.is_some() && self.heartbeats.flush().await.is_err() {
             self.serving_since = now;
         }
-        let saving = Duration::try_from(committer.now().duration_since(before)).unwrap_or_default();
-        let swept = committer.sweep(self.command(round, now, saving)).await;
+        let flushing = Duration::try_from(self.clock.now().duration_since(now)).unwrap_or_default();
+        let sweep = self.command(round, now, flushing);
+        let swept = self.committer.sweep(sweep).await;
         match &swept {
             Ok(swept) => {
+                if let Some(silence) = sweep.forget_after.filter(|_| swept.forgotten > 0) {
+                    self.heartbeats.forget_silent(silence, self.clock.now());
+                }
                 if round && !swept.more {
                     self.next_round = now.checked_add(self.round()).unwrap_or(now);
                 }
@@ -105,16 +114,16 @@ impl Sweeper {
         swept
     }
 
-    /// Who was seen while signs of life were `saving` looks as silent as before.
-    fn command(&self, round: bool, now: Timestamp, saving: Duration) -> Sweep {
+    /// Who was seen while heartbeats were `flushing` looks as silent as before.
+    fn command(&self, round: bool, now: Timestamp, flushing: Duration) -> Sweep {
         let reachable_for = Duration::try_from(now.duration_since(self.serving_since)).unwrap_or_default();
         let due = |after: &Duration| round && reachable_for >= *after;
         let lost_after = self.watch.lost_after.filter(due);
         let forget_after = self.watch.forget_after.filter(due);
         Sweep {
             limit: LIMIT,
-            lost_after: lost_after.map(|after| after.saturating_add(saving)),
-            forget_after: forget_after.map(|after| after.saturating_add(saving)),
+            lost_after: lost_after.map(|after| after.saturating_add(flushing)),
+            forget_after: forget_after.map(|after| after.saturating_add(flushing)),
             delete_after: self.watch.delete_after.filter(|_| round),
         }
     }

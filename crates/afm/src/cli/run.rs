@@ -143,7 +143,7 @@ pub(super) async fn run(
     };
     tracing::info!(open_files = files, connections = limits.connections, "limits");
     let router = routes::router(app.clone());
-    let committer = app.committer.clone();
+    let heartbeats = app.heartbeats.clone();
     let mut serving =
         tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
@@ -161,8 +161,8 @@ pub(super) async fn run(
     serving.await?;
     let finish = async {
         // What is lost is when agents were seen of late, which is no reason to fail.
-        let _ = committer.save_seen().await;
-        drop(committer);
+        let _ = heartbeats.flush().await;
+        drop(heartbeats);
         // The router and the background held the last committers: its work ends when what is queued is done.
         work.await?;
         store.close().await;

@@ -6,10 +6,11 @@ use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
     Applied, Backlog, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, SqliteStore,
-    Surroundings, TaskRead,
+    StoreError, Surroundings, TaskRead,
 };
 
 use super::*;
+use crate::heartbeats::Heartbeats;
 
 /// What becomes of the next calls of `apply`, the first one first; after that they succeed.
 #[derive(Debug, Clone, Copy)]
@@ -298,13 +299,14 @@ async fn a_batch_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
-async fn signs_of_life_are_kept_until_they_are_saved() {
+async fn heartbeats_are_kept_until_they_are_saved() {
     let (store, committer) = start().await;
-    committer.look_around().await.unwrap();
+    let heartbeats = Heartbeats::new(committer.known.clone(), committer.clone());
+    committer.known.refresh(&*store).await.unwrap();
     assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), []);
     // Answered from memory.
     assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), []);
-    let mut given_up = Box::pin(committer.save_seen());
+    let mut given_up = Box::pin(heartbeats.flush());
     assert!(
         std::future::poll_fn(|context| std::task::Poll::Ready(given_up.as_mut().poll(context)))
             .await
@@ -312,51 +314,50 @@ async fn signs_of_life_are_kept_until_they_are_saved() {
     );
     drop(given_up);
     store.comes(&[Fate::Away]);
-    assert_eq!(committer.save_seen().await, Err(CommitError::Unavailable));
+    assert_eq!(heartbeats.flush().await, Err(CommitError::Unavailable));
     let seen = committer.known.take_unsaved(9);
     assert_eq!(seen.iter().map(|(id, _)| id.as_u128()).collect::<Vec<_>>(), [10]);
 }
 
 #[tokio::test]
-async fn signs_of_life_that_come_while_others_are_saved_are_left_for_the_next_time() {
+async fn heartbeats_that_come_while_others_are_saved_are_left_for_the_next_time() {
     let (store, committer) = start().await;
-    committer.look_around().await.unwrap();
+    let heartbeats = Heartbeats::new(committer.known.clone(), committer.clone());
+    committer.known.refresh(&*store).await.unwrap();
     for agent in [10, 11] {
         committer.poll(poll(agent), None).await.unwrap();
     }
     committer.poll(poll(10), None).await.unwrap();
     store.hold();
-    let saving = tokio::spawn({
-        let committer = committer.clone();
-        async move { committer.save_seen().await }
-    });
+    let flushing = tokio::spawn(async move { heartbeats.flush().await });
     let before = store.begun().await.len();
     for agent in [10, 11] {
         committer.poll(poll(agent), None).await.unwrap();
     }
     store.may_end.add_permits(9);
-    assert_eq!(saving.await.unwrap(), Ok(()));
+    assert_eq!(flushing.await.unwrap(), Ok(()));
     assert_eq!(store.begun().await.len(), before);
     assert_eq!(committer.known.unsaved(), 2);
 }
 
 #[tokio::test]
-async fn those_who_wait_for_signs_of_life_to_be_saved_share_it() {
+async fn those_who_have_heartbeats_flushed_at_the_same_time_share_it() {
     let (store, committer) = start().await;
-    committer.look_around().await.unwrap();
+    let heartbeats = Heartbeats::new(committer.known.clone(), committer.clone());
+    committer.known.refresh(&*store).await.unwrap();
     for _ in 0..2 {
         committer.poll(poll(10), None).await.unwrap();
     }
     store.hold();
-    let save = || {
-        let committer = committer.clone();
-        tokio::spawn(async move { committer.save_seen().await })
+    let flush = || {
+        let heartbeats = heartbeats.clone();
+        tokio::spawn(async move { heartbeats.flush().await })
     };
-    let first = save();
-    assert_eq!(store.begun().await, [1, 1], "the poll that was new, and the saving");
+    let first = flush();
+    assert_eq!(store.begun().await, [1, 1], "the poll that was new, and the heartbeats");
     committer.poll(poll(10), None).await.unwrap();
     // The one under way may have missed that.
-    let others = [save(), save(), save()];
+    let others = [flush(), flush(), flush()];
     store.begun().await;
     store.may_end.add_permits(1);
     first.await.unwrap().unwrap();
@@ -368,7 +369,7 @@ async fn those_who_wait_for_signs_of_life_to_be_saved_share_it() {
     }
     assert_eq!(store.begun().await, [1, 1, 1], "one for all three");
     assert_eq!(committer.known.unsaved(), 1);
-    save().await.unwrap().unwrap();
+    flush().await.unwrap().unwrap();
     assert_eq!(committer.known.unsaved(), 0);
 }
 
@@ -520,7 +521,7 @@ async fn a_command_that_is_refused_is_found_by_halves() {
 #[tokio::test]
 async fn a_command_that_is_refused_leaves_what_is_known_as_it_is() {
     let (store, committer) = start().await;
-    committer.look_around().await.unwrap();
+    committer.known.refresh(&*store).await.unwrap();
     committer.poll(poll(10), None).await.unwrap();
     store.refuse([1]);
     assert_eq!(committer.submit(task(1)).await, Err(CommitError::Failed));

@@ -132,7 +132,7 @@ async fn ended(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     let why = match task.state {
         TaskState::Delayed { .. } | TaskState::Pending => {
-            app.save_seen().await;
+            app.heartbeats.flush_for_read().await;
             let threshold = app.settings.agent_active_threshold;
             let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
             waiting(

@@ -66,7 +66,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
 }
 
 async fn lists(app: &App) -> Found<(), Bytes> {
-    app.save_seen().await;
+    app.heartbeats.flush_for_read().await;
     let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
     let mut agents = ArrayWriter::new();
     for agent in &overview.agents.items {

@@ -30,7 +30,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
 }
 
 async fn count(app: &App) -> Found<(), Counts> {
-    app.save_seen().await;
+    app.heartbeats.flush_for_read().await;
     let threshold = app.settings.agent_active_threshold;
     let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
     Ok(HashMap::from([((), app.store.counts(seen_since).await?)]))

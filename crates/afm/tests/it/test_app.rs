@@ -135,7 +135,7 @@ impl TestApp {
     /// Has it read what there is for agents, as the background does all the time: until then, every poll asks the store.
     #[track_caller]
     pub(crate) fn look_around(&self) {
-        self.block_on(self.app.committer.look_around()).expect("the database is there");
+        self.block_on(self.app.known.refresh(&*self.app.store)).expect("the database is there");
     }
 
     /// Has the store forget all agents, as if another AFM had done it.
@@ -150,7 +150,8 @@ impl TestApp {
 
     /// A sweeper that starts now.
     pub(crate) fn sweeper(&self, watch: Watch) -> Sweeper {
-        Sweeper::new(watch, self.clock.now())
+        let app = &self.app;
+        Sweeper::new(watch, app.committer.clone(), app.heartbeats.clone(), app.clock.clone())
     }
 
     /// Has it sweep now.
@@ -161,7 +162,7 @@ impl TestApp {
 
     /// [`TestApp::sweep`] while the database may be away.
     pub(crate) fn try_sweep(&self, sweeper: &mut Sweeper) -> Result<Swept, CommitError> {
-        self.block_on(sweeper.sweep(&self.app.committer, self.clock.now()))
+        self.block_on(sweeper.sweep())
     }
 
     /// The attempts of task `n` that ended without finishing it, and their late results.
