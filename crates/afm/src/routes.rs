@@ -8,7 +8,6 @@ mod health;
 mod status;
 
 use std::pin::pin;
-use std::time::Duration;
 
 use axum::Router;
 use axum::body::{Body, HttpBody};
@@ -96,9 +95,6 @@ fn fit(response: Response) -> Response {
     });
     if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
 }
-
-/// How often a request that is held open looks for itself, should a wake-up have been missed.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
 /// Paths without a slash at their end, and what they answer.
 type Routes = Vec<(&'static str, MethodRouter<App>)>;

@@ -1,4 +1,4 @@
-//! Wakes requests that are held open: polls until there is a task for them, reads until a task has ended.
+//! Requests that are held open: polls until there is a task for them, reads until a task has ended.
 //!
 //! A hint is of one task, and wakes one poll that could take it, not all of them: which one, `queue` says. If that
 //! poll is gone before it was answered, the hint is the next one's.
@@ -8,6 +8,7 @@
 //! An agent has one poll held open: a newer one ends it, since the client of the older one may have vanished without
 //! closing its connection.
 
+mod long_poll;
 mod poll;
 mod queue;
 #[cfg(test)]

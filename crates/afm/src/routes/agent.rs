@@ -10,17 +10,13 @@ use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPo
 use slamon_store::{Delivery, Polled, Reported};
 use uuid::Uuid;
 
-use super::{LOOK_AGAIN, Routes, json};
+use super::{Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::clock::Clock;
 use crate::committer::{CommitError, Said};
 use crate::error::ApiError;
-use crate::waiters::WaitingPoll;
 use crate::{measures, patience, request_log};
-
-/// The least time between two signs of life of an agent whose poll is held open.
-const SIGN_OF_LIFE: Duration = Duration::from_millis(100);
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
@@ -55,55 +51,19 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 }
 
 /// Claims tasks; where there are none, and the agent can wait, as soon as there are.
-async fn claim(app: &App, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
-    let waits = !poll.max_wait.is_zero() && poll.max_tasks > 0;
-    // In the queue before it asks, so that no task can come in between unseen.
-    let Some(waiting) = waits.then(|| app.waiters.poll(&poll)).flatten() else {
-        let older_began = app.waiters.end_older(poll.agent_id);
-        return app.committer.poll(poll, said.map(|said| said.before(older_began))).await;
-    };
-    let said = said.map(|said| said.before(waiting.older_began()));
-    tokio::select! {
-        biased;
-        // What it was claiming meanwhile is released.
-        () = waiting.ended() => {
-            request_log::note("a newer poll of the agent ended it");
-            Ok(Polled::default())
-        }
-        polled = wait(app, &waiting, poll, said) => polled,
-        // Also while it asks a database that does not answer.
-        () = app.stop.cancelled() => Ok(Polled::default()),
+async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Polled, CommitError> {
+    let polled = app.waiters.poll_until_claimed(
+        poll,
+        app.settings.agent_active_threshold,
+        &app.stop,
+        // What it executes, it has said once.
+        |poll, older_began| app.committer.poll(poll, said.take().map(|said| said.before(older_began))),
+    );
+    let polled = polled.await?;
+    if polled.is_none() {
+        request_log::note("a newer poll of the agent ended it");
     }
-}
-
-/// Claims tasks for a poll that is held open.
-async fn wait(
-    app: &App,
-    waiting: &WaitingPoll,
-    poll: PollRequest,
-    said: Option<Said>,
-) -> Result<Polled, CommitError> {
-    let end = tokio::time::sleep(poll.max_wait);
-    tokio::pin!(end);
-    // A poll that is held open is a sign of life, which is seen when it asks.
-    let look_again = (app.settings.agent_active_threshold / 3).clamp(SIGN_OF_LIFE, LOOK_AGAIN);
-    let mut polled = app.committer.poll(poll.clone(), said).await?;
-    loop {
-        // With tasks in hand it need not have got the one it was woken for: that hint is passed on.
-        if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
-            return Ok(polled);
-        }
-        waiting.found_nothing();
-        let handed = tokio::select! {
-            handed = waiting.woken(look_again) => handed,
-            () = app.stop.cancelled() => return Ok(polled),
-            () = &mut end => return Ok(polled),
-        };
-        polled = match handed {
-            Some(handed) => handed.await,
-            None => app.committer.poll(poll.clone(), None).await?,
-        };
-    }
+    Ok(polled.unwrap_or_default())
 }
 
 /// Up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once drifts

@@ -1,5 +1,6 @@
 //! What BPMS clients ask for: `/task`.
 
+use std::ops::ControlFlow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -15,7 +16,7 @@ use slamon_protocol::{
 use slamon_store::{AttemptView, State as TaskState, Submitted, Task, TaskRead, Waiting, waiting};
 use uuid::Uuid;
 
-use super::{LOOK_AGAIN, Routes, json};
+use super::{Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
@@ -51,13 +52,28 @@ async fn get_task(
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
     let wait = patience::hold(wait(query.as_deref())?);
-    let ended = if wait.is_zero() { None } else { tokio::time::timeout(wait, ended(&app, id)).await.ok() };
+    let ended = app.waiters.read_until_ended(id, wait, &app.stop, || look(&app, id)).await?;
     let task = match ended {
-        Some(task) => task?,
+        Some(task) => task,
         None => read(&app, id).await?,
     };
     let task = task.ok_or(ApiError::UnknownTask)?;
     answer(&app, &task).await
+}
+
+/// Reads a task if it has ended, or finds that there is none to wait for.
+async fn look(app: &App, id: Uuid) -> Result<ControlFlow<Option<Arc<Task>>>, ApiError> {
+    match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
+        None => Ok(ControlFlow::Break(None)),
+        Some(TaskRead::Small(task)) if matches!(task.state, TaskState::Ended { .. }) => {
+            Ok(ControlFlow::Break(Some(task)))
+        }
+        Some(TaskRead::Large { bytes, has_ended: true }) => {
+            read_large(app, id, bytes).await.map(ControlFlow::Break)
+        }
+        // Not kept while waiting: many may wait.
+        Some(TaskRead::Small(_) | TaskRead::Large { .. }) => Ok(ControlFlow::Continue(())),
+    }
 }
 
 /// Reads a task, however large, if there is memory for the answer: first of all of those that are large, so that those for
@@ -104,29 +120,6 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
         let problem = format!("must be a number of seconds from 0 to {most}");
         ApiError::Invalid(Invalid { field: Some("wait".to_owned()), problem })
     })
-}
-
-/// Reads a task once it has ended, or when there is no task to wait for, or when the server stops.
-async fn ended(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
-    let waiting = app.waiters.read(id);
-    loop {
-        match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
-            None => return Ok(None),
-            Some(TaskRead::Small(task)) if matches!(task.state, TaskState::Ended { .. }) => {
-                return Ok(Some(task));
-            }
-            Some(TaskRead::Large { bytes, has_ended: true }) => return read_large(app, id, bytes).await,
-            // Not kept while waiting: many may wait.
-            Some(TaskRead::Small(_) | TaskRead::Large { .. }) => {}
-        }
-        tokio::select! {
-            () = waiting.woken() => {}
-            () = tokio::time::sleep(LOOK_AGAIN) => {}
-            () = app.stop.cancelled() => {
-                return read(app, id).await;
-            }
-        }
-    }
 }
 
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {

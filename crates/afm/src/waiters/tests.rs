@@ -1,5 +1,7 @@
 //! Who is woken, and when.
 
+mod long_polls;
+
 use std::time::Duration;
 
 use slamon_protocol::AgentFilter;
