@@ -66,6 +66,12 @@ pub(crate) fn current<T>(look: impl FnOnce(&Arc<Peer>) -> T) -> Option<T> {
     CURRENT.try_with(look).ok()
 }
 
+/// How long the request that is being answered may wait that asks for so long. Where too many wait already, it is answered
+/// at once: those who do not wait must find room.
+pub(crate) fn hold(time: Duration) -> Duration {
+    if time.is_zero() || current(|peer| peer.hold()) == Some(false) { Duration::ZERO } else { time }
+}
+
 /// A connection.
 pub(crate) struct Peer {
     /// Written to, and asked about; read from by [`Io`].

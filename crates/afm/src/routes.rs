@@ -25,7 +25,7 @@ use crate::body;
 use crate::error::ApiError;
 use crate::request_log::Answered;
 use crate::retry_after::Connection;
-use crate::{memory, patience, peer, request_log};
+use crate::{memory, peer, request_log};
 
 /// Everything that the AFM answers.
 pub fn router(app: App) -> Router {
@@ -61,9 +61,9 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
             Ok(()) => body::arrive(&mut request, &app.settings).await,
             Err(error) => Err(error),
         };
-        // A body may take longer than a request: how long, it knows itself.
+        // How long a body may take, it knows itself; for how long handlers may wait, `request_deadline`.
         match arrived {
-            Ok(()) => fit(patience::limit(app.settings.request_timeout, pin!(next.run(request))).await),
+            Ok(()) => fit(next.run(request).await),
             Err(error) => error.into_response(),
         }
     });

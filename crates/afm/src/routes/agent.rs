@@ -1,5 +1,6 @@
 //! What agents ask for: `/tasks`.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::extract::State;
@@ -16,7 +17,7 @@ use crate::body::JsonBody;
 use crate::clock::Clock;
 use crate::committer::{CommitError, Said};
 use crate::error::ApiError;
-use crate::{measures, patience, request_log};
+use crate::{measures, peer, request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
@@ -26,10 +27,11 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
-    poll.max_wait = patience::hold(poll.max_wait);
+    poll.max_wait = peer::hold(poll.max_wait);
+    let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
     let agent_id = poll.agent_id;
     let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
-    let polled = claim(&app, poll, said).await?;
+    let polled = request_deadline::within(allowed, pin!(claim(&app, poll, said))).await??;
     if polled.tasks.is_empty() && polled.cancelled.is_empty() {
         request_log::routine();
     }
@@ -99,7 +101,8 @@ async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, Ap
     drop(body);
     request_log::task(result.task_id);
     let completed = matches!(result.outcome, TaskOutcome::Completed(_));
-    match app.committer.report(result).await?? {
+    let report = pin!(app.committer.report(result));
+    match request_deadline::within(app.settings.request_timeout, report).await??? {
         Reported::Stored => measures::task_finished(completed),
         Reported::Repeated => request_log::note("the same result was there already"),
     }

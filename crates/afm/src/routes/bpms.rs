@@ -1,6 +1,7 @@
 //! What BPMS clients ask for: `/task`.
 
 use std::ops::ControlFlow;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -20,7 +21,7 @@ use super::{Routes, json};
 use crate::app::App;
 use crate::body::JsonBody;
 use crate::error::ApiError;
-use crate::{measures, patience, peer, request_log};
+use crate::{measures, peer, request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
@@ -38,7 +39,8 @@ async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode,
     let task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::task(task.task_id);
-    match app.committer.submit(task).await?? {
+    let submit = pin!(app.committer.submit(task));
+    match request_deadline::within(app.settings.request_timeout, submit).await??? {
         Submitted::Stored => measures::task_posted(),
         Submitted::Repeated => request_log::note("the same task was there already"),
     }
@@ -51,14 +53,20 @@ async fn get_task(
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
-    let wait = patience::hold(wait(query.as_deref())?);
-    let ended = app.waiters.read_until_ended(id, wait, &app.stop, || look(&app, id)).await?;
+    let wait = peer::hold(wait(query.as_deref())?);
+    let allowed = app.settings.request_timeout.saturating_add(wait);
+    request_deadline::within(allowed, pin!(wait_and_read(&app, id, wait))).await?
+}
+
+/// Reads a task; where it is to be waited for, once it has ended.
+async fn wait_and_read(app: &App, id: Uuid, wait: Duration) -> Result<Response, ApiError> {
+    let ended = app.waiters.read_until_ended(id, wait, &app.stop, || look(app, id)).await?;
     let task = match ended {
         Some(task) => task,
-        None => read(&app, id).await?,
+        None => read(app, id).await?,
     };
     let task = task.ok_or(ApiError::UnknownTask)?;
-    answer(&app, &task).await
+    answer(app, &task).await
 }
 
 /// Reads a task if it has ended, or finds that there is none to wait for.
@@ -96,8 +104,11 @@ async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task
 
 async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response, ApiError> {
     let id = known_id(task_id)?;
-    let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
-    answer(&app, &task).await
+    let cancelled = pin!(async {
+        let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
+        answer(&app, &task).await
+    });
+    request_deadline::within(app.settings.request_timeout, cancelled).await?
 }
 
 fn known_id(task_id: TaskId) -> Result<Uuid, ApiError> {

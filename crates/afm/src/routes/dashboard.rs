@@ -1,6 +1,7 @@
 //! `/dashboard`: a page for people, and the JSON behind it.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use axum::extract::State;
 use axum::http::HeaderName;
@@ -16,6 +17,7 @@ use slamon_store::{AgentView, Found, TaskView};
 use super::{Routes, json_text};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::request_deadline;
 
 /// How long each list is at most.
 const LIMIT: u32 = 100;
@@ -60,7 +62,8 @@ fn page(media_type: &str, text: &'static str) -> Response {
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
-    let lists = app.overview.get((), |_| Box::pin(lists(&app))).await;
+    let lists = pin!(app.overview.get((), |_| Box::pin(lists(&app))));
+    let lists = request_deadline::within(app.settings.request_timeout, lists).await?;
     let lists = lists.map_err(|error| app.read_failed(&error))?;
     Ok(json_text(lists.ok_or(ApiError::Failed)?))
 }

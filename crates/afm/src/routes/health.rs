@@ -1,12 +1,14 @@
 //! `/healthz` and `/readyz`: for whoever keeps this process running, and sends requests to it.
 
+use std::pin::pin;
+
 use axum::extract::State;
-use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
 use super::Routes;
 use crate::app::App;
 use crate::error::ApiError;
+use crate::request_deadline;
 
 pub(super) fn routes() -> Routes {
     vec![("/healthz", get(alive)), ("/readyz", get(ready))]
@@ -18,9 +20,8 @@ async fn alive() -> &'static str {
 }
 
 /// Ready: the database can be written, and its tables are as this version needs them.
-async fn ready(State(app): State<App>) -> Response {
-    match app.committer.health().check().await {
-        Ok(()) => "ok\n".into_response(),
-        Err(reason) => ApiError::TryAgain(reason).into_response(),
-    }
+async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
+    let checked = pin!(app.committer.health().check());
+    let checked = request_deadline::within(app.settings.request_timeout, checked).await?;
+    checked.map(|()| "ok\n").map_err(ApiError::TryAgain)
 }

@@ -1,6 +1,7 @@
 //! `/status`: how much there is of everything.
 
 use std::collections::HashMap;
+use std::pin::pin;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -12,13 +13,16 @@ use slamon_store::{Counts, Found};
 use super::{Routes, json};
 use crate::app::App;
 use crate::error::ApiError;
+use crate::request_deadline;
 
 pub(super) fn routes() -> Routes {
     vec![("/status", get(status))]
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {
-    let counts = app.counts.get((), |_| Box::pin(count(&app))).await.map_err(|error| {
+    let counts = pin!(app.counts.get((), |_| Box::pin(count(&app))));
+    let counts = request_deadline::within(app.settings.request_timeout, counts).await?;
+    let counts = counts.map_err(|error| {
         // Not 503, as elsewhere: monitoring of the original looks for a 500.
         app.committer.health().read_failed(&error);
         ApiError::StatusUnknown

@@ -129,6 +129,30 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
 }
 
 #[test]
+fn whatever_asks_a_database_that_hangs_is_503_in_time() {
+    let mut setup = Setup::default();
+    setup.settings.request_timeout = SHORT;
+    let (app, gate) = setup.start_gated();
+    gate.close();
+    let task = format!("/task/{}", id(1));
+    for answer in [
+        app.post("/task", Body::task(1)),
+        app.post("/tasks", Body::poll(8)),
+        app.post("/tasks", Body::poll(9).with("max_wait", "0.1")),
+        app.post("/tasks/response", Body::result(1)),
+        app.get(&task),
+        app.get(&format!("{task}?wait=0.1")),
+        app.delete(&task),
+        app.get("/status"),
+        app.get("/dashboard/status"),
+        app.get("/readyz"),
+    ] {
+        answer.is_try_again();
+        answer.is_problem(503, "the request took too long; try again");
+    }
+}
+
+#[test]
 fn what_waited_for_a_client_that_hung_up_never_happens() {
     let (app, gate) = Setup::default().start_gated();
     gate.close();
