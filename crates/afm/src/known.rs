@@ -6,20 +6,23 @@
 //! comes as hints, and it is read anew every second (on PostgreSQL, all of it every 15 s), so that a hint that was missed
 //! delays a task, and no more.
 
-mod board;
 mod fleet;
+mod kind_map;
+mod search;
+mod waiting_index;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::PollRequest;
-use slamon_store::{Applied, Backlog, Command, Hint, Outcome, Store, StoreError, WaitingKind};
+use slamon_store::{Command, Hint, KindCursor, Store, StoreError, WaitingKind};
 use uuid::Uuid;
 
-use self::board::Board;
-pub use self::board::Mark;
 use self::fleet::Fleet;
+use self::search::Reading;
+pub use self::search::Search;
+use self::waiting_index::WaitingIndex;
 
 /// How much of what there is for agents is read at once. Where there is more, every poll asks the store.
 const BACKLOG: u32 = 10_000;
@@ -30,9 +33,9 @@ pub enum Look {
     /// It brings nothing, and says nothing new.
     Nothing,
     /// It says nothing new, and there may be tasks of these kinds for it.
-    Tasks(Vec<WaitingKind>),
+    Tasks(Vec<KindCursor>),
     /// The store has to be told, or asked for more. There may be tasks of these kinds for it; `None`: of any.
-    Unknown(Option<Vec<WaitingKind>>),
+    Unknown(Option<Vec<KindCursor>>),
 }
 
 impl Look {
@@ -49,9 +52,9 @@ impl Look {
     /// As if there might be a task of this kind, too.
     #[must_use]
     pub fn with(self, kind: WaitingKind) -> Self {
-        let with = |mut kinds: Vec<WaitingKind>| {
-            if !kinds.contains(&kind) {
-                kinds.push(kind);
+        let with = |mut kinds: Vec<KindCursor>| {
+            if kinds.iter().all(|known| known.kind != kind) {
+                kinds.push(kind.into());
             }
             kinds
         };
@@ -69,7 +72,7 @@ pub struct Known(Arc<Inner>);
 
 #[derive(Debug, Default)]
 struct Inner {
-    board: Mutex<Board>,
+    waiting: Mutex<WaitingIndex>,
     fleet: Mutex<Fleet>,
 }
 
@@ -77,71 +80,29 @@ impl Known {
     /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
     #[must_use]
     pub fn look(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> Look {
-        let Some(kinds) = self.board().kinds_for(poll) else { return Look::Unknown(None) };
+        let (kinds, has_untold) = {
+            let waiting = self.waiting();
+            (waiting.kinds_for(poll), waiting.has_untold(poll.agent_id))
+        };
+        if has_untold {
+            return Look::Unknown(kinds);
+        }
+        let Some(kinds) = kinds else { return Look::Unknown(None) };
         if !self.fleet().sees(poll, running, now) {
             return Look::Unknown(Some(kinds));
         }
         if kinds.is_empty() { Look::Nothing } else { Look::Tasks(kinds) }
     }
 
-    /// To be taken before the store is asked: what is noted after it may be news to the store.
-    #[must_use]
-    pub fn mark(&self) -> Mark {
-        self.board().mark()
+    /// To be called before a batch is applied: what is noted after it may be news to the store. Has its polls look for tasks
+    /// where these may wait.
+    pub fn begin(&self, batch: &mut [Command]) -> Search<'_> {
+        Search::begin(self, batch)
     }
 
-    /// A batch that was begun after `mark` was committed.
-    pub fn committed(&self, commands: &[Command], applied: &Applied, mark: Mark, now: Timestamp) {
-        let mut board = self.board();
-        for kind in &applied.waiting {
-            board.add(kind);
-        }
-        for agent_id in &applied.untold {
-            board.add_untold(*agent_id);
-        }
-        let mut fleet = self.fleet();
-        // They say it again with their next poll.
-        fleet.forget(&applied.unsaved);
-        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
-            let Outcome::Poll(polled) = outcome else { continue };
-            let found_nothing =
-                polled.tasks.is_empty() && command.poll().is_some_and(|poll| poll.max_tasks > 0);
-            if let Command::Poll { poll, .. } = command {
-                if !applied.unsaved.contains(&poll.agent_id) {
-                    fleet.saved(poll, now);
-                }
-                board.told(poll.agent_id, mark);
-            }
-            match command {
-                Command::Poll { poll, kinds: None, .. } if found_nothing => board.has_nothing_for(poll, mark),
-                Command::Poll { kinds: Some(kinds), .. } | Command::Claim { kinds, .. } if found_nothing => {
-                    board.has_none_of(kinds, mark);
-                }
-                _ => {}
-            }
-        }
-        if !applied.accounted.is_empty() {
-            for command in commands {
-                if let Command::Poll { poll, running: Some(running), .. } = command
-                    && applied.accounted.contains(&poll.agent_id)
-                {
-                    fleet.accounted(poll.agent_id, &running.aliases, now);
-                }
-            }
-        }
-        // Only then: of what the batch gives, they knew nothing yet.
-        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
-            if let (Some(poll), Outcome::Poll(polled)) = (command.poll(), outcome)
-                && !polled.tasks.is_empty()
-            {
-                fleet.given(poll.agent_id);
-            }
-        }
-    }
-
-    /// Nobody knows what the store holds: until [`Known::read`], every poll asks it.
+    /// Nobody knows what the store holds: until it was read, every poll asks it.
     pub fn doubt(&self) {
-        self.board().doubt();
+        self.waiting().doubt();
     }
 
     /// Reads from the store what there is for agents: from then on, a poll that brings nothing need not ask it.
@@ -149,25 +110,24 @@ impl Known {
     /// # Errors
     /// When it cannot be read; then every poll asks the store.
     pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let mark = self.mark();
-        let backlog = store.backlog(BACKLOG).await.inspect_err(|_| self.doubt())?;
-        self.read(&backlog, mark);
+        let reading = Reading::begin(self);
+        let backlog = match reading.kinds() {
+            Some(kinds) => store.backlog_of(kinds, BACKLOG).await,
+            None => store.backlog(BACKLOG).await,
+        };
+        reading.ended(&backlog.inspect_err(|_| self.doubt())?);
         Ok(())
-    }
-
-    /// All that there is for agents, as it was read after `mark`.
-    pub fn read(&self, backlog: &Backlog, mark: Mark) {
-        self.board().replace(backlog, mark);
     }
 
     /// What another AFM has done.
     pub fn hint(&self, hint: &Hint) {
         match hint {
-            Hint::Waiting(kind) => self.board().add(kind),
-            Hint::Untold(agent_id) => self.board().add_untold(*agent_id),
-            // What waits is read anew every second in any case.
-            Hint::Ended(_) | Hint::Unheard => {}
-            Hint::Anything => self.doubt(),
+            Hint::Waiting(waiting) => self.waiting().note(waiting),
+            Hint::Untold(agent_id) => self.waiting().note_untold(*agent_id),
+            Hint::Ended(_) => {}
+            Hint::Anything => self.waiting().hear(),
+            // All that waits is read anew every second then.
+            Hint::Deaf | Hint::Unheard => self.waiting().deafen(),
         }
     }
 
@@ -198,8 +158,8 @@ impl Known {
         self.fleet().forget_silent(silence, now);
     }
 
-    fn board(&self) -> MutexGuard<'_, Board> {
-        self.0.board.lock().unwrap_or_else(PoisonError::into_inner)
+    fn waiting(&self) -> MutexGuard<'_, WaitingIndex> {
+        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn fleet(&self) -> MutexGuard<'_, Fleet> {
@@ -210,7 +170,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use slamon_protocol::{AgentFilter, Capability};
-    use slamon_store::Polled;
+    use slamon_store::{Applied, Backlog, Outcome, Polled};
 
     use super::*;
 
@@ -230,9 +190,14 @@ mod tests {
         }
     }
 
+    /// A poll that finds nothing where it looks.
     fn apply(known: &Known, command: Command) {
-        let applied = Applied { outcomes: vec![Outcome::Poll(Polled::default())], ..Applied::default() };
-        known.committed(&[command], &applied, known.mark(), Timestamp::UNIX_EPOCH);
+        let Command::Poll { kinds: Some(kinds), .. } = &command else { panic!("{command:?}") };
+        let searched = kinds.iter().map(|searched| (searched.kind.clone(), None)).collect();
+        let outcomes = vec![Outcome::Poll(Polled::default())];
+        let applied = Applied { outcomes, searched, ..Applied::default() };
+        let mut batch = [command];
+        known.begin(&mut batch).committed(&batch, &applied, Timestamp::UNIX_EPOCH);
     }
 
     #[test]
@@ -240,13 +205,15 @@ mod tests {
         let known = Known::default();
         let look = || known.look(&poll(), None, Timestamp::UNIX_EPOCH);
         assert_eq!(look(), Look::Unknown(None));
-        known.read(&Backlog { is_complete: true, ..Backlog::default() }, known.mark());
+        Reading::begin(&known).ended(&Backlog { is_complete: true, ..Backlog::default() });
         assert_eq!(look(), Look::Unknown(Some(vec![])));
-        let kind = WaitingKind { capability: wait(), agent_filter: AgentFilter::default() };
+        let kind = KindCursor::from(WaitingKind { capability: wait(), agent_filter: AgentFilter::default() });
         known.hint(&Hint::Waiting(kind.clone()));
         assert_eq!(look(), Look::Unknown(Some(vec![kind.clone()])));
         apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![]), running: None });
         assert_eq!(look(), Look::Tasks(vec![kind.clone()]), "it was not asked for");
+        known.hint(&Hint::Untold(poll().agent_id));
+        assert_eq!(look(), Look::Unknown(Some(vec![kind.clone()])), "it has something to be told");
         apply(&known, Command::Poll { poll: poll(), kinds: Some(vec![kind]), running: None });
         assert_eq!(look(), Look::Nothing);
     }

@@ -120,9 +120,9 @@ impl Waiters {
     /// Passes on what this or another process has done.
     pub fn hint(&self, hint: &Hint) {
         match hint {
-            Hint::Waiting(kind) => self.tasks_wait(kind),
+            Hint::Waiting(waiting) => self.tasks_wait(&waiting.kind),
             Hint::Ended(task_id) => self.task_ended(*task_id),
-            Hint::Untold(_) => {}
+            Hint::Untold(_) | Hint::Deaf => {}
             Hint::Anything | Hint::Unheard => self.anything(),
         }
     }

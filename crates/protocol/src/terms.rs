@@ -130,11 +130,11 @@ impl AgentFilter {
         [&self.country, &self.region, &self.agent_name].into_iter().flatten().map(String::len).sum()
     }
 
-    /// The keys of all filters that an agent matches, the empty one first.
+    /// All filters that an agent matches, the empty one first; 16 at most.
     ///
-    /// A task is found under one of them, so that a claim never reads tasks that are not for this agent.
+    /// A task has one of them, so that a claim never reads tasks that are not for this agent.
     #[must_use]
-    pub fn keys_matching(agent_id: Uuid, agent_name: &str, location: Option<&Location>) -> Vec<String> {
+    pub fn matching(agent_id: Uuid, agent_name: &str, location: Option<&Location>) -> Vec<Self> {
         let mut filters = vec![Self::default()];
         let mut also = |with: &dyn Fn(&mut Self)| {
             for n in 0..filters.len() {
@@ -149,7 +149,7 @@ impl AgentFilter {
             also(&|filter| filter.country = Some(location.country.clone()));
             also(&|filter| filter.region = Some(location.region.clone()));
         }
-        filters.iter().map(Self::key).collect()
+        filters
     }
 
     /// The filter as the JSON object it came as, members in a fixed order.
@@ -299,7 +299,7 @@ mod tests {
         let here = Location { country: "FI".into(), region: "18".into(), latitude: None, longitude: None };
         let options = [None, Some("FI"), Some("SE"), Some("18"), Some("Agent")];
         for location in [None, Some(&here)] {
-            let keys = AgentFilter::keys_matching(id, "Agent", location);
+            let filters = AgentFilter::matching(id, "Agent", location);
             for country in options {
                 for region in options {
                     for name in options {
@@ -310,7 +310,7 @@ mod tests {
                                 agent_id,
                                 agent_name: name.map(Into::into),
                             };
-                            let found = keys.contains(&filter.key());
+                            let found = filters.contains(&filter);
                             assert_eq!(found, filter.matches(id, "Agent", location), "{filter:?}");
                             assert_eq!(AgentFilter::from_key(&filter.key()).unwrap(), filter);
                         }

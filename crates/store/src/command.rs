@@ -3,10 +3,10 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_protocol::{AgentFilter, Capability, JsonText, PollRequest, PostTask, ResultPost};
+use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
-use crate::{Attempt, State, Task};
+use crate::{Attempt, KindCursor, QueueCursor, State, Task, WaitingKind};
 
 /// One change. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -18,7 +18,7 @@ pub enum Command {
         /// What it says of itself, and asks.
         poll: PollRequest,
         /// Where there may be tasks for it, as in [`Command::Claim`]; `None`: that is not known.
-        kinds: Option<Vec<WaitingKind>>,
+        kinds: Option<Vec<KindCursor>>,
         /// What it says that it is executing, if it says so: of what it was given before, the rest is lost.
         running: Option<Running>,
     },
@@ -28,7 +28,7 @@ pub enum Command {
         /// What it asks.
         poll: PollRequest,
         /// Where there may be tasks for it. All of these are of its capabilities, and their filters match it.
-        kinds: Vec<WaitingKind>,
+        kinds: Vec<KindCursor>,
     },
     /// An agent posts what came out of a task.
     Report(ResultPost),
@@ -112,8 +112,11 @@ pub struct Sweep {
 pub struct Applied {
     /// One a command, in their order.
     pub outcomes: Vec<Outcome>,
-    /// One for each task that waits now and did not before: whoever holds a poll open for it can ask again.
-    pub waiting: Vec<WaitingKind>,
+    /// One for each task that waits now and did not before, with its place: whoever holds a poll open for it can ask again.
+    pub waiting: Vec<KindCursor>,
+    /// Of the kinds that polls were looked for in, in the order that they were, where tasks may still wait as this batch
+    /// leaves it; `None`: nowhere.
+    pub searched: Vec<(WaitingKind, Option<QueueCursor>)>,
     /// Tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
     /// Agents that have something to be told: a task that they have is not wanted any more.
@@ -125,32 +128,6 @@ pub struct Applied {
     /// Agents that polled, and of whom what they said could not be saved: somebody else has locked it. Their next poll
     /// says it again.
     pub unsaved: Vec<Uuid>,
-}
-
-/// A task that waits: who could take it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct WaitingKind {
-    /// What an agent must offer.
-    pub capability: Capability,
-    /// What it must match.
-    pub agent_filter: AgentFilter,
-}
-
-impl WaitingKind {
-    /// Of a task.
-    #[must_use]
-    pub fn of(posted: &PostTask) -> Self {
-        Self {
-            capability: Capability { task_type: posted.task_type.clone(), version: posted.task_version },
-            agent_filter: posted.terms.agent_filter.clone(),
-        }
-    }
-
-    /// How much text it holds, in bytes.
-    #[must_use]
-    pub fn text_bytes(&self) -> usize {
-        self.capability.task_type.len() + self.agent_filter.text_bytes()
-    }
 }
 
 /// What came of one command; the variants go with those of [`Command`].

@@ -14,6 +14,7 @@ extern crate self as slamon_store; // the model of the lifecycle tests is the in
 
 mod alias;
 mod command;
+mod cursor;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed {
@@ -32,8 +33,8 @@ mod waiting;
 
 pub use command::{
     Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Running, Submitted, Sweep, Swept,
-    WaitingKind,
 };
+pub use cursor::{KindCursor, QueueCursor, WaitingKind};
 pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{Found, Reads};

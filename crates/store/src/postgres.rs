@@ -2,6 +2,7 @@
 
 mod apply;
 mod backlog;
+mod claiming;
 mod connection;
 mod connection_limit;
 mod doubts;
@@ -9,8 +10,9 @@ mod errors;
 mod fitness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
+mod hearing;
+mod kinds;
 mod leftovers;
-mod lines;
 mod listening;
 mod memory;
 mod notices;
@@ -41,14 +43,13 @@ use self::connection::{Connector, Session};
 use self::connection_limit::ConnectionLimit;
 use self::errors::Problem;
 use self::fitness::Fitness;
-use self::lines::Kind;
 use self::listening::Ear;
 use self::memory::Memory;
 pub use self::uri::UriError;
 use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, Lanes, LateResult, Outcome, Overview,
-    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
+    Outcome, Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -269,16 +270,13 @@ impl PostgresStore {
         if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
             session.bounded(memory.doubts.are_over(&session)).await?;
         }
-        let look = memory.lines.look();
+        let claiming = memory.claiming.begin();
         let begin = self.fitness.begin();
-        let applied = apply::apply(&session, begin, batch, now, memory, &look, manner);
+        let applied = apply::apply(&session, begin, batch, now, memory, &claiming, manner);
         let uncommitted = session.bounded(applied).await?;
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();
-                look.end(uncommitted.fronts.iter().map(|(kind, front)| (kind, *front)));
-                let waiting = uncommitted.applied.waiting.iter().map(Kind::of).zip(uncommitted.places);
-                memory.lines.note(waiting);
                 for done in uncommitted.swept {
                     memory.swept.done(done);
                 }
@@ -293,8 +291,6 @@ impl PostgresStore {
                 Err(if of_notify { Failure::OfNotify(problem) } else { problem.into() })
             }
             Err(problem) => {
-                // What the batch has posted may wait or not.
-                memory.lines.forget();
                 if let Some(transaction) = uncommitted.transaction {
                     memory.doubts.add(transaction);
                 }
@@ -420,8 +416,15 @@ impl Store for PostgresStore {
 
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
         self.with_session(self.statement_timeout, |session| {
-            let memory = Arc::clone(&self.memory);
-            Box::pin(async move { backlog::read(session, &memory.lines, limit).await })
+            Box::pin(async move { backlog::read(session, limit).await })
+        })
+        .await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.with_session(self.statement_timeout, |session| {
+            let kinds = Arc::clone(&kinds);
+            Box::pin(async move { backlog::read_of(session, &kinds, limit).await })
         })
         .await
     }

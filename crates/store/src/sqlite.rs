@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::reads::SMALL_AT_ONCE;
 use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
-    Reads, Store, StoreError, Surroundings, Task, TaskRead,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
+    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
 };
 use connections::{Access, Connections};
 use workers::Workers;
@@ -164,6 +164,10 @@ impl Store for SqliteStore {
 
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
         self.readers.run(move |connection| Ok(backlog::read(connection, limit)?)).await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.readers.run(move |connection| Ok(backlog::read_of(connection, &kinds, limit)?)).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -8,8 +8,8 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
-    Applied, AttemptView, Command, Counts, EndedAttempt, LateResult, Overview, StoreError, Surroundings,
-    Task, WaitingKind,
+    Applied, AttemptView, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, StoreError,
+    Surroundings, Task,
 };
 
 /// How many batches may be under way at the same time.
@@ -89,6 +89,10 @@ pub trait Store: Send + Sync + 'static {
     /// What there is for agents, at most `limit` of each.
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError>;
 
+    /// As [`Store::backlog`], but of the kinds of tasks only those given, all of them, none of which has a task before its
+    /// cursor.
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError>;
+
     /// Counts agents seen at or after `seen_since`, and waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
 
@@ -129,14 +133,16 @@ pub(crate) const BACKLOG_BYTES: u32 = 8 * 1024 * 1024;
 /// Something that another process has done.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Hint {
-    /// A task of this kind waits that did not before.
-    Waiting(WaitingKind),
+    /// A task of this kind waits that did not before, in this place.
+    Waiting(KindCursor),
     /// This task ended.
     Ended(Uuid),
     /// This agent has something to be told: a task that it has is not wanted any more.
     Untold(Uuid),
-    /// More than can be told: whoever waits for anything looks for itself.
+    /// More than can be told: whoever waits for anything looks for itself. Said when others are heard from now on, too.
     Anything,
+    /// Others are not heard until the next [`Hint::Anything`], or not all of them: tasks may come to wait before any cursor.
+    Deaf,
     /// Nothing is heard from others just now: whoever is held open looks again, as far as something is known of.
     Unheard,
 }
@@ -144,8 +150,8 @@ pub enum Hint {
 /// What there is for agents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// The kinds of the tasks that wait.
-    pub kinds: Vec<WaitingKind>,
+    /// The kinds of the tasks that wait, and where the first of each does.
+    pub kinds: Vec<KindCursor>,
     /// The agents that have something to be told.
     pub untold: Vec<Uuid>,
     /// Whether this is all of it.

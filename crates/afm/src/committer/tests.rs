@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
-    Applied, Backlog, Counts, EndedAttempt, Hint, Lanes, LateResult, Overview, Prepared, SqliteStore,
-    StoreError, Surroundings, TaskRead,
+    Applied, Backlog, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult, Overview, Prepared,
+    SqliteStore, StoreError, Surroundings, TaskRead,
 };
 
 use super::*;
@@ -162,6 +162,10 @@ impl Store for FatefulStore {
     }
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
         self.store.backlog(limit).await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog_of(kinds, limit).await
     }
     async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(since).await

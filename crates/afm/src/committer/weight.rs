@@ -3,7 +3,7 @@
 use std::mem::size_of;
 
 use slamon_protocol::{PollRequest, TaskOutcome};
-use slamon_store::{Command, WaitingKind};
+use slamon_store::{Command, KindCursor};
 
 use super::QUEUE_KIB;
 
@@ -41,15 +41,15 @@ fn poll_bytes(poll: &PollRequest) -> usize {
     poll.agent_name.len() + offers.map(|offer| CAPABILITY + offer.task_type.len()).sum::<usize>()
 }
 
-fn kinds_bytes(kinds: &[WaitingKind]) -> usize {
-    kinds.iter().map(|kind| size_of::<WaitingKind>() + kind.text_bytes()).sum()
+fn kinds_bytes(kinds: &[KindCursor]) -> usize {
+    kinds.iter().map(|KindCursor { kind, .. }| size_of::<KindCursor>() + kind.text_bytes()).sum()
 }
 
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
     use slamon_protocol::{AgentFilter, Capability, Limits, PostTask};
-    use slamon_store::Running;
+    use slamon_store::{Running, WaitingKind};
     use uuid::Uuid;
 
     use super::*;
@@ -86,7 +86,7 @@ mod tests {
         assert!((250..300).contains(&kib(&Command::from(poll("", 1_000)))));
         let poll = poll("", 0);
         let capability = Capability { task_type: long, version: 1 };
-        let kinds = vec![WaitingKind { capability, agent_filter: AgentFilter::default() }];
+        let kinds = vec![KindCursor::from(WaitingKind { capability, agent_filter: AgentFilter::default() })];
         assert_eq!(kib(&Command::Claim { poll: poll.clone(), kinds: kinds.clone() }), 101);
         let running = Running { aliases: vec![Uuid::nil(); 1_000], until: Timestamp::UNIX_EPOCH };
         assert_eq!(kib(&Command::Poll { poll: poll.clone(), kinds: Some(kinds), running: None }), 101);

@@ -159,8 +159,8 @@ impl Work {
             commands.push(command);
             waiting.push((answer, held_up_since, room));
         }
-        let commands: Arc<[Command]> = commands.into();
-        let results = self.apply(&commands).await;
+        let mut commands: Arc<[Command]> = commands.into();
+        let results = self.apply(&mut commands).await;
         for ((result, (answer, held_up_since, room)), command) in
             results.into_iter().zip(waiting).zip(commands.iter())
         {
@@ -199,12 +199,12 @@ impl Work {
     }
 
     /// One answer a command.
-    async fn apply(&self, commands: &Arc<[Command]>) -> Vec<Answer> {
-        let (now, mark) = (self.clock.now(), self.known.mark());
+    async fn apply(&self, commands: &mut Arc<[Command]>) -> Vec<Answer> {
+        let (now, search) = (self.clock.now(), self.known.begin(Arc::make_mut(commands)));
         match self.store.apply(Arc::clone(commands), now).await {
             Ok(applied) => {
                 self.health.committed(&applied.outcomes);
-                self.known.committed(commands, &applied, mark, now);
+                search.committed(commands, &applied, now);
                 self.tell(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
@@ -213,10 +213,11 @@ impl Work {
                     commands = commands.len(),
                     "a batch failed: each half of it is applied by itself"
                 );
+                drop(search);
                 let (first, second) = commands.split_at(commands.len() / 2);
                 let mut answers = Vec::with_capacity(commands.len());
                 for half in [first, second] {
-                    answers.extend(Box::pin(self.apply(&half.into())).await);
+                    answers.extend(Box::pin(self.apply(&mut half.into())).await);
                 }
                 answers
             }
@@ -249,8 +250,8 @@ impl Work {
 
     /// Tells whoever waits.
     fn tell(&self, applied: Applied) -> Vec<Outcome> {
-        for kind in &applied.waiting {
-            self.waiters.tasks_wait(kind);
+        for waiting in &applied.waiting {
+            self.waiters.tasks_wait(&waiting.kind);
         }
         for id in applied.ended {
             self.waiters.task_ended(id);
@@ -265,10 +266,10 @@ impl Work {
         let mut locked = Vec::new();
         while let Some(release) = releases.next() {
             let command: Arc<[Command]> = Arc::new([release.clone()]);
-            let (now, mark) = (self.clock.now(), self.known.mark());
+            let (now, search) = (self.clock.now(), self.known.begin(&mut []));
             match self.store.apply(Arc::clone(&command), now).await {
                 Ok(applied) => {
-                    self.known.committed(&command, &applied, mark, now);
+                    search.committed(&command, &applied, now);
                     for outcome in self.tell(applied) {
                         match outcome {
                             Outcome::Release(tasks @ 1..) => {

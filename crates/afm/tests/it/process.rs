@@ -4,6 +4,7 @@ mod behind_nginx;
 mod clock;
 mod command_line;
 mod configuration;
+mod cursors;
 mod disk_full;
 mod file_locked;
 mod killed;

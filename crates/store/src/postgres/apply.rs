@@ -35,9 +35,9 @@ use self::polls::{Claimed, Polls};
 use self::running::{Accounts, Held};
 use self::submits::Submits;
 use self::tasks::{News, Tasks};
+use super::claiming::ClaimingBatch;
 use super::connection::Session;
 use super::errors::Problem;
-use super::lines::{Kind, Look, Place};
 use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
@@ -48,10 +48,6 @@ pub(super) struct Uncommitted {
     pub(super) applied: Applied,
     /// Agents and the tasks they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
-    /// Of each kind of task that was looked for, where anybody may still wait; `None`: nowhere.
-    pub(super) fronts: Vec<(Kind, Option<Place>)>,
-    /// The places in line of the tasks that come to wait with the commit.
-    pub(super) places: Vec<Place>,
     /// The first time at which time changes a task that this batch has changed.
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked.
@@ -90,7 +86,7 @@ pub(super) async fn apply(
     batch: &[Command],
     now: Timestamp,
     memory: &Memory,
-    look: &Look<'_>,
+    claiming: &ClaimingBatch<'_>,
     Manner { locks, says, default_timeout }: Manner,
 ) -> Result<Uncommitted, Problem> {
     let mut submits = Submits::of(batch, now);
@@ -141,7 +137,7 @@ pub(super) async fn apply(
         agents.see_exactly(&signs);
     }
     let looking_at_agents = agents.prepare(session).await?;
-    polls.look_from_fronts(look, &news);
+    polls.look_also_for(&news, claiming);
     polls.prepare(session).await?;
     let ((), (), known_agents, found) = try_join4(
         session.script_if(later),
@@ -159,7 +155,7 @@ pub(super) async fn apply(
     }
     let Saved { cancelled, unsaved, .. } = saved;
     let tells = !cancelled.is_empty();
-    let claimed = polls.claim(session, found, look, cancelled, now, &mut outcomes).await?;
+    let claimed = polls.claim(session, found, claiming, cancelled, now, &mut outcomes).await?;
     for (place, mut swept) in swept {
         if let Command::Sweep(sweep) = &batch[place] {
             sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
@@ -171,20 +167,18 @@ pub(super) async fn apply(
     let News { waiting, ended, untold } = news;
     let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
     let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
-    let (waiting, places): (Vec<_>, Vec<_>) =
-        waiting.into_iter().map(|(_, kind, place)| (kind, place)).unzip();
+    let waiting = waiting.into_iter().map(|(_, waiting)| waiting).collect();
     let Accounts { accounted, abandoned } = accounts;
-    let applied = Applied { outcomes, waiting, ended, untold, accounted, abandoned, unsaved };
-    let notices =
-        if says { Notices::prepare(session, memory.me, &applied, &places).await? } else { Notices::none() };
-    let Claimed { claims, fronts, first_due, mut transaction } = claimed;
+    let Claimed { claims, searched, first_due, mut transaction } = claimed;
+    let applied = Applied { outcomes, waiting, searched, ended, untold, accounted, abandoned, unsaved };
+    let notices = if says { Notices::prepare(session, memory.me, &applied).await? } else { Notices::none() };
     if tells && transaction.is_none() {
         // What agents are told is given back only once it is known whether they were.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }
     let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
-    Ok(Uncommitted { applied, claims, fronts, places, first_due, swept: done, signs, transaction, notices })
+    Ok(Uncommitted { applied, claims, first_due, swept: done, signs, transaction, notices })
 }
 
 fn is_sweep(command: &Command) -> bool {

@@ -1,16 +1,13 @@
 //! What there is for agents.
 
-use std::time::Duration;
-
-use slamon_protocol::{AgentFilter, Capability};
-use tokio::time::Instant;
-use tokio_postgres::{Client, Row};
+use tokio_postgres::Row;
+use uuid::Uuid;
 
 use super::connection::Session;
 use super::errors::Problem;
-use super::lines::{Kind, Lines, MOST_KINDS, Place};
+use super::kinds::Kind;
 use crate::store::BACKLOG_BYTES;
-use crate::{Backlog, WaitingKind};
+use crate::{Backlog, KindCursor, QueueCursor};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
 /// whose types or filters have a long beginning in common are one here: the index holds no more of them.
@@ -43,7 +40,7 @@ const KINDS: &str = "
     select type, version, agent_filter, rank, seq from kind limit $1
 ";
 
-/// The first in each line, from where anybody may be in it.
+/// The first waiting task of each kind, from its cursor on.
 const FRONTS: &str = "
     select known.place, task.rank, task.seq
     from unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[])
@@ -69,110 +66,57 @@ const UNTOLD: &str = "select distinct agent_id from attempt where untold limit $
 /// The longest type and filter, in characters, that the index holds whole.
 const WHOLE: usize = 100;
 
-/// How long after a look at all kinds the next one is due; and how much longer than that look took.
-const LOOK_AGAIN: Duration = Duration::from_secs(15);
-const SHARE_OF_LOOKING: u32 = 20;
-
-pub(super) async fn read(session: &Session, lines: &Lines, limit: u32) -> Result<Backlog, Problem> {
-    let limit_rows = i64::from(limit);
-    let (kinds, all_kinds) = match lines.all() {
-        Some(known) => (read_known(session, lines, known).await?, true),
-        None => {
-            let rows = session.query(KINDS, &[&limit_rows, &i64::from(BACKLOG_BYTES)]).await?;
-            let kinds = rows.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-            let is_all = is_all(&kinds, limit as usize);
-            (kinds, is_all)
-        }
-    };
-    let untold = session.query(UNTOLD, &[&limit_rows]).await?;
-    let untold = untold.iter().map(|row| row.try_get("agent_id")).collect::<Result<Vec<_>, _>>()?;
-    let is_complete = all_kinds && kinds.len() < limit as usize && untold.len() < limit as usize;
-    let kinds = kinds.into_iter().take(limit as usize).map(|(kind, _)| waiting(kind));
-    Ok(Backlog { kinds: kinds.collect::<Result<_, _>>()?, untold, is_complete })
-}
-
-/// Looks again where tasks may wait.
-async fn read_known(
-    session: &Session,
-    lines: &Lines,
-    known: Vec<(Kind, Place)>,
-) -> Result<Vec<(Kind, Place)>, Problem> {
-    if known.is_empty() {
-        return Ok(Vec::new());
-    }
-    let look = lines.look();
-    let types: Vec<&str> = known.iter().map(|(kind, _)| kind.task_type.as_str()).collect();
-    let versions: Vec<i64> = known.iter().map(|(kind, _)| kind.version).collect();
-    let filters: Vec<&str> = known.iter().map(|(kind, _)| kind.filter.as_str()).collect();
-    let (ranks, seqs): (Vec<i32>, Vec<i64>) = known.iter().map(|(_, place)| (place.rank, place.seq)).unzip();
-    let rows = session.query(FRONTS, &[&types, &versions, &filters, &ranks, &seqs]).await?;
-    let mut found: Vec<Option<Place>> = vec![None; known.len()];
-    for row in &rows {
-        let at = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
-        if let Some(found) = found.get_mut(at) {
-            *found = Some(place(row)?);
-        }
-    }
-    look.end(known.iter().map(|(kind, _)| kind).zip(found.iter().copied()));
-    Ok(known.into_iter().zip(found).filter_map(|((kind, _), place)| Some((kind, place?))).collect())
-}
-
-/// Looks for all that waits, from the very start, again and again; returns when that cannot be done.
-///
-/// What AFMs do they tell each other. This is for what else may have been done to the table.
-pub(super) async fn keep_looking(client: &Client, lines: &Lines) -> Problem {
-    loop {
-        let began = Instant::now();
-        if let Err(problem) = look_for_all(client, lines).await {
-            if problem.lost_connection() {
-                return problem;
-            }
-            // Until it succeeds, all look for themselves.
-            tracing::debug!(
-                error = problem.describe(),
-                "where the lines of waiting tasks begin is not known"
-            );
-        }
-        let pause = tokio::time::sleep(LOOK_AGAIN.max(began.elapsed() * SHARE_OF_LOOKING));
-        tokio::select! {
-            () = pause => {}
-            () = lines.forgotten() => {}
-        }
-    }
-}
-
-async fn look_for_all(client: &Client, lines: &Lines) -> Result<(), Problem> {
-    let look = lines.look();
-    let rows = client.query(KINDS, &[&i64::from(MOST_KINDS), &i64::from(BACKLOG_BYTES)]).await?;
-    let kinds = rows.iter().map(kind).collect::<Result<Vec<_>, _>>()?;
-    let is_all = is_all(&kinds, MOST_KINDS as usize);
-    look.end_of_all(kinds.iter().map(|(kind, place)| (kind, *place)), is_all);
-    Ok(())
-}
-
-fn is_all(kinds: &[(Kind, Place)], limit: usize) -> bool {
-    let is_whole = |text: &str| text.chars().count() < WHOLE;
+pub(super) async fn read(session: &Session, limit: u32) -> Result<Backlog, Problem> {
+    let rows = session.query(KINDS, &[&i64::from(limit), &i64::from(BACKLOG_BYTES)]).await?;
+    let found = rows.iter().map(|row| Ok((kind(row)?, cursor(row)?))).collect::<Result<Vec<_>, Problem>>()?;
     // Where they were too much, one of them is long.
-    kinds.len() < limit && kinds.iter().all(|(kind, _)| is_whole(&kind.task_type) && is_whole(&kind.filter))
+    let is_all = found.len() < limit as usize && found.iter().all(|(kind, _)| is_whole(kind));
+    let kinds = found.into_iter().map(|(kind, cursor)| Ok(KindCursor { kind: kind.into_waiting()?, cursor }));
+    let kinds = kinds.collect::<Result<_, Problem>>()?;
+    let untold = read_untold(session, limit).await?;
+    let is_complete = is_all && untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, is_complete })
 }
 
-fn kind(row: &Row) -> Result<(Kind, Place), Problem> {
-    let kind = Kind {
+/// Of those kinds of `known` of which tasks wait, where the first one does.
+pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32) -> Result<Backlog, Problem> {
+    let mut kinds = Vec::new();
+    if !known.is_empty() {
+        let asked: Vec<Kind> = known.iter().map(|known| Kind::of(&known.kind)).collect();
+        let types: Vec<&str> = asked.iter().map(|kind| kind.task_type.as_str()).collect();
+        let versions: Vec<i64> = asked.iter().map(|kind| kind.version).collect();
+        let filters: Vec<&str> = asked.iter().map(|kind| kind.filter.as_str()).collect();
+        let (ranks, seqs): (Vec<i32>, Vec<i64>) =
+            known.iter().map(|known| (known.cursor.rank, known.cursor.seq)).unzip();
+        let rows = session.query(FRONTS, &[&types, &versions, &filters, &ranks, &seqs]).await?;
+        for row in &rows {
+            let at = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
+            let Some(known) = known.get(at) else { continue };
+            kinds.push(KindCursor { kind: known.kind.clone(), cursor: cursor(row)? });
+        }
+    }
+    let untold = read_untold(session, limit).await?;
+    let is_complete = untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, is_complete })
+}
+
+async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem> {
+    let untold = session.query(UNTOLD, &[&i64::from(limit)]).await?;
+    untold.iter().map(|row| Ok(row.try_get("agent_id")?)).collect()
+}
+
+fn is_whole(kind: &Kind) -> bool {
+    [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < WHOLE)
+}
+
+fn kind(row: &Row) -> Result<Kind, Problem> {
+    Ok(Kind {
         task_type: row.try_get("type")?,
         version: row.try_get("version")?,
         filter: row.try_get("agent_filter")?,
-    };
-    Ok((kind, place(row)?))
-}
-
-fn place(row: &Row) -> Result<Place, Problem> {
-    Ok(Place { rank: row.try_get("rank")?, seq: row.try_get("seq")? })
-}
-
-fn waiting(kind: Kind) -> Result<WaitingKind, Problem> {
-    let filter = AgentFilter::from_key(&kind.filter).map_err(|e| Problem::Wrong(e.to_string()))?;
-    Ok(WaitingKind {
-        capability: Capability { task_type: kind.task_type, version: kind.version },
-        agent_filter: filter,
     })
+}
+
+fn cursor(row: &Row) -> Result<QueueCursor, Problem> {
+    Ok(QueueCursor { rank: row.try_get("rank")?, seq: row.try_get("seq")? })
 }

@@ -5,11 +5,9 @@ use std::time::Duration;
 
 use slamon_protocol::AgentFilter;
 
-use super::lines::Place;
-use super::memory::Memory;
-use super::notices::{self, MOST_HINTS};
+use super::notices::{self, MOST_HINTS, Speaker};
 use super::uri::{Target, options};
-use crate::{Applied, Hint};
+use crate::{Applied, Hint, KindCursor};
 
 /// What no message shows, wherever it stands in a URI.
 const SECRET: &str = "s3cret";
@@ -37,23 +35,22 @@ pub fn database_uri(uri: &[u8]) {
 /// Hears a notification, and says the same again.
 pub fn notification(payload: &[u8]) {
     let Ok(payload) = str::from_utf8(payload) else { return };
-    let hints = notices::hear(payload, &Memory::new());
+    let hints = notices::hear(payload, Speaker::new());
     assert!(hints.len() <= MOST_HINTS.max(payload.len() / 32));
     let mut applied = Applied::default();
     for hint in &hints {
         match hint {
-            Hint::Waiting(kind) => applied.waiting.push(kind.clone()),
+            Hint::Waiting(waiting) => applied.waiting.push(waiting.clone()),
             Hint::Ended(id) => applied.ended.push(*id),
             Hint::Untold(id) => applied.untold.push(*id),
-            Hint::Anything | Hint::Unheard => return,
+            Hint::Anything | Hint::Deaf | Hint::Unheard => return,
         }
     }
-    assert!(applied.waiting.iter().all(|kind| {
+    assert!(applied.waiting.iter().all(|KindCursor { kind, .. }| {
         AgentFilter::from_key(&kind.agent_filter.key()).is_ok_and(|filter| filter == kind.agent_filter)
     }));
-    let places = vec![Place { rank: 0, seq: 0 }; applied.waiting.len()];
-    let said = notices::payloads(Memory::new().me, &applied, &places);
-    let heard: Vec<Hint> = said.iter().flat_map(|said| notices::hear(said, &Memory::new())).collect();
+    let said = notices::payloads(Speaker::new(), &applied);
+    let heard: Vec<Hint> = said.iter().flat_map(|said| notices::hear(said, Speaker::new())).collect();
     assert!(heard == hints || heard == [Hint::Anything], "{heard:?}");
 }
 

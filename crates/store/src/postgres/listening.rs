@@ -13,12 +13,10 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
-use super::backlog;
 use super::connection::{Connector, Session};
 use super::connection_limit::ConnectionLimit;
 use super::errors::Problem;
 use super::leftovers;
-use super::lines::Lines;
 use super::memory::Memory;
 use super::notices;
 use super::pooling;
@@ -63,7 +61,11 @@ impl Ear<'_> {
         loop {
             let connected = timeout(ECHO, self.connector.listen(self.memory.me)).await;
             let problem = match connected.unwrap_or(Err(Problem::Timeout)) {
-                Ok((client, heard)) => self.hear(&client, heard, &mut pause, sender).await,
+                Ok((client, heard)) => {
+                    let problem = self.hear(&client, heard, &mut pause, sender).await;
+                    let _ = sender.send(Hint::Deaf).await;
+                    problem
+                }
                 Err(problem) => problem,
             };
             tracing::debug!(error = problem.describe(), "not listening to other AFMs, trying again");
@@ -91,8 +93,10 @@ impl Ear<'_> {
                 if payload == notices::ECHO {
                     echo.notify_one();
                 }
-                for hint in notices::hear(&payload, self.memory) {
-                    let _ = sender.send(hint).await;
+                for hint in notices::hear(&payload, self.memory.me) {
+                    // While not all is heard, anything may have happened all the time.
+                    let is_sure = hint != Hint::Anything || self.memory.hearing.is_sure();
+                    let _ = sender.send(if is_sure { hint } else { Hint::Unheard }).await;
                 }
             }
             Problem::NoConnection("the connection has ended".to_owned())
@@ -101,20 +105,22 @@ impl Ear<'_> {
             let problem = self.keep_asking(client, &echo, &first).await;
             problem.err().unwrap_or(Problem::Deaf)
         };
-        let keep_looking = async {
+        let begin = async {
             first.notified().await;
             *pause = FIRST_PAUSE;
             *self.problem() = None;
-            let _hearing = Hearing::begin(&self.memory.lines);
-            // What was said before has been missed.
-            let _ = sender.send(Hint::Anything).await;
-            backlog::keep_looking(client, &self.memory.lines).await
+            let _listening = self.memory.hearing.listen();
+            if self.memory.hearing.is_sure() {
+                // What was said before has been missed.
+                let _ = sender.send(Hint::Anything).await;
+            }
+            std::future::pending().await
         };
-        let (pass_on, keep_asking, keep_looking) = (pin!(pass_on), pin!(keep_asking), pin!(keep_looking));
+        let (pass_on, keep_asking, begin) = (pin!(pass_on), pin!(keep_asking), pin!(begin));
         select_all::<[std::pin::Pin<&mut (dyn Future<Output = Problem> + Send)>; 3]>([
             pass_on,
             keep_asking,
-            keep_looking,
+            begin,
         ])
         .await
         .0
@@ -172,9 +178,12 @@ impl Ear<'_> {
     /// Others that have something to say may be unable to, and this AFM likewise.
     async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<Hint>) {
         let is_nearly_full = usage >= NEARLY_FULL;
-        if self.memory.lines.muffle(is_nearly_full) {
+        let hearing = &self.memory.hearing;
+        if hearing.muffle(is_nearly_full) {
             *self.problem() = is_nearly_full.then_some(Problem::QueueFull);
-            if !is_nearly_full {
+            if is_nearly_full {
+                let _ = sender.send(Hint::Deaf).await;
+            } else if hearing.is_sure() {
                 // What was not said has been missed.
                 let _ = sender.send(Hint::Anything).await;
             }
@@ -203,7 +212,7 @@ impl Ear<'_> {
             if let Ok(usage) = usage {
                 self.watch_queue(usage, sender).await;
             }
-            if self.memory.lines.are_heard() {
+            if self.memory.hearing.is_sure() {
                 if is_said {
                     tracing::info!("other AFMs are heard again");
                 }
@@ -227,27 +236,12 @@ impl Ear<'_> {
                 );
                 is_said = true;
             }
-            let _ = sender.send(Hint::Unheard).await;
+            // At once or not at all, so that it never comes after what is heard later.
+            let _ = sender.try_send(Hint::Unheard);
         }
     }
 
     fn problem(&self) -> std::sync::MutexGuard<'_, Option<Problem>> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-/// While this lives, what waits may be remembered.
-struct Hearing<'l>(&'l Lines);
-
-impl<'l> Hearing<'l> {
-    fn begin(lines: &'l Lines) -> Self {
-        lines.hear();
-        Self(lines)
-    }
-}
-
-impl Drop for Hearing<'_> {
-    fn drop(&mut self) {
-        self.0.deafen();
     }
 }

@@ -8,8 +8,9 @@ use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::claiming::Claiming;
 use super::doubts::Doubts;
-use super::lines::Lines;
+use super::hearing::Hearing;
 use super::notices::Speaker;
 use super::quiet::Quiet;
 
@@ -24,7 +25,8 @@ const ALL_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Memory {
     /// This AFM, to others.
     pub(super) me: Speaker,
-    pub(super) lines: Lines,
+    pub(super) hearing: Hearing,
+    pub(super) claiming: Claiming,
     pub(super) signs: Signs,
     pub(super) swept: Swept,
     pub(super) doubts: Doubts,
@@ -35,7 +37,8 @@ impl Memory {
     pub(super) fn new() -> Self {
         Self {
             me: Speaker::new(),
-            lines: Lines::default(),
+            hearing: Hearing::default(),
+            claiming: Claiming::default(),
             signs: Signs::default(),
             swept: Swept::default(),
             doubts: Doubts::default(),
@@ -45,7 +48,6 @@ impl Memory {
 
     /// The tables are not what they were.
     pub(super) fn clear(&self) {
-        self.lines.forget();
         self.signs.clear();
         *self.swept.state() = None;
     }

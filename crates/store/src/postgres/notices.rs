@@ -11,9 +11,7 @@ use uuid::Uuid;
 
 use super::connection::{Session, milliseconds};
 use super::errors::Problem;
-use super::lines::{Kind, Place};
-use super::memory::Memory;
-use crate::{Applied, Hint, WaitingKind};
+use crate::{Applied, Hint, KindCursor, QueueCursor, WaitingKind};
 
 /// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing. Another is this AFM's
 /// alone.
@@ -71,14 +69,9 @@ pub(super) struct Notices {
 }
 
 impl Notices {
-    /// Of what was applied; `places` are those that its waiting tasks have in line.
-    pub(super) async fn prepare(
-        session: &Session,
-        me: Speaker,
-        applied: &Applied,
-        places: &[Place],
-    ) -> Result<Self, Problem> {
-        let payloads = payloads(me, applied, places);
+    /// Of what was applied.
+    pub(super) async fn prepare(session: &Session, me: Speaker, applied: &Applied) -> Result<Self, Problem> {
+        let payloads = payloads(me, applied);
         Ok(Self { notify: session.prepare_if(!payloads.is_empty(), NOTIFY).await?, payloads })
     }
 
@@ -110,22 +103,22 @@ impl Notices {
 /// `untold ID ID …`.
 ///
 /// With a count, because what is said twice in one transaction is heard once.
-pub(super) fn payloads(speaker: Speaker, applied: &Applied, places: &[Place]) -> Vec<String> {
-    let mut kinds: Vec<(&WaitingKind, usize, Place)> = Vec::new();
+pub(super) fn payloads(speaker: Speaker, applied: &Applied) -> Vec<String> {
+    let mut kinds: Vec<(&WaitingKind, usize, QueueCursor)> = Vec::new();
     let mut known: HashMap<&WaitingKind, usize> = HashMap::new();
-    for (kind, place) in applied.waiting.iter().zip(places) {
+    for KindCursor { kind, cursor } in &applied.waiting {
         let at = *known.entry(kind).or_insert(kinds.len());
         match kinds.get_mut(at) {
             Some((_, count, first)) => {
                 *count += 1;
-                *first = (*place).min(*first);
+                *first = (*cursor).min(*first);
             }
-            None => kinds.push((kind, 1, *place)),
+            None => kinds.push((kind, 1, *cursor)),
         }
     }
     let mut payloads: Vec<String> = kinds
         .into_iter()
-        .map(|(kind, count, Place { rank, seq })| {
+        .map(|(kind, count, QueueCursor { rank, seq })| {
             let (filter, capability) = (kind.agent_filter.key(), &kind.capability);
             let (version, length, task_type) = (capability.version, filter.len(), &capability.task_type);
             format!("{speaker} waiting {count} {rank} {seq} {version} {length} {filter} {task_type}")
@@ -153,7 +146,7 @@ fn ids(speaker: Speaker, word: &str, ids: &[Uuid]) -> impl Iterator<Item = Strin
 #[derive(Debug, PartialEq)]
 enum Word {
     /// So many tasks of a kind wait; the first of them in this place.
-    Waiting(WaitingKind, usize, Place),
+    Waiting(KindCursor, usize),
     Ended(Vec<Uuid>),
     Untold(Vec<Uuid>),
 }
@@ -181,31 +174,26 @@ fn waiting(text: &str) -> Option<Word> {
     let kind = WaitingKind { capability, agent_filter: AgentFilter::from_key(filter).ok()? };
     // Anybody who may use the database may say this.
     let count = count.parse::<usize>().ok()?.min(MOST_HINTS);
-    Some(Word::Waiting(kind, count, Place { rank: rank.parse().ok()?, seq: seq.parse().ok()? }))
+    let cursor = QueueCursor { rank: rank.parse().ok()?, seq: seq.parse().ok()? };
+    Some(Word::Waiting(KindCursor { kind, cursor }, count))
 }
 
-/// Notes what was said, and the hints that it is; none where this AFM has said it itself.
-pub(super) fn hear(payload: &str, Memory { me, lines, .. }: &Memory) -> Vec<Hint> {
+/// The hints that are in what was said; none where this AFM has said it itself.
+pub(super) fn hear(payload: &str, me: Speaker) -> Vec<Hint> {
     if payload == ECHO {
         return Vec::new();
     }
     let said = payload.split_once(' ').and_then(|(speaker, text)| Some((speaker.parse().ok()?, text)));
     let text = match said {
-        Some((speaker, _)) if Speaker(speaker) == *me => return Vec::new(),
+        Some((speaker, _)) if Speaker(speaker) == me => return Vec::new(),
         Some((_, text)) => text,
         None => "",
     };
     match word(text) {
-        Some(Word::Waiting(kind, count, place)) => {
-            lines.note([(Kind::of(&kind), place)]);
-            vec![Hint::Waiting(kind); count]
-        }
+        Some(Word::Waiting(kind, count)) => vec![Hint::Waiting(kind); count],
         Some(Word::Ended(ids)) => ids.into_iter().map(Hint::Ended).collect(),
         Some(Word::Untold(ids)) => ids.into_iter().map(Hint::Untold).collect(),
-        None => {
-            lines.forget();
-            vec![Hint::Anything]
-        }
+        None => vec![Hint::Anything],
     }
 }
 
@@ -216,14 +204,17 @@ mod tests {
     const ME: Speaker = Speaker(Uuid::nil());
 
     fn heard_by(speaker: u128, payload: &str) -> Vec<Hint> {
-        hear(payload, &Memory { me: Speaker(Uuid::from_u128(speaker)), ..Memory::new() })
+        hear(payload, Speaker(Uuid::from_u128(speaker)))
     }
 
     #[test]
     fn what_is_said_is_understood_by_others() {
-        let kind = |task_type: &str, country: Option<&str>| WaitingKind {
-            capability: Capability { task_type: task_type.to_owned(), version: -7 },
-            agent_filter: AgentFilter { country: country.map(str::to_owned), ..AgentFilter::default() },
+        let kind = |task_type: &str, country: Option<&str>| {
+            let capability = Capability { task_type: task_type.to_owned(), version: -7 };
+            let country = country.map(str::to_owned);
+            let kind =
+                WaitingKind { capability, agent_filter: AgentFilter { country, ..AgentFilter::default() } };
+            KindCursor { kind, cursor: QueueCursor { rank: -3, seq: 7 } }
         };
         let kinds = [
             kind("", None),
@@ -235,7 +226,7 @@ mod tests {
         let ended: Vec<Uuid> = (0..1_000).map(Uuid::from_u128).collect();
         let untold = ended[..1].to_vec();
         let applied = Applied { waiting: kinds.to_vec(), ended: ended.clone(), untold, ..Applied::default() };
-        let payloads = payloads(ME, &applied, &[Place { rank: -3, seq: 7 }; 5]);
+        let payloads = payloads(ME, &applied);
         assert!(payloads.iter().all(|payload| payload.len() <= LONGEST));
         assert_eq!(payloads.len(), 4 + 5 + 1);
         let heard: Vec<Hint> = payloads.iter().flat_map(|payload| heard_by(1, payload)).collect();
@@ -255,13 +246,12 @@ mod tests {
             capability: Capability { task_type: "t".to_owned(), version: 1 },
             agent_filter: AgentFilter::default(),
         };
-        let applied = Applied { waiting: vec![kind.clone(); 4], ..Applied::default() };
-        let places = [(0, 5), (-100, 9), (-100, 8), (100, 1)].map(|(rank, seq)| Place { rank, seq });
-        let payloads = payloads(ME, &applied, &places);
+        let at = |rank, seq| KindCursor { kind: kind.clone(), cursor: QueueCursor { rank, seq } };
+        let waiting = vec![at(0, 5), at(-100, 9), at(-100, 8), at(100, 1)];
+        let payloads = payloads(ME, &Applied { waiting, ..Applied::default() });
         let [payload] = payloads.as_slice() else { panic!("{payloads:?}") };
         let text = payload.split_once(' ').map(|(_, text)| text);
-        let first = Place { rank: -100, seq: 8 };
-        assert_eq!(text.and_then(word), Some(Word::Waiting(kind, 4, first)));
+        assert_eq!(text.and_then(word), Some(Word::Waiting(at(-100, 8), 4)));
     }
 
     #[test]

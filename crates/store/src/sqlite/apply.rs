@@ -75,7 +75,7 @@ impl Work<'_> {
             let gone: HashSet<Uuid> =
                 self.handed_out.into_iter().chain(self.applied.ended.iter().copied()).collect();
             let waiting = self.came_to_wait.into_iter().filter(|(id, _)| !gone.contains(id));
-            self.applied.waiting = waiting.map(|(_, kind)| kind).collect();
+            self.applied.waiting = waiting.map(|(_, kind)| kind.into()).collect();
         }
         self.applied
     }

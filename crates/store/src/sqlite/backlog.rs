@@ -1,11 +1,12 @@
 //! What there is for agents.
 
-use rusqlite::{Connection, Row};
+use rusqlite::{Connection, Row, params};
 use slamon_protocol::{AgentFilter, Capability};
+use uuid::Uuid;
 
 use super::rows;
 use crate::store::BACKLOG_BYTES;
-use crate::{Backlog, WaitingKind};
+use crate::{Backlog, KindCursor, WaitingKind};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
 const KINDS: &str = "
@@ -24,25 +25,50 @@ const KINDS: &str = "
 /// Agents have few attempts to be told of, and each is told once.
 const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
 
+/// Whether any task of a kind waits.
+const WAITS: &str = "select exists (
+    select 1 from task where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3)";
+
 pub(super) fn read(connection: &Connection, limit: u32) -> rusqlite::Result<Backlog> {
     let mut bytes = 0;
-    let mut kinds: Vec<WaitingKind> = Vec::new();
+    let mut kinds: Vec<KindCursor> = Vec::new();
     for kind in connection.prepare_cached(KINDS)?.query_map([limit], read_kind)? {
         let kind = kind?;
         bytes += kind.text_bytes();
-        kinds.push(kind);
+        kinds.push(kind.into());
         // One kind after the other is looked for as it is asked for.
         if bytes > BACKLOG_BYTES as usize {
             break;
         }
     }
-    let untold = connection
-        .prepare_cached(UNTOLD)?
-        .query_map([limit], |row| rows::id(row, "agent_id"))?
-        .collect::<Result<Vec<_>, _>>()?;
+    let untold = read_untold(connection, limit)?;
     let is_complete =
         bytes <= BACKLOG_BYTES as usize && kinds.len() < limit as usize && untold.len() < limit as usize;
     Ok(Backlog { kinds, untold, is_complete })
+}
+
+/// Those of `known` of which tasks wait.
+pub(super) fn read_of(
+    connection: &Connection,
+    known: &[KindCursor],
+    limit: u32,
+) -> rusqlite::Result<Backlog> {
+    let mut waits = connection.prepare_cached(WAITS)?;
+    let mut kinds = Vec::new();
+    for KindCursor { kind, .. } in known {
+        let WaitingKind { capability, agent_filter } = kind;
+        let of_kind = params![capability.task_type, capability.version, agent_filter.key()];
+        if waits.query_row(of_kind, |row| row.get(0))? {
+            kinds.push(kind.clone().into());
+        }
+    }
+    let untold = read_untold(connection, limit)?;
+    let is_complete = untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, is_complete })
+}
+
+fn read_untold(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Uuid>> {
+    connection.prepare_cached(UNTOLD)?.query_map([limit], |row| rows::id(row, "agent_id"))?.collect()
 }
 
 fn read_kind(row: &Row<'_>) -> rusqlite::Result<WaitingKind> {

@@ -80,6 +80,7 @@ macro_rules! cases_of_every_store {
             backlog {
                 the_kinds_of_waiting_tasks_are_told
                 a_backlog_is_as_long_as_is_asked_for
+                what_a_poll_leaves_is_told
                 agents_that_have_something_to_be_told_are_named
             }
             portions {

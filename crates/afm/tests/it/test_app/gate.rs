@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, LateResult, Overview, Prepared,
-    Store, StoreError, Surroundings, Task, TaskRead,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
+    Prepared, Store, StoreError, Surroundings, Task, TaskRead,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -223,6 +223,11 @@ impl Store for GatedStore {
     async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
         self.gate.pass().await?;
         self.store.backlog(limit).await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.gate.pass().await?;
+        self.store.backlog_of(kinds, limit).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -8,8 +8,8 @@ use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
 use slamon_store::{
-    AttemptEnd, Command, Delivery, EndedAttempt, LateResult, Outcome, Polled, Refusal, Reported, Running,
-    State, Submitted, Sweep, Swept, Task, WaitingKind,
+    AttemptEnd, Command, Delivery, EndedAttempt, KindCursor, LateResult, Outcome, Polled, Refusal, Reported,
+    Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
 };
 use uuid::Uuid;
 
@@ -76,7 +76,7 @@ impl Model {
             Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
             Command::Poll { poll, kinds, .. } => Outcome::Poll(self.poll(poll, kinds.as_deref(), now)),
             Command::Claim { poll, kinds } => {
-                let tasks = self.hand_out(poll, now, |task| kinds.contains(&WaitingKind::of(&task.posted)));
+                let tasks = self.hand_out(poll, now, |task| names(kinds, task));
                 Outcome::Poll(Polled { tasks, cancelled: Vec::new() })
             }
             Command::Report(result) => Outcome::Report(self.report(result, now)),
@@ -135,12 +135,11 @@ impl Model {
         Ok(submitted)
     }
 
-    fn poll(&mut self, poll: &PollRequest, kinds: Option<&[WaitingKind]>, now: Timestamp) -> Polled {
+    fn poll(&mut self, poll: &PollRequest, kinds: Option<&[KindCursor]>, now: Timestamp) -> Polled {
         let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
         *agent = (poll.agent_name.clone(), agent.1.max(now));
         let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
-        let is_asked_for =
-            |task: &Task| kinds.is_none_or(|kinds| kinds.contains(&WaitingKind::of(&task.posted)));
+        let is_asked_for = |task: &Task| kinds.is_none_or(|kinds| names(kinds, task));
         Polled { tasks: self.hand_out(poll, now, is_asked_for), cancelled }
     }
 
@@ -313,4 +312,9 @@ impl Model {
             self.past.entry(id).or_default().push((ended, None));
         }
     }
+}
+
+/// Whether a task is of one of these kinds.
+fn names(kinds: &[KindCursor], task: &Task) -> bool {
+    kinds.iter().any(|known| known.kind == WaitingKind::of(&task.posted))
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 use slamon_protocol::{
     AgentFilter, Capability, JsonText, Location, PollRequest, PostTask, ResultPost, TaskOutcome, Terms,
 };
-use slamon_store::{Command, Running, Sweep, WaitingKind};
+use slamon_store::{Command, KindCursor, Running, Sweep, WaitingKind};
 use uuid::Uuid;
 
 use super::model::alias;
@@ -207,7 +207,7 @@ fn poll() -> impl Strategy<Value = PollRequest> {
 }
 
 /// Of the kinds that the agent may have tasks of, it names some.
-fn named() -> impl Strategy<Value = (PollRequest, Vec<WaitingKind>)> {
+fn named() -> impl Strategy<Value = (PollRequest, Vec<KindCursor>)> {
     (poll(), prop::sample::subsequence((0..TASKS).collect::<Vec<_>>(), 0..=TASKS as usize)).prop_map(
         |(poll, tasks)| {
             let location = poll.agent_location.as_ref();
@@ -221,7 +221,7 @@ fn named() -> impl Strategy<Value = (PollRequest, Vec<WaitingKind>)> {
                     kinds.push(kind);
                 }
             }
-            (poll, kinds)
+            (poll, kinds.into_iter().map(KindCursor::from).collect())
         },
     )
 }

@@ -1,6 +1,6 @@
 //! Tasks for agents that ask for work.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -12,11 +12,14 @@ use uuid::Uuid;
 use super::tasks::News;
 use super::{Outcomes, claims};
 use crate::lifecycle::{self, Portion};
+use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
-use crate::postgres::lines::{Kind, Look, Place};
+use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
-use crate::{Attempt, Command, Delivery, Outcome, Polled, State, Task, WaitingKind, alias};
+use crate::{
+    Attempt, Command, Delivery, KindCursor, Outcome, Polled, QueueCursor, State, Task, WaitingKind, alias,
+};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -53,7 +56,7 @@ const CANDIDATES: &str = concat!(
 const ROUNDS: u32 = 8;
 
 /// The order that tasks are claimed in: their places in line, and their ids.
-type Order = (Place, Uuid);
+type Order = (QueueCursor, Uuid);
 
 /// A task that waited when it was looked for.
 pub(super) struct Candidate {
@@ -67,15 +70,15 @@ pub(super) struct Candidate {
 #[derive(Default)]
 pub(super) struct Found {
     rows: Vec<Row>,
-    wanted: Vec<(usize, Place, i64)>,
+    wanted: Vec<(usize, QueueCursor, i64)>,
 }
 
 /// What has been claimed.
 pub(super) struct Claimed {
     /// Agents and what they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
-    /// Of each kind that was looked for, where anybody may still wait; `None`: nowhere.
-    pub(super) fronts: Vec<(Kind, Option<Place>)>,
+    /// Of each kind that was looked for, where tasks may still wait; `None`: nowhere.
+    pub(super) searched: Vec<(WaitingKind, Option<QueueCursor>)>,
     /// When time first changes one of the tasks.
     pub(super) first_due: Option<Timestamp>,
     /// The number of the transaction, if anything was claimed in it.
@@ -94,12 +97,12 @@ pub(super) struct Polls<'a> {
     kinds: Vec<Kind>,
     /// What finds them, if anybody waits.
     statement: Option<Statement>,
-    /// From where each is looked for; `None`: nobody is in that line.
-    fronts: Vec<Option<Place>>,
+    /// From where each is looked for; [`QueueCursor::END`]: not at all.
+    cursors: Vec<QueueCursor>,
     /// How far each was read: up to a place, or to the end of the line.
-    read: HashMap<usize, Option<Place>>,
+    read: HashMap<usize, Option<QueueCursor>>,
     /// What was found and is not claimed: the place of its kind, and its own in line.
-    left: HashMap<Uuid, (usize, Place)>,
+    left: HashMap<Uuid, (usize, QueueCursor)>,
     /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they waited until
     /// that AFM has committed.
     missed: HashMap<Uuid, usize>,
@@ -148,26 +151,30 @@ impl<'a> Polls<'a> {
             }
             _ => kinds(request),
         };
-        let all: BTreeSet<Kind> =
-            requests().flat_map(|(_, request, command)| kinds(request, command)).collect();
+        let mut all: BTreeMap<Kind, QueueCursor> = BTreeMap::new();
+        for (kind, cursor) in requests().flat_map(|(_, request, command)| kinds(request, command)) {
+            let lowest = all.entry(kind).or_insert(cursor);
+            *lowest = cursor.min(*lowest);
+        }
         let places: HashMap<&Kind, usize> =
-            all.iter().enumerate().map(|(place, kind)| (kind, place)).collect();
+            all.keys().enumerate().map(|(place, kind)| (kind, place)).collect();
         let poll = |(place, request, command): (usize, &'a PollRequest, &'a Command)| Poll {
             place,
             request,
             is_told: matches!(command, Command::Poll { .. }),
-            kinds: kinds(request, command).iter().filter_map(|kind| places.get(kind).copied()).collect(),
+            kinds: kinds(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
             portion: Portion::of(request),
             given: Vec::new(),
             open: true,
         };
         let polls = requests().map(poll).collect();
+        let (kinds, cursors) = all.into_iter().unzip();
         Self {
             polls,
             default_timeout,
             statement: None,
-            fronts: vec![Some(Place::START); all.len()],
-            kinds: all.into_iter().collect(),
+            kinds,
+            cursors,
             read: HashMap::new(),
             left: HashMap::new(),
             missed: HashMap::new(),
@@ -178,20 +185,20 @@ impl<'a> Polls<'a> {
     }
 
     pub(super) async fn prepare(&mut self, session: &Session) -> Result<(), Problem> {
-        self.statement = session.prepare_if(self.fronts.iter().any(Option::is_some), CANDIDATES).await?;
+        let is_needed = self.cursors.iter().any(|cursor| *cursor < QueueCursor::END);
+        self.statement = session.prepare_if(is_needed, CANDIDATES).await?;
         Ok(())
     }
 
-    /// Looks only where anybody may wait: as was known when `look` began, or since this batch.
-    pub(super) fn look_from_fronts(&mut self, look: &Look<'_>, news: &News) {
-        self.fronts = look.fronts(&self.kinds);
-        self.taken = i64::try_from(look.taken_by_others().len()).unwrap_or(i64::MAX);
-        if self.fronts.iter().all(|front| *front == Some(Place::START)) {
+    /// Has what came to wait in this batch be found, too, beside what other batches are claiming.
+    pub(super) fn look_also_for(&mut self, news: &News, claiming: &ClaimingBatch<'_>) {
+        self.taken = i64::try_from(claiming.taken_by_others().len()).unwrap_or(i64::MAX);
+        if self.cursors.iter().all(|cursor| *cursor == QueueCursor::START) {
             return;
         }
-        for (_, kind, place) in &news.waiting {
+        for (_, KindCursor { kind, cursor }) in &news.waiting {
             if let Ok(at) = self.kinds.binary_search(&Kind::of(kind)) {
-                self.fronts[at] = Some(self.fronts[at].map_or(*place, |front| front.min(*place)));
+                self.cursors[at] = (*cursor).min(self.cursors[at]);
             }
         }
     }
@@ -207,14 +214,14 @@ impl<'a> Polls<'a> {
         let filters: Vec<&str> = kinds().map(|kind| kind.filter.as_str()).collect();
         let most: Vec<i64> = wanted.iter().map(|(_, _, most)| *most).collect();
         let (ranks, seqs): (Vec<i32>, Vec<i64>) =
-            wanted.iter().map(|(_, front, _)| (front.rank, front.seq)).unzip();
+            wanted.iter().map(|(_, from, _)| (from.rank, from.seq)).unzip();
         let parameters: [&(dyn ToSql + Sync); 7] = [&types, &versions, &filters, &most, &ranks, &seqs, &now];
         let rows = session.run(statement, &parameters).await?;
         Ok(Found { rows, wanted })
     }
 
-    /// The kinds to look for: each with its front, and how many of it at most.
-    fn wanted(&self) -> Vec<(usize, Place, i64)> {
+    /// The kinds to look for: each with where to start, and how many of it at most.
+    fn wanted(&self) -> Vec<(usize, QueueCursor, i64)> {
         let mut most = vec![0_i64; self.kinds.len()];
         for poll in self.polls.iter().filter(|poll| poll.open) {
             for at in &poll.kinds {
@@ -225,8 +232,9 @@ impl<'a> Polls<'a> {
         for kind in self.missed.values().filter(|kind| most[**kind] > 0).copied().collect::<Vec<_>>() {
             most[kind] += 1;
         }
-        let fronts = self.fronts.iter().zip(most).enumerate().filter(|(_, (_, most))| *most > 0);
-        fronts.filter_map(|(kind, (front, most))| Some((kind, (*front)?, most + self.taken))).collect()
+        let wanted = self.cursors.iter().copied().zip(most).enumerate();
+        let wanted = wanted.filter(|(_, (from, most))| *from < QueueCursor::END && *most > 0);
+        wanted.map(|(kind, (from, most))| (kind, from, most + self.taken)).collect()
     }
 
     /// Gives the tasks that were found to the polls in their order.
@@ -234,14 +242,14 @@ impl<'a> Polls<'a> {
         mut self,
         session: &Session,
         mut found: Found,
-        look: &Look<'_>,
+        claiming: &ClaimingBatch<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
         outcomes: &mut Outcomes,
     ) -> Result<Claimed, Problem> {
         let mut transaction = None;
         for round in 1..=ROUNDS {
-            let chosen = self.choose(&found, look, now)?;
+            let chosen = self.choose(&found, claiming, now)?;
             let claimed = claims::save(session, &chosen, now).await?;
             if let Some(row) = claimed.values().next() {
                 transaction = Some(row.try_get("transaction")?);
@@ -252,7 +260,7 @@ impl<'a> Polls<'a> {
             }
             found = self.find(session, now).await?;
         }
-        let (fronts, first_due) = (self.new_fronts(), self.first_due);
+        let (searched, first_due) = (self.searched()?, self.first_due);
         let mut claims = Vec::new();
         for Poll { place, request, is_told, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
@@ -265,27 +273,35 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.unwrap_or_default();
             outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
         }
-        Ok(Claimed { claims, fronts, first_due, transaction })
+        Ok(Claimed { claims, searched, first_due, transaction })
     }
 
-    /// Of each kind that was looked for, where anybody may still wait.
-    fn new_fronts(&self) -> Vec<(Kind, Option<Place>)> {
-        let mut fronts = self.read.clone();
+    /// Of each kind that was looked for, where tasks may still wait.
+    fn searched(&self) -> Result<Vec<(WaitingKind, Option<QueueCursor>)>, Problem> {
+        let mut cursors = self.read.clone();
         for (kind, place) in self.left.values() {
-            let front = fronts.entry(*kind).or_insert(None);
-            *front = Some(front.map_or(*place, |front| front.min(*place)));
+            let first = cursors.entry(*kind).or_insert(None);
+            *first = Some(first.map_or(*place, |first| first.min(*place)));
         }
-        fronts.into_iter().map(|(kind, front)| (self.kinds[kind].clone(), front)).collect()
+        cursors
+            .into_iter()
+            .map(|(kind, first)| Ok((self.kinds[kind].clone().into_waiting()?, first)))
+            .collect()
     }
 
     /// What to claim for each open poll.
-    fn choose(&mut self, found: &Found, look: &Look<'_>, now: Timestamp) -> Result<Vec<Chosen>, Problem> {
-        let mut queues = self.queues(found, &look.taken_by_others())?;
+    fn choose(
+        &mut self,
+        found: &Found,
+        claiming: &ClaimingBatch<'_>,
+        now: Timestamp,
+    ) -> Result<Vec<Chosen>, Problem> {
+        let mut queues = self.queues(found, &claiming.taken_by_others())?;
         let mut chosen = Vec::new();
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
             poll.choose(place, &mut queues, now, self.default_timeout, &mut chosen);
         }
-        look.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
+        claiming.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
         let due = chosen.iter().filter_map(|chosen| chosen.candidate.task.due());
         self.first_due = due.chain(self.first_due).min();
         Ok(chosen)
@@ -297,13 +313,13 @@ impl<'a> Polls<'a> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
         let mut counts = vec![0_i64; found.wanted.len()];
-        let mut last = vec![Place::START; found.wanted.len()];
+        let mut last = vec![QueueCursor::START; found.wanted.len()];
         for row in &found.rows {
             let at = usize::try_from(row.try_get::<_, i64>("place")? - 1).unwrap_or(usize::MAX);
             let Some((kind, ..)) = found.wanted.get(at) else { continue };
             let task = rows::task_without_data(row)?;
             let (id, seq) = (task.posted.task_id, row.try_get("seq")?);
-            let place = Place::of(&task.posted, seq);
+            let place = QueueCursor::of(&task.posted, seq);
             counts[at] += 1;
             last[at] = place.max(last[at]);
             self.left.insert(id, (*kind, place));
@@ -383,25 +399,23 @@ impl Poll<'_> {
 }
 
 /// Those of `kinds`, if the poll asks for tasks at all.
-fn kinds_named(poll: &PollRequest, kinds: &[WaitingKind]) -> BTreeSet<Kind> {
+fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<Kind, QueueCursor> {
     if Portion::of(poll).left() == 0 {
-        return BTreeSet::new();
+        return BTreeMap::new();
     }
-    kinds.iter().map(Kind::of).collect()
+    kinds.iter().map(|KindCursor { kind, cursor }| (Kind::of(kind), *cursor)).collect()
 }
 
-fn kinds(poll: &PollRequest) -> BTreeSet<Kind> {
+fn kinds(poll: &PollRequest) -> BTreeMap<Kind, QueueCursor> {
     if Portion::of(poll).left() == 0 {
-        return BTreeSet::new();
+        return BTreeMap::new();
     }
-    let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
-    let of_filter = |filter: &String| {
-        let filter = filter.clone();
-        poll.agent_capabilities.iter().map(move |offer| Kind {
-            task_type: offer.task_type.clone(),
-            version: offer.version,
-            filter: filter.clone(),
+    let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
+    let of_filter = |filter: String| {
+        poll.agent_capabilities.iter().map(move |offer| {
+            let (task_type, version) = (offer.task_type.clone(), offer.version);
+            (Kind { task_type, version, filter: filter.clone() }, QueueCursor::START)
         })
     };
-    filters.iter().flat_map(of_filter).collect()
+    filters.iter().map(AgentFilter::key).flat_map(of_filter).collect()
 }

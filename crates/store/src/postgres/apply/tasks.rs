@@ -13,9 +13,10 @@ use super::locks::Locks;
 use crate::lifecycle::{self, Change};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
-use crate::postgres::lines::Place;
 use crate::postgres::{rows, surroundings};
-use crate::{AttemptEnd, EndedAttempt, State, Surroundings, Task, WaitingKind, waiting};
+use crate::{
+    AttemptEnd, EndedAttempt, KindCursor, QueueCursor, State, Surroundings, Task, WaitingKind, waiting,
+};
 
 /// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
 /// made while the table was small might read all of it. A row that somebody else moves meanwhile is not changed then: so
@@ -84,7 +85,7 @@ const SAVE_LATE: &str = "
 #[derive(Default)]
 pub(super) struct News {
     /// Tasks that came to wait, with the place of each in its line.
-    pub(super) waiting: Vec<(Uuid, WaitingKind, Place)>,
+    pub(super) waiting: Vec<(Uuid, KindCursor)>,
     pub(super) ended: Vec<Uuid>,
     pub(super) untold: Vec<Uuid>,
 }
@@ -94,7 +95,8 @@ impl News {
         match &task.state {
             State::Pending => {
                 let posted = &task.posted;
-                self.waiting.push((posted.task_id, WaitingKind::of(posted), Place::of(posted, seq)));
+                let (kind, cursor) = (WaitingKind::of(posted), QueueCursor::of(posted, seq));
+                self.waiting.push((posted.task_id, KindCursor { kind, cursor }));
             }
             State::Ended { .. } => self.ended.push(task.posted.task_id),
             State::Delayed { .. } | State::Claimed(_) => {}

@@ -3,13 +3,13 @@
 use std::cmp::Reverse;
 
 use rusqlite::{Row, params};
-use slamon_protocol::{AgentFilter, Capability, PollRequest};
+use slamon_protocol::{AgentFilter, PollRequest};
 
 use super::Work;
 use crate::alias;
 use crate::lifecycle::{self, Portion};
 use crate::sqlite::rows::{self, Stored};
-use crate::{Delivery, Polled, State, StoreError, WaitingKind};
+use crate::{Delivery, KindCursor, Polled, QueueCursor, State, StoreError, WaitingKind};
 
 /// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
 /// place: a sweep ends them.
@@ -18,15 +18,30 @@ const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from t
        and (due_at is null or due_at > ?5)
      order by priority desc, seq limit ?4";
 
-/// A task that may be claimed: its place in the line, and its size in a portion.
-type Candidate = (Reverse<i32>, i64, usize);
+/// A task that may be claimed: its place in the line, its size in a portion, and which of the kinds it is of.
+type Candidate = (Reverse<i32>, i64, usize, usize);
+
+/// What was found for a poll.
+#[derive(Default)]
+struct Found {
+    line: Vec<Candidate>,
+    /// The kinds that were looked for.
+    kinds: Vec<Searched>,
+}
+
+/// A kind that was looked for.
+struct Searched {
+    kind: WaitingKind,
+    /// How many of those that wait are not handed out; `None`: not all of them were read.
+    left: Option<usize>,
+}
 
 impl Work<'_> {
     /// Where `kinds` is `None`, there may be tasks of any kind.
     pub(super) fn poll(
         &mut self,
         poll: &PollRequest,
-        kinds: Option<&[WaitingKind]>,
+        kinds: Option<&[KindCursor]>,
     ) -> Result<Polled, StoreError> {
         self.register(poll)?;
         let cancelled = self.tell_cancelled(poll.agent_id)?;
@@ -37,63 +52,63 @@ impl Work<'_> {
         Ok(Polled { tasks, cancelled })
     }
 
-    pub(super) fn claim(&mut self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Polled, StoreError> {
+    pub(super) fn claim(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Polled, StoreError> {
         Ok(Polled { tasks: self.claim_of(poll, kinds)?, cancelled: Vec::new() })
     }
 
-    fn claim_of(&mut self, poll: &PollRequest, kinds: &[WaitingKind]) -> Result<Vec<Delivery>, StoreError> {
-        let mut line = Vec::new();
-        for kind in kinds {
-            self.find(poll, &kind.capability, &kind.agent_filter.key(), &mut line)?;
+    /// Nothing that was claimed stays in the index: what waits is found wherever the search starts.
+    fn claim_of(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Vec<Delivery>, StoreError> {
+        let mut found = Found::default();
+        for KindCursor { kind, .. } in kinds {
+            self.find(poll, kind.clone(), &mut found)?;
         }
-        self.hand_out(poll, line)
+        self.hand_out(poll, found)
     }
 
     fn claim_any(&mut self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
-        let mut line = Vec::new();
+        let mut found = Found::default();
         if Portion::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
-            let filters = AgentFilter::keys_matching(poll.agent_id, &poll.agent_name, location);
+            let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, location);
             for capability in &poll.agent_capabilities {
-                for filter in &filters {
-                    self.find(poll, capability, filter, &mut line)?;
+                for agent_filter in &filters {
+                    let (capability, agent_filter) = (capability.clone(), agent_filter.clone());
+                    self.find(poll, WaitingKind { capability, agent_filter }, &mut found)?;
                 }
             }
         }
-        self.hand_out(poll, line)
+        self.hand_out(poll, found)
     }
 
-    fn find(
-        &self,
-        poll: &PollRequest,
-        capability: &Capability,
-        filter: &str,
-        line: &mut Vec<Candidate>,
-    ) -> rusqlite::Result<()> {
-        let most = Portion::of(poll).worth_reading(&capability.task_type, filter);
+    fn find(&self, poll: &PollRequest, kind: WaitingKind, found: &mut Found) -> rusqlite::Result<()> {
+        let WaitingKind { capability, agent_filter } = &kind;
+        let (filter, place) = (agent_filter.key(), found.kinds.len());
+        let most = Portion::of(poll).worth_reading(&capability.task_type, &filter);
         let mut select = self.transaction.prepare_cached(NEXT)?;
         let of_kind =
             params![capability.task_type, capability.version, filter, most, self.now.as_microsecond()];
         let read = |row: &Row<'_>| {
             let size = Portion::size(&capability.task_type, row.get(2)?);
-            Ok((Reverse(row.get(0)?), row.get(1)?, size))
+            Ok((Reverse(row.get(0)?), row.get(1)?, size, place))
         };
-        for found in select.query_map(of_kind, read)? {
-            line.push(found?);
+        let before = found.line.len();
+        for candidate in select.query_map(of_kind, read)? {
+            found.line.push(candidate?);
         }
+        let count = found.line.len() - before;
+        let left = (count < most as usize).then_some(count);
+        drop(select);
+        found.kinds.push(Searched { kind, left });
         Ok(())
     }
 
     /// Claims tasks as far as a portion goes.
-    fn hand_out(
-        &mut self,
-        poll: &PollRequest,
-        mut line: Vec<Candidate>,
-    ) -> Result<Vec<Delivery>, StoreError> {
+    fn hand_out(&mut self, poll: &PollRequest, found: Found) -> Result<Vec<Delivery>, StoreError> {
+        let Found { mut line, mut kinds } = found;
         line.sort_unstable();
         let mut portion = Portion::of(poll);
         let mut tasks = Vec::new();
-        for (_, seq, size) in line {
+        for (_, seq, size, kind) in line {
             // Before the data is read.
             if !portion.has_room(size) {
                 break;
@@ -101,8 +116,14 @@ impl Work<'_> {
             if let Some(delivery) = self.take(seq, poll)? {
                 portion.add(size);
                 tasks.push(delivery);
+                if let Some(left) = &mut kinds[kind].left {
+                    *left -= 1;
+                }
             }
         }
+        let cursor = |left: Option<usize>| (left != Some(0)).then_some(QueueCursor::START);
+        let searched = kinds.into_iter().map(|Searched { kind, left }| (kind, cursor(left)));
+        self.applied.searched.extend(searched);
         Ok(tasks)
     }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use slamon_protocol::{AgentFilter, Capability, PostTask, Terms};
-use slamon_store::{Backlog, Command, WaitingKind};
+use slamon_store::{Backlog, Command, KindCursor, QueueCursor, WaitingKind};
 
 use crate::commands::{agent_id, at, completed, poll_for, release, seconds, task_of, task_under};
 use crate::driver::Driver;
@@ -24,7 +24,7 @@ fn of_country(country: &str) -> AgentFilter {
 async fn kinds(store: &Driver) -> BTreeSet<String> {
     let backlog = store.backlog(ALL).await.unwrap();
     assert!(backlog.is_complete);
-    let kinds: BTreeSet<String> = backlog.kinds.iter().map(|kind| format!("{kind:?}")).collect();
+    let kinds: BTreeSet<String> = backlog.kinds.iter().map(|known| format!("{:?}", known.kind)).collect();
     assert_eq!(kinds.len(), backlog.kinds.len(), "each is told once");
     kinds
 }
@@ -82,6 +82,39 @@ pub(crate) async fn a_backlog_is_as_long_as_is_asked_for(fixture: &impl Fixture)
     let backlog = store.backlog(3).await.unwrap();
     assert_eq!((backlog.kinds.len(), backlog.is_complete), (3, false));
     assert_eq!(kinds(&store).await.len(), 5);
+}
+
+/// Polls that find all that waits say so, and the others where to go on.
+pub(crate) async fn what_a_poll_leaves_is_told(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let (a, b) = (kind("a", 1, &AgentFilter::default()), kind("b", 1, &AgentFilter::default()));
+    for (n, task_type) in [(1, "a"), (2, "b"), (3, "b"), (4, "b")] {
+        store.submit(at(0), task_of(task_type, 1, n)).await.unwrap();
+    }
+    let claim = async |agent, most, kinds: &[&KindCursor]| {
+        let poll = poll_for(agent, most, &[("a", 1), ("b", 1)]);
+        let kinds = kinds.iter().copied().cloned().collect();
+        let applied = store.applied(at(1), vec![Command::Claim { poll, kinds }]).await;
+        let mut searched: Vec<(String, Option<QueueCursor>)> =
+            applied.searched.into_iter().map(|(kind, first)| (kind.capability.task_type, first)).collect();
+        searched.sort_unstable();
+        searched
+    };
+    let all = store.backlog(ALL).await.unwrap().kinds;
+    let [(_, None), (_, Some(first))] = claim(1, 3, &all.iter().collect::<Vec<_>>()).await[..] else {
+        panic!("one of b is left");
+    };
+    let (of_a, of_b) = (KindCursor::from(a), KindCursor { kind: b.clone(), cursor: first });
+    let known = store.backlog_of([of_a, of_b.clone()].into(), ALL).await.unwrap();
+    assert_eq!((known.kinds.len(), &known.kinds[0].kind, known.is_complete), (1, &b, true));
+    assert!(known.kinds[0].cursor >= first);
+    assert_eq!(claim(2, 9, &[&known.kinds[0]]).await, [("b".to_owned(), None)]);
+    assert_eq!(store.waiting().await, 0);
+    // Behind the end is what comes to wait in the same batch.
+    let at_end = KindCursor { kind: b, cursor: QueueCursor::END };
+    let claim = Command::Claim { poll: poll_for(3, 9, &[("b", 1)]), kinds: vec![at_end] };
+    let applied = store.applied(at(2), vec![Command::Submit(task_of("b", 1, 5)), claim]).await;
+    assert_eq!((applied.waiting, store.waiting().await), (vec![], 0));
 }
 
 pub(crate) async fn agents_that_have_something_to_be_told_are_named(fixture: &impl Fixture) {

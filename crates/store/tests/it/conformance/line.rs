@@ -1,5 +1,6 @@
 //! Who is handed what, and why the rest waits.
 
+use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, PostTask, Terms};
 use slamon_store::{Command, Surroundings, WaitingKind};
 use uuid::Uuid;
@@ -208,39 +209,45 @@ pub(crate) async fn a_delayed_task_says_until_when(fixture: &impl Fixture) {
     assert_eq!(store.why(1, at(0)).await, None);
 }
 
+/// The kinds of the tasks that came to wait with a batch, and the tasks that ended.
+async fn noted(store: &Driver, now: Timestamp, batch: Vec<Command>) -> (Vec<WaitingKind>, Vec<Uuid>) {
+    let applied = store.applied(now, batch).await;
+    (applied.waiting.into_iter().map(|waiting| waiting.kind).collect(), applied.ended)
+}
+
 pub(crate) async fn a_batch_says_what_others_may_wait_for(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     let kind = |task_type: &str, version| WaitingKind::of(&task_of(task_type, version, 0));
     let batch = [task(1), task_of("b", 2, 2), task_of("b", 1, 3), task(4)].map(Command::Submit);
-    let mut applied = store.applied(at(0), batch.into()).await;
-    applied.waiting.sort_by_key(|kind| (kind.capability.task_type.clone(), kind.capability.version));
+    let mut applied = noted(&store, at(0), batch.into()).await;
+    applied.0.sort_by_key(|kind| (kind.capability.task_type.clone(), kind.capability.version));
     let all = vec![kind("b", 1), kind("b", 2), kind("wait", 1), kind("wait", 1)];
-    assert_eq!((applied.waiting, applied.ended), (all, vec![]));
+    assert_eq!(applied, (all, vec![]));
     let filtered = task_under(filter(in_country("FI")), 6);
-    let applied = store.applied(at(0), vec![Command::Submit(filtered.clone())]).await;
-    assert_eq!(applied.waiting, [WaitingKind::of(&filtered)]);
-    assert_eq!(applied.waiting[0].agent_filter, in_country("FI"));
+    let applied = noted(&store, at(0), vec![Command::Submit(filtered.clone())]).await;
+    assert_eq!(applied.0, [WaitingKind::of(&filtered)]);
+    assert_eq!(applied.0[0].agent_filter, in_country("FI"));
     let delayed = Terms { delay: seconds(5), ..Terms::default() };
     let applied =
-        store.applied(at(0), vec![Command::Submit(task_under(delayed, 5)), Command::Submit(task(1))]).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
-    let applied = store.applied(at(1), vec![Command::from(poll(1, 2))]).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
-    let applied = store.applied(at(2), vec![release(1, at(1), &[4])]).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![kind("wait", 1)], vec![]));
+        noted(&store, at(0), vec![Command::Submit(task_under(delayed, 5)), Command::Submit(task(1))]).await;
+    assert_eq!(applied, (vec![], vec![]));
+    let applied = noted(&store, at(1), vec![Command::from(poll(1, 2))]).await;
+    assert_eq!(applied, (vec![], vec![]));
+    let applied = noted(&store, at(2), vec![release(1, at(1), &[4])]).await;
+    assert_eq!(applied, (vec![kind("wait", 1)], vec![]));
     let ends =
         vec![Command::Report(completed(1, "{}")), Command::Cancel(task_id(2)), Command::Cancel(task_id(2))];
-    let mut applied = store.applied(at(3), ends).await;
-    applied.ended.sort_unstable();
-    assert_eq!((applied.waiting, applied.ended), (vec![], vec![task_id(1), task_id(2)]));
-    let applied = store.applied(at(5), vec![Command::Sweep(DUE)]).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![kind("wait", 1)], vec![]));
+    let mut applied = noted(&store, at(3), ends).await;
+    applied.1.sort_unstable();
+    assert_eq!(applied, (vec![], vec![task_id(1), task_id(2)]));
+    let applied = noted(&store, at(5), vec![Command::Sweep(DUE)]).await;
+    assert_eq!(applied, (vec![kind("wait", 1)], vec![]));
     // Refusals and repeats are nothing to wake up for.
     let again = vec![
         Command::Report(completed(1, "{}")),
         Command::Report(completed(9, "{}")),
         Command::Cancel(task_id(1)),
     ];
-    let applied = store.applied(at(6), again).await;
-    assert_eq!((applied.waiting, applied.ended), (vec![], vec![]));
+    let applied = noted(&store, at(6), again).await;
+    assert_eq!(applied, (vec![], vec![]));
 }

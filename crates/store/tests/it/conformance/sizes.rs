@@ -47,7 +47,7 @@ pub(crate) async fn kinds_that_are_too_much_are_not_all_told(fixture: &impl Fixt
         store.submit(at(0), task_of(&task_type, 1, n)).await.unwrap();
     }
     let backlog = store.backlog(1_000).await.unwrap();
-    let bytes: usize = backlog.kinds.iter().map(|kind| kind.capability.task_type.len()).sum();
+    let bytes: usize = backlog.kinds.iter().map(|known| known.kind.capability.task_type.len()).sum();
     assert!(!backlog.is_complete && bytes < 10 * 1024 * 1024, "{bytes} bytes of types");
     // They can be taken all the same.
     for (n, task_type) in (0..).zip(types()) {

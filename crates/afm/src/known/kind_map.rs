@@ -1,0 +1,187 @@
+//! Cursors by kind.
+
+use std::collections::{BTreeMap, HashMap};
+use std::ops::Bound;
+
+use slamon_protocol::{AgentFilter, Capability, PollRequest};
+use slamon_store::{KindCursor, QueueCursor, WaitingKind};
+
+/// What a kind takes beside its text, about, in bytes.
+const KIND: usize = 200;
+
+/// Up to how many filters of a capability are looked through for those that an agent matches. Where there are more, those
+/// that it can match are looked up instead.
+const FEW_FILTERS: usize = 16;
+
+/// Where to start looking for the tasks of each kind; and how much that takes.
+#[derive(Debug, Default)]
+pub(super) struct KindMap {
+    /// Ordered, so that it can be gone through in parts, and never has to grow all at once.
+    capabilities: BTreeMap<Capability, Filters>,
+    bytes: usize,
+}
+
+/// The cursors of the kinds that have a capability. Most tasks have no filter.
+#[derive(Debug, Default)]
+struct Filters {
+    any: Option<QueueCursor>,
+    #[expect(clippy::box_collection, reason = "it makes a million kinds without filters smaller")]
+    named: Option<Box<HashMap<AgentFilter, QueueCursor>>>,
+}
+
+impl KindMap {
+    pub(super) fn is_empty(&self) -> bool {
+        self.capabilities.is_empty()
+    }
+
+    /// About how much memory it takes.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    pub(super) fn get(&self, kind: &WaitingKind) -> Option<QueueCursor> {
+        self.capabilities.get(&kind.capability)?.get(&kind.agent_filter)
+    }
+
+    pub(super) fn set(&mut self, kind: &WaitingKind, cursor: QueueCursor) {
+        let filters = match self.capabilities.get_mut(&kind.capability) {
+            Some(filters) => filters,
+            None => self.capabilities.entry(kind.capability.clone()).or_default(),
+        };
+        if filters.set(&kind.agent_filter, cursor) {
+            self.bytes += bytes(&kind.capability, &kind.agent_filter);
+        }
+    }
+
+    /// Sets a cursor, unless it is lower already.
+    pub(super) fn lower(&mut self, kind: &WaitingKind, cursor: QueueCursor) {
+        let known = self.get(kind);
+        if known.is_none_or(|known| cursor < known) {
+            self.set(kind, cursor);
+        }
+    }
+
+    pub(super) fn remove(&mut self, kind: &WaitingKind) {
+        let Some(filters) = self.capabilities.get_mut(&kind.capability) else { return };
+        if filters.remove(&kind.agent_filter) {
+            self.bytes -= bytes(&kind.capability, &kind.agent_filter);
+        }
+        if filters.is_empty() {
+            self.capabilities.remove(&kind.capability);
+        }
+    }
+
+    /// All kinds and their cursors; only those of the capabilities behind one that is given.
+    pub(super) fn after(&self, last: Option<&Capability>) -> impl Iterator<Item = KindCursor> {
+        let start = last.map_or(Bound::Unbounded, Bound::Excluded);
+        self.capabilities.range::<Capability, _>((start, Bound::Unbounded)).flat_map(
+            |(capability, filters)| {
+                filters.iter().map(move |(filter, cursor)| {
+                    let agent_filter = filter.cloned().unwrap_or_default();
+                    KindCursor { kind: WaitingKind { capability: capability.clone(), agent_filter }, cursor }
+                })
+            },
+        )
+    }
+
+    /// Gives every kind this cursor.
+    pub(super) fn set_all(&mut self, cursor: QueueCursor) {
+        for filters in self.capabilities.values_mut() {
+            let named = filters.named.iter_mut().flat_map(|named| named.values_mut());
+            for known in filters.any.iter_mut().chain(named) {
+                *known = cursor;
+            }
+        }
+    }
+
+    /// The kinds that a poll could take tasks of, from the start of each; `None`: their texts are larger than `most`.
+    pub(super) fn matching(&self, poll: &PollRequest, most: usize) -> Option<Vec<KindCursor>> {
+        let mut kinds = Kinds { list: Vec::new(), left: most };
+        // What an agent can match is the same for all its capabilities.
+        let mut could_match: Option<Vec<AgentFilter>> = None;
+        for offer in &poll.agent_capabilities {
+            let Some(Filters { any, named }) = self.capabilities.get(offer) else { continue };
+            if any.is_some() {
+                kinds.add(offer, &AgentFilter::default())?;
+            }
+            let Some(named) = named else { continue };
+            let location = poll.agent_location.as_ref();
+            if named.len() <= FEW_FILTERS {
+                for filter in named.keys() {
+                    if filter.matches(poll.agent_id, &poll.agent_name, location) {
+                        kinds.add(offer, filter)?;
+                    }
+                }
+                continue;
+            }
+            let filters = could_match
+                .get_or_insert_with(|| AgentFilter::matching(poll.agent_id, &poll.agent_name, location));
+            for filter in filters.iter().filter(|filter| named.contains_key(*filter)) {
+                kinds.add(offer, filter)?;
+            }
+        }
+        Some(kinds.list)
+    }
+}
+
+/// Kinds, and how much larger their texts may be.
+struct Kinds {
+    list: Vec<KindCursor>,
+    left: usize,
+}
+
+impl Kinds {
+    fn add(&mut self, offer: &Capability, filter: &AgentFilter) -> Option<()> {
+        self.left = self.left.checked_sub(offer.task_type.len() + filter.text_bytes())?;
+        let kind = WaitingKind { capability: offer.clone(), agent_filter: filter.clone() };
+        self.list.push(kind.into());
+        Some(())
+    }
+}
+
+impl Filters {
+    fn is_empty(&self) -> bool {
+        self.any.is_none() && self.named.is_none()
+    }
+
+    fn get(&self, filter: &AgentFilter) -> Option<QueueCursor> {
+        if filter.is_empty() { self.any } else { self.named.as_ref()?.get(filter).copied() }
+    }
+
+    /// Whether it is new.
+    fn set(&mut self, filter: &AgentFilter, cursor: QueueCursor) -> bool {
+        if filter.is_empty() {
+            return self.any.replace(cursor).is_none();
+        }
+        let named = self.named.get_or_insert_default();
+        if let Some(known) = named.get_mut(filter) {
+            *known = cursor;
+            return false;
+        }
+        named.insert(filter.clone(), cursor).is_none()
+    }
+
+    /// Whether it was there.
+    fn remove(&mut self, filter: &AgentFilter) -> bool {
+        if filter.is_empty() {
+            return self.any.take().is_some();
+        }
+        let Some(named) = &mut self.named else { return false };
+        let was_there = named.remove(filter).is_some();
+        if named.is_empty() {
+            self.named = None;
+        }
+        was_there
+    }
+
+    /// `None` is the filter that every agent matches.
+    fn iter(&self) -> impl Iterator<Item = (Option<&AgentFilter>, QueueCursor)> {
+        let named = self.named.iter().flat_map(|named| named.iter());
+        let named = named.map(|(filter, cursor)| (Some(filter), *cursor));
+        self.any.map(|cursor| (None, cursor)).into_iter().chain(named)
+    }
+}
+
+fn bytes(capability: &Capability, filter: &AgentFilter) -> usize {
+    KIND + capability.task_type.len() + filter.text_bytes()
+}

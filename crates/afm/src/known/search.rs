@@ -1,0 +1,120 @@
+//! What an AFM finds out when it asks the store, and what it may have missed.
+
+use std::sync::Arc;
+
+use jiff::Timestamp;
+use slamon_store::{Applied, Backlog, Command, KindCursor, Outcome};
+use tokio::time::Instant;
+
+use super::Known;
+use super::waiting_index::{Epoch, SearchNumber};
+
+/// A batch that is under way. Dropped before it was [`Search::committed`], it has found out nothing.
+#[derive(Debug)]
+#[must_use]
+pub struct Search<'k> {
+    known: &'k Known,
+    epoch: Epoch,
+    /// `None`: it looks for no tasks.
+    number: Option<SearchNumber>,
+}
+
+impl<'k> Search<'k> {
+    pub(super) fn begin(known: &'k Known, batch: &mut [Command]) -> Self {
+        let mut waiting = known.waiting();
+        Self { known, epoch: waiting.now(), number: waiting.begin_search(batch) }
+    }
+
+    /// The batch was committed. To be called before anybody is answered.
+    pub fn committed(mut self, commands: &[Command], applied: &Applied, now: Timestamp) {
+        let mut waiting = self.known.waiting();
+        if let Some(number) = self.number.take() {
+            waiting.end_search(number, applied.searched.iter().map(|(kind, first)| (kind, *first)));
+        }
+        for kind in &applied.waiting {
+            waiting.note(kind);
+        }
+        for agent_id in &applied.untold {
+            waiting.note_untold(*agent_id);
+        }
+        let mut fleet = self.known.fleet();
+        // They say it again with their next poll.
+        fleet.forget(&applied.unsaved);
+        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
+            if let (Command::Poll { poll, .. }, Outcome::Poll(_)) = (command, outcome) {
+                if !applied.unsaved.contains(&poll.agent_id) {
+                    fleet.saved(poll, now);
+                }
+                waiting.told(poll.agent_id, self.epoch);
+            }
+        }
+        if !applied.accounted.is_empty() {
+            for command in commands {
+                if let Command::Poll { poll, running: Some(running), .. } = command
+                    && applied.accounted.contains(&poll.agent_id)
+                {
+                    fleet.accounted(poll.agent_id, &running.aliases, now);
+                }
+            }
+        }
+        // Only then: of what the batch gives, they knew nothing yet.
+        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
+            if let (Some(poll), Outcome::Poll(polled)) = (command.poll(), outcome)
+                && !polled.tasks.is_empty()
+            {
+                fleet.given(poll.agent_id);
+            }
+        }
+    }
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.known.waiting().give_up(number);
+        }
+    }
+}
+
+/// What there is for agents is being read. Dropped before it has [`Reading::ended`], nothing is known from it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Reading<'k> {
+    known: &'k Known,
+    epoch: Epoch,
+    number: Option<SearchNumber>,
+    began: Instant,
+    kinds: Option<Arc<[KindCursor]>>,
+}
+
+impl<'k> Reading<'k> {
+    pub(super) fn begin(known: &'k Known) -> Self {
+        let mut waiting = known.waiting();
+        let epoch = waiting.now();
+        let (number, kinds) = waiting.begin_reading();
+        Self { known, epoch, number: Some(number), began: Instant::now(), kinds: kinds.map(Arc::from) }
+    }
+
+    /// The kinds to read; `None`: all that there are.
+    #[must_use]
+    pub(super) fn kinds(&self) -> Option<Arc<[KindCursor]>> {
+        self.kinds.clone()
+    }
+
+    /// It has read this.
+    pub(super) fn ended(mut self, backlog: &Backlog) {
+        let (took, kinds) = (self.began.elapsed(), self.kinds.take());
+        let mut waiting = self.known.waiting();
+        if let Some(number) = self.number.take() {
+            waiting.end_reading(number, self.epoch, took, kinds.as_deref(), backlog);
+        }
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.known.waiting().give_up(number);
+        }
+    }
+}

@@ -1,0 +1,33 @@
+//! Kinds of tasks, as the table has them.
+
+use slamon_protocol::{AgentFilter, Capability};
+
+use super::errors::Problem;
+use crate::WaitingKind;
+
+/// A type in a version, and a filter.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Kind {
+    pub(super) task_type: String,
+    pub(super) version: i64,
+    /// As the table has it.
+    pub(super) filter: String,
+}
+
+impl Kind {
+    pub(super) fn of(kind: &WaitingKind) -> Self {
+        Self {
+            task_type: kind.capability.task_type.clone(),
+            version: kind.capability.version,
+            filter: kind.agent_filter.key(),
+        }
+    }
+
+    pub(super) fn into_waiting(self) -> Result<WaitingKind, Problem> {
+        let filter = AgentFilter::from_key(&self.filter).map_err(|e| Problem::Wrong(e.to_string()))?;
+        Ok(WaitingKind {
+            capability: Capability { task_type: self.task_type, version: self.version },
+            agent_filter: filter,
+        })
+    }
+}

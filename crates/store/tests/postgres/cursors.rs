@@ -1,0 +1,42 @@
+//! Claims that start where tasks may wait, past all that was claimed before.
+
+use std::sync::Arc;
+
+use slamon_protocol::{AgentFilter, Capability};
+use slamon_store::{Command, KindCursor, QueueCursor, Store, WaitingKind};
+
+use crate::cluster::Cluster;
+use crate::{at, given, poll, submit};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_claimed_before_is_not_read_again() {
+    let cluster = Cluster::start();
+    let store = Arc::new(cluster.store());
+    store.create_tables().await.unwrap();
+    let tasks = 2_400;
+    store.apply((0..tasks).map(|n| submit(n, "t")).collect(), at(0)).await.unwrap();
+    // While this is open, nothing that was claimed goes away.
+    let open = cluster.connect().await;
+    open.batch_execute("begin isolation level repeatable read; select 1").await.unwrap();
+    let capability = Capability { task_type: "t".to_owned(), version: 1 };
+    let kind = WaitingKind { capability, agent_filter: AgentFilter::default() };
+    let mut cursor = QueueCursor::START;
+    for n in 0..tasks / 40 {
+        let Command::Poll { poll, .. } = poll(1, &["t"], 40) else { panic!("it is a poll") };
+        let kinds = Some(vec![KindCursor { kind: kind.clone(), cursor }]);
+        let poll = Command::Poll { poll, kinds, running: None };
+        // What others post meanwhile is behind it.
+        let applied = store.apply([submit(tasks + n, "t"), poll].into(), at(0)).await.unwrap();
+        assert_eq!(given(&applied.outcomes[1]), (n * 40..n * 40 + 40).collect::<Vec<_>>());
+        let [(searched, Some(first))] = &applied.searched[..] else { panic!("{:?}", applied.searched) };
+        assert!(*searched == kind && *first > cursor);
+        cursor = *first;
+    }
+    store.close().await;
+    // A connection tells what it did at its end.
+    cluster.wait_for("select count(*) from pg_stat_activity where application_name = 'slamon-afm'", "0");
+    // From the very start each time, it would be some 70,000.
+    let read = "select idx_tup_read between 2400 and 5000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
+    cluster.wait_for(read, "t");
+    drop(open);
+}
