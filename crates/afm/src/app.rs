@@ -13,6 +13,7 @@ use crate::clock::Clock;
 use crate::committer::Committer;
 use crate::delayed_answers::DelayedAnswers;
 use crate::error::ApiError;
+use crate::health::Health;
 use crate::heartbeats::Heartbeats;
 use crate::known::Known;
 use crate::waiters::Waiters;
@@ -33,6 +34,8 @@ pub struct Parts {
     pub waiters: Waiters,
     /// What need not be asked of the store.
     pub known: Known,
+    /// Whether the database takes writes.
+    pub(crate) health: Arc<Health>,
     /// Saves when agents were seen.
     pub heartbeats: Heartbeats,
     /// Cancelled when the server stops: requests that are held open end then.
@@ -57,8 +60,14 @@ impl App {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (waiters, known) = (Waiters::default(), Known::default());
         let delayed = DelayedAnswers::new();
-        let (committer, work) =
-            Committer::new(Arc::clone(&store), clock.clone(), waiters.clone(), known.clone());
+        let health = Health::new(Arc::clone(&store));
+        let (committer, work) = Committer::new(
+            Arc::clone(&store),
+            clock.clone(),
+            waiters.clone(),
+            known.clone(),
+            Arc::clone(&health),
+        );
         let heartbeats = Heartbeats::new(known.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
         let parts = Parts {
@@ -67,6 +76,7 @@ impl App {
             clock,
             waiters,
             known,
+            health,
             heartbeats,
             stop,
             delayed,
@@ -79,7 +89,7 @@ impl App {
 
     /// The answer to a request whose read failed.
     pub(crate) fn read_failed(&self, error: &StoreError) -> ApiError {
-        ApiError::of_read(error, self.committer.health())
+        ApiError::of_read(error, &self.health)
     }
 }
 

@@ -64,7 +64,6 @@ pub struct Committer {
     room: Arc<Semaphore>,
     undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
-    health: Arc<Health>,
     clock: Clock,
     known: Known,
 }
@@ -102,16 +101,16 @@ type Answer = Result<(Outcome, Timestamp), CommitError>;
 
 impl Committer {
     /// A committer and the future that does its work, which ends when all clones are gone.
-    pub fn new(
+    pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
         waiters: Waiters,
         known: Known,
+        health: Arc<Health>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
         let under_way = Arc::new(UnderWay::default());
-        let health = Health::new(Arc::clone(&store));
         let work = Work::new(
             store,
             clock.clone(),
@@ -119,16 +118,11 @@ impl Committer {
             known.clone(),
             Arc::clone(&undelivered),
             Arc::clone(&under_way),
-            Arc::clone(&health),
+            health,
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let committer = Self { queue, room, undelivered, under_way, health, clock, known };
+        let committer = Self { queue, room, undelivered, under_way, clock, known };
         (committer, work.run(requests))
-    }
-
-    /// What is known of the database.
-    pub(crate) fn health(&self) -> &Health {
-        &self.health
     }
 
     /// Posts a task.

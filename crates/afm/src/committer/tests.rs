@@ -209,8 +209,13 @@ async fn start() -> (Arc<FatefulStore>, Committer) {
 
 async fn start_with(lanes: Lanes) -> (Arc<FatefulStore>, Committer) {
     let store = FatefulStore::new(lanes).await;
-    let (committer, work) =
-        Committer::new(store.clone(), Clock::system(), Waiters::default(), Known::default());
+    let (committer, work) = Committer::new(
+        store.clone(),
+        Clock::system(),
+        Waiters::default(),
+        Known::default(),
+        Health::new(store.clone()),
+    );
     tokio::spawn(work);
     (store, committer)
 }
@@ -401,7 +406,13 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
 async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
     let store = FatefulStore::new(Lanes::ONE).await;
     let (waiters, known) = (Waiters::default(), Known::default());
-    let (committer, work) = Committer::new(store.clone(), Clock::system(), waiters.clone(), known.clone());
+    let (committer, work) = Committer::new(
+        store.clone(),
+        Clock::system(),
+        waiters.clone(),
+        known.clone(),
+        Health::new(store.clone()),
+    );
     tokio::spawn(work);
     committer.poll(poll(10), None).await.unwrap();
     let waiting = waiters.poll(&poll(10)).unwrap();
@@ -427,8 +438,13 @@ async fn what_is_handed_over_comes_to_nothing_where_nothing_is_committed() {
 #[tokio::test]
 async fn what_waits_for_a_lane_is_done_before_the_end() {
     let store = FatefulStore::new(Lanes { most: 2, worth: 3 }).await;
-    let (committer, work) =
-        Committer::new(store.clone(), Clock::system(), Waiters::default(), Known::default());
+    let (committer, work) = Committer::new(
+        store.clone(),
+        Clock::system(),
+        Waiters::default(),
+        Known::default(),
+        Health::new(store.clone()),
+    );
     let work = tokio::spawn(work);
     store.hold();
     let submit = |n| {

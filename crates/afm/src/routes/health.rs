@@ -21,7 +21,7 @@ async fn alive() -> &'static str {
 
 /// Ready: the database can be written, and its tables are as this version needs them.
 async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
-    let checked = pin!(app.committer.health().check());
+    let checked = pin!(app.health.check());
     let checked = request_deadline::within(app.settings.request_timeout, checked).await?;
     checked.map(|()| "ok\n").map_err(ApiError::TryAgain)
 }

@@ -24,7 +24,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     let counts = request_deadline::within(app.settings.request_timeout, counts).await?;
     let counts = counts.map_err(|error| {
         // Not 503, as elsewhere: monitoring of the original looks for a 500.
-        app.committer.health().read_failed(&error);
+        app.health.read_failed(&error);
         ApiError::StatusUnknown
     })?;
     let counts = counts.ok_or(ApiError::StatusUnknown)?;
