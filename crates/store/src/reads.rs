@@ -43,6 +43,11 @@ impl<K: Copy + Eq + Hash, V: Clone> Reads<K, V> {
     /// # Errors
     /// Those of `read`.
     pub async fn get<'r>(&self, key: K, read: impl Fn(Vec<K>) -> BoxFuture<'r, Found<K, V>>) -> Answer<V> {
+        if let Ok(_turn) = self.turn.try_lock()
+            && self.asked().is_empty()
+        {
+            return Ok(read(vec![key]).await?.remove(&key));
+        }
         loop {
             let (asked, mut answer) = oneshot::channel();
             self.asked().push((key, asked));
