@@ -39,7 +39,7 @@ use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
 use self::apply::{Locks, Manner};
-use self::connection::{Connector, Session};
+use self::connection::{Connector, Session, milliseconds};
 use self::connection_limit::ConnectionLimit;
 use self::errors::Problem;
 use self::fitness::Fitness;
@@ -176,11 +176,12 @@ impl PostgresStore {
         bound: Duration,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
     ) -> Result<T, StoreError> {
-        let mut tried = 0;
+        let (mut tried, mut lock_wait) = (0, None);
         loop {
             tried += 1;
-            match self.try_once(bound, &work).await {
+            match self.try_once(bound, lock_wait, &work).await {
                 Ok(value) => return Ok(value),
+                Err(problem) if problem.waits_for_lock() && lock_wait.is_none() => lock_wait = Some(bound),
                 Err(problem) if self.another_try(&problem, tried) => {}
                 Err(problem) => return Err(self.explain(problem).await),
             }
@@ -190,12 +191,20 @@ impl PostgresStore {
     async fn try_once<T>(
         &self,
         bound: Duration,
+        lock_wait: Option<Duration>,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let _running = self.running.read().await;
         let session = self.open(bound).await?;
+        if let Some(time) = lock_wait {
+            let set = format!("set lock_timeout = {}", milliseconds(time));
+            session.bounded(session.script(&set)).await?;
+        }
         let value = session.bounded(work(&session)).await?;
-        session.finish();
+        // One on which anything else is set is closed.
+        if lock_wait.is_none() {
+            session.finish();
+        }
         Ok(value)
     }
 

@@ -30,6 +30,10 @@ use crate::SchemaError;
 /// How many notifications wait to be read before the server has to wait.
 const NOTICES_KEPT: usize = 1_000;
 
+/// How long a statement waits for a lock, unless its transaction says otherwise: longer than a commit takes. So what most
+/// transactions need costs them no statement.
+pub(super) const LOCK_WAIT: Duration = Duration::from_millis(100);
+
 /// A time as the settings of PostgreSQL take it.
 pub(super) fn milliseconds(time: Duration) -> u128 {
     time.as_millis().clamp(1, i32::MAX as u128)
@@ -75,13 +79,14 @@ impl Connector {
             let attempt = |(config, tls)| Attempt { config, tls, options: target.options.clone() };
             target.configs(host).into_iter().map(attempt).collect()
         });
+        let lock_wait = milliseconds(LOCK_WAIT);
         let milliseconds = milliseconds(options.statement_timeout);
         // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
         // are short: compiling them would take longer than running them. And each has an index that was made for
         // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort
         // all that waits. So they are planned once, too.
         let settings = format!(
-            "set statement_timeout = {milliseconds}; set lock_timeout = {milliseconds}; \
+            "set statement_timeout = {milliseconds}; set lock_timeout = {lock_wait}; \
              set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
              set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
              set enable_mergejoin = off; set plan_cache_mode = force_generic_plan",

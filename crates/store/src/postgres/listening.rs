@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
-use super::connection::{Connector, Session};
+use super::connection::{Connector, Session, milliseconds};
 use super::connection_limit::ConnectionLimit;
 use super::errors::Problem;
 use super::leftovers;
@@ -156,12 +156,15 @@ impl Ear<'_> {
     }
 
     async fn say(&self) -> Result<(), Problem> {
-        self.script(&notices::echo(self.memory.me)).await
+        self.notify(&notices::echo(self.memory.me)).await
     }
 
-    async fn script(&self, sql: &str) -> Result<(), Problem> {
+    /// Commits that notify wait for each other.
+    async fn notify(&self, notify: &str) -> Result<(), Problem> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
-        session.bounded(session.script(sql)).await?;
+        let lock_wait = milliseconds(ECHO);
+        let script = format!("begin; set local lock_timeout = {lock_wait}; {notify}; commit");
+        session.bounded(session.script(&script)).await?;
         session.finish();
         Ok(())
     }
@@ -195,7 +198,7 @@ impl Ear<'_> {
         }
         // Others may have begun to listen again before this AFM speaks again.
         if (may_end || quiet.take_owed())
-            && let Err(problem) = self.script(&notices::anything(self.memory.me)).await
+            && let Err(problem) = self.notify(&notices::anything(self.memory.me)).await
         {
             tracing::debug!(error = problem.describe(), "others were not told to look");
             quiet.said_nothing();

@@ -35,7 +35,11 @@ pub(super) const QUEUE_USAGE: &str = "select pg_notification_queue_usage()";
 /// Said to itself.
 pub(super) const ECHO: &str = "echo";
 
-const NOTIFY: &str = "select pg_notify('slamon_afm', payload) from unnest($1::text[]) as payload";
+/// Commits that notify wait for each other, as long as any statement may take.
+const NOTIFY: &str = "
+    select set_config('lock_timeout', $2, true), pg_notify('slamon_afm', payload)
+    from unnest($1::text[]) as payload
+";
 
 /// PostgreSQL takes less than 8,000 bytes.
 const LONGEST: usize = 7_900;
@@ -86,12 +90,10 @@ impl Notices {
 
     /// Says it and commits.
     pub(super) async fn commit(&self, session: &Session) -> Result<(), Problem> {
-        let parameters: [&(dyn ToSql + Sync); 1] = [&self.payloads];
-        // Commits that notify wait for each other, and those whose triggers are deferred for anything.
-        let timeout = milliseconds(session.statement_timeout());
-        let commit = format!("set local lock_timeout = {timeout}; commit");
+        let lock_wait = milliseconds(session.statement_timeout()).to_string();
+        let parameters: [&(dyn ToSql + Sync); 2] = [&self.payloads, &lock_wait];
         let (notified, committed) =
-            join(session.run_if(self.notify.as_ref(), &parameters), session.script(&commit)).await;
+            join(session.run_if(self.notify.as_ref(), &parameters), session.script("commit")).await;
         // A COMMIT after a statement that failed rolls back, and is no error.
         notified?;
         committed

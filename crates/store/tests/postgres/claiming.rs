@@ -14,7 +14,7 @@ async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {
         "create function hold_up() returns trigger language plpgsql as
              'begin
                  if exists (select from changed where agent_id = ''{}'') then
-                     perform pg_advisory_xact_lock(1);
+                     while not pg_try_advisory_xact_lock(1) loop perform pg_sleep(0.01); end loop;
                  end if;
                  return null;
              end';
@@ -31,7 +31,7 @@ async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {
 fn poll_held_up(cluster: &Cluster, types: &'static [&'static str], most: u32) -> JoinHandle<Vec<Outcome>> {
     let store = cluster.store();
     let polling = tokio::spawn(async move { apply(&store, vec![poll(1, types, most)]).await });
-    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'advisory'", "1");
+    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'PgSleep'", "1");
     polling
 }
 

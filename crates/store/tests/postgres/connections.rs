@@ -151,7 +151,7 @@ async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended(
     store.create_tables().await.unwrap();
     cluster.sql(
         "create function wait() returns trigger language plpgsql as
-         'begin perform pg_advisory_xact_lock(7); return null; end';
+         'begin while not pg_try_advisory_xact_lock(7) loop perform pg_sleep(0.01); end loop; return null; end';
          create constraint trigger wait after insert on task deferrable initially deferred
          for each row execute function wait()",
     );
@@ -163,7 +163,7 @@ async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended(
         let store = Arc::clone(&store);
         tokio::spawn(async move { try_apply(&store, vec![submit(1, "t"), poll(5, &["t"], 1)], 7).await })
     };
-    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'advisory'", "1");
+    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'PgSleep'", "1");
     way.cut();
     let error = committing.await.unwrap().unwrap_err();
     let StoreError::InDoubt { claimed_at, claims, .. } = error else { panic!("{error:?}") };

@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, join, join_all, try_join3};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::postgres::connection::{Session, milliseconds};
+use crate::postgres::connection::{LOCK_WAIT, Session, milliseconds};
 use crate::postgres::errors::Problem;
 
 /// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else has locked any. The
@@ -78,9 +78,6 @@ pub(in crate::postgres) enum Locks {
     Sorting,
 }
 
-/// A moment.
-const BRIEF: Duration = Duration::from_millis(100);
-
 /// The shortest time that PostgreSQL knows.
 const NOT_AT_ALL: Duration = Duration::from_millis(1);
 
@@ -91,12 +88,14 @@ const SORTING: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 16;
 
 impl Locks {
-    /// What begins a transaction, by way of `begin`. Only inserts wait for rows, so a short wait may hold for all of it: a
-    /// transaction that waits for anything else begins anew as [`Locks::Long`], and the commit itself waits longer.
-    pub(super) fn begin(self, begin: &str) -> Cow<'_, str> {
+    /// What begins a transaction, by way of `begin`. Only inserts wait for rows, so the short wait of the connection may hold
+    /// for all of it: a transaction that waits for anything else begins anew as [`Locks::Long`].
+    pub(super) fn begin<'b>(self, session: &Session, begin: &'b str) -> Cow<'b, str> {
         match self {
-            Self::Brief => format!("{begin}; {}", lock_timeout(BRIEF)).into(),
-            Self::Long | Self::Sorting => begin.into(),
+            Self::Brief => begin.into(),
+            Self::Long | Self::Sorting => {
+                format!("{begin}; {}", lock_timeout(session.statement_timeout())).into()
+            }
         }
     }
 
@@ -145,7 +144,7 @@ fn lock_timeout(time: Duration) -> String {
 }
 
 async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
-    let (brief, long) = (lock_timeout(BRIEF), lock_timeout(session.statement_timeout()));
+    let (brief, long) = (lock_timeout(LOCK_WAIT), lock_timeout(session.statement_timeout()));
     let (brief, long) = (session.script(&brief), session.script(&long));
     let ((), done, ()) = try_join3(brief, work, long).await?;
     Ok(done)
