@@ -282,7 +282,17 @@ impl PostgresStore {
         let claiming = memory.claiming.begin();
         let begin = self.fitness.begin();
         let applied = apply::apply(&session, begin, batch, now, memory, &claiming, manner);
-        let uncommitted = session.bounded(applied).await?;
+        let uncommitted = match session.bounded(applied).await {
+            Ok(uncommitted) => uncommitted,
+            Err(problem) => {
+                if problem.is_refused() {
+                    // The server tells of an error before it lets go of the locks: the next try must not meet them.
+                    session.bounded(session.script("rollback")).await?;
+                    session.finish();
+                }
+                return Err(problem.into());
+            }
+        };
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
                 session.finish();

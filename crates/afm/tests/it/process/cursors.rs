@@ -65,7 +65,7 @@ fn a_task_that_another_commits_late_keeps_its_place() {
     listens(&place, "2");
     place.sql(&format!(
         "create function hold_up() returns trigger language plpgsql as
-             'begin perform pg_advisory_xact_lock(1); return null; end';
+             'begin while not pg_try_advisory_xact_lock(1) loop perform pg_sleep(0.01); end loop; return null; end';
          create constraint trigger hold_up after insert on task deferrable initially deferred
              for each row when (new.id = '{}') execute function hold_up()",
         id(1)
@@ -73,7 +73,8 @@ fn a_task_that_another_commits_late_keeps_its_place() {
     somebody.run("begin; select pg_advisory_xact_lock(1)");
     let mut late = other.connect();
     late.post("/task", &Body::task(1).to_string());
-    let waits = "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'advisory'";
+    let waits =
+        "select count(*) from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'";
     eventually("it is being committed", || place.sql(waits) == "1");
     for n in 2..=4 {
         one.post_task(Body::task(n));
