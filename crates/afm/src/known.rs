@@ -8,6 +8,7 @@
 
 mod fleet;
 mod kind_map;
+mod left_out;
 mod search;
 mod waiting_index;
 
@@ -22,9 +23,9 @@ use uuid::Uuid;
 use self::fleet::Fleet;
 use self::search::Reading;
 pub use self::search::Search;
-use self::waiting_index::WaitingIndex;
+use self::waiting_index::{WaitingIndex, Wanted};
 
-/// How much of what there is for agents is read at once. Where there is more, every poll asks the store.
+/// How much of what there is for agents is read at once.
 const BACKLOG: u32 = 10_000;
 
 /// What is known of a poll.
@@ -110,13 +111,18 @@ impl Known {
     /// # Errors
     /// When it cannot be read; then every poll asks the store.
     pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
-        let reading = Reading::begin(self);
-        let backlog = match reading.kinds() {
-            Some(kinds) => store.backlog_of(kinds, BACKLOG).await,
-            None => store.backlog(BACKLOG).await,
-        };
-        reading.ended(&backlog.inspect_err(|_| self.doubt())?);
-        Ok(())
+        loop {
+            let reading = Reading::begin(self);
+            let backlog = match &reading.wanted {
+                Wanted::Of(kinds) => store.backlog_of(kinds.as_slice().into(), BACKLOG).await,
+                Wanted::After(kind) => store.backlog(kind.clone(), BACKLOG).await,
+            };
+            let backlog = backlog.inspect_err(|_| self.doubt())?;
+            let has_more = backlog.next.is_some();
+            if reading.ended(&backlog) || !has_more {
+                return Ok(());
+            }
+        }
     }
 
     /// What another AFM has done.

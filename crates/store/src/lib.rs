@@ -39,7 +39,7 @@ pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{Found, Reads};
 pub use sqlite::SqliteStore;
-pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, SMALL_TASK, Store, TaskRead};
+pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
 pub use waiting::{Surroundings, Waiting, waiting};

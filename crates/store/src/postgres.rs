@@ -49,7 +49,7 @@ pub use self::uri::UriError;
 use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
-    Outcome, Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
+    Outcome, Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -433,9 +433,10 @@ impl Store for PostgresStore {
         .await
     }
 
-    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
         self.with_session(self.statement_timeout, |session| {
-            Box::pin(async move { backlog::read(session, limit).await })
+            let after = after.clone();
+            Box::pin(async move { backlog::read(session, after.as_ref(), limit).await })
         })
         .await
     }

@@ -28,7 +28,7 @@ use uuid::Uuid;
 use crate::reads::SMALL_AT_ONCE;
 use crate::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
-    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead,
+    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
 };
 use connections::{Access, Connections};
 use workers::Workers;
@@ -162,8 +162,8 @@ impl Store for SqliteStore {
         self.readers.run(move |connection| Ok(surroundings::of(connection, &task, seen_since)?)).await
     }
 
-    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
-        self.readers.run(move |connection| Ok(backlog::read(connection, limit)?)).await
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
+        self.readers.run(move |connection| Ok(backlog::read(connection, after.as_ref(), limit)?)).await
     }
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
@@ -262,7 +262,7 @@ mod tests {
             assert!(matches!(store.small_task(SMALL).await.unwrap(), Some(TaskRead::Small(_))));
             assert!(matches!(store.small_task(LARGE[0]).await.unwrap(), Some(TaskRead::Large { .. })));
             assert!(store.past(SMALL, 9).await.unwrap().is_empty());
-            assert_eq!(store.backlog(9).await.unwrap().kinds.len(), 1);
+            assert_eq!(store.backlog(None, 9).await.unwrap().kinds.len(), 1);
         }
         drop((go_on, also_go_on));
         let [first, second, third] = large;

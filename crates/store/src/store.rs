@@ -4,12 +4,13 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::{
     Applied, AttemptView, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, StoreError,
-    Surroundings, Task,
+    Surroundings, Task, WaitingKind,
 };
 
 /// How many batches may be under way at the same time.
@@ -86,8 +87,9 @@ pub trait Store: Send + Sync + 'static {
     /// active.
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
 
-    /// What there is for agents, at most `limit` of each.
-    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError>;
+    /// What there is for agents, at most `limit` of each; of the kinds of tasks those behind `after`, in an order of the
+    /// store's own.
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError>;
 
     /// As [`Store::backlog`], but of the kinds of tasks only those given, all of them, none of which has a task before its
     /// cursor.
@@ -127,7 +129,7 @@ pub enum TaskRead {
     },
 }
 
-/// How much the texts of the kinds may be that are read as a [`Backlog`], in bytes. Where they are more, it is not complete.
+/// How much the texts of the kinds may be that are read as a [`Backlog`], in bytes. Where they are more, others follow.
 pub(crate) const BACKLOG_BYTES: u32 = 8 * 1024 * 1024;
 
 /// Something that another process has done.
@@ -147,6 +149,9 @@ pub enum Hint {
     Unheard,
 }
 
+/// How much of a type decides what is [`Backlog::left_out`], in characters.
+pub const TYPE_BEGINNING: usize = 100;
+
 /// What there is for agents.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
@@ -154,7 +159,12 @@ pub struct Backlog {
     pub kinds: Vec<KindCursor>,
     /// The agents that have something to be told.
     pub untold: Vec<Uuid>,
-    /// Whether this is all of it.
+    /// Of these there may be more kinds than are told, and likewise of those whose type begins with the same
+    /// [`TYPE_BEGINNING`] characters, in the same version.
+    pub left_out: Vec<Capability>,
+    /// The last of the kinds, where others follow.
+    pub next: Option<WaitingKind>,
+    /// Whether these are all agents.
     pub is_complete: bool,
 }
 

@@ -8,7 +8,7 @@ use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
     Applied, Backlog, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult, Overview, Prepared,
-    SqliteStore, StoreError, Surroundings, TaskRead,
+    SqliteStore, StoreError, Surroundings, TaskRead, WaitingKind,
 };
 
 use super::*;
@@ -161,8 +161,8 @@ impl Store for FatefulStore {
     async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
         self.store.surroundings(task, since).await
     }
-    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
-        self.store.backlog(limit).await
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog(after, limit).await
     }
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {

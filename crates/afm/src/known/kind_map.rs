@@ -6,8 +6,11 @@ use std::ops::Bound;
 use slamon_protocol::{AgentFilter, Capability, PollRequest};
 use slamon_store::{KindCursor, QueueCursor, WaitingKind};
 
-/// What a kind takes beside its text, about, in bytes.
-const KIND: usize = 200;
+use super::left_out::LeftOut;
+
+/// What a kind takes beside its text, about, in bytes: without a filter, and with one.
+const PLAIN_KIND: usize = 160;
+const FILTERED_KIND: usize = 320;
 
 /// Up to how many filters of a capability are looked through for those that an agent matches. Where there are more, those
 /// that it can match are looked up instead.
@@ -19,6 +22,7 @@ pub(super) struct KindMap {
     /// Ordered, so that it can be gone through in parts, and never has to grow all at once.
     capabilities: BTreeMap<Capability, Filters>,
     bytes: usize,
+    text_bytes: usize,
 }
 
 /// The cursors of the kinds that have a capability. Most tasks have no filter.
@@ -39,6 +43,11 @@ impl KindMap {
         self.bytes
     }
 
+    /// How much of that their texts are.
+    pub(super) fn text_bytes(&self) -> usize {
+        self.text_bytes
+    }
+
     pub(super) fn get(&self, kind: &WaitingKind) -> Option<QueueCursor> {
         self.capabilities.get(&kind.capability)?.get(&kind.agent_filter)
     }
@@ -49,7 +58,8 @@ impl KindMap {
             None => self.capabilities.entry(kind.capability.clone()).or_default(),
         };
         if filters.set(&kind.agent_filter, cursor) {
-            self.bytes += bytes(&kind.capability, &kind.agent_filter);
+            self.bytes += bytes(kind);
+            self.text_bytes += kind.text_bytes();
         }
     }
 
@@ -64,7 +74,8 @@ impl KindMap {
     pub(super) fn remove(&mut self, kind: &WaitingKind) {
         let Some(filters) = self.capabilities.get_mut(&kind.capability) else { return };
         if filters.remove(&kind.agent_filter) {
-            self.bytes -= bytes(&kind.capability, &kind.agent_filter);
+            self.bytes -= bytes(kind);
+            self.text_bytes -= kind.text_bytes();
         }
         if filters.is_empty() {
             self.capabilities.remove(&kind.capability);
@@ -94,18 +105,31 @@ impl KindMap {
         }
     }
 
-    /// The kinds that a poll could take tasks of, from the start of each; `None`: their texts are larger than `most`.
-    pub(super) fn matching(&self, poll: &PollRequest, most: usize) -> Option<Vec<KindCursor>> {
+    /// The kinds that a poll could take tasks of, from the start of each, and all that it could of a capability that is left
+    /// out; `None`: their texts are larger than `most`.
+    pub(super) fn matching(
+        &self,
+        poll: &PollRequest,
+        left_out: &LeftOut,
+        most: usize,
+    ) -> Option<Vec<KindCursor>> {
         let mut kinds = Kinds { list: Vec::new(), left: most };
         // What an agent can match is the same for all its capabilities.
         let mut could_match: Option<Vec<AgentFilter>> = None;
+        let location = poll.agent_location.as_ref();
+        let matching = || AgentFilter::matching(poll.agent_id, &poll.agent_name, location);
         for offer in &poll.agent_capabilities {
+            if left_out.contains(offer) {
+                for filter in could_match.get_or_insert_with(matching) {
+                    kinds.add(offer, filter)?;
+                }
+                continue;
+            }
             let Some(Filters { any, named }) = self.capabilities.get(offer) else { continue };
             if any.is_some() {
                 kinds.add(offer, &AgentFilter::default())?;
             }
             let Some(named) = named else { continue };
-            let location = poll.agent_location.as_ref();
             if named.len() <= FEW_FILTERS {
                 for filter in named.keys() {
                     if filter.matches(poll.agent_id, &poll.agent_name, location) {
@@ -114,8 +138,7 @@ impl KindMap {
                 }
                 continue;
             }
-            let filters = could_match
-                .get_or_insert_with(|| AgentFilter::matching(poll.agent_id, &poll.agent_name, location));
+            let filters = could_match.get_or_insert_with(matching);
             for filter in filters.iter().filter(|filter| named.contains_key(*filter)) {
                 kinds.add(offer, filter)?;
             }
@@ -182,6 +205,7 @@ impl Filters {
     }
 }
 
-fn bytes(capability: &Capability, filter: &AgentFilter) -> usize {
-    KIND + capability.task_type.len() + filter.text_bytes()
+fn bytes(kind: &WaitingKind) -> usize {
+    let beside = if kind.agent_filter.is_empty() { PLAIN_KIND } else { FILTERED_KIND };
+    beside + kind.text_bytes()
 }

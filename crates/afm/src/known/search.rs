@@ -1,13 +1,11 @@
 //! What an AFM finds out when it asks the store, and what it may have missed.
 
-use std::sync::Arc;
-
 use jiff::Timestamp;
-use slamon_store::{Applied, Backlog, Command, KindCursor, Outcome};
+use slamon_store::{Applied, Backlog, Command, Outcome};
 use tokio::time::Instant;
 
 use super::Known;
-use super::waiting_index::{Epoch, SearchNumber};
+use super::waiting_index::{Epoch, SearchNumber, Wanted};
 
 /// A batch that is under way. Dropped before it was [`Search::committed`], it has found out nothing.
 #[derive(Debug)]
@@ -82,39 +80,29 @@ impl Drop for Search<'_> {
 pub(super) struct Reading<'k> {
     known: &'k Known,
     epoch: Epoch,
-    number: Option<SearchNumber>,
+    number: SearchNumber,
     began: Instant,
-    kinds: Option<Arc<[KindCursor]>>,
+    pub(super) wanted: Wanted,
 }
 
 impl<'k> Reading<'k> {
     pub(super) fn begin(known: &'k Known) -> Self {
         let mut waiting = known.waiting();
         let epoch = waiting.now();
-        let (number, kinds) = waiting.begin_reading();
-        Self { known, epoch, number: Some(number), began: Instant::now(), kinds: kinds.map(Arc::from) }
+        let (number, wanted) = waiting.begin_reading();
+        Self { known, epoch, number, began: Instant::now(), wanted }
     }
 
-    /// The kinds to read; `None`: all that there are.
-    #[must_use]
-    pub(super) fn kinds(&self) -> Option<Arc<[KindCursor]>> {
-        self.kinds.clone()
-    }
-
-    /// It has read this.
-    pub(super) fn ended(mut self, backlog: &Backlog) {
-        let (took, kinds) = (self.began.elapsed(), self.kinds.take());
+    /// It has read this. Whether all is known now.
+    pub(super) fn ended(self, backlog: &Backlog) -> bool {
         let mut waiting = self.known.waiting();
-        if let Some(number) = self.number.take() {
-            waiting.end_reading(number, self.epoch, took, kinds.as_deref(), backlog);
-        }
+        waiting.end_reading(self.number, self.epoch, self.began.elapsed(), &self.wanted, backlog);
+        waiting.is_complete()
     }
 }
 
 impl Drop for Reading<'_> {
     fn drop(&mut self) {
-        if let Some(number) = self.number {
-            self.known.waiting().give_up(number);
-        }
+        self.known.waiting().give_up(self.number);
     }
 }

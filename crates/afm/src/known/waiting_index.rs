@@ -17,16 +17,22 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::kind_map::KindMap;
+use super::left_out::LeftOut;
 
-/// How much all kinds may take, in bytes. Where they take more, polls ask the store.
-const MOST_BYTES: usize = 64 * 1024 * 1024;
+/// How much all kinds may take, in bytes: enough for a million. Where they are more, the others are left out: who could take
+/// them asks the store.
+const MOST_BYTES: usize = 256 * 1024 * 1024;
+
+/// How much their texts may be of that.
+const MOST_TEXT_BYTES: usize = 48 * 1024 * 1024;
 
 /// How much the texts of the kinds may be that one poll is about, in bytes. Where they are more, it asks the store for all.
 const MOST_BYTES_NAMED: usize = 256 * 1024;
 
-/// Where others are heard: how long after all that waits was read it is read again, and how many times longer than that
-/// took.
+/// Where others are heard: how long after all that waits was read it is read again.
 const READ_ALL_AGAIN: Duration = Duration::from_secs(15);
+
+/// Of all that waits, where it is read in parts: how many times longer than one part took the next one waits.
 const SHARE_OF_READING: u32 = 20;
 
 /// How many of the kinds that are known are read again at once.
@@ -40,20 +46,44 @@ pub(super) struct Epoch(u64);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SearchNumber(u64);
 
+/// All that waits, as far as it was read, one part after the other.
+#[derive(Debug, Default)]
+struct Scan {
+    /// The last kind of the last part; `None`: none was read.
+    after: Option<WaitingKind>,
+    /// What is left out by then.
+    left_out: LeftOut,
+    /// Not all agents were read that have something to be told.
+    is_short: bool,
+}
+
+/// What is to be read.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Wanted {
+    /// The next part of all that waits, behind this kind.
+    After(Option<WaitingKind>),
+    /// Where tasks of these kinds wait.
+    Of(Vec<KindCursor>),
+}
+
 #[derive(Debug, Default)]
 pub(super) struct WaitingIndex {
     /// Grows with each note of an agent.
     now: Epoch,
     /// Whether what others do is heard.
     hears: bool,
-    /// Whether no task waits of a kind that is not in here.
+    /// Whether no task waits of a kind that is neither in here nor left out.
     is_complete: bool,
-    /// When all that waits is to be read again, if others are heard.
-    read_all_at: Option<Instant>,
+    /// When the next part of all that waits is to be read.
+    read_next_at: Option<Instant>,
+    /// Where that is.
+    scan: Scan,
     /// The last one of the kinds that were read again in turn; `None`: they are all read.
     read_last: Option<Capability>,
     /// No task waits before these cursors.
     kinds: KindMap,
+    /// Of these, others may wait than are in `kinds`.
+    left_out: LeftOut,
     /// What was noted since they began, of the searches under way.
     searches: HashMap<SearchNumber, KindMap>,
     next_search: u64,
@@ -71,10 +101,10 @@ impl WaitingIndex {
         if !self.is_complete {
             return None;
         }
-        if self.kinds.is_empty() || poll.max_tasks == 0 {
+        if poll.max_tasks == 0 || (self.kinds.is_empty() && self.left_out.is_empty()) {
             return Some(Vec::new());
         }
-        self.kinds.matching(poll, MOST_BYTES_NAMED)
+        self.kinds.matching(poll, &self.left_out, MOST_BYTES_NAMED)
     }
 
     pub(super) fn has_untold(&self, agent_id: Uuid) -> bool {
@@ -107,8 +137,31 @@ impl WaitingIndex {
     }
 
     fn cursor(&self, kind: &WaitingKind) -> QueueCursor {
-        let unknown = if self.is_complete { QueueCursor::END } else { QueueCursor::START };
-        self.kinds.get(kind).unwrap_or(unknown)
+        self.kinds.get(kind).unwrap_or_else(|| {
+            if self.knows_all_of(&kind.capability) { QueueCursor::END } else { QueueCursor::START }
+        })
+    }
+
+    /// Whether no task of a capability waits whose kind is not in here.
+    fn knows_all_of(&self, capability: &Capability) -> bool {
+        self.is_complete && !self.left_out.contains(capability)
+    }
+
+    /// Sets a cursor, or leaves the kind out if there is no room.
+    fn set(&mut self, kind: &WaitingKind, cursor: QueueCursor) {
+        let cursor = if self.hears { cursor } else { QueueCursor::START };
+        let has_room = self.kinds.bytes() <= MOST_BYTES && self.kinds.text_bytes() <= MOST_TEXT_BYTES;
+        if has_room || self.kinds.get(kind).is_some() {
+            self.kinds.set(kind, cursor);
+        } else {
+            self.leave_out(&kind.capability);
+        }
+    }
+
+    fn leave_out(&mut self, capability: &Capability) {
+        for left_out in [&mut self.left_out, &mut self.scan.left_out] {
+            left_out.add(capability);
+        }
     }
 
     /// A search has ended, and may have come to nothing.
@@ -127,26 +180,29 @@ impl WaitingIndex {
         for (kind, first) in found {
             match [first, noted.get(kind)].into_iter().flatten().min() {
                 None => self.kinds.remove(kind),
-                Some(first) => self.kinds.set(kind, if self.hears { first } else { QueueCursor::START }),
+                Some(first) => self.set(kind, first),
             }
         }
-        self.forget_if_large();
     }
 
     /// A task has come to wait. To be called once that is committed, and before anybody is told.
     pub(super) fn note(&mut self, KindCursor { kind, cursor }: &KindCursor) {
-        let cursor = if self.hears { *cursor } else { QueueCursor::START };
         for noted in self.searches.values_mut() {
-            noted.lower(kind, cursor);
+            noted.lower(kind, *cursor);
         }
         match self.kinds.get(kind) {
-            Some(known) if known <= cursor => {}
-            known => {
-                let is_known = known.is_some() || self.is_complete;
-                self.kinds.set(kind, if is_known { cursor } else { QueueCursor::START });
-            }
+            Some(known) if known <= *cursor => {}
+            Some(_) => self.set(kind, *cursor),
+            None if self.knows_all_of(&kind.capability) => self.set(kind, *cursor),
+            None => self.set(kind, QueueCursor::START),
         }
-        self.forget_if_large();
+        let noted = || self.searches.values();
+        let bytes: usize = noted().map(KindMap::bytes).sum();
+        let text_bytes: usize = noted().map(KindMap::text_bytes).sum();
+        if bytes > MOST_BYTES || text_bytes > MOST_TEXT_BYTES {
+            // They find out nothing.
+            self.searches.clear();
+        }
     }
 
     pub(super) fn note_untold(&mut self, agent_id: Uuid) {
@@ -165,6 +221,8 @@ impl WaitingIndex {
     pub(super) fn doubt(&mut self) {
         self.is_complete = false;
         self.kinds = KindMap::default();
+        self.left_out = LeftOut::default();
+        self.scan = Scan::default();
         self.searches.clear();
     }
 
@@ -180,15 +238,26 @@ impl WaitingIndex {
             self.hears = false;
             self.kinds.set_all(QueueCursor::START);
             self.searches.clear();
+            self.scan = Scan::default();
+            self.read_next_at = None;
         }
     }
 
-    /// Begins to read what there is for agents: all of it, or only of kinds that are known, in turn.
-    pub(super) fn begin_reading(&mut self) -> (SearchNumber, Option<Vec<KindCursor>>) {
-        let is_all =
-            !self.hears || !self.is_complete || self.read_all_at.is_none_or(|at| at <= Instant::now());
-        let known = (!is_all).then(|| self.next_known());
-        (self.begin(), known)
+    /// Begins to read what there is for agents: the next part of all of it, or where tasks of kinds wait that are known.
+    pub(super) fn begin_reading(&mut self) -> (SearchNumber, Wanted) {
+        let is_due = !self.is_complete || self.read_next_at.is_none_or(|at| at <= Instant::now());
+        if is_due && self.scan.after.is_none() {
+            // What was left out before is found again.
+            self.scan = Scan::default();
+        }
+        let wanted =
+            if is_due { Wanted::After(self.scan.after.clone()) } else { Wanted::Of(self.next_known()) };
+        (self.begin(), wanted)
+    }
+
+    /// Whether it is known what waits, but for what is left out.
+    pub(super) fn is_complete(&self) -> bool {
+        self.is_complete
     }
 
     fn next_known(&mut self) -> Vec<KindCursor> {
@@ -199,14 +268,13 @@ impl WaitingIndex {
         known
     }
 
-    /// What there was for agents when it was read, which began at `epoch` and took so long. `asked` are the kinds that were
-    /// read; `None`: all.
+    /// What there was for agents when it was read, which began at `epoch` and took so long.
     pub(super) fn end_reading(
         &mut self,
         number: SearchNumber,
         epoch: Epoch,
         took: Duration,
-        asked: Option<&[KindCursor]>,
+        wanted: &Wanted,
         backlog: &Backlog,
     ) {
         // The others were told since.
@@ -214,42 +282,60 @@ impl WaitingIndex {
         for agent_id in &backlog.untold {
             self.note_untold(*agent_id);
         }
-        let found = || backlog.kinds.iter().map(|found| (&found.kind, found.cursor));
-        if let Some(asked) = asked {
-            let nowhere = asked.iter().map(|asked| (&asked.kind, None));
-            let mut kinds: HashMap<&WaitingKind, Option<QueueCursor>> = nowhere.collect();
-            kinds.extend(found().map(|(kind, first)| (kind, Some(first))));
-            self.end_search(number, kinds);
-            self.is_complete &= backlog.is_complete;
+        let found = backlog.kinds.iter().map(|found| (&found.kind, Some(found.cursor)));
+        let after = match wanted {
+            Wanted::Of(asked) => {
+                let nowhere = asked.iter().map(|asked| (&asked.kind, None));
+                let mut kinds: HashMap<&WaitingKind, Option<QueueCursor>> = nowhere.collect();
+                kinds.extend(found);
+                self.end_search(number, kinds);
+                self.is_complete &= backlog.is_complete;
+                return;
+            }
+            Wanted::After(after) => after,
+        };
+        if !self.searches.contains_key(&number) || self.scan.after != *after {
+            // It may have missed something, and is read again.
             return;
         }
-        if !backlog.is_complete {
-            self.end_search(number, found().map(|(kind, first)| (kind, Some(first))));
-            self.is_complete = false;
-            return;
+        for capability in &backlog.left_out {
+            self.leave_out(capability);
         }
+        self.scan.is_short |= !backlog.is_complete;
+        let is_only_part = after.is_none() && backlog.next.is_none();
+        if is_only_part {
+            self.replace(number, backlog);
+        } else {
+            self.end_search(number, found);
+        }
+        self.scan.after.clone_from(&backlog.next);
+        let pause = took * SHARE_OF_READING;
+        let pause = if backlog.next.is_some() {
+            pause
+        } else {
+            let Scan { left_out, is_short, .. } = std::mem::take(&mut self.scan);
+            self.left_out = left_out;
+            self.is_complete = !is_short;
+            match (self.hears, is_only_part) {
+                (true, _) => pause.max(READ_ALL_AGAIN),
+                (false, true) => Duration::ZERO,
+                (false, false) => pause,
+            }
+        };
+        self.read_next_at = Some(Instant::now() + pause);
+    }
+
+    /// What was found is all that there is, but for what was noted since.
+    fn replace(&mut self, number: SearchNumber, backlog: &Backlog) {
         let Some(noted) = self.searches.remove(&number) else { return };
         self.kinds = KindMap::default();
-        for (kind, first) in found() {
-            self.kinds.set(kind, if self.hears { first } else { QueueCursor::START });
+        for found in &backlog.kinds {
+            self.set(&found.kind, found.cursor);
         }
         for KindCursor { kind, cursor } in noted.after(None) {
-            self.kinds.lower(&kind, cursor);
+            let first = self.kinds.get(&kind).map_or(cursor, |first| first.min(cursor));
+            self.set(&kind, first);
         }
-        self.is_complete = true;
-        self.read_all_at = Some(Instant::now() + READ_ALL_AGAIN.max(took * SHARE_OF_READING));
-        self.forget_if_large();
-    }
-
-    /// Where the kinds take too much, nothing is known.
-    fn forget_if_large(&mut self) {
-        if self.bytes() > MOST_BYTES {
-            self.doubt();
-        }
-    }
-
-    fn bytes(&self) -> usize {
-        self.kinds.bytes() + self.searches.values().map(KindMap::bytes).sum::<usize>()
     }
 }
 

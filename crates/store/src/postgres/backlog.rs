@@ -7,38 +7,51 @@ use super::connection::Session;
 use super::errors::Problem;
 use super::kinds::Kind;
 use crate::store::BACKLOG_BYTES;
-use crate::{Backlog, KindCursor, QueueCursor};
+use crate::{Backlog, KindCursor, QueueCursor, TYPE_BEGINNING, WaitingKind};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
 /// whose types or filters have a long beginning in common are one here: the index holds no more of them.
-const KINDS: &str = "
-    with recursive kind as (
-        (
-            select type, version, agent_filter, -priority as rank, seq,
-                octet_length(type)::bigint + octet_length(agent_filter) as bytes
-            from task
-            where state = 'pending'
-            order by left(type, 100), version, left(agent_filter, 100), -priority, seq
-            limit 1
+macro_rules! kinds {
+    ($from:literal) => {
+        concat!(
+            "
+            with recursive kind as (
+                (
+                    select type, version, agent_filter, -priority as rank, seq,
+                        octet_length(type)::bigint + octet_length(agent_filter) as bytes
+                    from task
+                    where state = 'pending' ",
+            $from,
+            "
+                    order by left(type, 100), version, left(agent_filter, 100), -priority, seq
+                    limit 1
+                )
+                union all
+                select next.type, next.version, next.agent_filter, next.rank, next.seq,
+                    kind.bytes + octet_length(next.type) + octet_length(next.agent_filter)
+                from kind
+                cross join lateral (
+                    select type, version, agent_filter, -priority as rank, seq
+                    from task
+                    where state = 'pending'
+                        and (left(type, 100), version, left(agent_filter, 100))
+                            > (left(kind.type, 100), kind.version, left(kind.agent_filter, 100))
+                    order by left(type, 100), version, left(agent_filter, 100), -priority, seq
+                    limit 1
+                ) as next
+                -- The one with which they are too much is the last.
+                where kind.bytes <= $2
+            )
+            select type, version, agent_filter, rank, seq, bytes from kind limit $1"
         )
-        union all
-        select next.type, next.version, next.agent_filter, next.rank, next.seq,
-            kind.bytes + octet_length(next.type) + octet_length(next.agent_filter)
-        from kind
-        cross join lateral (
-            select type, version, agent_filter, -priority as rank, seq
-            from task
-            where state = 'pending'
-                and (left(type, 100), version, left(agent_filter, 100))
-                    > (left(kind.type, 100), kind.version, left(kind.agent_filter, 100))
-            order by left(type, 100), version, left(agent_filter, 100), -priority, seq
-            limit 1
-        ) as next
-        -- The one with which they are too much is the last.
-        where kind.bytes <= $2
-    )
-    select type, version, agent_filter, rank, seq from kind limit $1
-";
+    };
+}
+
+const KINDS: &str = kinds!("");
+
+const KINDS_AFTER: &str = kinds!(
+    "and (left(type, 100), version, left(agent_filter, 100)) > (left($3, 100), $4::bigint, left($5, 100))"
+);
 
 /// The first waiting task of each kind, from its cursor on.
 const FRONTS: &str = "
@@ -63,19 +76,34 @@ const FRONTS: &str = "
 /// Agents have few attempts to be told of, and each is told once.
 const UNTOLD: &str = "select distinct agent_id from attempt where untold limit $1";
 
-/// The longest type and filter, in characters, that the index holds whole.
-const WHOLE: usize = 100;
-
-pub(super) async fn read(session: &Session, limit: u32) -> Result<Backlog, Problem> {
-    let rows = session.query(KINDS, &[&i64::from(limit), &i64::from(BACKLOG_BYTES)]).await?;
-    let found = rows.iter().map(|row| Ok((kind(row)?, cursor(row)?))).collect::<Result<Vec<_>, Problem>>()?;
-    // Where they were too much, one of them is long.
-    let is_all = found.len() < limit as usize && found.iter().all(|(kind, _)| is_whole(kind));
-    let kinds = found.into_iter().map(|(kind, cursor)| Ok(KindCursor { kind: kind.into_waiting()?, cursor }));
-    let kinds = kinds.collect::<Result<_, Problem>>()?;
+pub(super) async fn read(
+    session: &Session,
+    after: Option<&WaitingKind>,
+    limit: u32,
+) -> Result<Backlog, Problem> {
+    let (most, most_bytes) = (i64::from(limit), i64::from(BACKLOG_BYTES));
+    let rows = match after.map(Kind::of) {
+        None => session.query(KINDS, &[&most, &most_bytes]).await?,
+        Some(Kind { task_type, version, filter }) => {
+            session.query(KINDS_AFTER, &[&most, &most_bytes, &task_type, &version, &filter]).await?
+        }
+    };
+    let (mut kinds, mut left_out, mut bytes) = (Vec::with_capacity(rows.len()), Vec::new(), 0);
+    for row in &rows {
+        let kind = kind(row)?;
+        bytes = row.try_get("bytes")?;
+        let is_whole = is_whole(&kind);
+        let kind = kind.into_waiting()?;
+        if !is_whole {
+            left_out.push(kind.capability.clone());
+        }
+        kinds.push(KindCursor { kind, cursor: cursor(row)? });
+    }
+    let is_last = kinds.len() < limit as usize && bytes <= most_bytes;
+    let next = kinds.last().filter(|_| !is_last).map(|last| last.kind.clone());
     let untold = read_untold(session, limit).await?;
-    let is_complete = is_all && untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete })
+    let is_complete = untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, left_out, next, is_complete })
 }
 
 /// Of those kinds of `known` of which tasks wait, where the first one does.
@@ -97,7 +125,7 @@ pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32)
     }
     let untold = read_untold(session, limit).await?;
     let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete })
+    Ok(Backlog { kinds, untold, is_complete, ..Backlog::default() })
 }
 
 async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem> {
@@ -105,8 +133,9 @@ async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem
     untold.iter().map(|row| Ok(row.try_get("agent_id")?)).collect()
 }
 
+/// Whether the index holds all of its type and filter.
 fn is_whole(kind: &Kind) -> bool {
-    [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < WHOLE)
+    [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < TYPE_BEGINNING)
 }
 
 fn kind(row: &Row) -> Result<Kind, Problem> {

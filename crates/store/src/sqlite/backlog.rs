@@ -9,18 +9,29 @@ use crate::store::BACKLOG_BYTES;
 use crate::{Backlog, KindCursor, WaitingKind};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
-const KINDS: &str = "
-    with recursive kind (type, version, agent_filter) as (
-        select * from (select type, version, agent_filter from task where state = 'pending'
-                       order by type, version, agent_filter limit 1)
-        union all
-        select next.type, next.version, next.agent_filter
-        from kind join task as next on next.seq = (
-            select seq from task
-            where state = 'pending' and (type, version, agent_filter) > (kind.type, kind.version, kind.agent_filter)
-            order by type, version, agent_filter limit 1)
-    )
-    select * from kind limit ?1";
+macro_rules! kinds {
+    ($from:literal) => {
+        concat!(
+            "with recursive kind (type, version, agent_filter) as (
+                select * from (select type, version, agent_filter from task where state = 'pending' ",
+            $from,
+            " order by type, version, agent_filter limit 1)
+                union all
+                select next.type, next.version, next.agent_filter
+                from kind join task as next on next.seq = (
+                    select seq from task
+                    where state = 'pending'
+                        and (type, version, agent_filter) > (kind.type, kind.version, kind.agent_filter)
+                    order by type, version, agent_filter limit 1)
+            )
+            select * from kind limit ?1"
+        )
+    };
+}
+
+const KINDS: &str = kinds!("");
+
+const KINDS_AFTER: &str = kinds!("and (type, version, agent_filter) > (?2, ?3, ?4)");
 
 /// Agents have few attempts to be told of, and each is told once.
 const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
@@ -29,10 +40,22 @@ const UNTOLD: &str = "select distinct agent_id from attempt where untold is not 
 const WAITS: &str = "select exists (
     select 1 from task where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3)";
 
-pub(super) fn read(connection: &Connection, limit: u32) -> rusqlite::Result<Backlog> {
+pub(super) fn read(
+    connection: &Connection,
+    after: Option<&WaitingKind>,
+    limit: u32,
+) -> rusqlite::Result<Backlog> {
+    let mut select = connection.prepare_cached(if after.is_none() { KINDS } else { KINDS_AFTER })?;
+    let found = match after {
+        None => select.query_map([limit], read_kind)?,
+        Some(WaitingKind { capability, agent_filter }) => {
+            let after = params![limit, capability.task_type, capability.version, agent_filter.key()];
+            select.query_map(after, read_kind)?
+        }
+    };
     let mut bytes = 0;
     let mut kinds: Vec<KindCursor> = Vec::new();
-    for kind in connection.prepare_cached(KINDS)?.query_map([limit], read_kind)? {
+    for kind in found {
         let kind = kind?;
         bytes += kind.text_bytes();
         kinds.push(kind.into());
@@ -41,10 +64,11 @@ pub(super) fn read(connection: &Connection, limit: u32) -> rusqlite::Result<Back
             break;
         }
     }
+    let is_last = kinds.len() < limit as usize && bytes <= BACKLOG_BYTES as usize;
+    let next = kinds.last().filter(|_| !is_last).map(|last| last.kind.clone());
     let untold = read_untold(connection, limit)?;
-    let is_complete =
-        bytes <= BACKLOG_BYTES as usize && kinds.len() < limit as usize && untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete })
+    let is_complete = untold.len() < limit as usize;
+    Ok(Backlog { kinds, untold, next, is_complete, ..Backlog::default() })
 }
 
 /// Those of `known` of which tasks wait.
@@ -64,7 +88,7 @@ pub(super) fn read_of(
     }
     let untold = read_untold(connection, limit)?;
     let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete })
+    Ok(Backlog { kinds, untold, is_complete, ..Backlog::default() })
 }
 
 fn read_untold(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Uuid>> {

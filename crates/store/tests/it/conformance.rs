@@ -59,7 +59,7 @@ macro_rules! cases_of_every_store {
             }
             sizes {
                 of_a_large_task_its_size_is_read_first
-                kinds_that_are_too_much_are_not_all_told
+                kinds_that_are_too_much_are_told_in_parts
                 sentences_quote_the_beginning_of_long_names
             }
             claims {

@@ -259,7 +259,7 @@ async fn large_reads_leave_connections_to_others() {
     tokio::task::yield_now().await;
     for n in 1..=3 {
         assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
-        assert_eq!(store.backlog(9).await.unwrap().kinds.len(), 1);
+        assert_eq!(store.backlog(None, 9).await.unwrap().kinds.len(), 1);
     }
     let busy = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
     assert_eq!(cluster.sql(&busy), "1");

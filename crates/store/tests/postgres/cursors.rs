@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use slamon_protocol::{AgentFilter, Capability};
-use slamon_store::{Command, KindCursor, QueueCursor, Store, WaitingKind};
+use slamon_store::{Command, KindCursor, QueueCursor, Store, TYPE_BEGINNING, WaitingKind};
 
 use crate::cluster::Cluster;
 use crate::{at, given, poll, submit};
@@ -39,4 +39,18 @@ async fn what_was_claimed_before_is_not_read_again() {
     let read = "select idx_tup_read between 2400 and 5000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
     cluster.wait_for(read, "t");
     drop(open);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn where_the_index_does_not_tell_kinds_apart_that_is_said() {
+    let cluster = Cluster::start();
+    let store = cluster.store();
+    store.create_tables().await.unwrap();
+    let long = |end: &str| format!("{}{end}", "ä".repeat(TYPE_BEGINNING));
+    let tasks =
+        vec![submit(1, &long("a")), submit(2, &long("b")), submit(3, "t"), submit(4, &"s".repeat(99))];
+    store.apply(tasks.into(), at(0)).await.unwrap();
+    let backlog = store.backlog(None, 9).await.unwrap();
+    assert_eq!((backlog.kinds.len(), backlog.next, backlog.is_complete), (3, None, true));
+    assert_eq!(backlog.left_out, [Capability { task_type: long("a"), version: 1 }]);
 }

@@ -43,7 +43,7 @@ async fn one_silent_connection_gives_away_the_others() {
     let (a, b, c, d, e) = tokio::join!(
         store.counts(at(0)),
         store.check(),
-        store.backlog(1),
+        store.backlog(None, 1),
         store.task(id(1)),
         store.overview(1, 1)
     );

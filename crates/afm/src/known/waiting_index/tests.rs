@@ -32,7 +32,20 @@ fn at(seq: i64) -> QueueCursor {
 }
 
 fn all(kinds: Vec<KindCursor>) -> Backlog {
-    Backlog { kinds, untold: Vec::new(), is_complete: true }
+    Backlog { kinds, is_complete: true, ..Backlog::default() }
+}
+
+/// The kinds that are read again.
+#[track_caller]
+fn read_again(wanted: &Wanted) -> &[KindCursor] {
+    let Wanted::Of(kinds) = wanted else { panic!("{wanted:?}") };
+    kinds
+}
+
+/// A part of what waits, up to the last of these kinds.
+fn part(kinds: Vec<KindCursor>) -> Backlog {
+    let next = kinds.last().map(|last| last.kind.clone());
+    Backlog { next, ..all(kinds) }
 }
 
 impl WaitingIndex {
@@ -63,8 +76,10 @@ impl WaitingIndex {
     }
 
     fn read(&mut self, backlog: &Backlog) {
-        let (search, epoch) = (self.begin(), self.now());
-        self.end_reading(search, epoch, Duration::ZERO, None, backlog);
+        let epoch = self.now();
+        self.read_next_at = None;
+        let (search, wanted) = self.begin_reading();
+        self.end_reading(search, epoch, Duration::ZERO, &wanted, backlog);
     }
 }
 
@@ -94,7 +109,7 @@ fn until_all_was_read_there_may_be_anything() {
     let (before, epoch) = (index.begin(), index.now());
     index.doubt();
     assert!(index.has_something_for(&poll(1, 1)));
-    index.end_reading(before, epoch, Duration::ZERO, None, &all(Vec::new()));
+    index.end_reading(before, epoch, Duration::ZERO, &Wanted::After(None), &all(Vec::new()));
     assert!(index.has_something_for(&poll(1, 1)), "it was read before the doubt");
 }
 
@@ -166,7 +181,7 @@ fn what_was_noted_since_it_was_read_counts_on() {
     let (reading, epoch) = (index.begin(), index.now());
     index.add(&any(1));
     index.note_untold(agent);
-    index.end_reading(reading, epoch, Duration::ZERO, None, &all(vec![any(2).into()]));
+    index.end_reading(reading, epoch, Duration::ZERO, &Wanted::After(None), &all(vec![any(2).into()]));
     let mut kinds = index.kinds_for(&poll(1, 1)).unwrap();
     kinds.sort_by_key(|known| known.kind.capability.version);
     assert_eq!(kinds, [any(1).into(), any(2).into()]);
@@ -194,12 +209,12 @@ fn who_does_not_hear_starts_at_the_very_start() {
     index.found(&t, Some(at(7)));
     index.read(&all(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
     assert_eq!(index.start(&t), QueueCursor::START);
-    assert_eq!(index.begin_reading().1, None, "all is read each time");
+    assert_eq!(index.begin_reading().1, Wanted::After(None), "all is read each time");
 
     index.hear();
     index.read(&all(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
     assert_eq!(index.start(&t), at(7));
-    assert_eq!(index.begin_reading().1, Some(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
+    assert_eq!(index.begin_reading().1, Wanted::Of(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
     let search = index.begin();
     index.deafen();
     assert_eq!(index.start(&t), QueueCursor::START);
@@ -208,7 +223,7 @@ fn who_does_not_hear_starts_at_the_very_start() {
     // That it still does not hear is no news.
     let (reading, epoch) = (index.begin(), index.now());
     index.deafen();
-    index.end_reading(reading, epoch, Duration::ZERO, None, &all(vec![]));
+    index.end_reading(reading, epoch, Duration::ZERO, &Wanted::After(None), &all(vec![]));
     assert!(!index.has_something_for(&poll(1, 1)));
 }
 
@@ -260,10 +275,10 @@ fn a_reading_of_known_kinds_moves_their_cursors_and_ends_those_without_tasks() {
         index.note_at(&any(version), at(version));
     }
     let (reading, asked) = index.begin_reading();
-    assert_eq!(asked.as_ref().unwrap().len(), 3);
+    assert_eq!(read_again(&asked).len(), 3);
     index.note_at(&any(3), at(30));
     let backlog = all(vec![KindCursor { kind: any(2), cursor: at(20) }]);
-    index.end_reading(reading, index.now(), Duration::ZERO, asked.as_deref(), &backlog);
+    index.end_reading(reading, index.now(), Duration::ZERO, &asked, &backlog);
     let starts = [1, 2, 3].map(|version| index.start(&any(version)));
     assert_eq!(starts, [QueueCursor::END, at(20), at(30)]);
 }
@@ -278,26 +293,94 @@ fn known_kinds_are_read_again_in_turn() {
     let mut seen = std::collections::HashSet::new();
     for expected in [MOST_READ_AGAIN, MOST_READ_AGAIN, 5] {
         let (_, asked) = index.begin_reading();
-        let asked = asked.unwrap();
-        assert_eq!(asked.len(), expected);
-        seen.extend(asked.into_iter().map(|known| known.kind));
+        assert_eq!(read_again(&asked).len(), expected);
+        seen.extend(read_again(&asked).iter().map(|known| known.kind.clone()));
     }
     assert_eq!(seen.len(), kinds);
-    assert_eq!(index.begin_reading().1.unwrap().len(), MOST_READ_AGAIN);
+    assert_eq!(read_again(&index.begin_reading().1).len(), MOST_READ_AGAIN);
 }
 
 #[test]
 fn what_was_begun_before_all_was_forgotten_says_nothing() {
     let (mut index, t) = (hearing(), any(1));
-    let (search, (reading, _)) = (index.begin(), index.begin_reading());
+    let (search, reading) = (index.begin(), index.begin());
     index.doubt();
     index.end_search(search, [(&t, Some(at(7)))]);
-    index.end_reading(reading, index.now(), Duration::ZERO, None, &all(vec![]));
+    index.end_reading(reading, index.now(), Duration::ZERO, &Wanted::After(None), &all(vec![]));
     assert_eq!((index.start(&t), index.kinds_for(&poll(1, 1))), (QueueCursor::START, None));
 }
 
 #[test]
-fn kinds_that_are_too_large_together_are_asked_for() {
+fn what_is_read_in_parts_is_known_with_the_last() {
+    let (mut index, kinds) = (WaitingIndex::default(), [1, 2, 3].map(any));
+    index.hear();
+    let from = |n: usize, seq| KindCursor { kind: kinds[n].clone(), cursor: at(seq) };
+    assert_eq!(index.begin_reading().1, Wanted::After(None));
+    index.read(&part(vec![from(0, 10)]));
+    assert_eq!(index.kinds_for(&poll(1, 1)), None);
+    // What is noted, and found elsewhere, counts on.
+    index.note_at(&kinds[1], at(15));
+    let search = index.begin();
+    index.note_at(&kinds[0], at(7));
+    assert_eq!(index.begin_reading().1, Wanted::After(Some(kinds[0].clone())));
+    index.read(&part(vec![from(1, 20)]));
+    index.end_search(search, [(&kinds[0], None)]);
+    index.read(&all(vec![from(2, 30)]));
+    assert_eq!(kinds.each_ref().map(|kind| index.start(kind)), [7, 20, 30].map(at));
+    assert_eq!(index.start(&any(4)), QueueCursor::END);
+
+    // All of it is read again, once it is time for that.
+    assert_eq!(read_again(&index.begin_reading().1).len(), 3);
+    index.read_next_at = None;
+    assert_eq!(index.begin_reading().1, Wanted::After(None));
+    index.read(&part(vec![from(0, 10)]));
+    assert!(index.is_complete(), "meanwhile what was known before counts");
+    index.read_next_at = None;
+    assert_eq!(index.begin_reading().1, Wanted::After(Some(kinds[0].clone())));
+    let (before, epoch) = (index.begin(), index.now());
+    index.doubt();
+    index.end_reading(before, epoch, Duration::ZERO, &Wanted::After(Some(kinds[0].clone())), &all(vec![]));
+    assert!(!index.is_complete());
+    assert_eq!(index.begin_reading().1, Wanted::After(None));
+}
+
+#[test]
+fn only_those_who_could_take_what_is_left_out_ask_for_it() {
+    let long = |end: &str, version| Capability { task_type: format!("{}{end}", "ä".repeat(100)), version };
+    let mut index = hearing();
+    let known = WaitingKind { capability: long("a", 1), ..any(1) };
+    let from = KindCursor { kind: known.clone(), cursor: at(7) };
+    index.read(&Backlog { left_out: vec![long("a", 1)], ..all(vec![from, any(1).into()]) });
+    assert_eq!(index.kinds_for(&poll(1, 1)), Some(vec![any(1).into()]));
+    let offers = |offer| PollRequest { agent_capabilities: vec![offer], ..poll(1, 1) };
+    assert_eq!(index.kinds_for(&offers(long("a", 2))), Some(vec![]));
+    // Any filter that the agent matches.
+    let kinds = index.kinds_for(&offers(long("b", 1))).unwrap();
+    assert_eq!(kinds.len(), 4);
+    assert!(kinds.iter().all(|known| known.kind.capability == long("b", 1)));
+    let other = WaitingKind { capability: long("b", 1), ..any(1) };
+    assert_eq!([&known, &other].map(|kind| index.start(kind)), [at(7), QueueCursor::START]);
+    index.note_at(&other, at(9));
+    assert_eq!(index.start(&other), QueueCursor::START);
+    // Until all was read again.
+    index.read(&all(vec![]));
+    assert_eq!(index.kinds_for(&offers(long("b", 1))), Some(vec![]));
+}
+
+#[test]
+fn a_million_kinds_are_known() {
+    let mut index = hearing();
+    for version in 0..1_000_000 {
+        index.note_at(&any(version), at(version));
+    }
+    assert!(index.left_out.is_empty());
+    let first_and_last = [0, 999_999].map(|version| index.start(&any(version)));
+    assert_eq!(first_and_last, [at(0), at(999_999)]);
+    assert_eq!(index.start(&any(1_000_000)), QueueCursor::END);
+}
+
+#[test]
+fn kinds_that_are_too_large_together_are_left_out() {
     let large = |n: usize| {
         let task_type = format!("{n}{}", "x".repeat(1024 * 1024));
         WaitingKind { capability: Capability { task_type, version: 1 }, ..any(1) }
@@ -305,23 +388,25 @@ fn kinds_that_are_too_large_together_are_asked_for() {
     let kinds = |n: usize| all((0..n).map(|n| large(n).into()).collect());
     let mut index = hearing();
     index.read(&kinds(10));
-    assert!(!index.has_something_for(&poll(1, 1)), "they fit");
-    let offers_large = PollRequest { agent_capabilities: vec![large(0).capability], ..poll(1, 1) };
-    assert_eq!(index.kinds_for(&offers_large), None, "too large to name");
+    let offers = |n| PollRequest { agent_capabilities: vec![large(n).capability], ..poll(1, 1) };
+    assert_eq!(index.kinds_for(&offers(0)), None, "too large to name");
     // A search that goes on for long notes what comes meanwhile.
     let search = index.begin();
+    let most = 50 * 1024 * 1024;
     for n in 10..100 {
         index.add(&large(n));
-        assert!(index.bytes() <= MOST_BYTES);
+        assert!(
+            index.kinds.bytes() < most && index.searches.values().map(KindMap::bytes).sum::<usize>() < most
+        );
     }
-    assert_eq!(index.kinds_for(&poll(1, 1)), None);
-    index.end_search(search, [(&large(99), None)]);
-    index.read(&kinds(70));
-    assert_eq!(index.kinds_for(&poll(1, 1)), None);
+    assert_eq!(index.kinds_for(&poll(1, 1)), Some(vec![]), "who could take none of them");
+    assert_eq!(index.start(&large(99)), QueueCursor::START);
+    index.end_search(search, [(&large(0), None)]);
+    assert_ne!(index.start(&large(0)), QueueCursor::END, "it has missed too much");
     index.read(&kinds(10));
-    assert_eq!(index.kinds_for(&poll(1, 1)), Some(Vec::new()));
+    assert_eq!(index.start(&large(99)), QueueCursor::END);
     for n in 0..10 {
         index.found(&large(n), None);
     }
-    assert_eq!(index.bytes(), 0, "what goes is counted off");
+    assert_eq!((index.kinds.bytes(), index.kinds.text_bytes()), (0, 0), "what goes is counted off");
 }

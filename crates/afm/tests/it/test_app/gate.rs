@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
-    Prepared, Store, StoreError, Surroundings, Task, TaskRead,
+    Prepared, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -220,9 +220,9 @@ impl Store for GatedStore {
         self.store.surroundings(task, seen_since).await
     }
 
-    async fn backlog(&self, limit: u32) -> Result<Backlog, StoreError> {
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
         self.gate.pass().await?;
-        self.store.backlog(limit).await
+        self.store.backlog(after, limit).await
     }
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {

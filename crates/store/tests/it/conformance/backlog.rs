@@ -22,8 +22,8 @@ fn of_country(country: &str) -> AgentFilter {
 
 /// Kinds have no order.
 async fn kinds(store: &Driver) -> BTreeSet<String> {
-    let backlog = store.backlog(ALL).await.unwrap();
-    assert!(backlog.is_complete);
+    let backlog = store.backlog(None, ALL).await.unwrap();
+    assert!(backlog.is_complete && backlog.next.is_none());
     let kinds: BTreeSet<String> = backlog.kinds.iter().map(|known| format!("{:?}", known.kind)).collect();
     assert_eq!(kinds.len(), backlog.kinds.len(), "each is told once");
     kinds
@@ -35,7 +35,7 @@ fn set(kinds: &[WaitingKind]) -> BTreeSet<String> {
 
 pub(crate) async fn the_kinds_of_waiting_tasks_are_told(fixture: &impl Fixture) {
     let store = fixture.ready().await;
-    assert_eq!(store.backlog(ALL).await.unwrap(), Backlog { is_complete: true, ..Backlog::default() });
+    assert_eq!(store.backlog(None, ALL).await.unwrap(), Backlog { is_complete: true, ..Backlog::default() });
     let any = AgentFilter::default();
     let filtered = |n, country| {
         let terms = Terms { agent_filter: of_country(country), ..Terms::default() };
@@ -79,9 +79,17 @@ pub(crate) async fn a_backlog_is_as_long_as_is_asked_for(fixture: &impl Fixture)
     for n in 0..5 {
         store.submit(at(0), task_of(&format!("type {n}"), 1, n)).await.unwrap();
     }
-    let backlog = store.backlog(3).await.unwrap();
-    assert_eq!((backlog.kinds.len(), backlog.is_complete), (3, false));
-    assert_eq!(kinds(&store).await.len(), 5);
+    let (mut seen, mut after, mut lengths) = (BTreeSet::new(), None, Vec::new());
+    loop {
+        let backlog = store.backlog(after, 2).await.unwrap();
+        lengths.push(backlog.kinds.len());
+        seen.extend(backlog.kinds.iter().map(|known| format!("{:?}", known.kind)));
+        after = backlog.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!((lengths, seen), (vec![2, 2, 1], kinds(&store).await));
 }
 
 /// Polls that find all that waits say so, and the others where to go on.
@@ -100,7 +108,7 @@ pub(crate) async fn what_a_poll_leaves_is_told(fixture: &impl Fixture) {
         searched.sort_unstable();
         searched
     };
-    let all = store.backlog(ALL).await.unwrap().kinds;
+    let all = store.backlog(None, ALL).await.unwrap().kinds;
     let [(_, None), (_, Some(first))] = claim(1, 3, &all.iter().collect::<Vec<_>>()).await[..] else {
         panic!("one of b is left");
     };
@@ -128,9 +136,9 @@ pub(crate) async fn agents_that_have_something_to_be_told_are_named(fixture: &im
     let mut untold = applied.untold;
     untold.sort_unstable();
     assert_eq!(untold, [agent_id(1), agent_id(2)], "nobody has task 4");
-    let mut untold = store.backlog(ALL).await.unwrap().untold;
+    let mut untold = store.backlog(None, ALL).await.unwrap().untold;
     untold.sort_unstable();
     assert_eq!(untold, [agent_id(1), agent_id(2)]);
     store.polled(at(3), poll_for(1, 0, &[])).await;
-    assert_eq!(store.backlog(ALL).await.unwrap().untold, [agent_id(2)]);
+    assert_eq!(store.backlog(None, ALL).await.unwrap().untold, [agent_id(2)]);
 }
