@@ -37,7 +37,7 @@ pub struct Terms {
 }
 
 /// Which agents may have a task: those that match everything that is named.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentFilter {
     /// The agent's `agent_location.country`.
     pub country: Option<String>,

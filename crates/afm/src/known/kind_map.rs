@@ -1,6 +1,6 @@
 //! Cursors by kind.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Bound;
 
 use slamon_protocol::{AgentFilter, Capability, PollRequest};
@@ -10,7 +10,7 @@ use super::left_out::LeftOut;
 
 /// What a kind takes beside its text, about, in bytes: without a filter, and with one.
 const PLAIN_KIND: usize = 160;
-const FILTERED_KIND: usize = 320;
+const FILTERED_KIND: usize = 240;
 
 /// Up to how many filters of a capability are looked through for those that an agent matches. Where there are more, those
 /// that it can match are looked up instead.
@@ -30,7 +30,7 @@ pub(super) struct KindMap {
 struct Filters {
     any: Option<QueueCursor>,
     #[expect(clippy::box_collection, reason = "it makes a million kinds without filters smaller")]
-    named: Option<Box<HashMap<AgentFilter, QueueCursor>>>,
+    named: Option<Box<BTreeMap<AgentFilter, QueueCursor>>>,
 }
 
 impl KindMap {

@@ -333,7 +333,12 @@ impl WaitingIndex {
             self.set(&found.kind, found.cursor);
         }
         for KindCursor { kind, cursor } in noted.after(None) {
-            let first = self.kinds.get(&kind).map_or(cursor, |first| first.min(cursor));
+            let first = match self.kinds.get(&kind) {
+                Some(first) => first.min(cursor),
+                // Before it others may wait, which were not read.
+                None if self.left_out.contains(&kind.capability) => QueueCursor::START,
+                None => cursor,
+            };
             self.set(&kind, first);
         }
     }

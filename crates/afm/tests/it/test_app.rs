@@ -18,6 +18,7 @@ use slamon_afm::committer::CommitError;
 use slamon_afm::routes;
 use slamon_afm::server::{self, Limits};
 use slamon_afm::sweeper::{Sweeper, Watch};
+use slamon_protocol::PostTask;
 use slamon_store::{Command, EndedAttempt, LateResult, Sweep, Swept};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
@@ -136,6 +137,15 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn look_around(&self) {
         self.block_on(self.app.known.refresh(&*self.app.store)).expect("the database is there");
+    }
+
+    /// Has the store take tasks, as if another AFM had posted them.
+    #[track_caller]
+    pub(crate) fn store_tasks(&self, bodies: impl Iterator<Item = Body>) {
+        let task = |body: Body| PostTask::parse(&body.to_string()).expect("a task");
+        let batch: Vec<Command> = bodies.map(|body| Command::Submit(task(body))).collect();
+        let applied = self.app.store.apply(batch.into(), self.clock.clock().now());
+        self.block_on(applied).expect("the database is there");
     }
 
     /// Has the store forget all agents, as if another AFM had done it.

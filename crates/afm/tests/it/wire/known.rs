@@ -5,7 +5,7 @@ use std::time::Duration;
 use slamon_afm::sweeper::Watch;
 use slamon_store::Swept;
 
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, id};
 
 const NONE: [String; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
@@ -85,6 +85,26 @@ fn what_waits_when_an_afm_starts_is_known() {
     assert_eq!(app.poll(Body::poll(9).with("agent_capabilities", "{}")), NONE);
     assert_eq!(asked(&app), 1);
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+}
+
+/// They are read in parts of 10,000.
+#[test]
+fn however_many_kinds_wait_polls_are_answered_from_memory() {
+    const KINDS: u64 = 20_001;
+    for place in [Place::Memory, Place::postgres()] {
+        let app = Setup { place, ..Setup::default() }.start();
+        let task = |n| Body::task(n).with("task_type", format!("\"type {n}\""));
+        app.store_tasks((0..KINDS).map(task));
+        app.look_around();
+        for _ in 0..3 {
+            assert_eq!(app.poll(Body::poll(9)), NONE);
+        }
+        assert_eq!(asked(&app), 1, "only the first one, which made the agent known");
+        for n in [0, KINDS / 2, KINDS - 1] {
+            let offer = format!(r#"{{"type {n}":{{"version":1}}}}"#);
+            assert_eq!(app.poll(Body::poll(n).with("agent_capabilities", offer)), [id(n)]);
+        }
+    }
 }
 
 #[test]
