@@ -4,7 +4,7 @@ use std::net::{SocketAddr, TcpStream};
 
 use serde_json::Value;
 
-use super::{Answer, Connection, id};
+use super::{Answer, Connection, PATIENCE, id};
 
 /// BPMS client, agent and browser in one.
 pub(crate) struct Client {
@@ -14,7 +14,9 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        Self { address, http: ureq::Agent::config_builder().http_status_as_error(false).build().into() }
+        // One that is never answered fails its test.
+        let http = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
+        Self { address, http: http.build().into() }
     }
 
     #[track_caller]
