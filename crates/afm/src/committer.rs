@@ -5,6 +5,8 @@
 
 mod hand_off;
 mod held_up;
+mod replies;
+mod request;
 #[cfg(test)]
 mod tests;
 mod undelivered;
@@ -18,10 +20,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
-use slamon_store::{
-    Command, Outcome, Polled, Refusal, Reported, Running, Store, Submitted, Sweep, Swept, Task,
-};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot};
+use slamon_store::{Cancelled, Command, Polled, Refusal, Reported, Running, Store, Submitted, Sweep, Swept};
+use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -29,6 +29,7 @@ use crate::clock::Clock;
 use crate::health::Health;
 use crate::known::Known;
 use crate::waiters::Waiters;
+use request::{ReplyTo, Request, Sender};
 use undelivered::{Awaited, Undelivered};
 use under_way::UnderWay;
 use weight::kib;
@@ -86,19 +87,6 @@ impl Said {
     }
 }
 
-#[derive(Debug)]
-struct Request {
-    command: Command,
-    answer: oneshot::Sender<Answer>,
-    /// Since when it is held up by a row that somebody else has locked.
-    held_up_since: Option<Instant>,
-    /// Its place in the queue, given back with the answer; `None` if it was never in there.
-    room: Option<OwnedSemaphorePermit>,
-}
-
-/// An outcome, and when it came about.
-type Answer = Result<(Outcome, Timestamp), CommitError>;
-
 impl Committer {
     /// A committer and the future that does its work, which ends when all clones are gone.
     pub(crate) fn new(
@@ -130,10 +118,7 @@ impl Committer {
     /// # Errors
     /// The outer one when it was not applied, the inner one when the rules refuse it.
     pub async fn submit(&self, task: PostTask) -> Result<Result<Submitted, Refusal>, CommitError> {
-        match self.apply(Command::Submit(task)).await? {
-            Outcome::Submit(submitted) => Ok(submitted),
-            _ => Err(CommitError::Failed),
-        }
+        self.apply(Command::Submit(task), ReplyTo::Submit).await
     }
 
     /// Registers an agent and claims tasks for it. If the future is dropped, it claims none.
@@ -144,7 +129,7 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
-        let now = self.clock.now();
+        let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let look = self.known.look(&poll, said.as_ref().map(|said| &*said.running), now);
         let Some(mut command) = look.into_command(poll) else { return Ok(Polled::default()) };
         if let (Command::Poll { running, .. }, Some(said)) = (&mut command, said) {
@@ -153,10 +138,10 @@ impl Committer {
             let until = now.checked_sub(ago).unwrap_or(now);
             *running = Some(Running { aliases: said.running, until });
         }
-        match self.apply(command).await? {
-            Outcome::Poll(polled) => Ok(polled),
-            _ => Err(CommitError::Failed),
-        }
+        let (sender, reply) = oneshot::channel();
+        let mut awaited = Awaited::new(reply, agent_id, &self.undelivered);
+        self.enqueue(command, ReplyTo::Poll(sender))?;
+        awaited.polled().await
     }
 
     /// Ends a task.
@@ -164,21 +149,15 @@ impl Committer {
     /// # Errors
     /// The outer one when it was not applied, the inner one when the rules refuse it.
     pub async fn report(&self, result: ResultPost) -> Result<Result<Reported, Refusal>, CommitError> {
-        match self.apply(Command::Report(result)).await? {
-            Outcome::Report(reported) => Ok(reported),
-            _ => Err(CommitError::Failed),
-        }
+        self.apply(Command::Report(result), ReplyTo::Report).await
     }
 
     /// Cancels a task, and reads it; `None` if there is none with this id.
     ///
     /// # Errors
     /// The outer one when it was not applied, the inner one when the rules refuse it.
-    pub async fn cancel(&self, id: Uuid) -> Result<Option<Result<Box<Task>, Refusal>>, CommitError> {
-        match self.apply(Command::Cancel(id)).await? {
-            Outcome::Cancel(cancelled) => Ok(cancelled),
-            _ => Err(CommitError::Failed),
-        }
+    pub async fn cancel(&self, id: Uuid) -> Result<Cancelled, CommitError> {
+        self.apply(Command::Cancel(id), ReplyTo::Cancel).await
     }
 
     /// Does what time has made due.
@@ -186,10 +165,7 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, CommitError> {
-        match self.apply(Command::Sweep(sweep)).await? {
-            Outcome::Sweep(swept) => Ok(swept),
-            _ => Err(CommitError::Failed),
-        }
+        self.apply(Command::Sweep(sweep), ReplyTo::Sweep).await
     }
 
     /// Saves when agents were seen; those that the store does not know.
@@ -197,25 +173,27 @@ impl Committer {
     /// # Errors
     /// When it was not applied.
     pub async fn see(&self, seen: Vec<(Uuid, Timestamp)>) -> Result<Vec<Uuid>, CommitError> {
-        match self.apply(Command::Seen(seen)).await? {
-            Outcome::Seen(unknown) => Ok(unknown),
-            _ => Err(CommitError::Failed),
-        }
+        self.apply(Command::Seen(seen), ReplyTo::Seen).await
     }
 
-    async fn apply(&self, command: Command) -> Result<Outcome, CommitError> {
+    /// Has a command applied, and waits for its reply.
+    async fn apply<T>(
+        &self,
+        command: Command,
+        reply_to: impl FnOnce(Sender<T>) -> ReplyTo,
+    ) -> Result<T, CommitError> {
+        let (sender, reply) = oneshot::channel();
+        self.enqueue(command, reply_to(sender))?;
+        reply.await.unwrap_or(Err(CommitError::Unavailable))
+    }
+
+    fn enqueue(&self, command: Command, reply_to: ReplyTo) -> Result<(), CommitError> {
         let room =
             Arc::clone(&self.room).try_acquire_many_owned(kib(&command)).map_err(|_| CommitError::Busy)?;
-        let agent_id = command.poll().map(|poll| poll.agent_id);
-        let (answer, answered) = oneshot::channel();
-        let mut awaited = Awaited::new(answered, agent_id, &self.undelivered);
-        let request = Request { command, answer, held_up_since: None, room: Some(room) };
-        self.queue.try_send(request).map_err(|e| match e {
+        self.queue.try_send(Request::new(command, reply_to, Some(room))).map_err(|e| match e {
             mpsc::error::TrySendError::Full(_) => CommitError::Busy,
             mpsc::error::TrySendError::Closed(_) => CommitError::Unavailable,
-        })?;
-        let (outcome, _) = awaited.answer().await?;
-        Ok(outcome)
+        })
     }
 }
 

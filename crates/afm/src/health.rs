@@ -3,7 +3,7 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slamon_store::{Outcome, Reported, SchemaError, Store, StoreError, Submitted};
+use slamon_store::{Replies, Reported, SchemaError, Store, StoreError, Submitted};
 use tokio::time::Instant;
 
 use crate::logging::refusals::{Refusals, Say};
@@ -87,10 +87,10 @@ impl Health {
         }
     }
 
-    /// A batch was committed. Whether that wrote anything can be told of some outcomes only.
-    pub(crate) fn committed(self: &Arc<Self>, outcomes: &[Outcome]) {
+    /// A batch was committed. Whether that wrote anything can be told of some replies only.
+    pub(crate) fn committed(self: &Arc<Self>, replies: &Replies) {
         let mut state = self.state();
-        if outcomes.iter().any(has_written) {
+        if have_written(replies) {
             state.found = Some((Instant::now(), Ok(())));
             state.is_over();
         } else if state.outage.is_some() && !state.is_fresh() {
@@ -169,17 +169,15 @@ impl State {
     }
 }
 
-/// Whether this came of a write, without a doubt: a batch that finds nothing to do writes nothing, and is committed also
-/// where nothing could be written.
-fn has_written(outcome: &Outcome) -> bool {
-    match outcome {
-        Outcome::Submit(submitted) => *submitted == Ok(Submitted::Stored),
-        Outcome::Report(reported) => *reported == Ok(Reported::Stored),
-        Outcome::Poll(polled) => !polled.tasks.is_empty() || !polled.cancelled.is_empty(),
-        Outcome::Release(tasks) => *tasks > 0,
-        Outcome::Sweep(swept) => swept.settled + swept.lost + swept.forgotten + swept.deleted > 0,
-        Outcome::Cancel(_) | Outcome::Seen(_) | Outcome::Locked => false,
-    }
+/// Whether any of these came of a write, without a doubt: a batch that finds nothing to do writes nothing, and is committed
+/// also where nothing could be written. Of cancels and of agents that were seen it cannot be told.
+fn have_written(replies: &Replies) -> bool {
+    let Replies { submits, polls, reports, cancels: _, releases, seen: _, sweeps } = replies;
+    submits.contains(&Ok(Ok(Submitted::Stored)))
+        || reports.contains(&Ok(Ok(Reported::Stored)))
+        || polls.iter().flatten().any(|polled| !polled.tasks.is_empty() || !polled.cancelled.is_empty())
+        || releases.iter().flatten().any(|tasks| *tasks > 0)
+        || sweeps.iter().flatten().any(|s| s.settled + s.lost + s.forgotten + s.deleted > 0)
 }
 
 /// Without names of files, hosts and users, which are for the log.

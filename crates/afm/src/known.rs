@@ -176,7 +176,7 @@ impl Known {
 #[cfg(test)]
 mod tests {
     use slamon_protocol::{AgentFilter, Capability};
-    use slamon_store::{Applied, Backlog, Outcome, Polled};
+    use slamon_store::{Applied, Backlog, Polled, Replies};
 
     use super::*;
 
@@ -200,8 +200,8 @@ mod tests {
     fn apply(known: &Known, command: Command) {
         let Command::Poll { kinds: Some(kinds), .. } = &command else { panic!("{command:?}") };
         let searched = kinds.iter().map(|searched| (searched.kind.clone(), None)).collect();
-        let outcomes = vec![Outcome::Poll(Polled::default())];
-        let applied = Applied { outcomes, searched, ..Applied::default() };
+        let replies = Replies { polls: vec![Ok(Polled::default())], ..Replies::default() };
+        let applied = Applied { replies, searched, ..Applied::default() };
         let mut batch = [command];
         known.begin(&mut batch).committed(&batch, &applied, Timestamp::UNIX_EPOCH);
     }

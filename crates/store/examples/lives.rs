@@ -11,10 +11,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, Terms};
-use slamon_store::{Command, Outcome, PostgresOptions, PostgresStore, State, Store};
+use slamon_store::{
+    Command, Locked, Polled, PostgresOptions, PostgresStore, Refusal, Reply, Reported, State, Store,
+    Submitted,
+};
 use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;
@@ -24,7 +27,14 @@ use uuid::Uuid;
 /// The most commands of one batch, as the committer has it.
 const LARGEST_BATCH: usize = 512;
 
-type Request = (Command, oneshot::Sender<Outcome>);
+/// What a client asks for, and where the reply goes.
+enum Request {
+    Submit(PostTask, Sender<Result<Submitted, Refusal>>),
+    Poll(PollRequest, Sender<Polled>),
+    Report(ResultPost, Sender<Result<Reported, Refusal>>),
+}
+
+type Sender<T> = oneshot::Sender<Reply<T>>;
 
 /// What the database counts.
 const COUNTERS: &str = "
@@ -141,14 +151,42 @@ async fn commit(
         if requests.lock().await.recv_many(&mut batch, LARGEST_BATCH).await == 0 {
             return Ok(());
         }
-        let (commands, answers): (Vec<Command>, Vec<_>) = batch.into_iter().unzip();
-        let applied = store.apply(commands.into(), now()).await?;
+        let (mut submits, mut polls, mut reports) = (Vec::new(), Vec::new(), Vec::new());
+        let command = |request| match request {
+            Request::Submit(task, sender) => {
+                submits.push(sender);
+                Command::Submit(task)
+            }
+            Request::Poll(poll, sender) => {
+                polls.push(sender);
+                Command::from(poll)
+            }
+            Request::Report(result, sender) => {
+                reports.push(sender);
+                Command::Report(result)
+            }
+        };
+        let commands = batch.into_iter().map(command).collect();
+        let applied = store.apply(commands, now()).await?;
         batches.fetch_add(1, Ordering::Relaxed);
-        for (answer, outcome) in answers.into_iter().zip(applied.outcomes) {
-            // A client that has ended asks for nothing.
-            let _ = answer.send(outcome);
-        }
+        send(submits, applied.replies.submits);
+        send(polls, applied.replies.polls);
+        send(reports, applied.replies.reports);
     }
+}
+
+fn send<T>(senders: Vec<Sender<T>>, replies: Vec<Reply<T>>) {
+    for (sender, reply) in senders.into_iter().zip(replies) {
+        // A client that has ended asks for nothing.
+        let _ = sender.send(reply);
+    }
+}
+
+/// Has the committers apply something; fails where somebody else has locked a row that it needs.
+async fn ask<T>(queue: &mpsc::Sender<Request>, request: impl FnOnce(Sender<T>) -> Request) -> Result<T> {
+    let (sender, reply) = oneshot::channel();
+    queue.send(request(sender)).await.ok().context("the committers have ended")?;
+    reply.await.context("a batch failed")?.map_err(|Locked| anyhow!("a row is locked"))
 }
 
 /// One life after the other until `end`; when each began and ended.
@@ -159,11 +197,6 @@ async fn live(
 ) -> Result<Vec<(Instant, Instant)>> {
     let agent_id = Uuid::new_v4();
     let task_type = format!("life-{agent_id}");
-    let ask = async |command| {
-        let (answer, answered) = oneshot::channel();
-        queue.send((command, answer)).await.ok().context("the committers have ended")?;
-        answered.await.context("a batch failed")
-    };
     let mut lives = Vec::new();
     while Instant::now() < end {
         let began = Instant::now();
@@ -178,8 +211,7 @@ async fn live(
             terms: Terms::default(),
         };
         let task_id = post.task_id;
-        let outcome = ask(Command::Submit(post)).await?;
-        ensure!(matches!(outcome, Outcome::Submit(Ok(_))), "{outcome:?}");
+        ask(&queue, |sender| Request::Submit(post, sender)).await??;
 
         let poll = PollRequest {
             agent_id,
@@ -190,15 +222,15 @@ async fn live(
             max_wait: Duration::ZERO,
             agent_running: None,
         };
-        let Outcome::Poll(polled) = ask(Command::from(poll)).await? else { bail!("no answer to a poll") };
+        let polled = ask(&queue, |sender| Request::Poll(poll, sender)).await?;
         ensure!(
             polled.tasks.len() == 1 && polled.tasks[0].task_id == task_id,
             "posted {task_id}, was given {polled:?}"
         );
 
         let body = format!(r#"{{"protocol": 1, "task_id": "{task_id}", "task_data": {{"status": 200}}}}"#);
-        let outcome = ask(Command::Report(ResultPost::parse(&body)?)).await?;
-        ensure!(matches!(outcome, Outcome::Report(Ok(_))), "{outcome:?}");
+        let result = ResultPost::parse(&body)?;
+        ask(&queue, |sender| Request::Report(result, sender)).await??;
 
         let task = store.task(task_id).await?.context("a task is gone")?;
         ensure!(matches!(task.state, State::Ended { .. }), "{task:?}");

@@ -110,8 +110,8 @@ pub struct Sweep {
 /// What came of a batch.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Applied {
-    /// One a command, in their order.
-    pub outcomes: Vec<Outcome>,
+    /// What each command is replied.
+    pub replies: Replies,
     /// One for each task that waits now and did not before, with its place: whoever holds a poll open for it can ask again.
     pub waiting: Vec<KindCursor>,
     /// Of the kinds that polls were looked for in, in the order that they were, where tasks may still wait as this batch
@@ -130,27 +130,35 @@ pub struct Applied {
     pub unsaved: Vec<Uuid>,
 }
 
-/// What came of one command; the variants go with those of [`Command`].
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
-    /// Of [`Command::Submit`].
-    Submit(Result<Submitted, Refusal>),
-    /// Of [`Command::Poll`] and [`Command::Claim`].
-    Poll(Polled),
-    /// Of [`Command::Report`].
-    Report(Result<Reported, Refusal>),
-    /// Of [`Command::Cancel`]: the task as it is now; `None` if there is none with this id.
-    Cancel(Option<Result<Box<Task>, Refusal>>),
-    /// Of [`Command::Release`]: how many tasks wait again.
-    Release(usize),
-    /// Of [`Command::Seen`]: those of the agents that are not known, or not any more.
-    Seen(Vec<Uuid>),
-    /// Of [`Command::Sweep`].
-    Sweep(Swept),
-    /// Of any command that would have to wait for a row that somebody else has locked. It has changed nothing (of a
-    /// release: but for the tasks that nobody has locked), and may be given again.
-    Locked,
+/// What the commands of a batch are replied: of each kind, one reply a command, in the order of the commands.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Replies {
+    /// Of each [`Command::Submit`].
+    pub submits: Vec<Reply<Result<Submitted, Refusal>>>,
+    /// Of each [`Command::Poll`] and [`Command::Claim`].
+    pub polls: Vec<Reply<Polled>>,
+    /// Of each [`Command::Report`].
+    pub reports: Vec<Reply<Result<Reported, Refusal>>>,
+    /// Of each [`Command::Cancel`].
+    pub cancels: Vec<Reply<Cancelled>>,
+    /// Of each [`Command::Release`]: how many tasks wait again.
+    pub releases: Vec<Reply<usize>>,
+    /// Of each [`Command::Seen`]: those of the agents that are not known, or not any more.
+    pub seen: Vec<Reply<Vec<Uuid>>>,
+    /// Of each [`Command::Sweep`].
+    pub sweeps: Vec<Reply<Swept>>,
 }
+
+/// What one command is replied.
+pub type Reply<T> = Result<T, Locked>;
+
+/// Somebody else has locked a row that a command would have to wait for. The command has changed nothing (a release: all
+/// but the tasks that are locked), and may be given again.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Locked;
+
+/// What a cancel is replied: the task as it is now; `None` if there is none with this id.
+pub type Cancelled = Option<Result<Box<Task>, Refusal>>;
 
 /// What a poll brings.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

@@ -1,6 +1,6 @@
 //! Where tasks live.
 //!
-//! A [`Store`] takes [`Command`]s in batches, one transaction a batch, and answers each with an [`Outcome`].
+//! A [`Store`] takes [`Command`]s in batches, one transaction a batch, and gives [`Replies`] of each kind.
 //! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them and
 //! save what the rules said. This is the only crate with SQL.
 
@@ -32,7 +32,8 @@ mod views;
 mod waiting;
 
 pub use command::{
-    Applied, Command, Delivery, Outcome, Polled, Refusal, Reported, Running, Submitted, Sweep, Swept,
+    Applied, Cancelled, Command, Delivery, Locked, Polled, Refusal, Replies, Reply, Reported, Running,
+    Submitted, Sweep, Swept,
 };
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
 pub use error::{SchemaError, StoreError};

@@ -49,7 +49,7 @@ pub use self::uri::UriError;
 use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
-    Outcome, Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+    Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
 };
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
@@ -475,13 +475,11 @@ impl Store for PostgresStore {
 
 /// What agents are told that is not wanted any more.
 fn told(batch: &[Command], applied: &Applied) -> Vec<(Uuid, Vec<Uuid>)> {
-    let told = |(command, outcome): (&Command, &Outcome)| match (command.poll(), outcome) {
-        (Some(poll), Outcome::Poll(polled)) if !polled.cancelled.is_empty() => {
-            Some((poll.agent_id, polled.cancelled.clone()))
-        }
-        _ => None,
-    };
-    batch.iter().zip(&applied.outcomes).filter_map(told).collect()
+    let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
+    polls
+        .filter_map(|(poll, reply)| Some((poll.agent_id, reply.as_ref().ok()?.cancelled.clone())))
+        .filter(|(_, cancelled)| !cancelled.is_empty())
+        .collect()
 }
 
 fn quoted(name: &str) -> String {

@@ -45,7 +45,7 @@ pub trait Store: Send + Sync + 'static {
     /// Drops the tables of this program, and nothing else; `false` if there were none.
     async fn drop_tables(&self) -> Result<bool, StoreError>;
 
-    /// Applies commands in their order, in one transaction: all of them, or none.
+    /// Applies commands in their order, in one transaction: all of them, or none; and gives a reply to each.
     ///
     /// Polls and claims come last, and see what the other commands of the batch have done. Whom a
     /// sweep forgets and what it deletes may stay until the end of the batch.

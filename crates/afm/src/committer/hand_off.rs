@@ -4,10 +4,10 @@
 use std::sync::Arc;
 
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, Outcome, Polled, WaitingKind};
+use slamon_store::{Command, WaitingKind};
 use tokio::sync::oneshot;
 
-use super::Request;
+use super::request::{ReplyTo, Request};
 use super::undelivered::Awaited;
 use super::work::Work;
 use crate::waiters::HandOff;
@@ -28,20 +28,12 @@ impl Work {
     /// round; if the poll has gone by then, its tasks wait again.
     fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<Request>) -> HandOff {
         let agent_id = poll.agent_id;
-        let (answer, answered) = oneshot::channel();
+        let (sender, reply) = oneshot::channel();
         let look = self.known.look(&poll, None, self.clock.now()).with(kind);
-        claims.extend(look.into_command(poll).map(|command| Request {
-            command,
-            answer,
-            held_up_since: None,
-            room: None,
-        }));
-        let mut awaited = Awaited::new(answered, Some(agent_id), Arc::clone(&self.undelivered));
-        Box::pin(async move {
-            match awaited.answer().await {
-                Ok((Outcome::Poll(polled), _)) => polled,
-                _ => Polled::default(),
-            }
-        })
+        let command = look.into_command(poll);
+        claims.extend(command.map(|command| Request::new(command, ReplyTo::Poll(sender), None)));
+        let mut awaited = Awaited::new(reply, agent_id, Arc::clone(&self.undelivered));
+        // Why nothing was claimed is logged, and the poll asks again.
+        Box::pin(async move { awaited.polled().await.unwrap_or_default() })
     }
 }

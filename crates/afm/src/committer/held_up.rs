@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::Request;
+use super::request::Request;
 
 /// For how long a command is tried. Most are held up by a transaction that ends in a moment.
 pub(super) const PATIENCE: Duration = Duration::from_secs(1);
@@ -60,7 +60,7 @@ impl HeldUp {
                 state.locked.insert(name, now);
             }
         }
-        let since = *request.held_up_since.get_or_insert(now);
+        let since = *request.caller.held_up_since.get_or_insert(now);
         let waited = now.duration_since(since);
         if waited >= PATIENCE || state.waiting.len() >= MOST {
             return Some(request);
@@ -94,7 +94,7 @@ impl HeldUp {
             return Vec::new();
         }
         let now = Instant::now();
-        state.waiting.retain(|waiting| !waiting.request.answer.is_closed());
+        state.waiting.retain(|waiting| !waiting.request.is_given_up());
         let due = state.waiting.extract_if(.., |waiting| waiting.next <= now).take(most);
         due.map(|waiting| waiting.request).collect()
     }

@@ -7,8 +7,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use slamon_protocol::PollRequest;
 use slamon_store::{
-    Applied, Backlog, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult, Overview, Prepared,
-    SqliteStore, StoreError, Surroundings, TaskRead, WaitingKind,
+    Applied, Backlog, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult, Locked, Overview, Prepared,
+    SqliteStore, StoreError, Surroundings, Task, TaskRead, WaitingKind,
 };
 
 use super::*;
@@ -20,6 +20,8 @@ enum Fate {
     InDoubt,
     /// Nothing is committed.
     Away,
+    /// It is committed, but no post has a reply.
+    Unreplied,
 }
 
 struct FatefulStore {
@@ -67,9 +69,10 @@ impl FatefulStore {
             |command: &Command| matches!(command, Command::Submit(task) if locked.contains(&task.task_id));
         let free = batch.iter().filter(|command| !is_locked(command)).cloned().collect();
         let mut applied = self.store.apply(free, now).await?;
-        let mut outcomes = std::mem::take(&mut applied.outcomes).into_iter();
-        let outcome = |command| if is_locked(command) { Some(Outcome::Locked) } else { outcomes.next() };
-        applied.outcomes = batch.iter().filter_map(outcome).collect();
+        let mut free = std::mem::take(&mut applied.replies.submits).into_iter();
+        let submits = batch.iter().filter(|command| matches!(command, Command::Submit(_)));
+        let reply = |command| if is_locked(command) { Some(Err(Locked)) } else { free.next() };
+        applied.replies.submits = submits.filter_map(reply).collect();
         Ok(applied)
     }
 
@@ -105,26 +108,23 @@ impl Store for FatefulStore {
         if batch.iter().any(is_refused) {
             return Err(StoreError::Failed(anyhow::anyhow!("one of them is refused")));
         }
-        let applied = self.apply_unlocked(&batch, now).await?;
+        let mut applied = self.apply_unlocked(&batch, now).await?;
+        if let Some(Fate::Unreplied) = fate {
+            applied.replies.submits.clear();
+            return Ok(applied);
+        }
         if fate.is_none() {
             return Ok(applied);
         }
-        let claims = batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| {
-            match (command.poll(), outcome) {
-                (Some(poll), Outcome::Poll(polled)) => {
-                    Some((poll.agent_id, polled.tasks.iter().map(|task| task.task_id).collect()))
-                }
-                _ => None,
-            }
-        });
-        let cancelled = batch.iter().zip(&applied.outcomes).filter_map(|(command, outcome)| {
-            match (command.poll(), outcome) {
-                (Some(poll), Outcome::Poll(polled)) if !polled.cancelled.is_empty() => {
-                    Some((poll.agent_id, polled.cancelled.clone()))
-                }
-                _ => None,
-            }
-        });
+        let polls = || {
+            let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
+            polls.map(|(poll, reply)| (poll.agent_id, reply.as_ref().unwrap()))
+        };
+        let claims = polls()
+            .map(|(agent_id, polled)| (agent_id, polled.tasks.iter().map(|task| task.task_id).collect()));
+        let cancelled = polls()
+            .filter(|(_, polled)| !polled.cancelled.is_empty())
+            .map(|(agent_id, polled)| (agent_id, polled.cancelled.clone()));
         Err(StoreError::InDoubt {
             cause: lost(),
             claimed_at: now,
@@ -184,6 +184,9 @@ impl Store for FatefulStore {
         self.store.close().await;
     }
 }
+
+/// Does what is due, and no more.
+const SWEEP: Sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
 
 fn task(n: u128) -> PostTask {
     let id = Uuid::from_u128(n);
@@ -444,6 +447,47 @@ fn submit_together(
         tokio::spawn(async move { committer.submit(task(n)).await })
     };
     tasks.into_iter().map(submit).collect()
+}
+
+#[tokio::test]
+async fn a_command_that_the_store_leaves_without_a_reply_fails_and_no_other() {
+    let (store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    store.comes(&[Fate::Unreplied]);
+    let (submitted, polled) = tokio::join!(committer.submit(task(2)), committer.poll(poll(10), None));
+    assert_eq!(submitted, Err(CommitError::Failed));
+    assert_eq!(ids(&polled.unwrap()), [1, 2]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn replies_come_to_the_callers_of_their_commands_whatever_comes_between() {
+    let (store, committer) = start().await;
+    store.hold();
+    let first = submit_together(&committer, [1]);
+    assert_eq!(store.begun().await, [1]);
+    store.lock([3]);
+    let together = async {
+        tokio::join!(
+            committer.submit(task(2)),
+            committer.cancel(Uuid::from_u128(9)),
+            committer.submit(task(3)),
+            committer.poll(poll(10), None),
+            committer.submit(task(2)),
+            committer.sweep(SWEEP),
+        )
+    };
+    let release = async {
+        assert_eq!(store.begun().await, [1]);
+        store.may_end.add_permits(Semaphore::MAX_PERMITS / 2);
+    };
+    let ((second, cancelled, locked, polled, again, swept), ()) = tokio::join!(together, release);
+    assert_eq!((second, again), (Ok(Ok(Submitted::Stored)), Ok(Ok(Submitted::Repeated))));
+    assert_eq!((cancelled, locked), (Ok(None), Err(CommitError::Locked)));
+    assert_eq!((ids(&polled.unwrap()), swept.unwrap().settled), (vec![1, 2], 0));
+    for submit in first {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    assert_eq!(store.begun().await[..2], [1, 6]);
 }
 
 #[tokio::test]

@@ -4,11 +4,12 @@ use std::borrow::Borrow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use jiff::Timestamp;
-use slamon_store::{Command, Outcome, Polled};
+use slamon_store::{Command, Polled};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::{Answer, CommitError};
+use super::CommitError;
+use super::request::PolledAt;
 use crate::peer::{self, Outstanding};
 
 /// Releases of what was claimed for, or told to, somebody who never got it. As many as there are requests, at most.
@@ -64,35 +65,35 @@ fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Com
     (!is_empty).then_some(Command::Release { agent_id, claimed_at, task_ids, cancelled })
 }
 
-/// Waits for an answer. If it is dropped with the answer in it, what that answer brings goes back. It also does if
-/// the answer is given to a request whose connection ends before its client can have got it.
+/// Waits for what a poll brings. If it is dropped with the reply in it, what that brings goes back. It also does if the
+/// reply is given to a request whose connection ends before its client can have got it.
 pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
-    answered: oneshot::Receiver<Answer>,
-    agent_id: Option<Uuid>,
+    reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
+    agent_id: Uuid,
     undelivered: U,
 }
 
 impl<U: Borrow<Arc<Undelivered>>> Awaited<U> {
-    pub(super) fn new(answered: oneshot::Receiver<Answer>, agent_id: Option<Uuid>, undelivered: U) -> Self {
-        Self { answered, agent_id, undelivered }
+    pub(super) fn new(
+        reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
+        agent_id: Uuid,
+        undelivered: U,
+    ) -> Self {
+        Self { reply, agent_id, undelivered }
     }
 
-    pub(super) async fn answer(&mut self) -> Answer {
-        let answer = (&mut self.answered).await.unwrap_or(Err(CommitError::Unavailable));
-        if let (Ok((Outcome::Poll(polled), claimed_at)), Some(agent_id)) = (&answer, self.agent_id) {
-            self.undelivered.borrow().watch(agent_id, *claimed_at, polled);
-        }
-        answer
+    pub(super) async fn polled(&mut self) -> Result<Polled, CommitError> {
+        let (polled, claimed_at) = (&mut self.reply).await.unwrap_or(Err(CommitError::Unavailable))?;
+        self.undelivered.borrow().watch(self.agent_id, claimed_at, &polled);
+        Ok(polled)
     }
 }
 
 impl<U: Borrow<Arc<Undelivered>>> Drop for Awaited<U> {
     fn drop(&mut self) {
-        self.answered.close();
-        if let (Ok(Ok((Outcome::Poll(polled), claimed_at))), Some(agent_id)) =
-            (self.answered.try_recv(), self.agent_id)
-        {
-            self.undelivered.borrow().add_polled(agent_id, claimed_at, &polled);
+        self.reply.close();
+        if let Ok(Ok((polled, claimed_at))) = self.reply.try_recv() {
+            self.undelivered.borrow().add_polled(self.agent_id, claimed_at, &polled);
         }
     }
 }

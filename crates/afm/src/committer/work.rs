@@ -3,15 +3,16 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{Applied, Command, Lanes, Outcome, Store, StoreError};
+use slamon_store::{Applied, Command, Lanes, Locked, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::held_up::{self, HeldUp};
+use super::CommitError;
+use super::held_up::HeldUp;
+use super::request::{Caller, Request};
 use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
-use super::{Answer, CommitError, Request};
 use crate::clock::Clock;
 use crate::health::Health;
 use crate::known::Known;
@@ -35,8 +36,8 @@ pub(super) struct Work {
     pub(super) known: Known,
     pub(super) undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
-    held_up: HeldUp,
-    refusals: Refusals,
+    pub(super) held_up: HeldUp,
+    pub(super) refusals: Refusals,
     health: Arc<Health>,
 }
 
@@ -96,8 +97,7 @@ impl Work {
                 }
                 let rest = batch.split_off(first_part(&batch));
                 let mut batch: Vec<Request> = std::mem::replace(&mut batch, rest);
-                // Whoever has hung up would never see the answer.
-                batch.retain(|request| !request.answer.is_closed());
+                batch.retain(|request| !request.is_given_up());
                 work.held_up.take_from(&mut batch);
                 if batch.is_empty() {
                     continue;
@@ -153,59 +153,26 @@ impl Work {
 
     async fn commit(&self, batch: Vec<Request>) {
         let _under_way = self.under_way.begin();
-        let mut commands = Vec::with_capacity(batch.len());
-        let mut waiting = Vec::with_capacity(batch.len());
-        for Request { command, answer, held_up_since, room } in batch {
-            commands.push(command);
-            waiting.push((answer, held_up_since, room));
-        }
-        let mut commands: Arc<[Command]> = commands.into();
-        let results = self.apply(&mut commands).await;
-        for ((result, (answer, held_up_since, room)), command) in
-            results.into_iter().zip(waiting).zip(commands.iter())
-        {
-            if let Ok((Outcome::Locked, _)) = result {
-                let command = command.clone();
-                self.hold_up(Request { command, answer, held_up_since, room });
-                continue;
-            }
-            if held_up_since.is_some() {
-                self.held_up.is_free(command);
-            }
-            // Before the answer: whoever has got it finds room.
-            drop(room);
-            // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
-            if let (Err(Ok((Outcome::Poll(polled), claimed_at))), Some(poll)) =
-                (answer.send(result), command.poll())
-            {
-                self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
-            }
-        }
+        let (commands, callers): (Vec<Command>, Vec<Caller>) =
+            batch.into_iter().map(|Request { command, caller }| (command, caller)).unzip();
+        self.apply(commands.into(), callers).await;
     }
 
-    /// Has a command tried again a little later; answers it, if that was done for long enough.
-    fn hold_up(&self, request: Request) {
-        let Some(Request { command, answer, .. }) = self.held_up.add(request) else { return };
-        let locked = held_up::name(&command);
-        if let Say::Aloud { not_logged } = self.refusals.note("locked") {
-            tracing::warn!(
-                locked = locked.map(tracing::field::display),
-                not_logged,
-                "a row is locked by another session of the database: the requests that need it are answered 503"
-            );
-        }
-        // Whoever has hung up need not know.
-        let _ = answer.send(Err(CommitError::Locked));
-    }
-
-    /// One answer a command.
-    async fn apply(&self, commands: &mut Arc<[Command]>) -> Vec<Answer> {
-        let (now, search) = (self.clock.now(), self.known.begin(Arc::make_mut(commands)));
-        match self.store.apply(Arc::clone(commands), now).await {
+    /// Has commands applied, and sends their callers the replies. Where the database refuses them together, each half of
+    /// them is applied by itself.
+    async fn apply(&self, mut commands: Arc<[Command]>, mut callers: Vec<Caller>) {
+        let (now, search) = (self.clock.now(), self.known.begin(Arc::make_mut(&mut commands)));
+        let fail_all = |callers: Vec<Caller>, error| {
+            for (command, caller) in commands.iter().zip(callers) {
+                self.fail(command, caller, error);
+            }
+        };
+        match self.store.apply(Arc::clone(&commands), now).await {
             Ok(applied) => {
-                self.health.committed(&applied.outcomes);
-                search.committed(commands, &applied, now);
-                self.tell(applied).into_iter().map(|outcome| Ok((outcome, now))).collect()
+                self.health.committed(&applied.replies);
+                search.committed(&commands, &applied, now);
+                self.tell(&applied);
+                self.reply(&commands, callers, applied.replies, now);
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
                 tracing::debug!(
@@ -215,19 +182,22 @@ impl Work {
                 );
                 drop(search);
                 let (first, second) = commands.split_at(commands.len() / 2);
-                let mut answers = Vec::with_capacity(commands.len());
-                for half in [first, second] {
-                    answers.extend(Box::pin(self.apply(&mut half.into())).await);
+                let others = callers.split_off(first.len());
+                for (half, callers) in [(first, callers), (second, others)] {
+                    Box::pin(self.apply(half.into(), callers)).await;
                 }
-                answers
             }
-            Err(StoreError::Locked(_)) => vec![Ok((Outcome::Locked, now))],
+            Err(StoreError::Locked(_)) => {
+                for (command, caller) in commands.iter().zip(callers) {
+                    self.hold_up(command, caller);
+                }
+            }
             Err(error @ StoreError::Failed(_)) => {
                 let error = format!("{error:#}");
                 if let Say::Aloud { not_logged } = self.refusals.note(&error) {
                     tracing::error!(error, not_logged, "a command was not committed");
                 }
-                vec![Err(CommitError::Failed)]
+                fail_all(callers, CommitError::Failed);
             }
             Err(error) => {
                 self.known.doubt();
@@ -243,20 +213,19 @@ impl Work {
                         Command::Release { agent_id, claimed_at, task_ids: Vec::new(), cancelled }
                     }));
                 }
-                commands.iter().map(|_| Err(CommitError::Unavailable)).collect()
+                fail_all(callers, CommitError::Unavailable);
             }
         }
     }
 
     /// Tells whoever waits.
-    fn tell(&self, applied: Applied) -> Vec<Outcome> {
+    fn tell(&self, applied: &Applied) {
         for waiting in &applied.waiting {
             self.waiters.tasks_wait(&waiting.kind);
         }
-        for id in applied.ended {
-            self.waiters.task_ended(id);
+        for id in &applied.ended {
+            self.waiters.task_ended(*id);
         }
-        applied.outcomes
     }
 
     /// Releases what is undelivered; where the database is away, that and the rest are tried again at the time that this
@@ -270,16 +239,17 @@ impl Work {
             match self.store.apply(Arc::clone(&command), now).await {
                 Ok(applied) => {
                     search.committed(&command, &applied, now);
-                    for outcome in self.tell(applied) {
-                        match outcome {
-                            Outcome::Release(tasks @ 1..) => {
+                    self.tell(&applied);
+                    for reply in applied.replies.releases {
+                        match reply {
+                            Ok(0) => {}
+                            Ok(tasks) => {
                                 tracing::info!(
                                     tasks,
                                     "tasks wait again: the agent hung up before it got them"
                                 );
                             }
-                            Outcome::Locked => locked.push(release.clone()),
-                            _ => {}
+                            Err(Locked) => locked.push(release.clone()),
                         }
                     }
                 }
@@ -310,7 +280,7 @@ impl Work {
 fn first_part(requests: &[Request]) -> usize {
     let mut kib = 0_usize;
     let fits = |request: &&Request| {
-        kib += request.room.as_ref().map_or(1, OwnedSemaphorePermit::num_permits);
+        kib += request.caller.room.as_ref().map_or(1, OwnedSemaphorePermit::num_permits);
         kib <= LARGEST_BATCH_KIB
     };
     requests.iter().take_while(fits).count().max(1)

@@ -1,7 +1,7 @@
 //! What an AFM finds out when it asks the store, and what it may have missed.
 
 use jiff::Timestamp;
-use slamon_store::{Applied, Backlog, Command, Outcome};
+use slamon_store::{Applied, Backlog, Command};
 use tokio::time::Instant;
 
 use super::Known;
@@ -38,8 +38,10 @@ impl<'k> Search<'k> {
         let mut fleet = self.known.fleet();
         // They say it again with their next poll.
         fleet.forget(&applied.unsaved);
-        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
-            if let (Command::Poll { poll, .. }, Outcome::Poll(_)) = (command, outcome) {
+        let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
+        let polls = polls.zip(&applied.replies.polls);
+        for ((command, poll), reply) in polls.clone() {
+            if let (Command::Poll { .. }, Ok(_)) = (command, reply) {
                 if !applied.unsaved.contains(&poll.agent_id) {
                     fleet.saved(poll, now);
                 }
@@ -56,10 +58,8 @@ impl<'k> Search<'k> {
             }
         }
         // Only then: of what the batch gives, they knew nothing yet.
-        for (command, outcome) in commands.iter().zip(&applied.outcomes) {
-            if let (Some(poll), Outcome::Poll(polled)) = (command.poll(), outcome)
-                && !polled.tasks.is_empty()
-            {
+        for ((_, poll), reply) in polls {
+            if reply.as_ref().is_ok_and(|polled| !polled.tasks.is_empty()) {
                 fleet.given(poll.agent_id);
             }
         }

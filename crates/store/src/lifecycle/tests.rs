@@ -1,6 +1,7 @@
 //! Every rule, state by state; `properties` has what holds for any sequence of commands.
 
 mod model;
+mod outcome;
 mod properties;
 mod reports;
 mod sequences;

@@ -7,7 +7,7 @@
 //! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
 //!
 //! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and the command that
-//! needs it has the outcome [`Outcome::Locked`], or (when an agent was seen) saves it later. Only inserts wait for others, for
+//! needs it is replied [`Locked`](crate::Locked), or (when an agent was seen) saves it later. Only inserts wait for others, for
 //! a moment (see `locks`), and in one order, so that batches of several AFMs do not wait for each other in a circle: new
 //! tasks by id, attempts, new agents by id.
 
@@ -41,7 +41,7 @@ use super::errors::Problem;
 use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
-use crate::{Applied, Command, Outcome, Running, Swept};
+use crate::{Applied, Command, Replies, Running, Sweep, Swept};
 
 /// A batch that is not committed yet.
 pub(super) struct Uncommitted {
@@ -70,15 +70,6 @@ pub(super) struct Manner {
     pub(super) default_timeout: Option<Duration>,
 }
 
-/// Outcomes by the place of their command.
-struct Outcomes(Vec<Option<Outcome>>);
-
-impl Outcomes {
-    fn set(&mut self, place: usize, outcome: Outcome) {
-        self.0[place] = Some(outcome);
-    }
-}
-
 /// Applies `batch` in a transaction that `begin` begins, and leaves it open. `now` must be as it is stored.
 pub(super) async fn apply(
     session: &Session,
@@ -93,7 +84,7 @@ pub(super) async fn apply(
     let endings = Endings::of(batch);
     let mut polls = Polls::of(batch, default_timeout);
     let mut agents = Agents::of(batch);
-    let mut outcomes = Outcomes(vec![None; batch.len()]);
+    let mut replies = Replies::default();
     let mut tasks = Tasks::new(now);
     let mut news = News::default();
 
@@ -106,7 +97,7 @@ pub(super) async fn apply(
     let says_what_runs = Running::of(batch).next().is_some();
     let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));
     let is_needed =
-        insert.is_some() || lock.is_some() || releases || says_what_runs || batch.iter().any(is_sweep);
+        insert.is_some() || lock.is_some() || releases || says_what_runs || sweeps_in(batch).next().is_some();
     let (at_first, later) = if is_needed { (Some(begin), None) } else { (None, Some(begin)) };
     let ((), inserted, locked) = try_join3(
         session.script_if(at_first),
@@ -116,11 +107,11 @@ pub(super) async fn apply(
     .await?;
     tasks.add_all(&locked)?;
     endings.find_rest(session, &mut tasks).await?;
-    submits.decide(session, &inserted, &mut outcomes, &mut news).await?;
+    replies.submits = submits.decide(session, &inserted, &mut news).await?;
     let Decided { swept, done, accounts } =
-        decide(session, batch, memory, &submits, &mut tasks, &mut outcomes, &mut news).await?;
+        decide(session, batch, memory, &submits, &mut tasks, &mut replies, &mut news).await?;
 
-    endings::tell_again(session, batch, &mut outcomes, &mut news).await?;
+    endings::tell_again(session, batch, &mut replies.releases, &mut news).await?;
 
     let saving = tasks.prepare(session).await?;
     for agent_id in &tasks.seen {
@@ -128,11 +119,11 @@ pub(super) async fn apply(
             agents.see(*agent_id, now);
         }
     }
-    for (agent_id, at) in batch.iter().flat_map(seen) {
+    for (agent_id, at) in seen_in(batch).flatten() {
         agents.see(*agent_id, rows::as_stored(*at));
     }
     let mut signs = HashMap::new();
-    if batch.iter().any(looks_for_silent_agents) {
+    if sweeps_in(batch).any(looks_for_silent_agents) {
         signs = memory.signs.all();
         agents.see_exactly(&signs);
     }
@@ -148,29 +139,22 @@ pub(super) async fn apply(
     .await?;
     let saved = agents.save(session, known_agents, now, &memory.signs, locks).await?;
     signs.retain(|id, _| !saved.locked.contains(id));
-    for (place, command) in batch.iter().enumerate() {
-        if let Command::Seen(agents) = command {
-            outcomes.set(place, Outcome::Seen(saved.unknown(agents)));
-        }
-    }
+    replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
     let Saved { cancelled, unsaved, .. } = saved;
     let tells = !cancelled.is_empty();
-    let claimed = polls.claim(session, found, claiming, cancelled, now, &mut outcomes).await?;
-    for (place, mut swept) in swept {
-        if let Command::Sweep(sweep) = &batch[place] {
-            sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
-            outcomes.set(place, Outcome::Sweep(swept));
-        }
+    let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
+    for (sweep, mut swept) in sweeps_in(batch).zip(swept) {
+        sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
+        replies.sweeps.push(Ok(swept));
     }
 
-    news.forget_gone(&claimed.claims);
+    let Claimed { polled, claims, searched, first_due, mut transaction } = claimed;
+    replies.polls = polled.into_iter().map(Ok).collect();
+    news.forget_gone(&claims);
     let News { waiting, ended, untold } = news;
-    let outcomes = outcomes.0.into_iter().collect::<Option<Vec<_>>>();
-    let outcomes = outcomes.ok_or_else(|| Problem::Wrong("a command was left without outcome".to_owned()))?;
     let waiting = waiting.into_iter().map(|(_, waiting)| waiting).collect();
     let Accounts { accounted, abandoned } = accounts;
-    let Claimed { claims, searched, first_due, mut transaction } = claimed;
-    let applied = Applied { outcomes, waiting, searched, ended, untold, accounted, abandoned, unsaved };
+    let applied = Applied { replies, waiting, searched, ended, untold, accounted, abandoned, unsaved };
     let notices = if says { Notices::prepare(session, memory.me, &applied).await? } else { Notices::none() };
     if tells && transaction.is_none() {
         // What agents are told is given back only once it is known whether they were.
@@ -181,22 +165,22 @@ pub(super) async fn apply(
     Ok(Uncommitted { applied, claims, first_due, swept: done, signs, transaction, notices })
 }
 
-fn is_sweep(command: &Command) -> bool {
-    matches!(command, Command::Sweep(_))
+fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {
+    batch.iter().filter_map(|command| if let Command::Sweep(sweep) = command { Some(sweep) } else { None })
 }
 
-fn looks_for_silent_agents(command: &Command) -> bool {
-    matches!(command, Command::Sweep(sweep) if sweep.lost_after.is_some() || sweep.forget_after.is_some())
+fn looks_for_silent_agents(sweep: &Sweep) -> bool {
+    sweep.lost_after.is_some() || sweep.forget_after.is_some()
 }
 
-fn seen(command: &Command) -> &[(Uuid, Timestamp)] {
-    if let Command::Seen(agents) = command { agents } else { &[] }
+fn seen_in(batch: &[Command]) -> impl Iterator<Item = &Vec<(Uuid, Timestamp)>> {
+    batch.iter().filter_map(|command| if let Command::Seen(agents) = command { Some(agents) } else { None })
 }
 
 /// What was decided before anything is handed out.
 struct Decided {
-    /// By the place of their command.
-    swept: Vec<(usize, Swept)>,
+    /// What each sweep has changed.
+    swept: Vec<Swept>,
     /// How far sweeps have looked.
     done: Vec<Done>,
     accounts: Accounts,
@@ -209,14 +193,12 @@ async fn decide(
     memory: &Memory,
     submits: &Submits<'_>,
     tasks: &mut Tasks,
-    outcomes: &mut Outcomes,
+    replies: &mut Replies,
     news: &mut News,
 ) -> Result<Decided, Problem> {
     let mut found = Vec::new();
-    for command in batch {
-        if let Command::Sweep(sweep) = command {
-            found.push(sweeps::find(session, sweep, tasks, memory).await?);
-        }
+    for sweep in sweeps_in(batch) {
+        found.push(sweeps::find(session, sweep, tasks, memory).await?);
     }
     let held = Held::find(session, batch, tasks).await?;
     tasks.look_around(session).await?;
@@ -224,10 +206,17 @@ async fn decide(
     let mut found = found.iter();
     let mut swept = Vec::new();
     for (place, command) in batch.iter().enumerate() {
-        if let Some(outcome) = endings::decide((place, command), tasks, submits, news) {
-            outcomes.set(place, outcome);
-        } else if let Command::Sweep(_) = command {
-            swept.extend(found.next().map(|found| (place, sweeps::decide(found, tasks, news))));
+        let is_there = |id: &Uuid| !submits.is_unborn(*id, place);
+        match command {
+            Command::Report(result) => replies.reports.push(endings::report(result, is_there, tasks, news)),
+            Command::Cancel(id) => replies.cancels.push(endings::cancel(*id, is_there, tasks, news)),
+            Command::Release { agent_id, claimed_at, task_ids, .. } => {
+                replies.releases.push(endings::release(*agent_id, *claimed_at, task_ids, tasks, news));
+            }
+            Command::Sweep(_) => {
+                swept.extend(found.next().map(|found| sweeps::decide(found, tasks, news)));
+            }
+            Command::Submit(_) | Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
         }
     }
     let accounts = held.decide(batch, tasks, news);

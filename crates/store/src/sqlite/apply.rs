@@ -17,8 +17,8 @@ use super::surroundings;
 use crate::lifecycle::{self, Change, Report};
 use crate::task;
 use crate::{
-    Applied, Command, Outcome, Refusal, Reported, Running, State, StoreError, Submitted, Task, WaitingKind,
-    waiting,
+    Applied, Cancelled, Command, Refusal, Replies, Reported, Running, State, StoreError, Submitted,
+    WaitingKind, waiting,
 };
 
 pub(super) fn apply(
@@ -37,22 +37,18 @@ pub(super) fn apply(
         came_to_wait: Vec::new(),
         handed_out: Vec::new(),
     };
-    let mut outcomes = vec![None; batch.len()];
-    // Polls come last, so that they see what came in together with them.
-    let is_poll = |(command, _): &(&Command, _)| command.poll().is_some();
-    let (polls, others): (Vec<_>, Vec<_>) = batch.iter().zip(&mut outcomes).partition(is_poll);
-    for (command, outcome) in others {
-        *outcome = Some(work.apply(command)?);
+    for command in batch {
+        work.apply(command)?;
     }
     // What agents have lost is lost before any of them is given something new.
     for (agent_id, running) in Running::of(batch) {
         work.abandon(agent_id, running)?;
     }
-    for (command, outcome) in polls {
-        *outcome = Some(work.apply(command)?);
+    // Polls come last, so that they see what came in together with them.
+    for command in batch {
+        work.apply_poll(command)?;
     }
-    let mut applied = work.finish();
-    applied.outcomes = outcomes.into_iter().flatten().collect();
+    let applied = work.finish();
     transaction.commit()?;
     Ok(applied)
 }
@@ -80,20 +76,57 @@ impl Work<'_> {
         self.applied
     }
 
-    fn apply(&mut self, command: &Command) -> Result<Outcome, StoreError> {
-        Ok(match command {
-            Command::Submit(task) => Outcome::Submit(self.submit(task)?),
-            Command::Report(result) => Outcome::Report(self.report(result)?),
-            Command::Cancel(id) => Outcome::Cancel(self.cancel(*id)?),
+    /// Applies a command, unless it is a poll or a claim.
+    fn apply(&mut self, command: &Command) -> Result<(), StoreError> {
+        match command {
+            Command::Submit(task) => {
+                let submitted = self.submit(task)?;
+                self.replies().submits.push(Ok(submitted));
+            }
+            Command::Report(result) => {
+                let reported = self.report(result)?;
+                self.replies().reports.push(Ok(reported));
+            }
+            Command::Cancel(id) => {
+                let cancelled = self.cancel(*id)?;
+                self.replies().cancels.push(Ok(cancelled));
+            }
             Command::Release { agent_id, claimed_at, task_ids, cancelled } => {
                 self.tell_again(*agent_id, cancelled)?;
-                Outcome::Release(self.release(*agent_id, *claimed_at, task_ids)?)
+                let released = self.release(*agent_id, *claimed_at, task_ids)?;
+                self.replies().releases.push(Ok(released));
             }
-            Command::Seen(agents) => Outcome::Seen(self.seen_all(agents)?),
-            Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep)?),
-            Command::Poll { poll, kinds, .. } => Outcome::Poll(self.poll(poll, kinds.as_deref())?),
-            Command::Claim { poll, kinds } => Outcome::Poll(self.claim(poll, kinds)?),
-        })
+            Command::Seen(agents) => {
+                let unknown = self.seen_all(agents)?;
+                self.replies().seen.push(Ok(unknown));
+            }
+            Command::Sweep(sweep) => {
+                let swept = self.sweep(sweep)?;
+                self.replies().sweeps.push(Ok(swept));
+            }
+            Command::Poll { .. } | Command::Claim { .. } => {}
+        }
+        Ok(())
+    }
+
+    /// Applies a command, if it is a poll or a claim.
+    fn apply_poll(&mut self, command: &Command) -> Result<(), StoreError> {
+        let polled = match command {
+            Command::Poll { poll, kinds, .. } => self.poll(poll, kinds.as_deref())?,
+            Command::Claim { poll, kinds } => self.claim(poll, kinds)?,
+            Command::Submit(_)
+            | Command::Report(_)
+            | Command::Cancel(_)
+            | Command::Release { .. }
+            | Command::Seen(_)
+            | Command::Sweep(_) => return Ok(()),
+        };
+        self.replies().polls.push(Ok(polled));
+        Ok(())
+    }
+
+    fn replies(&mut self) -> &mut Replies {
+        &mut self.applied.replies
     }
 
     fn submit(&mut self, posted: &PostTask) -> Result<Result<Submitted, Refusal>, StoreError> {
@@ -195,7 +228,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    fn cancel(&mut self, id: Uuid) -> Result<Option<Result<Box<Task>, Refusal>>, StoreError> {
+    fn cancel(&mut self, id: Uuid) -> Result<Cancelled, StoreError> {
         let Some(mut found) = rows::task(self.transaction, id)? else { return Ok(None) };
         self.settle(&mut found)?;
         match lifecycle::cancel(&found.task, self.now) {

@@ -7,12 +7,13 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{
-    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Outcome, Overview, Polled,
-    Refusal, Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
+    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Overview, Polled, Refusal,
+    Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
 };
 use uuid::Uuid;
 
 use crate::commands::{agent_id, number, poll, submits, task_id, task_under};
+use crate::outcome::{Outcome, in_order};
 
 /// A store whose failures end the test, with the line that asked.
 #[derive(Clone)]
@@ -33,19 +34,21 @@ impl Driver {
 
     #[track_caller]
     pub(crate) fn applied(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Applied> {
-        let (asked, from) = (commands.len(), Location::caller());
+        let from = Location::caller();
         async move {
-            let applied = self.apply(commands.into(), now).await;
+            let batch: Arc<[Command]> = commands.into();
+            let applied = self.apply(Arc::clone(&batch), now).await;
             let applied = applied.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
-            assert_eq!(applied.outcomes.len(), asked, "asked at {from}");
+            // Each command has its reply.
+            in_order(&batch, applied.replies.clone());
             applied
         }
     }
 
     #[track_caller]
     pub(crate) fn batch(&self, now: Timestamp, commands: Vec<Command>) -> impl Future<Output = Vec<Outcome>> {
-        let applied = self.applied(now, commands);
-        async move { applied.await.outcomes }
+        let applied = self.applied(now, commands.clone());
+        async move { in_order(&commands, applied.await.replies) }
     }
 
     #[track_caller]

@@ -9,6 +9,8 @@ mod fixture;
 #[path = "../../src/lifecycle/tests/model.rs"]
 mod model;
 mod model_checker;
+#[path = "../../src/lifecycle/tests/outcome.rs"]
+mod outcome;
 #[path = "../../src/lifecycle/tests/sequences.rs"]
 mod sequences;
 mod sqlite;

@@ -10,12 +10,13 @@ use std::hash::{Hash, Hasher};
 use jiff::Timestamp;
 use slamon_protocol::{ResultPost, Terms};
 use slamon_store::lifecycle::{self, Report};
-use slamon_store::{AttemptEnd, Command, End, Outcome, Reported, State, Sweep, Task};
+use slamon_store::{AttemptEnd, Command, End, Reported, State, Sweep, Task};
 use stateright::{Checker, Model as _, Property};
 use uuid::Uuid;
 
 use crate::commands::{agent_id, at, completed_as, failed_as, poll, release, seconds, task_id, task_under};
 use crate::model::Model;
+use crate::outcome::Outcome;
 
 /// Agents that poll; their silence is long enough to lose them after one tick.
 const AGENTS: [u128; 2] = [1, 2];

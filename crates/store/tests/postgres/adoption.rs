@@ -1,9 +1,10 @@
 //! Taking over the tables of slamon-afm 1.1.0. `original/postgres.sql` was dumped from a database it had filled.
 
-use slamon_store::{Adopted, End, Outcome, Prepared, Reported, SchemaError, State, Store, StoreError};
+use slamon_store::{Adopted, End, Prepared, Reported, SchemaError, State, Store, StoreError};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, at, given, poll};
 
 const ORIGINAL: &str = include_str!("../original/postgres.sql");

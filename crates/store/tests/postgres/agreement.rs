@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, ResultPost, Terms};
-use slamon_store::{Command, Outcome, QueueCursor, SqliteStore, Store, Sweep};
+use slamon_store::{Command, QueueCursor, Replies, SqliteStore, Store, Sweep};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
@@ -128,30 +128,24 @@ fn batch(numbers: &mut Numbers, aliases: &[(Uuid, Uuid)], second: i64) -> (Vec<C
     both
 }
 
-/// Outcomes without what each store makes up; the ids that they gave out are put side by side.
-fn alike(sqlite: &mut [Outcome], postgres: &mut [Outcome], aliases: &mut Vec<(Uuid, Uuid)>) {
-    for (one, other) in sqlite.iter_mut().zip(postgres) {
-        match (one, other) {
-            (Outcome::Poll(one), Outcome::Poll(other)) => {
-                for (one, other) in one.tasks.iter_mut().zip(&mut other.tasks) {
-                    if one.alias != one.task_id {
-                        aliases.push((one.alias, other.alias));
-                        (one.alias, other.alias) = (Uuid::nil(), Uuid::nil());
-                    }
-                }
-                let postgres_of =
-                    |alias: &Uuid| aliases.iter().find(|(a, _)| a == alias).map_or(*alias, |(_, b)| *b);
-                one.cancelled = one.cancelled.iter().map(postgres_of).collect();
-                one.cancelled.sort_unstable();
-                other.cancelled.sort_unstable();
+/// Replies without what each store makes up; the ids that they gave out are put side by side.
+fn alike(sqlite: &mut Replies, postgres: &mut Replies, aliases: &mut Vec<(Uuid, Uuid)>) {
+    let polls = sqlite.polls.iter_mut().flatten().zip(postgres.polls.iter_mut().flatten());
+    for (one, other) in polls {
+        for (one, other) in one.tasks.iter_mut().zip(&mut other.tasks) {
+            if one.alias != one.task_id {
+                aliases.push((one.alias, other.alias));
+                (one.alias, other.alias) = (Uuid::nil(), Uuid::nil());
             }
-            // Of which task time changes first, when it is after all commands and not halfway.
-            (Outcome::Sweep(one), Outcome::Sweep(other)) => {
-                one.next_due = None;
-                other.next_due = None;
-            }
-            _ => {}
         }
+        let postgres_of = |alias: &Uuid| aliases.iter().find(|(a, _)| a == alias).map_or(*alias, |(_, b)| *b);
+        one.cancelled = one.cancelled.iter().map(postgres_of).collect();
+        one.cancelled.sort_unstable();
+        other.cancelled.sort_unstable();
+    }
+    // Of which task time changes first, when it is after all commands and not halfway.
+    for swept in sqlite.sweeps.iter_mut().chain(&mut postgres.sweeps).flatten() {
+        swept.next_due = None;
     }
 }
 
@@ -193,7 +187,7 @@ async fn the_same_commands_come_to_the_same() {
                 applied.waiting.sort_unstable_by_key(|kind| format!("{kind:?}"));
                 applied.searched.clear();
             }
-            alike(&mut one.outcomes, &mut other.outcomes, &mut aliases);
+            alike(&mut one.replies, &mut other.replies, &mut aliases);
             let (one, other) = (shown(&one, &aliases), shown(&other, &aliases));
             assert_eq!(one, other, "seed {seed}, step {step}: {for_sqlite:#?}");
             for n in 0..TASKS {

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use slamon_store::{Outcome, PostgresStore, Store};
+use slamon_store::{PostgresStore, Store};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, given, id, poll, submit};
 
 /// Makes whoever has given a task to agent 1 wait, before it commits, until the connection is dropped.

@@ -2,11 +2,12 @@
 
 use std::sync::Arc;
 
-use slamon_store::{Command, Outcome, Store, StoreError, Submitted};
+use slamon_store::{Command, Store, StoreError, Submitted};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, store};
+use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, submit, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));

@@ -6,7 +6,7 @@ use slamon_protocol::{AgentFilter, Capability};
 use slamon_store::{Command, KindCursor, QueueCursor, Store, TYPE_BEGINNING, WaitingKind};
 
 use crate::cluster::Cluster;
-use crate::{at, given, poll, submit};
+use crate::{at, poll, submit};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_claimed_before_is_not_read_again() {
@@ -27,7 +27,9 @@ async fn what_was_claimed_before_is_not_read_again() {
         let poll = Command::Poll { poll, kinds, running: None };
         // What others post meanwhile is behind it.
         let applied = store.apply([submit(tasks + n, "t"), poll].into(), at(0)).await.unwrap();
-        assert_eq!(given(&applied.outcomes[1]), (n * 40..n * 40 + 40).collect::<Vec<_>>());
+        let [Ok(polled)] = &applied.replies.polls[..] else { panic!("{applied:?}") };
+        let given = polled.tasks.iter().map(|task| task.task_id.as_u128());
+        assert_eq!(given.collect::<Vec<_>>(), (n * 40..n * 40 + 40).collect::<Vec<_>>());
         let [(searched, Some(first))] = &applied.searched[..] else { panic!("{:?}", applied.searched) };
         assert!(*searched == kind && *first > cursor);
         cursor = *first;

@@ -5,11 +5,12 @@ use std::time::{Duration, Instant};
 
 use slamon_protocol::Terms;
 use slamon_store::{
-    Command, Outcome, PostgresStore, Refusal, Reported, State, Store, StoreError, Submitted, Sweep, Swept,
+    Command, PostgresStore, Refusal, Reported, State, Store, StoreError, Submitted, Sweep, Swept,
 };
 use tokio_postgres::Client;
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, report_under, submit, submit_under, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
@@ -162,13 +163,14 @@ async fn a_locked_agent_gets_tasks_and_is_saved_later() {
         let seen = Command::Seen(vec![(id(1), at(50))]);
         let applied = store.apply(vec![polling.clone(), seen].into(), at(50)).await.unwrap();
         assert!(began.elapsed() < IN_TIME, "{row}: {:?}", began.elapsed());
-        assert_eq!(given(&applied.outcomes[0]).len(), 1, "{row}");
-        assert_eq!(applied.outcomes[1], Outcome::Seen(vec![]), "{row}");
+        let [Ok(polled)] = &applied.replies.polls[..] else { panic!("{row}: {applied:?}") };
+        assert_eq!(polled.tasks.len(), 1, "{row}");
+        assert_eq!(applied.replies.seen, [Ok(vec![])], "{row}");
         assert_eq!(applied.unsaved, [id(agent)], "{row}");
         assert_eq!(cluster.sql(capabilities), before, "{row}");
         // So does what it has done.
-        let done = given(&applied.outcomes[0])[0];
-        assert_eq!(in_time(&store, vec![report(done)], 60).await, [REPORTED], "{row}");
+        let done = report(polled.tasks[0].task_id.as_u128());
+        assert_eq!(in_time(&store, vec![done], 60).await, [REPORTED], "{row}");
         end(somebody).await;
         let applied = store.apply(vec![polling].into(), at(70)).await.unwrap();
         assert!(applied.unsaved.is_empty(), "{row}");

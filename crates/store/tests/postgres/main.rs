@@ -12,6 +12,8 @@ mod endings;
 mod listening;
 mod locks;
 mod migration;
+#[path = "../../src/lifecycle/tests/outcome.rs"]
+mod outcome;
 mod pooler;
 mod reading;
 mod schema;
@@ -26,8 +28,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost, Terms};
-use slamon_store::{Command, Delivery, Outcome, PostgresStore, Store, StoreError};
+use slamon_store::{Command, Delivery, PostgresStore, Store, StoreError};
 use uuid::Uuid;
+
+use crate::outcome::{Outcome, in_order};
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()
@@ -79,7 +83,8 @@ pub(crate) async fn try_apply(
     batch: Vec<Command>,
     second: i64,
 ) -> Result<Vec<Outcome>, StoreError> {
-    store.apply(Arc::from(batch), at(second)).await.map(|applied| applied.outcomes)
+    let batch: Arc<[Command]> = batch.into();
+    store.apply(Arc::clone(&batch), at(second)).await.map(|applied| in_order(&batch, applied.replies))
 }
 
 /// Applies a batch; what meets a locked row is given again until it does not.

@@ -1,8 +1,9 @@
 //! Tables of version 1, brought up.
 
-use slamon_store::{End, Outcome, Prepared, Reported, SchemaError, State, Store, StoreError};
+use slamon_store::{End, Prepared, Reported, SchemaError, State, Store, StoreError};
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, given, id, poll, report, submit};
 
 const VERSION_1: &str = include_str!("../../migrations/postgres/0001_tasks.sql");

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slamon_store::{Outcome, PostgresStore, SchemaError, Store, StoreError, Submitted};
+use slamon_store::{PostgresStore, SchemaError, Store, StoreError, Submitted};
 use slamon_testbed::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 
 use crate::cluster::store;
+use crate::outcome::Outcome;
 use crate::{apply, given, poll, report, submit, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));

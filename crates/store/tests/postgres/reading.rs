@@ -1,8 +1,9 @@
 //! What people see.
 
-use slamon_store::{Counts, Outcome, Store};
+use slamon_store::{Counts, Store};
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, at, id, poll, report, submit};
 
 #[tokio::test]

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use slamon_store::{Outcome, Prepared, Reported, Store, Submitted};
+use slamon_store::{Prepared, Reported, Store, Submitted};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, given, poll, report, submit};
 
 #[tokio::test(flavor = "multi_thread")]

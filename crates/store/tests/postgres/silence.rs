@@ -4,10 +4,11 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slamon_store::{Hint, Outcome, PostgresOptions, PostgresStore, Store, StoreError, Submitted};
+use slamon_store::{Hint, PostgresOptions, PostgresStore, Store, StoreError, Submitted};
 use slamon_testbed::{PgCluster, Relay, TestDatabase};
 use tokio::sync::mpsc;
 
+use crate::outcome::Outcome;
 use crate::{apply, at, id, submit, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));

@@ -1,9 +1,10 @@
 //! Connections whose statements, settings or server are not what they were.
 
-use slamon_store::{Outcome, PostgresOptions, PostgresStore, Store, StoreError, Submitted};
+use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, Submitted};
 use slamon_testbed::{PgCluster, TestDatabase};
 
 use crate::cluster::store;
+use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, submit, try_apply};
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));

@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::Terms;
-use slamon_store::{AttemptEnd, Command, End, Outcome, PostgresStore, State, Store, Sweep, Swept};
+use slamon_store::{AttemptEnd, Command, End, PostgresStore, State, Store, Sweep, Swept};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
+use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, report_under, submit, submit_under, try_apply};
 
 const SWEEP: Sweep = Sweep {

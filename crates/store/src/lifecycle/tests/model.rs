@@ -8,10 +8,12 @@ use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
 use slamon_store::{
-    AttemptEnd, Command, Delivery, EndedAttempt, KindCursor, LateResult, Outcome, Polled, Refusal, Reported,
-    Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
+    AttemptEnd, Cancelled, Command, Delivery, EndedAttempt, KindCursor, LateResult, Polled, Refusal, Replies,
+    Reported, Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
 };
 use uuid::Uuid;
+
+use super::outcome::{Outcome, in_order};
 
 /// What the model says of the agents that might have taken a task.
 pub(crate) const FLEET: &str = "the fleet";
@@ -47,48 +49,47 @@ fn running(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Running)> {
 
 impl Model {
     /// Does what `Store::apply` promises: commands in their order, polls after all others.
-    pub(crate) fn apply(&mut self, batch: &[Command], now: Timestamp) -> Vec<Outcome> {
-        let mut outcomes = vec![None; batch.len()];
-        let is_poll = |n: &usize| batch[*n].poll().is_some();
-        let (polls, others): (Vec<_>, Vec<_>) = (0..batch.len()).partition(is_poll);
-        for n in others {
-            outcomes[n] = Some(self.apply_one(&batch[n], now));
+    pub(crate) fn apply(&mut self, batch: &[Command], now: Timestamp) -> Replies {
+        let mut replies = Replies::default();
+        let (polls, others): (Vec<_>, Vec<_>) = batch.iter().partition(|command| command.poll().is_some());
+        for command in others {
+            self.apply_to(command, now, &mut replies);
         }
         for (agent_id, running) in running(batch) {
             self.abandon(agent_id, running, now);
         }
-        for n in polls {
-            outcomes[n] = Some(self.apply_poll(&batch[n], now));
+        for command in polls {
+            self.apply_to(command, now, &mut replies);
         }
-        outcomes.into_iter().flatten().collect()
+        replies
     }
 
     pub(crate) fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
-        for (agent_id, running) in running(std::slice::from_ref(command)) {
-            self.abandon(agent_id, running, now);
-        }
-        self.apply_poll(command, now)
+        let batch = std::slice::from_ref(command);
+        in_order(batch, self.apply(batch, now)).remove(0)
     }
 
-    /// What an agent says that it executes has been seen to.
-    fn apply_poll(&mut self, command: &Command, now: Timestamp) -> Outcome {
+    /// What an agent says that it executes is seen to elsewhere.
+    fn apply_to(&mut self, command: &Command, now: Timestamp, replies: &mut Replies) {
         match command {
-            Command::Submit(posted) => Outcome::Submit(self.submit(posted, now)),
-            Command::Poll { poll, kinds, .. } => Outcome::Poll(self.poll(poll, kinds.as_deref(), now)),
+            Command::Submit(posted) => replies.submits.push(Ok(self.submit(posted, now))),
+            Command::Poll { poll, kinds, .. } => {
+                replies.polls.push(Ok(self.poll(poll, kinds.as_deref(), now)));
+            }
             Command::Claim { poll, kinds } => {
                 let tasks = self.hand_out(poll, now, |task| names(kinds, task));
-                Outcome::Poll(Polled { tasks, cancelled: Vec::new() })
+                replies.polls.push(Ok(Polled { tasks, cancelled: Vec::new() }));
             }
-            Command::Report(result) => Outcome::Report(self.report(result, now)),
-            Command::Cancel(id) => Outcome::Cancel(self.cancel(*id, now)),
+            Command::Report(result) => replies.reports.push(Ok(self.report(result, now))),
+            Command::Cancel(id) => replies.cancels.push(Ok(self.cancel(*id, now))),
             Command::Release { agent_id, claimed_at, task_ids, cancelled } => {
                 self.tell_again(*agent_id, cancelled);
                 let released =
                     task_ids.iter().filter(|id| self.release(**id, *agent_id, *claimed_at)).count();
-                Outcome::Release(released)
+                replies.releases.push(Ok(released));
             }
-            Command::Seen(agents) => Outcome::Seen(self.seen(agents)),
-            Command::Sweep(sweep) => Outcome::Sweep(self.sweep(sweep, now)),
+            Command::Seen(agents) => replies.seen.push(Ok(self.seen(agents))),
+            Command::Sweep(sweep) => replies.sweeps.push(Ok(self.sweep(sweep, now))),
         }
     }
 
@@ -219,7 +220,7 @@ impl Model {
         self.tasks.values().find(knows).map(|task| task.posted.task_id)
     }
 
-    fn cancel(&mut self, id: Uuid, now: Timestamp) -> Option<Result<Box<Task>, Refusal>> {
+    fn cancel(&mut self, id: Uuid, now: Timestamp) -> Cancelled {
         self.settle(id, now);
         match lifecycle::cancel(self.tasks.get(&id)?, now) {
             Ok(change) => {

@@ -8,8 +8,9 @@ use proptest::prelude::*;
 use uuid::Uuid;
 
 use super::model::Model;
+use super::outcome::Outcome;
 use super::sequences::sequences;
-use crate::{Attempt, AttemptEnd, Command, Outcome, Refusal, Reported, State, Submitted, Sweep, Task};
+use crate::{Attempt, AttemptEnd, Command, Refusal, Reported, State, Submitted, Sweep, Task};
 
 const SWEEP: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };
 
@@ -23,7 +24,7 @@ proptest! {
         for (now, batch) in batches {
             for command in batch {
                 let before = model.clone();
-                let outcome = model.apply(std::slice::from_ref(&command), now).remove(0);
+                let outcome = model.apply_one(&command, now);
                 check_tasks(&before, &command, &model)?;
                 check_attempts(&model)?;
                 check_outcome(&before, &command, now, &outcome, &model)?;

@@ -2,18 +2,17 @@
 
 use std::collections::BTreeSet;
 
+use jiff::Timestamp;
 use slamon_protocol::ResultPost;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::Outcomes;
-use super::submits::Submits;
 use super::tasks::{News, Tasks};
 use crate::lifecycle::{self, Report};
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, Refusal, Reported, State, Task};
+use crate::{Cancelled, Command, Locked, Refusal, Reply, Reported, State};
 
 const LOCK: &str = concat!(
     "
@@ -83,20 +82,24 @@ const NOT_TOLD_AGAIN: &str = "
 ";
 
 /// Has agents told again what they were told in answers that they never got. A release of which something is locked is to
-/// be tried again.
+/// be tried again, whatever its reply was.
 pub(super) async fn tell_again(
     session: &Session,
     batch: &[Command],
-    outcomes: &mut Outcomes,
+    releases: &mut [Reply<usize>],
     news: &mut News,
 ) -> Result<(), Problem> {
+    let told = || {
+        batch.iter().filter_map(|command| match command {
+            Command::Release { agent_id, cancelled, .. } => Some((agent_id, cancelled)),
+            _ => None,
+        })
+    };
     let (mut agents, mut aliases) = (Vec::new(), Vec::new());
-    for command in batch {
-        if let Command::Release { agent_id, cancelled, .. } = command {
-            for alias in cancelled {
-                agents.push(*agent_id);
-                aliases.push(*alias);
-            }
+    for (agent_id, cancelled) in told() {
+        for alias in cancelled {
+            agents.push(*agent_id);
+            aliases.push(*alias);
         }
     }
     if aliases.is_empty() {
@@ -107,11 +110,9 @@ pub(super) async fn tell_again(
     }
     let locked = session.query(NOT_TOLD_AGAIN, &[&agents, &aliases]).await?;
     let locked = locked.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<Uuid>, _>>()?;
-    for (place, command) in batch.iter().enumerate() {
-        if let Command::Release { cancelled, .. } = command
-            && cancelled.iter().any(|alias| locked.contains(alias))
-        {
-            outcomes.set(place, Outcome::Locked);
+    for ((_, cancelled), reply) in told().zip(releases) {
+        if cancelled.iter().any(|alias| locked.contains(alias)) {
+            *reply = Err(Locked);
         }
     }
     Ok(())
@@ -224,83 +225,60 @@ impl Endings {
     }
 }
 
-/// Decides a command in its turn, by the tasks as they were locked and as the commands before left them.
-/// `None`: it is none of those that end attempts.
-pub(super) fn decide(
-    (place, command): (usize, &Command),
-    tasks: &mut Tasks,
-    submits: &Submits<'_>,
-    news: &mut News,
-) -> Option<Outcome> {
-    let is_there = |id: &Uuid| !submits.is_unborn(*id, place);
-    match command {
-        Command::Report(ResultPost { task_id: id, .. }) | Command::Cancel(id) if tasks.is_locked(*id) => {
-            Some(Outcome::Locked)
-        }
-        Command::Report(result) => {
-            let Some(id) = tasks.id_of(result.task_id).filter(is_there) else {
-                return Some(Outcome::Report(Err(Refusal::UnknownTask)));
-            };
-            Some(report(id, result, tasks, news).map_or(Outcome::Locked, Outcome::Report))
-        }
-        Command::Cancel(id) => {
-            Some(Outcome::Cancel(Some(*id).filter(is_there).and_then(|id| cancel(id, tasks, news))))
-        }
-        Command::Release { agent_id, claimed_at, task_ids, .. } => {
-            let claimed_at = rows::as_stored(*claimed_at);
-            let mut released = 0;
-            for id in task_ids {
-                let state = tasks.get(*id).and_then(|task| lifecycle::release(task, *agent_id, claimed_at));
-                if let Some(state) = state {
-                    tasks.release(*id, state, news);
-                    released += 1;
-                }
-            }
-            let is_locked = task_ids.iter().any(|id| tasks.is_locked(*id));
-            Some(if is_locked { Outcome::Locked } else { Outcome::Release(released) })
-        }
-        Command::Submit(_)
-        | Command::Poll { .. }
-        | Command::Claim { .. }
-        | Command::Seen(_)
-        | Command::Sweep(_) => None,
-    }
-}
-
-/// `None`: somebody else has locked the attempt that the result came too late for.
-fn report(
-    id: Uuid,
+/// Decides a result in its turn, by the tasks as they were locked and as the commands before left them; `is_there` tells
+/// those that have been posted by then.
+pub(super) fn report(
     result: &ResultPost,
+    is_there: impl Fn(&Uuid) -> bool,
     tasks: &mut Tasks,
     news: &mut News,
-) -> Option<Result<Reported, Refusal>> {
+) -> Reply<Result<Reported, Refusal>> {
+    if tasks.is_locked(result.task_id) {
+        return Err(Locked);
+    }
+    let Some(id) = tasks.id_of(result.task_id).filter(is_there) else {
+        return Ok(Err(Refusal::UnknownTask));
+    };
     tasks.settle(id, news);
     let now = tasks.now;
-    let Some(task) = tasks.get(id) else { return Some(Err(Refusal::UnknownTask)) };
+    let Some(task) = tasks.get(id) else { return Ok(Err(Refusal::UnknownTask)) };
     let past = tasks.past(result.task_id);
     let attempt = past.map(|past| &past.attempt).or(task.last_attempt());
     let agent = attempt.map(|attempt| attempt.agent_id);
     let report = match lifecycle::report(task, past, result, now) {
         Ok(report) => report,
-        Err(refusal) => return Some(Err(refusal)),
+        Err(refusal) => return Ok(Err(refusal)),
     };
     // A result is a sign of life, also a late or a repeated one.
     tasks.seen.extend(agent);
     match report {
         Report::Ends(change) => {
             tasks.change(id, change, news);
-            Some(Ok(Reported::Stored))
+            Ok(Ok(Reported::Stored))
         }
-        Report::Repeated => Some(Ok(Reported::Repeated)),
-        Report::Late { .. } if tasks.is_locked_attempt(result.task_id) => None,
+        Report::Repeated => Ok(Ok(Reported::Repeated)),
+        Report::Late { .. } if tasks.is_locked_attempt(result.task_id) => Err(Locked),
         Report::Late { attempt } => {
             tasks.keep_late(id, attempt, result);
-            Some(Err(Refusal::TooLate(attempt)))
+            Ok(Err(Refusal::TooLate(attempt)))
         }
     }
 }
 
-fn cancel(id: Uuid, tasks: &mut Tasks, news: &mut News) -> Option<Result<Box<Task>, Refusal>> {
+/// Decides a cancel in its turn, as [`report`] does a result.
+pub(super) fn cancel(
+    id: Uuid,
+    is_there: impl Fn(&Uuid) -> bool,
+    tasks: &mut Tasks,
+    news: &mut News,
+) -> Reply<Cancelled> {
+    if tasks.is_locked(id) {
+        return Err(Locked);
+    }
+    Ok(Some(id).filter(is_there).and_then(|id| cancel_unlocked(id, tasks, news)))
+}
+
+fn cancel_unlocked(id: Uuid, tasks: &mut Tasks, news: &mut News) -> Cancelled {
     tasks.get(id)?;
     tasks.settle(id, news);
     let decision = tasks.get(id).map(|task| lifecycle::cancel(task, tasks.now))?;
@@ -313,4 +291,24 @@ fn cancel(id: Uuid, tasks: &mut Tasks, news: &mut News) -> Option<Result<Box<Tas
         }
         Err(refusal) => Err(refusal),
     })
+}
+
+/// Releases those of the tasks that nobody has locked, in their turn.
+pub(super) fn release(
+    agent_id: Uuid,
+    claimed_at: Timestamp,
+    task_ids: &[Uuid],
+    tasks: &mut Tasks,
+    news: &mut News,
+) -> Reply<usize> {
+    let claimed_at = rows::as_stored(claimed_at);
+    let mut released = 0;
+    for id in task_ids {
+        let state = tasks.get(*id).and_then(|task| lifecycle::release(task, agent_id, claimed_at));
+        if let Some(state) = state {
+            tasks.release(*id, state, news);
+            released += 1;
+        }
+    }
+    if task_ids.iter().any(|id| tasks.is_locked(*id)) { Err(Locked) } else { Ok(released) }
 }

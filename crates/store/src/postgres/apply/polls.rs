@@ -9,17 +9,15 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use super::claims;
 use super::tasks::News;
-use super::{Outcomes, claims};
 use crate::lifecycle::{self, Portion};
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
-use crate::{
-    Attempt, Command, Delivery, KindCursor, Outcome, Polled, QueueCursor, State, Task, WaitingKind, alias,
-};
+use crate::{Attempt, Command, Delivery, KindCursor, Polled, QueueCursor, State, Task, WaitingKind, alias};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -75,6 +73,8 @@ pub(super) struct Found {
 
 /// What has been claimed.
 pub(super) struct Claimed {
+    /// What each poll brings.
+    pub(super) polled: Vec<Polled>,
     /// Agents and what they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// Of each kind that was looked for, where tasks may still wait; `None`: nowhere.
@@ -115,7 +115,6 @@ pub(super) struct Polls<'a> {
 }
 
 struct Poll<'a> {
-    place: usize,
     request: &'a PollRequest,
     /// Whether its agent is told what is not wanted any more.
     is_told: bool,
@@ -139,12 +138,7 @@ pub(super) struct Chosen {
 
 impl<'a> Polls<'a> {
     pub(super) fn of(batch: &'a [Command], default_timeout: Option<Duration>) -> Self {
-        let requests = || {
-            batch.iter().enumerate().filter_map(|(place, command)| {
-                let request = command.poll()?;
-                Some((place, request, command))
-            })
-        };
+        let requests = || batch.iter().filter_map(|command| Some((command.poll()?, command)));
         let kinds = |request, command: &Command| match command {
             Command::Poll { kinds: Some(named), .. } | Command::Claim { kinds: named, .. } => {
                 kinds_named(request, named)
@@ -152,14 +146,13 @@ impl<'a> Polls<'a> {
             _ => kinds(request),
         };
         let mut all: BTreeMap<Kind, QueueCursor> = BTreeMap::new();
-        for (kind, cursor) in requests().flat_map(|(_, request, command)| kinds(request, command)) {
+        for (kind, cursor) in requests().flat_map(|(request, command)| kinds(request, command)) {
             let lowest = all.entry(kind).or_insert(cursor);
             *lowest = cursor.min(*lowest);
         }
         let places: HashMap<&Kind, usize> =
             all.keys().enumerate().map(|(place, kind)| (kind, place)).collect();
-        let poll = |(place, request, command): (usize, &'a PollRequest, &'a Command)| Poll {
-            place,
+        let poll = |(request, command): (&'a PollRequest, &'a Command)| Poll {
             request,
             is_told: matches!(command, Command::Poll { .. }),
             kinds: kinds(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
@@ -245,7 +238,6 @@ impl<'a> Polls<'a> {
         claiming: &ClaimingBatch<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
-        outcomes: &mut Outcomes,
     ) -> Result<Claimed, Problem> {
         let mut transaction = None;
         for round in 1..=ROUNDS {
@@ -261,8 +253,8 @@ impl<'a> Polls<'a> {
             found = self.find(session, now).await?;
         }
         let (searched, first_due) = (self.searched()?, self.first_due);
-        let mut claims = Vec::new();
-        for Poll { place, request, is_told, mut given, .. } in self.polls {
+        let (mut polled, mut claims) = (Vec::with_capacity(self.polls.len()), Vec::new());
+        for Poll { request, is_told, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
             given.sort_unstable_by_key(|(order, _)| *order);
             let tasks: Vec<Delivery> = given.into_iter().map(|(_, delivery)| delivery).collect();
@@ -271,9 +263,9 @@ impl<'a> Polls<'a> {
             }
             let cancelled = if is_told { cancelled.remove(&request.agent_id) } else { None };
             let cancelled = cancelled.unwrap_or_default();
-            outcomes.set(place, Outcome::Poll(Polled { tasks, cancelled }));
+            polled.push(Polled { tasks, cancelled });
         }
-        Ok(Claimed { claims, searched, first_due, transaction })
+        Ok(Claimed { polled, claims, searched, first_due, transaction })
     }
 
     /// Of each kind that was looked for, where tasks may still wait.

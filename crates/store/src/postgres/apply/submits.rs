@@ -8,13 +8,12 @@ use slamon_protocol::{JsonText, PostTask};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::Outcomes;
 use super::locks::{Inserted, Locks};
 use super::tasks::News;
 use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
-use crate::{Command, Outcome, State, Submitted, Task, alias, lifecycle};
+use crate::{Command, Locked, Refusal, Reply, State, Submitted, Task, alias, lifecycle};
 
 const INSERT: &str = "
     insert into task (
@@ -189,9 +188,8 @@ impl<'a> Submits<'a> {
         &mut self,
         session: &Session,
         inserted: &Inserted,
-        outcomes: &mut Outcomes,
         news: &mut News,
-    ) -> Result<(), Problem> {
+    ) -> Result<Vec<Reply<Result<Submitted, Refusal>>>, Problem> {
         let locked: HashSet<Uuid> =
             inserted.locked.iter().map(|place| self.first[*place].posted.task_id).collect();
         let inserted = inserted
@@ -218,9 +216,10 @@ impl<'a> Submits<'a> {
                 news.note(task, *seq);
             }
         }
+        let mut replies = Vec::with_capacity(self.posts.len());
         for &(place, post) in &self.posts {
             if locked.contains(&post.task_id) {
-                outcomes.set(place, Outcome::Locked);
+                replies.push(Err(Locked));
                 continue;
             }
             let is_of_attempt = self.of_attempts.contains(&post.task_id);
@@ -229,9 +228,9 @@ impl<'a> Submits<'a> {
                 stored.insert(post.task_id, post.clone());
                 self.born.insert(post.task_id, place);
             }
-            outcomes.set(place, Outcome::Submit(decision));
+            replies.push(Ok(decision));
         }
-        Ok(())
+        Ok(replies)
     }
 
     /// When time first changes one of the tasks.

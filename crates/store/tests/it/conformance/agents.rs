@@ -2,10 +2,11 @@
 
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, PollRequest};
-use slamon_store::{AgentView, Command, Counts, Outcome};
+use slamon_store::{AgentView, Command, Counts};
 
 use crate::commands::{agent_id, at, completed, poll, poll_for, release};
 use crate::fixture::{Fixture, SharedFixture};
+use crate::outcome::Outcome;
 
 pub(crate) async fn a_poll_registers_an_agent(fixture: &impl Fixture) {
     let store = fixture.ready().await;

@@ -1,7 +1,7 @@
 //! What time alone ends: TTLs, and attempts that take too long.
 
 use slamon_protocol::Terms;
-use slamon_store::{AttemptEnd, End, EndedAttempt, Outcome, Refusal, State, Submitted};
+use slamon_store::{AttemptEnd, End, EndedAttempt, Refusal, State, Submitted};
 
 use crate::commands::{
     DUE, MICROSECOND, agent_id, at, attempt, claimed, completed, ended, json, poll, poll_for, seconds,
@@ -140,11 +140,10 @@ pub(crate) async fn a_delayed_task_waits_from_the_end_of_its_delay_on(fixture: &
     assert_eq!(store.waiting().await, 1);
     let swept = store.sweep(at(60) - MICROSECOND, DUE).await;
     assert_eq!((swept.settled, swept.next_due), (0, Some(at(60))));
-    let outcomes = store.applied(at(60), vec![slamon_store::Command::Sweep(DUE)]).await;
-    assert!(
-        matches!(outcomes.outcomes[0], Outcome::Sweep(swept) if swept.settled == 1 && swept.next_due.is_none())
-    );
-    assert_eq!(outcomes.waiting.len(), 1);
+    let applied = store.applied(at(60), vec![slamon_store::Command::Sweep(DUE)]).await;
+    let [Ok(swept)] = applied.replies.sweeps[..] else { panic!("{applied:?}") };
+    assert_eq!((swept.settled, swept.next_due), (1, None));
+    assert_eq!(applied.waiting.len(), 1);
     // It keeps the place of its arrival.
     assert_eq!(store.claim(at(60), 1, 9).await, [1, 2]);
     store.post_under(at(61), Terms { delay: seconds(1), ..Terms::default() }, 3).await;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use jiff::SignedDuration;
 use slamon_protocol::{PollRequest, ResultPost, Terms};
-use slamon_store::{AttemptEnd, Command, Counts, Outcome, Refusal, Reported, State, Sweep, Swept};
+use slamon_store::{AttemptEnd, Command, Counts, Refusal, Reported, State, Sweep, Swept};
 
 use tokio::task::JoinSet;
 
@@ -13,6 +13,7 @@ use crate::commands::{
     submits, task_id,
 };
 use crate::fixture::{Fixture, SharedFixture};
+use crate::outcome::Outcome;
 
 const LOST: Sweep = Sweep { lost_after: Some(seconds(300)), ..DUE };
 
@@ -289,15 +290,14 @@ pub(crate) async fn sweeps_racing_on_two_stores_end_each_task_once(fixture: &imp
                 let sweep = Command::Sweep(Sweep { limit: 7, lost_after: Some(seconds(60)), ..DUE });
                 let poll = Command::from(poll(10 + racer, 1));
                 let applied = store.applied(at(101 + round), vec![sweep, poll]).await;
-                let [Outcome::Sweep(swept), Outcome::Poll(polled)] = &applied.outcomes[..] else {
-                    unreachable!()
-                };
+                let (swept, polled) = (&applied.replies.sweeps[0], &applied.replies.polls[0]);
+                let (swept, polled) = (swept.as_ref().unwrap(), polled.as_ref().unwrap());
                 lost += swept.lost;
                 ended.extend(applied.ended);
                 for delivery in &polled.tasks {
                     let result = crate::commands::completed_as(delivery.alias, "{}");
                     let applied = store.applied(at(101 + round), vec![Command::Report(result)]).await;
-                    assert_eq!(applied.outcomes, [Outcome::Report(Ok(Reported::Stored))]);
+                    assert_eq!(applied.replies.reports, [Ok(Ok(Reported::Stored))]);
                     ended.extend(applied.ended);
                 }
             }

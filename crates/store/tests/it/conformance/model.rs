@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slamon_store::{Attempt, Command, End, Outcome, State, Sweep, Swept, Task, WaitingKind};
+use slamon_store::{Attempt, Command, End, Polled, Replies, Reply, State, Sweep, Task, WaitingKind};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -43,10 +43,9 @@ async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(),
         let before = model.clone();
         let expected = model.apply(&batch, now);
         let applied = store.applied(now, batch.iter().map(|command| names.to_store(command)).collect()).await;
-        names.learn(&expected, &applied.outcomes);
-        let outcomes: Vec<_> = applied.outcomes.into_iter().map(|outcome| names.outcome(outcome)).collect();
-        let expected: Vec<_> = expected.into_iter().map(|outcome| names.outcome(outcome)).collect();
-        prop_assert_eq!(nameless(&outcomes), nameless(&expected));
+        names.learn(&expected.polls, &applied.replies.polls);
+        let (replies, expected) = (names.replies(applied.replies), names.replies(expected));
+        prop_assert_eq!(nameless(&replies), nameless(&expected));
         let ended: BTreeSet<_> = applied.ended.iter().copied().collect();
         prop_assert_eq!(applied.ended.len(), ended.len());
         // One that was deleted by the batch that ended it may be named, too.
@@ -112,9 +111,8 @@ struct Names {
 }
 
 impl Names {
-    fn learn(&mut self, expected: &[Outcome], outcomes: &[Outcome]) {
-        for pair in expected.iter().zip(outcomes) {
-            let (Outcome::Poll(expected), Outcome::Poll(polled)) = pair else { continue };
+    fn learn(&mut self, expected: &[Reply<Polled>], polls: &[Reply<Polled>]) {
+        for (expected, polled) in expected.iter().flatten().zip(polls.iter().flatten()) {
             for (expected, delivery) in expected.tasks.iter().zip(&polled.tasks) {
                 self.to_store.insert(expected.alias, delivery.alias);
                 self.to_model.insert(delivery.alias, expected.alias);
@@ -159,23 +157,24 @@ impl Names {
         task
     }
 
-    fn outcome(&self, outcome: Outcome) -> Outcome {
-        match outcome {
-            Outcome::Poll(mut polled) => {
-                for delivery in &mut polled.tasks {
-                    delivery.alias = self.alias(delivery.alias);
-                }
-                for alias in &mut polled.cancelled {
-                    *alias = self.alias(*alias);
-                }
-                polled.cancelled.sort_unstable();
-                Outcome::Poll(polled)
+    fn replies(&self, mut replies: Replies) -> Replies {
+        for polled in replies.polls.iter_mut().flatten() {
+            for delivery in &mut polled.tasks {
+                delivery.alias = self.alias(delivery.alias);
             }
-            // Whether a sweep already sees what comes after it in its batch is the store's to say.
-            Outcome::Sweep(swept) => Outcome::Sweep(Swept { next_due: None, ..swept }),
-            Outcome::Cancel(Some(Ok(task))) => Outcome::Cancel(Some(Ok(Box::new(self.task(*task))))),
-            other => other,
+            for alias in &mut polled.cancelled {
+                *alias = self.alias(*alias);
+            }
+            polled.cancelled.sort_unstable();
         }
+        for task in replies.cancels.iter_mut().flatten().flatten().flatten() {
+            **task = self.task((**task).clone());
+        }
+        // Whether a sweep already sees what comes after it in its batch is the store's to say.
+        for swept in replies.sweeps.iter_mut().flatten() {
+            swept.next_due = None;
+        }
+        replies
     }
 }
 

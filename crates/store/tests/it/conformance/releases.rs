@@ -2,11 +2,12 @@
 
 use jiff::SignedDuration;
 use slamon_protocol::Terms;
-use slamon_store::{Command, Outcome, Refusal, Reported, State};
+use slamon_store::{Command, Refusal, Reported, State};
 
 use crate::commands::{DUE, agent_id, at, claimed, completed, failed, poll, release, seconds, task_id};
 use crate::driver::{delivered, numbers, polled};
 use crate::fixture::Fixture;
+use crate::outcome::Outcome;
 
 pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixture) {
     let store = fixture.ready().await;
@@ -134,7 +135,7 @@ pub(crate) async fn what_an_agent_was_told_and_never_heard_is_told_again(fixture
     assert!(applied.untold.is_empty());
     let applied = store.applied(at(12), vec![give_back(1, &[1]), give_back(1, &[1, 2])]).await;
     assert_eq!(applied.untold, [agent_id(1); 2]);
-    assert_eq!(applied.outcomes, [Outcome::Release(0), Outcome::Release(0)]);
+    assert_eq!(applied.replies.releases, [Ok(0), Ok(0)]);
     assert_eq!(told(at(13)).await, both);
     assert!(told(at(14)).await.is_empty());
     // It is seen by a poll of its batch.

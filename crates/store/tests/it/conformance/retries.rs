@@ -1,9 +1,7 @@
 //! Attempts: how often, when, and under which id.
 
 use slamon_protocol::{ResultPost, TaskOutcome, Terms};
-use slamon_store::{
-    AttemptEnd, Command, End, LateResult, Outcome, Refusal, Reported, State, Submitted, Sweep,
-};
+use slamon_store::{AttemptEnd, Command, End, LateResult, Refusal, Reported, State, Submitted, Sweep};
 
 use crate::commands::{
     DUE, MICROSECOND, agent_id, at, completed, completed_as, failed, failed_as, json, poll, seconds, task_id,
@@ -11,6 +9,7 @@ use crate::commands::{
 };
 use crate::driver::Driver;
 use crate::fixture::Fixture;
+use crate::outcome::Outcome;
 
 /// Attempts time out after 5 seconds, and there may be three of them.
 fn thrice() -> Terms {

@@ -2,15 +2,13 @@
 
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::Terms;
-use slamon_store::{
-    Applied, AttemptEnd, Command, End, EndedAttempt, Outcome, Refusal, Reported, Running, State,
-};
+use slamon_store::{Applied, AttemptEnd, Command, End, EndedAttempt, Refusal, Reported, Running, State};
 use uuid::Uuid;
 
 use crate::commands::{
     agent_id, at, attempt, claimed, completed, completed_as, ended, json, poll, seconds, task_id,
 };
-use crate::driver::{delivered, numbers, polled};
+use crate::driver::numbers;
 use crate::fixture::Fixture;
 
 /// Agent `n` asks for up to `most` tasks; of what it was given until `until`, it executes these.
@@ -59,7 +57,7 @@ pub(crate) async fn what_is_lost_is_tried_again_also_by_the_agent_that_lost_it(f
     assert_eq!(store.claim(at(1), 1, 9).await, [1, 2]);
     let mut applied = store.applied(at(2), vec![comes(1, 9, &[], at(2))]).await;
     assert_eq!((applied.abandoned, applied.waiting.len()), (2, 0), "what waits again is handed out at once");
-    let tasks = delivered(applied.outcomes.remove(0));
+    let tasks = applied.replies.polls.remove(0).unwrap().tasks;
     assert_eq!((numbers(&tasks), tasks[0].attempt), (vec![1], 2));
     assert_eq!(store.state(2).await.name(), "delayed");
     // It is known by its new id, and is lost again if only the old one is named.
@@ -81,9 +79,10 @@ pub(crate) async fn of_what_was_claimed_later_an_agent_need_not_know(fixture: &i
     assert_eq!(store.claim(later, 1, 1).await, [2]);
     // Nor of what the poll that says so, or another one of the same batch, is given.
     let batch = vec![Command::from(poll(1, 1)), comes(1, 9, &[], at(1) + SignedDuration::from_nanos(999))];
-    let mut applied = store.applied(at(2), batch).await;
+    let applied = store.applied(at(2), batch).await;
     assert_eq!((applied.abandoned, &*applied.accounted), (1, &[][..]));
-    assert_eq!(numbers(&delivered(applied.outcomes.remove(0))), [3]);
+    assert_eq!(applied.replies.polls.len(), 2);
+    assert_eq!(numbers(&applied.replies.polls[0].as_ref().unwrap().tasks), [3]);
     assert_eq!(store.state(1).await.name(), "failed");
     assert_eq!(store.state(2).await, claimed(2, 1, later));
     assert_eq!(store.state(3).await, claimed(3, 1, at(2)));
@@ -97,10 +96,10 @@ pub(crate) async fn what_comes_before_in_its_batch_counts(fixture: &impl Fixture
     assert_eq!(store.claim(at(1), 1, 9).await, [1, 2, 3]);
     let batch =
         vec![comes(1, 0, &[], at(1)), Command::Report(completed(1, "{}")), Command::Cancel(task_id(2))];
-    let mut applied = store.applied(at(2), batch).await;
+    let applied = store.applied(at(2), batch).await;
     assert_eq!(applied.abandoned, 1);
-    assert_eq!(applied.outcomes[1], Outcome::Report(Ok(Reported::Stored)));
-    assert_eq!(polled(applied.outcomes.remove(0)).cancelled, [task_id(2)]);
+    assert_eq!(applied.replies.reports, [Ok(Ok(Reported::Stored))]);
+    assert_eq!(applied.replies.polls[0].as_ref().unwrap().cancelled, [task_id(2)]);
     let names = [1, 2, 3].map(|n| store.state(n));
     let [one, two, three] = names;
     assert_eq!(

@@ -1,11 +1,12 @@
 //! A batch is all or nothing.
 
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, Outcome, Refusal, Reported, State, StoreError, Submitted};
+use slamon_store::{Command, Refusal, Reported, State, StoreError, Submitted};
 
 use crate::commands::{at, claimed, completed, poll, release, submits, task, task_id, task_of};
 use crate::driver::{delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};
+use crate::outcome::Outcome;
 
 pub(crate) async fn outcomes_are_in_the_order_of_their_commands(fixture: &impl Fixture) {
     let store = fixture.ready().await;
