@@ -176,12 +176,12 @@ impl PostgresStore {
         bound: Duration,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
     ) -> Result<T, StoreError> {
-        let (mut tried, mut lock_wait) = (0, None);
+        let (mut tried, mut waits_long) = (0, false);
         loop {
             tried += 1;
-            match self.try_once(bound, lock_wait, &work).await {
+            match self.try_once(bound, waits_long, &work).await {
                 Ok(value) => return Ok(value),
-                Err(problem) if problem.waits_for_lock() && lock_wait.is_none() => lock_wait = Some(bound),
+                Err(problem) if problem.waits_for_lock() && !waits_long => (tried, waits_long) = (0, true),
                 Err(problem) if self.another_try(&problem, tried) => {}
                 Err(problem) => return Err(self.explain(problem).await),
             }
@@ -191,21 +191,25 @@ impl PostgresStore {
     async fn try_once<T>(
         &self,
         bound: Duration,
-        lock_wait: Option<Duration>,
+        waits_long: bool,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let _running = self.running.read().await;
         let session = self.open(bound).await?;
-        if let Some(time) = lock_wait {
-            let set = format!("set lock_timeout = {}", milliseconds(time));
-            session.bounded(session.script(&set)).await?;
+        if waits_long {
+            self.wait_long(&session).await?;
         }
         let value = session.bounded(work(&session)).await?;
-        // One on which anything else is set is closed.
-        if lock_wait.is_none() {
+        if !waits_long {
             session.finish();
         }
         Ok(value)
+    }
+
+    /// Has all statements of `session` wait for locks as long as a statement may take. It is not to be given back.
+    async fn wait_long(&self, session: &Session) -> Result<(), Problem> {
+        let set = format!("set lock_timeout = {}", milliseconds(self.statement_timeout));
+        session.bounded(session.script(&set)).await
     }
 
     /// The error that a caller gets; where somebody has to mend the server or a right, with what to do about it.
@@ -275,6 +279,11 @@ impl PostgresStore {
     ) -> Result<Result<Applied, StoreError>, Failure> {
         let _running = self.running.read().await;
         let session = self.open(self.statement_timeout).await?;
+        let is_brief = manner.locks == Locks::Brief;
+        if !is_brief {
+            // Before anything else: preparing a statement waits for the locks of its tables.
+            self.wait_long(&session).await?;
+        }
         let memory = &*self.memory;
         if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
             session.bounded(memory.doubts.are_over(&session)).await?;
@@ -288,14 +297,18 @@ impl PostgresStore {
                 if problem.is_refused() {
                     // The server tells of an error before it lets go of the locks: the next try must not meet them.
                     session.bounded(session.script("rollback")).await?;
-                    session.finish();
+                    if is_brief {
+                        session.finish();
+                    }
                 }
                 return Err(problem.into());
             }
         };
         match session.bounded(uncommitted.notices.commit(&session)).await {
             Ok(()) => {
-                session.finish();
+                if is_brief {
+                    session.finish();
+                }
                 for done in uncommitted.swept {
                     memory.swept.done(done);
                 }

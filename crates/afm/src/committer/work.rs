@@ -262,6 +262,8 @@ impl Work {
                     );
                 }
                 Err(error) => {
+                    // They may have been released: then they wait, and nobody has noted it.
+                    self.known.doubt();
                     tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
                     self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
                     return Some(Instant::now() + RELEASE_AGAIN);

@@ -92,7 +92,6 @@ pub(super) async fn apply(
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
-    let begin = &*locks.begin(session, begin);
     // Where the first trip has nothing else to do, the second begins.
     let says_what_runs = Running::of(batch).next().is_some();
     let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));

@@ -5,7 +5,6 @@
 //! each row by itself, so as to leave out those that it would wait for. For anything else, such as a lock on a table, it is waited as long
 //! as for any statement: nobody could be served meanwhile.
 
-use std::borrow::Cow;
 use std::time::Duration;
 
 use futures_util::future::{BoxFuture, join, join_all, try_join3};
@@ -88,17 +87,6 @@ const SORTING: Duration = Duration::from_millis(500);
 const AT_ONCE: usize = 16;
 
 impl Locks {
-    /// What begins a transaction, by way of `begin`. Only inserts wait for rows, so the short wait of the connection may hold
-    /// for all of it: a transaction that waits for anything else begins anew as [`Locks::Long`].
-    pub(super) fn begin<'b>(self, session: &Session, begin: &'b str) -> Cow<'b, str> {
-        match self {
-            Self::Brief => begin.into(),
-            Self::Long | Self::Sorting => {
-                format!("{begin}; {}", lock_timeout(session.statement_timeout())).into()
-            }
-        }
-    }
-
     /// Runs an insert of which no row can be left out.
     pub(super) async fn insert_all(
         self,
