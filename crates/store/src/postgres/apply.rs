@@ -98,12 +98,17 @@ pub(super) async fn apply(
     let is_needed =
         insert.is_some() || lock.is_some() || releases || says_what_runs || sweeps_in(batch).next().is_some();
     let (at_first, later) = if is_needed { (Some(begin), None) } else { (None, Some(begin)) };
-    let ((), inserted, locked) = try_join3(
-        session.script_if(at_first),
-        submits.insert(session, insert.as_ref(), locks),
-        endings.lock(session, lock.as_ref()),
-    )
-    .await?;
+    let begun = session.script_if(at_first);
+    let inserting = submits.insert(session, insert.as_ref(), locks);
+    let locking = endings.lock(session, lock.as_ref());
+    let (inserted, locked) = if locks == Locks::Sorting {
+        // Rows that are locked while inserts are tried are let go when these are taken back.
+        begun.await?;
+        (inserting.await?, locking.await?)
+    } else {
+        let ((), inserted, locked) = try_join3(begun, inserting, locking).await?;
+        (inserted, locked)
+    };
     tasks.add_all(&locked)?;
     endings.find_rest(session, &mut tasks).await?;
     replies.submits = submits.decide(session, &inserted, &mut news).await?;

@@ -248,3 +248,42 @@ async fn an_attempt_that_somebody_else_is_about_to_insert_is_not_waited_for() {
     let outcomes = in_time(&store, vec![Command::Cancel(id(1))], 1).await;
     assert!(matches!(outcomes[0], Outcome::Cancel(Some(Ok(_)))), "{outcomes:?}");
 }
+
+/// While a batch finds out which of its posts it would wait for, others may change the tasks of its results.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_counts_as_its_task_is_once_posts_are_sorted() {
+    let (cluster, store) = start().await;
+    apply(&store, vec![submit(2, "t"), poll(1, &["t"], 1)]).await;
+    // The batch inserts task 8 to try it, and then to keep it: that time it is held up.
+    let held_up = format!(
+        "create sequence inserts;
+         create function hold_up() returns trigger language plpgsql as
+             'begin
+                 if nextval(''inserts'') = 2 then
+                     while not pg_try_advisory_xact_lock(1) loop perform pg_sleep(0.01); end loop;
+                 end if;
+                 return null;
+             end';
+         create trigger hold_up after insert on task for each row when (new.id = {}) execute function hold_up()",
+        sql_id(8)
+    );
+    cluster.sql(&held_up);
+    let theirs = format!(
+        "insert into task (id, test_id, type, version, created_at, state)
+         values ({0}, {0}, 't', 1, now(), 'pending'); select pg_advisory_xact_lock(1)",
+        sql_id(9)
+    );
+    let somebody = somebody(&cluster, &theirs).await;
+    let batch = vec![submit(8, "t"), submit(9, "t"), report(2)];
+    let applying = tokio::spawn({
+        let store = Arc::clone(&store);
+        async move { try_apply(&store, batch, 1).await }
+    });
+    cluster.wait_for("select count(*) from pg_stat_activity where wait_event = 'PgSleep'", "1");
+    let cancelled = apply(&cluster.store(), vec![Command::Cancel(id(2))]).await;
+    assert!(matches!(cancelled[0], Outcome::Cancel(Some(Ok(_)))), "{cancelled:?}");
+    end(somebody).await;
+    let late = Outcome::Report(Err(Refusal::TooLate(1)));
+    assert_eq!(applying.await.unwrap().unwrap(), [STORED, Outcome::Locked, late]);
+    assert_eq!(cluster.sql(&format!("select state from task where id = {}", sql_id(2))), "cancelled");
+}
