@@ -18,7 +18,8 @@ fn serves_on(version: u32) {
 
     one.post_task(Body::task(1));
     one.post("/task", Body::task(1)).is_empty();
-    assert_eq!(other.poll(Body::poll(9)), [id(1)]);
+    // What one AFM has stored, another may not have heard of yet.
+    eventually("the other hands it out", || other.poll(Body::poll(9)) == [id(1)]);
     other.post("/tasks/response", Body::result(1)).is_empty();
     assert_eq!(one.task(1)["task_state"], "completed");
 
