@@ -20,7 +20,7 @@ pub struct JsonText(Box<str>);
 impl JsonText {
     /// Takes `text`, which must be valid JSON, and drops all but the last of repeated keys.
     ///
-    /// `None` if it is nested deeper than [`MAX_DEPTH`].
+    /// `None` if it is nested deeper than [`MAX_DEPTH`](crate::limits::MAX_DEPTH).
     pub(crate) fn from_valid(text: &str) -> Option<Self> {
         use repeated_keys::Keys;
         match repeated_keys::look_for(text) {
