@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
+use jiff::Timestamp;
 use slamon_protocol::Limits;
 use slamon_store::{Counts, Reads, Store, StoreError};
 use tokio_util::sync::CancellationToken;
@@ -90,6 +91,14 @@ impl App {
     /// The answer to a request whose read failed.
     pub(crate) fn read_failed(&self, error: &StoreError) -> ApiError {
         ApiError::of_read(error, &self.health)
+    }
+}
+
+impl App {
+    /// Since when an agent must have been seen to be active; as of now, so that the store knows of all who were.
+    pub(crate) async fn active_since(&self) -> Timestamp {
+        self.heartbeats.flush_for_read().await;
+        self.clock.now().checked_sub(self.settings.agent_active_threshold).unwrap_or(Timestamp::MIN)
     }
 }
 

@@ -100,12 +100,10 @@ impl Health {
         }
     }
 
-    /// A batch was not committed.
+    /// A batch was not committed, and it was none of its commands that the database refused.
     pub(crate) fn commit_failed(&self, error: &StoreError, commands: usize) {
         let mut state = self.state();
-        if !matches!(error, StoreError::Failed(_)) {
-            state.found = Some((Instant::now(), Err(reason(error))));
-        }
+        state.found = Some((Instant::now(), Err(reason(error))));
         if state.log(error, "nothing was committed, and what follows is logged at debug level") {
             tracing::debug!(error = format!("{error:#}"), commands, "nothing was committed");
         }

@@ -3,8 +3,8 @@
 //!
 //! It may say that there is something where there is nothing: then the poll asks the store. Where it says that there is
 //! nothing, there was nothing a moment ago: what this AFM commits is noted before it is answered, what others commit
-//! comes as hints, and it is read anew every second (on PostgreSQL, all of it every 15 s), so that a hint that was missed
-//! delays a task, and no more.
+//! comes as hints, and it is read anew every second (on PostgreSQL, all of it every 15 s; in parts where it is much), so that
+//! a hint that was missed delays a task, and no more.
 
 mod fleet;
 mod kind_map;
@@ -78,7 +78,8 @@ struct Inner {
 }
 
 impl Known {
-    /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`Look::Unknown`], its agent was seen, which is to be saved.
+    /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`Look::Unknown`], its agent was
+    /// seen, which is to be saved.
     #[must_use]
     pub fn look(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> Look {
         let (kinds, has_untold) = {
@@ -103,7 +104,8 @@ impl Known {
 
     /// Nobody knows what the store holds: until it was read, every poll asks it.
     pub fn doubt(&self) {
-        self.waiting().doubt();
+        let forgotten = self.waiting().doubt();
+        drop(forgotten);
     }
 
     /// Reads from the store what there is for agents: from then on, a poll that brings nothing need not ask it.
@@ -114,7 +116,7 @@ impl Known {
         loop {
             let reading = Reading::begin(self);
             let backlog = match &reading.wanted {
-                Wanted::Of(kinds) => store.backlog_of(kinds.as_slice().into(), BACKLOG).await,
+                Wanted::Of(kinds) => store.backlog_of(Arc::clone(kinds), BACKLOG).await,
                 Wanted::After(kind) => store.backlog(kind.clone(), BACKLOG).await,
             };
             let backlog = backlog.inspect_err(|_| self.doubt())?;
@@ -131,7 +133,10 @@ impl Known {
             Hint::Waiting(waiting) => self.waiting().note(waiting),
             Hint::Untold(agent_id) => self.waiting().note_untold(*agent_id),
             Hint::Ended(_) => {}
-            Hint::Anything => self.waiting().hear(),
+            Hint::Anything => {
+                let forgotten = self.waiting().hear();
+                drop(forgotten);
+            }
             // All that waits is read anew every second then.
             Hint::Deaf | Hint::Unheard => self.waiting().deafen(),
         }

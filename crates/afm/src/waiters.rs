@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slamon_protocol::{Capability, PollRequest, PostTask};
-use slamon_store::{Hint, WaitingKind};
+use slamon_store::{Applied, Hint, WaitingKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -127,11 +127,23 @@ impl Waiters {
         }
     }
 
+    /// Wakes those who wait for what a batch has done.
+    pub fn tell(&self, applied: &Applied) {
+        if applied.waiting.is_empty() && applied.ended.is_empty() {
+            return;
+        }
+        let mut state = self.lock();
+        for waiting in &applied.waiting {
+            state.tasks_wait(&waiting.kind);
+        }
+        for task_id in &applied.ended {
+            state.task_ended(*task_id);
+        }
+    }
+
     /// Wakes the next poll that could take a task of this kind.
     pub fn tasks_wait(&self, kind: &WaitingKind) {
-        if let Some(queue) = self.lock().polls.get_mut(&kind.capability) {
-            queue.next(Instant::now(), |poll| poll.wake_for(kind));
-        }
+        self.lock().tasks_wait(kind);
     }
 
     /// Of each task, hands the next poll that waits, and could take it, what `claim` makes of it.
@@ -157,9 +169,7 @@ impl Waiters {
 
     /// Wakes whoever waits for the end of a task.
     pub fn task_ended(&self, task_id: Uuid) {
-        for notify in self.lock().reads.get(&task_id).into_iter().flatten() {
-            notify.notify_one();
-        }
+        self.lock().task_ended(task_id);
     }
 
     /// Hints may have been missed: everybody looks for themselves.
@@ -179,6 +189,18 @@ impl Waiters {
 }
 
 impl State {
+    fn tasks_wait(&mut self, kind: &WaitingKind) {
+        if let Some(queue) = self.polls.get_mut(&kind.capability) {
+            queue.next(Instant::now(), |poll| poll.wake_for(kind));
+        }
+    }
+
+    fn task_ended(&self, task_id: Uuid) {
+        for notify in self.reads.get(&task_id).into_iter().flatten() {
+            notify.notify_one();
+        }
+    }
+
     /// Takes a poll out of the queues.
     fn forget(&mut self, poll: &Poll) {
         for capability in &poll.request.agent_capabilities {

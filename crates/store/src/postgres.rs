@@ -2,6 +2,7 @@
 
 mod apply;
 mod backlog;
+mod batch;
 mod claiming;
 mod connection;
 mod connection_limit;
@@ -21,6 +22,7 @@ mod quiet;
 mod read;
 mod rows;
 mod schema;
+mod session;
 mod surroundings;
 mod tls;
 mod uri;
@@ -38,13 +40,13 @@ use tokio::sync::{RwLock, mpsc};
 use tokio_postgres::error::SqlState;
 use uuid::Uuid;
 
-use self::apply::{Locks, Manner};
-use self::connection::{Connector, Session, milliseconds};
+use self::connection::Connector;
 use self::connection_limit::ConnectionLimit;
 use self::errors::Problem;
 use self::fitness::Fitness;
 use self::listening::Ear;
 use self::memory::Memory;
+use self::session::Session;
 pub use self::uri::UriError;
 use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
@@ -195,21 +197,13 @@ impl PostgresStore {
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
     ) -> Result<T, Problem> {
         let _running = self.running.read().await;
-        let session = self.open(bound).await?;
+        let mut session = self.open(bound).await?;
         if waits_long {
-            self.wait_long(&session).await?;
+            session.wait_long(self.statement_timeout).await?;
         }
         let value = session.bounded(work(&session)).await?;
-        if !waits_long {
-            session.finish();
-        }
+        session.finish();
         Ok(value)
-    }
-
-    /// Has all statements of `session` wait for locks as long as a statement may take. It is not to be given back.
-    async fn wait_long(&self, session: &Session) -> Result<(), Problem> {
-        let set = format!("set lock_timeout = {}", milliseconds(self.statement_timeout));
-        session.bounded(session.script(&set)).await
     }
 
     /// The error that a caller gets; where somebody has to mend the server or a right, with what to do about it.
@@ -270,84 +264,6 @@ impl PostgresStore {
         })
         .await
     }
-
-    async fn try_apply(
-        &self,
-        batch: &[Command],
-        now: Timestamp,
-        manner: Manner,
-    ) -> Result<Result<Applied, StoreError>, Failure> {
-        let _running = self.running.read().await;
-        let session = self.open(self.statement_timeout).await?;
-        let is_brief = manner.locks == Locks::Brief;
-        if !is_brief {
-            // Before anything else: preparing a statement waits for the locks of its tables.
-            self.wait_long(&session).await?;
-        }
-        let memory = &*self.memory;
-        if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
-            session.bounded(memory.doubts.are_over(&session)).await?;
-        }
-        let claiming = memory.claiming.begin();
-        let begin = self.fitness.begin();
-        let applied = apply::apply(&session, begin, batch, now, memory, &claiming, manner);
-        let uncommitted = match session.bounded(applied).await {
-            Ok(uncommitted) => uncommitted,
-            Err(problem) => {
-                if problem.is_refused() {
-                    // The server tells of an error before it lets go of the locks: the next try must not meet them.
-                    session.bounded(session.script("rollback")).await?;
-                    if is_brief {
-                        session.finish();
-                    }
-                }
-                return Err(problem.into());
-            }
-        };
-        match session.bounded(uncommitted.notices.commit(&session)).await {
-            Ok(()) => {
-                if is_brief {
-                    session.finish();
-                }
-                for done in uncommitted.swept {
-                    memory.swept.done(done);
-                }
-                if let Some(due) = uncommitted.first_due {
-                    memory.swept.note(due);
-                }
-                memory.signs.saved(&uncommitted.signs);
-                Ok(Ok(uncommitted.applied))
-            }
-            Err(problem) if problem.is_rolled_back() => {
-                let of_notify = !uncommitted.notices.is_empty() && problem.may_be_of_notify();
-                Err(if of_notify { Failure::OfNotify(problem) } else { problem.into() })
-            }
-            Err(problem) => {
-                if let Some(transaction) = uncommitted.transaction {
-                    memory.doubts.add(transaction);
-                }
-                Ok(Err(StoreError::InDoubt {
-                    cause: anyhow::Error::msg(problem.describe()),
-                    claimed_at: now,
-                    claims: uncommitted.claims,
-                    cancelled: told(batch, &uncommitted.applied),
-                }))
-            }
-        }
-    }
-}
-
-/// Why a batch was not committed.
-enum Failure {
-    /// It may be so because of what is said with it.
-    OfNotify(Problem),
-    Other(Problem),
-}
-
-impl From<Problem> for Failure {
-    fn from(problem: Problem) -> Self {
-        Self::Other(problem)
-    }
 }
 
 #[async_trait]
@@ -379,41 +295,7 @@ impl Store for PostgresStore {
         if batch.is_empty() {
             return Ok(Applied::default());
         }
-        let now = rows::as_stored(now);
-        let quiet = &self.memory.quiet;
-        let default_timeout = self.default_timeout;
-        let mut manner = Manner { locks: Locks::Brief, says: !quiet.is_quiet(), default_timeout };
-        let (mut tried, mut of_notify) = (0, None);
-        loop {
-            tried += 1;
-            let problem = match self.try_apply(&batch, now, manner).await {
-                Ok(result) => {
-                    match (&result, &of_notify) {
-                        (Ok(_), Some(problem)) => quiet.begin(problem),
-                        (Ok(_), None) if !manner.says => quiet.said_nothing(),
-                        _ => {}
-                    }
-                    return result;
-                }
-                Err(Failure::OfNotify(problem)) => {
-                    // It was rolled back; whether that was why, the next try tells.
-                    manner.says = false;
-                    of_notify = Some(problem);
-                    continue;
-                }
-                Err(Failure::Other(problem)) => problem,
-            };
-            if problem.waits_for_insert() {
-                if manner.locks == Locks::Sorting {
-                    return Err(StoreError::Locked(anyhow::Error::msg(problem.describe())));
-                }
-                manner.locks = Locks::Sorting;
-            } else if problem.waits_for_lock() && manner.locks == Locks::Brief {
-                manner.locks = Locks::Long;
-            } else if !self.another_try(&problem, tried) {
-                return Err(self.explain(problem).await);
-            }
-        }
+        self.commit(&batch, rows::as_stored(now)).await
     }
 
     fn lanes(&self) -> Lanes {
@@ -484,22 +366,4 @@ impl Store for PostgresStore {
         let _all = tokio::time::timeout(self.statement_timeout, self.running.write()).await;
         self.pool.close();
     }
-}
-
-/// What agents are told that is not wanted any more.
-fn told(batch: &[Command], applied: &Applied) -> Vec<(Uuid, Vec<Uuid>)> {
-    let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
-    polls
-        .filter_map(|(poll, reply)| Some((poll.agent_id, reply.as_ref().ok()?.cancelled.clone())))
-        .filter(|(_, cancelled)| !cancelled.is_empty())
-        .collect()
-}
-
-fn quoted(name: &str) -> String {
-    format!("\"{}\"", name.replace('"', "\"\""))
-}
-
-fn quoted_if_needed(name: &str) -> String {
-    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
-    if name.bytes().all(plain) { name.to_owned() } else { quoted(name) }
 }

@@ -27,7 +27,9 @@ impl Undelivered {
 
     /// The tasks of a poll, and what it told, if it brought any.
     pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
-        self.add(release(agent_id, claimed_at, polled));
+        if let Some(release) = release(agent_id, claimed_at, polled) {
+            self.add([release]);
+        }
     }
 
     /// Has the tasks of a poll go back if its answer does not get to whoever asked.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{Applied, Command, Lanes, Locked, Store, StoreError};
+use slamon_store::{Command, Lanes, Locked, Store, StoreError};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -171,7 +171,7 @@ impl Work {
             Ok(applied) => {
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
-                self.tell(&applied);
+                self.waiters.tell(&applied);
                 self.reply(&commands, callers, applied.replies, now);
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
@@ -218,16 +218,6 @@ impl Work {
         }
     }
 
-    /// Tells whoever waits.
-    fn tell(&self, applied: &Applied) {
-        for waiting in &applied.waiting {
-            self.waiters.tasks_wait(&waiting.kind);
-        }
-        for id in &applied.ended {
-            self.waiters.task_ended(*id);
-        }
-    }
-
     /// Releases what is undelivered; where the database is away, that and the rest are tried again at the time that this
     /// gives.
     async fn release(&self) -> Option<Instant> {
@@ -239,7 +229,7 @@ impl Work {
             match self.store.apply(Arc::clone(&command), now).await {
                 Ok(applied) => {
                     search.committed(&command, &applied, now);
-                    self.tell(&applied);
+                    self.waiters.tell(&applied);
                     for reply in applied.replies.releases {
                         match reply {
                             Ok(0) => {}

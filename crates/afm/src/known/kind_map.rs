@@ -82,17 +82,21 @@ impl KindMap {
         }
     }
 
-    /// All kinds and their cursors; only those of the capabilities behind one that is given.
-    pub(super) fn after(&self, last: Option<&Capability>) -> impl Iterator<Item = KindCursor> {
-        let start = last.map_or(Bound::Unbounded, Bound::Excluded);
-        self.capabilities.range::<Capability, _>((start, Bound::Unbounded)).flat_map(
-            |(capability, filters)| {
-                filters.iter().map(move |(filter, cursor)| {
-                    let agent_filter = filter.cloned().unwrap_or_default();
-                    KindCursor { kind: WaitingKind { capability: capability.clone(), agent_filter }, cursor }
-                })
-            },
-        )
+    /// All kinds and their cursors; only those behind one that is given.
+    pub(super) fn after(&self, last: Option<&WaitingKind>) -> impl Iterator<Item = KindCursor> {
+        let last_capability = last.map(|last| &last.capability);
+        let others = (last_capability.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
+        let rest = last.into_iter().flat_map(|last| {
+            let (capability, filters) = self.capabilities.get_key_value(&last.capability)?;
+            Some(filters.after(&last.agent_filter).map(move |(filter, cursor)| (capability, filter, cursor)))
+        });
+        let others = self.capabilities.range::<Capability, _>(others).flat_map(|(capability, filters)| {
+            filters.iter().map(move |(filter, cursor)| (capability, filter, cursor))
+        });
+        rest.flatten().chain(others).map(|(capability, filter, cursor)| {
+            let agent_filter = filter.cloned().unwrap_or_default();
+            KindCursor { kind: WaitingKind { capability: capability.clone(), agent_filter }, cursor }
+        })
     }
 
     /// Gives every kind this cursor.
@@ -202,6 +206,13 @@ impl Filters {
         let named = self.named.iter().flat_map(|named| named.iter());
         let named = named.map(|(filter, cursor)| (Some(filter), *cursor));
         self.any.map(|cursor| (None, cursor)).into_iter().chain(named)
+    }
+
+    /// Those behind one.
+    fn after(&self, last: &AgentFilter) -> impl Iterator<Item = (Option<&AgentFilter>, QueueCursor)> {
+        let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(last) };
+        let named = self.named.iter().flat_map(move |named| named.range((start, Bound::Unbounded)));
+        named.map(|(filter, cursor)| (Some(filter), *cursor))
     }
 }
 

@@ -35,18 +35,21 @@ impl<'k> Search<'k> {
         for agent_id in &applied.untold {
             waiting.note_untold(*agent_id);
         }
+        let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
+        let polls = polls.zip(&applied.replies.polls);
+        let said = polls.clone().filter_map(|((command, poll), reply)| match (command, reply) {
+            (Command::Poll { .. }, Ok(_)) => Some(poll),
+            _ => None,
+        });
+        for poll in said.clone() {
+            waiting.told(poll.agent_id, self.epoch);
+        }
+        drop(waiting);
         let mut fleet = self.known.fleet();
         // They say it again with their next poll.
         fleet.forget(&applied.unsaved);
-        let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
-        let polls = polls.zip(&applied.replies.polls);
-        for ((command, poll), reply) in polls.clone() {
-            if let (Command::Poll { .. }, Ok(_)) = (command, reply) {
-                if !applied.unsaved.contains(&poll.agent_id) {
-                    fleet.saved(poll, now);
-                }
-                waiting.told(poll.agent_id, self.epoch);
-            }
+        for poll in said.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
+            fleet.saved(poll, now);
         }
         if !applied.accounted.is_empty() {
             for command in commands {

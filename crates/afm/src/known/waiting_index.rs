@@ -9,6 +9,7 @@
 //! very start, and all that waits is read every second.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_protocol::{Capability, PollRequest};
@@ -63,7 +64,16 @@ pub(super) enum Wanted {
     /// The next part of all that waits, behind this kind.
     After(Option<WaitingKind>),
     /// Where tasks of these kinds wait.
-    Of(Vec<KindCursor>),
+    Of(Arc<[KindCursor]>),
+}
+
+/// What is known no more. It may be a million kinds: it is to be dropped once nobody waits for the index.
+#[must_use]
+pub(super) struct Forgotten {
+    _kinds: KindMap,
+    _left_out: LeftOut,
+    _scan: Scan,
+    _searches: HashMap<SearchNumber, KindMap>,
 }
 
 #[derive(Debug, Default)]
@@ -79,7 +89,7 @@ pub(super) struct WaitingIndex {
     /// Where that is.
     scan: Scan,
     /// The last one of the kinds that were read again in turn; `None`: they are all read.
-    read_last: Option<Capability>,
+    read_last: Option<WaitingKind>,
     /// No task waits before these cursors.
     kinds: KindMap,
     /// Of these, others may wait than are in `kinds`.
@@ -218,18 +228,20 @@ impl WaitingIndex {
     }
 
     /// The store may have changed in ways that nobody has noted.
-    pub(super) fn doubt(&mut self) {
+    pub(super) fn doubt(&mut self) -> Forgotten {
         self.is_complete = false;
-        self.kinds = KindMap::default();
-        self.left_out = LeftOut::default();
-        self.scan = Scan::default();
-        self.searches.clear();
+        Forgotten {
+            _kinds: std::mem::take(&mut self.kinds),
+            _left_out: std::mem::take(&mut self.left_out),
+            _scan: std::mem::take(&mut self.scan),
+            _searches: std::mem::take(&mut self.searches),
+        }
     }
 
     /// What others do is heard from now on.
-    pub(super) fn hear(&mut self) {
+    pub(super) fn hear(&mut self) -> Forgotten {
         self.hears = true;
-        self.doubt();
+        self.doubt()
     }
 
     /// Others may have something come to wait before any cursor, and it is not heard.
@@ -260,11 +272,11 @@ impl WaitingIndex {
         self.is_complete
     }
 
-    fn next_known(&mut self) -> Vec<KindCursor> {
-        let known: Vec<KindCursor> =
+    fn next_known(&mut self) -> Arc<[KindCursor]> {
+        let known: Arc<[KindCursor]> =
             self.kinds.after(self.read_last.as_ref()).take(MOST_READ_AGAIN).collect();
         let last = known.last().filter(|_| known.len() == MOST_READ_AGAIN);
-        self.read_last = last.map(|last| last.kind.capability.clone());
+        self.read_last = last.map(|last| last.kind.clone());
         known
     }
 

@@ -10,11 +10,12 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
-use jiff::Timestamp;
 use slamon_protocol::{
     ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
 };
-use slamon_store::{AttemptView, State as TaskState, Submitted, Task, TaskRead, Waiting, waiting};
+use slamon_store::{
+    AttemptView, State as TaskState, Submitted, Surroundings, Task, TaskRead, Waiting, waiting,
+};
 use uuid::Uuid;
 
 use super::{Routes, json};
@@ -134,18 +135,15 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 }
 
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
-    let why = match task.state {
-        TaskState::Delayed { .. } | TaskState::Pending => {
-            app.heartbeats.flush_for_read().await;
-            let threshold = app.settings.agent_active_threshold;
-            let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
-            waiting(
-                task,
-                &app.store.surroundings(task, seen_since).await.map_err(|error| app.read_failed(&error))?,
-            )
-        }
-        TaskState::Claimed(_) | TaskState::Ended { .. } => None,
+    let around = if task.state == TaskState::Pending {
+        app.store
+            .surroundings(task, app.active_since().await)
+            .await
+            .map_err(|error| app.read_failed(&error))?
+    } else {
+        Surroundings::default()
     };
+    let why = waiting(task, &around);
     let ended = task.ended_attempts();
     let mut past = Vec::new();
     // Of most tasks there are none, and nothing is read.

@@ -6,7 +6,6 @@ use std::pin::pin;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use jiff::Timestamp;
 use slamon_protocol::ObjectWriter;
 use slamon_store::{Counts, Found};
 
@@ -34,8 +33,5 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
 }
 
 async fn count(app: &App) -> Found<(), Counts> {
-    app.heartbeats.flush_for_read().await;
-    let threshold = app.settings.agent_active_threshold;
-    let seen_since = app.clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN);
-    Ok(HashMap::from([((), app.store.counts(seen_since).await?)]))
+    Ok(HashMap::from([((), app.store.counts(app.active_since().await).await?)]))
 }

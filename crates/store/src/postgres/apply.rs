@@ -36,11 +36,11 @@ use self::running::{Accounts, Held};
 use self::submits::Submits;
 use self::tasks::{News, Tasks};
 use super::claiming::ClaimingBatch;
-use super::connection::Session;
 use super::errors::Problem;
 use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
+use super::session::Session;
 use crate::{Applied, Command, Replies, Running, Sweep, Swept};
 
 /// A batch that is not committed yet.

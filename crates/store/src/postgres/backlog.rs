@@ -3,9 +3,9 @@
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::connection::Session;
 use super::errors::Problem;
 use super::kinds::Kind;
+use super::session::Session;
 use crate::store::BACKLOG_BYTES;
 use crate::{Backlog, KindCursor, QueueCursor, TYPE_BEGINNING, WaitingKind};
 

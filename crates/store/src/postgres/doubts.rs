@@ -8,8 +8,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::error::SqlState;
 
-use super::connection::Session;
 use super::errors::Problem;
+use super::session::Session;
 
 const UNDER_WAY: &str =
     "select id from unnest($1::text[]) as given (id) where pg_xact_status(id::xid8) = 'in progress'";

@@ -4,9 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::connection::Session;
 use super::errors::Problem;
-use super::{quoted, quoted_if_needed};
+use super::session::Session;
 use crate::SchemaError;
 
 /// The oldest major version whose SQL is enough.
@@ -33,14 +32,17 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 6] = [
+const NEEDED: [(&str, &[&str]); 7] = [
     ("slamon_schema", &["SELECT"]),
-    ("task", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
-    ("attempt", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
-    ("agent", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
-    ("agent_offer", &["SELECT", "INSERT", "UPDATE", "DELETE"]),
+    ("task", &READ_AND_WRITE),
+    ("attempt", &READ_AND_WRITE),
+    ("agent", &READ_AND_WRITE),
+    ("past_agent", &READ_AND_WRITE),
+    ("agent_offer", &READ_AND_WRITE),
     (SEQUENCE, &["USAGE"]),
 ];
+
+const READ_AND_WRITE: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 
 /// The only sequence among them.
 const SEQUENCE: &str = "task_arrival";
@@ -272,6 +274,15 @@ pub(super) async fn try_to_write(session: &Session) -> Result<(), Problem> {
             Uuid::new_v4()
         ))
         .await
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+fn quoted_if_needed(name: &str) -> String {
+    let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'_';
+    if name.bytes().all(plain) { name.to_owned() } else { quoted(name) }
 }
 
 #[cfg(test)]

@@ -13,7 +13,7 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
-use super::connection::{Connector, Session, milliseconds};
+use super::connection::{Connector, milliseconds};
 use super::connection_limit::ConnectionLimit;
 use super::errors::Problem;
 use super::leftovers;
@@ -21,6 +21,7 @@ use super::memory::Memory;
 use super::notices;
 use super::pooling;
 use super::quiet::NEARLY_FULL;
+use super::session::Session;
 use crate::{Hint, SchemaError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);

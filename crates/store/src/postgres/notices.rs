@@ -9,8 +9,9 @@ use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::connection::{Session, milliseconds};
+use super::connection::milliseconds;
 use super::errors::Problem;
+use super::session::Session;
 use crate::{Applied, Hint, KindCursor, QueueCursor, WaitingKind};
 
 /// The channel is the database's: AFMs in several schemas of it hear each other, and find nothing. Another is this AFM's

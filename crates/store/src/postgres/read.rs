@@ -9,9 +9,9 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::connection::Session;
 use super::errors::Problem;
 use super::rows;
+use super::session::Session;
 use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
 use crate::{
     AgentView, AttemptView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, LateView, List, Overview,

@@ -3,8 +3,8 @@
 use slamon_protocol::excerpt;
 use uuid::Uuid;
 
-use super::connection::Session;
 use super::errors::Problem;
+use super::session::Session;
 use crate::{Adopted, Prepared, SchemaError};
 
 /// The tables of the newest version. PostgreSQL writes each index to the disk when it is made, so none is made in vain.

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use slamon_protocol::AgentFilter;
 use uuid::Uuid;
 
-use super::connection::Session;
 use super::errors::Problem;
 use super::rows;
+use super::session::Session;
 use crate::waiting::AHEAD_COUNTED;
 use crate::{Surroundings, Task};
 

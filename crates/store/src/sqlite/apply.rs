@@ -186,7 +186,7 @@ impl Work<'_> {
         let settled = self.settle(&mut found)?;
         // What was running until now may just have ended.
         let past = if settled {
-            rows::task_and_past(self.transaction, result.task_id)?.and_then(|(_, p)| p)
+            rows::attempts::past(self.transaction, result.task_id)?.map(|(_, past)| past)
         } else {
             past
         };

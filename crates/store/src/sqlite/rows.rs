@@ -1,6 +1,8 @@
 //! Rows as tasks, and back.
 
 pub(super) mod attempts;
+mod ids;
+mod saving;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,11 +10,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::types::{FromSql, Type};
-use rusqlite::{Connection, Error, OptionalExtension, Row, Statement, params};
+use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
-use crate::alias;
 use crate::{Attempt, End, EndedAttempt, SMALL_TASK, State, StoreError, Task, TaskRead};
 
 /// What an agent is called, or was when it was forgotten; null where there is none.
@@ -35,17 +36,20 @@ macro_rules! agent_name {
     };
 }
 
+pub(super) use self::ids::{is_of_attempt, unused_id};
+pub(super) use self::saving::{save_claim, save_state};
 pub(super) use {agent_name, named_agent};
 
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
     () => {
-        task_columns!(agent_name!("task"))
+        task_columns!("data", agent_name!("task"))
     };
-    ($agent_name:expr) => {
+    ($data:expr, $agent_name:expr) => {
         concat!(
-            "seq, id, test_id, type, version, data, created_at,
-             ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
+            "seq, id, test_id, type, version, ",
+            $data,
+            ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
              state, attempts, available_at, alias, agent_id, ",
             $agent_name,
             ", claimed_at, deadline_at, finished_at, result, error"
@@ -66,10 +70,10 @@ const SMALL_BY_ID: &str =
     concat!("select ", task_columns!(), " from task where id = ?1 and ", size!(), " <= ?2");
 const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null from task where id = ?1");
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
-/// For a result: only errors that time writes name the agent.
+/// For a result, which looks at no data; and only errors that time writes name the agent.
 const BY_ID_FOR_RESULT: &str = concat!(
     "select ",
-    task_columns!(concat!("iif(due_at is null, null, ", named_agent!("task"), ")")),
+    task_columns!("null", concat!("iif(due_at is null, null, ", named_agent!("task"), ")")),
     " from task where id = ?1"
 );
 const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
@@ -117,8 +121,8 @@ pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Opt
     connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
 }
 
-/// The task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing it. The agent
-/// that runs a task without a due time is not named.
+/// For a result: the task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing
+/// it. The task comes without its data, and the agent that runs one without a due time is not named.
 pub(super) fn task_and_past(
     connection: &Connection,
     alias: Uuid,
@@ -142,33 +146,6 @@ pub(super) fn task_and_past(
         (None, Some((task_id, past))) => Ok(by_id(task_id)?.map(|found| (found, Some(past)))),
         (None, None) => Ok(None),
     }
-}
-
-/// The first of the ids that `make` makes that neither a task nor an attempt has.
-pub(super) fn unused_id(connection: &Connection, mut make: impl FnMut() -> Uuid) -> rusqlite::Result<Uuid> {
-    let mut is_used = connection.prepare_cached(
-        "select 1 from task where id = ?1 union all select 1 from task where alias = ?1
-         union all select 1 from attempt where alias = ?1",
-    )?;
-    loop {
-        let id = make();
-        if !is_used.exists([id.as_bytes()])? {
-            return Ok(id);
-        }
-    }
-}
-
-/// Whether an attempt that is not its task's first has this id.
-pub(super) fn is_of_attempt(connection: &Connection, id: Uuid) -> rusqlite::Result<bool> {
-    if !alias::is_possible(id) {
-        return Ok(false);
-    }
-    connection
-        .prepare_cached(
-            "select 1 from task where alias = ?1
-             union all select 1 from attempt where alias = ?1 and task_id <> ?1",
-        )?
-        .exists([id.as_bytes()])
 }
 
 /// Reads a row from left to right: finding each column by its name would take longer than all the rest.
@@ -273,99 +250,6 @@ fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<
     Ok((State::Ended { at, last: attempt, end }, attempts))
 }
 
-/// Saves where a task is in its life; it must be there.
-pub(super) fn save_state(connection: &Connection, seq: i64, task: &Task) -> Result<(), StoreError> {
-    if let State::Ended { at, last: Some(_), end: end @ (End::Completed(_) | End::Failed(_)) } = &task.state {
-        return save_end(connection, seq, task, *at, end);
-    }
-    let mut update = connection.prepare_cached(
-        "update task set state = ?2, attempts = ?3, available_at = ?4, due_at = ?5, alias = ?6, agent_id = ?7,
-                         claimed_at = ?8, deadline_at = ?9, finished_at = ?10, result = ?11, error = ?12
-         where seq = ?1",
-    )?;
-    check_changed(execute_state(&mut update, seq, task)?, task)
-}
-
-/// Saves that a task was claimed. Each column that is named costs a look at its indexes, so only those are that change.
-pub(super) fn save_claim(
-    connection: &Connection,
-    seq: i64,
-    task: &Task,
-    attempt: &Attempt,
-) -> Result<(), StoreError> {
-    let mut update = connection.prepare_cached(
-        "update task set state = 'claimed', attempts = ?2, due_at = ?3, alias = ?4, agent_id = ?5,
-                         claimed_at = ?6, deadline_at = ?7
-         where seq = ?1",
-    )?;
-    let changed = update.execute(params![
-        seq,
-        task.attempts,
-        task.due().map(Timestamp::as_microsecond),
-        Some(attempt.alias).filter(|alias| *alias != task.posted.task_id).map(Uuid::into_bytes),
-        attempt.agent_id.as_bytes(),
-        attempt.at.as_microsecond(),
-        attempt.deadline.map(Timestamp::as_microsecond),
-    ])?;
-    check_changed(changed, task)
-}
-
-/// Saves what came out of the attempt that ran.
-fn save_end(
-    connection: &Connection,
-    seq: i64,
-    task: &Task,
-    at: Timestamp,
-    end: &End,
-) -> Result<(), StoreError> {
-    let mut update = connection.prepare_cached(
-        "update task set state = ?2, due_at = null, finished_at = ?3, result = ?4, error = ?5
-         where seq = ?1 and state = 'claimed'",
-    )?;
-    let changed = update.execute(params![
-        seq,
-        state_name(&task.state),
-        at.as_microsecond(),
-        end.outcome().ok().map(JsonText::as_str),
-        end.outcome().err().map(JsonText::as_str),
-    ])?;
-    check_changed(changed, task)
-}
-
-fn check_changed(rows: usize, task: &Task) -> Result<(), StoreError> {
-    if rows == 1 {
-        return Ok(());
-    }
-    Err(StoreError::Failed(anyhow::anyhow!("task {} vanished while it was locked", task.posted.task_id)))
-}
-
-fn execute_state(update: &mut Statement<'_>, seq: i64, task: &Task) -> rusqlite::Result<usize> {
-    let id = task.posted.task_id;
-    let attempt = task.last_attempt();
-    let (at, end) = match &task.state {
-        State::Ended { at, end, .. } => (Some(at), Some(end)),
-        _ => (None, None),
-    };
-    let available = match &task.state {
-        State::Delayed { until } => Some(until.as_microsecond()),
-        _ => None,
-    };
-    update.execute(params![
-        seq,
-        state_name(&task.state),
-        task.attempts,
-        available,
-        task.due().map(Timestamp::as_microsecond),
-        attempt.map(|a| a.alias).filter(|alias| *alias != id).map(Uuid::into_bytes),
-        attempt.map(|a| a.agent_id.into_bytes()),
-        attempt.map(|a| a.at.as_microsecond()),
-        attempt.and_then(|a| a.deadline).map(Timestamp::as_microsecond),
-        at.map(|at| at.as_microsecond()),
-        end.and_then(|end| end.outcome().ok()).map(JsonText::as_str),
-        end.and_then(|end| end.outcome().err()).map(JsonText::as_str),
-    ])
-}
-
 /// The name of a state in the database; for clients it is [`State::name`].
 pub(super) fn state_name(state: &State) -> &'static str {
     match state {
@@ -401,39 +285,4 @@ fn missing(column: &str) -> Error {
 
 pub(super) fn unreadable(what: String) -> Error {
     Error::FromSqlConversionFailure(0, Type::Text, what.into())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_new_id_is_none_that_a_task_or_an_attempt_has() {
-        let connection = Connection::open_in_memory().unwrap();
-        for migration in [
-            include_str!("../../migrations/sqlite/0001_tasks.sql"),
-            include_str!("../../migrations/sqlite/0002_life.sql"),
-        ] {
-            connection.execute_batch(migration).unwrap();
-        }
-        let id = |n: u128| format!("x'{}'", Uuid::from_u128(n).simple());
-        connection
-            .execute_batch(&format!(
-                "insert into task (id, test_id, type, version, created_at, state, alias, agent_id, agent_name,
-                                   claimed_at)
-                 values ({}, {0}, '', 1, 0, 'claimed', {}, {0}, '', 0);
-                 insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, ended_at, ending)
-                 values ({0}, 2, {}, {0}, '', 0, 0, 'lost')",
-                id(1),
-                id(2),
-                id(3)
-            ))
-            .unwrap();
-        let mut made = 0;
-        let unused = unused_id(&connection, || {
-            made += 1;
-            Uuid::from_u128(made)
-        });
-        assert_eq!(unused.unwrap(), Uuid::from_u128(4));
-    }
 }

@@ -12,11 +12,7 @@ async fn heartbeats_are_kept_until_they_are_saved() {
     // Answered from memory.
     assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), []);
     let mut given_up = Box::pin(heartbeats.flush());
-    assert!(
-        std::future::poll_fn(|context| std::task::Poll::Ready(given_up.as_mut().poll(context)))
-            .await
-            .is_pending()
-    );
+    assert!(first_poll(given_up.as_mut()).await.is_pending());
     drop(given_up);
     store.comes(&[Fate::Away]);
     assert_eq!(heartbeats.flush().await, Err(CommitError::Unavailable));
@@ -39,7 +35,7 @@ async fn heartbeats_that_come_while_others_are_saved_are_left_for_the_next_time(
     for agent in [10, 11] {
         committer.poll(poll(agent), None).await.unwrap();
     }
-    store.may_end.add_permits(9);
+    store.let_go();
     assert_eq!(flushing.await.unwrap(), Ok(()));
     assert_eq!(store.begun().await.len(), before);
     assert_eq!(committer.known.unsaved(), 2);
@@ -64,11 +60,11 @@ async fn those_who_have_heartbeats_flushed_at_the_same_time_share_it() {
     // The one under way may have missed that.
     let others = [flush(), flush(), flush()];
     store.begun().await;
-    store.may_end.add_permits(1);
+    store.let_go();
     first.await.unwrap().unwrap();
     assert_eq!(store.begun().await, [1, 1, 1]);
     committer.poll(poll(10), None).await.unwrap();
-    store.may_end.add_permits(9);
+    store.let_go();
     for other in others {
         other.await.unwrap().unwrap();
     }

@@ -124,6 +124,7 @@ fn a_role_that_may_only_read_is_refused_with_the_rights_that_it_needs() {
     // One right alone.
     for (revoke, mend) in [
         ("revoke update on attempt from ROLE", "GRANT UPDATE ON attempt TO"),
+        ("revoke update on past_agent from ROLE", "GRANT UPDATE ON past_agent TO"),
         ("revoke usage on sequence task_arrival from ROLE", "GRANT USAGE ON SEQUENCE task_arrival TO"),
         ("revoke select on slamon_schema from ROLE", "GRANT SELECT ON slamon_schema TO"),
     ] {

@@ -11,10 +11,10 @@ use uuid::Uuid;
 
 use super::locks::{Inserted, Locks, locked_by_others};
 use crate::Command;
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::memory::Signs;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 
 /// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
 const KNOWN: &str = "

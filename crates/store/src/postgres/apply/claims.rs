@@ -8,9 +8,9 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::polls::Chosen;
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Delivery, State, Task};
 
 /// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no plan can be

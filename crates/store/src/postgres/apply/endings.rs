@@ -9,9 +9,9 @@ use uuid::Uuid;
 
 use super::tasks::{News, Tasks};
 use crate::lifecycle::{self, Report};
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Cancelled, Command, Locked, Refusal, Reply, Reported, State};
 
 const LOCK: &str = concat!(

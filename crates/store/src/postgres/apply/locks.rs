@@ -1,9 +1,10 @@
 //! What a batch does about rows that somebody else has locked.
 //!
 //! Rows that are there are locked with SKIP LOCKED: nobody waits for them. An insert cannot pass over a row that another has
-//! inserted and not committed. So inserts wait for a moment only; if that is not enough, the batch begins anew and tries
-//! each row by itself, so as to leave out those that it would wait for. For anything else, such as a lock on a table, it is waited as long
-//! as for any statement: nobody could be served meanwhile.
+//! inserted and not committed. So statements wait for a lock for a moment only; if that is not enough for an insert, the
+//! batch begins anew and tries each row by itself, so as to leave out those that it would wait for. If it is not enough for
+//! anything else, such as a lock on a table, the batch begins anew and waits as long as a statement may take: nobody could
+//! be served meanwhile.
 
 use std::time::Duration;
 
@@ -11,8 +12,9 @@ use futures_util::future::{BoxFuture, join, join_all, try_join3};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::postgres::connection::{LOCK_WAIT, Session, milliseconds};
+use crate::postgres::connection::{LOCK_WAIT, milliseconds};
 use crate::postgres::errors::Problem;
+use crate::postgres::session::Session;
 
 /// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else has locked any. The
 /// other rows are locked then.
@@ -66,7 +68,7 @@ macro_rules! locked_by_others {
 
 pub(super) use locked_by_others;
 
-/// How an insert waits for others that have inserted the same row.
+/// How the statements of a batch wait for locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::postgres) enum Locks {
     /// For a moment: longer than a commit takes.

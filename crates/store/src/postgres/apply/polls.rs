@@ -13,10 +13,10 @@ use super::claims;
 use super::tasks::News;
 use crate::lifecycle::{self, Portion};
 use crate::postgres::claiming::ClaimingBatch;
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Attempt, Command, Delivery, KindCursor, Polled, QueueCursor, State, Task, WaitingKind, alias};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all

@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use uuid::Uuid;
 
 use super::tasks::{News, Tasks};
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Command, Running, State, lifecycle};
 
 /// What is locked is just being ended by another batch, and is passed over, not waited for; it comes without columns.

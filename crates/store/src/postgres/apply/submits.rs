@@ -10,9 +10,9 @@ use uuid::Uuid;
 
 use super::locks::{Inserted, Locks};
 use super::tasks::News;
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Command, Locked, Refusal, Reply, State, Submitted, Task, alias, lifecycle};
 
 const INSERT: &str = "

@@ -9,10 +9,10 @@ use uuid::Uuid;
 
 use super::locks::locked_by_others;
 use super::tasks::{News, Tasks};
-use crate::postgres::connection::Session;
 use crate::postgres::errors::Problem;
 use crate::postgres::memory::{Done, Memory, Swept as Until};
 use crate::postgres::rows;
+use crate::postgres::session::Session;
 use crate::{Sweep, Swept, lifecycle};
 
 /// What another AFM is sweeping right now is passed over: so it is done once, and nobody waits.

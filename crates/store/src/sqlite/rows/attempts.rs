@@ -24,7 +24,10 @@ const OF_TASK: &str =
     concat!("select ", attempt_columns!(), " from attempt where task_id = ?1 order by number");
 
 /// The attempt that was handed out under `alias`, and the id of its task.
-pub(super) fn past(connection: &Connection, alias: Uuid) -> rusqlite::Result<Option<(Uuid, EndedAttempt)>> {
+pub(in crate::sqlite) fn past(
+    connection: &Connection,
+    alias: Uuid,
+) -> rusqlite::Result<Option<(Uuid, EndedAttempt)>> {
     connection
         .prepare_cached(BY_ALIAS)?
         .query_row([alias.as_bytes()], |row| read_attempt(row).map(|(task_id, past, _)| (task_id, past)))

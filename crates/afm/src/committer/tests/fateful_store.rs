@@ -1,0 +1,190 @@
+//! A store whose calls fail as a test says.
+
+use std::collections::HashSet;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use slamon_store::{
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
+    Locked, Overview, Prepared, SqliteStore, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+};
+use tokio::sync::{Semaphore, mpsc};
+use uuid::Uuid;
+
+/// What becomes of the next calls of `apply`, the first one first; after that they succeed.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Fate {
+    /// It is committed, but nobody sees that.
+    InDoubt,
+    /// Nothing is committed.
+    Away,
+    /// It is committed, but no post has a reply.
+    Unreplied,
+}
+
+pub(super) struct FatefulStore {
+    store: SqliteStore,
+    fates: Mutex<Vec<Fate>>,
+    lanes: Lanes,
+    /// How many commands there were in each batch that was begun.
+    pub(super) begun: Mutex<Vec<usize>>,
+    /// How many batches may end.
+    may_end: Semaphore,
+    /// Tasks that the database does not take.
+    refused: Mutex<HashSet<Uuid>>,
+    /// Tasks that somebody else has locked.
+    locked: Mutex<HashSet<Uuid>>,
+}
+
+impl FatefulStore {
+    pub(super) async fn new(lanes: Lanes) -> Arc<Self> {
+        let store = SqliteStore::new("sqlite://", false).unwrap();
+        store.create_tables().await.unwrap();
+        let may_end = Semaphore::new(Semaphore::MAX_PERMITS);
+        Arc::new(Self {
+            store,
+            fates: Mutex::default(),
+            lanes,
+            begun: Mutex::default(),
+            may_end,
+            refused: Mutex::default(),
+            locked: Mutex::default(),
+        })
+    }
+
+    pub(super) fn refuse(&self, ids: impl IntoIterator<Item = u128>) {
+        *self.refused.lock().unwrap() = ids.into_iter().map(Uuid::from_u128).collect();
+    }
+
+    pub(super) fn lock(&self, ids: impl IntoIterator<Item = u128>) {
+        *self.locked.lock().unwrap() = ids.into_iter().map(Uuid::from_u128).collect();
+    }
+
+    /// Applies all but what somebody else has locked.
+    async fn apply_unlocked(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
+        let locked = self.locked.lock().unwrap().clone();
+        let is_locked =
+            |command: &Command| matches!(command, Command::Submit(task) if locked.contains(&task.task_id));
+        let free = batch.iter().filter(|command| !is_locked(command)).cloned().collect();
+        let mut applied = self.store.apply(free, now).await?;
+        let mut free = std::mem::take(&mut applied.replies.submits).into_iter();
+        let submits = batch.iter().filter(|command| matches!(command, Command::Submit(_)));
+        let reply = |command| if is_locked(command) { Some(Err(Locked)) } else { free.next() };
+        applied.replies.submits = submits.filter_map(reply).collect();
+        Ok(applied)
+    }
+
+    /// No batch ends.
+    pub(super) fn hold(&self) {
+        self.may_end.forget_permits(Semaphore::MAX_PERMITS);
+    }
+
+    /// All batches end.
+    pub(super) fn let_go(&self) {
+        self.may_end.add_permits(Semaphore::MAX_PERMITS / 2);
+    }
+
+    /// Gives everybody else their turn; the sizes of the batches that were begun by then.
+    pub(super) async fn begun(&self) -> Vec<usize> {
+        for _ in 0..10 {
+            tokio::task::yield_now().await;
+        }
+        self.begun.lock().unwrap().clone()
+    }
+
+    pub(super) fn comes(&self, fates: &[Fate]) {
+        *self.fates.lock().unwrap() = fates.iter().rev().copied().collect();
+    }
+}
+
+#[async_trait]
+impl Store for FatefulStore {
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
+        self.begun.lock().unwrap().push(batch.len());
+        self.may_end.acquire().await.unwrap().forget();
+        let lost = || anyhow::anyhow!("the connection is lost");
+        let fate = self.fates.lock().unwrap().pop();
+        if let Some(Fate::Away) = fate {
+            return Err(StoreError::Unavailable(lost()));
+        }
+        let is_refused = |command: &Command| matches!(command, Command::Submit(task) if self.refused.lock().unwrap().contains(&task.task_id));
+        if batch.iter().any(is_refused) {
+            return Err(StoreError::Failed(anyhow::anyhow!("one of them is refused")));
+        }
+        let mut applied = self.apply_unlocked(&batch, now).await?;
+        if let Some(Fate::Unreplied) = fate {
+            applied.replies.submits.clear();
+            return Ok(applied);
+        }
+        if fate.is_none() {
+            return Ok(applied);
+        }
+        let polls = || {
+            let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
+            polls.map(|(poll, reply)| (poll.agent_id, reply.as_ref().unwrap()))
+        };
+        let claims = polls()
+            .map(|(agent_id, polled)| (agent_id, polled.tasks.iter().map(|task| task.task_id).collect()));
+        let cancelled = polls()
+            .filter(|(_, polled)| !polled.cancelled.is_empty())
+            .map(|(agent_id, polled)| (agent_id, polled.cancelled.clone()));
+        Err(StoreError::InDoubt {
+            cause: lost(),
+            claimed_at: now,
+            claims: claims.collect(),
+            cancelled: cancelled.collect(),
+        })
+    }
+
+    fn lanes(&self) -> Lanes {
+        self.lanes
+    }
+
+    async fn create_tables(&self) -> Result<Prepared, StoreError> {
+        self.store.create_tables().await
+    }
+    async fn check(&self) -> Result<(), StoreError> {
+        self.store.check().await
+    }
+    async fn drop_tables(&self) -> Result<bool, StoreError> {
+        self.store.drop_tables().await
+    }
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
+        self.store.small_task(id).await
+    }
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        self.store.large_task(id).await
+    }
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.store.attempts(id).await
+    }
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
+        self.store.past(id, result_bytes).await
+    }
+    async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
+        self.store.surroundings(task, since).await
+    }
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog(after, limit).await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.store.backlog_of(kinds, limit).await
+    }
+    async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
+        self.store.counts(since).await
+    }
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.store.overview(limit, result_bytes).await
+    }
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        self.store.listen(hints).await;
+    }
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.store.time().await
+    }
+    async fn close(&self) {
+        self.store.close().await;
+    }
+}

@@ -1,0 +1,47 @@
+//! What agents say that they execute, held against what is being claimed for them.
+
+use super::*;
+
+fn says_nothing_runs() -> Option<Said> {
+    Some(Said { running: Vec::new(), at: Instant::now() })
+}
+
+async fn is_claimed(store: &FatefulStore, n: u128) -> bool {
+    let task = store.task(Uuid::from_u128(n)).await.unwrap().unwrap();
+    matches!(task.state, slamon_store::State::Claimed(_))
+}
+
+#[tokio::test]
+async fn of_what_is_being_claimed_an_agent_need_not_know() {
+    let (store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    store.hold();
+    let spawned = |said| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.poll(poll(10), said).await.unwrap() })
+    };
+    let first = spawned(None);
+    assert_eq!(store.begun().await, [1, 1]);
+    let second = spawned(says_nothing_runs());
+    assert_eq!(store.begun().await, [1, 1]);
+    store.let_go();
+    assert_eq!(ids(&first.await.unwrap()), [1]);
+    assert_eq!(ids(&second.await.unwrap()), [0; 0]);
+    assert!(is_claimed(&store, 1).await);
+    committer.poll(poll(10), says_nothing_runs()).await.unwrap();
+    assert!(!is_claimed(&store, 1).await);
+}
+
+#[tokio::test]
+async fn of_what_an_ended_poll_was_given_an_agent_need_not_know() {
+    let (store, committer) = start().await;
+    let began = Instant::now();
+    committer.submit(task(1)).await.unwrap().unwrap();
+    assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), [1]);
+    let said = says_nothing_runs().map(|said| said.before(Some(began)));
+    committer.poll(poll(10), said).await.unwrap();
+    assert!(is_claimed(&store, 1).await);
+    let said = says_nothing_runs().map(|said| said.before(None));
+    committer.poll(poll(10), said).await.unwrap();
+    assert!(!is_claimed(&store, 1).await);
+}
