@@ -9,12 +9,6 @@
     warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
 )]
 
-#[cfg(test)]
-extern crate self as slamon_store; // the model of the lifecycle tests is the integration tests' too
-
-mod alias;
-mod command;
-mod cursor;
 mod error;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed {
@@ -22,25 +16,17 @@ pub mod fuzzed {
 
     pub use crate::postgres::fuzzed::{database_uri, notification};
 }
-pub mod lifecycle;
 mod postgres;
 mod reads;
 mod sqlite;
 mod store;
-mod task;
 mod views;
-mod waiting;
 
-pub use command::{
-    Applied, Cancelled, Command, Delivery, Locked, Polled, Refusal, Replies, Reply, Reported, Running,
-    Submitted, Sweep, Swept,
-};
-pub use cursor::{KindCursor, QueueCursor, WaitingKind};
+pub use slamon_domain::*;
+
 pub use error::{SchemaError, StoreError};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{Found, Reads};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead};
-pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
-pub use waiting::{Surroundings, Waiting, waiting};

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use super::errors::Problem;
 use super::rows;
 use super::session::Session;
-use crate::waiting::AHEAD_COUNTED;
+use crate::AHEAD_COUNTED;
 use crate::{Surroundings, Task};
 
 /// How many other versions are named.

@@ -15,10 +15,9 @@ use uuid::Uuid;
 use super::rows::{self, Stored, micros};
 use super::surroundings;
 use crate::lifecycle::{self, Change, Report};
-use crate::task;
 use crate::{
     Applied, Cancelled, Command, Refusal, Replies, Reported, Running, State, StoreError, Submitted,
-    WaitingKind, waiting,
+    WaitingKind, expires, kept_from_agents,
 };
 
 pub(super) fn apply(
@@ -147,7 +146,7 @@ impl Work<'_> {
             State::Delayed { until } => Some(until.as_microsecond()),
             _ => None,
         };
-        let due = state.due(task::expires(posted, self.now));
+        let due = state.due(expires(posted, self.now));
         let inserted = self
             .transaction
             .prepare_cached(
@@ -290,8 +289,8 @@ impl Work<'_> {
         } else {
             None
         };
-        let fleet = || around.map_or_else(String::new, |around| waiting::kept_from_agents(task, &around));
-        let Some(change) = lifecycle::settle(task, self.now, fleet) else { return Ok(false) };
+        let fleet = || around.map_or_else(String::new, |around| kept_from_agents(task, &around));
+        let Some(change) = lifecycle::advance(task, self.now, fleet) else { return Ok(false) };
         self.change(found, change)?;
         Ok(true)
     }

@@ -5,7 +5,7 @@ use rusqlite::{Connection, params};
 use slamon_protocol::AgentFilter;
 
 use super::rows;
-use crate::waiting::AHEAD_COUNTED;
+use crate::AHEAD_COUNTED;
 use crate::{Surroundings, Task};
 
 /// How many other versions are named.

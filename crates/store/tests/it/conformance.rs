@@ -4,13 +4,13 @@ mod adoption;
 mod agents;
 mod backlog;
 mod cancels;
+mod claim_budgets;
 mod claims;
 mod deadlines;
 mod fleet;
 mod line;
 mod model;
 mod overview;
-mod portions;
 mod releases;
 mod reopening;
 mod reports;
@@ -83,7 +83,7 @@ macro_rules! cases_of_every_store {
                 what_a_poll_leaves_is_told
                 agents_that_have_something_to_be_told_are_named
             }
-            portions {
+            claim_budgets {
                 a_poll_is_given_eight_megabytes_at_most
                 a_task_larger_than_that_is_given_alone
                 types_count_in_what_a_poll_is_given

@@ -12,8 +12,8 @@ use slamon_store::{
 };
 use uuid::Uuid;
 
-use crate::commands::{agent_id, number, poll, submits, task_id, task_under};
-use crate::outcome::{Outcome, in_order};
+use slamon_domain::testing::commands::{agent_id, number, poll, submits, task_id, task_under};
+use slamon_domain::testing::outcome::{Outcome, in_order};
 
 /// A store whose failures end the test, with the line that asked.
 #[derive(Clone)]

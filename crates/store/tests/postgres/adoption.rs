@@ -4,8 +4,8 @@ use slamon_store::{Adopted, End, Prepared, Reported, SchemaError, State, Store, 
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, at, given, poll};
+use slamon_domain::testing::outcome::Outcome;
 
 const ORIGINAL: &str = include_str!("../original/postgres.sql");
 

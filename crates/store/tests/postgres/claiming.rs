@@ -6,8 +6,8 @@ use slamon_store::{PostgresStore, Store};
 use tokio::task::JoinHandle;
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, given, id, poll, submit};
+use slamon_domain::testing::outcome::Outcome;
 
 /// Makes whoever has given a task to agent 1 wait, before it commits, until the connection is dropped.
 async fn hold_up_agent_1(cluster: &Cluster) -> tokio_postgres::Client {

@@ -7,8 +7,8 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 
 use crate::cluster::{Cluster, store};
-use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, submit, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 const OURS: &str = "application_name = 'slamon-afm'";

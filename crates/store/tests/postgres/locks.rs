@@ -10,8 +10,8 @@ use slamon_store::{
 use tokio_postgres::Client;
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, report_under, submit, submit_under, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 const REPORTED: Outcome = Outcome::Report(Ok(Reported::Stored));

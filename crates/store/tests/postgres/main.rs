@@ -12,8 +12,6 @@ mod endings;
 mod listening;
 mod locks;
 mod migration;
-#[path = "../../src/lifecycle/tests/outcome.rs"]
-mod outcome;
 mod pooler;
 mod reading;
 mod schema;
@@ -31,7 +29,7 @@ use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{Command, Delivery, PostgresStore, Store, StoreError};
 use uuid::Uuid;
 
-use crate::outcome::{Outcome, in_order};
+use slamon_domain::testing::outcome::{Outcome, in_order};
 
 pub(crate) fn at(second: i64) -> Timestamp {
     Timestamp::from_second(1_800_000_000 + second).unwrap()

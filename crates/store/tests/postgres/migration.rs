@@ -3,8 +3,8 @@
 use slamon_store::{End, Prepared, Reported, SchemaError, State, Store, StoreError};
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, given, id, poll, report, submit};
+use slamon_domain::testing::outcome::Outcome;
 
 const VERSION_1: &str = include_str!("../../migrations/postgres/0001_tasks.sql");
 

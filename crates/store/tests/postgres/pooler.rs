@@ -7,8 +7,8 @@ use slamon_store::{PostgresStore, SchemaError, Store, StoreError, Submitted};
 use slamon_testbed::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 
 use crate::cluster::store;
-use crate::outcome::Outcome;
 use crate::{apply, given, poll, report, submit, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 

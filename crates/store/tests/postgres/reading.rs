@@ -3,8 +3,8 @@
 use slamon_store::{Counts, Store};
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, at, id, poll, report, submit};
+use slamon_domain::testing::outcome::Outcome;
 
 #[tokio::test]
 async fn lists_are_bounded_and_newest_first() {

@@ -7,8 +7,8 @@ use slamon_store::{Prepared, Reported, Store, Submitted};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, given, poll, report, submit};
+use slamon_domain::testing::outcome::Outcome;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_task_is_handed_out_once() {

@@ -8,8 +8,8 @@ use slamon_store::{Hint, PostgresOptions, PostgresStore, Store, StoreError, Subm
 use slamon_testbed::{PgCluster, Relay, TestDatabase};
 use tokio::sync::mpsc;
 
-use crate::outcome::Outcome;
 use crate::{apply, at, id, submit, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 

@@ -4,8 +4,8 @@ use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, Submitted}
 use slamon_testbed::{PgCluster, TestDatabase};
 
 use crate::cluster::store;
-use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, submit, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 

@@ -8,8 +8,8 @@ use slamon_store::{AttemptEnd, Command, End, PostgresStore, State, Store, Sweep,
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;
-use crate::outcome::Outcome;
 use crate::{apply, at, given, id, poll, report, report_under, submit, submit_under, try_apply};
+use slamon_domain::testing::outcome::Outcome;
 
 const SWEEP: Sweep = Sweep {
     limit: 50,

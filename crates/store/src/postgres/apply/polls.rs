@@ -11,13 +11,13 @@ use uuid::Uuid;
 
 use super::claims;
 use super::tasks::News;
-use crate::lifecycle::{self, Portion};
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::errors::Problem;
 use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 use crate::{Attempt, Command, Delivery, KindCursor, Polled, QueueCursor, State, Task, WaitingKind, alias};
+use crate::{ClaimBudget, lifecycle};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -59,7 +59,7 @@ type Order = (QueueCursor, Uuid);
 /// A task that waited when it was looked for.
 pub(super) struct Candidate {
     order: Order,
-    /// In a portion.
+    /// In a budget.
     size: usize,
     pub(super) task: Task,
 }
@@ -120,7 +120,7 @@ struct Poll<'a> {
     is_told: bool,
     /// Places in the kinds of all.
     kinds: Vec<usize>,
-    portion: Portion,
+    budget: ClaimBudget,
     given: Vec<(Order, Delivery)>,
     /// Whether it has missed a task and is to get another for it.
     open: bool,
@@ -156,7 +156,7 @@ impl<'a> Polls<'a> {
             request,
             is_told: matches!(command, Command::Poll { .. }),
             kinds: kinds(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
-            portion: Portion::of(request),
+            budget: ClaimBudget::of(request),
             given: Vec::new(),
             open: true,
         };
@@ -219,7 +219,7 @@ impl<'a> Polls<'a> {
         for poll in self.polls.iter().filter(|poll| poll.open) {
             for at in &poll.kinds {
                 let kind = &self.kinds[*at];
-                most[*at] += i64::from(poll.portion.worth_reading(&kind.task_type, &kind.filter));
+                most[*at] += i64::from(poll.budget.worth_reading(&kind.task_type, &kind.filter));
             }
         }
         for kind in self.missed.values().filter(|kind| most[**kind] > 0).copied().collect::<Vec<_>>() {
@@ -320,7 +320,7 @@ impl<'a> Polls<'a> {
             }
             if !self.missed.contains_key(&id) {
                 let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
-                let size = Portion::size(&task.posted.task_type, bytes);
+                let size = ClaimBudget::size(&task.posted.task_type, bytes);
                 queues[*kind].push_back(Candidate { order: (place, id), size, task });
             }
         }
@@ -345,7 +345,7 @@ impl<'a> Polls<'a> {
             match claimed.remove(&task.posted.task_id) {
                 Some(row) => {
                     self.left.remove(&task.posted.task_id);
-                    poll.portion.add(size);
+                    poll.budget.add(size);
                     poll.given.push((order, claims::deliver(task, &row)?));
                 }
                 None => {
@@ -355,7 +355,7 @@ impl<'a> Polls<'a> {
             }
         }
         for poll in &mut self.polls {
-            poll.open &= poll.portion.left() > 0;
+            poll.open &= poll.budget.left() > 0;
         }
         Ok(())
     }
@@ -371,18 +371,18 @@ impl Poll<'_> {
         default_timeout: Option<Duration>,
         chosen: &mut Vec<Chosen>,
     ) {
-        let mut portion = self.portion.clone();
+        let mut budget = self.budget.clone();
         loop {
             let fronts = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind)));
             let Some((next, kind)) = fronts.min_by_key(|(next, _)| next.order) else { return };
-            if !portion.has_room(next.size) {
+            if !budget.has_room(next.size) {
                 return;
             }
             let Some(mut candidate) = queues[kind].pop_front() else { return };
             let task = &candidate.task;
             let attempt = lifecycle::claim(task, self.request, alias::new, now, default_timeout);
             let Some(attempt) = attempt else { continue };
-            portion.add(candidate.size);
+            budget.add(candidate.size);
             candidate.task.attempts = attempt.number;
             candidate.task.state = State::Claimed(attempt.clone());
             chosen.push(Chosen { poll: place, kind, candidate, attempt });
@@ -392,14 +392,14 @@ impl Poll<'_> {
 
 /// Those of `kinds`, if the poll asks for tasks at all.
 fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<Kind, QueueCursor> {
-    if Portion::of(poll).left() == 0 {
+    if ClaimBudget::of(poll).left() == 0 {
         return BTreeMap::new();
     }
     kinds.iter().map(|KindCursor { kind, cursor }| (Kind::of(kind), *cursor)).collect()
 }
 
 fn kinds(poll: &PollRequest) -> BTreeMap<Kind, QueueCursor> {
-    if Portion::of(poll).left() == 0 {
+    if ClaimBudget::of(poll).left() == 0 {
         return BTreeMap::new();
     }
     let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());

@@ -161,7 +161,7 @@ pub(super) fn decide(found: &Found, tasks: &mut Tasks, news: &mut News) -> Swept
             continue;
         }
         let silent_for = Duration::try_from(tasks.now.duration_since(*last_seen)).unwrap_or_default();
-        if let Some(change) = lifecycle::lose(task, agent_id, silent_for, tasks.now) {
+        if let Some(change) = lifecycle::agent_lost(task, agent_id, silent_for, tasks.now) {
             tasks.change(*id, change, news);
             swept.lost += 1;
         }

@@ -14,7 +14,9 @@ use crate::lifecycle::{self, Change};
 use crate::postgres::errors::Problem;
 use crate::postgres::session::Session;
 use crate::postgres::{rows, surroundings};
-use crate::{EndedAttempt, KindCursor, QueueCursor, State, Surroundings, Task, WaitingKind, waiting};
+use crate::{
+    EndedAttempt, KindCursor, QueueCursor, State, Surroundings, Task, WaitingKind, kept_from_agents,
+};
 
 /// What others may be waiting for.
 #[derive(Default)]
@@ -181,9 +183,9 @@ impl Tasks {
         let Some(task) = self.tasks.get(&id) else { return false };
         let fleet = || {
             let around = self.around.get(&id).cloned().unwrap_or_default();
-            waiting::kept_from_agents(task, &around)
+            kept_from_agents(task, &around)
         };
-        let Some(change) = lifecycle::settle(task, self.now, fleet) else { return false };
+        let Some(change) = lifecycle::advance(task, self.now, fleet) else { return false };
         self.change(id, change, news);
         true
     }

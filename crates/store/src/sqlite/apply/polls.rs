@@ -7,8 +7,8 @@ use slamon_protocol::{AgentFilter, PollRequest};
 
 use super::Work;
 use crate::alias;
-use crate::lifecycle::{self, Portion};
 use crate::sqlite::rows::{self, Stored};
+use crate::{ClaimBudget, lifecycle};
 use crate::{Delivery, KindCursor, Polled, QueueCursor, State, StoreError, WaitingKind};
 
 /// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
@@ -18,7 +18,7 @@ const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from t
        and (due_at is null or due_at > ?5)
      order by priority desc, seq limit ?4";
 
-/// A task that may be claimed: its place in the line, its size in a portion, and which of the kinds it is of.
+/// A task that may be claimed: its place in the line, its size in a claim budget, and which of the kinds it is of.
 type Candidate = (Reverse<i32>, i64, usize, usize);
 
 /// What was found for a poll.
@@ -67,7 +67,7 @@ impl Work<'_> {
 
     fn claim_any(&mut self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
         let mut found = Found::default();
-        if Portion::of(poll).left() > 0 {
+        if ClaimBudget::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
             let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, location);
             for capability in &poll.agent_capabilities {
@@ -83,12 +83,12 @@ impl Work<'_> {
     fn find(&self, poll: &PollRequest, kind: WaitingKind, found: &mut Found) -> rusqlite::Result<()> {
         let WaitingKind { capability, agent_filter } = &kind;
         let (filter, place) = (agent_filter.key(), found.kinds.len());
-        let most = Portion::of(poll).worth_reading(&capability.task_type, &filter);
+        let most = ClaimBudget::of(poll).worth_reading(&capability.task_type, &filter);
         let mut select = self.transaction.prepare_cached(NEXT)?;
         let of_kind =
             params![capability.task_type, capability.version, filter, most, self.now.as_microsecond()];
         let read = |row: &Row<'_>| {
-            let size = Portion::size(&capability.task_type, row.get(2)?);
+            let size = ClaimBudget::size(&capability.task_type, row.get(2)?);
             Ok((Reverse(row.get(0)?), row.get(1)?, size, place))
         };
         let before = found.line.len();
@@ -102,19 +102,19 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Claims tasks as far as a portion goes.
+    /// Claims tasks as far as the claim budget goes.
     fn hand_out(&mut self, poll: &PollRequest, found: Found) -> Result<Vec<Delivery>, StoreError> {
         let Found { mut line, mut kinds } = found;
         line.sort_unstable();
-        let mut portion = Portion::of(poll);
+        let mut budget = ClaimBudget::of(poll);
         let mut tasks = Vec::new();
         for (_, seq, size, kind) in line {
             // Before the data is read.
-            if !portion.has_room(size) {
+            if !budget.has_room(size) {
                 break;
             }
             if let Some(delivery) = self.take(seq, poll)? {
-                portion.add(size);
+                budget.add(size);
                 tasks.push(delivery);
                 if let Some(left) = &mut kinds[kind].left {
                     *left -= 1;

@@ -62,7 +62,7 @@ impl Work<'_> {
             self.settle(&mut found)?;
             let Some(agent_id) = found.task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
             let silent_for = Duration::try_from(self.now.duration_since(seen)).unwrap_or_default();
-            if let Some(change) = lifecycle::lose(&found.task, agent_id, silent_for, self.now) {
+            if let Some(change) = lifecycle::agent_lost(&found.task, agent_id, silent_for, self.now) {
                 self.change(&mut found, change)?;
                 lost += 1;
             }

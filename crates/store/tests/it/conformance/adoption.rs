@@ -7,9 +7,9 @@ use slamon_protocol::JsonText;
 use slamon_store::{Adopted, Attempt, End, Prepared, SchemaError, State, StoreError, Task};
 use uuid::Uuid;
 
-use crate::commands::json;
 use crate::driver::Driver;
 use crate::fixture::SharedFixture;
+use slamon_domain::testing::commands::json;
 
 const TASKS: &str = "create table tasks (
     uuid varchar(50) primary key, test_id varchar(50) not null, type varchar, version integer, data varchar,

@@ -4,9 +4,9 @@ use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Location, PollRequest};
 use slamon_store::{AgentView, Command, Counts};
 
-use crate::commands::{agent_id, at, completed, poll, poll_for, release};
 use crate::fixture::{Fixture, SharedFixture};
-use crate::outcome::Outcome;
+use slamon_domain::testing::commands::{agent_id, at, completed, poll, poll_for, release};
+use slamon_domain::testing::outcome::Outcome;
 
 pub(crate) async fn a_poll_registers_an_agent(fixture: &impl Fixture) {
     let store = fixture.ready().await;

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use slamon_protocol::{AgentFilter, Capability, PostTask, Terms};
 use slamon_store::{Backlog, Command, KindCursor, QueueCursor, WaitingKind};
 
-use crate::commands::{agent_id, at, completed, poll_for, release, seconds, task_of, task_under};
 use crate::driver::Driver;
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
+    agent_id, at, completed, poll_for, release, seconds, task_of, task_under,
+};
 
 const ALL: u32 = 1_000;
 
@@ -131,8 +133,12 @@ pub(crate) async fn agents_that_have_something_to_be_told_are_named(fixture: &im
     store.claim(at(1), 1, 2).await;
     store.claim(at(1), 2, 1).await;
     store.report(at(2), completed(1, "{}")).await.unwrap();
-    let applied =
-        store.applied(at(2), [2, 3, 4].map(|n| Command::Cancel(crate::commands::task_id(n))).to_vec()).await;
+    let applied = store
+        .applied(
+            at(2),
+            [2, 3, 4].map(|n| Command::Cancel(slamon_domain::testing::commands::task_id(n))).to_vec(),
+        )
+        .await;
     let mut untold = applied.untold;
     untold.sort_unstable();
     assert_eq!(untold, [agent_id(1), agent_id(2)], "nobody has task 4");

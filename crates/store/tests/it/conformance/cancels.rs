@@ -3,12 +3,12 @@
 use slamon_protocol::{TaskOutcome, Terms};
 use slamon_store::{AttemptEnd, Command, End, EndedAttempt, LateResult, Refusal, State};
 
-use crate::commands::{
-    DUE, agent_id, at, attempt, claimed, completed, ended, failed, json, poll, seconds, task_id,
-};
 use crate::driver::polled;
 use crate::fixture::Fixture;
-use crate::outcome::Outcome;
+use slamon_domain::testing::commands::{
+    DUE, agent_id, at, attempt, claimed, completed, ended, failed, json, poll, seconds, task_id,
+};
+use slamon_domain::testing::outcome::Outcome;
 
 pub(crate) async fn a_waiting_task_is_cancelled(fixture: &impl Fixture) {
     let store = fixture.ready().await;

@@ -5,12 +5,12 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use slamon_store::Command;
-use slamon_store::lifecycle::MAX_TASKS_PER_POLL;
+use slamon_store::MAX_TASKS_PER_POLL;
 use tokio::task::JoinSet;
 
-use crate::commands::{at, claimed, number, poll, poll_for, submits, task, task_of};
 use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};
+use slamon_domain::testing::commands::{at, claimed, number, poll, poll_for, submits, task, task_of};
 
 pub(crate) async fn a_claimed_task_is_handed_out_no_more(fixture: &impl Fixture) {
     let store = fixture.ready().await;

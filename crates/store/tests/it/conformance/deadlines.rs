@@ -3,11 +3,11 @@
 use slamon_protocol::Terms;
 use slamon_store::{AttemptEnd, End, EndedAttempt, Refusal, State, Submitted};
 
-use crate::commands::{
+use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
     DUE, MICROSECOND, agent_id, at, attempt, claimed, completed, ended, json, poll, poll_for, seconds,
     task_id,
 };
-use crate::fixture::Fixture;
 
 fn ttl(n: u64) -> Terms {
     Terms { ttl: Some(seconds(n)), ..Terms::default() }

@@ -8,12 +8,12 @@ use slamon_store::{AttemptEnd, Command, Counts, Locked, Refusal, Reported, State
 
 use tokio::task::JoinSet;
 
-use crate::commands::{
+use crate::fixture::{Fixture, SharedFixture};
+use slamon_domain::testing::commands::{
     DUE, MICROSECOND, agent_id, at, attempt, completed, completed_as, failed, poll, poll_for, seconds,
     submits, task_id,
 };
-use crate::fixture::{Fixture, SharedFixture};
-use crate::outcome::Outcome;
+use slamon_domain::testing::outcome::Outcome;
 
 const LOST: Sweep = Sweep { lost_after: Some(seconds(300)), ..DUE };
 
@@ -260,7 +260,7 @@ pub(crate) async fn a_sweep_comes_in_the_order_of_its_batch(fixture: &impl Fixtu
     assert_eq!(outcomes[2], Outcome::Report(Err(Refusal::TooLate(1))));
     // And the other way round: the result is in time, however silent its agent was.
     let alias = store.stored(1).await.last_attempt().unwrap().alias;
-    let result = crate::commands::completed_as(alias, "{}");
+    let result = slamon_domain::testing::commands::completed_as(alias, "{}");
     let outcomes = store.batch(at(900), vec![Command::Report(result), Command::Sweep(LOST)]).await;
     assert_eq!(outcomes[0], Outcome::Report(Ok(Reported::Stored)));
     assert!(matches!(&outcomes[1], Outcome::Sweep(swept) if swept.lost == 0));
@@ -295,7 +295,7 @@ pub(crate) async fn sweeps_racing_on_two_stores_end_each_task_once(fixture: &imp
                 lost += swept.lost;
                 ended.extend(applied.ended);
                 for delivery in &polled.tasks {
-                    let result = crate::commands::completed_as(delivery.alias, "{}");
+                    let result = slamon_domain::testing::commands::completed_as(delivery.alias, "{}");
                     let report = || store.applied(at(101 + round), vec![Command::Report(result.clone())]);
                     let mut applied = report().await;
                     // A claim that looks whether it still waits may have it locked for a moment.

@@ -5,11 +5,11 @@ use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, PostTask, 
 use slamon_store::{Command, Surroundings, WaitingKind};
 use uuid::Uuid;
 
-use crate::commands::{
-    DUE, agent_id, at, completed, poll, poll_for, release, seconds, task, task_id, task_of, task_under,
-};
 use crate::driver::{Driver, numbers};
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
+    DUE, agent_id, at, completed, poll, poll_for, release, seconds, task, task_id, task_of, task_under,
+};
 
 fn priority(priority: i32) -> Terms {
     Terms { priority, ..Terms::default() }
@@ -36,7 +36,7 @@ pub(crate) async fn terms_are_kept_as_they_were_posted(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     let all = Terms {
         ttl: Some(seconds(31_536_000)),
-        timeout: Some(crate::commands::MICROSECOND),
+        timeout: Some(slamon_domain::testing::commands::MICROSECOND),
         max_attempts: 20,
         retry_errors: true,
         retry_delay: seconds(31_536_000),
@@ -200,7 +200,7 @@ pub(crate) async fn a_delayed_task_says_until_when(fixture: &impl Fixture) {
     store.sweep(at(9), DUE).await;
     store.take(at(9), 1).await;
     assert_eq!(store.why(1, at(0)).await, None);
-    store.report(at(10), crate::commands::failed(1, r#""no""#)).await.unwrap();
+    store.report(at(10), slamon_domain::testing::commands::failed(1, r#""no""#)).await.unwrap();
     let why = store.why(1, at(0)).await.unwrap();
     let until = until(&store.stored(1).await);
     let sentence = format!("attempt 1 of 2 has ended, the next one may start at {until} UTC");

@@ -9,11 +9,11 @@ use slamon_store::{Attempt, Command, End, Polled, Replies, Reply, State, Sweep, 
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
-use crate::commands::json;
 use crate::driver::Driver;
 use crate::fixture::Fixture;
-use crate::model::{FLEET, Model};
-use crate::sequences::{Batch, sequences};
+use slamon_domain::testing::commands::json;
+use slamon_domain::testing::model::{FLEET, Model};
+use slamon_domain::testing::sequences::{Batch, sequences};
 
 const CASES: u32 = 64;
 

@@ -3,8 +3,10 @@
 use slamon_protocol::PollRequest;
 use slamon_store::{AgentView, Command, LIST_RESULT_BYTES, List, Overview, TaskView};
 
-use crate::commands::{at, completed, failed, json, number, poll, poll_for, release, task, task_of};
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
+    at, completed, failed, json, number, poll, poll_for, release, task, task_of,
+};
 
 fn numbers(tasks: &[TaskView]) -> Vec<u128> {
     tasks.iter().map(|task| number(task.task_id)).collect()

@@ -4,10 +4,12 @@ use jiff::SignedDuration;
 use slamon_protocol::Terms;
 use slamon_store::{Command, Refusal, Reported, State};
 
-use crate::commands::{DUE, agent_id, at, claimed, completed, failed, poll, release, seconds, task_id};
 use crate::driver::{delivered, numbers, polled};
 use crate::fixture::Fixture;
-use crate::outcome::Outcome;
+use slamon_domain::testing::commands::{
+    DUE, agent_id, at, claimed, completed, failed, poll, release, seconds, task_id,
+};
+use slamon_domain::testing::outcome::Outcome;
 
 pub(crate) async fn a_released_task_waits_in_its_old_place(fixture: &impl Fixture) {
     let store = fixture.ready().await;

@@ -2,8 +2,8 @@
 
 use slamon_store::{Prepared, Reported, Submitted};
 
-use crate::commands::{at, completed, failed, poll, release, task};
 use crate::fixture::SharedFixture;
+use slamon_domain::testing::commands::{at, completed, failed, poll, release, task};
 
 pub(crate) async fn everything_is_there_after_reopening(fixture: &impl SharedFixture) {
     let store = fixture.ready().await;

@@ -5,9 +5,11 @@ use slamon_store::{Command, End, Refusal, Reported, State};
 use tokio::task::JoinSet;
 
 use super::submits::OBJECTS;
-use crate::commands::{at, claimed, completed, ended, failed, json, number, poll, task, task_id};
 use crate::driver::{Driver, reported};
 use crate::fixture::{Fixture, SharedFixture};
+use slamon_domain::testing::commands::{
+    at, claimed, completed, ended, failed, json, number, poll, task, task_id,
+};
 
 /// Task 1, claimed by agent 1 at second 1.
 async fn with_claimed_task(fixture: &impl Fixture) -> Driver {

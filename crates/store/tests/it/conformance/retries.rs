@@ -3,13 +3,13 @@
 use slamon_protocol::{ResultPost, TaskOutcome, Terms};
 use slamon_store::{AttemptEnd, Command, End, LateResult, Refusal, Reported, State, Submitted, Sweep};
 
-use crate::commands::{
+use crate::driver::Driver;
+use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
     DUE, MICROSECOND, agent_id, at, completed, completed_as, failed, failed_as, json, poll, seconds, task_id,
     task_under,
 };
-use crate::driver::Driver;
-use crate::fixture::Fixture;
-use crate::outcome::Outcome;
+use slamon_domain::testing::outcome::Outcome;
 
 /// Attempts time out after 5 seconds, and there may be three of them.
 fn thrice() -> Terms {
@@ -183,7 +183,7 @@ pub(crate) async fn the_delay_between_attempts_doubles_to_an_hour(fixture: &impl
 pub(crate) async fn a_released_attempt_does_not_count(fixture: &impl Fixture) {
     let store = fixture.ready().await;
     let alias = in_second_attempt(&store).await;
-    assert_eq!(store.release(at(11), crate::commands::release(2, at(10), &[1])).await, 1);
+    assert_eq!(store.release(at(11), slamon_domain::testing::commands::release(2, at(10), &[1])).await, 1);
     let task = store.stored(1).await;
     assert_eq!((task.attempts, task.state), (1, State::Pending));
     assert_eq!(store.report(at(12), completed_as(alias, "{}")).await, Err(Refusal::UnknownTask));
@@ -192,7 +192,7 @@ pub(crate) async fn a_released_attempt_does_not_count(fixture: &impl Fixture) {
     assert_ne!(delivered[0].alias, alias);
     // Nor is its alias known to what comes after it in its own batch.
     let batch = vec![
-        crate::commands::release(3, at(13), &[1]),
+        slamon_domain::testing::commands::release(3, at(13), &[1]),
         Command::Report(completed_as(delivered[0].alias, "{}")),
     ];
     let outcomes = store.batch(at(14), batch).await;

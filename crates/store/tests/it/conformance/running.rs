@@ -5,11 +5,11 @@ use slamon_protocol::Terms;
 use slamon_store::{Applied, AttemptEnd, Command, End, EndedAttempt, Refusal, Reported, Running, State};
 use uuid::Uuid;
 
-use crate::commands::{
-    agent_id, at, attempt, claimed, completed, completed_as, ended, json, poll, seconds, task_id,
-};
 use crate::driver::numbers;
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
+    agent_id, at, attempt, claimed, completed, completed_as, ended, json, poll, seconds, task_id,
+};
 
 /// Agent `n` asks for up to `most` tasks; of what it was given until `until`, it executes these.
 fn comes(n: u128, most: u32, aliases: &[Uuid], until: Timestamp) -> Command {

@@ -3,8 +3,8 @@
 use slamon_protocol::{EXCERPT, JsonText, PostTask};
 use slamon_store::{SMALL_TASK, TaskRead};
 
-use crate::commands::{at, completed, json, poll_for, task, task_id, task_of};
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{at, completed, json, poll_for, task, task_id, task_of};
 
 fn text(bytes: usize) -> JsonText {
     json(format!("{{\"x\":\"{}\"}}", "x".repeat(bytes)))

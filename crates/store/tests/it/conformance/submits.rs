@@ -4,11 +4,11 @@ use slamon_protocol::{PostTask, Terms, parse_id};
 use slamon_store::{Command, Refusal, Reported, State, Submitted, Sweep, Task};
 use uuid::Uuid;
 
-use crate::commands::{
-    DUE, at, completed, completed_as, json, number, poll, poll_for, seconds, submits, task, task_id, task_of,
-};
 use crate::driver::submitted;
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{
+    DUE, at, completed, completed_as, json, number, poll, poll_for, seconds, submits, task, task_id, task_of,
+};
 
 /// JSON objects that a careless store would change.
 pub(super) const OBJECTS: [&str; 12] = [

@@ -2,8 +2,8 @@
 
 use slamon_store::{Command, Prepared, SchemaError, StoreError};
 
-use crate::commands::{at, poll, submits, task_id};
 use crate::fixture::{Fixture, SharedFixture};
+use slamon_domain::testing::commands::{at, poll, submits, task_id};
 
 #[track_caller]
 fn schema_error<T: std::fmt::Debug>(result: Result<T, StoreError>) -> SchemaError {

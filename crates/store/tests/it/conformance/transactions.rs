@@ -3,10 +3,12 @@
 use slamon_protocol::PollRequest;
 use slamon_store::{Command, Refusal, Reported, State, StoreError, Submitted};
 
-use crate::commands::{at, claimed, completed, poll, release, submits, task, task_id, task_of};
 use crate::driver::{delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};
-use crate::outcome::Outcome;
+use slamon_domain::testing::commands::{
+    at, claimed, completed, poll, release, submits, task, task_id, task_of,
+};
+use slamon_domain::testing::outcome::Outcome;
 
 pub(crate) async fn outcomes_are_in_the_order_of_their_commands(fixture: &impl Fixture) {
     let store = fixture.ready().await;

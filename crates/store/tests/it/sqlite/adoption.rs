@@ -10,9 +10,9 @@ use slamon_store::{
 };
 use uuid::Uuid;
 
-use crate::commands::{at, json, poll_for};
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{at, json, poll_for};
 
 const DUMP: &str = include_str!("../../original/sqlite.sql");
 

@@ -8,9 +8,9 @@ use slamon_protocol::PostTask;
 use slamon_store::{Command, End, SqliteStore, StoreError};
 
 use super::process::{OtherProcess, database, say};
-use crate::commands::{at, claimed, completed, ended, json, task, task_id};
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{at, claimed, completed, ended, json, task, task_id};
 
 /// Too large a file is an error rather than the end of the process.
 const ERROR_INSTEAD_OF_SIGNAL: &str = r#"trap "" XFSZ; exec "$@""#;

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use slamon_store::{Command, SqliteStore, State};
 
 use super::process::{OtherProcess, database, say};
-use crate::commands::{at, attempt, completed, number, poll, submits};
 use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{at, attempt, completed, number, poll, submits};
 
 const TASKS_PER_BATCH: u128 = 5;
 

@@ -3,10 +3,10 @@
 use slamon_protocol::Terms;
 use slamon_store::{End, Prepared, Reported, SchemaError, State, StoreError, Sweep, Task};
 
-use crate::commands::{
+use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{
     DUE, at, attempt, claimed, completed, ended, failed, json, poll, poll_for, seconds, task, task_of,
 };
-use crate::fixture::{Fixture, SharedFixture, SqliteFile};
 
 const VERSION_1: &str = include_str!("../../../migrations/sqlite/0001_tasks.sql");
 const VERSION_2: &str = include_str!("../../../migrations/sqlite/0002_life.sql");
@@ -24,7 +24,7 @@ fn version_1() -> SqliteFile {
             "insert into task values ({n}, x'{id}', x'{test}', '{kind}', 1, '{{\"n\":{n}}}', {zero}, {rest});"
         )
     };
-    let agent = |n| crate::commands::agent_id(n).simple().to_string();
+    let agent = |n| slamon_domain::testing::commands::agent_id(n).simple().to_string();
     let known = format!("x'{}', {one}", agent(1));
     let lowest = i64::MIN;
     fixture.sql(&format!(
@@ -112,7 +112,7 @@ async fn agents_of_version_2_are_brought_up_with_what_they_asked_for() {
 async fn the_names_of_forgotten_agents_are_kept_from_version_4() {
     let fixture = version_1();
     let long = "ä".repeat(500_000);
-    let [gone, other] = [2, 4].map(|n| crate::commands::agent_id(n).simple());
+    let [gone, other] = [2, 4].map(|n| slamon_domain::testing::commands::agent_id(n).simple());
     let [first, alias] = [7, 8].map(|n| task(n).task_id.simple());
     fixture.sql(&format!(
         "{VERSION_2}{VERSION_3}{VERSION_4}

@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 
 use slamon_store::{Command, StoreError};
 
-use crate::commands::{at, submits, task_id};
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{at, submits, task_id};
 
 fn path(fixture: &SqliteFile) -> PathBuf {
     Path::new(fixture.uri().trim_start_matches("sqlite:///")).to_path_buf()

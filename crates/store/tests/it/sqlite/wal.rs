@@ -8,9 +8,9 @@ use rusqlite::Connection;
 use slamon_protocol::PostTask;
 use slamon_store::Command;
 
-use crate::commands::{at, json, task};
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
+use slamon_domain::testing::commands::{at, json, task};
 
 const MIB: u64 = 1_024 * 1_024;
 

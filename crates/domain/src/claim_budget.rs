@@ -14,20 +14,20 @@ const BYTES_BESIDE: usize = 256;
 
 /// What a poll has been given so far, and what it may still be.
 #[derive(Debug, Clone)]
-pub struct Portion {
+pub struct ClaimBudget {
     most: u32,
     tasks: u32,
     bytes: usize,
 }
 
-impl Portion {
+impl ClaimBudget {
     /// Nothing yet.
     #[must_use]
     pub fn of(poll: &PollRequest) -> Self {
         Self { most: poll.max_tasks.min(MAX_TASKS_PER_POLL), tasks: 0, bytes: 0 }
     }
 
-    /// How many bytes of a portion a task takes of this type, with so many bytes of data.
+    /// How many bytes of a claim budget a task takes of this type, with so many bytes of data.
     #[must_use]
     pub fn size(task_type: &str, data_bytes: usize) -> usize {
         BYTES_BESIDE.saturating_add(task_type.len()).saturating_add(data_bytes)

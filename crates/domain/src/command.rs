@@ -80,7 +80,7 @@ pub struct Running {
 
 impl Running {
     /// What the agents that poll in a batch say, in the order of their polls.
-    pub(crate) fn of(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Self)> {
+    pub fn of(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Self)> {
         batch.iter().filter_map(|command| match command {
             Command::Poll { poll, running: Some(running), .. } => Some((poll.agent_id, running)),
             _ => None,

@@ -48,7 +48,7 @@ pub fn waiting(task: &Task, around: &Surroundings) -> Option<Waiting> {
 }
 
 /// What kept a task that expired from an agent, as the end of a sentence.
-pub(crate) fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
+pub fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
     let kind = kind(task);
     match pending(task, around).0 {
         // Only agents that were seen since it was posted are active.
@@ -132,4 +132,4 @@ fn tasks(n: u64) -> String {
 const AGENTS_COUNTED: u64 = 1_000;
 
 /// How far [`Surroundings::ahead`] is counted.
-pub(crate) const AHEAD_COUNTED: u64 = 1_000;
+pub const AHEAD_COUNTED: u64 = 1_000;

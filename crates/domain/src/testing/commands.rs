@@ -2,43 +2,43 @@
 
 use std::time::Duration;
 
+use crate::{Attempt, Command, End, State, Sweep};
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome, Terms};
-use slamon_store::{Attempt, Command, End, State, Sweep};
 use uuid::Uuid;
 
 /// Seconds after an arbitrary moment with microseconds.
-pub(crate) fn at(seconds: i64) -> Timestamp {
+pub fn at(seconds: i64) -> Timestamp {
     Timestamp::constant(1_795_375_381, 621_614_000) + SignedDuration::from_secs(seconds)
 }
 
-pub(crate) fn json(text: impl Into<String>) -> JsonText {
+pub fn json(text: impl Into<String>) -> JsonText {
     JsonText::from_stored(text.into())
 }
 
 const TASK: u128 = 0x7a5c << 112;
 
 /// The id of task `n`.
-pub(crate) fn task_id(n: u128) -> Uuid {
+pub fn task_id(n: u128) -> Uuid {
     Uuid::from_u128(TASK | n)
 }
 
 /// The number of a task: undoes [`task_id`].
-pub(crate) fn number(id: Uuid) -> u128 {
+pub fn number(id: Uuid) -> u128 {
     id.as_u128() ^ TASK
 }
 
 /// The id of agent `n`.
-pub(crate) fn agent_id(n: u128) -> Uuid {
+pub fn agent_id(n: u128) -> Uuid {
     Uuid::from_u128(0xa9e7 << 112 | n)
 }
 
 /// Task `n`, of type `wait`, version 1.
-pub(crate) fn task(n: u128) -> PostTask {
+pub fn task(n: u128) -> PostTask {
     task_of("wait", 1, n)
 }
 
-pub(crate) fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
+pub fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
     PostTask {
         task_id: task_id(n),
         test_id: Uuid::from_u128(0x7e57 << 112),
@@ -50,16 +50,16 @@ pub(crate) fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
 }
 
 /// Task `n` under `terms`.
-pub(crate) fn task_under(terms: Terms, n: u128) -> PostTask {
+pub fn task_under(terms: Terms, n: u128) -> PostTask {
     PostTask { terms, ..task(n) }
 }
 
 /// Agent `n` asks for up to `most` tasks of type `wait`, version 1.
-pub(crate) fn poll(n: u128, most: u32) -> PollRequest {
+pub fn poll(n: u128, most: u32) -> PollRequest {
     poll_for(n, most, &[("wait", 1)])
 }
 
-pub(crate) fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> PollRequest {
+pub fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> PollRequest {
     let capability =
         |&(task_type, version): &(&str, i64)| Capability { task_type: task_type.to_owned(), version };
     PollRequest {
@@ -74,38 +74,38 @@ pub(crate) fn poll_for(n: u128, most: u32, capabilities: &[(&str, i64)]) -> Poll
 }
 
 /// Task `n` ended with `result`, a JSON object.
-pub(crate) fn completed(n: u128, result: &str) -> ResultPost {
+pub fn completed(n: u128, result: &str) -> ResultPost {
     completed_as(task_id(n), result)
 }
 
 /// Task `n` ended with `error`, a JSON string.
-pub(crate) fn failed(n: u128, error: &str) -> ResultPost {
+pub fn failed(n: u128, error: &str) -> ResultPost {
     failed_as(task_id(n), error)
 }
 
 /// What was handed out as `alias` ended with `result`.
-pub(crate) fn completed_as(alias: Uuid, result: &str) -> ResultPost {
+pub fn completed_as(alias: Uuid, result: &str) -> ResultPost {
     ResultPost { task_id: alias, agent_id: None, outcome: TaskOutcome::Completed(json(result)) }
 }
 
 /// What was handed out as `alias` ended with `error`.
-pub(crate) fn failed_as(alias: Uuid, error: &str) -> ResultPost {
+pub fn failed_as(alias: Uuid, error: &str) -> ResultPost {
     ResultPost { task_id: alias, agent_id: None, outcome: TaskOutcome::Failed(json(error)) }
 }
 
 /// The first attempt at task `n`, agent `agent`'s since `at`.
-pub(crate) fn attempt(n: u128, agent: u128, at: Timestamp) -> Attempt {
+pub fn attempt(n: u128, agent: u128, at: Timestamp) -> Attempt {
     let agent_name = format!("agent {agent}");
     Attempt { number: 1, alias: task_id(n), agent_id: agent_id(agent), agent_name, at, deadline: None }
 }
 
 /// Task `n` is agent `agent`'s since `at`, in its first attempt.
-pub(crate) fn claimed(n: u128, agent: u128, at: Timestamp) -> State {
+pub fn claimed(n: u128, agent: u128, at: Timestamp) -> State {
     State::Claimed(attempt(n, agent, at))
 }
 
 /// What was [`claimed`] ended at `at`.
-pub(crate) fn ended(claimed: State, at: Timestamp, end: End) -> State {
+pub fn ended(claimed: State, at: Timestamp, end: End) -> State {
     match claimed {
         State::Claimed(attempt) => State::Ended { at, last: Some(attempt), end },
         other => panic!("{other:?} is not claimed"),
@@ -113,20 +113,20 @@ pub(crate) fn ended(claimed: State, at: Timestamp, end: End) -> State {
 }
 
 /// Sweeps what time has made due, and nothing else.
-pub(crate) const DUE: Sweep = Sweep { limit: 100, lost_after: None, forget_after: None, delete_after: None };
+pub const DUE: Sweep = Sweep { limit: 100, lost_after: None, forget_after: None, delete_after: None };
 
-pub(crate) const fn seconds(n: u64) -> Duration {
+pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)
 }
 
-pub(crate) const MICROSECOND: Duration = Duration::from_micros(1);
+pub const MICROSECOND: Duration = Duration::from_micros(1);
 
 /// The claim of agent `n` on `tasks` is given up.
-pub(crate) fn release(n: u128, claimed_at: Timestamp, tasks: &[u128]) -> Command {
+pub fn release(n: u128, claimed_at: Timestamp, tasks: &[u128]) -> Command {
     let task_ids = tasks.iter().map(|n| task_id(*n)).collect();
     Command::Release { agent_id: agent_id(n), claimed_at, task_ids, cancelled: Vec::new() }
 }
 
-pub(crate) fn submits(tasks: impl IntoIterator<Item = u128>) -> Vec<Command> {
+pub fn submits(tasks: impl IntoIterator<Item = u128>) -> Vec<Command> {
     tasks.into_iter().map(|n| Command::Submit(task(n))).collect()
 }

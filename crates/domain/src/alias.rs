@@ -6,12 +6,12 @@
 use uuid::{Builder, Uuid, Version};
 
 /// An id for an attempt, of 122 random bits.
-pub(crate) fn new() -> Uuid {
+pub fn new() -> Uuid {
     Builder::from_custom_bytes(Uuid::new_v4().into_bytes()).into_uuid()
 }
 
 /// Whether `id` may be the id of an attempt that is not its task's first.
-pub(crate) fn is_possible(id: Uuid) -> bool {
+pub fn is_possible(id: Uuid) -> bool {
     id.get_version() == Some(Version::Custom)
 }
 

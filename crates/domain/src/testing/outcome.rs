@@ -2,12 +2,12 @@
 
 use std::vec::IntoIter;
 
-use slamon_store::{Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept};
+use crate::{Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept};
 use uuid::Uuid;
 
 /// What one command is replied.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     Submit(Result<Submitted, Refusal>),
     /// Of polls and claims.
     Poll(Polled),
@@ -22,7 +22,7 @@ pub(crate) enum Outcome {
 
 /// The replies in the order of their commands; of each kind, there must be as many.
 #[track_caller]
-pub(crate) fn in_order(batch: &[Command], replies: Replies) -> Vec<Outcome> {
+pub fn in_order(batch: &[Command], replies: Replies) -> Vec<Outcome> {
     let Replies { submits, polls, reports, cancels, releases, seen, sweeps } = replies;
     let (mut submits, mut polls, mut reports) = (submits.into_iter(), polls.into_iter(), reports.into_iter());
     let (mut cancels, mut releases) = (cancels.into_iter(), releases.into_iter());

@@ -4,38 +4,38 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use crate::lifecycle::{self, Change, Report};
+use crate::{
+    AttemptEnd, Cancelled, Command, Delivery, EndedAttempt, KindCursor, LateResult, MAX_TASKS_PER_POLL,
+    Polled, Refusal, Replies, Reported, Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
+};
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
-use slamon_store::lifecycle::{self, Change, MAX_TASKS_PER_POLL, Report};
-use slamon_store::{
-    AttemptEnd, Cancelled, Command, Delivery, EndedAttempt, KindCursor, LateResult, Polled, Refusal, Replies,
-    Reported, Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
-};
 use uuid::Uuid;
 
 use super::outcome::{Outcome, in_order};
 
 /// What the model says of the agents that might have taken a task.
-pub(crate) const FLEET: &str = "the fleet";
+pub const FLEET: &str = "the fleet";
 
 /// Everything that a store would hold.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Model {
-    pub(crate) tasks: BTreeMap<Uuid, Task>,
+pub struct Model {
+    pub tasks: BTreeMap<Uuid, Task>,
     /// Ids in the order of arrival.
-    pub(crate) arrivals: Vec<Uuid>,
+    pub arrivals: Vec<Uuid>,
     /// The attempts of each task that ended without finishing it.
-    pub(crate) past: BTreeMap<Uuid, Vec<(EndedAttempt, Option<LateResult>)>>,
+    pub past: BTreeMap<Uuid, Vec<(EndedAttempt, Option<LateResult>)>>,
     /// What each agent has still to be told of.
-    pub(crate) untold: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    pub untold: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Names and last-seen times.
-    pub(crate) agents: BTreeMap<Uuid, (String, Timestamp)>,
+    pub agents: BTreeMap<Uuid, (String, Timestamp)>,
     /// How many second and further attempts have been handed out: their aliases are numbers.
-    pub(crate) aliases: u128,
+    pub aliases: u128,
 }
 
 /// The alias of the `n`th attempt that was not its task's first.
-pub(crate) fn alias(n: u128) -> Uuid {
+pub fn alias(n: u128) -> Uuid {
     Uuid::from_u128(0xa11a << 112 | n)
 }
 
@@ -49,7 +49,7 @@ fn running(batch: &[Command]) -> impl Iterator<Item = (Uuid, &Running)> {
 
 impl Model {
     /// Does what `Store::apply` promises: commands in their order, polls after all others.
-    pub(crate) fn apply(&mut self, batch: &[Command], now: Timestamp) -> Replies {
+    pub fn apply(&mut self, batch: &[Command], now: Timestamp) -> Replies {
         let mut replies = Replies::default();
         let (polls, others): (Vec<_>, Vec<_>) = batch.iter().partition(|command| command.poll().is_some());
         for command in others {
@@ -64,7 +64,7 @@ impl Model {
         replies
     }
 
-    pub(crate) fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
+    pub fn apply_one(&mut self, command: &Command, now: Timestamp) -> Outcome {
         let batch = std::slice::from_ref(command);
         in_order(batch, self.apply(batch, now)).remove(0)
     }
@@ -117,7 +117,7 @@ impl Model {
     }
 
     /// The tasks that are over here and were not in `before`.
-    pub(crate) fn newly_ended(&self, before: &Self) -> BTreeSet<Uuid> {
+    pub fn newly_ended(&self, before: &Self) -> BTreeSet<Uuid> {
         let ended = |task: &Task| matches!(task.state, State::Ended { .. });
         let new = |(id, task): &(&Uuid, &Task)| ended(task) && !before.tasks.get(*id).is_some_and(ended);
         self.tasks.iter().filter(new).map(|(id, _)| *id).collect()
@@ -211,7 +211,7 @@ impl Model {
     }
 
     /// The task that an agent knows, or knew, as `alias`.
-    pub(crate) fn handed_out_as(&self, alias: Uuid) -> Option<Uuid> {
+    pub fn handed_out_as(&self, alias: Uuid) -> Option<Uuid> {
         let knows = |task: &&Task| {
             let past = self.past.get(&task.posted.task_id).into_iter().flatten();
             let mut aliases = past.map(|(ended, _)| &ended.attempt).chain(task.last_attempt());
@@ -292,13 +292,13 @@ impl Model {
             return false;
         }
         let silent_for = Duration::try_from(now.duration_since(seen)).unwrap_or_default();
-        let change = lifecycle::lose(&self.tasks[&id], agent_id, silent_for, now);
+        let change = lifecycle::agent_lost(&self.tasks[&id], agent_id, silent_for, now);
         change.map(|change| self.change(id, change)).is_some()
     }
 
     fn settle(&mut self, id: Uuid, now: Timestamp) -> bool {
         let Some(task) = self.tasks.get(&id) else { return false };
-        let change = lifecycle::settle(task, now, || FLEET.to_owned());
+        let change = lifecycle::advance(task, now, || FLEET.to_owned());
         change.map(|change| self.change(id, change)).is_some()
     }
 

@@ -1,10 +1,9 @@
-//! Every rule, state by state; `properties` has what holds for any sequence of commands.
+//! Every rule, state by state; `properties` has what holds for any sequence of commands, `model_checker` every order of
+//! events in a small fleet.
 
-mod model;
-mod outcome;
+mod model_checker;
 mod properties;
 mod reports;
-mod sequences;
 mod time;
 
 use slamon_protocol::{AgentFilter, Capability, JsonText, Location, Terms};

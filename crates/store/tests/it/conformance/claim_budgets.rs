@@ -2,17 +2,17 @@
 
 use slamon_protocol::{Capability, PollRequest, PostTask};
 use slamon_store::Command;
-use slamon_store::lifecycle::{MAX_BYTES_PER_POLL, Portion};
+use slamon_store::{ClaimBudget, MAX_BYTES_PER_POLL};
 
-use crate::commands::{at, json, poll, task, task_id};
 use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::Fixture;
+use slamon_domain::testing::commands::{at, json, poll, task, task_id};
 
-/// Posts tasks that take so many bytes of a portion, numbered from 0.
+/// Posts tasks that take so many bytes of a claim budget, numbered from 0.
 async fn post(store: &Driver, sizes: &[usize]) {
     for (n, size) in (0..).zip(sizes) {
         let posted = task(n);
-        let bytes = size.saturating_sub(Portion::size(&posted.task_type, 0)).max(8);
+        let bytes = size.saturating_sub(ClaimBudget::size(&posted.task_type, 0)).max(8);
         let data = json(format!(r#"{{"n":"{}"}}"#, "x".repeat(bytes - 8)));
         assert_eq!(data.as_str().len(), bytes);
         store.submit(at(0), PostTask { task_data: Some(data), ..posted }).await.unwrap();

@@ -1,6 +1,6 @@
 //! What a task may become: state and command in, new state or refusal out.
 //!
-//! No clock, no I/O, no SQL. Both stores ask these functions, so that they cannot differ.
+//! No clock, no I/O, no SQL. Nobody else decides.
 //!
 //! ```text
 //!    delayed ──────▶ pending ──────▶ claimed ──────▶ completed | failed
@@ -12,12 +12,11 @@
 //!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
 //!
-//! A store calls [`settle`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
-//! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will settle both.
+//! A store calls [`advance`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
+//! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will see to both.
 
-mod portion;
+mod messages;
 mod retry;
-mod words;
 
 use std::time::Duration;
 
@@ -25,7 +24,6 @@ use jiff::Timestamp;
 use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
-pub use self::portion::{MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL, Portion};
 use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, Running, State, Submitted, Task};
 
 /// A task's new state, and the attempt that ended with it without finishing the task.
@@ -98,19 +96,19 @@ pub fn first_state(posted: &PostTask, now: Timestamp) -> State {
 ///
 /// `fleet` is asked for a sentence on the agents that might have taken a task that expires unclaimed.
 #[must_use]
-pub fn settle(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> Option<Change> {
+pub fn advance(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> Option<Change> {
     let due = |time: Option<Timestamp>| time.is_some_and(|time| time <= now);
     if matches!(task.state, State::Ended { .. }) {
         return None;
     }
     if due(task.expires()) {
-        let error = words::expired(task, now, fleet);
+        let error = messages::expired(task, now, fleet);
         return Some(end_without_result(task, now, AttemptEnd::Expired, End::Expired(error)));
     }
     match &task.state {
         State::Delayed { until } if *until <= now => Some(State::Pending.into()),
         State::Claimed(attempt) if due(attempt.deadline) => {
-            let error = words::timed_out(task, attempt);
+            let error = messages::timed_out(task, attempt);
             Some(try_again_or(task, attempt, now, AttemptEnd::TimedOut, End::TimedOut(error)))
         }
         _ => None,
@@ -215,7 +213,7 @@ pub fn cancel(task: &Task, now: Timestamp) -> Result<Option<Change>, Refusal> {
         State::Ended { end: End::Cancelled(_), .. } => Ok(None),
         State::Ended { .. } => Err(Refusal::CannotCancel),
         State::Delayed { .. } | State::Pending | State::Claimed(_) => {
-            let error = words::cancelled(task);
+            let error = messages::cancelled(task);
             Ok(Some(end_without_result(task, now, AttemptEnd::Cancelled, End::Cancelled(error))))
         }
     }
@@ -223,10 +221,10 @@ pub fn cancel(task: &Task, now: Timestamp) -> Result<Option<Change>, Refusal> {
 
 /// The agent of a running attempt has been silent for too long; `None` if no attempt of it runs.
 #[must_use]
-pub fn lose(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timestamp) -> Option<Change> {
+pub fn agent_lost(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timestamp) -> Option<Change> {
     match &task.state {
         State::Claimed(attempt) if attempt.agent_id == agent_id => {
-            let error = words::lost(task, attempt, silent_for);
+            let error = messages::lost(task, attempt, silent_for);
             Some(try_again_or(task, attempt, now, AttemptEnd::Lost, End::Lost(error)))
         }
         _ => None,
@@ -245,7 +243,7 @@ pub fn abandon(task: &Task, agent_id: Uuid, running: &Running, now: Timestamp) -
                 && attempt.at.as_microsecond() <= running.until.as_microsecond()
                 && !running.names(attempt) =>
         {
-            let error = words::abandoned(task, attempt);
+            let error = messages::abandoned(task, attempt);
             Some(try_again_or(task, attempt, now, AttemptEnd::Abandoned, End::Lost(error)))
         }
         _ => None,

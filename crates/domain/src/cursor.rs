@@ -9,9 +9,9 @@ use slamon_protocol::{AgentFilter, Capability, PostTask};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueCursor {
     /// The priority, negated.
-    pub(crate) rank: i32,
+    pub rank: i32,
     /// The order of arrival.
-    pub(crate) seq: i64,
+    pub seq: i64,
 }
 
 impl QueueCursor {
@@ -27,7 +27,9 @@ impl QueueCursor {
         Self { rank: priority.saturating_neg(), seq }
     }
 
-    pub(crate) fn of(posted: &PostTask, seq: i64) -> Self {
+    /// The place of a task.
+    #[must_use]
+    pub fn of(posted: &PostTask, seq: i64) -> Self {
         Self::at(posted.terms.priority, seq)
     }
 }

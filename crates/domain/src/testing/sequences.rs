@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
+use crate::{Command, KindCursor, Running, Sweep, WaitingKind};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use slamon_protocol::{
     AgentFilter, Capability, JsonText, Location, PollRequest, PostTask, ResultPost, TaskOutcome, Terms,
 };
-use slamon_store::{Command, KindCursor, Running, Sweep, WaitingKind};
 use uuid::Uuid;
 
 use super::model::alias;
@@ -18,10 +18,10 @@ const KINDS: [(&str, i64); 3] = [("wait", 1), ("wait", 2), ("", i64::MIN)];
 const FIRST: Timestamp = Timestamp::constant(1_795_375_381, 621_614_000);
 
 /// A batch and when it is applied.
-pub(crate) type Batch = (Timestamp, Vec<Command>);
+pub type Batch = (Timestamp, Vec<Command>);
 
 /// Up to `batches` batches of up to `commands` commands. Time goes on, stands still, and sometimes steps back.
-pub(crate) fn sequences(batches: usize, commands: usize) -> impl Strategy<Value = Vec<Batch>> {
+pub fn sequences(batches: usize, commands: usize) -> impl Strategy<Value = Vec<Batch>> {
     let step = prop_oneof![Just(0), Just(1), Just(1_000_000), Just(10_000_000), Just(60_000_007), Just(-3)];
     let batch = (step, prop::collection::vec(draft(), 1..=commands));
     prop::collection::vec(batch, 1..=batches).prop_map(resolve)

@@ -7,16 +7,18 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
+use crate::lifecycle::{self, Report};
+use crate::{AttemptEnd, Command, End, Reported, State, Sweep, Task};
 use jiff::Timestamp;
 use slamon_protocol::{ResultPost, Terms};
-use slamon_store::lifecycle::{self, Report};
-use slamon_store::{AttemptEnd, Command, End, Reported, State, Sweep, Task};
 use stateright::{Checker, Model as _, Property};
 use uuid::Uuid;
 
-use crate::commands::{agent_id, at, completed_as, failed_as, poll, release, seconds, task_id, task_under};
-use crate::model::Model;
-use crate::outcome::Outcome;
+use crate::testing::commands::{
+    agent_id, at, completed_as, failed_as, poll, release, seconds, task_id, task_under,
+};
+use crate::testing::model::Model;
+use crate::testing::outcome::Outcome;
 
 /// Agents that poll; their silence is long enough to lose them after one tick.
 const AGENTS: [u128; 2] = [1, 2];
@@ -200,7 +202,7 @@ impl stateright::Model for Rules {
             Property::always("past its TTL, a task has ended once settled", |_, fleet: &Fleet| {
                 fleet.tasks().all(|task| {
                     let expired = task.expires().is_some_and(|at| at <= fleet.now());
-                    let settled = lifecycle::settle(task, fleet.now(), String::new);
+                    let settled = lifecycle::advance(task, fleet.now(), String::new);
                     let state = settled.map_or_else(|| task.state.clone(), |change| change.state);
                     !expired || matches!(state, State::Ended { .. })
                 })

@@ -7,9 +7,9 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::model::Model;
-use super::outcome::Outcome;
-use super::sequences::sequences;
+use crate::testing::model::Model;
+use crate::testing::outcome::Outcome;
+use crate::testing::sequences::sequences;
 use crate::{Attempt, AttemptEnd, Command, Refusal, Reported, State, Submitted, Sweep, Task};
 
 const SWEEP: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };

@@ -116,7 +116,7 @@ impl Task {
         expires(&self.posted, self.created)
     }
 
-    /// How many attempts have ended without finishing it: those that [`crate::Store::attempts`] reads.
+    /// How many attempts have ended without finishing it: those that `Store::attempts` reads.
     #[must_use]
     pub fn ended_attempts(&self) -> u32 {
         match &self.state {
@@ -139,13 +139,13 @@ impl Task {
 }
 
 /// When the TTL of a task runs out that is posted at `created`.
-pub(crate) fn expires(posted: &PostTask, created: Timestamp) -> Option<Timestamp> {
+pub fn expires(posted: &PostTask, created: Timestamp) -> Option<Timestamp> {
     posted.terms.ttl.and_then(|ttl| created.checked_add(ttl).ok())
 }
 
 impl State {
     /// When time alone will change a task in this state whose TTL runs out at `expires`.
-    pub(crate) fn due(&self, expires: Option<Timestamp>) -> Option<Timestamp> {
+    pub fn due(&self, expires: Option<Timestamp>) -> Option<Timestamp> {
         let earlier = |other: Option<Timestamp>| expires.into_iter().chain(other).min();
         match self {
             Self::Delayed { until } => earlier(Some(*until)),

@@ -1,0 +1,28 @@
+//! The rules of a task's life.
+//!
+//! A [`Command`] is the only way to change anything. What a task may become is decided in [`lifecycle`], by plain
+//! functions. No clock, no I/O, no SQL: a store finds rows, locks them and saves what the rules said.
+
+#![cfg_attr(
+    not(test),
+    warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
+)]
+
+pub mod alias;
+mod claim_budget;
+mod command;
+mod cursor;
+pub mod lifecycle;
+mod pending_reason;
+mod task;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use claim_budget::{ClaimBudget, MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL};
+pub use command::{
+    Applied, Cancelled, Command, Delivery, Locked, Polled, Refusal, Replies, Reply, Reported, Running,
+    Submitted, Sweep, Swept,
+};
+pub use cursor::{KindCursor, QueueCursor, WaitingKind};
+pub use pending_reason::{AHEAD_COUNTED, Surroundings, Waiting, kept_from_agents, waiting};
+pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};
