@@ -1,6 +1,8 @@
 //! The command line, as that of slamon-afm 1.1.0.
 
+mod resource_limits;
 mod run;
+mod signals;
 mod tables;
 
 use std::io::{self, Write};
@@ -14,10 +16,9 @@ use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
-use crate::database::{Database, Kind};
-use crate::files;
+use crate::database::{Database, DatabaseKind};
 use crate::logging::{self, LogWriter, repeats};
-use crate::measures;
+use crate::metrics;
 
 /// Wrong arguments or configuration, and nothing was started.
 const BAD_ARGUMENTS: u8 = 2;
@@ -25,7 +26,7 @@ const BAD_ARGUMENTS: u8 = 2;
 /// SLAMon Agent Fleet Manager
 #[derive(Debug, Parser)]
 #[command(name = "slamon-afm", version, infer_long_args = true, after_help = config::help())]
-struct Arguments {
+struct CliArguments {
     /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or postgresql://USER@HOST/NAME
     #[arg(long, value_name = "URI", global = true)]
     database_uri: Option<String>,
@@ -49,7 +50,7 @@ enum Subcommands {
 /// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration.
 #[must_use]
 pub fn main() -> ExitCode {
-    let arguments = match Arguments::try_parse() {
+    let arguments = match CliArguments::try_parse() {
         Ok(arguments) => arguments,
         // An argument in the wrong place is quoted in the message, and may hold a password.
         Err(error) if error.use_stderr() && error.to_string().contains("://") => {
@@ -62,7 +63,7 @@ pub fn main() -> ExitCode {
     };
     let Some(command) = arguments.command else {
         // As the original does: help, and a status that says that nothing was done.
-        let _ = Arguments::command().print_help();
+        let _ = CliArguments::command().print_help();
         return ExitCode::FAILURE;
     };
     if let Subcommands::Run(address) = &command
@@ -82,7 +83,7 @@ pub fn main() -> ExitCode {
     let overrides =
         Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
     let configured = configure(&overrides).and_then(|(loaded, database, log)| {
-        if matches!(command, Subcommands::CreateTables) && database.kind == Kind::Memory {
+        if matches!(command, Subcommands::CreateTables) && database.kind == DatabaseKind::Memory {
             return Err(tables::IN_MEMORY.to_owned());
         }
         Ok((loaded, database, log))
@@ -133,14 +134,14 @@ fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogWriter), Str
     let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     let database = Database::open(&loaded)?;
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
-    measures::start(&loaded.config)?;
+    metrics::start(&loaded.config)?;
     Ok((loaded, database, log))
 }
 
 fn start_runtime() -> io::Result<Runtime> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let _entered = runtime.enter();
-    files::outlive_size_limit()?;
+    resource_limits::outlive_size_limit()?;
     Ok(runtime)
 }
 

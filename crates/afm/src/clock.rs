@@ -67,11 +67,11 @@ pub struct SteadyClock {
     machine: Clock,
     /// The time since the machine's start, in microseconds; it is never set, and counts while the machine is suspended.
     uptime: Arc<dyn Fn() -> i64 + Send + Sync>,
-    state: Arc<State>,
+    state: Arc<ClockState>,
 }
 
 #[derive(Debug, Default)]
-struct State {
+struct ClockState {
     /// The time at the machine's start, in microseconds.
     start: AtomicI64,
     /// See [`Clock`].

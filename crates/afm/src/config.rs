@@ -20,11 +20,11 @@ mod error;
 mod flask_file;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
-mod given;
 mod keys;
 mod layers;
 mod log_level;
 mod python;
+mod raw_value;
 #[cfg(test)]
 mod tests;
 

@@ -1,5 +1,7 @@
 //! The store that a database URI names.
 
+pub(crate) mod health;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -17,13 +19,13 @@ const SUPPORTED: &str =
 /// A store, what kind it is, and how it was named.
 pub(crate) struct Database {
     pub(crate) store: Arc<dyn Store>,
-    pub(crate) kind: Kind,
+    pub(crate) kind: DatabaseKind,
     name: String,
 }
 
 /// Where tasks are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum DatabaseKind {
     /// In this process, and gone with it.
     Memory,
     /// In a file.
@@ -46,9 +48,9 @@ impl Database {
             "sqlite" => {
                 let store = SqliteStore::new(uri, config.echo).map_err(|problem| named(&problem))?;
                 let kind = match store.file() {
-                    None => Kind::Memory,
+                    None => DatabaseKind::Memory,
                     Some(file) => {
-                        Kind::File(std::path::absolute(file).unwrap_or_else(|_| file.into()).into())
+                        DatabaseKind::File(std::path::absolute(file).unwrap_or_else(|_| file.into()).into())
                     }
                 };
                 let store = store.with_default_timeout(config.task_timeout_default);
@@ -64,7 +66,7 @@ impl Database {
                 };
                 let store = PostgresStore::new(&options).map_err(|error| named(&error.to_string()))?;
                 let store = store.with_default_timeout(config.task_timeout_default);
-                Ok(Self { store: Arc::new(store), kind: Kind::Postgres, name })
+                Ok(Self { store: Arc::new(store), kind: DatabaseKind::Postgres, name })
             }
             "" => Err(named(&format!("is not a URI; {SUPPORTED}"))),
             other => Err(named(&format!("dialect `{other}` is not supported; {SUPPORTED}"))),

@@ -1,6 +1,6 @@
 //! Logging: which lines are written, how they look, and where they go.
 
-pub(crate) mod refusals;
+pub(crate) mod failure_log;
 pub(crate) mod repeats;
 mod sink;
 mod writer;

@@ -9,18 +9,17 @@ use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
-use super::tables;
-use crate::app::{App, Settings};
-use crate::background::{Background, set_clock};
+use super::signals::Shutdown;
+use super::{resource_limits, tables};
 use crate::clock::SteadyClock;
 use crate::config::Config;
-use crate::database::{Database, Kind};
-use crate::files;
+use crate::database::{Database, DatabaseKind};
+use crate::http::app::{App, Settings};
+use crate::http::routes;
+use crate::http::server::{self, ServerLimits};
 use crate::logging::LogWriter;
-use crate::routes;
-use crate::server::{self, Limits};
-use crate::shutdown::Shutdown;
-use crate::sweeper::Watch;
+use crate::maintenance::background::{Background, set_clock};
+use crate::maintenance::sweeper::SweepPolicy;
 
 /// How long a connection may send nothing.
 const IDLE: Duration = Duration::from_secs(75);
@@ -121,7 +120,7 @@ pub(super) async fn run(
     // Before the database is touched: while the original still has the port, its tables are its own.
     let listeners =
         server::listen(host, port).await.with_context(|| format!("cannot listen on {host} port {port}"))?;
-    let files = files::raise_limit();
+    let files = resource_limits::raise_limit();
     let store = database.store.clone();
     let clock = SteadyClock::start();
     let settings = Settings {
@@ -134,11 +133,11 @@ pub(super) async fn run(
     let (app, work) = App::new(store.clone(), clock.clock(), settings, shutdown.stop.clone());
     let mut work = tokio::spawn(work);
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
-    let limits = Limits {
+    let limits = ServerLimits {
         idle: IDLE,
         write: UNREAD,
         shutdown: config.shutdown_timeout,
-        connections: files::connections(files, config.pool_size),
+        connections: resource_limits::connections(files, config.pool_size),
         memory: MEMORY.max(config.max_content_length.saturating_mul(4)),
     };
     tracing::info!(open_files = files, connections = limits.connections, "limits");
@@ -204,7 +203,7 @@ async fn live(
             announce(database, config);
             listening();
         }
-        Err(error) if passes(&error) && database.kind == Kind::Postgres => {
+        Err(error) if passes(&error) && database.kind == DatabaseKind::Postgres => {
             listening();
             warn_of(&error);
             prepare_until_there(store, config.auto_create, error).await.map_err(|e| database.unusable(e))?;
@@ -224,9 +223,9 @@ fn death(part: &str, died: Result<(), JoinError>) -> anyhow::Error {
     how.context(format!("the {part} died"))
 }
 
-fn watch(config: &Config) -> Watch {
+fn watch(config: &Config) -> SweepPolicy {
     let if_cleaning_up = |after| config.auto_cleanup.then_some(after);
-    Watch {
+    SweepPolicy {
         lost_after: if_cleaning_up(config.agent_active_threshold),
         forget_after: if_cleaning_up(config.agent_drop_threshold),
         delete_after: config.task_retention,
@@ -235,11 +234,15 @@ fn watch(config: &Config) -> Watch {
 
 fn announce(database: &Database, config: &Config) {
     match &database.kind {
-        Kind::Memory => tracing::warn!(
+        DatabaseKind::Memory => tracing::warn!(
             "tasks are kept in memory and are gone when this process stops; to keep them: --database-uri sqlite:///slamon-afm.db"
         ),
-        Kind::File(file) => tracing::info!(file = %file.display(), "tasks are kept in an SQLite file"),
-        Kind::Postgres => tracing::info!(database = %config.database_uri, "tasks are kept in PostgreSQL"),
+        DatabaseKind::File(file) => {
+            tracing::info!(file = %file.display(), "tasks are kept in an SQLite file");
+        }
+        DatabaseKind::Postgres => {
+            tracing::info!(database = %config.database_uri, "tasks are kept in PostgreSQL");
+        }
     }
 }
 
@@ -312,7 +315,7 @@ mod tests {
     use super::Address;
 
     #[derive(Debug, Parser)]
-    struct Arguments {
+    struct TestArguments {
         #[command(flatten)]
         address: Address,
     }
@@ -320,7 +323,7 @@ mod tests {
     /// Where `run ARGS` would listen.
     fn host_and_port(args: &[&str]) -> Result<(String, u16), String> {
         let words = [&["run"], args].concat();
-        let arguments = Arguments::try_parse_from(words).map_err(|error| error.to_string())?;
+        let arguments = TestArguments::try_parse_from(words).map_err(|error| error.to_string())?;
         arguments.address.host_and_port().map(|(host, port)| (host.to_owned(), port))
     }
 

@@ -63,7 +63,7 @@ impl FlaskFile {
             )
         })?;
         let source = line_ends(source.strip_prefix('\u{feff}').unwrap_or(source));
-        let lines = Lines::of(&source);
+        let lines = LineIndex::of(&source);
         let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
         let module = python::read(&source, &absolute.to_string_lossy(), environment, |name| {
             Key::named(name).is_some()
@@ -103,7 +103,7 @@ impl FlaskFile {
 }
 
 impl NoValue {
-    fn of(fault: Fault, lines: &Lines<'_>) -> Self {
+    fn of(fault: Fault, lines: &LineIndex<'_>) -> Self {
         let (line, column) = lines.place(fault.at.unwrap_or_default());
         let is_unreadable = fault.kind == FaultKind::Unreadable;
         Self { line, column, reason: fault.reason.into_owned(), is_unreadable }
@@ -121,12 +121,12 @@ fn line_ends(source: &str) -> String {
 }
 
 /// Where the lines of a source begin.
-struct Lines<'a> {
+struct LineIndex<'a> {
     source: &'a str,
     begins: Vec<usize>,
 }
 
-impl<'a> Lines<'a> {
+impl<'a> LineIndex<'a> {
     fn of(source: &'a str) -> Self {
         let begins = std::iter::once(0).chain(source.match_indices('\n').map(|(end, _)| end + 1)).collect();
         Self { source, begins }

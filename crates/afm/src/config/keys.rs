@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use slamon_protocol::excerpt;
 
-use super::given::{Given, Mismatch};
+use super::raw_value::{Mismatch, RawValue};
 use super::{Config, DatabaseUri, LogFormat};
 
 /// The key of the database, for those that name it in another way.
@@ -18,7 +18,7 @@ pub(super) const STATSD_HOST: &str = "STATSD_HOST";
 
 /// What became of a value that its key could read.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Taken {
+pub(super) enum KeyResult {
     /// It is in the configuration.
     Yes,
     /// It is passed over, for this reason.
@@ -28,12 +28,12 @@ pub(super) enum Taken {
 /// A key, in a file or the environment.
 pub(super) struct Key {
     pub(super) name: &'static str,
-    read: fn(&mut Config, Given<'_>) -> Result<(), Mismatch>,
-    passed_over: fn(Given<'_>) -> Option<&'static str>,
+    read: fn(&mut Config, RawValue<'_>) -> Result<(), Mismatch>,
+    passed_over: fn(RawValue<'_>) -> Option<&'static str>,
 }
 
 impl Key {
-    const fn new(name: &'static str, read: fn(&mut Config, Given<'_>) -> Result<(), Mismatch>) -> Self {
+    const fn new(name: &'static str, read: fn(&mut Config, RawValue<'_>) -> Result<(), Mismatch>) -> Self {
         Self { name, read, passed_over: |_| None }
     }
 
@@ -42,10 +42,10 @@ impl Key {
     }
 
     /// Reads a value into the configuration.
-    pub(super) fn set(&self, config: &mut Config, given: Given<'_>) -> Result<Taken, Mismatch> {
+    pub(super) fn set(&self, config: &mut Config, given: RawValue<'_>) -> Result<KeyResult, Mismatch> {
         match (self.passed_over)(given) {
-            Some(reason) => Ok(Taken::No(reason)),
-            None => (self.read)(config, given).map(|()| Taken::Yes),
+            Some(reason) => Ok(KeyResult::No(reason)),
+            None => (self.read)(config, given).map(|()| KeyResult::Yes),
         }
     }
 }
@@ -62,7 +62,7 @@ pub(super) const KEYS: [Key; 22] = [
         Ok(())
     }),
     Key::new("SQLALCHEMY_POOL_TIMEOUT", |config, given| {
-        config.pool_timeout = unless_none(given, Config::default().pool_timeout, Given::some_seconds)?;
+        config.pool_timeout = unless_none(given, Config::default().pool_timeout, RawValue::some_seconds)?;
         Ok(())
     }),
     Key::new("SQLALCHEMY_ECHO", |config, given| given.flag().map(|flag| config.echo = flag)),
@@ -147,9 +147,9 @@ pub(super) const KEYS: [Key; 22] = [
 
 /// Reads a value that Flask and Flask-SQLAlchemy let users leave to the default by writing None.
 fn unless_none<'a, T>(
-    given: Given<'a>,
+    given: RawValue<'a>,
     default: T,
-    read: impl FnOnce(Given<'a>) -> Result<T, Mismatch>,
+    read: impl FnOnce(RawValue<'a>) -> Result<T, Mismatch>,
 ) -> Result<T, Mismatch> {
     if given.is_none() { Ok(default) } else { read(given) }
 }

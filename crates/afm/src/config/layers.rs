@@ -7,8 +7,8 @@ use std::time::Duration;
 
 use super::error::{ConfigError, Origin};
 use super::flask_file::{Assignment, FlaskFile, LONGEST, NoValue};
-use super::given::{Given, Mismatch};
-use super::keys::{self, Key, Taken};
+use super::keys::{self, Key, KeyResult};
+use super::raw_value::{Mismatch, RawValue};
 use super::{Loaded, Overrides};
 
 /// The environment variable that names a configuration file.
@@ -36,7 +36,7 @@ pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Lo
         layers.file(path, "--config", env)?;
     }
     if let Some(uri) = &args.database_uri {
-        layers.set(keys::DATABASE_URI, Given::Text(uri.expose()), Origin::Option("--database-uri"))?;
+        layers.set(keys::DATABASE_URI, RawValue::Text(uri.expose()), Origin::Option("--database-uri"))?;
     }
     layers.check()?;
     let origin = layers.origins.get(keys::DATABASE_URI).unwrap_or(&Origin::Default);
@@ -73,11 +73,11 @@ impl Layers {
         }
         if let (None, Some(alias)) = (uri, alias) {
             let origin = Origin::Environment(keys::DATABASE_URI_ALIAS);
-            self.set(keys::DATABASE_URI, Given::Text(&alias), origin)?;
+            self.set(keys::DATABASE_URI, RawValue::Text(&alias), origin)?;
         }
         for key in &keys::KEYS {
             if let Some(text) = env(key.name) {
-                self.set(key.name, Given::Text(&text), Origin::Environment(key.name))?;
+                self.set(key.name, RawValue::Text(&text), Origin::Environment(key.name))?;
             }
             let lower = key.name.to_lowercase();
             if env(&lower).is_some() {
@@ -123,8 +123,8 @@ impl Layers {
         for Assignment { key, value, line, from_environment } in file.assignments {
             let origin = Origin::Line(path.to_owned(), line);
             match value {
-                Ok(value) if from_environment => self.set(&key, Given::Secret(&value), origin)?,
-                Ok(value) => self.set(&key, Given::Literal(&value), origin)?,
+                Ok(value) if from_environment => self.set(&key, RawValue::Secret(&value), origin)?,
+                Ok(value) => self.set(&key, RawValue::Literal(&value), origin)?,
                 Err(_) if Key::named(&key).is_none() => self.warn(&origin, &keys::remark(&key)),
                 Err(NoValue { line, column, reason, is_unreadable }) => {
                     let way_out = if is_unreadable {
@@ -143,14 +143,14 @@ impl Layers {
         Ok(())
     }
 
-    fn set(&mut self, name: &str, given: Given<'_>, origin: Origin) -> Result<(), ConfigError> {
+    fn set(&mut self, name: &str, given: RawValue<'_>, origin: Origin) -> Result<(), ConfigError> {
         let Some(key) = Key::named(name) else {
             self.warn(&origin, &keys::remark(name));
             return Ok(());
         };
         match key.set(&mut self.loaded.config, given) {
-            Ok(Taken::Yes) => drop(self.origins.insert(key.name, origin)),
-            Ok(Taken::No(reason)) => {
+            Ok(KeyResult::Yes) => drop(self.origins.insert(key.name, origin)),
+            Ok(KeyResult::No(reason)) => {
                 self.loaded.warnings.push(format!("{}: {reason}", origin.of_key(key.name)));
             }
             Err(Mismatch { found, expected }) => {

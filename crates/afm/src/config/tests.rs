@@ -105,8 +105,8 @@ fn the_example_holds_every_key_once_with_its_default() {
 
 #[test]
 fn every_key_is_read_from_files_and_from_the_environment() {
-    type Change = fn(&mut Config);
-    let cases: [(&str, &str, &str, Change); 22] = [
+    type ConfigChange = fn(&mut Config);
+    let cases: [(&str, &str, &str, ConfigChange); 22] = [
         ("SQLALCHEMY_DATABASE_URI", "'sqlite:///a.db'", "sqlite:///a.db", |c| {
             c.database_uri = DatabaseUri::new("sqlite:///a.db");
         }),

@@ -12,14 +12,14 @@ const SUMMARY_AGAIN: Duration = Duration::from_secs(1);
 /// What lines have in common that count as repeats of each other: an answer that says that the server failed. There are few of
 /// them: clients choose none of it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(crate) struct Kind {
+pub(crate) struct AnswerKind {
     pub(crate) method: &'static str,
     pub(crate) route: String,
     pub(crate) status: u16,
 }
 
 /// Whether a line of this kind is to be logged now. If not, it is counted.
-pub(crate) fn is_first(kind: Kind) -> bool {
+pub(crate) fn is_first(kind: AnswerKind) -> bool {
     REPEATS.is_first(kind)
 }
 
@@ -32,7 +32,7 @@ static REPEATS: Repeats = Repeats { state: Mutex::new(None), counted: Condvar::n
 
 struct Repeats {
     /// `None` until something is repeated: the thread that logs the counts is started then.
-    state: Mutex<Option<HashMap<Kind, Series>>>,
+    state: Mutex<Option<HashMap<AnswerKind, Series>>>,
     /// Notified when a line is the first that is counted.
     counted: Condvar,
 }
@@ -46,7 +46,7 @@ struct Series {
 }
 
 impl Repeats {
-    fn is_first(&'static self, kind: Kind) -> bool {
+    fn is_first(&'static self, kind: AnswerKind) -> bool {
         let mut state = self.lock();
         let all = state.get_or_insert_with(|| {
             // Without the thread, the count is logged by `finish` alone.
@@ -71,7 +71,7 @@ impl Repeats {
 
     fn log_counts(&self) {
         loop {
-            let nothing = |state: &mut Option<HashMap<Kind, Series>>| {
+            let nothing = |state: &mut Option<HashMap<AnswerKind, Series>>| {
                 state.iter().flat_map(HashMap::values).all(|series| series.count == 0)
             };
             drop(self.counted.wait_while(self.lock(), nothing));
@@ -81,7 +81,7 @@ impl Repeats {
     }
 
     /// The counts of which nothing was logged for this long.
-    fn take(&self, silent_for: Duration) -> Vec<(Kind, u64)> {
+    fn take(&self, silent_for: Duration) -> Vec<(AnswerKind, u64)> {
         let (mut state, now) = (self.lock(), Instant::now());
         let all = state.iter_mut().flatten();
         let due = all.filter(|(_, series)| {
@@ -94,12 +94,12 @@ impl Repeats {
         .collect()
     }
 
-    fn lock(&self) -> MutexGuard<'_, Option<HashMap<Kind, Series>>> {
+    fn lock(&self) -> MutexGuard<'_, Option<HashMap<AnswerKind, Series>>> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
-fn log((Kind { method, route, status }, repeats): &(Kind, u64)) {
+fn log((AnswerKind { method, route, status }, repeats): &(AnswerKind, u64)) {
     tracing::info!(method, route, status, repeats, "answered");
 }
 
@@ -112,8 +112,8 @@ mod tests {
         Box::leak(Box::new(Repeats { state: Mutex::new(Some(HashMap::new())), counted: Condvar::new() }))
     }
 
-    fn answer(status: u16) -> Kind {
-        Kind { method: "POST", route: "/task".to_owned(), status }
+    fn answer(status: u16) -> AnswerKind {
+        AnswerKind { method: "POST", route: "/task".to_owned(), status }
     }
 
     #[test]

@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::writer::{LINE_OVERHEAD, Shared};
+use super::writer::{LINE_OVERHEAD, QueueState};
 
 /// How long lines are gathered for after a write.
 const GATHERED: Duration = Duration::from_millis(10);
@@ -60,7 +60,7 @@ pub(super) fn take_own(line: &[u8]) -> bool {
 pub(super) struct Sink {
     output: File,
     path: Option<PathBuf>,
-    shared: Arc<Shared>,
+    shared: Arc<QueueState>,
     gathered: Vec<u8>,
     /// What is gathered, as it was counted when it was queued.
     gathered_size: usize,
@@ -72,7 +72,7 @@ pub(super) struct Sink {
 }
 
 impl Sink {
-    pub(super) fn new(output: File, path: Option<PathBuf>, shared: Arc<Shared>) -> Self {
+    pub(super) fn new(output: File, path: Option<PathBuf>, shared: Arc<QueueState>) -> Self {
         Self {
             output,
             path,

@@ -29,22 +29,22 @@ const FLUSH_SLOW: Duration = Duration::from_secs(5);
 
 /// Queues log lines. All clones share one queue.
 #[derive(Debug, Clone)]
-pub(crate) struct LogWriter(Arc<Inner>);
+pub(crate) struct LogWriter(Arc<SharedLog>);
 
 #[derive(Debug)]
-struct Inner {
+struct SharedLog {
     path: Option<PathBuf>,
-    lines: Lines,
+    lines: LineQueue,
     /// Never dropped: its `drop` may wait for a second, and prints to standard output.
     _thread: ManuallyDrop<WorkerGuard>,
 }
 
 /// What the threads that log and the one that writes share.
 #[derive(Debug, Default)]
-pub(super) struct Shared {
+pub(super) struct QueueState {
     /// Bytes that are queued or being written, with [`LINE_OVERHEAD`] for each line.
     queued: AtomicUsize,
-    /// Lines that found no room, and have not been reported.
+    /// LineQueue that found no room, and have not been reported.
     pub(super) dropped: AtomicU64,
     /// Whether the file is to be opened again.
     pub(super) reopen: AtomicBool,
@@ -57,7 +57,7 @@ pub(super) struct Shared {
 impl LogWriter {
     /// Writes to the file, which is created if it is not there; without one, to standard error.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(QueueState::default());
         let output = sink::open(path)?;
         let sink = Sink::new(output, path.map(Path::to_owned), Arc::clone(&shared));
         let (queue, thread) = NonBlockingBuilder::default()
@@ -65,8 +65,8 @@ impl LogWriter {
             .buffered_lines_limit(MAX_QUEUED / LINE_OVERHEAD)
             .thread_name("log")
             .finish(sink);
-        let lines = Lines { queue, shared };
-        Ok(Self(Arc::new(Inner {
+        let lines = LineQueue { queue, shared };
+        Ok(Self(Arc::new(SharedLog {
             path: path.map(Path::to_owned),
             lines,
             _thread: ManuallyDrop::new(thread),
@@ -122,12 +122,12 @@ impl Drop for FlushAtEnd {
 
 /// Takes whole lines, as many as there is room for.
 #[derive(Debug, Clone)]
-pub(crate) struct Lines {
+pub(crate) struct LineQueue {
     queue: NonBlocking,
-    shared: Arc<Shared>,
+    shared: Arc<QueueState>,
 }
 
-impl Lines {
+impl LineQueue {
     /// The queue itself never overflows: what is counted here is the sooner to be full.
     fn push(&mut self, line: &[u8]) {
         let size = line.len() + LINE_OVERHEAD;
@@ -141,7 +141,7 @@ impl Lines {
     }
 }
 
-impl Write for Lines {
+impl Write for LineQueue {
     /// Takes one whole line.
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         if !sink::take_own(line) {
@@ -155,7 +155,7 @@ impl Write for Lines {
     }
 }
 
-impl Shared {
+impl QueueState {
     /// The writer is done with lines of this size, written or not.
     pub(super) fn done(&self, size: usize) {
         self.queued.fetch_sub(size, Ordering::AcqRel);
@@ -172,9 +172,9 @@ impl Shared {
 }
 
 impl<'a> MakeWriter<'a> for LogWriter {
-    type Writer = Lines;
+    type Writer = LineQueue;
 
-    fn make_writer(&'a self) -> Lines {
+    fn make_writer(&'a self) -> LineQueue {
         self.0.lines.clone()
     }
 }
@@ -243,10 +243,10 @@ mod tests {
     #[test]
     fn whoever_logs_never_waits_and_what_finds_no_room_is_counted() {
         let full = std::io::pipe().unwrap();
-        let shared = Arc::new(Shared::default());
+        let shared = Arc::new(QueueState::default());
         let sink = Sink::new(std::os::fd::OwnedFd::from(full.1).into(), None, Arc::clone(&shared));
         let (queue, _thread) = NonBlockingBuilder::default().lossy(true).finish(sink);
-        let mut lines = Lines { queue, shared: Arc::clone(&shared) };
+        let mut lines = LineQueue { queue, shared: Arc::clone(&shared) };
         let line = [&[b'x'; 1_000][..], b"\n"].concat();
         let logged = 2 * MAX_QUEUED / (line.len() + LINE_OVERHEAD);
         (0..logged).for_each(|_| lines.write_all(&line).unwrap());

@@ -13,11 +13,11 @@ use std::ops::Deref;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use slamon_afm::app::{App, Settings};
-use slamon_afm::committer::CommitError;
-use slamon_afm::routes;
-use slamon_afm::server::{self, Limits};
-use slamon_afm::sweeper::{Sweeper, Watch};
+use slamon_afm::dispatch::committer::CommitError;
+use slamon_afm::http::app::{App, Settings};
+use slamon_afm::http::routes;
+use slamon_afm::http::server::{self, ServerLimits};
+use slamon_afm::maintenance::sweeper::{SweepPolicy, Sweeper};
 use slamon_protocol::PostTask;
 use slamon_store::{Command, EndedAttempt, LateResult, Sweep, Swept};
 use tokio::net::TcpListener;
@@ -41,7 +41,7 @@ pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Setup {
     pub(crate) place: Place,
     pub(crate) settings: Settings,
-    pub(crate) limits: Limits,
+    pub(crate) limits: ServerLimits,
 }
 
 impl Default for Setup {
@@ -56,7 +56,7 @@ impl Default for Setup {
                 limits: slamon_protocol::Limits::default(),
                 request_timeout: 10 * PATIENCE,
             },
-            limits: Limits {
+            limits: ServerLimits {
                 idle: 10 * PATIENCE,
                 write: 10 * PATIENCE,
                 shutdown: 10 * PATIENCE,
@@ -136,7 +136,7 @@ impl TestApp {
     /// Has it read what there is for agents, as the background does all the time: until then, every poll asks the store.
     #[track_caller]
     pub(crate) fn look_around(&self) {
-        self.block_on(self.app.known.refresh(&*self.app.store)).expect("the database is there");
+        self.block_on(self.app.cache.refresh(&*self.app.store)).expect("the database is there");
     }
 
     /// Has the store take tasks, as if another AFM had posted them.
@@ -159,7 +159,7 @@ impl TestApp {
     }
 
     /// A sweeper that starts now.
-    pub(crate) fn sweeper(&self, watch: Watch) -> Sweeper {
+    pub(crate) fn sweeper(&self, watch: SweepPolicy) -> Sweeper {
         let app = &self.app;
         Sweeper::new(watch, app.committer.clone(), app.heartbeats.clone(), app.clock.clone())
     }

@@ -4,10 +4,10 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_afm::app::{App, Settings};
 use slamon_afm::clock::Clock;
-use slamon_afm::routes;
-use slamon_afm::server::{self, Limits};
+use slamon_afm::http::app::{App, Settings};
+use slamon_afm::http::routes;
+use slamon_afm::http::server::{self, ServerLimits};
 use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use slamon_testbed::{PgCluster, TestDatabase};
 use tempfile::TempDir;
@@ -59,7 +59,7 @@ impl Afm {
             limits: slamon_afm::config::Config::default().limits,
             request_timeout: PATIENCE,
         };
-        let limits = Limits {
+        let limits = ServerLimits {
             idle: PATIENCE,
             write: PATIENCE,
             shutdown: PATIENCE,

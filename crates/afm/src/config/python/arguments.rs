@@ -8,12 +8,12 @@ use super::interpreter::Interpreter;
 use super::{Fault, Outcome, Value};
 
 /// What a function is called with.
-pub(super) struct Arguments {
+pub(super) struct CallArguments {
     pub(super) positional: Vec<Value>,
     pub(super) keywords: Vec<(String, Value)>,
 }
 
-impl Arguments {
+impl CallArguments {
     /// The arguments by the names of the parameters, the first of which must be given.
     pub(super) fn bind<const N: usize>(
         self,
@@ -69,8 +69,8 @@ impl Interpreter<'_> {
         }
     }
 
-    fn arguments(&mut self, call: &ExprCall) -> Result<Arguments, Fault> {
-        let mut arguments = Arguments { positional: Vec::new(), keywords: Vec::new() };
+    fn arguments(&mut self, call: &ExprCall) -> Result<CallArguments, Fault> {
+        let mut arguments = CallArguments { positional: Vec::new(), keywords: Vec::new() };
         for argument in &call.arguments.args {
             match argument {
                 Expr::Starred(starred) => match self.expression(&starred.value)? {

@@ -2,7 +2,7 @@
 
 use std::cmp::Ordering;
 
-use super::arguments::Arguments;
+use super::arguments::CallArguments;
 use super::interpreter::Interpreter;
 use super::operators::{timedelta, to_float};
 use super::render::to_text;
@@ -58,7 +58,7 @@ impl Function {
 }
 
 impl Interpreter<'_> {
-    pub(super) fn call(&mut self, function: Function, arguments: Arguments) -> Outcome {
+    pub(super) fn call(&mut self, function: Function, arguments: CallArguments) -> Outcome {
         let text = match function {
             Function::Abs => return absolute(&arguments.one()?),
             Function::Bool => {
@@ -181,7 +181,7 @@ fn length(value: &Value) -> Outcome {
     Ok(Value::Int(length as i128))
 }
 
-fn extreme(function: Function, arguments: &Arguments) -> Outcome {
+fn extreme(function: Function, arguments: &CallArguments) -> Outcome {
     if !arguments.keywords.is_empty() {
         return Err(Fault::unreadable("max and min are called with more than values here"));
     }
@@ -278,7 +278,7 @@ fn ungroup(text: &str) -> Option<String> {
         .then(|| text.replace('_', ""))
 }
 
-fn new_timedelta(arguments: Arguments) -> Outcome {
+fn new_timedelta(arguments: CallArguments) -> Outcome {
     const SECOND: i128 = 1_000_000;
     const UNITS: [i128; 7] =
         [86_400 * SECOND, SECOND, 1, 1_000, 60 * SECOND, 3_600 * SECOND, 7 * 86_400 * SECOND];

@@ -1,6 +1,6 @@
 //! Format specifications, `%`, and `str.format`.
 
-use super::arguments::Arguments;
+use super::arguments::CallArguments;
 use super::render::{repr, to_text};
 use super::{Budget, Exception, Fault, Value};
 
@@ -256,7 +256,7 @@ fn percent_value(
 }
 
 /// `format.format(…)`.
-pub(super) fn braces(format: &str, arguments: &Arguments, budget: &mut Budget) -> Result<String, Fault> {
+pub(super) fn braces(format: &str, arguments: &CallArguments, budget: &mut Budget) -> Result<String, Fault> {
     let wrong = |reason: &'static str| Fault::raises(Exception::Value, reason);
     let mut out = String::new();
     let mut chars = format.chars().peekable();
@@ -304,7 +304,7 @@ pub(super) fn braces(format: &str, arguments: &Arguments, budget: &mut Budget) -
 
 fn argument<'a>(
     name: &str,
-    arguments: &'a Arguments,
+    arguments: &'a CallArguments,
     automatic: &mut impl Iterator<Item = usize>,
 ) -> Result<&'a Value, Fault> {
     if name.contains(['.', '[']) {

@@ -10,7 +10,7 @@ use crate::config::log_level;
 
 /// A module of Python's library of which some is on the list.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Module {
+pub(in crate::config) enum ImportedModule {
     Os,
     OsPath,
     Datetime,
@@ -19,7 +19,7 @@ pub(in crate::config) enum Module {
     UrllibParse,
 }
 
-impl Module {
+impl ImportedModule {
     /// The module of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
@@ -70,8 +70,8 @@ impl Reader<'_> {
         let module = alias.name.as_str();
         let top = module.split('.').next().unwrap_or_default();
         let (name, known) = match &alias.asname {
-            Some(name) => (name.as_str(), Module::named(module)),
-            None => (top, Module::named(top)),
+            Some(name) => (name.as_str(), ImportedModule::named(module)),
+            None => (top, ImportedModule::named(top)),
         };
         if known.is_none() {
             self.pass_over(alias.start(), "an import");
@@ -81,7 +81,7 @@ impl Reader<'_> {
     }
 
     /// `from … import NAME`, of a module that is known or not.
-    pub(super) fn import_member(&mut self, module: Option<Module>, alias: &Alias) {
+    pub(super) fn import_member(&mut self, module: Option<ImportedModule>, alias: &Alias) {
         let member = alias.name.as_str();
         if member == "*" {
             self.interpreter.any_name = true;

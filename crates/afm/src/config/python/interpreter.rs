@@ -6,7 +6,7 @@ use std::rc::Rc;
 use ruff_text_size::TextSize;
 
 use super::calls::Function;
-use super::imports::Module;
+use super::imports::ImportedModule;
 use super::{Budget, Exception, Fault, Outcome, Value};
 
 /// What a name stands for, or why it stands for nothing.
@@ -58,7 +58,7 @@ impl Interpreter<'_> {
             "true" => return Ok(Value::Bool(true)),
             "false" => return Ok(Value::Bool(false)),
             // Without its import, too: files for slamon-afm set LOG_LEVEL this way.
-            "logging" => return Ok(Value::Module(Module::Logging)),
+            "logging" => return Ok(Value::Module(ImportedModule::Logging)),
             _ => {}
         }
         if let Some(function) = Function::builtin(name) {

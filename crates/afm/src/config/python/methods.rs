@@ -2,7 +2,7 @@
 
 use std::rc::Rc;
 
-use super::arguments::Arguments;
+use super::arguments::CallArguments;
 use super::calls::is_space;
 use super::format::braces;
 use super::interpreter::Interpreter;
@@ -15,7 +15,7 @@ fn unknown() -> Fault {
 
 impl Interpreter<'_> {
     /// `value.name(arguments)`.
-    pub(super) fn method(&mut self, value: &Value, name: &str, arguments: Arguments) -> Outcome {
+    pub(super) fn method(&mut self, value: &Value, name: &str, arguments: CallArguments) -> Outcome {
         match value {
             Value::Str(text) => self.text_method(text, name, arguments),
             Value::Environ => self.environ_method(name, arguments),
@@ -39,7 +39,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn environ_method(&mut self, name: &str, arguments: Arguments) -> Outcome {
+    fn environ_method(&mut self, name: &str, arguments: CallArguments) -> Outcome {
         match name {
             "get" => {
                 let [key, default] = arguments.bind(["key", "default"], 1)?;
@@ -60,7 +60,7 @@ impl Interpreter<'_> {
         }
     }
 
-    fn text_method(&mut self, text: &Rc<str>, name: &str, arguments: Arguments) -> Outcome {
+    fn text_method(&mut self, text: &Rc<str>, name: &str, arguments: CallArguments) -> Outcome {
         let changed = match name {
             "format" => braces(text, &arguments, &mut self.budget)?,
             "join" => {
@@ -129,7 +129,7 @@ impl Interpreter<'_> {
         Value::text(&changed, &mut self.budget)
     }
 
-    fn replace(&mut self, text: &str, arguments: Arguments) -> Result<String, Fault> {
+    fn replace(&mut self, text: &str, arguments: CallArguments) -> Result<String, Fault> {
         let [old, new, count] = arguments.bind(["", "", "count"], 2)?;
         let (old, new) = (old.unwrap_or(Value::None), new.unwrap_or(Value::None));
         let (old, new) = (as_text(&old)?, as_text(&new)?);
@@ -145,7 +145,7 @@ impl Interpreter<'_> {
         Ok(text.replacen(old, new, most))
     }
 
-    fn split(&mut self, text: &str, arguments: Arguments) -> Outcome {
+    fn split(&mut self, text: &str, arguments: CallArguments) -> Outcome {
         let [separator, most] = arguments.bind(["sep", "maxsplit"], 0)?;
         let most = match most {
             None => usize::MAX,

@@ -16,16 +16,16 @@ use super::{BUDGET, Budget, Exception, Fault, FaultKind, Outcome, Value};
 
 /// What a file holds.
 #[derive(Debug, Default)]
-pub(in crate::config) struct Module {
+pub(in crate::config) struct ReadFile {
     /// The names that it binds, in the order in which it first does.
-    pub(in crate::config) names: Vec<Name>,
+    pub(in crate::config) names: Vec<BoundName>,
     /// What is passed over, and what the user should know of it.
     pub(in crate::config) remarks: Vec<(TextSize, String)>,
 }
 
 /// A name that a file binds.
 #[derive(Debug)]
-pub(in crate::config) struct Name {
+pub(in crate::config) struct BoundName {
     pub(in crate::config) name: String,
     /// Its last value, or why it has none.
     pub(in crate::config) value: Outcome,
@@ -36,7 +36,7 @@ pub(in crate::config) struct Name {
 }
 
 /// Why a file cannot be read at all: the line and column, and the reason, which does not quote the file.
-pub(in crate::config) type Refusal = (TextSize, String);
+pub(in crate::config) type ReadError = (TextSize, String);
 
 const PASSED_OVER: &str = "is passed over: this file is read, not run";
 
@@ -46,7 +46,7 @@ pub(in crate::config) fn read(
     file_name: &str,
     environment: &dyn Fn(&str) -> Option<String>,
     is_key: fn(&str) -> bool,
-) -> Result<Module, Refusal> {
+) -> Result<ReadFile, ReadError> {
     if let Some(line) = too_deep(source) {
         let begin = source.match_indices('\n').nth(line.saturating_sub(2)).map_or(0, |(end, _)| end + 1);
         let begin = if line == 1 { 0 } else { begin };
@@ -78,13 +78,13 @@ pub(in crate::config) fn read(
         .map_err(|fault| (fault.at.unwrap_or_default(), fault.reason.into_owned()))?;
     let mut names: Vec<_> = reader.interpreter.names.into_iter().collect();
     names.sort_by_key(|(_, binding)| binding.number);
-    let names = names.into_iter().map(|(name, binding)| Name {
+    let names = names.into_iter().map(|(name, binding)| BoundName {
         name,
         value: binding.value,
         at: binding.at,
         from_environment: binding.from_environment,
     });
-    Ok(Module { names: names.collect(), remarks: reader.remarks })
+    Ok(ReadFile { names: names.collect(), remarks: reader.remarks })
 }
 
 /// What the parser says, which never quotes more of the file than a keyword or a character.
@@ -149,7 +149,7 @@ impl Reader<'_> {
                 if module == "__future__" {
                     return Ok(());
                 }
-                let known = if import.level == 0 { imports::Module::named(module) } else { None };
+                let known = if import.level == 0 { imports::ImportedModule::named(module) } else { None };
                 if known.is_none() {
                     self.pass_over(import.start(), "an import");
                 }

@@ -3,11 +3,11 @@
 mod bounds;
 mod same_as_python;
 
-use super::statements::{Module, read};
+use super::statements::{ReadFile, read};
 use super::{Fault, FaultKind, Value};
 
 /// Reads a source, whose environment has these variables.
-fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<Module, String> {
+fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<ReadFile, String> {
     let find =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
     read(source, "/etc/afm/afm.cfg", &find, |name| name == "KEY")
@@ -15,7 +15,7 @@ fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<Module, String>
 }
 
 /// The value of a name.
-fn value_of(module: &Module, name: &str) -> Option<Result<Value, Fault>> {
+fn value_of(module: &ReadFile, name: &str) -> Option<Result<Value, Fault>> {
     let found = module.names.iter().find(|known| known.name == name);
     found.map(|found| found.value.clone())
 }

@@ -4,7 +4,7 @@ use std::cmp::Ordering;
 use std::rc::Rc;
 
 use super::calls::Function;
-use super::imports::Module;
+use super::imports::ImportedModule;
 use super::{Budget, Exception, Fault};
 
 /// A Python value. Nothing changes one: what would is not on the list.
@@ -24,7 +24,7 @@ pub(in crate::config) enum Value {
     /// A `datetime.timedelta`, in microseconds.
     Timedelta(i128),
     Function(Function),
-    Module(Module),
+    Module(ImportedModule),
     /// `os.environ`.
     Environ,
     Ellipsis,

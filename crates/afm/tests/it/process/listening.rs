@@ -12,7 +12,7 @@ use crate::test_app::eventually;
 #[test]
 fn every_address_of_a_name_is_served() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    let listeners = runtime.block_on(slamon_afm::server::listen("localhost", 0)).expect("it listens");
+    let listeners = runtime.block_on(slamon_afm::http::server::listen("localhost", 0)).expect("it listens");
     let ports: Vec<u16> = listeners.iter().map(|it| it.local_addr().expect("an address").port()).collect();
     assert!(ports.iter().all(|port| *port == ports[0]), "{ports:?}");
     for listener in &listeners {
@@ -26,7 +26,7 @@ fn connections_are_looked_after_by_the_kernel() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     runtime.block_on(async {
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port is free");
-        slamon_afm::server::find_the_vanished(&listener).expect("a socket takes options");
+        slamon_afm::http::server::find_the_vanished(&listener).expect("a socket takes options");
         let address = listener.local_addr().expect("an address");
         let _client = tokio::net::TcpStream::connect(address).await.expect("it listens");
         let (accepted, _) = listener.accept().await.expect("it accepts");

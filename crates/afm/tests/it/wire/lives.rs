@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::thread;
 use std::time::Duration;
 
-use slamon_afm::sweeper::Watch;
+use slamon_afm::maintenance::sweeper::SweepPolicy;
 
 use crate::test_app::{Body, Place, Setup, TestApp, eventually, id};
 
@@ -179,7 +179,7 @@ fn a_poll_that_nobody_waits_for_takes_nothing(place: Place) {
 }
 
 const ACTIVE: Duration = Duration::from_secs(300);
-const WATCH: Watch = Watch {
+const WATCH: SweepPolicy = SweepPolicy {
     lost_after: Some(ACTIVE),
     forget_after: Some(ACTIVE),
     delete_after: Some(Duration::from_secs(3_600)),

@@ -2,14 +2,15 @@
 
 use std::time::Duration;
 
-use slamon_afm::sweeper::Watch;
+use slamon_afm::maintenance::sweeper::SweepPolicy;
 use slamon_store::{AttemptEnd, Swept};
 
 use super::terms::DUE;
 use crate::test_app::{Body, TestApp, id};
 
 /// The defaults.
-const WATCH: Watch = Watch { lost_after: Some(ACTIVE), forget_after: Some(DROP), delete_after: None };
+const WATCH: SweepPolicy =
+    SweepPolicy { lost_after: Some(ACTIVE), forget_after: Some(DROP), delete_after: None };
 const ACTIVE: Duration = Duration::from_secs(300);
 const DROP: Duration = Duration::from_secs(3_600);
 const MOMENT: Duration = Duration::from_micros(1);
@@ -162,7 +163,7 @@ fn finished_tasks_are_kept_unless_there_is_a_retention() {
     app.post("/tasks/response", Body::result(1)).is_empty();
     app.delete(&format!("/task/{}", id(2))).json();
     let mut for_ever = app.sweeper(DUE);
-    let mut for_a_day = app.sweeper(Watch { delete_after: Some(Duration::from_secs(86_400)), ..DUE });
+    let mut for_a_day = app.sweeper(SweepPolicy { delete_after: Some(Duration::from_secs(86_400)), ..DUE });
     app.clock.advance(Duration::from_secs(86_400));
     assert_eq!(app.sweep(&mut for_ever), Swept::default());
     assert_eq!(app.sweep(&mut for_a_day), Swept::default());
@@ -192,7 +193,7 @@ fn many_old_tasks_go_in_batches() {
             });
         }
     });
-    let mut sweeper = app.sweeper(Watch { delete_after: Some(SECOND), ..DUE });
+    let mut sweeper = app.sweeper(SweepPolicy { delete_after: Some(SECOND), ..DUE });
     app.clock.advance(2 * SECOND);
     let swept = app.sweep(&mut sweeper);
     assert_eq!((swept.deleted, swept.more), (100, true));

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use slamon_afm::sweeper::Watch;
+use slamon_afm::maintenance::sweeper::SweepPolicy;
 
 use crate::test_app::{Body, TestApp, id};
 
 const NOTHING: [String; 0] = [];
 
 /// Expired tasks and timeouts only.
-pub(super) const DUE: Watch = Watch { lost_after: None, forget_after: None, delete_after: None };
+pub(super) const DUE: SweepPolicy = SweepPolicy { lost_after: None, forget_after: None, delete_after: None };
 
 #[test]
 fn bad_values() {

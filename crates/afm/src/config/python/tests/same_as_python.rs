@@ -31,13 +31,13 @@ const ORACLE: &str = include_str!("oracle.py");
 
 /// What is found: the keys and their values, or an exception.
 #[derive(Debug, PartialEq)]
-enum Found {
+enum Evaluated {
     Keys(BTreeMap<String, String>),
     Raises(String),
 }
 
 /// Runs Flask over all sources, as a file of that path.
-fn by_flask(path: &str, sources: &[String]) -> Vec<Found> {
+fn by_flask(path: &str, sources: &[String]) -> Vec<Evaluated> {
     let python = original_afm().expect("make setup has been run").program("python");
     let variables: BTreeMap<_, _> = VARIABLES.into();
     let cases: Vec<_> =
@@ -56,8 +56,8 @@ fn by_flask(path: &str, sources: &[String]) -> Vec<Found> {
     let found: Vec<Json> = serde_json::from_slice(&output.stdout).expect("JSON");
     let text = |json: &Json| json.as_str().expect("a string").to_owned();
     let of = |found: &Json| match found.get("keys").and_then(Json::as_object) {
-        Some(keys) => Found::Keys(keys.iter().map(|(key, value)| (key.clone(), text(value))).collect()),
-        None => Found::Raises(text(&found["raises"])),
+        Some(keys) => Evaluated::Keys(keys.iter().map(|(key, value)| (key.clone(), text(value))).collect()),
+        None => Evaluated::Raises(text(&found["raises"])),
     };
     found.iter().map(of).collect()
 }
@@ -117,15 +117,17 @@ fn differences(expressions: &[String]) -> (Vec<String>, Vec<String>) {
     for ((expression, source), theirs) in expressions.iter().zip(&sources).zip(by_flask(&path, &sources)) {
         let ours = by_us(&path, source).map(|mut keys| keys.remove("X"));
         let same = match (&ours, &theirs) {
-            (Ok(Some(Ok(ours))), Found::Keys(theirs)) => ours == NOT_SHOWN || theirs.get("X") == Some(ours),
+            (Ok(Some(Ok(ours))), Evaluated::Keys(theirs)) => {
+                ours == NOT_SHOWN || theirs.get("X") == Some(ours)
+            }
             (Ok(Some(Err(fault))), theirs) => match fault.kind {
                 FaultKind::Unreadable => {
                     unread.push(expression.clone());
                     true
                 }
-                FaultKind::Raises(_) => matches!(theirs, Found::Raises(_)),
+                FaultKind::Raises(_) => matches!(theirs, Evaluated::Raises(_)),
             },
-            (Err(_), Found::Raises(_)) => true,
+            (Err(_), Evaluated::Raises(_)) => true,
             _ => false,
         };
         if !same {

@@ -1,6 +1,6 @@
 //! Whole files, written as users of Flask write them.
 
-use super::{Found, by_flask, by_us};
+use super::{Evaluated, by_flask, by_us};
 
 /// Every key of these has a value, the same as Flask's.
 const FILES: &[&str] = &[
@@ -95,7 +95,7 @@ fn whole_files_hold_what_flask_finds_in_them() {
         let ours = by_us(&path, &clean).expect(source);
         let ours =
             ours.into_iter().map(|(key, value)| (key, value.unwrap_or_else(|fault| format!("{fault:?}"))));
-        assert_eq!(Found::Keys(ours.collect()), theirs, "{source}");
+        assert_eq!(Evaluated::Keys(ours.collect()), theirs, "{source}");
     }
 }
 
@@ -105,7 +105,7 @@ fn what_cannot_be_told_is_not_guessed() {
     let path = folder.path().join("afm.cfg").display().to_string();
     let sources: Vec<String> = PARTLY.iter().map(|(source, _)| (*source).to_owned()).collect();
     for ((source, unknown), theirs) in PARTLY.iter().zip(by_flask(&path, &sources)) {
-        let Found::Keys(theirs) = theirs else { panic!("{source}: {theirs:?}") };
+        let Evaluated::Keys(theirs) = theirs else { panic!("{source}: {theirs:?}") };
         let ours = by_us(&path, source).expect(source);
         let without: Vec<&str> =
             ours.iter().filter(|(_, value)| value.is_err()).map(|(key, _)| key.as_str()).collect();
@@ -141,7 +141,7 @@ fn a_file_that_python_ends_with_an_exception_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("afm.cfg").display().to_string();
     for (source, theirs) in sources.iter().zip(by_flask(&path, &sources)) {
-        assert!(matches!(theirs, Found::Raises(_)), "{source}: {theirs:?}");
+        assert!(matches!(theirs, Evaluated::Raises(_)), "{source}: {theirs:?}");
         assert!(by_us(&path, source).is_err(), "{source}");
     }
 }

@@ -1,0 +1,111 @@
+//! What an AFM finds out when it asks the store, and what it may have missed.
+
+use jiff::Timestamp;
+use slamon_store::{Applied, Backlog, Command};
+use tokio::time::Instant;
+
+use super::DispatchCache;
+use super::waiting_index::{Epoch, SearchNumber, Wanted};
+
+/// A batch that is under way. Dropped before it was [`Search::committed`], it has found out nothing.
+#[derive(Debug)]
+#[must_use]
+pub struct Search<'k> {
+    cache: &'k DispatchCache,
+    epoch: Epoch,
+    /// `None`: it looks for no tasks.
+    number: Option<SearchNumber>,
+}
+
+impl<'k> Search<'k> {
+    pub(super) fn begin(cache: &'k DispatchCache, batch: &mut [Command]) -> Self {
+        let mut waiting = cache.waiting();
+        Self { cache, epoch: waiting.now(), number: waiting.begin_search(batch) }
+    }
+
+    /// The batch was committed. To be called before anybody is answered.
+    pub fn committed(mut self, commands: &[Command], applied: &Applied, now: Timestamp) {
+        let mut waiting = self.cache.waiting();
+        if let Some(number) = self.number.take() {
+            waiting.end_search(number, applied.searched.iter().map(|(kind, first)| (kind, *first)));
+        }
+        for kind in &applied.waiting {
+            waiting.note(kind);
+        }
+        for agent_id in &applied.untold {
+            waiting.note_untold(*agent_id);
+        }
+        let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
+        let polls = polls.zip(&applied.replies.polls);
+        let said = polls.clone().filter_map(|((command, poll), reply)| match (command, reply) {
+            (Command::Poll { .. }, Ok(_)) => Some(poll),
+            _ => None,
+        });
+        for poll in said.clone() {
+            waiting.told(poll.agent_id, self.epoch);
+        }
+        drop(waiting);
+        let mut agents = self.cache.agents();
+        // They say it again with their next poll.
+        agents.forget(&applied.unsaved);
+        for poll in said.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
+            agents.saved(poll, now);
+        }
+        if !applied.accounted.is_empty() {
+            for command in commands {
+                if let Command::Poll { poll, running: Some(running), .. } = command
+                    && applied.accounted.contains(&poll.agent_id)
+                {
+                    agents.accounted(poll.agent_id, &running.aliases, now);
+                }
+            }
+        }
+        // Only then: of what the batch gives, they knew nothing yet.
+        for ((_, poll), reply) in polls {
+            if reply.as_ref().is_ok_and(|polled| !polled.tasks.is_empty()) {
+                agents.given(poll.agent_id);
+            }
+        }
+    }
+}
+
+impl Drop for Search<'_> {
+    fn drop(&mut self) {
+        if let Some(number) = self.number {
+            self.cache.waiting().give_up(number);
+        }
+    }
+}
+
+/// What there is for agents is being read. Dropped before it has [`Reading::ended`], nothing is known from it.
+#[derive(Debug)]
+#[must_use]
+pub(super) struct Reading<'k> {
+    cache: &'k DispatchCache,
+    epoch: Epoch,
+    number: SearchNumber,
+    began: Instant,
+    pub(super) wanted: Wanted,
+}
+
+impl<'k> Reading<'k> {
+    pub(super) fn begin(cache: &'k DispatchCache) -> Self {
+        let mut waiting = cache.waiting();
+        let epoch = waiting.now();
+        let (number, wanted) = waiting.begin_reading();
+        Self { cache, epoch, number, began: Instant::now(), wanted }
+    }
+
+    /// It has read this. Whether all is known now.
+    pub(super) fn ended(self, backlog: &Backlog) -> bool {
+        let mut waiting = self.cache.waiting();
+        waiting.end_reading(self.number, self.epoch, self.began.elapsed(), &self.wanted, backlog);
+        waiting.is_complete()
+    }
+}
+
+impl Drop for Reading<'_> {
+    fn drop(&mut self) {
+        self.cache.waiting().give_up(self.number);
+    }
+}

@@ -1,0 +1,286 @@
+//! The loop behind the committer.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use slamon_store::{Command, Lanes, Locked, Store, StoreError};
+use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::Instant;
+
+use super::CommitError;
+use super::held_up::HeldUp;
+use super::queued::{Caller, QueuedCommand};
+use super::undelivered::Undelivered;
+use super::under_way::UnderWay;
+use crate::clock::Clock;
+use crate::database::health::Health;
+use crate::dispatch::cache::DispatchCache;
+use crate::dispatch::waiters::Waiters;
+use crate::logging::failure_log::{FailureLog, ShouldLog};
+
+/// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.
+const LARGEST_BATCH: usize = 512;
+
+/// How large they may be together, in KiB, but for one that is larger: nobody waits for long for what others brought.
+const LARGEST_BATCH_KIB: usize = 8 * 1_024;
+
+/// How long to wait before a release that failed is tried again.
+const RELEASE_AGAIN: Duration = Duration::from_secs(1);
+
+/// Takes what waits, has the store apply it, and answers.
+pub(super) struct CommitLoop {
+    store: Arc<dyn Store>,
+    pub(super) clock: Clock,
+    pub(super) waiters: Waiters,
+    pub(super) cache: DispatchCache,
+    pub(super) undelivered: Arc<Undelivered>,
+    under_way: Arc<UnderWay>,
+    pub(super) held_up: HeldUp,
+    pub(super) refusals: FailureLog,
+    health: Arc<Health>,
+}
+
+impl CommitLoop {
+    pub(super) fn new(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        waiters: Waiters,
+        cache: DispatchCache,
+        undelivered: Arc<Undelivered>,
+        under_way: Arc<UnderWay>,
+        health: Arc<Health>,
+    ) -> Self {
+        Self {
+            store,
+            clock,
+            waiters,
+            cache,
+            undelivered,
+            under_way,
+            held_up: HeldUp::default(),
+            refusals: FailureLog::default(),
+            health,
+        }
+    }
+
+    pub(super) async fn run(self, mut requests: mpsc::Receiver<QueuedCommand>) {
+        let work = Arc::new(self);
+        let Lanes { most, worth } = work.store.lanes();
+        let worth = worth.clamp(1, LARGEST_BATCH);
+        let mut running = JoinSet::new();
+        // What was held up is tried again beside all others.
+        let mut trying_again = JoinSet::new();
+        // What waits for a lane.
+        let mut batch = Vec::new();
+        // When releases that failed are tried again.
+        let mut release_at = None;
+        loop {
+            // Before anything else: under load there is always a request to be had.
+            if !work.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
+                release_at = work.release().await;
+            }
+            if trying_again.is_empty() {
+                let mut due = work.held_up.due(LARGEST_BATCH);
+                if !due.is_empty() {
+                    work.held_up.put_back(due.split_off(first_part(&due)));
+                    let work = Arc::clone(&work);
+                    trying_again.spawn(async move { work.commit(due).await });
+                }
+            }
+            let has_lane = running.is_empty() || (running.len() < most && batch.len() >= worth);
+            if has_lane && !batch.is_empty() {
+                while batch.len() < LARGEST_BATCH
+                    && let Ok(request) = requests.try_recv()
+                {
+                    batch.push(request);
+                }
+                let rest = batch.split_off(first_part(&batch));
+                let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
+                batch.retain(|request| !request.is_given_up());
+                work.held_up.take_from(&mut batch);
+                if batch.is_empty() {
+                    continue;
+                }
+                work.hand_off(&mut batch);
+                if most == 1 {
+                    work.commit(batch).await;
+                } else {
+                    let work = Arc::clone(&work);
+                    running.spawn(async move { work.commit(batch).await });
+                }
+                continue;
+            }
+            let room = LARGEST_BATCH - batch.len();
+            tokio::select! {
+                biased;
+                () = work.releases_due(release_at) => {}
+                Some(ended) = running.join_next() => {
+                    without_panic(ended);
+                }
+                Some(ended) = trying_again.join_next() => {
+                    without_panic(ended);
+                }
+                () = work.held_up.next_due(), if trying_again.is_empty() => {}
+                received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
+                    if received == 0 {
+                        break;
+                    }
+                }
+            }
+        }
+        for lanes in [&mut running, &mut trying_again] {
+            while let Some(ended) = lanes.join_next().await {
+                without_panic(ended);
+            }
+        }
+        if !batch.is_empty() {
+            work.commit(batch).await;
+        }
+        work.release().await;
+        let left = work.undelivered.take().len();
+        if left > 0 {
+            tracing::error!(releases = left, "stopped before undelivered tasks could be released");
+        }
+    }
+
+    async fn releases_due(&self, release_at: Option<Instant>) {
+        match release_at {
+            Some(at) => tokio::time::sleep_until(at).await,
+            None => self.undelivered.added().await,
+        }
+    }
+
+    async fn commit(&self, batch: Vec<QueuedCommand>) {
+        let _under_way = self.under_way.begin();
+        let (commands, callers): (Vec<Command>, Vec<Caller>) =
+            batch.into_iter().map(|QueuedCommand { command, caller }| (command, caller)).unzip();
+        self.apply(commands.into(), callers).await;
+    }
+
+    /// Has commands applied, and sends their callers the replies. Where the database refuses them together, each half of
+    /// them is applied by itself.
+    async fn apply(&self, mut commands: Arc<[Command]>, mut callers: Vec<Caller>) {
+        let (now, search) = (self.clock.now(), self.cache.begin(Arc::make_mut(&mut commands)));
+        let fail_all = |callers: Vec<Caller>, error| {
+            for (command, caller) in commands.iter().zip(callers) {
+                self.fail(command, caller, error);
+            }
+        };
+        match self.store.apply(Arc::clone(&commands), now).await {
+            Ok(applied) => {
+                self.health.committed(&applied.replies);
+                search.committed(&commands, &applied, now);
+                self.waiters.tell(&applied);
+                self.reply(&commands, callers, applied.replies, now);
+            }
+            Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
+                tracing::debug!(
+                    error = format!("{error:#}"),
+                    commands = commands.len(),
+                    "a batch failed: each half of it is applied by itself"
+                );
+                drop(search);
+                let (first, second) = commands.split_at(commands.len() / 2);
+                let others = callers.split_off(first.len());
+                for (half, callers) in [(first, callers), (second, others)] {
+                    Box::pin(self.apply(half.into(), callers)).await;
+                }
+            }
+            Err(StoreError::Locked(_)) => {
+                for (command, caller) in commands.iter().zip(callers) {
+                    self.hold_up(command, caller);
+                }
+            }
+            Err(error @ StoreError::Failed(_)) => {
+                let error = format!("{error:#}");
+                if let ShouldLog::Aloud { not_logged } = self.refusals.note(&error) {
+                    tracing::error!(error, not_logged, "a command was not committed");
+                }
+                fail_all(callers, CommitError::Failed);
+            }
+            Err(error) => {
+                self.cache.doubt();
+                self.health.commit_failed(&error, commands.len());
+                if let StoreError::InDoubt { claimed_at, claims, cancelled, .. } = error {
+                    self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
+                        agent_id,
+                        claimed_at,
+                        task_ids,
+                        cancelled: Vec::new(),
+                    }));
+                    self.undelivered.add(cancelled.into_iter().map(|(agent_id, cancelled)| {
+                        Command::Release { agent_id, claimed_at, task_ids: Vec::new(), cancelled }
+                    }));
+                }
+                fail_all(callers, CommitError::Unavailable);
+            }
+        }
+    }
+
+    /// Releases what is undelivered; where the database is away, that and the rest are tried again at the time that this
+    /// gives.
+    async fn release(&self) -> Option<Instant> {
+        let mut releases = self.undelivered.take().into_iter();
+        let mut locked = Vec::new();
+        while let Some(release) = releases.next() {
+            let command: Arc<[Command]> = Arc::new([release.clone()]);
+            let (now, search) = (self.clock.now(), self.cache.begin(&mut []));
+            match self.store.apply(Arc::clone(&command), now).await {
+                Ok(applied) => {
+                    search.committed(&command, &applied, now);
+                    self.waiters.tell(&applied);
+                    for reply in applied.replies.releases {
+                        match reply {
+                            Ok(0) => {}
+                            Ok(tasks) => {
+                                tracing::info!(
+                                    tasks,
+                                    "tasks wait again: the agent hung up before it got them"
+                                );
+                            }
+                            Err(Locked) => locked.push(release.clone()),
+                        }
+                    }
+                }
+                Err(StoreError::Locked(_)) => locked.push(release),
+                Err(StoreError::Failed(error)) => {
+                    tracing::error!(
+                        error = format!("{error:#}"),
+                        ?release,
+                        "undelivered tasks cannot be released"
+                    );
+                }
+                Err(error) => {
+                    // They may have been released: then they wait, and nobody has noted it.
+                    self.cache.doubt();
+                    tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
+                    self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
+                    return Some(Instant::now() + RELEASE_AGAIN);
+                }
+            }
+        }
+        if locked.is_empty() {
+            return None;
+        }
+        self.undelivered.add(locked);
+        Some(Instant::now() + RELEASE_AGAIN)
+    }
+}
+
+/// How many of those that wait make one batch.
+fn first_part(requests: &[QueuedCommand]) -> usize {
+    let mut kib = 0_usize;
+    let fits = |request: &&QueuedCommand| {
+        kib += request.caller.room.as_ref().map_or(1, OwnedSemaphorePermit::num_permits);
+        kib <= LARGEST_BATCH_KIB
+    };
+    requests.iter().take_while(fits).count().max(1)
+}
+
+/// Goes on with the panic of a lane: whoever runs this program starts it again.
+fn without_panic(ended: Result<(), JoinError>) {
+    if let Err(error) = ended {
+        std::panic::resume_unwind(error.into_panic());
+    }
+}

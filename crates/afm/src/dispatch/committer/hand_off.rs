@@ -1,0 +1,39 @@
+//! Tasks that are claimed in the transaction that posts them, for agents whose polls are held open: on its way from its
+//! client to such an agent, a task is written to the disk once.
+
+use std::sync::Arc;
+
+use slamon_protocol::PollRequest;
+use slamon_store::{Command, WaitingKind};
+use tokio::sync::oneshot;
+
+use super::commit_loop::CommitLoop;
+use super::queued::{QueuedCommand, ReplyTo};
+use super::undelivered::Awaited;
+use crate::dispatch::waiters::HandOff;
+
+impl CommitLoop {
+    /// Adds to a batch what polls that are held open claim of what it posts.
+    pub(super) fn hand_off(&self, batch: &mut Vec<QueuedCommand>) {
+        let posted = batch.iter().filter_map(|request| match &request.command {
+            Command::Submit(task) if task.terms.delay.is_zero() => Some(task),
+            _ => None,
+        });
+        let mut claims = Vec::new();
+        self.waiters.hand_off(posted, |poll, kind| self.claim(poll.clone(), kind, &mut claims));
+        batch.append(&mut claims);
+    }
+
+    /// Claims for a poll. What it gets does not depend on whether the one who posts waits for an answer, nor the other way
+    /// round; if the poll has gone by then, its tasks wait again.
+    fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<QueuedCommand>) -> HandOff {
+        let agent_id = poll.agent_id;
+        let (sender, reply) = oneshot::channel();
+        let look = self.cache.lookup(&poll, None, self.clock.now()).with(kind);
+        let command = look.into_command(poll);
+        claims.extend(command.map(|command| QueuedCommand::new(command, ReplyTo::Poll(sender), None)));
+        let mut awaited = Awaited::new(reply, agent_id, Arc::clone(&self.undelivered));
+        // Why nothing was claimed is logged, and the poll asks again.
+        Box::pin(async move { awaited.polled().await.unwrap_or_default() })
+    }
+}

@@ -1,0 +1,147 @@
+//! Commands that meet a row that somebody else has locked. They are tried again for a while, beside all others: nobody waits
+//! for them, and they wait for no lock.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use slamon_store::Command;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use super::queued::QueuedCommand;
+
+/// For how long a command is tried. Most are held up by a transaction that ends in a moment.
+pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+
+/// The pauses between two tries: half of what it has waited for, but at least and at most this.
+const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
+const LONGEST_PAUSE: Duration = Duration::from_millis(100);
+
+/// How many may be held up at once; any more are given up at once.
+const MOST: usize = 4_096;
+
+/// For how long it is remembered what was locked. Commands that name it are not tried together with others.
+const REMEMBERED: Duration = Duration::from_secs(10);
+
+/// One that is held up.
+#[derive(Debug)]
+struct HeldUpCommand {
+    request: QueuedCommand,
+    /// When it is tried again.
+    next: Instant,
+}
+
+/// All that are held up.
+#[derive(Debug, Default)]
+pub(super) struct HeldUp {
+    state: Mutex<HeldUpState>,
+    added: Notify,
+}
+
+#[derive(Debug, Default)]
+struct HeldUpState {
+    waiting: Vec<HeldUpCommand>,
+    /// What was locked, and when that was found.
+    locked: HashMap<Uuid, Instant>,
+}
+
+impl HeldUp {
+    /// Adds one that has just been tried; gives it back if it was tried for long enough.
+    pub(super) fn add(&self, mut request: QueuedCommand) -> Option<QueuedCommand> {
+        let now = Instant::now();
+        let mut state = self.state();
+        if let Some(name) = name(&request.command) {
+            if state.locked.len() >= MOST {
+                state.locked.retain(|_, found| now < *found + REMEMBERED);
+            }
+            if state.locked.len() < MOST {
+                state.locked.insert(name, now);
+            }
+        }
+        let since = *request.caller.held_up_since.get_or_insert(now);
+        let waited = now.duration_since(since);
+        if waited >= PATIENCE || state.waiting.len() >= MOST {
+            return Some(request);
+        }
+        let next = now + (waited / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
+        state.waiting.push(HeldUpCommand { request, next });
+        self.added.notify_one();
+        None
+    }
+
+    /// Takes from `batch` those that name what was locked a moment ago.
+    pub(super) fn take_from(&self, batch: &mut Vec<QueuedCommand>) {
+        let mut state = self.state();
+        if state.locked.is_empty() {
+            return;
+        }
+        let now = Instant::now();
+        let HeldUpState { waiting, locked } = &mut *state;
+        locked.retain(|_, found| now < *found + REMEMBERED);
+        let is_locked = |request: &mut QueuedCommand| {
+            name(&request.command).is_some_and(|name| locked.contains_key(&name))
+        };
+        let room = MOST.saturating_sub(waiting.len());
+        let taken: Vec<QueuedCommand> = batch.extract_if(.., is_locked).take(room).collect();
+        waiting.extend(taken.into_iter().map(|request| HeldUpCommand { request, next: now }));
+    }
+
+    /// What is to be tried now, at most `most`. Whoever has hung up is forgotten.
+    pub(super) fn due(&self, most: usize) -> Vec<QueuedCommand> {
+        let mut state = self.state();
+        if state.waiting.is_empty() {
+            return Vec::new();
+        }
+        let now = Instant::now();
+        state.waiting.retain(|waiting| !waiting.request.is_given_up());
+        let due = state.waiting.extract_if(.., |waiting| waiting.next <= now).take(most);
+        due.map(|waiting| waiting.request).collect()
+    }
+
+    /// Some of those that were due are not tried yet.
+    pub(super) fn put_back(&self, requests: Vec<QueuedCommand>) {
+        let next = Instant::now();
+        self.state().waiting.extend(requests.into_iter().map(|request| HeldUpCommand { request, next }));
+    }
+
+    /// Returns when one is to be tried.
+    pub(super) async fn next_due(&self) {
+        loop {
+            let next = self.state().waiting.iter().map(|waiting| waiting.next).min();
+            let sleep = async {
+                match next {
+                    Some(next) => tokio::time::sleep_until(next).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = sleep => return,
+                () = self.added.notified() => {}
+            }
+        }
+    }
+
+    /// It was not locked any more.
+    pub(super) fn is_free(&self, command: &Command) {
+        if let Some(name) = name(command) {
+            self.state().locked.remove(&name);
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, HeldUpState> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The row that a command is held up by, if it is: its task or agent.
+pub(super) fn name(command: &Command) -> Option<Uuid> {
+    match command {
+        Command::Submit(task) => Some(task.task_id),
+        Command::Report(result) => Some(result.task_id),
+        Command::Cancel(id) => Some(*id),
+        Command::Poll { poll, .. } | Command::Claim { poll, .. } => Some(poll.agent_id),
+        Command::Release { .. } | Command::Seen(_) | Command::Sweep(_) => None,
+    }
+}

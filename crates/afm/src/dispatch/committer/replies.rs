@@ -1,0 +1,116 @@
+//! Replies on their way from the store to whoever sent the commands.
+
+use jiff::Timestamp;
+use slamon_store::{Command, Locked, Replies, Reply};
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::Instant;
+
+use super::commit_loop::CommitLoop;
+use super::queued::{Caller, QueuedCommand, ReplySender, ReplyTo};
+use super::{CommitError, held_up};
+use crate::logging::failure_log::ShouldLog;
+
+/// A command that has its reply, and what its caller has kept besides.
+struct Replied<'c> {
+    command: &'c Command,
+    held_up_since: Option<Instant>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+impl CommitLoop {
+    /// Sends the replies to the commands of a batch that was applied at `now`; has those tried again that are locked.
+    pub(super) fn reply(&self, commands: &[Command], callers: Vec<Caller>, replies: Replies, now: Timestamp) {
+        let Replies { submits, polls, reports, cancels, releases: _, seen, sweeps } = replies;
+        let (mut submits, mut polls) = (submits.into_iter(), polls.into_iter());
+        let (mut reports, mut cancels) = (reports.into_iter(), cancels.into_iter());
+        let (mut seen, mut sweeps) = (seen.into_iter(), sweeps.into_iter());
+        for (command, Caller { reply_to, held_up_since, room }) in commands.iter().zip(callers) {
+            let replied = Replied { command, held_up_since, room };
+            match reply_to {
+                ReplyTo::Submit(to) => {
+                    self.send(replied, submits.next(), to, ReplyTo::Submit);
+                }
+                ReplyTo::Poll(to) => {
+                    let reply = polls.next().map(|reply| reply.map(|polled| (polled, now)));
+                    let untaken = self.send(replied, reply, to, ReplyTo::Poll);
+                    // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
+                    if let (Some((polled, claimed_at)), Some(poll)) = (untaken, command.poll()) {
+                        self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
+                    }
+                }
+                ReplyTo::Report(to) => {
+                    self.send(replied, reports.next(), to, ReplyTo::Report);
+                }
+                ReplyTo::Cancel(to) => {
+                    self.send(replied, cancels.next(), to, ReplyTo::Cancel);
+                }
+                ReplyTo::Seen(to) => {
+                    self.send(replied, seen.next(), to, ReplyTo::Seen);
+                }
+                ReplyTo::Sweep(to) => {
+                    self.send(replied, sweeps.next(), to, ReplyTo::Sweep);
+                }
+            }
+        }
+    }
+
+    /// Sends a reply, and gives it back where nobody takes it. `reply_to` is what `to` was taken from.
+    fn send<T>(
+        &self,
+        Replied { command, held_up_since, room }: Replied<'_>,
+        reply: Option<Reply<T>>,
+        to: ReplySender<T>,
+        reply_to: fn(ReplySender<T>) -> ReplyTo,
+    ) -> Option<T> {
+        match reply {
+            Some(Ok(reply)) => {
+                self.is_free(command, held_up_since);
+                // Before the reply: whoever has got it finds room.
+                drop(room);
+                to.send(Ok(reply)).err().and_then(Result::ok)
+            }
+            Some(Err(Locked)) => {
+                self.hold_up(command, Caller { reply_to: reply_to(to), held_up_since, room });
+                None
+            }
+            None => {
+                tracing::error!("the store has left a command without a reply");
+                let caller = Caller { reply_to: reply_to(to), held_up_since, room };
+                self.fail(command, caller, CommitError::Failed);
+                None
+            }
+        }
+    }
+
+    /// Says that a command was not applied; why has been logged.
+    pub(super) fn fail(&self, command: &Command, caller: Caller, error: CommitError) {
+        let Caller { reply_to, held_up_since, room } = caller;
+        self.is_free(command, held_up_since);
+        drop(room);
+        reply_to.fail(error);
+    }
+
+    /// Has a command tried again a little later; gives it up, if that was done for long enough.
+    pub(super) fn hold_up(&self, command: &Command, caller: Caller) {
+        let Some(request) = self.held_up.add(QueuedCommand { command: command.clone(), caller }) else {
+            return;
+        };
+        let QueuedCommand { command, caller: Caller { reply_to, .. } } = request;
+        let locked = held_up::name(&command);
+        if let ShouldLog::Aloud { not_logged } = self.refusals.note("locked") {
+            tracing::warn!(
+                locked = locked.map(tracing::field::display),
+                not_logged,
+                "a row is locked by another session of the database: the requests that need it are answered 503"
+            );
+        }
+        reply_to.fail(CommitError::Locked);
+    }
+
+    /// Notes that what a command was held up by is not locked any more.
+    fn is_free(&self, command: &Command, held_up_since: Option<Instant>) {
+        if held_up_since.is_some() {
+            self.held_up.is_free(command);
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! How much waits, and what is applied together.
+
+use super::*;
+
+#[tokio::test]
+async fn what_waits_is_bounded_in_bytes() {
+    let megabyte = "x".repeat(1_024 * 1_024);
+    let data = slamon_protocol::JsonText::from_stored(format!("{{\"x\":\"{megabyte}\"}}"));
+    for large in
+        [PostTask { task_data: Some(data), ..task(1) }, PostTask { task_type: megabyte.clone(), ..task(1) }]
+    {
+        waits_up_to_a_bound(&large).await;
+    }
+}
+
+async fn waits_up_to_a_bound(large: &PostTask) {
+    let (_store, committer) = start().await;
+    let mut waiting = Vec::new();
+    for n in 0..QUEUE_KIB / 1_024 + 1 {
+        let mut task = large.clone();
+        task.task_id = Uuid::from_u128(u128::from(n));
+        waiting.push(Box::pin(committer.submit(task)));
+    }
+    let mut busy = 0;
+    for submit in &mut waiting {
+        let first = first_poll(submit.as_mut()).await;
+        busy += usize::from(matches!(first, std::task::Poll::Ready(Err(CommitError::Busy))));
+    }
+    assert!((1..10).contains(&busy), "{busy} of {} were turned away", waiting.len());
+}
+
+#[tokio::test]
+async fn a_batch_is_bounded_in_bytes() {
+    let (store, committer) = start().await;
+    store.hold();
+    let submit = |n, kib: usize| {
+        let committer = committer.clone();
+        let task = PostTask { task_type: "x".repeat(kib * 1_024), ..task(n) };
+        tokio::spawn(async move { committer.submit(task).await.unwrap().unwrap() })
+    };
+    let mut submits = vec![submit(1, 0)];
+    assert_eq!(store.begun().await, [1]);
+    for n in 2..=9 {
+        submits.push(submit(n, 3_000));
+    }
+    submits.push(submit(10, 10_000));
+    submits.push(submit(11, 0));
+    submits.push(submit(12, 0));
+    store.begun().await;
+    store.let_go();
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Submitted::Stored);
+    }
+    assert_eq!(store.begun().await, [1, 2, 2, 2, 2, 1, 2]);
+}
+
+#[tokio::test]
+async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
+    let (store, committer) = start_with(Lanes { most: 2, worth: 3 }).await;
+    store.hold();
+    let submit = |n| submit_together(&committer, [n]).remove(0);
+    let mut submits = Vec::new();
+    for (n, begun) in [(1, vec![1]), (2, vec![1]), (3, vec![1]), (4, vec![1, 3]), (5, vec![1, 3])] {
+        submits.push(submit(n));
+        assert_eq!(store.begun().await, begun, "after task {n}");
+    }
+    store.let_go();
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    assert_eq!(store.begun().await, [1, 3, 1]);
+}
+
+#[tokio::test]
+async fn what_waits_for_a_lane_is_done_before_the_end() {
+    let TestParts { store, committer, work, .. } = TestParts::start(Lanes { most: 2, worth: 3 }).await;
+    store.hold();
+    let submit = |n| submit_together(&committer, [n]).remove(0);
+    let mut submits = Vec::new();
+    for n in [1, 2] {
+        submits.push(submit(n));
+        assert_eq!(store.begun().await, [1], "after task {n}");
+    }
+    drop(committer);
+    store.let_go();
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    work.await.unwrap();
+}

@@ -1,0 +1,101 @@
+//! Tasks that were claimed for an agent that never got them.
+
+use std::borrow::Borrow;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use jiff::Timestamp;
+use slamon_store::{Command, Polled};
+use tokio::sync::{Notify, oneshot};
+use uuid::Uuid;
+
+use super::CommitError;
+use super::queued::PolledAt;
+use crate::http::peer::{self, Outstanding};
+
+/// Releases of what was claimed for, or told to, somebody who never got it. As many as there are requests, at most.
+#[derive(Debug, Default)]
+pub(super) struct Undelivered {
+    releases: Mutex<Vec<Command>>,
+    added: Notify,
+}
+
+impl Undelivered {
+    pub(super) fn add(&self, releases: impl IntoIterator<Item = Command>) {
+        self.lock().extend(releases);
+        self.added.notify_one();
+    }
+
+    /// The tasks of a poll, and what it told, if it brought any.
+    pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
+        if let Some(release) = release(agent_id, claimed_at, polled) {
+            self.add([release]);
+        }
+    }
+
+    /// Has the tasks of a poll go back if its answer does not get to whoever asked.
+    fn watch(self: &Arc<Self>, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
+        if let Some(release) = release(agent_id, claimed_at, polled) {
+            peer::current(|peer| {
+                let undelivered = Arc::clone(self);
+                peer.carries(Outstanding::new(move || undelivered.add([release])));
+            });
+        }
+    }
+
+    pub(super) fn take(&self) -> Vec<Command> {
+        std::mem::take(&mut *self.lock())
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.lock().is_empty()
+    }
+
+    /// Returns when something was added.
+    pub(super) async fn added(&self) {
+        self.added.notified().await;
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
+        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Command> {
+    let task_ids: Vec<Uuid> = polled.tasks.iter().map(|task| task.task_id).collect();
+    let cancelled = polled.cancelled.clone();
+    let is_empty = task_ids.is_empty() && cancelled.is_empty();
+    (!is_empty).then_some(Command::Release { agent_id, claimed_at, task_ids, cancelled })
+}
+
+/// Waits for what a poll brings. If it is dropped with the reply in it, what that brings goes back. It also does if the
+/// reply is given to a request whose connection ends before its client can have got it.
+pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
+    reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
+    agent_id: Uuid,
+    undelivered: U,
+}
+
+impl<U: Borrow<Arc<Undelivered>>> Awaited<U> {
+    pub(super) fn new(
+        reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
+        agent_id: Uuid,
+        undelivered: U,
+    ) -> Self {
+        Self { reply, agent_id, undelivered }
+    }
+
+    pub(super) async fn polled(&mut self) -> Result<Polled, CommitError> {
+        let (polled, claimed_at) = (&mut self.reply).await.unwrap_or(Err(CommitError::Unavailable))?;
+        self.undelivered.borrow().watch(self.agent_id, claimed_at, &polled);
+        Ok(polled)
+    }
+}
+
+impl<U: Borrow<Arc<Undelivered>>> Drop for Awaited<U> {
+    fn drop(&mut self) {
+        self.reply.close();
+        if let Ok(Ok((polled, claimed_at))) = self.reply.try_recv() {
+            self.undelivered.borrow().add_polled(self.agent_id, claimed_at, &polled);
+        }
+    }
+}

@@ -1,0 +1,110 @@
+//! Heartbeats: when agents were seen whose polls were answered without the store.
+//!
+//! They are buffered among what is cache, and saved behind, many in one command: once a second, before a sweep looks
+//! who is silent, and before a read shows when agents were seen. All of these flush them here, and share a flush where
+//! they ask for one at the same time.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio::sync::Mutex;
+use tokio::time::Instant;
+use uuid::Uuid;
+
+use crate::dispatch::cache::DispatchCache;
+use crate::dispatch::committer::{CommitError, Committer};
+
+/// The most heartbeats in one command, so that others in its transaction do not wait for long.
+const LARGEST_COMMAND: usize = 1_000;
+
+/// How often they are flushed, whoever asks.
+const FLUSH_AGAIN: Duration = Duration::from_secs(1);
+
+/// Flushing them may take a tenth of the time, no more.
+const SHARE_OF_FLUSHING: u32 = 10;
+
+/// Saves when agents were seen. All clones are one.
+#[derive(Debug, Clone)]
+pub struct Heartbeats(Arc<SharedHeartbeats>);
+
+#[derive(Debug)]
+struct SharedHeartbeats {
+    cache: DispatchCache,
+    committer: Committer,
+    /// How many flushes have begun.
+    begun: AtomicU64,
+    /// The number of the last flush that ended well. Held by the one under way.
+    ended: Mutex<u64>,
+}
+
+impl Heartbeats {
+    /// What is buffered in `cache` is saved through `committer`.
+    #[must_use]
+    pub fn new(cache: DispatchCache, committer: Committer) -> Self {
+        Self(Arc::new(SharedHeartbeats { cache, committer, begun: AtomicU64::new(0), ended: Mutex::new(0) }))
+    }
+
+    /// Saves all that were buffered until now.
+    ///
+    /// # Errors
+    /// When they could not be committed; what is left is saved the next time.
+    pub async fn flush(&self) -> Result<(), CommitError> {
+        let SharedHeartbeats { cache, committer, begun, ended } = &*self.0;
+        let begun_before = begun.load(Ordering::SeqCst);
+        let mut ended = ended.lock().await;
+        if *ended > begun_before {
+            return Ok(());
+        }
+        let number = 1 + begun.fetch_add(1, Ordering::SeqCst);
+        // Not those that come meanwhile: there would be no end to it.
+        let mut left = cache.unsaved();
+        while left > 0 {
+            let most = LARGEST_COMMAND.min(left);
+            left -= most;
+            let mut taken = HeartbeatsInFlight { cache, seen: cache.take_unsaved(most) };
+            if taken.seen.is_empty() {
+                continue;
+            }
+            let uncache = committer.see(taken.seen.clone()).await?;
+            taken.seen.clear();
+            cache.forget(&uncache);
+        }
+        *ended = number;
+        Ok(())
+    }
+
+    /// Forgets agents that have been silent for longer than `silence`, as the store does.
+    pub(crate) fn forget_silent(&self, silence: Duration, now: Timestamp) {
+        self.0.cache.forget_silent(silence, now);
+    }
+
+    /// Flushes them for a read that shows when agents were seen.
+    pub(crate) async fn flush_for_read(&self) {
+        // Where it fails, the read that follows is a second behind, or fails and says why.
+        let _ = self.flush().await;
+    }
+
+    /// Flushes them for ever, once a second or less often.
+    pub(crate) async fn keep_flushed(self) {
+        loop {
+            let began = Instant::now();
+            // What fails is logged by the committer, and saved the next time.
+            let _ = self.flush().await;
+            tokio::time::sleep(FLUSH_AGAIN.max(began.elapsed() * SHARE_OF_FLUSHING)).await;
+        }
+    }
+}
+
+/// Heartbeats that are being saved. They go back if they are not, also when whoever waited for it hangs up.
+struct HeartbeatsInFlight<'k> {
+    cache: &'k DispatchCache,
+    seen: Vec<(Uuid, Timestamp)>,
+}
+
+impl Drop for HeartbeatsInFlight<'_> {
+    fn drop(&mut self) {
+        self.cache.put_back(&self.seen);
+    }
+}

@@ -1,0 +1,14 @@
+//! The HTTP side: connections, what is around every handler, and the handlers themselves, one file a resource.
+
+pub mod app;
+mod body;
+mod connections;
+mod delayed_answers;
+mod error;
+mod memory;
+mod overload;
+pub(crate) mod peer;
+mod request_deadline;
+mod request_log;
+pub mod routes;
+pub mod server;

@@ -1,0 +1,134 @@
+//! Answers to requests that fail: RFC 9457 problem details.
+//!
+//! The body tells the client what to mend; what broke on our side is in the log.
+
+use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use slamon_protocol::{Invalid, ObjectWriter};
+use slamon_store::{Refusal, StoreError};
+
+use crate::database::health::Health;
+use crate::dispatch::committer::CommitError;
+use crate::http::overload::{self, TurnedAway};
+
+/// Why a request fails.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ApiError {
+    #[error(transparent)]
+    Invalid(#[from] Invalid),
+    #[error(transparent)]
+    Refused(#[from] Refusal),
+    #[error("request body: {0}")]
+    Body(String),
+    #[error("request body: is larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("request body: did not arrive in time")]
+    TooSlow,
+    #[error("request head: {0}")]
+    Head(&'static str),
+    #[error("too much is being sent at the same time; try again")]
+    NoRoom,
+    #[error("{}", Self::NoRoom)]
+    GivesWay,
+    #[error("there are too many connections; try again")]
+    Crowded,
+    #[error("there is nothing here")]
+    UnknownPath,
+    #[error("task_id: no task has this id")]
+    UnknownTask,
+    #[error("the method does not go with this path; see the Allow header")]
+    WrongMethod,
+    #[error("{0}; try again")]
+    TryAgain(String),
+    #[error("{}; try again", CommitError::Busy)]
+    Busy,
+    #[error("the database cannot be queried")]
+    StatusUnknown,
+    #[error("the server failed; its log says how")]
+    Failed,
+}
+
+impl ApiError {
+    /// Which field is wrong, for programs.
+    fn field(&self) -> Option<&str> {
+        match self {
+            Self::Invalid(invalid) => invalid.field.as_deref(),
+            Self::Refused(Refusal::AnotherAgent) => Some("agent_id"),
+            Self::Refused(_) | Self::UnknownTask => Some("task_id"),
+            _ => None,
+        }
+    }
+
+    fn status(&self) -> StatusCode {
+        match self {
+            Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
+            Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
+            Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
+            Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
+            Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
+            // 408 would be the name for too slow, but clients give up at any 4xx.
+            Self::TryAgain(_)
+            | Self::Busy
+            | Self::TooSlow
+            | Self::NoRoom
+            | Self::GivesWay
+            | Self::Crowded => StatusCode::SERVICE_UNAVAILABLE,
+            Self::StatusUnknown | Self::Failed => StatusCode::INTERNAL_SERVER_ERROR,
+        }
+    }
+}
+
+impl From<CommitError> for ApiError {
+    fn from(error: CommitError) -> Self {
+        match error {
+            CommitError::Busy => Self::Busy,
+            CommitError::Unavailable | CommitError::Locked => Self::TryAgain(error.to_string()),
+            CommitError::Failed => Self::Failed,
+        }
+    }
+}
+
+impl ApiError {
+    /// For reads; writes go through the committer, which logs its own.
+    pub(crate) fn of_read(error: &StoreError, health: &Health) -> Self {
+        health.read_failed(error);
+        match error {
+            StoreError::Failed(_) => Self::Failed,
+            _ => CommitError::Unavailable.into(),
+        }
+    }
+}
+
+impl IntoResponse for ApiError {
+    fn into_response(self) -> Response {
+        let status = self.status();
+        let detail = self.to_string();
+        let mut body = ObjectWriter::new();
+        body.string("type", "about:blank")
+            .string("title", status.canonical_reason().unwrap_or_default())
+            .integer("status", status.as_u16())
+            .string("detail", &detail);
+        if let Some(field) = self.field() {
+            body.string("field", field);
+        }
+        tracing::debug!(%status, detail, "refused");
+        let mut response = (status, body.finish()).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(overload::SECONDS));
+        }
+        // The rest of the body is not worth waiting for, or nobody knows where it ends.
+        if matches!(self, Self::TooLarge(_) | Self::TooSlow | Self::GivesWay | Self::Crowded | Self::Head(_))
+        {
+            headers.insert(CONNECTION, HeaderValue::from_static("close"));
+        }
+        if matches!(self, Self::Busy) {
+            response.extensions_mut().insert(TurnedAway);
+        }
+        response
+    }
+}

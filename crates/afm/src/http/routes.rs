@@ -1,0 +1,114 @@
+//! Paths, and what every answer has in common.
+
+mod agent;
+mod bpms;
+mod dashboard;
+mod head;
+mod health;
+mod status;
+
+use std::pin::pin;
+
+use axum::Router;
+use axum::body::{Body, HttpBody};
+use axum::extract::{Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
+use axum::middleware::{self, Next};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{MethodRouter, get};
+use bytes::Bytes;
+use slamon_protocol::ObjectWriter;
+
+use crate::http::app::App;
+use crate::http::body;
+use crate::http::error::ApiError;
+use crate::http::overload::Pacing;
+use crate::http::request_log::Answered;
+use crate::http::{memory, peer, request_log};
+
+/// Everything that the AFM answers.
+pub fn router(app: App) -> Router {
+    let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
+    let mut router = Router::new();
+    for (path, methods) in routes.into_iter().flatten() {
+        // Every path answers with and without a slash at its end; and with two at its beginning, which is what clients
+        // send whose base URL ends in one.
+        for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
+            router = router.route(&path, methods.clone());
+        }
+    }
+    for root in ["/", "//"] {
+        router = router.route(root, get(dashboard::lead_there));
+    }
+    router
+        .fallback(async || ApiError::UnknownPath)
+        .method_not_allowed_fallback(async || ApiError::WrongMethod)
+        .layer(middleware::from_fn_with_state(app.clone(), around))
+        .with_state(app)
+}
+
+/// What is around every handler. One layer, since each costs a handful of allocations a request.
+async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let connection = request.extensions().get::<Pacing>().cloned();
+    if let Some(connection) = &connection {
+        connection.turn().await;
+    }
+    let head = request_log::RequestHead::of(&request);
+    // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
+    let answered = pin!(async {
+        let arrived = match head::check(&request) {
+            Ok(()) => body::arrive(&mut request, &app.settings).await,
+            Err(error) => Err(error),
+        };
+        // How long a body may take, it knows itself; for how long handlers may wait, `request_deadline`.
+        match arrived {
+            Ok(()) => fit(next.run(request).await),
+            Err(error) => error.into_response(),
+        }
+    });
+    let Answered { response, failed } = request_log::log(head, answered).await;
+    if let Some(came) = failed
+        // In a box, since it is rare.
+        && Box::pin(app.delayed.delay(came.into(), &app.stop)).await
+    {
+        return response;
+    }
+    if let Some(connection) = &connection {
+        connection.answered(&response);
+    }
+    response
+}
+
+/// An answer, if there is memory for it until its client has read it.
+fn fit(response: Response) -> Response {
+    let bytes = response.body().size_hint().lower();
+    let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes > memory::SMALL) else {
+        return response;
+    };
+    let fits = peer::current(|peer| {
+        let fits = peer.lease_for_answer(bytes);
+        if !fits {
+            peer.keep_nothing();
+        }
+        fits
+    });
+    if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
+}
+
+/// Paths without a slash at their end, and what they answer.
+type Routes = Vec<(&'static str, MethodRouter<App>)>;
+
+/// A 200 with a JSON body.
+fn json(object: ObjectWriter) -> Response {
+    json_text(object.finish().into())
+}
+
+fn json_text(text: Bytes) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}

@@ -1,0 +1,128 @@
+//! What agents ask for: `/tasks`.
+
+use std::pin::pin;
+use std::time::Duration;
+
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::Response;
+use axum::routing::post;
+use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
+use slamon_store::{Delivery, Polled, Reported};
+use uuid::Uuid;
+
+use super::{Routes, json};
+use crate::clock::Clock;
+use crate::dispatch::committer::{CommitError, Said};
+use crate::http::app::App;
+use crate::http::body::JsonBody;
+use crate::http::error::ApiError;
+use crate::http::{peer, request_deadline, request_log};
+use crate::metrics;
+
+pub(super) fn routes() -> Routes {
+    vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
+}
+
+async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
+    let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
+    drop(body);
+    request_log::agent(poll.agent_id);
+    poll.max_wait = peer::hold(poll.max_wait);
+    let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
+    let agent_id = poll.agent_id;
+    let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
+    let polled = request_deadline::within(allowed, pin!(claim(&app, poll, said))).await??;
+    if polled.tasks.is_empty() && polled.cancelled.is_empty() {
+        request_log::routine();
+    }
+    request_log::tasks(&polled.tasks);
+    metrics::tasks_claimed(polled.tasks.len());
+    let mut tasks = ArrayWriter::new();
+    for delivery in &polled.tasks {
+        tasks.object(describe(delivery, &app.clock));
+    }
+    let mut answer = ObjectWriter::new();
+    // A return time so far off that no calendar has it means "now".
+    let now = app.clock.now();
+    let return_time = now.checked_add(spread(app.settings.agent_return_time, agent_id)).unwrap_or(now);
+    answer.array("tasks", tasks).string("return_time", &iso_time(app.clock.for_agents(return_time)));
+    if !polled.cancelled.is_empty() {
+        answer.ids("cancelled", &polled.cancelled);
+    }
+    Ok(json(answer))
+}
+
+/// Claims tasks; where there are none, and the agent can wait, as soon as there are.
+async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Polled, CommitError> {
+    let polled = app.waiters.poll_until_claimed(
+        poll,
+        app.settings.agent_active_threshold,
+        &app.stop,
+        // What it executes, it has said once.
+        |poll, older_began| app.committer.poll(poll, said.take().map(|said| said.before(older_began))),
+    );
+    let polled = polled.await?;
+    if polled.is_none() {
+        request_log::note("a newer poll of the agent ended it");
+    }
+    Ok(polled.unwrap_or_default())
+}
+
+/// Up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once drifts
+/// apart, instead of polling at once for ever.
+fn spread(interval: Duration, agent_id: Uuid) -> Duration {
+    // The last 64 bits differ also among ids of version 1, whose first ones are the time.
+    let (first, last) = agent_id.as_u64_pair();
+    let mixed = (first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    let share = (mixed >> 32) as f64 / f64::from(u32::MAX);
+    interval.mul_f64(1.0 - share / 10.0)
+}
+
+fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
+    let mut object = ObjectWriter::new();
+    object
+        .id("task_id", task.alias)
+        .string("task_type", &task.task_type)
+        .integer("task_version", task.task_version);
+    match &task.task_data {
+        Some(data) => object.json("task_data", data),
+        // Agents index into it without looking whether it is there.
+        None => object.json("task_data", &JsonText::from_stored("{}".to_owned())),
+    };
+    object.integer("task_attempt", task.attempt);
+    if let Some(deadline) = task.deadline {
+        object.string("task_deadline", &iso_time(clock.for_agents(deadline)));
+    }
+    object
+}
+
+async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
+    let result = ResultPost::parse(&body.text()?)?;
+    drop(body);
+    request_log::task(result.task_id);
+    let completed = matches!(result.outcome, TaskOutcome::Completed(_));
+    let report = pin!(app.committer.report(result));
+    match request_deadline::within(app.settings.request_timeout, report).await??? {
+        Reported::Stored => metrics::task_finished(completed),
+        Reported::Repeated => request_log::note("the same result was there already"),
+    }
+    Ok(StatusCode::OK)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn return_times_are_spread_over_a_tenth() {
+        let interval = Duration::from_secs(60);
+        let mut times: Vec<f64> =
+            (0..1_000).map(|_| spread(interval, Uuid::new_v4()).as_secs_f64()).collect();
+        times.sort_by(f64::total_cmp);
+        assert!(times[0] >= 54.0 && times[0] < 54.6, "{}", times[0]);
+        assert!(times[999] <= 60.0 && times[999] > 59.4, "{}", times[999]);
+        assert!((times[500] - 57.0).abs() < 0.6, "{}", times[500]);
+        assert_eq!(spread(interval, Uuid::nil()), interval);
+    }
+}

@@ -1,0 +1,132 @@
+//! `/dashboard`: a page for people, and the JSON behind it.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use axum::extract::State;
+use axum::http::HeaderName;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+};
+use axum::response::{IntoResponse, Redirect, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
+use slamon_store::{AgentView, Found, TaskView};
+
+use super::{Routes, json_text};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::request_deadline;
+
+/// How long each list is at most.
+const LIMIT: u32 = 100;
+
+/// How large a result may be to be listed, in bytes; the rest can be read with `GET /task/{task_id}`.
+const RESULT_BYTES: u32 = 4_096;
+
+/// The page loads nothing from elsewhere, and nothing in it runs but its one script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+pub(super) fn routes() -> Routes {
+    vec![
+        ("/dashboard", get(async || page("text/html", include_str!("../../../assets/dashboard/index.html")))),
+        (
+            "/dashboard/dashboard.css",
+            get(async || page("text/css", include_str!("../../../assets/dashboard/dashboard.css"))),
+        ),
+        (
+            "/dashboard/dashboard.js",
+            get(async || page("text/javascript", include_str!("../../../assets/dashboard/dashboard.js"))),
+        ),
+        ("/dashboard/status", get(status)),
+    ]
+}
+
+/// Leads a browser that asks for the root to the page. The address is relative, so that it also holds below the prefix
+/// of a reverse proxy.
+pub(super) async fn lead_there() -> Redirect {
+    Redirect::to("dashboard")
+}
+
+fn page(media_type: &str, text: &'static str) -> Response {
+    let headers: [(HeaderName, String); 5] = [
+        (CONTENT_TYPE, format!("{media_type}; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    (headers, text).into_response()
+}
+
+async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+    let lists = pin!(app.overview.get((), |_| Box::pin(lists(&app))));
+    let lists = request_deadline::within(app.settings.request_timeout, lists).await?;
+    let lists = lists.map_err(|error| app.read_failed(&error))?;
+    Ok(json_text(lists.ok_or(ApiError::Failed)?))
+}
+
+async fn lists(app: &App) -> Found<(), Bytes> {
+    app.heartbeats.flush_for_read().await;
+    let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
+    let mut agents = ArrayWriter::new();
+    for agent in &overview.agents.items {
+        agents.object(describe_agent(agent));
+    }
+    let mut object = ObjectWriter::new();
+    object
+        .array("tasks", describe_tasks(&overview.waiting.items))
+        .array("agents", agents)
+        .integer("limit", LIMIT)
+        .integer("tasks_total", overview.waiting.total)
+        .integer("agents_total", overview.agents.total);
+    Ok(HashMap::from([((), object.finish().into())]))
+}
+
+fn describe_agent(agent: &AgentView) -> ObjectWriter {
+    let mut object = ObjectWriter::new();
+    object
+        .id("agent_id", agent.id)
+        .string("agent_name", &agent.name)
+        .string("last_seen", &sql_time(agent.last_seen))
+        .array("tasks", describe_tasks(&agent.tasks))
+        .boolean("tasks_truncated", agent.more_tasks);
+    object
+}
+
+fn describe_tasks(tasks: &[TaskView]) -> ArrayWriter {
+    let mut array = ArrayWriter::new();
+    for task in tasks {
+        array.object(describe_task(task));
+    }
+    array
+}
+
+fn describe_task(task: &TaskView) -> ObjectWriter {
+    let finished = task.finished.map(sql_time);
+    let finished = finished.as_deref();
+    let (completed, failed) = if task.error.is_some() { (None, finished) } else { (finished, None) };
+    let mut object = ObjectWriter::new();
+    object
+        .id("task_id", task.task_id)
+        .string("task_type", &task.task_type)
+        .integer("task_version", task.task_version)
+        .id("test_id", task.test_id)
+        .optional_string("task_failed", failed)
+        .optional_string("task_completed", completed)
+        // As in the original, a result is a string of JSON here, an error the string itself.
+        .optional_string("task_result", task.result.as_ref().map(slamon_protocol::JsonText::as_str));
+    match &task.error {
+        Some(error) => object.json("task_error", error),
+        None => object.optional_string("task_error", None),
+    };
+    if let (None, Some(bytes)) = (&task.result, task.result_bytes) {
+        object.integer("task_result_bytes", bytes);
+    }
+    if let Some(bytes) = task.error_bytes {
+        object.integer("task_error_bytes", bytes);
+    }
+    object
+}

@@ -1,0 +1,27 @@
+//! `/healthz` and `/readyz`: for whoever keeps this process running, and sends requests to it.
+
+use std::pin::pin;
+
+use axum::extract::State;
+use axum::routing::get;
+
+use super::Routes;
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::request_deadline;
+
+pub(super) fn routes() -> Routes {
+    vec![("/healthz", get(alive)), ("/readyz", get(ready))]
+}
+
+/// Alive: the process answers.
+async fn alive() -> &'static str {
+    "ok\n"
+}
+
+/// Ready: the database can be written, and its tables are as this version needs them.
+async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
+    let checked = pin!(app.health.check());
+    let checked = request_deadline::within(app.settings.request_timeout, checked).await?;
+    checked.map(|()| "ok\n").map_err(ApiError::TryAgain)
+}

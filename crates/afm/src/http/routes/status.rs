@@ -1,0 +1,37 @@
+//! `/status`: how much there is of everything.
+
+use std::collections::HashMap;
+use std::pin::pin;
+
+use axum::extract::State;
+use axum::response::Response;
+use axum::routing::get;
+use slamon_protocol::ObjectWriter;
+use slamon_store::{Counts, Found};
+
+use super::{Routes, json};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::request_deadline;
+
+pub(super) fn routes() -> Routes {
+    vec![("/status", get(status))]
+}
+
+async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+    let counts = pin!(app.counts.get((), |_| Box::pin(count(&app))));
+    let counts = request_deadline::within(app.settings.request_timeout, counts).await?;
+    let counts = counts.map_err(|error| {
+        // Not 503, as elsewhere: monitoring of the original looks for a 500.
+        app.health.read_failed(&error);
+        ApiError::StatusUnknown
+    })?;
+    let counts = counts.ok_or(ApiError::StatusUnknown)?;
+    let mut object = ObjectWriter::new();
+    object.integer("agents", counts.agents).integer("tasks_waiting", counts.tasks_waiting);
+    Ok(json(object))
+}
+
+async fn count(app: &App) -> Found<(), Counts> {
+    Ok(HashMap::from([((), app.store.counts(app.active_since().await).await?)]))
+}
