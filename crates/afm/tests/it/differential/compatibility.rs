@@ -40,7 +40,7 @@ fn every_allowed_difference_has_its_row() {
 fn the_tests_it_names_are_there() {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut names = BTreeSet::new();
-    for folder in ["src", "tests", "../protocol/src", "../store/src", "../store/tests"] {
+    for folder in ["src", "tests", "../protocol/src", "../domain/src", "../store/src", "../store/tests"] {
         collect(&here.join(folder), &mut names);
     }
     for (_, row, tests) in rows() {
