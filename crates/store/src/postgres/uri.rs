@@ -1,5 +1,6 @@
 //! Database URIs as SQLAlchemy 1.3 and libpq take them.
 
+mod error;
 mod keywords;
 pub(super) mod options;
 mod passfile;
@@ -12,19 +13,9 @@ use std::time::Duration;
 use tokio_postgres::Config;
 use tokio_postgres::config::{ChannelBinding, LoadBalanceHosts, SslMode, TargetSessionAttrs};
 
+pub use self::error::UriError;
 use self::keywords::Keywords;
 use super::tls::{Tls, Verify};
-
-/// What is wrong with a database URI; never shows a part that may be secret.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("the database URI: {0}")]
-pub struct UriError(String);
-
-impl UriError {
-    fn new(text: impl Into<String>) -> Self {
-        Self(text.into())
-    }
-}
 
 /// libpq's `sslmode`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

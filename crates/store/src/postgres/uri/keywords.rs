@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::UriError;
+use super::error::UriError;
 
 /// What libpq calls a parameter, and the environment variable that stands in for it.
 const KNOWN: &[(&str, Option<&str>)] = &[
