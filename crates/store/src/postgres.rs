@@ -17,6 +17,7 @@ mod leftovers;
 mod listening;
 mod memory;
 mod notices;
+mod notifications;
 mod pooling;
 mod quiet;
 mod read;
@@ -24,6 +25,7 @@ mod rows;
 mod schema;
 mod session;
 mod surroundings;
+mod timeouts;
 mod tls;
 mod uri;
 

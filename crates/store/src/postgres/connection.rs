@@ -3,7 +3,6 @@
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::time::Duration;
 
 use deadpool_postgres::{
     ClientWrapper, Connect, Hook, HookError, Manager, ManagerConfig, Pool, PoolConfig, RecyclingMethod,
@@ -18,23 +17,15 @@ use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls};
 
 use super::PostgresOptions;
 use super::errors::Problem;
-use super::notices::{self, Speaker};
+use super::notifications::{InstanceId, listen_statements};
 use super::pooling::Pooling;
+pub(super) use super::timeouts::{LOCK_WAIT, milliseconds};
 use super::tls::{self, Tls};
 use super::uri::{Target, options};
 use crate::SchemaError;
 
 /// How many notifications wait to be read before the server has to wait.
-const NOTICES_KEPT: usize = 1_000;
-
-/// How long a statement waits for a lock, unless its transaction says otherwise: longer than a commit takes. So what most
-/// transactions need costs them no statement.
-pub(super) const LOCK_WAIT: Duration = Duration::from_millis(100);
-
-/// A time as the settings of PostgreSQL take it.
-pub(super) fn milliseconds(time: Duration) -> u128 {
-    time.as_millis().clamp(1, i32::MAX as u128)
-}
+const NOTIFICATIONS_KEPT: usize = 1_000;
 
 /// One way to try to reach a server.
 #[derive(Clone)]
@@ -78,10 +69,10 @@ impl Connector {
         });
         let lock_wait = milliseconds(LOCK_WAIT);
         let milliseconds = milliseconds(options.statement_timeout);
-        // Should this process stand still inside a transaction, its locks are gone after a while. Our statements
-        // are short: compiling them would take longer than running them. And each has an index that was made for
-        // it: a plan made while the table was small, or by statistics of yesterday, must not read all of it or sort
-        // all that waits. So they are planned once, too.
+        // Should this process stand still inside a transaction, its locks are gone after a while. Our
+        // statements are short: compiling them would take longer than running them. And each has an index
+        // that was made for it: a plan made while the table was small, or by statistics of yesterday, must
+        // not read all of it or sort all that waits. So they are planned once, too.
         let settings = format!(
             "set statement_timeout = {milliseconds}; set lock_timeout = {lock_wait}; \
              set idle_in_transaction_session_timeout = {milliseconds}; set jit = off; \
@@ -91,12 +82,15 @@ impl Connector {
         Self { hosts: hosts.collect(), settings, pooling: Arc::default() }
     }
 
-    /// A connection; what it is notified of goes to `notices`.
-    async fn open(&self, notices: Option<mpsc::Sender<String>>) -> Result<(Client, JoinHandle<()>), Problem> {
+    /// Opens a connection; the payloads of notifications that arrive on it go to `notifications`.
+    async fn open(
+        &self,
+        notifications: Option<mpsc::Sender<String>>,
+    ) -> Result<(Client, JoinHandle<()>), Problem> {
         let mut last = None;
         for attempts in &self.hosts {
             for attempt in attempts {
-                match self.start(attempt, notices.clone()).await {
+                match self.start(attempt, notifications.clone()).await {
                     Ok(Some(connected)) => return Ok(connected),
                     Ok(None) => return Err(SchemaError::Shared.into()),
                     Err(error) => {
@@ -122,11 +116,11 @@ impl Connector {
     async fn start(
         &self,
         attempt: &Attempt,
-        notices: Option<mpsc::Sender<String>>,
+        notifications: Option<mpsc::Sender<String>>,
     ) -> Result<Option<(Client, JoinHandle<()>)>, Error> {
-        let (client, task) = match notices {
+        let (client, task) = match notifications {
             None => attempt.connect(None).await?,
-            Some(_) => attempt.listening().connect(notices).await?,
+            Some(_) => attempt.listening().connect(notifications).await?,
         };
         if !self.pooling.admits(&client, attempt.connect(None)).await? {
             return Ok(None);
@@ -152,10 +146,10 @@ impl Connector {
     }
 
     /// A connection of its own that listens, and the payloads that it hears.
-    pub(super) async fn listen(&self, me: Speaker) -> Result<(Client, mpsc::Receiver<String>), Problem> {
-        let (sender, heard) = mpsc::channel(NOTICES_KEPT);
+    pub(super) async fn listen(&self, this: InstanceId) -> Result<(Client, mpsc::Receiver<String>), Problem> {
+        let (sender, heard) = mpsc::channel(NOTIFICATIONS_KEPT);
         let (client, _) = self.open(Some(sender)).await?;
-        client.batch_execute(&notices::listen(me)).await?;
+        client.batch_execute(&listen_statements(this)).await?;
         Ok((client, heard))
     }
 }
@@ -171,8 +165,8 @@ fn refuses_options(error: &Error) -> bool {
 }
 
 impl Attempt {
-    /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which it is, as it
-    /// asks for other things, too.
+    /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which
+    /// it is, as it asks for other things, too.
     fn listening(&self) -> Self {
         let Self { mut config, tls, options } = self.clone();
         let name = format!("{} (listens)", config.get_application_name().unwrap_or_default());
@@ -182,15 +176,15 @@ impl Attempt {
 
     async fn connect(
         &self,
-        notices: Option<mpsc::Sender<String>>,
+        notifications: Option<mpsc::Sender<String>>,
     ) -> Result<(Client, JoinHandle<()>), Error> {
-        let Some(options) = &self.options else { return self.connect_as(&self.config, notices).await };
+        let Some(options) = &self.options else { return self.connect_as(&self.config, notifications).await };
         let mut config = self.config.clone();
         config.options(options);
-        match self.connect_as(&config, notices.clone()).await {
+        match self.connect_as(&config, notifications.clone()).await {
             // PgBouncer takes none when a connection begins.
             Err(error) if refuses_options(&error) && options::settings(options).is_some() => {
-                self.connect_as(&self.config, notices).await
+                self.connect_as(&self.config, notifications).await
             }
             connected => connected,
         }
@@ -199,21 +193,22 @@ impl Attempt {
     async fn connect_as(
         &self,
         config: &Config,
-        notices: Option<mpsc::Sender<String>>,
+        notifications: Option<mpsc::Sender<String>>,
     ) -> Result<(Client, JoinHandle<()>), Error> {
         match &self.tls {
             None => {
                 let (client, connection) = config.connect(NoTls).await?;
-                Ok((client, tokio::spawn(serve(connection, notices))))
+                Ok((client, tokio::spawn(serve(connection, notifications))))
             }
             Some(tls) => {
                 let (client, connection) = config.connect(tls.clone()).await?;
-                Ok((client, tokio::spawn(serve(connection, notices))))
+                Ok((client, tokio::spawn(serve(connection, notifications))))
             }
         }
     }
 
-    /// Sets what `options` says: a pooler may have refused it when the connection began, or passed over it in silence.
+    /// Sets what `options` says: a pooler may have refused it when the connection began, or passed over it in
+    /// silence.
     async fn set_options(&self, client: &Client) -> Result<(), Error> {
         let settings = self.options.as_deref().and_then(options::settings);
         for (name, value) in settings.unwrap_or_default() {
@@ -230,17 +225,17 @@ impl Attempt {
 }
 
 /// Serves a connection to its end.
-async fn serve<S, T>(mut connection: Connection<S, T>, notices: Option<mpsc::Sender<String>>)
+async fn serve<S, T>(mut connection: Connection<S, T>, notifications: Option<mpsc::Sender<String>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
     T: AsyncRead + AsyncWrite + Unpin,
 {
     loop {
         match poll_fn(|context| connection.poll_message(context)).await {
-            Some(Ok(AsyncMessage::Notification(notice))) => {
-                if let Some(notices) = &notices {
+            Some(Ok(AsyncMessage::Notification(notification))) => {
+                if let Some(notifications) = &notifications {
                     // Whoever listened may be gone: then the connection is about to end.
-                    let _ = notices.send(notice.payload().to_owned()).await;
+                    let _ = notifications.send(notification.payload().to_owned()).await;
                 }
             }
             Some(Ok(AsyncMessage::Notice(notice))) => {
@@ -258,8 +253,8 @@ where
 
 /// A pool that connects when it is first used.
 pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
-    // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found out by
-    // the call, which then takes another.
+    // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found
+    // out by the call, which then takes another.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeout = Some(options.pool_timeout);
     let config = PoolConfig {

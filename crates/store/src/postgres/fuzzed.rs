@@ -1,11 +1,11 @@
-//! What must hold of any database URI and any notification at all. Fuzz targets call these, and tests, with what fuzzing
-//! has found.
+//! What must hold of any database URI and any notification at all. Fuzz targets call these, and tests, with
+//! what fuzzing has found.
 
 use std::time::Duration;
 
 use slamon_protocol::AgentFilter;
 
-use super::notices::{self, MOST_HINTS, Speaker};
+use super::notifications::{self, InstanceId, MAX_TASKS_PER_KIND};
 use super::uri::{Target, options};
 use crate::{Applied, Hint, KindCursor};
 
@@ -32,11 +32,11 @@ pub fn database_uri(uri: &[u8]) {
     }
 }
 
-/// Hears a notification, and says the same again.
+/// Reads a notification, sends what it says again, and reads that.
 pub fn notification(payload: &[u8]) {
     let Ok(payload) = str::from_utf8(payload) else { return };
-    let hints = notices::hear(payload, Speaker::new());
-    assert!(hints.len() <= MOST_HINTS.max(payload.len() / 32));
+    let hints = notifications::events(payload, InstanceId::random());
+    assert!(hints.len() <= MAX_TASKS_PER_KIND.max(payload.len() / 32));
     let mut applied = Applied::default();
     for hint in &hints {
         match hint {
@@ -49,9 +49,10 @@ pub fn notification(payload: &[u8]) {
     assert!(applied.waiting.iter().all(|KindCursor { kind, .. }| {
         AgentFilter::from_key(&kind.agent_filter.key()).is_ok_and(|filter| filter == kind.agent_filter)
     }));
-    let said = notices::payloads(Speaker::new(), &applied);
-    let heard: Vec<Hint> = said.iter().flat_map(|said| notices::hear(said, Speaker::new())).collect();
-    assert!(heard == hints || heard == [Hint::Anything], "{heard:?}");
+    let payloads = notifications::payloads(InstanceId::random(), &applied);
+    let read = |payload: &String| notifications::events(payload, InstanceId::random());
+    let again: Vec<Hint> = payloads.iter().flat_map(read).collect();
+    assert!(again == hints || again == [Hint::Anything], "{again:?}");
 }
 
 #[cfg(test)]

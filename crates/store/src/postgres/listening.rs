@@ -13,15 +13,16 @@ use tokio::sync::{Notify, mpsc};
 use tokio::time::{Instant, sleep, timeout};
 use tokio_postgres::Client;
 
-use super::connection::{Connector, milliseconds};
+use super::connection::Connector;
 use super::connection_limit::ConnectionLimit;
 use super::errors::Problem;
 use super::leftovers;
 use super::memory::Memory;
-use super::notices;
+use super::notifications;
 use super::pooling;
 use super::quiet::NEARLY_FULL;
 use super::session::Session;
+use super::timeouts::milliseconds;
 use crate::{Hint, SchemaError};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
@@ -91,10 +92,10 @@ impl Ear<'_> {
         let (echo, first) = (Notify::new(), Notify::new());
         let pass_on = async {
             while let Some(payload) = heard.recv().await {
-                if payload == notices::ECHO {
+                if payload == notifications::ECHO {
                     echo.notify_one();
                 }
-                for hint in notices::hear(&payload, self.memory.me) {
+                for hint in notifications::events(&payload, self.memory.me) {
                     // While not all is heard, anything may have happened all the time.
                     let is_sure = hint != Hint::Anything || self.memory.hearing.is_sure();
                     let _ = sender.send(if is_sure { hint } else { Hint::Unheard }).await;
@@ -157,7 +158,7 @@ impl Ear<'_> {
     }
 
     async fn say(&self) -> Result<(), Problem> {
-        self.notify(&notices::echo(self.memory.me)).await
+        self.notify(&notifications::echo_statement(self.memory.me)).await
     }
 
     /// Commits that notify wait for each other.
@@ -173,7 +174,7 @@ impl Ear<'_> {
     /// How much of the queue of notifications is in use.
     async fn queue_usage(&self) -> Result<f64, Problem> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
-        let rows = session.bounded(session.query(notices::QUEUE_USAGE, &[])).await?;
+        let rows = session.bounded(session.query(notifications::QUEUE_USAGE, &[])).await?;
         session.finish();
         let usage = rows.first().map(|row| row.try_get(0)).transpose()?;
         usage.ok_or_else(|| Problem::Wrong("the usage of the queue is not known".to_owned()))
@@ -199,7 +200,7 @@ impl Ear<'_> {
         }
         // Others may have begun to listen again before this AFM speaks again.
         if (may_end || quiet.take_owed())
-            && let Err(problem) = self.notify(&notices::anything(self.memory.me)).await
+            && let Err(problem) = self.notify(&notifications::anything_statement(self.memory.me)).await
         {
             tracing::debug!(error = problem.describe(), "others were not told to look");
             quiet.said_nothing();

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::claiming::Claiming;
 use super::doubts::Doubts;
 use super::hearing::Hearing;
-use super::notices::Speaker;
+use super::notifications::InstanceId;
 use super::quiet::Quiet;
 
 /// How long before a sweep a time may be that it must look for again: what makes it due may have been committed late.
@@ -24,7 +24,7 @@ const ALL_AGAIN: Duration = Duration::from_secs(60);
 #[derive(Debug)]
 pub(super) struct Memory {
     /// This AFM, to others.
-    pub(super) me: Speaker,
+    pub(super) me: InstanceId,
     pub(super) hearing: Hearing,
     pub(super) claiming: Claiming,
     pub(super) signs: Signs,
@@ -36,7 +36,7 @@ pub(super) struct Memory {
 impl Memory {
     pub(super) fn new() -> Self {
         Self {
-            me: Speaker::new(),
+            me: InstanceId::random(),
             hearing: Hearing::default(),
             claiming: Claiming::default(),
             signs: Signs::default(),

@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
-use super::connection::milliseconds;
 use super::connection_limit::{ConnectionLimit, Permit};
 use super::errors::Problem;
 use super::pooling::Pooling;
+use super::timeouts::milliseconds;
 use crate::SchemaError;
 
 /// A connection, lent for one call.
