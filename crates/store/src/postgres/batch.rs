@@ -1,15 +1,27 @@
 //! A batch, tried until it is committed or cannot be.
 
+use std::time::Duration;
+
 use jiff::Timestamp;
 use uuid::Uuid;
 
-use super::PostgresStore;
 use super::apply::{self, Locks, Manner};
+use super::database::Database;
 use super::errors::Problem;
+use super::memory::Memory;
 use crate::{Applied, Command, StoreError};
 
-impl PostgresStore {
-    /// Applies a batch in a transaction. `now` must be as it is stored.
+/// What a batch needs of its store.
+pub(super) struct BatchRunner<'s> {
+    pub(super) database: &'s Database,
+    pub(super) memory: &'s Memory,
+    /// How long an attempt may take of a task that does not say; `None`: for ever.
+    pub(super) default_timeout: Option<Duration>,
+}
+
+impl BatchRunner<'_> {
+    /// Applies a batch in one transaction, which is tried again where that may help. `now` must be a time as
+    /// it is stored: in whole microseconds.
     pub(super) async fn commit(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
         let quiet = &self.memory.quiet;
         let default_timeout = self.default_timeout;
@@ -41,8 +53,8 @@ impl PostgresStore {
                 (tried, manner.locks) = (0, Locks::Sorting);
             } else if problem.waits_for_lock() && manner.locks == Locks::Brief {
                 (tried, manner.locks) = (0, Locks::Long);
-            } else if !self.another_try(&problem, tried) {
-                return Err(self.explain(problem).await);
+            } else if !self.database.another_try(&problem, tried) {
+                return Err(self.database.explain(problem).await);
             }
         }
     }
@@ -53,23 +65,24 @@ impl PostgresStore {
         now: Timestamp,
         manner: Manner,
     ) -> Result<Result<Applied, StoreError>, Failure> {
-        let _running = self.running.read().await;
-        let mut session = self.open(self.statement_timeout).await?;
+        let (database, memory) = (self.database, self.memory);
+        let _call = database.begin_call().await;
+        let mut session = database.open(database.statement_timeout).await?;
         if manner.locks != Locks::Brief {
-            session.wait_long(self.statement_timeout).await?;
+            session.wait_long(database.statement_timeout).await?;
         }
-        let memory = &*self.memory;
         if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
             session.bounded(memory.doubts.are_over(&session)).await?;
         }
         let claiming = memory.claiming.begin();
-        let begin = self.fitness.begin();
+        let begin = database.fitness.begin();
         let applied = apply::apply(&session, begin, batch, now, memory, &claiming, manner);
         let uncommitted = match session.bounded(applied).await {
             Ok(uncommitted) => uncommitted,
             Err(problem) => {
                 if problem.is_refused() {
-                    // The server tells of an error before it lets go of the locks: the next try must not meet them.
+                    // The server tells of an error before it lets go of the locks: the next try must not meet
+                    // them.
                     if session.bounded(session.script("rollback")).await.is_ok() {
                         session.finish();
                     }

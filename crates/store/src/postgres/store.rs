@@ -1,0 +1,200 @@
+//! The [`Store`] in PostgreSQL: each call, and where it is answered.
+
+use std::fmt;
+use std::num::NonZero;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::mpsc;
+use uuid::Uuid;
+
+use super::batch::BatchRunner;
+use super::database::Database;
+use super::listening::Ear;
+use super::memory::Memory;
+use super::options::PostgresOptions;
+use super::uri::UriError;
+use super::{backlog, fitness, read, rows, schema, surroundings};
+use crate::reads::{Found, SMALL_AT_ONCE};
+use crate::{
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
+    Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+};
+
+/// While one batch is written to the disk, or waits for the server, the statements of the next can run.
+const LANES: usize = 2;
+
+/// But two at once are smaller, and each costs the processors nearly as much as a large one. On fewer cores
+/// than this they are slower than one after the other, unless they are large.
+const CORES_FOR_SMALL_BATCHES: usize = 4;
+
+/// What large is, in commands.
+const LARGE: usize = 128;
+
+/// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
+const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
+
+/// Keeps tasks in PostgreSQL.
+pub struct PostgresStore {
+    database: Database,
+    memory: Memory,
+    small_tasks: Reads<Uuid, TaskRead>,
+    large_tasks: Reads<Uuid, Arc<Task>>,
+    default_timeout: Option<Duration>,
+}
+
+impl fmt::Debug for PostgresStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresStore").field("fitness", &self.database.fitness).finish_non_exhaustive()
+    }
+}
+
+impl PostgresStore {
+    /// Connects when it is first used.
+    ///
+    /// # Errors
+    /// Where the URI does not say what it should.
+    pub fn new(options: &PostgresOptions) -> Result<Self, UriError> {
+        Ok(Self {
+            database: Database::new(options)?,
+            memory: Memory::new(),
+            small_tasks: Reads::new(SMALL_AT_ONCE),
+            large_tasks: Reads::new(1),
+            default_timeout: None,
+        })
+    }
+
+    /// How long an attempt may take of a task that does not say; `None`, as it is at first: for ever.
+    #[must_use]
+    pub fn with_default_timeout(self, default_timeout: Option<Duration>) -> Self {
+        Self { default_timeout, ..self }
+    }
+
+    async fn read_small_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, TaskRead> {
+        self.database
+            .call(|session| {
+                let ids = ids.clone();
+                Box::pin(async move { read::small_tasks(session, &ids).await })
+            })
+            .await
+    }
+
+    async fn read_large_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, Arc<Task>> {
+        self.database
+            .read_large(|session| {
+                let ids = ids.clone();
+                Box::pin(async move { read::tasks(session, &ids).await })
+            })
+            .await
+    }
+}
+
+#[async_trait]
+impl Store for PostgresStore {
+    async fn create_tables(&self) -> Result<Prepared, StoreError> {
+        self.database.call_within(MIGRATION_TIMEOUT, |session| Box::pin(schema::create(session))).await
+    }
+
+    async fn check(&self) -> Result<(), StoreError> {
+        self.database
+            .call(|session| {
+                let fitness = Arc::clone(&self.database.fitness);
+                Box::pin(async move {
+                    schema::check(session).await?;
+                    fitness.look_at_rights(session).await?;
+                    fitness::try_to_write(session).await
+                })
+            })
+            .await
+    }
+
+    async fn drop_tables(&self) -> Result<bool, StoreError> {
+        let dropped = self.database.call(|session| Box::pin(schema::drop_ours(session))).await;
+        self.memory.clear();
+        dropped
+    }
+
+    async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
+        if batch.is_empty() {
+            return Ok(Applied::default());
+        }
+        let runner = BatchRunner {
+            database: &self.database,
+            memory: &self.memory,
+            default_timeout: self.default_timeout,
+        };
+        runner.commit(&batch, rows::as_stored(now)).await
+    }
+
+    fn lanes(&self) -> Lanes {
+        let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
+        Lanes { most: LANES, worth: if cores < CORES_FOR_SMALL_BATCHES { LARGE } else { 1 } }
+    }
+
+    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
+        self.small_tasks.get(id, |ids| Box::pin(self.read_small_tasks(ids))).await
+    }
+
+    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
+        self.large_tasks.get(id, |ids| Box::pin(self.read_large_tasks(ids))).await
+    }
+
+    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
+        self.database.call(|session| Box::pin(read::attempts(session, id))).await
+    }
+
+    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
+        self.database.call(|session| Box::pin(read::past(session, id, result_bytes))).await
+    }
+
+    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+        let task = Arc::new(task.clone());
+        self.database
+            .call(|session| {
+                let task = Arc::clone(&task);
+                Box::pin(async move { surroundings::of(session, &task, seen_since).await })
+            })
+            .await
+    }
+
+    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
+        self.database
+            .call(|session| {
+                let after = after.clone();
+                Box::pin(async move { backlog::read(session, after.as_ref(), limit).await })
+            })
+            .await
+    }
+
+    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
+        self.database
+            .call(|session| {
+                let kinds = Arc::clone(&kinds);
+                Box::pin(async move { backlog::read_of(session, &kinds, limit).await })
+            })
+            .await
+    }
+
+    async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {
+        self.database.read_large(|session| Box::pin(read::counts(session, seen_since))).await
+    }
+
+    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
+        self.database.read_large(|session| Box::pin(read::overview(session, limit, result_bytes))).await
+    }
+
+    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+        let Database { connector, pool, limit, .. } = &self.database;
+        Ear { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }.listen(&hints).await;
+    }
+
+    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
+        self.database.call(|session| Box::pin(read::time(session))).await.map(Some)
+    }
+
+    async fn close(&self) {
+        self.database.close().await;
+    }
+}
