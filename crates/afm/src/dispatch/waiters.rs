@@ -26,8 +26,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use self::held_poll::HandOff;
-use self::held_poll::HeldPoll;
-use self::poll_queue::{PollPosition, PollQueue};
+use self::held_poll::{HeldPoll, PollPosition};
+use self::poll_queue::PollQueue;
 
 /// Polls that take no more than this are bounded by the number of connections alone, in bytes.
 const SMALL_POLL: usize = 8 * 1024;

@@ -8,8 +8,7 @@ use std::time::Duration;
 use slamon_protocol::PollRequest;
 use slamon_store::{Polled, WaitingKind};
 use tokio::sync::Notify;
-
-use super::poll_queue::PollPosition;
+use tokio::time::Instant;
 
 /// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
 pub type HandOff = Pin<Box<dyn Future<Output = Polled> + Send>>;
@@ -24,6 +23,13 @@ pub(super) fn bytes(request: &PollRequest) -> usize {
     // A name is in the poll, in the one that it asks with again, and in the queues.
     let offers = request.agent_capabilities.iter().map(|offer| CAPABILITY + 3 * offer.task_type.len());
     2 * (request.agent_name.len() + location) + offers.sum::<usize>()
+}
+
+/// Where a poll stands in its queues: behind all that began before it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct PollPosition {
+    pub(super) began: Instant,
+    pub(super) number: u64,
 }
 
 pub(super) struct HeldPoll {

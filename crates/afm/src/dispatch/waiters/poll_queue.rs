@@ -11,20 +11,13 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::held_poll::HeldPoll;
+use super::held_poll::{HeldPoll, PollPosition};
 
 /// For how long a poll counts as one that began just now.
 const RECENT: Duration = Duration::from_secs(15);
 
 /// One turn of so many goes to whoever has waited longest.
 const LONGEST_WAIT_EVERY: u32 = 4;
-
-/// Where a poll stands in its queues: behind all that began before it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct PollPosition {
-    pub(super) began: Instant,
-    pub(super) number: u64,
-}
 
 /// The polls that offer a capability, in the order that they began in.
 #[derive(Debug, Default)]
