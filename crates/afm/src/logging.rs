@@ -1,6 +1,7 @@
 //! Logging: which lines are written, how they look, and where they go.
 
 pub(crate) mod failure_log;
+mod queue_state;
 pub(crate) mod repeats;
 mod sink;
 mod writer;

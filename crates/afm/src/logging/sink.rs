@@ -15,7 +15,7 @@ use std::sync::atomic::Ordering;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::writer::{LINE_OVERHEAD, QueueState};
+use super::queue_state::{LINE_OVERHEAD, QueueState};
 
 /// How long lines are gathered for after a write.
 const GATHERED: Duration = Duration::from_millis(10);

@@ -6,20 +6,18 @@
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
-use std::sync::{Arc, Condvar, Mutex, PoisonError};
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 use std::time::{Duration, Instant};
 
 use tracing_appender::non_blocking::{NonBlocking, NonBlockingBuilder, WorkerGuard};
 use tracing_subscriber::fmt::MakeWriter;
 
+use super::queue_state::{LINE_OVERHEAD, QueueState};
 use super::sink::{self, Sink};
 
 /// How many bytes may be queued: some 20,000 lines.
 const MAX_QUEUED: usize = 8 * 1_024 * 1_024;
-
-/// What a queued line counts in addition to its own bytes. It also bounds the number of lines.
-pub(super) const LINE_OVERHEAD: usize = 256;
 
 /// How long the end of the program waits for a writer that gets nothing written.
 const FLUSH_STALLED: Duration = Duration::from_millis(500);
@@ -37,21 +35,6 @@ struct SharedLog {
     lines: LineQueue,
     /// Never dropped: its `drop` may wait for a second, and prints to standard output.
     _thread: ManuallyDrop<WorkerGuard>,
-}
-
-/// What the threads that log and the one that writes share.
-#[derive(Debug, Default)]
-pub(super) struct QueueState {
-    /// Bytes that are queued or being written, with [`LINE_OVERHEAD`] for each line.
-    queued: AtomicUsize,
-    /// LineQueue that found no room, and have not been reported.
-    pub(super) dropped: AtomicU64,
-    /// Whether the file is to be opened again.
-    pub(super) reopen: AtomicBool,
-    /// Whether the program ends, and the writer is to gather no more lines.
-    ending: Mutex<bool>,
-    /// Notified when lines were written, and when the program ends.
-    changed: Condvar,
 }
 
 impl LogWriter {
@@ -152,22 +135,6 @@ impl Write for LineQueue {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-impl QueueState {
-    /// The writer is done with lines of this size, written or not.
-    pub(super) fn done(&self, size: usize) {
-        self.queued.fetch_sub(size, Ordering::AcqRel);
-        // Under the lock, or whoever flushes might look before and wait after.
-        drop(self.ending.lock());
-        self.changed.notify_all();
-    }
-
-    /// Waits for more lines, unless the program ends.
-    pub(super) fn gather(&self, time: Duration) {
-        let ending = self.ending.lock().unwrap_or_else(PoisonError::into_inner);
-        drop(self.changed.wait_timeout_while(ending, time, |ending| !*ending));
     }
 }
 
