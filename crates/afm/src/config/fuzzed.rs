@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use super::DatabaseUri;
+use super::database_uri::DatabaseUri;
 use super::layers::Layers;
 
 /// What the environment holds, and no message shows.

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 
 use slamon_protocol::excerpt;
 
+use super::database_uri::DatabaseUri;
 use super::raw_value::{Mismatch, RawValue};
-use super::{Config, DatabaseUri, LogFormat};
+use super::settings::{Config, LogFormat};
 
 /// The key of the database, for those that name it in another way.
 pub(super) const DATABASE_URI: &str = "SQLALCHEMY_DATABASE_URI";

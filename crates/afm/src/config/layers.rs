@@ -2,17 +2,40 @@
 
 use std::collections::HashMap;
 use std::io::Read;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::database_uri::DatabaseUri;
 use super::error::{ConfigError, Origin};
 use super::flask_file::{Assignment, FlaskFile, LONGEST, NoValue};
 use super::keys::{self, Key, KeyResult};
 use super::raw_value::{Mismatch, RawValue};
-use super::{Loaded, Overrides};
+use super::settings::Config;
 
 /// The environment variable that names a configuration file.
 const FILE_VARIABLE: &str = "SLAMON_AFM_CFG";
+
+/// What the command line says about the configuration. It overrules everything else.
+#[derive(Clone, Debug, Default)]
+pub struct Overrides {
+    /// `--config`: a file to read after the one that `SLAMON_AFM_CFG` names.
+    pub config: Option<PathBuf>,
+    /// `--database-uri`.
+    pub database_uri: Option<DatabaseUri>,
+}
+
+/// A configuration, and what to say about it once there is a log.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// Where the database URI came from: an option, a variable, or a line of a file and its key.
+    pub database_uri_name: String,
+    /// What the user should know, each on one line, without secrets.
+    pub warnings: Vec<String>,
+    /// The files that were read, in the order they were.
+    pub files: Vec<PathBuf>,
+}
 
 /// Loads the configuration: defaults, then the environment, then the file that the environment variable
 /// `SLAMON_AFM_CFG` names, then the file of `--config`, then the command line; the later one holds. A value that is
