@@ -1,6 +1,7 @@
 //! Paths, and what every answer has in common.
 
 mod agent;
+mod answer;
 mod bpms;
 mod dashboard;
 mod head;
@@ -10,15 +11,11 @@ mod status;
 use std::pin::pin;
 
 use axum::Router;
-use axum::body::{Body, HttpBody};
+use axum::body::HttpBody;
 use axum::extract::{Request, State};
-use axum::http::HeaderValue;
-use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{MethodRouter, get};
-use bytes::Bytes;
-use slamon_protocol::ObjectWriter;
+use axum::routing::get;
 
 use crate::http::app::App;
 use crate::http::body;
@@ -94,21 +91,4 @@ fn fit(response: Response) -> Response {
         fits
     });
     if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
-}
-
-/// Paths without a slash at their end, and what they answer.
-type Routes = Vec<(&'static str, MethodRouter<App>)>;
-
-/// A 200 with a JSON body.
-fn json(object: ObjectWriter) -> Response {
-    json_text(object.finish().into())
-}
-
-fn json_text(text: Bytes) -> Response {
-    let mut response = Response::new(Body::from(text));
-    let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
-    response
 }

@@ -11,7 +11,7 @@ use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPo
 use slamon_store::{Delivery, Polled, Reported};
 use uuid::Uuid;
 
-use super::{Routes, json};
+use super::answer::{Routes, json};
 use crate::clock::Clock;
 use crate::dispatch::committer::{CommitError, Said};
 use crate::http::app::App;

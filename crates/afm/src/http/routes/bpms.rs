@@ -18,7 +18,7 @@ use slamon_store::{
 };
 use uuid::Uuid;
 
-use super::{Routes, json};
+use super::answer::{Routes, json};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;

@@ -14,7 +14,7 @@ use bytes::Bytes;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
 use slamon_store::{AgentView, Found, TaskView};
 
-use super::{Routes, json_text};
+use super::answer::{Routes, json_text};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;

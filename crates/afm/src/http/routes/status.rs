@@ -9,7 +9,7 @@ use axum::routing::get;
 use slamon_protocol::ObjectWriter;
 use slamon_store::{Counts, Found};
 
-use super::{Routes, json};
+use super::answer::{Routes, json};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
