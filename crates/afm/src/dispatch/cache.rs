@@ -10,9 +10,10 @@ mod agent_cache;
 mod kind_map;
 mod left_out;
 mod search;
+mod shared;
 mod waiting_index;
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -20,10 +21,10 @@ use slamon_protocol::PollRequest;
 use slamon_store::{Command, Hint, KindCursor, Store, StoreError, WaitingKind};
 use uuid::Uuid;
 
-use self::agent_cache::AgentCache;
 use self::search::Reading;
 pub use self::search::Search;
-use self::waiting_index::{WaitingIndex, Wanted};
+use self::shared::SharedCache;
+use self::waiting_index::Wanted;
 
 /// How much of what there is for agents is read at once.
 const BACKLOG: u32 = 10_000;
@@ -71,26 +72,20 @@ impl CacheLookup {
 #[derive(Debug, Clone, Default)]
 pub struct DispatchCache(Arc<SharedCache>);
 
-#[derive(Debug, Default)]
-struct SharedCache {
-    waiting: Mutex<WaitingIndex>,
-    agents: Mutex<AgentCache>,
-}
-
 impl DispatchCache {
     /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`CacheLookup::Unknown`], its agent was
     /// seen, which is to be saved.
     #[must_use]
     pub fn lookup(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> CacheLookup {
         let (kinds, has_untold) = {
-            let waiting = self.waiting();
+            let waiting = self.0.waiting();
             (waiting.kinds_for(poll), waiting.has_untold(poll.agent_id))
         };
         if has_untold {
             return CacheLookup::Unknown(kinds);
         }
         let Some(kinds) = kinds else { return CacheLookup::Unknown(None) };
-        if !self.agents().sees(poll, running, now) {
+        if !self.0.agents().sees(poll, running, now) {
             return CacheLookup::Unknown(Some(kinds));
         }
         if kinds.is_empty() { CacheLookup::Nothing } else { CacheLookup::Tasks(kinds) }
@@ -99,12 +94,12 @@ impl DispatchCache {
     /// To be called before a batch is applied: what is noted after it may be news to the store. Has its polls look for tasks
     /// where these may wait.
     pub fn begin(&self, batch: &mut [Command]) -> Search<'_> {
-        Search::begin(self, batch)
+        Search::begin(&self.0, batch)
     }
 
     /// Nobody knows what the store holds: until it was read, every poll asks it.
     pub fn doubt(&self) {
-        let forgotten = self.waiting().doubt();
+        let forgotten = self.0.waiting().doubt();
         drop(forgotten);
     }
 
@@ -114,7 +109,7 @@ impl DispatchCache {
     /// When it cannot be read; then every poll asks the store.
     pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
         loop {
-            let reading = Reading::begin(self);
+            let reading = Reading::begin(&self.0);
             let backlog = match &reading.wanted {
                 Wanted::Of(kinds) => store.backlog_of(Arc::clone(kinds), BACKLOG).await,
                 Wanted::After(kind) => store.backlog(kind.clone(), BACKLOG).await,
@@ -130,51 +125,43 @@ impl DispatchCache {
     /// What another AFM has done.
     pub fn hint(&self, hint: &Hint) {
         match hint {
-            Hint::Waiting(waiting) => self.waiting().note(waiting),
-            Hint::Untold(agent_id) => self.waiting().note_untold(*agent_id),
+            Hint::Waiting(waiting) => self.0.waiting().note(waiting),
+            Hint::Untold(agent_id) => self.0.waiting().note_untold(*agent_id),
             Hint::Ended(_) => {}
             Hint::Anything => {
-                let forgotten = self.waiting().hear();
+                let forgotten = self.0.waiting().hear();
                 drop(forgotten);
             }
             // All that waits is read anew every second then.
-            Hint::Deaf | Hint::Unheard => self.waiting().deafen(),
+            Hint::Deaf | Hint::Unheard => self.0.waiting().deafen(),
         }
     }
 
     /// Of how many agents, at most, the store does not know yet when they were seen.
     #[must_use]
     pub fn unsaved(&self) -> usize {
-        self.agents().unsaved()
+        self.0.agents().unsaved()
     }
 
     /// When agents were seen that the store does not know of yet; at most `most` of them, those seen first, by id.
     #[must_use]
     pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {
-        self.agents().take_unsaved(most)
+        self.0.agents().take_unsaved(most)
     }
 
     /// They could not be saved after all.
     pub fn put_back(&self, unsaved: &[(Uuid, Timestamp)]) {
-        self.agents().put_back(unsaved);
+        self.0.agents().put_back(unsaved);
     }
 
     /// These agents are not known to the store: their next poll tells it.
     pub fn forget(&self, agents: &[Uuid]) {
-        self.agents().forget(agents);
+        self.0.agents().forget(agents);
     }
 
     /// Forgets agents that have been silent for longer than `silence`, as the store does.
     pub fn forget_silent(&self, silence: Duration, now: Timestamp) {
-        self.agents().forget_silent(silence, now);
-    }
-
-    fn waiting(&self) -> MutexGuard<'_, WaitingIndex> {
-        self.0.waiting.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn agents(&self) -> MutexGuard<'_, AgentCache> {
-        self.0.agents.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.agents().forget_silent(silence, now);
     }
 }
 
@@ -216,7 +203,7 @@ mod tests {
         let cache = DispatchCache::default();
         let lookup = || cache.lookup(&poll(), None, Timestamp::UNIX_EPOCH);
         assert_eq!(lookup(), CacheLookup::Unknown(None));
-        Reading::begin(&cache).ended(&Backlog { is_complete: true, ..Backlog::default() });
+        Reading::begin(&cache.0).ended(&Backlog { is_complete: true, ..Backlog::default() });
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![])));
         let kind = KindCursor::from(WaitingKind { capability: wait(), agent_filter: AgentFilter::default() });
         cache.hint(&Hint::Waiting(kind.clone()));

@@ -4,21 +4,21 @@ use jiff::Timestamp;
 use slamon_store::{Applied, Backlog, Command};
 use tokio::time::Instant;
 
-use super::DispatchCache;
+use super::shared::SharedCache;
 use super::waiting_index::{Epoch, SearchNumber, Wanted};
 
 /// A batch that is under way. Dropped before it was [`Search::committed`], it has found out nothing.
 #[derive(Debug)]
 #[must_use]
 pub struct Search<'k> {
-    cache: &'k DispatchCache,
+    cache: &'k SharedCache,
     epoch: Epoch,
     /// `None`: it looks for no tasks.
     number: Option<SearchNumber>,
 }
 
 impl<'k> Search<'k> {
-    pub(super) fn begin(cache: &'k DispatchCache, batch: &mut [Command]) -> Self {
+    pub(super) fn begin(cache: &'k SharedCache, batch: &mut [Command]) -> Self {
         let mut waiting = cache.waiting();
         Self { cache, epoch: waiting.now(), number: waiting.begin_search(batch) }
     }
@@ -81,7 +81,7 @@ impl Drop for Search<'_> {
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Reading<'k> {
-    cache: &'k DispatchCache,
+    cache: &'k SharedCache,
     epoch: Epoch,
     number: SearchNumber,
     began: Instant,
@@ -89,7 +89,7 @@ pub(super) struct Reading<'k> {
 }
 
 impl<'k> Reading<'k> {
-    pub(super) fn begin(cache: &'k DispatchCache) -> Self {
+    pub(super) fn begin(cache: &'k SharedCache) -> Self {
         let mut waiting = cache.waiting();
         let epoch = waiting.now();
         let (number, wanted) = waiting.begin_reading();
