@@ -2,6 +2,7 @@
 //! answered from a cache or held open.
 
 pub mod cache;
+pub mod claimed;
 pub mod committer;
 pub mod heartbeats;
 pub mod waiters;

@@ -3,6 +3,7 @@
 //! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
 //! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
 
+mod commit_error;
 mod commit_loop;
 mod hand_off;
 mod held_up;
@@ -20,7 +21,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
-use slamon_store::{Cancelled, Command, Polled, Refusal, Reported, Running, Store, Submitted, Sweep, Swept};
+use slamon_store::{Cancelled, Command, Refusal, Reported, Running, Store, Submitted, Sweep, Swept};
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -28,35 +29,17 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
+use crate::dispatch::claimed::Claimed;
 use crate::dispatch::waiters::Waiters;
+pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
 use queued::{QueuedCommand, ReplySender, ReplyTo};
 use undelivered::{Awaited, Undelivered};
 use under_way::UnderWay;
-use weight::kib;
+use weight::{QUEUE_KIB, kib};
 
 /// How many commands may wait; past that, requests are turned away at once.
 const QUEUE: usize = 4_096;
-
-/// How large they may be together, in KiB.
-const QUEUE_KIB: u32 = 64 * 1_024;
-
-/// Why a command was not applied.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub enum CommitError {
-    /// Too many wait already.
-    #[error("too many requests are waiting")]
-    Busy,
-    /// Somebody else keeps a row locked that it needs.
-    #[error("another session of the database has locked what the request is about")]
-    Locked,
-    /// The database is away; why has been logged.
-    #[error("the database is not available")]
-    Unavailable,
-    /// The database would not have it; why has been logged.
-    #[error("the database refused")]
-    Failed,
-}
 
 /// Takes commands from request handlers. All clones lead to one committer.
 #[derive(Clone)]
@@ -128,10 +111,10 @@ impl Committer {
     ///
     /// # Errors
     /// When it was not applied.
-    pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Polled, CommitError> {
+    pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Claimed, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let look = self.cache.lookup(&poll, said.as_ref().map(|said| &*said.running), now);
-        let Some(mut command) = look.into_command(poll) else { return Ok(Polled::default()) };
+        let Some(mut command) = look.into_command(poll) else { return Ok(Claimed::default()) };
         if let (Command::Poll { running, .. }, Some(said)) = (&mut command, said) {
             // What a batch claims that is under way, the agent cannot have been told.
             let ago = self.under_way.since(said.at).elapsed() + Duration::from_micros(1);
@@ -141,7 +124,7 @@ impl Committer {
         let (sender, reply) = oneshot::channel();
         let mut awaited = Awaited::new(reply, agent_id, &self.undelivered);
         self.enqueue(command, ReplyTo::Poll(sender))?;
-        awaited.polled().await
+        awaited.claimed().await
     }
 
     /// Ends a task.

@@ -8,9 +8,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::CommitError;
+use super::commit_error::CommitError;
+use super::hand_off::HandOffs;
 use super::held_up::HeldUp;
 use super::queued::{Caller, QueuedCommand};
+use super::replies::Replier;
 use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use crate::clock::Clock;
@@ -31,14 +33,16 @@ const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 /// Takes what waits, has the store apply it, and answers.
 pub(super) struct CommitLoop {
     store: Arc<dyn Store>,
-    pub(super) clock: Clock,
-    pub(super) waiters: Waiters,
-    pub(super) cache: DispatchCache,
-    pub(super) undelivered: Arc<Undelivered>,
+    clock: Clock,
+    waiters: Waiters,
+    cache: DispatchCache,
+    undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
-    pub(super) held_up: HeldUp,
-    pub(super) refusals: FailureLog,
+    held_up: Arc<HeldUp>,
+    failure_log: Arc<FailureLog>,
     health: Arc<Health>,
+    replier: Replier,
+    hand_offs: HandOffs,
 }
 
 impl CommitLoop {
@@ -51,6 +55,18 @@ impl CommitLoop {
         under_way: Arc<UnderWay>,
         health: Arc<Health>,
     ) -> Self {
+        let (held_up, failure_log) = (Arc::<HeldUp>::default(), Arc::<FailureLog>::default());
+        let replier = Replier {
+            undelivered: Arc::clone(&undelivered),
+            held_up: Arc::clone(&held_up),
+            failure_log: Arc::clone(&failure_log),
+        };
+        let hand_offs = HandOffs {
+            waiters: waiters.clone(),
+            cache: cache.clone(),
+            clock: clock.clone(),
+            undelivered: Arc::clone(&undelivered),
+        };
         Self {
             store,
             clock,
@@ -58,15 +74,17 @@ impl CommitLoop {
             cache,
             undelivered,
             under_way,
-            held_up: HeldUp::default(),
-            refusals: FailureLog::default(),
+            held_up,
+            failure_log,
             health,
+            replier,
+            hand_offs,
         }
     }
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<QueuedCommand>) {
-        let work = Arc::new(self);
-        let Lanes { most, worth } = work.store.lanes();
+        let this = Arc::new(self);
+        let Lanes { most, worth } = this.store.lanes();
         let worth = worth.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
         // What was held up is tried again beside all others.
@@ -77,15 +95,15 @@ impl CommitLoop {
         let mut release_at = None;
         loop {
             // Before anything else: under load there is always a request to be had.
-            if !work.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
-                release_at = work.release().await;
+            if !this.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
+                release_at = this.release().await;
             }
             if trying_again.is_empty() {
-                let mut due = work.held_up.due(LARGEST_BATCH);
+                let mut due = this.held_up.due(LARGEST_BATCH);
                 if !due.is_empty() {
-                    work.held_up.put_back(due.split_off(first_part(&due)));
-                    let work = Arc::clone(&work);
-                    trying_again.spawn(async move { work.commit(due).await });
+                    this.held_up.put_back(due.split_off(first_part(&due)));
+                    let this = Arc::clone(&this);
+                    trying_again.spawn(async move { this.commit(due).await });
                 }
             }
             let has_lane = running.is_empty() || (running.len() < most && batch.len() >= worth);
@@ -98,30 +116,30 @@ impl CommitLoop {
                 let rest = batch.split_off(first_part(&batch));
                 let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
                 batch.retain(|request| !request.is_given_up());
-                work.held_up.take_from(&mut batch);
+                this.held_up.take_from(&mut batch);
                 if batch.is_empty() {
                     continue;
                 }
-                work.hand_off(&mut batch);
+                this.hand_offs.add_claims(&mut batch);
                 if most == 1 {
-                    work.commit(batch).await;
+                    this.commit(batch).await;
                 } else {
-                    let work = Arc::clone(&work);
-                    running.spawn(async move { work.commit(batch).await });
+                    let this = Arc::clone(&this);
+                    running.spawn(async move { this.commit(batch).await });
                 }
                 continue;
             }
             let room = LARGEST_BATCH - batch.len();
             tokio::select! {
                 biased;
-                () = work.releases_due(release_at) => {}
+                () = this.releases_due(release_at) => {}
                 Some(ended) = running.join_next() => {
                     without_panic(ended);
                 }
                 Some(ended) = trying_again.join_next() => {
                     without_panic(ended);
                 }
-                () = work.held_up.next_due(), if trying_again.is_empty() => {}
+                () = this.held_up.next_due(), if trying_again.is_empty() => {}
                 received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
                     if received == 0 {
                         break;
@@ -135,10 +153,10 @@ impl CommitLoop {
             }
         }
         if !batch.is_empty() {
-            work.commit(batch).await;
+            this.commit(batch).await;
         }
-        work.release().await;
-        let left = work.undelivered.take().len();
+        this.release().await;
+        let left = this.undelivered.take().len();
         if left > 0 {
             tracing::error!(releases = left, "stopped before undelivered tasks could be released");
         }
@@ -164,7 +182,7 @@ impl CommitLoop {
         let (now, search) = (self.clock.now(), self.cache.begin(Arc::make_mut(&mut commands)));
         let fail_all = |callers: Vec<Caller>, error| {
             for (command, caller) in commands.iter().zip(callers) {
-                self.fail(command, caller, error);
+                self.replier.fail(command, caller, error);
             }
         };
         match self.store.apply(Arc::clone(&commands), now).await {
@@ -172,7 +190,7 @@ impl CommitLoop {
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
                 self.waiters.tell(&applied);
-                self.reply(&commands, callers, applied.replies, now);
+                self.replier.reply(&commands, callers, applied.replies, now);
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
                 tracing::debug!(
@@ -189,12 +207,12 @@ impl CommitLoop {
             }
             Err(StoreError::Locked(_)) => {
                 for (command, caller) in commands.iter().zip(callers) {
-                    self.hold_up(command, caller);
+                    self.replier.hold_up(command, caller);
                 }
             }
             Err(error @ StoreError::Failed(_)) => {
                 let error = format!("{error:#}");
-                if let ShouldLog::Aloud { not_logged } = self.refusals.note(&error) {
+                if let ShouldLog::Aloud { not_logged } = self.failure_log.note(&error) {
                     tracing::error!(error, not_logged, "a command was not committed");
                 }
                 fail_all(callers, CommitError::Failed);

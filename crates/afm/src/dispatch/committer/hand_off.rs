@@ -7,14 +7,23 @@ use slamon_protocol::PollRequest;
 use slamon_store::{Command, WaitingKind};
 use tokio::sync::oneshot;
 
-use super::commit_loop::CommitLoop;
 use super::queued::{QueuedCommand, ReplyTo};
-use super::undelivered::Awaited;
-use crate::dispatch::waiters::HandOff;
+use super::undelivered::{Awaited, Undelivered};
+use crate::clock::Clock;
+use crate::dispatch::cache::DispatchCache;
+use crate::dispatch::waiters::{HandOff, Waiters};
 
-impl CommitLoop {
+/// Claims tasks for polls that are held open.
+pub(super) struct HandOffs {
+    pub(super) waiters: Waiters,
+    pub(super) cache: DispatchCache,
+    pub(super) clock: Clock,
+    pub(super) undelivered: Arc<Undelivered>,
+}
+
+impl HandOffs {
     /// Adds to a batch what polls that are held open claim of what it posts.
-    pub(super) fn hand_off(&self, batch: &mut Vec<QueuedCommand>) {
+    pub(super) fn add_claims(&self, batch: &mut Vec<QueuedCommand>) {
         let posted = batch.iter().filter_map(|request| match &request.command {
             Command::Submit(task) if task.terms.delay.is_zero() => Some(task),
             _ => None,
@@ -34,6 +43,6 @@ impl CommitLoop {
         claims.extend(command.map(|command| QueuedCommand::new(command, ReplyTo::Poll(sender), None)));
         let mut awaited = Awaited::new(reply, agent_id, Arc::clone(&self.undelivered));
         // Why nothing was claimed is logged, and the poll asks again.
-        Box::pin(async move { awaited.polled().await.unwrap_or_default() })
+        Box::pin(async move { awaited.claimed().await.unwrap_or_default() })
     }
 }

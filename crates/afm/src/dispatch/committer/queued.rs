@@ -6,7 +6,7 @@ use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::CommitError;
+use super::commit_error::CommitError;
 
 /// A command on its way to the store, and whoever sent it.
 #[derive(Debug)]

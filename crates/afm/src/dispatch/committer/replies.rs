@@ -1,14 +1,17 @@
 //! Replies on their way from the store to whoever sent the commands.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 use slamon_store::{Command, Locked, Replies, Reply};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 
-use super::commit_loop::CommitLoop;
+use super::commit_error::CommitError;
+use super::held_up::{self, HeldUp};
 use super::queued::{Caller, QueuedCommand, ReplySender, ReplyTo};
-use super::{CommitError, held_up};
-use crate::logging::failure_log::ShouldLog;
+use super::undelivered::Undelivered;
+use crate::logging::failure_log::{FailureLog, ShouldLog};
 
 /// A command that has its reply, and what its caller has kept besides.
 struct Replied<'c> {
@@ -17,7 +20,14 @@ struct Replied<'c> {
     room: Option<OwnedSemaphorePermit>,
 }
 
-impl CommitLoop {
+/// Sends replies, and notes what becomes of the commands that get none.
+pub(super) struct Replier {
+    pub(super) undelivered: Arc<Undelivered>,
+    pub(super) held_up: Arc<HeldUp>,
+    pub(super) failure_log: Arc<FailureLog>,
+}
+
+impl Replier {
     /// Sends the replies to the commands of a batch that was applied at `now`; has those tried again that are locked.
     pub(super) fn reply(&self, commands: &[Command], callers: Vec<Caller>, replies: Replies, now: Timestamp) {
         let Replies { submits, polls, reports, cancels, releases: _, seen, sweeps } = replies;
@@ -97,7 +107,7 @@ impl CommitLoop {
         };
         let QueuedCommand { command, caller: Caller { reply_to, .. } } = request;
         let locked = held_up::name(&command);
-        if let ShouldLog::Aloud { not_logged } = self.refusals.note("locked") {
+        if let ShouldLog::Aloud { not_logged } = self.failure_log.note("locked") {
             tracing::warn!(
                 locked = locked.map(tracing::field::display),
                 not_logged,

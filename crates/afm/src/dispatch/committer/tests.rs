@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use slamon_protocol::PollRequest;
-use slamon_store::Lanes;
+use slamon_store::{Lanes, Polled};
 use tokio::task::JoinHandle;
 
 use self::fateful_store::{Fate, FatefulStore};
@@ -33,6 +33,11 @@ fn poll(agent: u128) -> PollRequest {
             "agent_capabilities":{{"wait":{{"version":1}}}}}}"#
     ))
     .unwrap()
+}
+
+/// What a poll has brought, which its agent gets.
+fn kept(claimed: Claimed) -> Polled {
+    claimed.into_parts().0
 }
 
 fn ids(polled: &Polled) -> Vec<u128> {

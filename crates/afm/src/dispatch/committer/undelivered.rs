@@ -8,9 +8,9 @@ use slamon_store::{Command, Polled};
 use tokio::sync::{Notify, oneshot};
 use uuid::Uuid;
 
-use super::CommitError;
+use super::commit_error::CommitError;
 use super::queued::PolledAt;
-use crate::http::peer::{self, Outstanding};
+use crate::dispatch::claimed::Claimed;
 
 /// Releases of what was claimed for, or told to, somebody who never got it. As many as there are requests, at most.
 #[derive(Debug, Default)]
@@ -32,14 +32,11 @@ impl Undelivered {
         }
     }
 
-    /// Has the tasks of a poll go back if its answer does not get to whoever asked.
-    fn watch(self: &Arc<Self>, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
-        if let Some(release) = release(agent_id, claimed_at, polled) {
-            peer::current(|peer| {
-                let undelivered = Arc::clone(self);
-                peer.carries(Outstanding::new(move || undelivered.add([release])));
-            });
-        }
+    /// The tasks of a poll, and what it told, with the way back for them.
+    fn claimed(self: &Arc<Self>, agent_id: Uuid, claimed_at: Timestamp, polled: Polled) -> Claimed {
+        let Some(release) = release(agent_id, claimed_at, &polled) else { return polled.into() };
+        let undelivered = Arc::clone(self);
+        Claimed::new(polled, move || undelivered.add([release]))
     }
 
     pub(super) fn take(&self) -> Vec<Command> {
@@ -67,8 +64,7 @@ fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Com
     (!is_empty).then_some(Command::Release { agent_id, claimed_at, task_ids, cancelled })
 }
 
-/// Waits for what a poll brings. If it is dropped with the reply in it, what that brings goes back. It also does if the
-/// reply is given to a request whose connection ends before its client can have got it.
+/// Waits for what a poll brings. If it is dropped with the reply in it, what that brings goes back.
 pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
     reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
     agent_id: Uuid,
@@ -84,10 +80,9 @@ impl<U: Borrow<Arc<Undelivered>>> Awaited<U> {
         Self { reply, agent_id, undelivered }
     }
 
-    pub(super) async fn polled(&mut self) -> Result<Polled, CommitError> {
+    pub(super) async fn claimed(&mut self) -> Result<Claimed, CommitError> {
         let (polled, claimed_at) = (&mut self.reply).await.unwrap_or(Err(CommitError::Unavailable))?;
-        self.undelivered.borrow().watch(self.agent_id, claimed_at, &polled);
-        Ok(polled)
+        Ok(self.undelivered.borrow().claimed(self.agent_id, claimed_at, polled))
     }
 }
 

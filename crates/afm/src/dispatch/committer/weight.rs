@@ -5,7 +5,8 @@ use std::mem::size_of;
 use slamon_protocol::{PollRequest, TaskOutcome};
 use slamon_store::{Command, KindCursor};
 
-use super::QUEUE_KIB;
+/// How large the commands that wait may be together, in KiB.
+pub(super) const QUEUE_KIB: u32 = 64 * 1_024;
 
 /// What a capability weighs beside its name: it is looked for in the waiting tasks and written to a table of its own, with
 /// two indexes.

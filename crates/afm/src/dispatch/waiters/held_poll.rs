@@ -6,12 +6,14 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slamon_protocol::PollRequest;
-use slamon_store::{Polled, WaitingKind};
+use slamon_store::WaitingKind;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use crate::dispatch::claimed::Claimed;
+
 /// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
-pub type HandOff = Pin<Box<dyn Future<Output = Polled> + Send>>;
+pub type HandOff = Pin<Box<dyn Future<Output = Claimed> + Send>>;
 
 /// What a capability takes beside its name: it is in the poll, and leads to a queue with a place for the poll.
 const CAPABILITY: usize = 256;

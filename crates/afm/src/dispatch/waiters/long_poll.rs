@@ -4,12 +4,12 @@ use std::ops::ControlFlow;
 use std::time::Duration;
 
 use slamon_protocol::PollRequest;
-use slamon_store::Polled;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use super::{Waiters, WaitingPoll};
+use crate::dispatch::claimed::Claimed;
 
 /// How often a request that is held open looks for itself, should a wake-up have been missed.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
@@ -32,9 +32,9 @@ impl Waiters {
         lost_after: Duration,
         stop: &CancellationToken,
         mut claim: impl FnMut(PollRequest, Option<Instant>) -> C,
-    ) -> Result<Option<Polled>, E>
+    ) -> Result<Option<Claimed>, E>
     where
-        C: Future<Output = Result<Polled, E>>,
+        C: Future<Output = Result<Claimed, E>>,
     {
         let waits = !poll.max_wait.is_zero() && poll.max_tasks > 0;
         // In the queue before it asks, so that no task can come in between unseen.
@@ -47,7 +47,7 @@ impl Waiters {
             () = waiting.ended() => Ok(None),
             polled = wait_for_tasks(&waiting, poll, lost_after, stop, claim) => polled.map(Some),
             // Also while it asks a database that does not answer.
-            () = stop.cancelled() => Ok(Some(Polled::default())),
+            () = stop.cancelled() => Ok(Some(Claimed::default())),
         }
     }
 
@@ -91,9 +91,9 @@ async fn wait_for_tasks<C, E>(
     lost_after: Duration,
     stop: &CancellationToken,
     mut claim: impl FnMut(PollRequest, Option<Instant>) -> C,
-) -> Result<Polled, E>
+) -> Result<Claimed, E>
 where
-    C: Future<Output = Result<Polled, E>>,
+    C: Future<Output = Result<Claimed, E>>,
 {
     let end = tokio::time::sleep(poll.max_wait);
     tokio::pin!(end);

@@ -60,7 +60,8 @@ fn hand_off(waiters: &Waiters, task: &PostTask) -> Option<u128> {
     waiters.hand_off([task].into_iter(), |poll, kind| {
         assert_eq!(kind, WaitingKind::of(task));
         agent = Some(poll.agent_id.as_u128());
-        Box::pin(std::future::ready(Polled { cancelled: vec![poll.agent_id], ..Polled::default() }))
+        let polled = Polled { cancelled: vec![poll.agent_id], ..Polled::default() };
+        Box::pin(std::future::ready(polled.into()))
     });
     agent
 }

@@ -25,8 +25,8 @@ pub(super) enum AnswerFate {
 }
 
 impl Outstanding {
-    pub(crate) fn new(give_back: impl FnOnce() + Send + 'static) -> Self {
-        Self { give_back: Box::new(give_back), was_open: true, written: None }
+    pub(crate) fn new(give_back: Box<dyn FnOnce() + Send>) -> Self {
+        Self { give_back, was_open: true, written: None }
     }
 
     pub(super) fn written(&mut self) {

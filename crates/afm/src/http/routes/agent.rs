@@ -8,16 +8,18 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
-use slamon_store::{Delivery, Polled, Reported};
+use slamon_store::{Delivery, Reported};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};
 use crate::clock::Clock;
+use crate::dispatch::claimed::Claimed;
 use crate::dispatch::committer::{CommitError, Said};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
-use crate::http::{peer, request_deadline, request_log};
+use crate::http::peer::{self, Outstanding};
+use crate::http::{request_deadline, request_log};
 use crate::metrics;
 
 pub(super) fn routes() -> Routes {
@@ -32,7 +34,11 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
     let agent_id = poll.agent_id;
     let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
-    let polled = request_deadline::within(allowed, pin!(claim(&app, poll, said))).await??;
+    let claimed = request_deadline::within(allowed, pin!(claim(&app, poll, said))).await??;
+    let (polled, give_back) = claimed.into_parts();
+    if let Some(give_back) = give_back {
+        peer::current(|peer| peer.carries(Outstanding::new(give_back)));
+    }
     if polled.tasks.is_empty() && polled.cancelled.is_empty() {
         request_log::routine();
     }
@@ -54,7 +60,7 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 }
 
 /// Claims tasks; where there are none, and the agent can wait, as soon as there are.
-async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Polled, CommitError> {
+async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Claimed, CommitError> {
     let polled = app.waiters.poll_until_claimed(
         poll,
         app.settings.agent_active_threshold,

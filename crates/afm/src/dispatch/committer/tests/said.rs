@@ -18,7 +18,7 @@ async fn of_what_is_being_claimed_an_agent_need_not_know() {
     store.hold();
     let spawned = |said| {
         let committer = committer.clone();
-        tokio::spawn(async move { committer.poll(poll(10), said).await.unwrap() })
+        tokio::spawn(async move { committer.poll(poll(10), said).await.map(kept).unwrap() })
     };
     let first = spawned(None);
     assert_eq!(store.begun().await, [1, 1]);
@@ -28,7 +28,7 @@ async fn of_what_is_being_claimed_an_agent_need_not_know() {
     assert_eq!(ids(&first.await.unwrap()), [1]);
     assert_eq!(ids(&second.await.unwrap()), [0; 0]);
     assert!(is_claimed(&store, 1).await);
-    committer.poll(poll(10), says_nothing_runs()).await.unwrap();
+    committer.poll(poll(10), says_nothing_runs()).await.map(kept).unwrap();
     assert!(!is_claimed(&store, 1).await);
 }
 
@@ -37,11 +37,11 @@ async fn of_what_an_ended_poll_was_given_an_agent_need_not_know() {
     let (store, committer) = start().await;
     let began = Instant::now();
     committer.submit(task(1)).await.unwrap().unwrap();
-    assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), [1]);
+    assert_eq!(ids(&committer.poll(poll(10), None).await.map(kept).unwrap()), [1]);
     let said = says_nothing_runs().map(|said| said.before(Some(began)));
-    committer.poll(poll(10), said).await.unwrap();
+    committer.poll(poll(10), said).await.map(kept).unwrap();
     assert!(is_claimed(&store, 1).await);
     let said = says_nothing_runs().map(|said| said.before(None));
-    committer.poll(poll(10), said).await.unwrap();
+    committer.poll(poll(10), said).await.map(kept).unwrap();
     assert!(!is_claimed(&store, 1).await);
 }

@@ -11,7 +11,17 @@ async fn an_answer_that_nobody_takes_gives_its_tasks_back() {
     // When this is answered, so is the poll before it, which is not asked any more.
     committer.submit(task(2)).await.unwrap().unwrap();
     drop(gone);
-    assert_eq!(ids(&committer.poll(poll(11), None).await.unwrap()), [1, 2]);
+    assert_eq!(ids(&committer.poll(poll(11), None).await.map(kept).unwrap()), [1, 2]);
+}
+
+#[tokio::test]
+async fn what_a_poll_has_brought_goes_back_where_nobody_sends_it() {
+    let (_store, committer) = start().await;
+    committer.submit(task(1)).await.unwrap().unwrap();
+    let claimed = committer.poll(poll(10), None).await.unwrap();
+    assert_eq!(ids(&claimed), [1]);
+    drop(claimed);
+    assert_eq!(ids(&committer.poll(poll(11), None).await.map(kept).unwrap()), [1]);
 }
 
 #[tokio::test(start_paused = true)]
@@ -19,11 +29,11 @@ async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and
     let (store, committer) = start().await;
     committer.submit(task(1)).await.unwrap().unwrap();
     store.comes(&[Fate::InDoubt, Fate::Away, Fate::Away]);
-    assert_eq!(committer.poll(poll(10), None).await, Err(CommitError::Unavailable));
+    assert_eq!(committer.poll(poll(10), None).await.map(kept), Err(CommitError::Unavailable));
     // A request every tenth of a second: less than the time after which a release is tried again.
     for n in 0..100 {
         tokio::time::sleep(Duration::from_millis(100)).await;
-        let polled = committer.poll(poll(11), None).await.unwrap_or_default();
+        let polled = committer.poll(poll(11), None).await.map(kept).unwrap_or_default();
         if !polled.tasks.is_empty() {
             assert_eq!(ids(&polled), [1]);
             return;
@@ -35,7 +45,7 @@ async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and
 #[tokio::test]
 async fn what_is_handed_off_comes_to_nothing_where_nothing_is_committed() {
     let TestParts { store, committer, waiters, .. } = TestParts::start(Lanes::ONE).await;
-    committer.poll(poll(10), None).await.unwrap();
+    committer.poll(poll(10), None).await.map(kept).unwrap();
     let waiting = waiters.poll(&poll(10)).unwrap();
     let handed = async || {
         let submit = async {
@@ -48,22 +58,22 @@ async fn what_is_handed_off_comes_to_nothing_where_nothing_is_committed() {
         (handed.unwrap().await, submitted)
     };
     store.comes(&[Fate::Away]);
-    assert_eq!(handed().await, (Polled::default(), Err(CommitError::Unavailable)));
+    assert_eq!(handed().await, (Claimed::default(), Err(CommitError::Unavailable)));
     // It may be committed: then it is given back before anybody else asks.
     store.comes(&[Fate::InDoubt]);
-    assert_eq!(handed().await, (Polled::default(), Err(CommitError::Unavailable)));
-    assert_eq!(ids(&committer.poll(poll(11), None).await.unwrap()), [1]);
+    assert_eq!(handed().await, (Claimed::default(), Err(CommitError::Unavailable)));
+    assert_eq!(ids(&committer.poll(poll(11), None).await.map(kept).unwrap()), [1]);
     assert_eq!(*store.begun.lock().unwrap(), [1, 2, 2, 1, 1], "a poll, both posts, a release, a poll");
 }
 
 #[tokio::test]
 async fn what_an_agent_was_told_goes_back_where_it_never_heard_it() {
     let (store, committer) = start().await;
-    let told = async || committer.poll(poll(10), None).await.map(|polled| polled.cancelled);
+    let told = async || committer.poll(poll(10), None).await.map(kept).map(|polled| polled.cancelled);
     for fate in [None, Some(Fate::InDoubt)] {
         let n = if fate.is_none() { 1 } else { 2 };
         committer.submit(task(n)).await.unwrap().unwrap();
-        assert_eq!(ids(&committer.poll(poll(10), None).await.unwrap()), [n]);
+        assert_eq!(ids(&committer.poll(poll(10), None).await.map(kept).unwrap()), [n]);
         committer.cancel(Uuid::from_u128(n)).await.unwrap().unwrap().unwrap();
         if let Some(fate) = fate {
             store.comes(&[fate]);
@@ -73,7 +83,7 @@ async fn what_an_agent_was_told_goes_back_where_it_never_heard_it() {
             let begun = store.begun().await.len();
             let gone = tokio::spawn({
                 let committer = committer.clone();
-                async move { committer.poll(poll(10), None).await }
+                async move { committer.poll(poll(10), None).await.map(kept) }
             });
             assert_eq!(store.begun().await.len(), begun + 1);
             gone.abort();

@@ -7,12 +7,13 @@ use std::ops::ControlFlow;
 use tokio_util::sync::CancellationToken;
 
 use super::*;
+use crate::dispatch::claimed::Claimed;
 
 /// After how much silence agents are lost here.
 const THRESHOLD: Duration = Duration::from_secs(30);
 
-fn told(agent: u128) -> Polled {
-    Polled { cancelled: vec![Uuid::from_u128(agent)], ..Polled::default() }
+fn told(agent: u128) -> Claimed {
+    Polled { cancelled: vec![Uuid::from_u128(agent)], ..Polled::default() }.into()
 }
 
 /// A poll that is held open, and how often it asks.
@@ -20,8 +21,8 @@ async fn poll(
     waiters: &Waiters,
     agent: u128,
     asked: &Cell<u32>,
-    mut claim: impl FnMut(u32) -> Polled,
-) -> Option<Polled> {
+    mut claim: impl FnMut(u32) -> Claimed,
+) -> Option<Claimed> {
     let stop = CancellationToken::new();
     let polled = waiters.poll_until_claimed(request(agent, ""), THRESHOLD, &stop, |_, _| {
         asked.set(asked.get() + 1);
@@ -38,7 +39,7 @@ async fn a_task_that_comes_while_a_poll_asks_is_asked_for_again_at_once() {
     let polled = poll(&waiters, 1, &asked, |time| {
         if time == 1 {
             waiters.tasks_wait(&any(1));
-            Polled::default()
+            Claimed::default()
         } else {
             told(1)
         }
@@ -51,7 +52,7 @@ async fn a_task_that_comes_while_a_poll_asks_is_asked_for_again_at_once() {
 async fn a_poll_asks_three_times_in_the_threshold_until_its_time_is_up() {
     let (waiters, began) = (Waiters::default(), Instant::now());
     let asked = Cell::default();
-    assert_eq!(poll(&waiters, 1, &asked, |_| Polled::default()).await, Some(Polled::default()));
+    assert_eq!(poll(&waiters, 1, &asked, |_| Claimed::default()).await, Some(Claimed::default()));
     assert_eq!(began.elapsed(), Duration::from_secs(300));
     // At first, then every 10 s; the last of them may come with the end.
     assert!((30..=31).contains(&asked.get()), "{}", asked.get());
@@ -61,14 +62,14 @@ async fn a_poll_asks_three_times_in_the_threshold_until_its_time_is_up() {
 async fn a_poll_that_cannot_wait_asks_once_and_ends_the_older_one() {
     let waiters = Waiters::default();
     let (stop, asked) = (CancellationToken::new(), Cell::default());
-    let mut older = Box::pin(poll(&waiters, 1, &asked, |_| Polled::default()));
+    let mut older = Box::pin(poll(&waiters, 1, &asked, |_| Claimed::default()));
     assert!(is_pending(&mut older).await);
     let now = PollRequest { max_wait: Duration::ZERO, ..request(1, "") };
     let polled = waiters.poll_until_claimed(now, THRESHOLD, &stop, |_, older_began| {
         assert!(older_began.is_some());
-        std::future::ready(Ok::<_, Infallible>(Polled::default()))
+        std::future::ready(Ok::<_, Infallible>(Claimed::default()))
     });
-    assert_eq!(polled.await, Ok(Some(Polled::default())));
+    assert_eq!(polled.await, Ok(Some(Claimed::default())));
     assert_eq!(older.await, None);
     assert_eq!(asked.get(), 1);
 }
@@ -77,7 +78,7 @@ async fn a_poll_that_cannot_wait_asks_once_and_ends_the_older_one() {
 async fn a_newer_poll_ends_one_that_is_held_and_knows_when_that_began() {
     let (waiters, began) = (Waiters::default(), Instant::now());
     let asked = Cell::default();
-    let mut older = Box::pin(poll(&waiters, 1, &asked, |_| Polled::default()));
+    let mut older = Box::pin(poll(&waiters, 1, &asked, |_| Claimed::default()));
     assert!(is_pending(&mut older).await);
     tokio::time::advance(Duration::from_secs(1)).await;
     let stop = CancellationToken::new();
@@ -93,7 +94,7 @@ async fn a_newer_poll_ends_one_that_is_held_and_knows_when_that_began() {
 async fn what_a_poll_is_handed_it_does_not_ask_for() {
     let waiters = Waiters::default();
     let asked = Cell::default();
-    let mut held = Box::pin(poll(&waiters, 1, &asked, |_| Polled::default()));
+    let mut held = Box::pin(poll(&waiters, 1, &asked, |_| Claimed::default()));
     assert!(is_pending(&mut held).await);
     waiters.hand_off([&task(1)].into_iter(), |_, _| Box::pin(std::future::ready(told(1))));
     assert_eq!(held.await, Some(told(1)));
@@ -105,11 +106,11 @@ async fn a_poll_ends_when_the_server_stops_also_while_it_asks() {
     let waiters = Waiters::default();
     let stop = CancellationToken::new();
     let mut held = Box::pin(waiters.poll_until_claimed(request(1, ""), THRESHOLD, &stop, |_, _| {
-        std::future::pending::<Result<Polled, Infallible>>()
+        std::future::pending::<Result<Claimed, Infallible>>()
     }));
     assert!(is_pending(&mut held).await);
     stop.cancel();
-    assert_eq!(held.await, Ok(Some(Polled::default())));
+    assert_eq!(held.await, Ok(Some(Claimed::default())));
 }
 
 #[tokio::test(start_paused = true)]
