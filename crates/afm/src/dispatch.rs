@@ -5,4 +5,5 @@ pub mod cache;
 pub mod claimed;
 pub mod committer;
 pub mod heartbeats;
+pub(crate) mod notifications;
 pub mod waiters;

@@ -1,5 +1,7 @@
 //! `run`: the server.
 
+mod background;
+
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -9,6 +11,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinError;
 use tokio::time::Instant;
 
+use self::background::Background;
 use super::signals::Shutdown;
 use super::{resource_limits, tables};
 use crate::clock::SteadyClock;
@@ -18,7 +21,7 @@ use crate::http::app::{App, Settings};
 use crate::http::routes;
 use crate::http::server::{self, ServerLimits};
 use crate::logging::LogWriter;
-use crate::maintenance::background::{Background, set_clock};
+use crate::maintenance::clock_sync::set_clock;
 use crate::maintenance::sweeper::SweepPolicy;
 
 /// How long a connection may send nothing.

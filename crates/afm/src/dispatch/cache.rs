@@ -26,6 +26,9 @@ pub use self::search::Search;
 use self::shared::SharedCache;
 use self::waiting_index::Wanted;
 
+/// How often what there is for agents is read anew.
+const REFRESH_AGAIN: Duration = Duration::from_secs(1);
+
 /// How much of what there is for agents is read at once.
 const BACKLOG: u32 = 10_000;
 
@@ -119,6 +122,17 @@ impl DispatchCache {
             if reading.ended(&backlog) || !has_more {
                 return Ok(());
             }
+        }
+    }
+
+    /// Refreshes it for ever: what other AFMs have done may not have been heard.
+    pub(crate) async fn keep_refreshed(self, store: Arc<dyn Store>) {
+        loop {
+            if let Err(error) = self.refresh(&*store).await {
+                // Every poll asks the store then, which says so louder.
+                tracing::debug!(error = format!("{error:#}"), "could not read which tasks wait");
+            }
+            tokio::time::sleep(REFRESH_AGAIN).await;
         }
     }
 

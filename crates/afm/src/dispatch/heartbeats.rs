@@ -13,6 +13,7 @@ use tokio::sync::Mutex;
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use crate::clock::Clock;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::committer::{CommitError, Committer};
 
@@ -24,6 +25,12 @@ const FLUSH_AGAIN: Duration = Duration::from_secs(1);
 
 /// Flushing them may take a tenth of the time, no more.
 const SHARE_OF_FLUSHING: u32 = 10;
+
+/// How often silent agents are looked for, to make room.
+const ROOM_AGAIN: Duration = Duration::from_secs(600);
+
+/// Agents that are silent for longer need not be known by heart.
+const LONG_SILENCE: Duration = Duration::from_secs(3_600);
 
 /// Saves when agents were seen. All clones are one.
 #[derive(Debug, Clone)]
@@ -84,6 +91,14 @@ impl Heartbeats {
     pub(crate) async fn flush_for_read(&self) {
         // Where it fails, the read that follows is a second behind, or fails and says why.
         let _ = self.flush().await;
+    }
+
+    /// Forgets silent agents for ever, now and then, so that those that never come back take no memory.
+    pub(crate) async fn keep_small(self, clock: Clock) {
+        loop {
+            tokio::time::sleep(ROOM_AGAIN).await;
+            self.forget_silent(LONG_SILENCE, clock.now());
+        }
     }
 
     /// Flushes them for ever, once a second or less often.

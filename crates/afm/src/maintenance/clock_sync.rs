@@ -1,19 +1,14 @@
-//! What goes on without a request: sweeps, what is known by heart, hints from other AFMs, and the database's time.
+//! Keeps the clock of this AFM with the database's, so that AFMs on one database agree; or with the machine's, where the
+//! database has none.
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use slamon_store::Store;
-use tokio::sync::mpsc;
-use tokio::task::JoinSet;
 use tokio::time::Instant;
 
-use crate::clock::{Clock, FOLLOW_AGAIN, SteadyClock};
-use crate::dispatch::cache::DispatchCache;
-use crate::dispatch::heartbeats::Heartbeats;
-use crate::http::app::App;
-use crate::maintenance::sweeper::{SweepPolicy, Sweeper};
+use crate::clock::{FOLLOW_AGAIN, SteadyClock};
 
 /// How often to ask the database what time it is.
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
@@ -30,81 +25,8 @@ const NOTEWORTHY: SignedDuration = SignedDuration::from_secs(1);
 /// How often to ask one that did not answer in time.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How often what there is for agents is read anew.
-const REFRESH_AGAIN: Duration = Duration::from_secs(1);
-
-/// How often silent agents are looked for, to make room.
-const ROOM_AGAIN: Duration = Duration::from_secs(600);
-
-/// Agents that are silent for longer need not be known by heart.
-const LONG_SILENCE: Duration = Duration::from_secs(3_600);
-
-/// How many hints may wait to be passed on.
-const HINTS: usize = 1_024;
-
-/// Tasks that run until this is dropped. They end where they are: what they do is one command at a time, and made
-/// up for by the next.
-pub(crate) struct Background {
-    tasks: JoinSet<()>,
-}
-
-impl Background {
-    pub(crate) fn start(app: &App, clock: SteadyClock, watch: SweepPolicy) -> Self {
-        let mut tasks = JoinSet::new();
-        let (committer, heartbeats) = (app.committer.clone(), app.heartbeats.clone());
-        tasks.spawn(Sweeper::new(watch, committer, heartbeats.clone(), app.clock.clone()).run());
-        tasks.spawn(pass_on_hints(app.clone()));
-        tasks.spawn(refresh(app.cache.clone(), Arc::clone(&app.store)));
-        tasks.spawn(forget_silent_agents(heartbeats.clone(), app.clock.clone()));
-        tasks.spawn(heartbeats.keep_flushed());
-        tasks.spawn(follow_time(Arc::clone(&app.store), clock));
-        Self { tasks }
-    }
-
-    /// Waits for one of them to die. Some end early, where there is nothing for them to do.
-    pub(crate) async fn death(&mut self) -> anyhow::Error {
-        loop {
-            match self.tasks.join_next().await {
-                Some(Err(error)) => return anyhow::Error::from(error).context("a background task died"),
-                Some(Ok(())) => {}
-                None => std::future::pending().await,
-            }
-        }
-    }
-}
-
-async fn pass_on_hints(app: App) {
-    let (sender, mut hints) = mpsc::channel(HINTS);
-    let pass_on = async {
-        while let Some(hint) = hints.recv().await {
-            // Who is woken asks what is known.
-            app.cache.hint(&hint);
-            app.waiters.hint(&hint);
-        }
-    };
-    tokio::join!(app.store.listen(sender), pass_on);
-}
-
-/// What other AFMs have done may not have been heard.
-async fn refresh(cache: DispatchCache, store: Arc<dyn Store>) {
-    loop {
-        if let Err(error) = cache.refresh(&*store).await {
-            // Every poll asks the store then, which says so louder.
-            tracing::debug!(error = format!("{error:#}"), "what waits is not known");
-        }
-        tokio::time::sleep(REFRESH_AGAIN).await;
-    }
-}
-
-async fn forget_silent_agents(heartbeats: Heartbeats, clock: Clock) {
-    loop {
-        tokio::time::sleep(ROOM_AGAIN).await;
-        heartbeats.forget_silent(LONG_SILENCE, clock.now());
-    }
-}
-
 /// Follows the database's clock, or the machine's where the database has none.
-async fn follow_time(store: Arc<dyn Store>, clock: SteadyClock) {
+pub(crate) async fn follow_time(store: Arc<dyn Store>, clock: SteadyClock) {
     loop {
         let machine_start = clock.machine_start();
         match set_clock(&*store, &clock).await {

@@ -1,0 +1,42 @@
+//! What goes on without a request, for as long as the server runs.
+
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+
+use crate::clock::SteadyClock;
+use crate::dispatch::notifications;
+use crate::http::app::App;
+use crate::maintenance::clock_sync::follow_time;
+use crate::maintenance::sweeper::{SweepPolicy, Sweeper};
+
+/// Tasks that run until this is dropped. They end where they are: what they do is one command at a time, and made
+/// up for by the next.
+pub(crate) struct Background {
+    tasks: JoinSet<()>,
+}
+
+impl Background {
+    pub(crate) fn start(app: &App, clock: SteadyClock, watch: SweepPolicy) -> Self {
+        let mut tasks = JoinSet::new();
+        let (committer, heartbeats) = (app.committer.clone(), app.heartbeats.clone());
+        tasks.spawn(Sweeper::new(watch, committer, heartbeats.clone(), app.clock.clone()).run());
+        tasks.spawn(notifications::pass_on(Arc::clone(&app.store), app.cache.clone(), app.waiters.clone()));
+        tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
+        tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
+        tasks.spawn(heartbeats.keep_flushed());
+        tasks.spawn(follow_time(Arc::clone(&app.store), clock));
+        Self { tasks }
+    }
+
+    /// Waits for one of them to die. Some end early, where there is nothing for them to do.
+    pub(crate) async fn death(&mut self) -> anyhow::Error {
+        loop {
+            match self.tasks.join_next().await {
+                Some(Err(error)) => return anyhow::Error::from(error).context("a background task died"),
+                Some(Ok(())) => {}
+                None => std::future::pending().await,
+            }
+        }
+    }
+}
