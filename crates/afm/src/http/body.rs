@@ -18,7 +18,8 @@ use tokio::time::{Instant, Sleep};
 use crate::http::app::{App, Settings};
 use crate::http::error::ApiError;
 use crate::http::memory::{self, Lease};
-use crate::http::peer::{self, Arriving, Peer};
+use crate::http::peer;
+use crate::http::peer::arriving::Arriving;
 
 /// How long nothing of a body may arrive.
 const TIME_BETWEEN_READS: Duration = Duration::from_secs(10);
@@ -64,7 +65,7 @@ async fn read(headers: &HeaderMap, mut body: Body, settings: &Settings) -> Resul
         Poll::Ready(None) => return Ok(Bytes::new()),
         Poll::Pending => None,
     };
-    let Some(arriving) = peer::current(Peer::body_arrives) else { return Err(broken()) };
+    let Some(arriving) = peer::current(Arriving::begin) else { return Err(broken()) };
     let mut kept = KeptBody { bytes: Vec::new(), lease: None, announced, limit };
     let (mut length, mut has_room) = (0, true);
     let mut arrived = first;

@@ -9,7 +9,9 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::http::peer::{Peer, Phase};
+use crate::http::held_places::HeldPlaces;
+use crate::http::peer::Peer;
+use crate::http::peer::phase::Phase;
 
 /// How long a connection may take for a head, a body or the reading of an answer when others need its place.
 const GRACE: Duration = Duration::from_millis(100);
@@ -37,8 +39,7 @@ impl Connections {
     /// Of `most`, some are kept for those who only read.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         let limit = (most - most / EXTRA_ONE_IN).max(1);
-        let places =
-            Arc::new(HeldPlaces { left: AtomicUsize::new((limit - limit / NOT_HELD_ONE_IN).max(1)) });
+        let places = Arc::new(HeldPlaces::new((limit - limit / NOT_HELD_ONE_IN).max(1)));
         Arc::new(Self { limit, most, next: AtomicUsize::new(0), all: Mutex::default(), places })
     }
 
@@ -106,20 +107,5 @@ impl Drop for OpenConnection {
     fn drop(&mut self) {
         let peer = self.connections.all().remove(&self.id);
         drop(peer);
-    }
-}
-
-/// How many requests may still wait for something to happen.
-pub(crate) struct HeldPlaces {
-    left: AtomicUsize,
-}
-
-impl HeldPlaces {
-    pub(crate) fn take(&self) -> bool {
-        self.left.fetch_update(Ordering::AcqRel, Ordering::Relaxed, |left| left.checked_sub(1)).is_ok()
-    }
-
-    pub(crate) fn give_back(&self) {
-        self.left.fetch_add(1, Ordering::AcqRel);
     }
 }

@@ -5,15 +5,19 @@
 //! that has gone but writing to it, which a request that is held open does not do for minutes: there a FIN counts
 //! as a hang-up, as it does with nginx. A reset is one at any time.
 
-mod io;
-mod outstanding;
+pub(crate) mod arriving;
+mod early_bytes;
+mod holdings;
+pub(crate) mod io;
+pub(crate) mod outstanding;
+pub(crate) mod phase;
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, Waker, ready};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -21,40 +25,13 @@ use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::sync::Notify;
 use tokio::task::AbortHandle;
 
-pub(crate) use self::io::Io;
-pub use self::io::find_the_vanished;
-use self::outstanding::AnswerFate;
-pub(crate) use self::outstanding::Outstanding;
-use crate::http::connections::HeldPlaces;
-use crate::http::memory::{Lease, Memory};
-
-/// What a connection is doing.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
-pub(crate) enum Phase {
-    /// It was answered, and has sent nothing since.
-    Idle,
-    /// A head is arriving, or has yet to begin on a new connection.
-    Head,
-    /// A body is arriving.
-    Body,
-    /// A request is being answered.
-    Answering,
-    /// A request waits for something to happen.
-    Held,
-    /// The client does not read its answer.
-    Writing,
-    /// It is being closed to make room.
-    Closing,
-}
-
-impl Phase {
-    const ALL: [Self; 7] =
-        [Self::Idle, Self::Head, Self::Body, Self::Answering, Self::Held, Self::Writing, Self::Closing];
-}
-
-/// How much of what a client sends ahead of its turn is kept while a request is being answered, in bytes.
-const EARLY: usize = 8 * 1024;
+use self::early_bytes::EarlyBytes;
+use self::holdings::Holdings;
+use self::outstanding::{AnswerFate, Outstanding};
+use self::phase::{Phase, PhaseCell};
+use crate::http::held_places::HeldPlaces;
+use crate::http::keepalive::KEEPALIVE_IDLE;
+use crate::http::memory::Memory;
 
 tokio::task_local! {
     /// Whose requests this task answers.
@@ -76,40 +53,21 @@ pub(crate) fn hold(time: Duration) -> Duration {
 pub(crate) struct Peer {
     /// Written to, and asked about; read from by [`Io`].
     stream: OwnedWriteHalf,
-    phase: AtomicU8,
-    /// When the phase began, if it may last, in milliseconds since [`START`].
-    since: AtomicU64,
+    phase: PhaseCell,
     /// It was accepted beyond the limit: it is told so, unless it only reads.
     pub(crate) is_extra: bool,
-    /// Whether [`Peer::held`] has anything: asked with every answer.
-    holds: AtomicBool,
-    held: Mutex<Holdings>,
+    /// What it keeps for the request and its answer.
+    holdings: Holdings,
     /// Whether the kernel gave up on the other end.
     timed_out: AtomicBool,
-    /// What came while a request was being answered, and whether anything did.
-    early: Mutex<Vec<u8>>,
-    is_early: AtomicBool,
+    /// What came while a request was being answered.
+    early: EarlyBytes,
     /// Whether a body that is arriving has to make room for others.
     must_give_way: AtomicBool,
     gives_way: Notify,
     abort: OnceLock<AbortHandle>,
     memory: Arc<Memory>,
     places: Arc<HeldPlaces>,
-}
-
-#[derive(Default)]
-struct Holdings {
-    /// For the request and its answer.
-    leases: Vec<Lease>,
-    /// How much of that is for the answer, in bytes.
-    for_answer: usize,
-    outstanding: Option<Outstanding>,
-}
-
-static START: LazyLock<Instant> = LazyLock::new(Instant::now);
-
-fn now_ms() -> u64 {
-    u64::try_from(START.elapsed().as_millis()).unwrap_or(u64::MAX)
 }
 
 impl Peer {
@@ -122,14 +80,11 @@ impl Peer {
         let (read, stream) = stream.into_split();
         let peer = Self {
             stream,
-            phase: AtomicU8::new(Phase::Head as u8),
-            since: AtomicU64::new(now_ms()),
+            phase: PhaseCell::new(Phase::Head),
             is_extra,
-            holds: AtomicBool::new(false),
-            held: Mutex::default(),
+            holdings: Holdings::default(),
             timed_out: AtomicBool::new(false),
-            early: Mutex::default(),
-            is_early: AtomicBool::new(false),
+            early: EarlyBytes::default(),
             must_give_way: AtomicBool::new(false),
             gives_way: Notify::new(),
             abort: OnceLock::new(),
@@ -164,49 +119,35 @@ impl Peer {
     }
 
     pub(crate) fn phase(&self) -> Phase {
-        Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
+        self.phase.get()
     }
 
     /// How long it has been in its phase.
     pub(crate) fn age(&self) -> Duration {
-        Duration::from_millis(now_ms().saturating_sub(self.since.load(Ordering::Relaxed)))
+        self.phase.age()
     }
 
     fn enter(&self, phase: Phase) {
-        if self.phase.swap(phase as u8, Ordering::AcqRel) == Phase::Held as u8 {
+        if self.phase.swap(phase) == Phase::Held {
             self.places.give_back();
         }
     }
 
-    /// From `before`, unless it is not in that phase any more.
-    fn turn(&self, before: Phase, phase: Phase) -> bool {
-        self.phase.compare_exchange(before as u8, phase as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
-    }
-
     fn enter_now(&self, phase: Phase) {
-        self.since.store(now_ms(), Ordering::Relaxed);
+        self.phase.begins_now();
         self.enter(phase);
     }
 
     /// The next head begins; `false` if the connection is being closed.
     fn head_begins(&self) -> bool {
-        self.since.store(now_ms(), Ordering::Relaxed);
-        self.turn(Phase::Idle, Phase::Head)
+        self.phase.begins_now();
+        self.phase.turn(Phase::Idle, Phase::Head)
     }
 
     /// The head of a request has come. What came of the one before was read, or nobody will ever know.
     pub(crate) fn request_came(&self) {
         self.enter(Phase::Answering);
-        if self.holds.swap(false, Ordering::AcqRel) {
-            drop(std::mem::take(&mut *self.holdings()));
-        }
-    }
-
-    /// The body of a request is arriving, until the guard is dropped.
-    pub(crate) fn body_arrives(self: &Arc<Self>) -> Arriving {
-        self.must_give_way.store(false, Ordering::Relaxed);
-        self.enter_now(Phase::Body);
-        Arriving(Arc::clone(self))
+        self.holdings.clear();
     }
 
     /// Has the request that is being answered wait for something to happen; `false` if too many do already.
@@ -218,15 +159,9 @@ impl Peer {
         true
     }
 
-    /// Keeps memory until the answer has been written.
-    pub(crate) fn keep(&self, lease: Lease) {
-        self.holdings().leases.push(lease);
-        self.holds.store(true, Ordering::Release);
-    }
-
     /// A share of the memory for all, for an answer of so many bytes; the connection is cut if others need it more.
     pub(crate) fn lease_for_answer(&self, bytes: usize) -> bool {
-        let more = bytes.saturating_sub(self.holdings().for_answer);
+        let more = bytes.saturating_sub(self.holdings.for_answer());
         if more == 0 {
             return true;
         }
@@ -238,21 +173,19 @@ impl Peer {
         });
         let granted = lease.grow(more);
         if granted {
-            self.holdings().for_answer += more;
-            self.keep(lease);
+            self.holdings.keep_for_answer(lease, more);
         }
         granted
     }
 
     /// The answer will have this in it, and it matters whether it gets there.
     pub(crate) fn carries(&self, outstanding: Outstanding) {
-        self.holdings().outstanding = Some(outstanding);
-        self.holds.store(true, Ordering::Release);
+        self.holdings.carry(outstanding);
     }
 
     /// What the answer would have carried goes back.
     pub(crate) fn keep_nothing(&self) {
-        if let Some(outstanding) = self.holdings().outstanding.take() {
+        if let Some(outstanding) = self.holdings.take_outstanding() {
             outstanding.give_back();
         }
     }
@@ -266,7 +199,7 @@ impl Peer {
     pub(crate) fn make_room(&self) -> bool {
         match self.phase() {
             phase @ (Phase::Idle | Phase::Head | Phase::Writing) => self.abort.get().is_some_and(|abort| {
-                let closes = self.turn(phase, Phase::Closing);
+                let closes = self.phase.turn(phase, Phase::Closing);
                 if closes {
                     abort.abort();
                 }
@@ -297,11 +230,9 @@ impl Peer {
 
     /// An answer is about to be written: whoever has closed their side before may not read it.
     fn writes(&self) {
-        if self.holds.load(Ordering::Acquire) && matches!(self.phase(), Phase::Answering | Phase::Held) {
+        if self.holdings.is_any() && matches!(self.phase(), Phase::Answering | Phase::Held) {
             let is_open = !self.readiness().is_some_and(tokio::io::Ready::is_read_closed);
-            if let Some(outstanding) = &mut self.holdings().outstanding {
-                outstanding.was_open = is_open;
-            }
+            self.holdings.answer_begins(is_open);
         }
     }
 
@@ -321,23 +252,17 @@ impl Peer {
 
     /// All that there was to write is with the kernel.
     fn flushed(&self) {
-        if self.holds.load(Ordering::Acquire) && self.phase() == Phase::Idle {
-            let mut held = self.holdings();
-            held.leases.clear();
-            held.for_answer = 0;
-            if let Some(outstanding) = &mut held.outstanding {
-                outstanding.written();
-            }
+        if self.holdings.is_any() && self.phase() == Phase::Idle {
+            self.holdings.answer_written();
         }
     }
 
     /// Waits until it is known what became of the last answer; called when all else has ended.
     pub(crate) async fn conclude(&self) {
-        let outstanding = self.holdings().outstanding.take();
-        let Some(outstanding) = outstanding else { return };
+        let Some(outstanding) = self.holdings.take_outstanding() else { return };
         let is_lost = match outstanding.left() {
             AnswerFate::NotWritten => true,
-            AnswerFate::Written(age) => self.timed_out.load(Ordering::Relaxed) && age < io::KEEPALIVE_IDLE,
+            AnswerFate::Written(age) => self.timed_out.load(Ordering::Relaxed) && age < KEEPALIVE_IDLE,
             // A client that only half closed acknowledges what it gets, one that has gone resets the connection.
             AnswerFate::AfterClose => {
                 let reset = tokio::time::timeout(
@@ -380,10 +305,7 @@ impl Peer {
             let mut bytes = [0; 1024];
             match stream.try_read(&mut bytes) {
                 Ok(length) => {
-                    let mut early = self.early();
-                    early.extend_from_slice(&bytes[..length]);
-                    self.is_early.store(true, Ordering::Release);
-                    if early.len() >= EARLY {
+                    if self.early.add(&bytes[..length]) {
                         return Poll::Pending;
                     }
                 }
@@ -392,14 +314,6 @@ impl Peer {
             }
         }
     }
-
-    fn holdings(&self) -> MutexGuard<'_, Holdings> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    fn early(&self) -> MutexGuard<'_, Vec<u8>> {
-        self.early.lock().unwrap_or_else(PoisonError::into_inner)
-    }
 }
 
 impl Drop for Peer {
@@ -407,47 +321,10 @@ impl Drop for Peer {
         if self.phase() == Phase::Held {
             self.places.give_back();
         }
-        let held = std::mem::take(self.held.get_mut().unwrap_or_else(PoisonError::into_inner));
-        if let Some(outstanding) = held.outstanding.filter(|it| matches!(it.left(), AnswerFate::NotWritten)) {
+        if let Some(outstanding) = self.holdings.take_outstanding()
+            && matches!(outstanding.left(), AnswerFate::NotWritten)
+        {
             outstanding.give_back();
         }
-    }
-}
-
-/// A body is arriving.
-pub(crate) struct Arriving(Arc<Peer>);
-
-impl Arriving {
-    /// A share of the memory for all; the body gives way if others need it more.
-    pub(crate) fn lease(&self) -> Lease {
-        let peer = Arc::downgrade(&self.0);
-        self.0.memory.lease(move || {
-            if let Some(peer) = peer.upgrade().filter(|peer| peer.phase() == Phase::Body) {
-                peer.make_room();
-            }
-        })
-    }
-
-    /// Returns when the body must give way.
-    pub(crate) async fn gives_way(&self) {
-        loop {
-            self.0.gives_way.notified().await;
-            // It may have been said to the body before this one.
-            if self.0.must_give_way.load(Ordering::Relaxed) {
-                return;
-            }
-        }
-    }
-
-    /// The body is there, and keeps its memory until it is answered.
-    pub(crate) fn arrived(&self, mut lease: Lease) {
-        lease.stay();
-        self.0.keep(lease);
-    }
-}
-
-impl Drop for Arriving {
-    fn drop(&mut self) {
-        self.0.turn(Phase::Body, Phase::Answering);
     }
 }

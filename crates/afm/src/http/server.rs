@@ -19,10 +19,11 @@ use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use crate::http::connections::Connections;
+pub use crate::http::keepalive::find_the_vanished;
 use crate::http::memory::Memory;
 use crate::http::overload::{PacedService, Pacing};
-pub use crate::http::peer::find_the_vanished;
-use crate::http::peer::{Io, Peer};
+use crate::http::peer::Peer;
+use crate::http::peer::io::Io;
 
 /// How long connections may be idle, how long they get to finish, and how much they may take together.
 #[derive(Debug, Clone, Copy)]

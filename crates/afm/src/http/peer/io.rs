@@ -8,38 +8,12 @@ use std::sync::atomic::Ordering;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
-use rustix::net::sockopt;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpListener;
 use tokio::net::tcp::OwnedReadHalf;
 use tokio::time::Sleep;
 
-use super::{Peer, Phase};
-
-/// After how much silence the kernel asks whether the other end is still there, and how often again. Later than
-/// [`UNACKNOWLEDGED`], so that it is known which of the two a connection died of.
-pub(super) const KEEPALIVE_IDLE: Duration = Duration::from_secs(45);
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(10);
-const KEEPALIVE_PROBES: u32 = 3;
-
-/// How long the kernel waits for the other end to say that it has got something, in milliseconds.
-const UNACKNOWLEDGED: u32 = 30_000;
-
-/// Has connections that are accepted from now on end when the other end has vanished. They inherit it, which costs no system
-/// call a connection.
-///
-/// # Errors
-/// When the system has no such options.
-pub fn find_the_vanished(listener: &TcpListener) -> io::Result<()> {
-    sockopt::set_socket_keepalive(listener, true)?;
-    sockopt::set_tcp_keepidle(listener, KEEPALIVE_IDLE)?;
-    sockopt::set_tcp_keepintvl(listener, KEEPALIVE_INTERVAL)?;
-    sockopt::set_tcp_keepcnt(listener, KEEPALIVE_PROBES)?;
-    sockopt::set_tcp_user_timeout(listener, UNACKNOWLEDGED)?;
-    // Answers are one small packet: there is nothing to gather.
-    sockopt::set_tcp_nodelay(listener, true)?;
-    Ok(())
-}
+use super::Peer;
+use super::phase::Phase;
 
 /// A connection, for hyper.
 pub(crate) struct Io {
@@ -71,7 +45,7 @@ impl Io {
                 Ok(length) => {
                     self.timer = None;
                     self.peer.written();
-                    if self.peer.is_early.load(Ordering::Relaxed) {
+                    if self.peer.early.is_any() {
                         // The next request is here, and nothing more may come to wake anybody.
                         cx.waker().wake_by_ref();
                     }
@@ -86,29 +60,13 @@ impl Io {
             Poll::Pending => Poll::Pending,
         }
     }
-
-    /// What came too early for hyper to read it.
-    fn take_early(&self, buf: &mut ReadBuf<'_>) -> bool {
-        if !self.peer.is_early.load(Ordering::Acquire) {
-            return false;
-        }
-        let mut early = self.peer.early();
-        let length = early.len().min(buf.remaining());
-        buf.put_slice(&early[..length]);
-        early.drain(..length);
-        if early.is_empty() {
-            *early = Vec::new();
-            self.peer.is_early.store(false, Ordering::Release);
-        }
-        true
-    }
 }
 
 impl AsyncRead for Io {
     fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let before = buf.filled().len();
-        if !this.take_early(buf) {
+        if !this.peer.early.take_into(buf) {
             match Pin::new(&mut this.read).poll_read(cx, buf) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {

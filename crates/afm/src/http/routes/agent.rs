@@ -18,8 +18,8 @@ use crate::dispatch::committer::{CommitError, Said};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
-use crate::http::peer::{self, Outstanding};
-use crate::http::{request_deadline, request_log};
+use crate::http::peer::outstanding::Outstanding;
+use crate::http::{peer, request_deadline, request_log};
 use crate::metrics;
 
 pub(super) fn routes() -> Routes {
