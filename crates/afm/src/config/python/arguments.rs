@@ -1,11 +1,9 @@
-//! Calls, and what they hand over.
+//! What a function is called with.
 
 use std::rc::Rc;
 
-use ruff_python_ast::{Expr, ExprCall};
-
-use super::interpreter::Interpreter;
-use super::{Fault, Outcome, Value};
+use super::fault::Fault;
+use super::value::Value;
 
 /// What a function is called with.
 pub(super) struct CallArguments {
@@ -49,56 +47,5 @@ impl CallArguments {
             Value::Str(text) => Ok(text),
             _ => Err(Fault::of_type("a string is needed here")),
         }
-    }
-}
-
-impl Interpreter<'_> {
-    /// The value of `f(…)` or `value.method(…)`.
-    pub(super) fn call_expression(&mut self, call: &ExprCall) -> Outcome {
-        if let Expr::Attribute(attribute) = &*call.func {
-            let value = self.expression(&attribute.value)?;
-            let arguments = self.arguments(call)?;
-            return self.method(&value, attribute.attr.as_str(), arguments);
-        }
-        match self.expression(&call.func)? {
-            Value::Function(function) => {
-                let arguments = self.arguments(call)?;
-                self.call(function, arguments)
-            }
-            _ => Err(Fault::of_type("what is called here is no function")),
-        }
-    }
-
-    fn arguments(&mut self, call: &ExprCall) -> Result<CallArguments, Fault> {
-        let mut arguments = CallArguments { positional: Vec::new(), keywords: Vec::new() };
-        for argument in &call.arguments.args {
-            match argument {
-                Expr::Starred(starred) => match self.expression(&starred.value)? {
-                    Value::List(items) | Value::Tuple(items) => {
-                        self.budget.spend(size_of_val(items.values()))?;
-                        arguments.positional.extend_from_slice(items.values());
-                    }
-                    _ => return Err(Fault::unreadable("only a list or tuple can be handed over with *")),
-                },
-                argument => arguments.positional.push(self.expression(argument)?),
-            }
-        }
-        for keyword in &call.arguments.keywords {
-            let value = self.expression(&keyword.value)?;
-            match (&keyword.arg, value) {
-                (Some(name), value) => arguments.keywords.push((name.to_string(), value)),
-                (None, Value::Dict(items)) => {
-                    self.budget.spend(size_of_val(items.values()))?;
-                    for (key, value) in items.pairs() {
-                        let Value::Str(name) = key else {
-                            return Err(Fault::of_type("names of arguments are strings"));
-                        };
-                        arguments.keywords.push((name.to_string(), value.clone()));
-                    }
-                }
-                (None, _) => return Err(Fault::unreadable("only a dict can be handed over with **")),
-            }
-        }
-        Ok(arguments)
     }
 }

@@ -4,21 +4,27 @@ use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtRaise, StmtTry};
 use ruff_text_size::Ranged;
 
 use super::bound::bound;
-use super::statements::Reader;
-use super::{Exception, Fault, FaultKind};
+use super::fault::{Exception, Fault, FaultKind};
+use super::reader::Reader;
 
 impl Reader<'_> {
-    pub(super) fn attempt(&mut self, whole: &Stmt, attempt: &StmtTry) -> Result<(), Fault> {
+    /// Runs a `try` statement, the statements in it by `run`.
+    pub(super) fn attempt(
+        &mut self,
+        whole: &Stmt,
+        attempt: &StmtTry,
+        run: fn(&mut Self, &[Stmt]) -> Result<(), Fault>,
+    ) -> Result<(), Fault> {
         let doubts = self.interpreter.doubts;
         self.interpreter.trying += 1;
-        let done = self.run(&attempt.body);
+        let done = run(self, &attempt.body);
         self.interpreter.trying -= 1;
         let handled = match done {
             _ if self.interpreter.doubts > doubts => self.either_way(whole),
-            Ok(()) => self.run(&attempt.orelse),
-            Err(fault) => self.handle(whole, attempt, fault),
+            Ok(()) => run(self, &attempt.orelse),
+            Err(fault) => self.handle(whole, attempt, run, fault),
         };
-        let finally = self.run(&attempt.finalbody);
+        let finally = run(self, &attempt.finalbody);
         handled.and(finally)
     }
 
@@ -30,7 +36,13 @@ impl Reader<'_> {
         Ok(())
     }
 
-    fn handle(&mut self, whole: &Stmt, attempt: &StmtTry, fault: Fault) -> Result<(), Fault> {
+    fn handle(
+        &mut self,
+        whole: &Stmt,
+        attempt: &StmtTry,
+        run: fn(&mut Self, &[Stmt]) -> Result<(), Fault>,
+        fault: Fault,
+    ) -> Result<(), Fault> {
         let FaultKind::Raises(exception) = fault.kind else { return Err(fault) };
         for ExceptHandler::ExceptHandler(handler) in &attempt.handlers {
             let caught = match handler.type_.as_deref() {
@@ -63,7 +75,7 @@ impl Reader<'_> {
                         let fault = Fault::unreadable("an exception is no setting").at(handler.start());
                         self.poison([name.to_string()], &fault);
                     }
-                    let done = self.run(&handler.body);
+                    let done = run(self, &handler.body);
                     if let Some(name) = &handler.name {
                         self.interpreter.names.remove(name.as_str());
                     }

@@ -1,61 +1,15 @@
-//! The functions that are on the list.
+//! Calls of the functions that are on the list.
 
 use std::cmp::Ordering;
 
 use super::arguments::CallArguments;
+use super::fault::{Exception, Fault};
+use super::function::Function;
 use super::interpreter::Interpreter;
-use super::operators::{timedelta, to_float};
+use super::numbers::{float, int, timedelta, truncate};
+use super::paths;
 use super::render::to_text;
-use super::value::{Items, index, whole};
-use super::{Exception, Fault, Outcome, Value, paths};
-
-/// A function of Python, or of one of its modules.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::config) enum Function {
-    Abs,
-    Bool,
-    Dict,
-    Float,
-    Int,
-    Len,
-    List,
-    Max,
-    Min,
-    Str,
-    Tuple,
-    Getcwd,
-    Getenv,
-    Abspath,
-    Basename,
-    Dirname,
-    Expanduser,
-    Join,
-    Normpath,
-    Realpath,
-    Timedelta,
-    Quote,
-    QuotePlus,
-}
-
-impl Function {
-    /// The function that every file has by that name.
-    pub(super) fn builtin(name: &str) -> Option<Self> {
-        Some(match name {
-            "abs" => Self::Abs,
-            "bool" => Self::Bool,
-            "dict" => Self::Dict,
-            "float" => Self::Float,
-            "int" => Self::Int,
-            "len" => Self::Len,
-            "list" => Self::List,
-            "max" => Self::Max,
-            "min" => Self::Min,
-            "str" => Self::Str,
-            "tuple" => Self::Tuple,
-            _ => return None,
-        })
-    }
-}
+use super::value::{Items, Outcome, Value, index, whole};
 
 impl Interpreter<'_> {
     pub(super) fn call(&mut self, function: Function, arguments: CallArguments) -> Outcome {
@@ -207,75 +161,6 @@ fn extreme(function: Function, arguments: &CallArguments) -> Outcome {
         }
     }
     Ok(found.clone())
-}
-
-/// What Python strips around a number or a word.
-pub(super) fn is_space(c: char) -> bool {
-    c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
-}
-
-fn int(value: &Value) -> Outcome {
-    match value {
-        Value::Float(number) => truncate(*number),
-        Value::Str(text) => {
-            let wrong = || Fault::raises(Exception::Value, "a string that is made an integer is none");
-            let text = text.trim_matches(is_space);
-            let digits = text.strip_prefix(['+', '-']).unwrap_or(text);
-            let whole = ungroup(digits).filter(|digits| digits.bytes().all(|b| b.is_ascii_digit()));
-            if !text.is_ascii() {
-                return Err(Fault::unreadable("digits of another script are made a number here"));
-            }
-            let whole = whole.filter(|digits| !digits.is_empty()).ok_or_else(wrong)?;
-            let sign = if text.starts_with('-') { "-" } else { "" };
-            let number = format!("{sign}{whole}").parse().map(Value::Int);
-            number.map_err(|_| Fault::unreadable("a number is larger here than settings need"))
-        }
-        Value::Bytes(_) => Err(Fault::unreadable("bytes are made a number here")),
-        _ => value.integer().map(Value::Int).ok_or_else(|| Fault::of_type("this is made no integer")),
-    }
-}
-
-/// A float without its fraction.
-pub(super) fn truncate(number: f64) -> Outcome {
-    if number.is_nan() {
-        return Err(Fault::raises(Exception::Value, "what is not a number is made an integer"));
-    }
-    if number.is_infinite() {
-        return Err(Fault::raises(Exception::Overflow, "infinity is made an integer"));
-    }
-    if number.abs() >= 1e38 {
-        return Err(Fault::unreadable("a number is larger here than settings need"));
-    }
-    Ok(Value::Int(whole(number)))
-}
-
-fn float(value: &Value) -> Outcome {
-    match value {
-        Value::Float(_) => Ok(value.clone()),
-        Value::Str(text) => {
-            let wrong = || Fault::raises(Exception::Value, "a string that is made a number is none");
-            let text = text.trim_matches(is_space);
-            if !text.is_ascii() {
-                return Err(Fault::unreadable("digits of another script are made a number here"));
-            }
-            ungroup(text).and_then(|text| text.parse().ok()).map(Value::Float).ok_or_else(wrong)
-        }
-        Value::Bytes(_) => Err(Fault::unreadable("bytes are made a number here")),
-        _ => {
-            let number = value.integer().ok_or_else(|| Fault::of_type("this is made no number"))?;
-            to_float(number).map(Value::Float)
-        }
-    }
-}
-
-/// Takes out the underscores, each of which must stand between two digits.
-fn ungroup(text: &str) -> Option<String> {
-    let bytes = text.as_bytes();
-    let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);
-    let mut underscores = text.match_indices('_').map(|(at, _)| at);
-    underscores
-        .all(|at| is_digit(at.checked_sub(1)) && is_digit(at.checked_add(1)))
-        .then(|| text.replace('_', ""))
 }
 
 fn new_timedelta(arguments: CallArguments) -> Outcome {

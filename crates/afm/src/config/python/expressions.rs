@@ -1,17 +1,20 @@
 //! Expressions.
 
 use ruff_python_ast::{
-    BoolOp, CmpOp, ConversionFlag, Expr, ExprCompare, FStringPart, InterpolatedStringElement, Number,
+    BoolOp, CmpOp, ConversionFlag, Expr, ExprCall, ExprCompare, FStringPart, InterpolatedStringElement,
+    Number,
 };
 use ruff_text_size::Ranged;
 
+use super::arguments::CallArguments;
 use super::calls::subscript;
+use super::fault::Fault;
 use super::format::format_value;
 use super::interpreter::Interpreter;
+use super::members;
 use super::operators::{binary, unary};
 use super::render::{repr, to_text};
-use super::value::Items;
-use super::{Fault, Outcome, Value};
+use super::value::{Items, Outcome, Value};
 
 impl Interpreter<'_> {
     /// The value of an expression; a fault says where it is.
@@ -95,7 +98,7 @@ impl Interpreter<'_> {
             Expr::Call(call) => self.call_expression(call),
             Expr::Attribute(attribute) => match (self.expression(&attribute.value)?, attribute.attr.as_str())
             {
-                (Value::Module(module), member) => module.member(member),
+                (Value::Module(module), member) => members::member(module, member),
                 (Value::Timedelta(micros), "days") => Ok(Value::Int(micros.div_euclid(86_400_000_000))),
                 (Value::Timedelta(micros), "seconds") => {
                     Ok(Value::Int(micros.rem_euclid(86_400_000_000) / 1_000_000))
@@ -125,6 +128,55 @@ impl Interpreter<'_> {
                 Err(Fault::unreadable("this kind of expression is not among what can be read"))
             }
         }
+    }
+
+    /// The value of `f(…)` or `value.method(…)`.
+    fn call_expression(&mut self, call: &ExprCall) -> Outcome {
+        if let Expr::Attribute(attribute) = &*call.func {
+            let value = self.expression(&attribute.value)?;
+            let arguments = self.arguments(call)?;
+            return self.method(&value, attribute.attr.as_str(), arguments);
+        }
+        match self.expression(&call.func)? {
+            Value::Function(function) => {
+                let arguments = self.arguments(call)?;
+                self.call(function, arguments)
+            }
+            _ => Err(Fault::of_type("what is called here is no function")),
+        }
+    }
+
+    fn arguments(&mut self, call: &ExprCall) -> Result<CallArguments, Fault> {
+        let mut arguments = CallArguments { positional: Vec::new(), keywords: Vec::new() };
+        for argument in &call.arguments.args {
+            match argument {
+                Expr::Starred(starred) => match self.expression(&starred.value)? {
+                    Value::List(items) | Value::Tuple(items) => {
+                        self.budget.spend(size_of_val(items.values()))?;
+                        arguments.positional.extend_from_slice(items.values());
+                    }
+                    _ => return Err(Fault::unreadable("only a list or tuple can be handed over with *")),
+                },
+                argument => arguments.positional.push(self.expression(argument)?),
+            }
+        }
+        for keyword in &call.arguments.keywords {
+            let value = self.expression(&keyword.value)?;
+            match (&keyword.arg, value) {
+                (Some(name), value) => arguments.keywords.push((name.to_string(), value)),
+                (None, Value::Dict(items)) => {
+                    self.budget.spend(size_of_val(items.values()))?;
+                    for (key, value) in items.pairs() {
+                        let Value::Str(name) = key else {
+                            return Err(Fault::of_type("names of arguments are strings"));
+                        };
+                        arguments.keywords.push((name.to_string(), value.clone()));
+                    }
+                }
+                (None, _) => return Err(Fault::unreadable("only a dict can be handed over with **")),
+            }
+        }
+        Ok(arguments)
     }
 
     fn all(&mut self, expressions: &[Expr]) -> Result<Vec<Value>, Fault> {

@@ -4,8 +4,6 @@ use std::borrow::Cow;
 
 use ruff_text_size::TextSize;
 
-use super::Value;
-
 /// Why an expression has no value. The reason never quotes the file or a value, either of which may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Fault {
@@ -38,8 +36,6 @@ pub(in crate::config) enum Exception {
     Runtime,
     Other,
 }
-
-pub(super) type Outcome = Result<Value, Fault>;
 
 impl Fault {
     pub(super) fn unreadable(reason: impl Into<Cow<'static, str>>) -> Self {

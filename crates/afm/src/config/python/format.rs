@@ -1,8 +1,11 @@
 //! Format specifications, `%`, and `str.format`.
 
 use super::arguments::CallArguments;
+use super::budget::{Budget, LONGEST_TEXT};
+use super::fault::{Exception, Fault};
+use super::numbers::{to_float, truncate};
 use super::render::{repr, to_text};
-use super::{Budget, Exception, Fault, Value};
+use super::value::Value;
 
 /// What `format(value, spec)` makes of a value, as a replacement field of an f-string does.
 pub(super) fn format_value(value: &Value, spec: &str, budget: &mut Budget) -> Result<String, Fault> {
@@ -93,7 +96,7 @@ impl Spec {
             (Value::Float(_) | Value::Int(_), Some('f' | 'F')) => {
                 let float = match value {
                     Value::Float(float) => *float,
-                    _ => super::operators::to_float(value.integer().unwrap_or_default())?,
+                    _ => to_float(value.integer().unwrap_or_default())?,
                 };
                 if !float.is_finite() {
                     return Err(Fault::unreadable("a number without end is formatted here"));
@@ -160,7 +163,7 @@ fn number(rest: &mut &str) -> Result<Option<usize>, Fault> {
         return Ok(None);
     }
     match digits.parse::<usize>() {
-        Ok(number) if number <= super::LONGEST_TEXT => Ok(Some(number)),
+        Ok(number) if number <= LONGEST_TEXT => Ok(Some(number)),
         _ => Err(Fault::unreadable("a format is wider here than settings need")),
     }
 }
@@ -242,7 +245,7 @@ fn percent_value(
             spec.zero &= !is_left;
             spec.kind = Some(if kind == 'i' { 'd' } else { kind });
             let value = match (kind, value) {
-                ('d' | 'i', Value::Float(float)) => super::calls::truncate(*float)?,
+                ('d' | 'i', Value::Float(float)) => truncate(*float)?,
                 (_, Value::Bool(flag)) => Value::Int((*flag).into()),
                 (_, Value::Int(_) | Value::Float(_)) => value.clone(),
                 _ => return Err(Fault::of_type("a number is needed in a place of the format")),

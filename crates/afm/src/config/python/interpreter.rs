@@ -5,9 +5,11 @@ use std::rc::Rc;
 
 use ruff_text_size::TextSize;
 
-use super::calls::Function;
-use super::imports::ImportedModule;
-use super::{Budget, Exception, Fault, Outcome, Value};
+use super::budget::Budget;
+use super::fault::{Exception, Fault};
+use super::function::Function;
+use super::imported_module::ImportedModule;
+use super::value::{Outcome, Value};
 
 /// What a name stands for, or why it stands for nothing.
 #[derive(Debug)]

@@ -3,11 +3,12 @@
 use std::rc::Rc;
 
 use super::arguments::CallArguments;
-use super::calls::is_space;
+use super::fault::{Exception, Fault};
 use super::format::braces;
 use super::interpreter::Interpreter;
-use super::value::Items;
-use super::{Exception, Fault, Outcome, Value};
+use super::members::member;
+use super::numbers::{is_space, to_float};
+use super::value::{Items, Outcome, Value};
 
 fn unknown() -> Fault {
     Fault::unreadable("this method is not among what can be read")
@@ -26,9 +27,9 @@ impl Interpreter<'_> {
             }
             Value::Timedelta(micros) if name == "total_seconds" => {
                 let [] = arguments.bind([], 0)?;
-                Ok(Value::Float(super::operators::to_float(*micros)? / 1e6))
+                Ok(Value::Float(to_float(*micros)? / 1e6))
             }
-            Value::Module(module) => match module.member(name)? {
+            Value::Module(module) => match member(*module, name)? {
                 Value::Function(function) => self.call(function, arguments),
                 _ => Err(Fault::of_type("what is called here is no function")),
             },

@@ -2,19 +2,11 @@
 
 use ruff_python_ast::{Operator, UnaryOp};
 
+use super::budget::Budget;
+use super::fault::{Exception, Fault};
 use super::format::percent;
-use super::value::Items;
-use super::{Budget, Exception, Fault, Outcome, Value};
-
-/// Integers beyond this are not the same once they are floats.
-const EXACT: u128 = 1 << 53;
-
-/// The largest timedelta, in microseconds.
-const MAX_TIMEDELTA: u128 = 1_000_000_000 * 86_400 * 1_000_000;
-
-fn too_large() -> Fault {
-    Fault::unreadable("a number is larger here than settings need")
-}
+use super::numbers::{timedelta, to_float, too_large};
+use super::value::{Items, Outcome, Value};
 
 fn mixed() -> Fault {
     Fault::of_type("values of these types do not go together here")
@@ -22,19 +14,6 @@ fn mixed() -> Fault {
 
 fn by_zero() -> Fault {
     Fault::raises(Exception::ZeroDivision, "a number is divided by zero")
-}
-
-/// An integer as a float, if that is the same number.
-pub(super) fn to_float(number: i128) -> Result<f64, Fault> {
-    if number.unsigned_abs() <= EXACT { Ok(number as f64) } else { Err(too_large()) }
-}
-
-pub(super) fn timedelta(micros: i128) -> Outcome {
-    if micros.unsigned_abs() < MAX_TIMEDELTA {
-        Ok(Value::Timedelta(micros))
-    } else {
-        Err(Fault::raises(Exception::Overflow, "a timedelta is longer than Python has them"))
-    }
 }
 
 pub(super) fn unary(op: UnaryOp, value: &Value) -> Outcome {

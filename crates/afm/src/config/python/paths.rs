@@ -1,6 +1,7 @@
 //! `os.path`, as it is on Linux.
 
-use super::{Exception, Fault, Outcome, Value};
+use super::fault::{Exception, Fault};
+use super::value::{Outcome, Value};
 
 pub(super) fn join(parts: &[Value]) -> Result<String, Fault> {
     let mut path = String::new();

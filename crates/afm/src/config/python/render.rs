@@ -2,7 +2,9 @@
 
 use std::fmt::Write;
 
-use super::{Budget, Fault, Value};
+use super::budget::Budget;
+use super::fault::Fault;
+use super::value::Value;
 
 /// What `str()` makes of a value.
 pub(super) fn to_text(value: &Value, budget: &mut Budget) -> Result<String, Fault> {

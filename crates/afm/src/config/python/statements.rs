@@ -8,11 +8,14 @@ use ruff_text_size::{Ranged, TextSize};
 
 use super::attempts::raised;
 use super::bound::bound;
+use super::budget::{BUDGET, Budget};
 use super::depth::too_deep;
-use super::imports;
+use super::fault::{Exception, Fault, FaultKind};
+use super::imported_module::ImportedModule;
 use super::interpreter::Interpreter;
 use super::operators::binary;
-use super::{BUDGET, Budget, Exception, Fault, FaultKind, Outcome, Value};
+use super::reader::{PASSED_OVER, Reader};
+use super::value::{Outcome, Value};
 
 /// What a file holds.
 #[derive(Debug, Default)]
@@ -37,8 +40,6 @@ pub(in crate::config) struct BoundName {
 
 /// Why a file cannot be read at all: the line and column, and the reason, which does not quote the file.
 pub(in crate::config) type ReadError = (TextSize, String);
-
-const PASSED_OVER: &str = "is passed over: this file is read, not run";
 
 /// Reads a file that has `\n` line ends. `is_key` knows what is a setting.
 pub(in crate::config) fn read(
@@ -94,16 +95,9 @@ fn describe(error: &ParseErrorType) -> String {
     chars.next().map(|first| first.to_lowercase().chain(chars).collect()).unwrap_or_default()
 }
 
-/// Runs what is on the list.
-pub(super) struct Reader<'a> {
-    pub(super) interpreter: Interpreter<'a>,
-    remarks: Vec<(TextSize, String)>,
-    is_key: fn(&str) -> bool,
-}
-
 impl Reader<'_> {
     /// Runs statements; a fault is an exception that nothing has caught.
-    pub(super) fn run(&mut self, statements: &[Stmt]) -> Result<(), Fault> {
+    fn run(&mut self, statements: &[Stmt]) -> Result<(), Fault> {
         statements.iter().try_for_each(|statement| {
             self.interpreter.environment_seen = false;
             self.statement(statement).map_err(|fault| fault.at(statement.start()))
@@ -139,7 +133,7 @@ impl Reader<'_> {
             }
             Stmt::Expr(expression) => self.lone_expression(&expression.value),
             Stmt::If(choice) => self.choose(statement, choice),
-            Stmt::Try(attempt) => self.attempt(statement, attempt),
+            Stmt::Try(attempt) => self.attempt(statement, attempt, Self::run),
             Stmt::Import(import) => {
                 import.names.iter().for_each(|alias| self.import(alias));
                 Ok(())
@@ -149,7 +143,7 @@ impl Reader<'_> {
                 if module == "__future__" {
                     return Ok(());
                 }
-                let known = if import.level == 0 { imports::ImportedModule::named(module) } else { None };
+                let known = if import.level == 0 { ImportedModule::named(module) } else { None };
                 if known.is_none() {
                     self.pass_over(import.start(), "an import");
                 }
@@ -224,78 +218,6 @@ impl Reader<'_> {
         }
     }
 
-    /// A value that cannot be told, or an exception that nothing has to do with a setting yet.
-    ///
-    /// # Errors
-    /// Inside of `try`, an exception goes to its handlers.
-    pub(super) fn doubt(&mut self, fault: Fault) -> Result<Fault, Fault> {
-        match fault.kind {
-            FaultKind::Raises(_) if self.interpreter.trying > 0 => Err(fault),
-            FaultKind::Raises(_) => Ok(fault),
-            FaultKind::Unreadable => {
-                self.interpreter.doubts += 1;
-                Ok(fault)
-            }
-        }
-    }
-
-    fn assign(&mut self, target: &Expr, value: Outcome) -> Result<(), Fault> {
-        let value = match value {
-            Ok(value) => Ok(value),
-            Err(fault) => Err(self.doubt(fault)?),
-        };
-        match target {
-            Expr::Name(name) => {
-                self.interpreter.bind(name.id.as_str(), value, target.start());
-                Ok(())
-            }
-            Expr::Tuple(_) | Expr::List(_) => self.unpack(target, value),
-            Expr::Subscript(part) => {
-                if let Ok(Value::Environ) = self.interpreter.expression(&part.value) {
-                    let name = self.interpreter.expression(&part.slice)?;
-                    return self.interpreter.set_variable(&name, value.as_ref().ok());
-                }
-                self.changed(target.start());
-                Ok(())
-            }
-            _ => {
-                self.changed(target.start());
-                Ok(())
-            }
-        }
-    }
-
-    fn unpack(&mut self, target: &Expr, value: Outcome) -> Result<(), Fault> {
-        let (Expr::Tuple(ruff_python_ast::ExprTuple { elts, .. })
-        | Expr::List(ruff_python_ast::ExprList { elts, .. })) = target
-        else {
-            return Ok(());
-        };
-        let values = match value {
-            Ok(Value::Tuple(items) | Value::List(items)) if items.values().len() == elts.len() => {
-                items.values().iter().cloned().map(Ok).collect()
-            }
-            Ok(Value::Tuple(_) | Value::List(_)) if !elts.iter().any(Expr::is_starred_expr) => {
-                let fault = Fault::raises(Exception::Value, "there are more or fewer values than names");
-                let fault = self.doubt(fault.at(target.start()))?;
-                vec![Err(fault); elts.len()]
-            }
-            Ok(_) => {
-                let fault = Fault::unreadable("only a list or tuple can be taken apart").at(target.start());
-                let fault = self.doubt(fault)?;
-                vec![Err(fault); elts.len()]
-            }
-            Err(fault) => vec![Err(fault); elts.len()],
-        };
-        elts.iter().zip(values).try_for_each(|(target, value): (&Expr, Outcome)| match target {
-            Expr::Starred(starred) => {
-                let fault = Fault::unreadable("what * takes is not among what can be read");
-                self.assign(&starred.value, Err(fault.at(target.start())))
-            }
-            target => self.assign(target, value),
-        })
-    }
-
     /// An expression whose value nobody takes.
     fn lone_expression(&mut self, expression: &Expr) -> Result<(), Fault> {
         let prints = matches!(expression, Expr::Call(call)
@@ -332,30 +254,5 @@ impl Reader<'_> {
             }
         }
         Ok(())
-    }
-
-    pub(super) fn pass_over(&mut self, at: TextSize, what: &str) {
-        self.interpreter.doubts += 1;
-        self.remarks.push((at, format!("{what} {PASSED_OVER}")));
-    }
-
-    /// Takes their values from names that Python may have bound otherwise.
-    pub(super) fn poison(&mut self, names: impl IntoIterator<Item = String>, fault: &Fault) {
-        for name in names {
-            self.interpreter.bind(&name, Err(fault.clone()), fault.at.unwrap_or_default());
-        }
-    }
-
-    /// Takes their values from all lists, sets and dicts, one of which something has changed that was not run.
-    pub(super) fn changed(&mut self, at: TextSize) {
-        self.interpreter.doubts += 1;
-        for binding in self.interpreter.names.values_mut() {
-            if let Ok(value) = &binding.value
-                && value.items().is_some()
-            {
-                binding.value =
-                    Err(Fault::unreadable("a list, set or dict may have been changed here").at(at));
-            }
-        }
     }
 }

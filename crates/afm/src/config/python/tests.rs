@@ -3,8 +3,9 @@
 mod bounds;
 mod same_as_python;
 
+use super::fault::{Fault, FaultKind};
 use super::statements::{ReadFile, read};
-use super::{Fault, FaultKind, Value};
+use super::value::Value;
 
 /// Reads a source, whose environment has these variables.
 fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<ReadFile, String> {

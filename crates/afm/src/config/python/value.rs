@@ -3,9 +3,10 @@
 use std::cmp::Ordering;
 use std::rc::Rc;
 
-use super::calls::Function;
-use super::imports::ImportedModule;
-use super::{Budget, Exception, Fault};
+use super::budget::Budget;
+use super::fault::{Exception, Fault};
+use super::function::Function;
+use super::imported_module::ImportedModule;
 
 /// A Python value. Nothing changes one: what would is not on the list.
 #[derive(Clone, Debug, PartialEq)]
@@ -29,6 +30,9 @@ pub(in crate::config) enum Value {
     Environ,
     Ellipsis,
 }
+
+/// A value, or why there is none.
+pub(super) type Outcome = Result<Value, Fault>;
 
 /// What a container holds.
 #[derive(Debug, PartialEq)]

@@ -10,8 +10,9 @@ use std::process::{Command, Stdio};
 use serde_json::{Value as Json, json};
 use slamon_testbed::original_afm;
 
+use super::super::budget::Budget;
 use super::super::render::repr;
-use super::super::{Budget, Fault, FaultKind, Value};
+use super::super::{Fault, FaultKind, Value};
 use super::read;
 
 /// The variables that every file finds in its environment.
