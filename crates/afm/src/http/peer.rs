@@ -51,7 +51,7 @@ pub(crate) fn hold(time: Duration) -> Duration {
 
 /// A connection.
 pub(crate) struct Peer {
-    /// Written to, and asked about; read from by [`Io`].
+    /// Written to, and asked about; read from by [`io::Io`].
     stream: OwnedWriteHalf,
     phase: PhaseCell,
     /// It was accepted beyond the limit: it is told so, unless it only reads.
