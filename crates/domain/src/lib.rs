@@ -24,5 +24,5 @@ pub use command::{
     Submitted, Sweep, Swept,
 };
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
-pub use pending_reason::{AHEAD_COUNTED, Surroundings, Waiting, kept_from_agents, waiting};
+pub use pending_reason::{AHEAD_COUNTED, PendingReason, Surroundings, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};

@@ -26,7 +26,7 @@ pub struct Surroundings {
 
 /// Why a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Waiting {
+pub struct PendingReason {
     /// For programs.
     pub code: &'static str,
     /// For people.
@@ -35,8 +35,8 @@ pub struct Waiting {
 
 /// Why `task` waits; `None` when it does not.
 #[must_use]
-pub fn waiting(task: &Task, around: &Surroundings) -> Option<Waiting> {
-    let reason = |code, sentence| Some(Waiting { code, sentence });
+pub fn pending_reason(task: &Task, around: &Surroundings) -> Option<PendingReason> {
+    let reason = |code, sentence| Some(PendingReason { code, sentence });
     match &task.state {
         State::Claimed(_) | State::Ended { .. } => None,
         State::Delayed { until } => reason("delayed", delayed(task, *until)),

@@ -1,9 +1,9 @@
 //! Whole lives of tasks on the PostgreSQL store alone, with no HTTP in between: post, claim, report, read.
 //!
-//!     cargo run --release -p slamon-store --example lives -- CLIENTS LANES SECONDS [hold] [URI]
+//!     cargo run --release -p slamon-store --example lives -- CLIENTS BATCHES SECONDS [hold] [URI]
 //!
 //! Each client posts a task of a type of its own, claims it, reports and reads it, one after the other. What they ask
-//! for at the same time is applied in one batch, by LANES at once, as the server's committer does it. Without a URI the
+//! for at the same time is applied in one batch, and as many as BATCHES at once, as the server's committer does it. Without a URI the
 //! database is a private one, with fsync. With `hold`, a transaction is held open all the time, so that nothing that
 //! was changed since can go away. It prints lives a second, and what a life cost the database.
 
@@ -51,11 +51,11 @@ const COUNTERS: &str = "
 async fn main() -> Result<()> {
     let (holds, arguments): (Vec<String>, Vec<String>) =
         std::env::args().skip(1).partition(|argument| argument == "hold");
-    let (clients, lanes, seconds) = match arguments.as_slice() {
-        [clients, lanes, seconds, ..] => {
-            (clients.parse::<usize>()?, lanes.parse::<usize>()?, seconds.parse::<u64>()?)
+    let (clients, concurrent, seconds) = match arguments.as_slice() {
+        [clients, concurrent, seconds, ..] => {
+            (clients.parse::<usize>()?, concurrent.parse::<usize>()?, seconds.parse::<u64>()?)
         }
-        _ => bail!("usage: lives CLIENTS LANES SECONDS [hold] [URI]"),
+        _ => bail!("usage: lives CLIENTS BATCHES SECONDS [hold] [URI]"),
     };
     let database = match arguments.get(3) {
         Some(_) => None,
@@ -74,9 +74,9 @@ async fn main() -> Result<()> {
     tokio::spawn(connection);
 
     // As a server does: what is heard of other AFMs, of which there are none.
-    let (hints, mut heard) = mpsc::channel(1_000);
+    let (events, mut heard) = mpsc::channel(1_000);
     let listener = Arc::clone(&store);
-    let listening = tokio::spawn(async move { listener.listen(hints).await });
+    let listening = tokio::spawn(async move { listener.listen(events).await });
     heard.recv().await.context("nothing can be heard")?;
     tokio::spawn(async move { while heard.recv().await.is_some() {} });
 
@@ -84,7 +84,7 @@ async fn main() -> Result<()> {
     let requests = Arc::new(Mutex::new(requests));
     let batches = Arc::new(AtomicUsize::new(0));
     let mut committing = JoinSet::new();
-    for _ in 0..lanes {
+    for _ in 0..concurrent {
         committing.spawn(commit(Arc::clone(&store), Arc::clone(&requests), Arc::clone(&batches)));
     }
 
@@ -125,7 +125,7 @@ async fn main() -> Result<()> {
     let (first, last) = (rate(began), rate(end - quarter));
     let lives = latencies.len() as f64;
     let each = |column: usize| (after.get::<_, i64>(column) - before.get::<_, i64>(column)) as f64 / lives;
-    println!("{:.0} lives/s with {clients} clients and {lanes} lanes", lives / elapsed);
+    println!("{:.0} lives/s with {clients} clients and {concurrent} batches at once", lives / elapsed);
     println!("{first:.0} lives/s in the first quarter of the time, {last:.0} in the last");
     println!("p50 {:?}, p99 {:?}", latencies[latencies.len() / 2], latencies[latencies.len() * 99 / 100]);
     println!("{:.2} lives a batch", lives / batches.load(Ordering::Relaxed) as f64);

@@ -10,6 +10,7 @@
 )]
 
 mod error;
+mod event;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed {
     //! What fuzz targets call.
@@ -25,8 +26,9 @@ mod views;
 pub use slamon_domain::*;
 
 pub use error::{SchemaError, StoreError};
+pub use event::StoreEvent;
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{Found, Reads};
 pub use sqlite::SqliteStore;
-pub use store::{Adopted, Backlog, Hint, Lanes, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead};
+pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};

@@ -7,12 +7,12 @@ mod claiming;
 mod connection;
 mod connection_limit;
 mod database;
-mod doubts;
 mod errors;
 mod fitness;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod hearing;
+mod in_doubt;
 mod kinds;
 mod leftovers;
 mod listening;

@@ -27,8 +27,8 @@ use uuid::Uuid;
 
 use crate::reads::SMALL_AT_ONCE;
 use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
-    Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
+    Reads, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
 };
 use connections::{Access, Connections};
 use workers::Workers;
@@ -179,8 +179,8 @@ impl Store for SqliteStore {
     }
 
     /// No other process is expected on the file, and none is told of anything.
-    async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        hints.closed().await;
+    async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
+        events.closed().await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -8,23 +8,24 @@ use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::event::StoreEvent;
 use crate::{
     Applied, AttemptView, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, StoreError,
     Surroundings, Task, WaitingKind,
 };
 
-/// How many batches may be under way at the same time.
+/// How many batches a store gains from being given at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Lanes {
-    /// At most.
-    pub most: usize,
-    /// How many commands have to wait before another batch is begun while one is under way.
-    pub worth: usize,
+pub struct WriteConcurrency {
+    /// The most batches that may be under way.
+    pub max: usize,
+    /// How many commands have to wait before another batch begins while one is under way.
+    pub min_batch: usize,
 }
 
-impl Lanes {
-    /// One after the other.
-    pub const ONE: Self = Self { most: 1, worth: 1 };
+impl WriteConcurrency {
+    /// One batch after the other.
+    pub const ONE: Self = Self { max: 1, min_batch: 1 };
 }
 
 /// A place that keeps tasks and agents.
@@ -53,9 +54,9 @@ pub trait Store: Send + Sync + 'static {
     /// When an agent was seen may be saved a second late, where it says nothing else that is new.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
-    /// How many batches, and when, it gains from being given at the same time. What they do must not depend on each other.
-    fn lanes(&self) -> Lanes {
-        Lanes::ONE
+    /// How many batches the store gains from being given at the same time. Such batches must not depend on each other.
+    fn write_concurrency(&self) -> WriteConcurrency {
+        WriteConcurrency::ONE
     }
 
     /// Reads a task, however large it is; `None` if there is none with this id.
@@ -101,9 +102,9 @@ pub trait Store: Send + Sync + 'static {
     /// The newest `limit` of each list; results larger than `result_bytes` are left out.
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError>;
 
-    /// Passes on what other processes have done to the same database, until `hints` is closed. A hint may be
-    /// missed; whoever waits for one looks for itself from time to time.
-    async fn listen(&self, hints: mpsc::Sender<Hint>);
+    /// Passes on what other processes have done to the same database, until `events` is closed. An event may be
+    /// missed: whoever waits for one must look for itself from time to time.
+    async fn listen(&self, events: mpsc::Sender<StoreEvent>);
 
     /// What time it is at the database, where that is another clock than this machine's.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
@@ -131,23 +132,6 @@ pub enum TaskRead {
 
 /// How much the texts of the kinds may be that are read as a [`Backlog`], in bytes. Where they are more, others follow.
 pub(crate) const BACKLOG_BYTES: u32 = 8 * 1024 * 1024;
-
-/// Something that another process has done.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Hint {
-    /// A task of this kind waits that did not before, in this place.
-    Waiting(KindCursor),
-    /// This task ended.
-    Ended(Uuid),
-    /// This agent has something to be told: a task that it has is not wanted any more.
-    Untold(Uuid),
-    /// More than can be told: whoever waits for anything looks for itself. Said when others are heard from now on, too.
-    Anything,
-    /// Others are not heard until the next [`Hint::Anything`], or not all of them: tasks may come to wait before any cursor.
-    Deaf,
-    /// Nothing is heard from others just now: whoever is held open looks again, as far as something is known of.
-    Unheard,
-}
 
 /// How much of a type decides what is [`Backlog::left_out`], in characters.
 pub const TYPE_BEGINNING: usize = 100;

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, Hint, KindCursor, Store, StoreError, WaitingKind};
+use slamon_store::{Command, KindCursor, Store, StoreError, StoreEvent, WaitingKind};
 use uuid::Uuid;
 
 use self::search::Reading;
@@ -137,17 +137,17 @@ impl DispatchCache {
     }
 
     /// What another AFM has done.
-    pub fn hint(&self, hint: &Hint) {
+    pub fn hint(&self, hint: &StoreEvent) {
         match hint {
-            Hint::Waiting(waiting) => self.0.waiting().note(waiting),
-            Hint::Untold(agent_id) => self.0.waiting().note_untold(*agent_id),
-            Hint::Ended(_) => {}
-            Hint::Anything => {
+            StoreEvent::TaskWaiting(waiting) => self.0.waiting().note(waiting),
+            StoreEvent::CancellationPending(agent_id) => self.0.waiting().note_untold(*agent_id),
+            StoreEvent::TaskEnded(_) => {}
+            StoreEvent::EventsMissed => {
                 let forgotten = self.0.waiting().hear();
                 drop(forgotten);
             }
             // All that waits is read anew every second then.
-            Hint::Deaf | Hint::Unheard => self.0.waiting().deafen(),
+            StoreEvent::ListeningStopped | StoreEvent::NotListening => self.0.waiting().deafen(),
         }
     }
 
@@ -220,11 +220,11 @@ mod tests {
         Reading::begin(&cache.0).ended(&Backlog { is_complete: true, ..Backlog::default() });
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![])));
         let kind = KindCursor::from(WaitingKind { capability: wait(), agent_filter: AgentFilter::default() });
-        cache.hint(&Hint::Waiting(kind.clone()));
+        cache.hint(&StoreEvent::TaskWaiting(kind.clone()));
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![kind.clone()])));
         apply(&cache, Command::Poll { poll: poll(), kinds: Some(vec![]), running: None });
         assert_eq!(lookup(), CacheLookup::Tasks(vec![kind.clone()]), "it was not asked for");
-        cache.hint(&Hint::Untold(poll().agent_id));
+        cache.hint(&StoreEvent::CancellationPending(poll().agent_id));
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![kind.clone()])), "it has something to be told");
         apply(&cache, Command::Poll { poll: poll(), kinds: Some(vec![kind]), running: None });
         assert_eq!(lookup(), CacheLookup::Nothing);

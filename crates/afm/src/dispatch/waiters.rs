@@ -20,7 +20,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slamon_protocol::{Capability, PollRequest, PostTask};
-use slamon_store::{Applied, Hint, WaitingKind};
+use slamon_store::{Applied, StoreEvent, WaitingKind};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -118,12 +118,12 @@ impl Waiters {
     }
 
     /// Passes on what this or another process has done.
-    pub fn hint(&self, hint: &Hint) {
+    pub fn hint(&self, hint: &StoreEvent) {
         match hint {
-            Hint::Waiting(waiting) => self.tasks_wait(&waiting.kind),
-            Hint::Ended(task_id) => self.task_ended(*task_id),
-            Hint::Untold(_) | Hint::Deaf => {}
-            Hint::Anything | Hint::Unheard => self.anything(),
+            StoreEvent::TaskWaiting(waiting) => self.tasks_wait(&waiting.kind),
+            StoreEvent::TaskEnded(task_id) => self.task_ended(*task_id),
+            StoreEvent::CancellationPending(_) | StoreEvent::ListeningStopped => {}
+            StoreEvent::EventsMissed | StoreEvent::NotListening => self.anything(),
         }
     }
 

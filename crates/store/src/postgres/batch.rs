@@ -72,7 +72,7 @@ impl BatchRunner<'_> {
             session.wait_long(database.statement_timeout).await?;
         }
         if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
-            session.bounded(memory.doubts.are_over(&session)).await?;
+            session.bounded(memory.in_doubt.check_ended(&session)).await?;
         }
         let claiming = memory.claiming.begin();
         let begin = database.fitness.begin();
@@ -108,7 +108,7 @@ impl BatchRunner<'_> {
             }
             Err(problem) => {
                 if let Some(transaction) = uncommitted.transaction {
-                    memory.doubts.add(transaction);
+                    memory.in_doubt.add(transaction);
                 }
                 Ok(Err(StoreError::InDoubt {
                     cause: anyhow::Error::msg(problem.describe()),

@@ -7,7 +7,7 @@ use slamon_protocol::AgentFilter;
 
 use super::notifications::{self, InstanceId, MAX_TASKS_PER_KIND};
 use super::uri::{Target, options};
-use crate::{Applied, Hint, KindCursor};
+use crate::{Applied, KindCursor, StoreEvent};
 
 /// What no message shows, wherever it stands in a URI.
 const SECRET: &str = "s3cret";
@@ -35,15 +35,15 @@ pub fn database_uri(uri: &[u8]) {
 /// Reads a notification, sends what it says again, and reads that.
 pub fn notification(payload: &[u8]) {
     let Ok(payload) = str::from_utf8(payload) else { return };
-    let hints = notifications::events(payload, InstanceId::random());
-    assert!(hints.len() <= MAX_TASKS_PER_KIND.max(payload.len() / 32));
+    let events = notifications::events(payload, InstanceId::random());
+    assert!(events.len() <= MAX_TASKS_PER_KIND.max(payload.len() / 32));
     let mut applied = Applied::default();
-    for hint in &hints {
-        match hint {
-            Hint::Waiting(waiting) => applied.waiting.push(waiting.clone()),
-            Hint::Ended(id) => applied.ended.push(*id),
-            Hint::Untold(id) => applied.untold.push(*id),
-            Hint::Anything | Hint::Deaf | Hint::Unheard => return,
+    for event in &events {
+        match event {
+            StoreEvent::TaskWaiting(waiting) => applied.waiting.push(waiting.clone()),
+            StoreEvent::TaskEnded(id) => applied.ended.push(*id),
+            StoreEvent::CancellationPending(id) => applied.untold.push(*id),
+            StoreEvent::EventsMissed | StoreEvent::ListeningStopped | StoreEvent::NotListening => return,
         }
     }
     assert!(applied.waiting.iter().all(|KindCursor { kind, .. }| {
@@ -51,8 +51,8 @@ pub fn notification(payload: &[u8]) {
     }));
     let payloads = notifications::payloads(InstanceId::random(), &applied);
     let read = |payload: &String| notifications::events(payload, InstanceId::random());
-    let again: Vec<Hint> = payloads.iter().flat_map(read).collect();
-    assert!(again == hints || again == [Hint::Anything], "{again:?}");
+    let again: Vec<StoreEvent> = payloads.iter().flat_map(read).collect();
+    assert!(again == events || again == [StoreEvent::EventsMissed], "{again:?}");
 }
 
 #[cfg(test)]

@@ -23,7 +23,7 @@ use super::pooling;
 use super::quiet::NEARLY_FULL;
 use super::session::Session;
 use super::timeouts::milliseconds;
-use crate::{Hint, SchemaError};
+use crate::{SchemaError, StoreEvent};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
@@ -53,19 +53,19 @@ pub(super) struct Ear<'l> {
 
 impl Ear<'_> {
     /// Passes on what others say until `sender` is closed.
-    pub(super) async fn listen(&self, sender: &mpsc::Sender<Hint>) {
+    pub(super) async fn listen(&self, sender: &mpsc::Sender<StoreEvent>) {
         let work = join(self.keep_listening(sender), self.look_instead(sender));
         select(pin!(sender.closed()), pin!(work)).await;
     }
 
-    async fn keep_listening(&self, sender: &mpsc::Sender<Hint>) {
+    async fn keep_listening(&self, sender: &mpsc::Sender<StoreEvent>) {
         let mut pause = FIRST_PAUSE;
         loop {
             let connected = timeout(ECHO, self.connector.listen(self.memory.me)).await;
             let problem = match connected.unwrap_or(Err(Problem::Timeout)) {
                 Ok((client, heard)) => {
                     let problem = self.hear(&client, heard, &mut pause, sender).await;
-                    let _ = sender.send(Hint::Deaf).await;
+                    let _ = sender.send(StoreEvent::ListeningStopped).await;
                     problem
                 }
                 Err(problem) => problem,
@@ -87,7 +87,7 @@ impl Ear<'_> {
         client: &Client,
         mut heard: mpsc::Receiver<String>,
         pause: &mut Duration,
-        sender: &mpsc::Sender<Hint>,
+        sender: &mpsc::Sender<StoreEvent>,
     ) -> Problem {
         let (echo, first) = (Notify::new(), Notify::new());
         let pass_on = async {
@@ -95,10 +95,10 @@ impl Ear<'_> {
                 if payload == notifications::ECHO {
                     echo.notify_one();
                 }
-                for hint in notifications::events(&payload, self.memory.me) {
+                for event in notifications::events(&payload, self.memory.me) {
                     // While not all is heard, anything may have happened all the time.
-                    let is_sure = hint != Hint::Anything || self.memory.hearing.is_sure();
-                    let _ = sender.send(if is_sure { hint } else { Hint::Unheard }).await;
+                    let is_sure = event != StoreEvent::EventsMissed || self.memory.hearing.is_sure();
+                    let _ = sender.send(if is_sure { event } else { StoreEvent::NotListening }).await;
                 }
             }
             Problem::NoConnection("the connection has ended".to_owned())
@@ -114,7 +114,7 @@ impl Ear<'_> {
             let _listening = self.memory.hearing.listen();
             if self.memory.hearing.is_sure() {
                 // What was said before has been missed.
-                let _ = sender.send(Hint::Anything).await;
+                let _ = sender.send(StoreEvent::EventsMissed).await;
             }
             std::future::pending().await
         };
@@ -181,16 +181,16 @@ impl Ear<'_> {
     }
 
     /// Others that have something to say may be unable to, and this AFM likewise.
-    async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<Hint>) {
+    async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<StoreEvent>) {
         let is_nearly_full = usage >= NEARLY_FULL;
         let hearing = &self.memory.hearing;
         if hearing.muffle(is_nearly_full) {
             *self.problem() = is_nearly_full.then_some(Problem::QueueFull);
             if is_nearly_full {
-                let _ = sender.send(Hint::Deaf).await;
+                let _ = sender.send(StoreEvent::ListeningStopped).await;
             } else if hearing.is_sure() {
                 // What was not said has been missed.
-                let _ = sender.send(Hint::Anything).await;
+                let _ = sender.send(StoreEvent::EventsMissed).await;
             }
         }
         let quiet = &self.memory.quiet;
@@ -208,7 +208,7 @@ impl Ear<'_> {
     }
 
     /// While nothing is heard, but the database answers, tells whoever waits to look, and says so once.
-    async fn look_instead(&self, sender: &mpsc::Sender<Hint>) {
+    async fn look_instead(&self, sender: &mpsc::Sender<StoreEvent>) {
         let mut silent_since = Instant::now();
         let mut is_said = false;
         loop {
@@ -242,7 +242,7 @@ impl Ear<'_> {
                 is_said = true;
             }
             // At once or not at all, so that it never comes after what is heard later.
-            let _ = sender.try_send(Hint::Unheard);
+            let _ = sender.try_send(StoreEvent::NotListening);
         }
     }
 

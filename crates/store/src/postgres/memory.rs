@@ -9,8 +9,8 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::claiming::Claiming;
-use super::doubts::Doubts;
 use super::hearing::Hearing;
+use super::in_doubt::TransactionsInDoubt;
 use super::notifications::InstanceId;
 use super::quiet::Quiet;
 
@@ -29,7 +29,7 @@ pub(super) struct Memory {
     pub(super) claiming: Claiming,
     pub(super) signs: Signs,
     pub(super) swept: Swept,
-    pub(super) doubts: Doubts,
+    pub(super) in_doubt: TransactionsInDoubt,
     pub(super) quiet: Quiet,
 }
 
@@ -41,7 +41,7 @@ impl Memory {
             claiming: Claiming::default(),
             signs: Signs::default(),
             swept: Swept::default(),
-            doubts: Doubts::default(),
+            in_doubt: TransactionsInDoubt::default(),
             quiet: Quiet::default(),
         }
     }

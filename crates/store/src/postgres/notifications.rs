@@ -6,7 +6,7 @@ use std::fmt;
 use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
-use crate::{Applied, Hint, KindCursor, QueueCursor, WaitingKind};
+use crate::{Applied, KindCursor, QueueCursor, StoreEvent, WaitingKind};
 
 /// The statements that subscribe a connection to two channels. One is the database's: AFMs in several schemas
 /// of a database get each other's notifications, and find nothing new. The other is this AFM's alone.
@@ -151,7 +151,7 @@ impl Notification {
 }
 
 /// The events that a payload tells of; none where `this` AFM has sent it itself.
-pub(super) fn events(payload: &str, this: InstanceId) -> Vec<Hint> {
+pub(super) fn events(payload: &str, this: InstanceId) -> Vec<StoreEvent> {
     if payload == ECHO {
         return Vec::new();
     }
@@ -162,10 +162,12 @@ pub(super) fn events(payload: &str, this: InstanceId) -> Vec<Hint> {
         None => "",
     };
     match Notification::parse(text) {
-        Some(Notification::Waiting(kind, count)) => vec![Hint::Waiting(kind); count],
-        Some(Notification::Ended(ids)) => ids.into_iter().map(Hint::Ended).collect(),
-        Some(Notification::PendingCancellations(ids)) => ids.into_iter().map(Hint::Untold).collect(),
-        None => vec![Hint::Anything],
+        Some(Notification::Waiting(kind, count)) => vec![StoreEvent::TaskWaiting(kind); count],
+        Some(Notification::Ended(ids)) => ids.into_iter().map(StoreEvent::TaskEnded).collect(),
+        Some(Notification::PendingCancellations(ids)) => {
+            ids.into_iter().map(StoreEvent::CancellationPending).collect()
+        }
+        None => vec![StoreEvent::EventsMissed],
     }
 }
 
@@ -175,7 +177,7 @@ mod tests {
 
     const SENDER: InstanceId = InstanceId(Uuid::nil());
 
-    fn events_at(instance: u128, payload: &str) -> Vec<Hint> {
+    fn events_at(instance: u128, payload: &str) -> Vec<StoreEvent> {
         events(payload, InstanceId(Uuid::from_u128(instance)))
     }
 
@@ -201,12 +203,12 @@ mod tests {
         let payloads = payloads(SENDER, &applied);
         assert!(payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD_BYTES));
         assert_eq!(payloads.len(), 4 + 5 + 1);
-        let read: Vec<Hint> = payloads.iter().flat_map(|payload| events_at(1, payload)).collect();
+        let read: Vec<StoreEvent> = payloads.iter().flat_map(|payload| events_at(1, payload)).collect();
         let in_groups = [&kinds[0], &kinds[4], &kinds[1], &kinds[2]];
-        let mut sent: Vec<Hint> = in_groups.into_iter().cloned().map(Hint::Waiting).collect();
-        sent.push(Hint::Anything);
-        sent.extend(ended.iter().copied().map(Hint::Ended));
-        sent.push(Hint::Untold(ended[0]));
+        let mut sent: Vec<StoreEvent> = in_groups.into_iter().cloned().map(StoreEvent::TaskWaiting).collect();
+        sent.push(StoreEvent::EventsMissed);
+        sent.extend(ended.iter().copied().map(StoreEvent::TaskEnded));
+        sent.push(StoreEvent::CancellationPending(ended[0]));
         assert_eq!(read, sent);
         // The sender knows it already.
         assert_eq!(payloads.iter().flat_map(|payload| events_at(0, payload)).count(), 0);
@@ -243,7 +245,7 @@ mod tests {
             &format!("{sender} untold x"),
             &format!("{sender} else 1"),
         ] {
-            assert_eq!(events_at(0, payload), [Hint::Anything], "{payload:?}");
+            assert_eq!(events_at(0, payload), [StoreEvent::EventsMissed], "{payload:?}");
         }
     }
 }

@@ -19,19 +19,20 @@ use super::uri::UriError;
 use super::{backlog, fitness, read, rows, schema, surroundings};
 use crate::reads::{Found, SMALL_AT_ONCE};
 use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
-    Overview, Prepared, Reads, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
+    Reads, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind, WriteConcurrency,
 };
 
-/// While one batch is written to the disk, or waits for the server, the statements of the next can run.
-const LANES: usize = 2;
+/// How many batches may be under way: while one is written to the disk, or waits for the server, the
+/// statements of the next can run.
+const MAX_BATCHES: usize = 2;
 
-/// But two at once are smaller, and each costs the processors nearly as much as a large one. On fewer cores
-/// than this they are slower than one after the other, unless they are large.
+/// The number of cores from which on two small batches at once are worth it: each costs the processors nearly as
+/// much as a large one.
 const CORES_FOR_SMALL_BATCHES: usize = 4;
 
-/// What large is, in commands.
-const LARGE: usize = 128;
+/// How many commands another batch must have on fewer cores.
+const LARGE_BATCH: usize = 128;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
@@ -128,9 +129,12 @@ impl Store for PostgresStore {
         runner.commit(&batch, rows::as_stored(now)).await
     }
 
-    fn lanes(&self) -> Lanes {
+    fn write_concurrency(&self) -> WriteConcurrency {
         let cores = std::thread::available_parallelism().map_or(1, NonZero::get);
-        Lanes { most: LANES, worth: if cores < CORES_FOR_SMALL_BATCHES { LARGE } else { 1 } }
+        WriteConcurrency {
+            max: MAX_BATCHES,
+            min_batch: if cores < CORES_FOR_SMALL_BATCHES { LARGE_BATCH } else { 1 },
+        }
     }
 
     async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
@@ -185,9 +189,9 @@ impl Store for PostgresStore {
         self.database.read_large(|session| Box::pin(read::overview(session, limit, result_bytes))).await
     }
 
-    async fn listen(&self, hints: mpsc::Sender<Hint>) {
+    async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
         let Database { connector, pool, limit, .. } = &self.database;
-        Ear { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }.listen(&hints).await;
+        Ear { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }.listen(&events).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -7,8 +7,8 @@ use std::sync::Arc;
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
 use slamon_store::{
-    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Overview, Polled, Refusal,
-    Reported, State, Store, Submitted, Sweep, Swept, Task, Waiting, waiting,
+    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Overview, PendingReason,
+    Polled, Refusal, Reported, State, Store, Submitted, Sweep, Swept, Task, pending_reason,
 };
 use uuid::Uuid;
 
@@ -169,12 +169,12 @@ impl Driver {
 
     /// Why task `n` waits; agents seen at or after `seen_since` are active.
     #[track_caller]
-    pub(crate) fn why(&self, n: u128, seen_since: Timestamp) -> impl Future<Output = Option<Waiting>> {
+    pub(crate) fn why(&self, n: u128, seen_since: Timestamp) -> impl Future<Output = Option<PendingReason>> {
         let task = self.stored(n);
         async move {
             let task = task.await;
             let around = self.surroundings(&task, seen_since).await.unwrap();
-            waiting(&task, &around)
+            pending_reason(&task, &around)
         }
     }
 

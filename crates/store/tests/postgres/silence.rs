@@ -4,7 +4,7 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slamon_store::{Hint, PostgresOptions, PostgresStore, Store, StoreError, Submitted};
+use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, StoreEvent, Submitted};
 use slamon_testbed::{PgCluster, Relay, TestDatabase};
 use tokio::sync::mpsc;
 
@@ -78,12 +78,12 @@ async fn a_server_that_takes_connections_and_says_nothing_is_unavailable() {
     assert!(began.elapsed() < BOUND + SLACK);
 }
 
-/// The next hint that says something.
-async fn next(hints: &mut mpsc::Receiver<Hint>) -> Hint {
+/// The next event, except those that say that none arrive.
+async fn next(events: &mut mpsc::Receiver<StoreEvent>) -> StoreEvent {
     loop {
-        match tokio::time::timeout(Duration::from_secs(60), hints.recv()).await.unwrap().unwrap() {
-            Hint::Unheard | Hint::Deaf => {}
-            hint => return hint,
+        match tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap().unwrap() {
+            StoreEvent::NotListening | StoreEvent::ListeningStopped => {}
+            event => return event,
         }
     }
 }
@@ -94,19 +94,19 @@ async fn a_silent_listening_connection_is_replaced() {
     let relay = Relay::to(database.cluster().port());
     let store = Arc::new(impatient(relay.port(), database.name()));
     store.create_tables().await.unwrap();
-    let (sender, mut hints) = mpsc::channel(100);
+    let (sender, mut events) = mpsc::channel(100);
     let listening = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.listen(sender).await })
     };
-    assert_eq!(next(&mut hints).await, Hint::Anything);
+    assert_eq!(next(&mut events).await, StoreEvent::EventsMissed);
     relay.go_silent();
     // Whoever listens anew says that something may have been missed.
-    assert_eq!(next(&mut hints).await, Hint::Anything);
+    assert_eq!(next(&mut events).await, StoreEvent::EventsMissed);
     let other = impatient(database.cluster().port(), database.name());
     assert_eq!(apply(&other, vec![submit(1, "t")]).await, [STORED]);
-    assert!(matches!(next(&mut hints).await, Hint::Waiting(_)));
-    drop(hints);
+    assert!(matches!(next(&mut events).await, StoreEvent::TaskWaiting(_)));
+    drop(events);
     listening.await.unwrap();
 }
 
@@ -117,21 +117,21 @@ async fn lost_notifications_are_noticed_and_heard_again() {
     relay.lose_notifications(true);
     let store = Arc::new(impatient(relay.port(), database.name()));
     store.create_tables().await.unwrap();
-    let (sender, mut hints) = mpsc::channel(100);
+    let (sender, mut events) = mpsc::channel(100);
     let _listening = {
         let store = Arc::clone(&store);
         tokio::spawn(async move { store.listen(sender).await })
     };
     for _ in 0..3 {
-        let hint = tokio::time::timeout(Duration::from_secs(30), hints.recv()).await.unwrap();
-        assert_eq!(hint, Some(Hint::Unheard));
+        let event = tokio::time::timeout(Duration::from_secs(30), events.recv()).await.unwrap();
+        assert_eq!(event, Some(StoreEvent::NotListening));
     }
     relay.lose_notifications(false);
-    assert_eq!(next(&mut hints).await, Hint::Anything);
+    assert_eq!(next(&mut events).await, StoreEvent::EventsMissed);
     // And lost again while it runs.
     relay.lose_notifications(true);
-    let hint = tokio::time::timeout(Duration::from_secs(60), hints.recv()).await.unwrap();
-    assert_eq!(hint, Some(Hint::Deaf));
-    let hint = tokio::time::timeout(Duration::from_secs(60), hints.recv()).await.unwrap();
-    assert_eq!(hint, Some(Hint::Unheard));
+    let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap();
+    assert_eq!(event, Some(StoreEvent::ListeningStopped));
+    let event = tokio::time::timeout(Duration::from_secs(60), events.recv()).await.unwrap();
+    assert_eq!(event, Some(StoreEvent::NotListening));
 }

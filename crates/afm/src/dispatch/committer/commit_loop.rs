@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{Command, Lanes, Locked, Store, StoreError};
+use slamon_store::{Command, Locked, Store, StoreError, WriteConcurrency};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
@@ -84,12 +84,12 @@ impl CommitLoop {
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<QueuedCommand>) {
         let this = Arc::new(self);
-        let Lanes { most, worth } = this.store.lanes();
-        let worth = worth.clamp(1, LARGEST_BATCH);
+        let WriteConcurrency { max, min_batch } = this.store.write_concurrency();
+        let min_batch = min_batch.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
         // What was held up is tried again beside all others.
         let mut trying_again = JoinSet::new();
-        // What waits for a lane.
+        // What waits until another batch may begin.
         let mut batch = Vec::new();
         // When releases that failed are tried again.
         let mut release_at = None;
@@ -106,8 +106,8 @@ impl CommitLoop {
                     trying_again.spawn(async move { this.commit(due).await });
                 }
             }
-            let has_lane = running.is_empty() || (running.len() < most && batch.len() >= worth);
-            if has_lane && !batch.is_empty() {
+            let may_begin = running.is_empty() || (running.len() < max && batch.len() >= min_batch);
+            if may_begin && !batch.is_empty() {
                 while batch.len() < LARGEST_BATCH
                     && let Ok(request) = requests.try_recv()
                 {
@@ -121,7 +121,7 @@ impl CommitLoop {
                     continue;
                 }
                 this.hand_offs.add_claims(&mut batch);
-                if most == 1 {
+                if max == 1 {
                     this.commit(batch).await;
                 } else {
                     let this = Arc::clone(&this);
@@ -140,15 +140,15 @@ impl CommitLoop {
                     without_panic(ended);
                 }
                 () = this.held_up.next_due(), if trying_again.is_empty() => {}
-                received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < most => {
+                received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < max => {
                     if received == 0 {
                         break;
                     }
                 }
             }
         }
-        for lanes in [&mut running, &mut trying_again] {
-            while let Some(ended) = lanes.join_next().await {
+        for batches in [&mut running, &mut trying_again] {
+            while let Some(ended) = batches.join_next().await {
                 without_panic(ended);
             }
         }
@@ -296,7 +296,7 @@ fn first_part(requests: &[QueuedCommand]) -> usize {
     requests.iter().take_while(fits).count().max(1)
 }
 
-/// Goes on with the panic of a lane: whoever runs this program starts it again.
+/// Goes on with the panic of a batch: whoever runs this program starts it again.
 fn without_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         std::panic::resume_unwind(error.into_panic());

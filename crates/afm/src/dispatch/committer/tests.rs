@@ -11,7 +11,7 @@ use std::task::Poll;
 use std::time::Duration;
 
 use slamon_protocol::PollRequest;
-use slamon_store::{Lanes, Polled};
+use slamon_store::{Polled, WriteConcurrency};
 use tokio::task::JoinHandle;
 
 use self::fateful_store::{Fate, FatefulStore};
@@ -53,8 +53,8 @@ struct TestParts {
 }
 
 impl TestParts {
-    async fn start(lanes: Lanes) -> Self {
-        let store = FatefulStore::new(lanes).await;
+    async fn start(concurrency: WriteConcurrency) -> Self {
+        let store = FatefulStore::new(concurrency).await;
         let waiters = Waiters::default();
         let (committer, work) = Committer::new(
             store.clone(),
@@ -68,11 +68,11 @@ impl TestParts {
 }
 
 async fn start() -> (Arc<FatefulStore>, Committer) {
-    start_with(Lanes::ONE).await
+    start_with(WriteConcurrency::ONE).await
 }
 
-async fn start_with(lanes: Lanes) -> (Arc<FatefulStore>, Committer) {
-    let TestParts { store, committer, .. } = TestParts::start(lanes).await;
+async fn start_with(concurrency: WriteConcurrency) -> (Arc<FatefulStore>, Committer) {
+    let TestParts { store, committer, .. } = TestParts::start(concurrency).await;
     (store, committer)
 }
 

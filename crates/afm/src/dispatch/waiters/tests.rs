@@ -157,10 +157,10 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
         }
     };
     let [one, again, other] = [1, 1, 2].map(|id| waiters.read(Uuid::from_u128(id)));
-    waiters.hint(&Hint::Ended(Uuid::from_u128(1)));
+    waiters.hint(&StoreEvent::TaskEnded(Uuid::from_u128(1)));
     assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
     let poll = waiters.poll(&request(1, "")).unwrap();
-    waiters.hint(&Hint::Anything);
+    waiters.hint(&StoreEvent::EventsMissed);
     assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
 }
 

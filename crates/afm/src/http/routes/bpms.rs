@@ -14,7 +14,7 @@ use slamon_protocol::{
     ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
 };
 use slamon_store::{
-    AttemptView, State as TaskState, Submitted, Surroundings, Task, TaskRead, Waiting, waiting,
+    AttemptView, PendingReason, State as TaskState, Submitted, Surroundings, Task, TaskRead, pending_reason,
 };
 use uuid::Uuid;
 
@@ -144,7 +144,7 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     } else {
         Surroundings::default()
     };
-    let why = waiting(task, &around);
+    let why = pending_reason(task, &around);
     let ended = task.ended_attempts();
     let mut past = Vec::new();
     // Of most tasks there are none, and nothing is read.
@@ -157,7 +157,7 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     Ok(json(describe(task, why.as_ref(), &past)))
 }
 
-fn describe(task: &Task, why: Option<&Waiting>, past: &[AttemptView]) -> ObjectWriter {
+fn describe(task: &Task, why: Option<&PendingReason>, past: &[AttemptView]) -> ObjectWriter {
     let posted = &task.posted;
     let mut object = ObjectWriter::new();
     object

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, LateResult, Overview,
-    Prepared, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
+    Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -242,8 +242,8 @@ impl Store for GatedStore {
         self.store.overview(limit, result_bytes).await
     }
 
-    async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        self.store.listen(hints).await;
+    async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
+        self.store.listen(events).await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

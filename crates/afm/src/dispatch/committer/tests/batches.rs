@@ -56,7 +56,7 @@ async fn a_batch_is_bounded_in_bytes() {
 
 #[tokio::test]
 async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
-    let (store, committer) = start_with(Lanes { most: 2, worth: 3 }).await;
+    let (store, committer) = start_with(WriteConcurrency { max: 2, min_batch: 3 }).await;
     store.hold();
     let submit = |n| submit_together(&committer, [n]).remove(0);
     let mut submits = Vec::new();
@@ -73,7 +73,8 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
 
 #[tokio::test]
 async fn what_waits_for_a_lane_is_done_before_the_end() {
-    let TestParts { store, committer, work, .. } = TestParts::start(Lanes { most: 2, worth: 3 }).await;
+    let TestParts { store, committer, work, .. } =
+        TestParts::start(WriteConcurrency { max: 2, min_batch: 3 }).await;
     store.hold();
     let submit = |n| submit_together(&committer, [n]).remove(0);
     let mut submits = Vec::new();

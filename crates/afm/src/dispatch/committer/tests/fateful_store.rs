@@ -6,8 +6,9 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, Hint, KindCursor, Lanes, LateResult,
-    Locked, Overview, Prepared, SqliteStore, Store, StoreError, Surroundings, Task, TaskRead, WaitingKind,
+    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Locked, Overview,
+    Prepared, SqliteStore, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
+    WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -26,7 +27,7 @@ pub(super) enum Fate {
 pub(super) struct FatefulStore {
     store: SqliteStore,
     fates: Mutex<Vec<Fate>>,
-    lanes: Lanes,
+    concurrency: WriteConcurrency,
     /// How many commands there were in each batch that was begun.
     pub(super) begun: Mutex<Vec<usize>>,
     /// How many batches may end.
@@ -38,14 +39,14 @@ pub(super) struct FatefulStore {
 }
 
 impl FatefulStore {
-    pub(super) async fn new(lanes: Lanes) -> Arc<Self> {
+    pub(super) async fn new(concurrency: WriteConcurrency) -> Arc<Self> {
         let store = SqliteStore::new("sqlite://", false).unwrap();
         store.create_tables().await.unwrap();
         let may_end = Semaphore::new(Semaphore::MAX_PERMITS);
         Arc::new(Self {
             store,
             fates: Mutex::default(),
-            lanes,
+            concurrency,
             begun: Mutex::default(),
             may_end,
             refused: Mutex::default(),
@@ -137,8 +138,8 @@ impl Store for FatefulStore {
         })
     }
 
-    fn lanes(&self) -> Lanes {
-        self.lanes
+    fn write_concurrency(&self) -> WriteConcurrency {
+        self.concurrency
     }
 
     async fn create_tables(&self) -> Result<Prepared, StoreError> {
@@ -178,8 +179,8 @@ impl Store for FatefulStore {
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.store.overview(limit, result_bytes).await
     }
-    async fn listen(&self, hints: mpsc::Sender<Hint>) {
-        self.store.listen(hints).await;
+    async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
+        self.store.listen(events).await;
     }
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.store.time().await

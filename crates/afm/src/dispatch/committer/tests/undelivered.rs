@@ -44,7 +44,7 @@ async fn tasks_of_a_doubtful_commit_go_back_although_the_database_stays_away_and
 
 #[tokio::test]
 async fn what_is_handed_off_comes_to_nothing_where_nothing_is_committed() {
-    let TestParts { store, committer, waiters, .. } = TestParts::start(Lanes::ONE).await;
+    let TestParts { store, committer, waiters, .. } = TestParts::start(WriteConcurrency::ONE).await;
     committer.poll(poll(10), None).await.map(kept).unwrap();
     let waiting = waiters.poll(&poll(10)).unwrap();
     let handed = async || {

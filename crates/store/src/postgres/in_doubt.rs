@@ -1,8 +1,7 @@
-//! Transactions whose end nobody saw: the connection was cut, or the server did not answer, while they were being
-//! committed.
+//! Transactions in doubt: the connection was cut, or the server did not answer, while they were being committed.
 //!
-//! They may still be under way. Until one has ended, nobody sees what it has inserted, not even as locked: whoever looks for
-//! the tasks that it has claimed would find none, and take that for an answer.
+//! They may still be under way. Until one has ended, nobody sees what it has inserted, not even as locked: whoever
+//! looks for the tasks that it has claimed would find none, and take that for an answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -14,17 +13,21 @@ use super::session::Session;
 const UNDER_WAY: &str =
     "select id from unnest($1::text[]) as given (id) where pg_xact_status(id::xid8) = 'in progress'";
 
-/// By the numbers that the server has given them, as text.
+/// The transactions in doubt of this AFM, by the numbers that the server has given them, as text.
 #[derive(Debug, Default)]
-pub(super) struct Doubts(Mutex<Vec<String>>);
+pub(super) struct TransactionsInDoubt(Mutex<Vec<String>>);
 
-impl Doubts {
+impl TransactionsInDoubt {
+    /// Notes a transaction whose commit was begun and not answered.
     pub(super) fn add(&self, transaction: String) {
         self.given().push(transaction);
     }
 
-    /// Fails as long as one of them is under way. Not to be called in a transaction.
-    pub(super) async fn are_over(&self, session: &Session) -> Result<(), Problem> {
+    /// Asks the server which of them have ended, and forgets those. Must not be called in a transaction.
+    ///
+    /// # Errors
+    /// [`Problem::InDoubt`] as long as one is under way.
+    pub(super) async fn check_ended(&self, session: &Session) -> Result<(), Problem> {
         let given = self.given().clone();
         if given.is_empty() {
             return Ok(());
