@@ -9,6 +9,7 @@
 )]
 
 pub mod alias;
+pub mod batch;
 mod claim_budget;
 mod command;
 mod cursor;

@@ -30,6 +30,8 @@ pub struct Model {
     pub untold: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Names and last-seen times.
     pub agents: BTreeMap<Uuid, (String, Timestamp)>,
+    /// Agents of whom a result came in the batch that is applied.
+    pub reported: BTreeSet<Uuid>,
     /// How many second and further attempts have been handed out: their aliases are numbers.
     pub aliases: u128,
 }
@@ -61,6 +63,7 @@ impl Model {
         for command in polls {
             self.apply_to(command, now, &mut replies);
         }
+        self.reported.clear();
         replies
     }
 
@@ -105,7 +108,7 @@ impl Model {
         }
     }
 
-    fn seen(&mut self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
+    pub fn seen(&mut self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
         let mut unknown = Vec::new();
         for (id, at) in agents {
             match self.agents.get_mut(id) {
@@ -136,7 +139,7 @@ impl Model {
         Ok(submitted)
     }
 
-    fn poll(&mut self, poll: &PollRequest, kinds: Option<&[KindCursor]>, now: Timestamp) -> Polled {
+    pub fn poll(&mut self, poll: &PollRequest, kinds: Option<&[KindCursor]>, now: Timestamp) -> Polled {
         let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
         *agent = (poll.agent_name.clone(), agent.1.max(now));
         let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
@@ -144,7 +147,7 @@ impl Model {
         Polled { tasks: self.hand_out(poll, now, is_asked_for), cancelled }
     }
 
-    fn hand_out(
+    pub fn hand_out(
         &mut self,
         poll: &PollRequest,
         now: Timestamp,
@@ -190,8 +193,9 @@ impl Model {
         let report = lifecycle::report(task, past.as_ref(), result, now)?;
         // A result is a sign of life, also a late or a repeated one.
         let attempt = past.as_ref().map(|past| &past.attempt).or(task.last_attempt());
-        if let Some((_, seen)) = attempt.and_then(|attempt| self.agents.get_mut(&attempt.agent_id)) {
-            *seen = now.max(*seen);
+        if let Some(agent_id) = attempt.map(|attempt| attempt.agent_id) {
+            self.seen(&[(agent_id, now)]);
+            self.reported.insert(agent_id);
         }
         match report {
             Report::Ends(change) => {
@@ -233,7 +237,7 @@ impl Model {
         }
     }
 
-    fn tell_again(&mut self, agent_id: Uuid, aliases: &[Uuid]) {
+    pub fn tell_again(&mut self, agent_id: Uuid, aliases: &[Uuid]) {
         for (ended, _) in self.past.values().flatten() {
             let attempt = &ended.attempt;
             if attempt.agent_id == agent_id && ended.end.is_to_be_told() && aliases.contains(&attempt.alias) {
@@ -250,25 +254,20 @@ impl Model {
         true
     }
 
-    /// Sweeps without limits.
-    fn sweep(&mut self, sweep: &Sweep, now: Timestamp) -> Swept {
-        let ids = self.arrivals.clone();
-        let settled = ids.iter().filter(|id| self.settle(**id, now)).count() as u64;
+    /// Forgets agents and deletes tasks.
+    pub fn clean(&mut self, sweep: &Sweep, now: Timestamp, swept: &mut Swept) {
         let before = |after: Option<Duration>| now.checked_sub(after?).ok();
-        let mut swept = Swept { settled, ..Swept::default() };
-        if let Some(before) = before(sweep.lost_after) {
-            swept.lost = ids.iter().filter(|id| self.lose(**id, before, now)).count() as u64;
-        }
         if let Some(before) = before(sweep.forget_after) {
             let known = self.agents.len();
             self.agents.retain(|_, (_, seen)| *seen >= before);
             swept.forgotten = (known - self.agents.len()) as u64;
         }
         if let Some(before) = before(sweep.delete_after) {
+            let stored = self.tasks.len();
             let old = |task: &Task| matches!(task.state, State::Ended { at, .. } if at < before);
             self.arrivals.retain(|id| !old(&self.tasks[id]));
             self.tasks.retain(|_, task| !old(task));
-            swept.deleted = (ids.len() - self.tasks.len()) as u64;
+            swept.deleted = (stored - self.tasks.len()) as u64;
             for (id, past) in std::mem::take(&mut self.past) {
                 if self.tasks.contains_key(&id) {
                     self.past.insert(id, past);
@@ -279,6 +278,18 @@ impl Model {
                 }
             }
         }
+    }
+
+    /// Sweeps without limits.
+    fn sweep(&mut self, sweep: &Sweep, now: Timestamp) -> Swept {
+        let ids = self.arrivals.clone();
+        let settled = ids.iter().filter(|id| self.settle(**id, now)).count() as u64;
+        let before = |after: Option<Duration>| now.checked_sub(after?).ok();
+        let mut swept = Swept { settled, ..Swept::default() };
+        if let Some(before) = before(sweep.lost_after) {
+            swept.lost = ids.iter().filter(|id| self.lose(**id, before, now)).count() as u64;
+        }
+        self.clean(sweep, now, &mut swept);
         swept.next_due = self.tasks.values().filter_map(Task::due).min();
         swept
     }
@@ -288,7 +299,7 @@ impl Model {
         let agent_id = attempt.agent_id;
         // It was there when it claimed, whether that was saved as a sign of life or not.
         let seen = self.agents.get(&agent_id).map_or(attempt.at, |(_, seen)| attempt.at.max(*seen));
-        if seen >= seen_before {
+        if seen >= seen_before || self.reported.contains(&agent_id) {
             return false;
         }
         let silent_for = Duration::try_from(now.duration_since(seen)).unwrap_or_default();
@@ -318,4 +329,14 @@ impl Model {
 /// Whether a task is of one of these kinds.
 fn names(kinds: &[KindCursor], task: &Task) -> bool {
     kinds.iter().any(|known| known.kind == WaitingKind::of(&task.posted))
+}
+
+/// All that is said of a task that expired while it waited, up to what is said of the fleet.
+pub fn before_the_fleet(message: &str) -> Option<&str> {
+    let phase = message.find(" expired: ")?;
+    let join = ["had ended, and ", " s, "].into_iter().find_map(|join| {
+        let at = message[phase..].find(join)?;
+        (!message[phase..].contains(" had it for ")).then_some(phase + at + join.len())
+    })?;
+    Some(&message[..join])
 }

@@ -17,31 +17,32 @@ mod endings;
 mod locks;
 mod polls;
 mod running;
+mod saving;
 mod submits;
 mod sweeps;
-mod tasks;
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::{try_join3, try_join4};
 use jiff::Timestamp;
+use slamon_domain::batch::Executor;
+use slamon_domain::{Applied, Command, Running, Sweep};
 use uuid::Uuid;
 
 use self::agents::{Agents, Saved};
 use self::endings::Endings;
 pub(super) use self::locks::Locks;
 use self::polls::{Claimed, Polls};
-use self::running::{Accounts, Held};
+use self::saving::Saving;
 use self::submits::Submits;
-use self::tasks::{News, Tasks};
 use super::claiming::ClaimingBatch;
 use super::errors::Problem;
 use super::memory::{Done, Memory};
 use super::notices::Notices;
 use super::rows;
 use super::session::Session;
-use crate::{Applied, Command, Replies, Running, Sweep, Swept};
+use super::surroundings;
 
 /// A batch that is not committed yet.
 pub(super) struct Uncommitted {
@@ -84,11 +85,9 @@ pub(super) async fn apply(
     let endings = Endings::of(batch);
     let mut polls = Polls::of(batch, default_timeout);
     let mut agents = Agents::of(batch);
-    let mut replies = Replies::default();
-    let mut tasks = Tasks::new(now);
-    let mut news = News::default();
+    let mut executor = Executor::new(now);
 
-    submits.leave_out_attempts(session).await?;
+    submits.leave_out_attempts(session, &mut executor.snapshot).await?;
     // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
@@ -109,16 +108,23 @@ pub(super) async fn apply(
         let ((), inserted, locked) = try_join3(begun, inserting, locking).await?;
         (inserted, locked)
     };
-    tasks.add_all(&locked)?;
-    endings.find_rest(session, &mut tasks).await?;
-    replies.submits = submits.decide(session, &inserted, &mut news).await?;
-    let Decided { swept, done, accounts } =
-        decide(session, batch, memory, &submits, &mut tasks, &mut replies, &mut news).await?;
+    endings::add_tasks(&locked, &mut executor.snapshot)?;
+    endings.find_rest(session, &mut executor.snapshot).await?;
+    submits.find(session, &inserted, &mut executor.snapshot).await?;
+    let mut swept_until = Vec::new();
+    for sweep in sweeps_in(batch) {
+        swept_until.extend(sweeps::find(session, sweep, now, &mut executor.snapshot, memory).await?);
+    }
+    running::find(session, batch, &mut executor.snapshot).await?;
+    for (id, around) in surroundings::of_expired(session, executor.snapshot.expired(now)).await? {
+        executor.snapshot.add_surroundings(id, around);
+    }
 
-    endings::tell_again(session, batch, &mut replies.releases, &mut news).await?;
+    executor.execute(batch);
 
-    let saving = tasks.prepare(session).await?;
-    for agent_id in &tasks.seen {
+    endings::tell_again(session, batch, &mut executor).await?;
+    let saving = Saving::prepare(session, &executor).await?;
+    for agent_id in &executor.changes().seen {
         if !memory.signs.keeps(*agent_id, now) {
             agents.see(*agent_id, now);
         }
@@ -132,41 +138,39 @@ pub(super) async fn apply(
         agents.see_exactly(&signs);
     }
     let looking_at_agents = agents.prepare(session).await?;
-    polls.look_also_for(&news, claiming);
+    polls.look_also_for(&executor.effects.waiting, claiming);
     polls.prepare(session).await?;
     let ((), (), known_agents, found) = try_join4(
         session.script_if(later),
-        tasks.save(session, &saving, locks),
+        saving.save(session, &executor, locks),
         agents.look(session, looking_at_agents.as_ref()),
         polls.find(session, now),
     )
     .await?;
     let saved = agents.save(session, known_agents, now, &memory.signs, locks).await?;
     signs.retain(|id, _| !saved.locked.contains(id));
+    let changed_due = executor.first_due();
+    let Executor { mut replies, effects, .. } = executor;
     replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
     let Saved { cancelled, unsaved, .. } = saved;
     let tells = !cancelled.is_empty();
     let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
-    for (sweep, mut swept) in sweeps_in(batch).zip(swept) {
-        sweeps::clean(session, sweep, &mut swept, now, &memory.swept).await?;
-        replies.sweeps.push(Ok(swept));
+    for (sweep, swept) in sweeps_in(batch).zip(replies.sweeps.iter_mut().flatten()) {
+        sweeps::clean(session, sweep, swept, now, &memory.swept).await?;
     }
 
     let Claimed { polled, claims, searched, first_due, mut transaction } = claimed;
     replies.polls = polled.into_iter().map(Ok).collect();
-    news.forget_gone(&claims);
-    let News { waiting, ended, untold } = news;
-    let waiting = waiting.into_iter().map(|(_, waiting)| waiting).collect();
-    let Accounts { accounted, abandoned } = accounts;
-    let applied = Applied { replies, waiting, searched, ended, untold, accounted, abandoned, unsaved };
+    let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
+    let applied = Applied { searched, unsaved, ..effects.into_applied(replies, claimed_ids) };
     let notices = if says { Notices::prepare(session, memory.me, &applied).await? } else { Notices::none() };
     if tells && transaction.is_none() {
         // What agents are told is given back only once it is known whether they were.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }
-    let first_due = [submits.first_due(), tasks.first_due(), first_due].into_iter().flatten().min();
-    Ok(Uncommitted { applied, claims, first_due, swept: done, signs, transaction, notices })
+    let first_due = [changed_due, first_due].into_iter().flatten().min();
+    Ok(Uncommitted { applied, claims, first_due, swept: swept_until, signs, transaction, notices })
 }
 
 fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {
@@ -179,50 +183,4 @@ fn looks_for_silent_agents(sweep: &Sweep) -> bool {
 
 fn seen_in(batch: &[Command]) -> impl Iterator<Item = &Vec<(Uuid, Timestamp)>> {
     batch.iter().filter_map(|command| if let Command::Seen(agents) = command { Some(agents) } else { None })
-}
-
-/// What was decided before anything is handed out.
-struct Decided {
-    /// What each sweep has changed.
-    swept: Vec<Swept>,
-    /// How far sweeps have looked.
-    done: Vec<Done>,
-    accounts: Accounts,
-}
-
-/// Decides all commands but submits and polls, in their order, and then what agents that poll have lost.
-async fn decide(
-    session: &Session,
-    batch: &[Command],
-    memory: &Memory,
-    submits: &Submits<'_>,
-    tasks: &mut Tasks,
-    replies: &mut Replies,
-    news: &mut News,
-) -> Result<Decided, Problem> {
-    let mut found = Vec::new();
-    for sweep in sweeps_in(batch) {
-        found.push(sweeps::find(session, sweep, tasks, memory).await?);
-    }
-    let held = Held::find(session, batch, tasks).await?;
-    tasks.look_around(session).await?;
-    let done = found.iter().filter_map(|found| found.done).collect();
-    let mut found = found.iter();
-    let mut swept = Vec::new();
-    for (place, command) in batch.iter().enumerate() {
-        let is_there = |id: &Uuid| !submits.is_unborn(*id, place);
-        match command {
-            Command::Report(result) => replies.reports.push(endings::report(result, is_there, tasks, news)),
-            Command::Cancel(id) => replies.cancels.push(endings::cancel(*id, is_there, tasks, news)),
-            Command::Release { agent_id, claimed_at, task_ids, .. } => {
-                replies.releases.push(endings::release(*agent_id, *claimed_at, task_ids, tasks, news));
-            }
-            Command::Sweep(_) => {
-                swept.extend(found.next().map(|found| sweeps::decide(found, tasks, news)));
-            }
-            Command::Submit(_) | Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
-        }
-    }
-    let accounts = held.decide(batch, tasks, news);
-    Ok(Decided { swept, done, accounts })
 }

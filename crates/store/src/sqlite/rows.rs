@@ -14,7 +14,9 @@ use rusqlite::{Connection, Error, OptionalExtension, Row, params};
 use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
-use crate::{Attempt, End, EndedAttempt, SMALL_TASK, State, StoreError, Task, TaskRead};
+use slamon_domain::batch::LockedTask;
+
+use crate::{Attempt, End, QueueCursor, SMALL_TASK, State, StoreError, Task, TaskRead};
 
 /// What an agent is called, or was when it was forgotten; null where there is none.
 macro_rules! named_agent {
@@ -70,6 +72,8 @@ const SMALL_BY_ID: &str =
     concat!("select ", task_columns!(), " from task where id = ?1 and ", size!(), " <= ?2");
 const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null from task where id = ?1");
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
+const BY_ID_WITHOUT_DATA: &str =
+    concat!("select ", task_columns!("null", agent_name!("task")), " from task where id = ?1");
 /// For a result, which looks at no data; and only errors that time writes name the agent.
 const BY_ID_FOR_RESULT: &str = concat!(
     "select ",
@@ -78,13 +82,7 @@ const BY_ID_FOR_RESULT: &str = concat!(
 );
 const BY_ALIAS: &str = concat!("select ", task_columns!(), " from task where alias = ?1");
 
-/// A task and its place in the order of arrival.
-pub(super) struct Stored {
-    pub(super) seq: i64,
-    pub(super) task: Task,
-}
-
-pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<Stored>> {
+pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<LockedTask>> {
     connection.prepare_cached(BY_ID)?.query_row([id.as_bytes()], read_task).optional()
 }
 
@@ -117,7 +115,12 @@ fn read_size(row: &Row<'_>) -> rusqlite::Result<TaskRead> {
     Ok(TaskRead::Large { bytes: row.get(0)?, has_ended: row.get(1)? })
 }
 
-pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<Stored>> {
+/// A task without its data.
+pub(super) fn task_without_data(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<LockedTask>> {
+    connection.prepare_cached(BY_ID_WITHOUT_DATA)?.query_row([id.as_bytes()], read_task).optional()
+}
+
+pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<LockedTask>> {
     connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
 }
 
@@ -126,7 +129,7 @@ pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Opt
 pub(super) fn task_and_past(
     connection: &Connection,
     alias: Uuid,
-) -> rusqlite::Result<Option<(Stored, Option<EndedAttempt>)>> {
+) -> rusqlite::Result<Option<(LockedTask, Option<attempts::Past>)>> {
     let by_id = |id: Uuid| {
         connection.prepare_cached(BY_ID_FOR_RESULT)?.query_row([id.as_bytes()], read_task).optional()
     };
@@ -134,7 +137,7 @@ pub(super) fn task_and_past(
         Some(found) => Some(found),
         None => connection.prepare_cached(BY_ALIAS)?.query_row([alias.as_bytes()], read_task).optional()?,
     };
-    let live = |found: &Stored| {
+    let live = |found: &LockedTask| {
         matches!(&found.task.state, State::Claimed(attempt) if attempt.alias == alias)
             || found.task.attempts == 0
     };
@@ -142,8 +145,8 @@ pub(super) fn task_and_past(
         return Ok(found.map(|found| (found, None)));
     }
     match (found, attempts::past(connection, alias)?) {
-        (Some(found), past) => Ok(Some((found, past.map(|(_, past)| past)))),
-        (None, Some((task_id, past))) => Ok(by_id(task_id)?.map(|found| (found, Some(past)))),
+        (Some(found), past) => Ok(Some((found, past))),
+        (None, Some(past)) => Ok(by_id(past.0)?.map(|found| (found, Some(past)))),
         (None, None) => Ok(None),
     }
 }
@@ -182,7 +185,7 @@ impl Columns<'_, '_> {
     }
 }
 
-fn read_task(row: &Row<'_>) -> rusqlite::Result<Stored> {
+fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
     let mut columns = Columns { row, at: 0 };
     let seq = columns.next()?;
     let (task_id, test_id) = (columns.id()?, columns.id()?);
@@ -204,7 +207,9 @@ fn read_task(row: &Row<'_>) -> rusqlite::Result<Stored> {
     };
     let posted = PostTask { task_id, test_id, task_type, task_version, task_data, terms };
     let (state, attempts) = read_state(&mut columns, task_id)?;
-    Ok(Stored { seq, task: Task { posted, created, attempts, state } })
+    let task = Task { posted, created, attempts, state };
+    // Nothing that was claimed stays in the index of waiting tasks: wherever a search starts, it finds what waits.
+    Ok(LockedTask { task, seq, cursor: QueueCursor::START })
 }
 
 /// The state, and how many attempts there were.

@@ -263,7 +263,7 @@ async fn large_reads_leave_connections_to_others() {
         assert_eq!(store.backlog(None, 9).await.unwrap().kinds.len(), 1);
     }
     let busy = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
-    assert_eq!(cluster.sql(&busy), "1");
+    cluster.wait_for(&busy, "1");
     holder.rollback().await.unwrap();
     for read in large {
         read.await.unwrap().unwrap();

@@ -2,17 +2,15 @@
 
 use std::collections::BTreeSet;
 
-use jiff::Timestamp;
-use slamon_protocol::ResultPost;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::tasks::{News, Tasks};
-use crate::lifecycle::{self, Report};
+use slamon_domain::batch::{Executor, LockedTask, Snapshot};
+use slamon_domain::{Command, Locked, QueueCursor, State, Task};
+
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{Cancelled, Command, Locked, Refusal, Reply, Reported, State};
 
 const LOCK: &str = concat!(
     "
@@ -86,8 +84,7 @@ const NOT_TOLD_AGAIN: &str = "
 pub(super) async fn tell_again(
     session: &Session,
     batch: &[Command],
-    releases: &mut [Reply<usize>],
-    news: &mut News,
+    executor: &mut Executor<'_>,
 ) -> Result<(), Problem> {
     let told = || {
         batch.iter().filter_map(|command| match command {
@@ -106,11 +103,11 @@ pub(super) async fn tell_again(
         return Ok(());
     }
     for row in session.query(TELL_AGAIN, &[&agents, &aliases]).await? {
-        news.untold.push(row.try_get("agent_id")?);
+        executor.effects.untold.push(row.try_get("agent_id")?);
     }
     let locked = session.query(NOT_TOLD_AGAIN, &[&agents, &aliases]).await?;
     let locked = locked.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<Uuid>, _>>()?;
-    for ((_, cancelled), reply) in told().zip(releases) {
+    for ((_, cancelled), reply) in told().zip(&mut executor.replies.releases) {
         if cancelled.iter().any(|alias| locked.contains(alias)) {
             *reply = Err(Locked);
         }
@@ -167,15 +164,19 @@ impl Endings {
 
     /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or one that
     /// is over. Most results are of neither.
-    pub(super) async fn find_rest(&self, session: &Session, tasks: &mut Tasks) -> Result<(), Problem> {
+    pub(super) async fn find_rest(
+        &self,
+        session: &Session,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Problem> {
         let missing = |ids: &[Uuid]| -> Vec<Uuid> {
-            ids.iter().filter(|id| tasks.get(**id).is_none()).copied().collect()
+            ids.iter().filter(|id| snapshot.task(**id).is_none()).copied().collect()
         };
         let (named, posted) = (missing(&self.named), missing(&self.posted));
         if !named.is_empty() {
-            self.find_elsewhere(session, (&named, &posted), tasks).await?;
+            self.find_elsewhere(session, (&named, &posted), snapshot).await?;
         }
-        let runs = |alias: &Uuid| match tasks.get(*alias).map(|task| &task.state) {
+        let runs = |alias: &Uuid| match snapshot.task(*alias).map(|task| &task.state) {
             Some(State::Claimed(attempt)) => attempt.alias == *alias,
             _ => false,
         };
@@ -183,13 +184,10 @@ impl Endings {
         if !rest.is_empty() {
             for row in session.query(PAST, &[&rest]).await? {
                 let (task_id, past, late) = rows::attempt(&row)?;
-                if late.is_some() {
-                    tasks.add_kept_late(past.attempt.alias);
-                }
                 if row.try_get("is_locked")? {
-                    tasks.add_locked_attempt(past.attempt.alias);
+                    snapshot.add_locked_attempt(past.attempt.alias);
                 }
-                tasks.add_past(task_id, past);
+                snapshot.add_past(task_id, past, late.is_some());
             }
         }
         Ok(())
@@ -200,13 +198,13 @@ impl Endings {
         &self,
         session: &Session,
         (named, posted): (&[Uuid], &[Uuid]),
-        tasks: &mut Tasks,
+        snapshot: &mut Snapshot<'_>,
     ) -> Result<(), Problem> {
         let mut aliased: Vec<(Uuid, Uuid)> = Vec::new();
         for row in session.query(ELSEWHERE, &[&named, &posted]).await? {
             let (name, id) = (row.try_get("name")?, row.try_get("id")?);
             if row.try_get("is_locked")? {
-                tasks.add_locked(name);
+                snapshot.add_locked(name);
             } else {
                 aliased.push((name, id));
             }
@@ -214,101 +212,29 @@ impl Endings {
         let ids: BTreeSet<Uuid> = aliased.iter().map(|(_, id)| *id).collect();
         let ids: Vec<Uuid> = ids.into_iter().collect();
         if !ids.is_empty() {
-            tasks.add_all(&session.query(LOCK, &[&ids, &self.cancelled]).await?)?;
+            add_tasks(&session.query(LOCK, &[&ids, &self.cancelled]).await?, snapshot)?;
         }
         for (name, id) in aliased {
-            if tasks.get(id).is_none() {
-                tasks.add_locked(name);
+            if snapshot.task(id).is_none() {
+                snapshot.add_locked(name);
             }
         }
         Ok(())
     }
 }
 
-/// Decides a result in its turn, by the tasks as they were locked and as the commands before left them; `is_there` tells
-/// those that have been posted by then.
-pub(super) fn report(
-    result: &ResultPost,
-    is_there: impl Fn(&Uuid) -> bool,
-    tasks: &mut Tasks,
-    news: &mut News,
-) -> Reply<Result<Reported, Refusal>> {
-    if tasks.is_locked(result.task_id) {
-        return Err(Locked);
+/// Adds the tasks of rows that were locked just now.
+pub(super) fn add_tasks(rows: &[Row], snapshot: &mut Snapshot<'_>) -> Result<(), Problem> {
+    for row in rows {
+        add_task(row, rows::task(row)?, snapshot)?;
     }
-    let Some(id) = tasks.id_of(result.task_id).filter(is_there) else {
-        return Ok(Err(Refusal::UnknownTask));
-    };
-    tasks.settle(id, news);
-    let now = tasks.now;
-    let Some(task) = tasks.get(id) else { return Ok(Err(Refusal::UnknownTask)) };
-    let past = tasks.past(result.task_id);
-    let attempt = past.map(|past| &past.attempt).or(task.last_attempt());
-    let agent = attempt.map(|attempt| attempt.agent_id);
-    let report = match lifecycle::report(task, past, result, now) {
-        Ok(report) => report,
-        Err(refusal) => return Ok(Err(refusal)),
-    };
-    // A result is a sign of life, also a late or a repeated one.
-    tasks.seen.extend(agent);
-    match report {
-        Report::Ends(change) => {
-            tasks.change(id, change, news);
-            Ok(Ok(Reported::Stored))
-        }
-        Report::Repeated => Ok(Ok(Reported::Repeated)),
-        Report::Late { .. } if tasks.is_locked_attempt(result.task_id) => Err(Locked),
-        Report::Late { attempt } => {
-            tasks.keep_late(id, attempt, result);
-            Ok(Err(Refusal::TooLate(attempt)))
-        }
-    }
+    Ok(())
 }
 
-/// Decides a cancel in its turn, as [`report`] does a result.
-pub(super) fn cancel(
-    id: Uuid,
-    is_there: impl Fn(&Uuid) -> bool,
-    tasks: &mut Tasks,
-    news: &mut News,
-) -> Reply<Cancelled> {
-    if tasks.is_locked(id) {
-        return Err(Locked);
-    }
-    Ok(Some(id).filter(is_there).and_then(|id| cancel_unlocked(id, tasks, news)))
-}
-
-fn cancel_unlocked(id: Uuid, tasks: &mut Tasks, news: &mut News) -> Cancelled {
-    tasks.get(id)?;
-    tasks.settle(id, news);
-    let decision = tasks.get(id).map(|task| lifecycle::cancel(task, tasks.now))?;
-    Some(match decision {
-        Ok(change) => {
-            if let Some(change) = change {
-                tasks.change(id, change, news);
-            }
-            Ok(Box::new(tasks.get(id)?.clone()))
-        }
-        Err(refusal) => Err(refusal),
-    })
-}
-
-/// Releases those of the tasks that nobody has locked, in their turn.
-pub(super) fn release(
-    agent_id: Uuid,
-    claimed_at: Timestamp,
-    task_ids: &[Uuid],
-    tasks: &mut Tasks,
-    news: &mut News,
-) -> Reply<usize> {
-    let claimed_at = rows::as_stored(claimed_at);
-    let mut released = 0;
-    for id in task_ids {
-        let state = tasks.get(*id).and_then(|task| lifecycle::release(task, agent_id, claimed_at));
-        if let Some(state) = state {
-            tasks.release(*id, state, news);
-            released += 1;
-        }
-    }
-    if task_ids.iter().any(|id| tasks.is_locked(*id)) { Err(Locked) } else { Ok(released) }
+/// Adds the task of a row that was locked just now.
+pub(super) fn add_task(row: &Row, task: Task, snapshot: &mut Snapshot<'_>) -> Result<(), Problem> {
+    let seq = row.try_get("seq")?;
+    let cursor = QueueCursor::of(&task.posted, seq);
+    snapshot.add_task(LockedTask { task, seq, cursor });
+    Ok(())
 }

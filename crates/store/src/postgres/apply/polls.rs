@@ -10,7 +10,6 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::claims;
-use super::tasks::News;
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::errors::Problem;
 use crate::postgres::kinds::Kind;
@@ -184,12 +183,12 @@ impl<'a> Polls<'a> {
     }
 
     /// Has what came to wait in this batch be found, too, beside what other batches are claiming.
-    pub(super) fn look_also_for(&mut self, news: &News, claiming: &ClaimingBatch<'_>) {
+    pub(super) fn look_also_for(&mut self, waiting: &[(Uuid, KindCursor)], claiming: &ClaimingBatch<'_>) {
         self.taken = i64::try_from(claiming.taken_by_others().len()).unwrap_or(i64::MAX);
         if self.cursors.iter().all(|cursor| *cursor == QueueCursor::START) {
             return;
         }
-        for (_, KindCursor { kind, cursor }) in &news.waiting {
+        for (_, KindCursor { kind, cursor }) in waiting {
             if let Ok(at) = self.kinds.binary_search(&Kind::of(kind)) {
                 self.cursors[at] = (*cursor).min(self.cursors[at]);
             }

@@ -8,12 +8,13 @@ use slamon_protocol::{JsonText, PostTask};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
+use slamon_domain::batch::{PostLookup, Snapshot};
+use slamon_domain::{Command, QueueCursor, State, alias, expires, lifecycle};
+
 use super::locks::{Inserted, Locks};
-use super::tasks::News;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{Command, Locked, Refusal, Reply, State, Submitted, Task, alias, lifecycle};
 
 const INSERT: &str = "
     insert into task (
@@ -59,52 +60,45 @@ const OF_ATTEMPTS: &str = "
 
 /// The submits of a batch.
 pub(super) struct Submits<'a> {
-    posts: Vec<(usize, &'a PostTask)>,
-    /// The first post of each id, as the task it may become.
-    first: Vec<Task>,
+    /// The first post of each id, and the state of the task that it may become.
+    first: Vec<(&'a PostTask, State)>,
     now: Timestamp,
-    /// Ids that tasks were posted under and that are those of attempts.
-    of_attempts: HashSet<Uuid>,
-    /// Where in the batch the tasks that are new come into being.
-    born: HashMap<Uuid, usize>,
 }
 
 impl<'a> Submits<'a> {
     pub(super) fn of(batch: &'a [Command], now: Timestamp) -> Self {
-        let posts: Vec<_> = batch
-            .iter()
-            .enumerate()
-            .filter_map(|(place, command)| match command {
-                Command::Submit(post) => Some((place, post)),
-                _ => None,
-            })
-            .collect();
-        let mut seen = HashSet::with_capacity(posts.len());
-        let first = posts
-            .iter()
-            .filter(|(_, post)| seen.insert(post.task_id))
-            .map(|(_, post)| Task {
-                posted: (*post).clone(),
-                created: now,
-                attempts: 0,
-                state: lifecycle::first_state(post, now),
-            })
-            .collect();
-        Self { posts, first, now, of_attempts: HashSet::new(), born: HashMap::new() }
+        let posts = batch.iter().filter_map(|command| match command {
+            Command::Submit(post) => Some(post),
+            _ => None,
+        });
+        let mut seen = HashSet::new();
+        let first = posts.filter(|post| seen.insert(post.task_id));
+        Self { first: first.map(|post| (post, lifecycle::first_state(post, now))).collect(), now }
+    }
+
+    fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.first.iter().map(|(post, _)| post.task_id)
     }
 
     /// Leaves out posts under the id of an attempt: a result under it would be the attempt's, or the task's, and nobody
-    /// could tell. Whoever knows such an id knows it from a commit that is over, so that it is found before the transaction.
-    pub(super) async fn leave_out_attempts(&mut self, session: &Session) -> Result<(), Problem> {
-        let ids = self.first.iter().map(|task| task.posted.task_id);
-        let possible: Vec<Uuid> = ids.filter(|id| alias::is_possible(*id)).collect();
+    /// could tell. Whoever knows such an id knows it from a commit that is over, so that it is found before the
+    /// transaction.
+    pub(super) async fn leave_out_attempts(
+        &mut self,
+        session: &Session,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Problem> {
+        let possible: Vec<Uuid> = self.ids().filter(|id| alias::is_possible(*id)).collect();
         if possible.is_empty() {
             return Ok(());
         }
+        let mut of_attempts = HashSet::new();
         for row in session.query(OF_ATTEMPTS, &[&possible]).await? {
-            self.of_attempts.insert(row.try_get("alias")?);
+            let id = row.try_get("alias")?;
+            of_attempts.insert(id);
+            snapshot.add_post(id, PostLookup::OfAttempt);
         }
-        self.first.retain(|task| !self.of_attempts.contains(&task.posted.task_id));
+        self.first.retain(|(post, _)| !of_attempts.contains(&post.task_id));
         Ok(())
     }
 
@@ -120,7 +114,8 @@ impl<'a> Submits<'a> {
     ) -> Result<Inserted, Problem> {
         let Some(statement) = statement else { return Ok(Inserted::default()) };
         let insert = |places: Vec<usize>| -> BoxFuture<'_, _> {
-            let tasks: Vec<&Task> = places.into_iter().map(|place| &self.first[place]).collect();
+            let tasks: Vec<&(&PostTask, State)> =
+                places.into_iter().map(|place| &self.first[place]).collect();
             Box::pin(async move { self.insert_tasks(session, statement, &tasks).await })
         };
         locks.insert(session, self.first.len(), insert).await
@@ -130,9 +125,9 @@ impl<'a> Submits<'a> {
         &self,
         session: &Session,
         statement: &Statement,
-        tasks: &[&Task],
+        tasks: &[&(&PostTask, State)],
     ) -> Result<Vec<Row>, Problem> {
-        let posts = || tasks.iter().map(|task| &task.posted);
+        let posts = || tasks.iter().map(|(post, _)| post);
         let terms = || posts().map(|post| &post.terms);
         let ids: Vec<Uuid> = posts().map(|post| post.task_id).collect();
         let test_ids: Vec<Uuid> = posts().map(|post| post.test_id).collect();
@@ -148,15 +143,16 @@ impl<'a> Submits<'a> {
         let priorities: Vec<i32> = terms().map(|terms| terms.priority).collect();
         let delays: Vec<i64> = terms().map(|terms| rows::micros(terms.delay)).collect();
         let filters: Vec<String> = terms().map(|terms| terms.agent_filter.key()).collect();
-        let states: Vec<&str> = tasks.iter().map(|task| rows::state_name(&task.state)).collect();
+        let states: Vec<&str> = tasks.iter().map(|(_, state)| rows::state_name(state)).collect();
         let available: Vec<Option<Timestamp>> = tasks
             .iter()
-            .map(|task| match &task.state {
+            .map(|(_, state)| match state {
                 State::Delayed { until } => Some(*until),
                 _ => None,
             })
             .collect();
-        let due: Vec<Option<Timestamp>> = tasks.iter().map(|task| task.due()).collect();
+        let due: Vec<Option<Timestamp>> =
+            tasks.iter().map(|(post, state)| state.due(expires(post, self.now))).collect();
         session
             .run(
                 statement,
@@ -183,63 +179,41 @@ impl<'a> Submits<'a> {
             .await
     }
 
-    /// Decides each post in its turn, by what was inserted and what had been there.
-    pub(super) async fn decide(
-        &mut self,
+    /// Finds what there is under the ids: what was inserted, and what had been there.
+    pub(super) async fn find(
+        &self,
         session: &Session,
         inserted: &Inserted,
-        news: &mut News,
-    ) -> Result<Vec<Reply<Result<Submitted, Refusal>>>, Problem> {
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Problem> {
+        for place in &inserted.locked {
+            snapshot.add_post(self.first[*place].0.task_id, PostLookup::Locked);
+        }
+        let mut seqs: HashMap<Uuid, i64> = HashMap::with_capacity(inserted.rows.len());
+        for row in &inserted.rows {
+            seqs.insert(row.try_get("id")?, row.try_get("seq")?);
+        }
+        for (post, _) in &self.first {
+            if let Some(seq) = seqs.get(&post.task_id) {
+                snapshot.add_post(post.task_id, PostLookup::Inserted(QueueCursor::of(post, *seq)));
+            }
+        }
+        if seqs.len() + inserted.locked.len() == self.first.len() {
+            return Ok(());
+        }
         let locked: HashSet<Uuid> =
-            inserted.locked.iter().map(|place| self.first[*place].posted.task_id).collect();
-        let inserted = inserted
-            .rows
-            .iter()
-            .map(|row| Ok((row.try_get("id")?, row.try_get("seq")?)))
-            .collect::<Result<HashMap<Uuid, i64>, Problem>>()?;
-        let mut stored = HashMap::new();
-        if inserted.len() + locked.len() < self.first.len() {
-            let ids = self.first.iter().map(|task| task.posted.task_id);
-            let is_taken = |id: &Uuid| !inserted.contains_key(id) && !locked.contains(id);
-            let taken: Vec<Uuid> = ids.filter(is_taken).collect();
-            for row in session.query(READ, &[&taken]).await? {
-                let post = rows::task(&row)?.posted;
-                stored.insert(post.task_id, post);
-            }
-            if stored.len() < taken.len() {
-                // Retention has just deleted it.
-                return Err(Problem::Deleted);
-            }
+            inserted.locked.iter().map(|place| self.first[*place].0.task_id).collect();
+        let taken: Vec<Uuid> =
+            self.ids().filter(|id| !seqs.contains_key(id) && !locked.contains(id)).collect();
+        let stored = session.query(READ, &[&taken]).await?;
+        if stored.len() < taken.len() {
+            // Retention has just deleted it.
+            return Err(Problem::Deleted);
         }
-        for task in &self.first {
-            if let Some(seq) = inserted.get(&task.posted.task_id) {
-                news.note(task, *seq);
-            }
+        for row in &stored {
+            let post = rows::task(row)?.posted;
+            snapshot.add_post(post.task_id, PostLookup::Stored(Box::new(post)));
         }
-        let mut replies = Vec::with_capacity(self.posts.len());
-        for &(place, post) in &self.posts {
-            if locked.contains(&post.task_id) {
-                replies.push(Err(Locked));
-                continue;
-            }
-            let is_of_attempt = self.of_attempts.contains(&post.task_id);
-            let decision = lifecycle::submit(stored.get(&post.task_id), is_of_attempt, post);
-            if decision == Ok(Submitted::Stored) {
-                stored.insert(post.task_id, post.clone());
-                self.born.insert(post.task_id, place);
-            }
-            replies.push(Ok(decision));
-        }
-        Ok(replies)
-    }
-
-    /// When time first changes one of the tasks.
-    pub(super) fn first_due(&self) -> Option<Timestamp> {
-        self.first.iter().filter_map(Task::due).min()
-    }
-
-    /// Whether the task is one that comes into being only after this place of the batch.
-    pub(super) fn is_unborn(&self, id: Uuid, place: usize) -> bool {
-        self.born.get(&id).is_some_and(|born| *born > place)
+        Ok(())
     }
 }

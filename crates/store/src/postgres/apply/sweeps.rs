@@ -4,16 +4,17 @@ use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::batch::{DueTasks, Snapshot};
+use slamon_domain::{Sweep, Swept};
 use tokio::time::Instant;
 use uuid::Uuid;
 
+use super::endings::add_task;
 use super::locks::locked_by_others;
-use super::tasks::{News, Tasks};
 use crate::postgres::errors::Problem;
 use crate::postgres::memory::{Done, Memory, Swept as Until};
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{Sweep, Swept, lifecycle};
 
 /// What another AFM is sweeping right now is passed over: so it is done once, and nobody waits.
 const DUE: &str = concat!(
@@ -103,35 +104,25 @@ const NEXT_DUE: &str = "
     where due_at is not null and due_at >= coalesce($1::timestamptz, '-infinity')
 ";
 
-/// What a sweep found and locked.
-#[derive(Default)]
-pub(super) struct Found {
-    due: Vec<Uuid>,
-    silent: Vec<(Uuid, Timestamp)>,
-    /// How far it has looked for what is due, if it has found all of that.
-    pub(super) done: Option<Done>,
-}
-
-/// Finds and locks what a sweep will change.
+/// Finds and locks what a sweep will change. How far it has looked for what is due, if it has found all of that.
 pub(super) async fn find(
     session: &Session,
     sweep: &Sweep,
-    tasks: &mut Tasks,
+    now: Timestamp,
+    snapshot: &mut Snapshot<'_>,
     memory: &Memory,
-) -> Result<Found, Problem> {
-    let mut found = Found::default();
+) -> Result<Option<Done>, Problem> {
+    let mut found = DueTasks::default();
     let limit = i64::from(sweep.limit);
     let clock = Instant::now();
     let from = memory.swept.until(clock);
-    let due = session.query(DUE, &[&tasks.now, &limit, &from]).await?;
-    if due.len() < sweep.limit as usize {
-        found.done = Some(Done { from, now: tasks.now, clock });
-    }
+    let due = session.query(DUE, &[&now, &limit, &from]).await?;
+    let done = (due.len() < sweep.limit as usize).then_some(Done { from, now, clock });
     for row in due {
         found.due.push(row.try_get("id")?);
-        tasks.add(rows::task_without_data(&row)?, row.try_get("seq")?);
+        add_task(&row, rows::task_without_data(&row)?, snapshot)?;
     }
-    if let Some(seen_before) = ago(tasks.now, sweep.lost_after) {
+    if let Some(seen_before) = ago(now, sweep.lost_after) {
         for row in session.query(SILENT, &[&seen_before, &limit]).await? {
             let task = rows::task_without_data(&row)?;
             // What was kept is only saved later in this batch.
@@ -140,33 +131,12 @@ pub(super) async fn find(
             let last_seen = kept.map_or(last_seen, |at| at.max(last_seen));
             if last_seen < seen_before {
                 found.silent.push((task.posted.task_id, last_seen));
-                tasks.add(task, row.try_get("seq")?);
+                add_task(&row, task, snapshot)?;
             }
         }
     }
-    Ok(found)
-}
-
-/// Changes what was found, as the commands before have left it.
-pub(super) fn decide(found: &Found, tasks: &mut Tasks, news: &mut News) -> Swept {
-    let mut swept = Swept::default();
-    for id in &found.due {
-        swept.settled += u64::from(tasks.settle(*id, news));
-    }
-    for (id, last_seen) in &found.silent {
-        tasks.settle(*id, news);
-        let Some(task) = tasks.get(*id) else { continue };
-        let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
-        if tasks.seen.contains(&agent_id) {
-            continue;
-        }
-        let silent_for = Duration::try_from(tasks.now.duration_since(*last_seen)).unwrap_or_default();
-        if let Some(change) = lifecycle::agent_lost(task, agent_id, silent_for, tasks.now) {
-            tasks.change(*id, change, news);
-            swept.lost += 1;
-        }
-    }
-    swept
+    snapshot.add_due(found);
+    Ok(done)
 }
 
 /// Forgets agents and deletes tasks, when all changes are saved.
@@ -199,8 +169,7 @@ pub(super) async fn clean(
             swept.forgotten = session.query(FORGET, &[&silent]).await?.len() as u64;
         }
     }
-    let done = [swept.settled, swept.lost, swept.forgotten, swept.deleted];
-    swept.more = done.contains(&u64::from(sweep.limit));
+    swept.more |= [swept.forgotten, swept.deleted].contains(&u64::from(sweep.limit));
     swept.next_due = session
         .query(NEXT_DUE, &[&until.until(Instant::now())])
         .await?

@@ -123,7 +123,7 @@ impl Work<'_> {
         )?;
         for alias in aliases {
             if update.execute([alias.as_bytes(), agent_id.as_bytes()])? > 0 {
-                self.applied.untold.push(agent_id);
+                self.executor.effects.untold.push(agent_id);
             }
         }
         Ok(())

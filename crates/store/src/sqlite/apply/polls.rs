@@ -7,9 +7,10 @@ use slamon_protocol::{AgentFilter, PollRequest};
 
 use super::Work;
 use crate::alias;
-use crate::sqlite::rows::{self, Stored};
+use crate::sqlite::rows;
 use crate::{ClaimBudget, lifecycle};
 use crate::{Delivery, KindCursor, Polled, QueueCursor, State, StoreError, WaitingKind};
+use slamon_domain::batch::LockedTask;
 
 /// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
 /// place: a sweep ends them.
@@ -60,7 +61,7 @@ impl Work<'_> {
     fn claim_of(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Vec<Delivery>, StoreError> {
         let mut found = Found::default();
         for KindCursor { kind, .. } in kinds {
-            self.find(poll, kind.clone(), &mut found)?;
+            self.find_waiting(poll, kind.clone(), &mut found)?;
         }
         self.hand_out(poll, found)
     }
@@ -73,14 +74,14 @@ impl Work<'_> {
             for capability in &poll.agent_capabilities {
                 for agent_filter in &filters {
                     let (capability, agent_filter) = (capability.clone(), agent_filter.clone());
-                    self.find(poll, WaitingKind { capability, agent_filter }, &mut found)?;
+                    self.find_waiting(poll, WaitingKind { capability, agent_filter }, &mut found)?;
                 }
             }
         }
         self.hand_out(poll, found)
     }
 
-    fn find(&self, poll: &PollRequest, kind: WaitingKind, found: &mut Found) -> rusqlite::Result<()> {
+    fn find_waiting(&self, poll: &PollRequest, kind: WaitingKind, found: &mut Found) -> rusqlite::Result<()> {
         let WaitingKind { capability, agent_filter } = &kind;
         let (filter, place) = (agent_filter.key(), found.kinds.len());
         let most = ClaimBudget::of(poll).worth_reading(&capability.task_type, &filter);
@@ -123,12 +124,14 @@ impl Work<'_> {
         }
         let cursor = |left: Option<usize>| (left != Some(0)).then_some(QueueCursor::START);
         let searched = kinds.into_iter().map(|Searched { kind, left }| (kind, cursor(left)));
-        self.applied.searched.extend(searched);
+        self.searched.extend(searched);
         Ok(tasks)
     }
 
     fn take(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
-        let Some(Stored { mut task, .. }) = rows::task_at(self.transaction, seq)? else { return Ok(None) };
+        let Some(LockedTask { mut task, .. }) = rows::task_at(self.transaction, seq)? else {
+            return Ok(None);
+        };
         // The first attempt has the task's own id.
         let alias = if task.attempts > 0 {
             rows::unused_id(self.transaction, alias::new)?

@@ -1,50 +1,29 @@
-//! Does what time has made due.
+//! Finds what time has made due, and cleans up.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{ToSql, params};
-use uuid::Uuid;
+use slamon_domain::Sweep;
+use slamon_domain::batch::DueTasks;
 
 use super::Work;
+use crate::StoreError;
 use crate::sqlite::rows;
-use crate::{StoreError, Sweep, Swept, lifecycle};
 
 impl Work<'_> {
-    pub(super) fn sweep(&mut self, sweep: &Sweep) -> Result<Swept, StoreError> {
-        let mut swept = Swept {
-            settled: self.settle_due(sweep.limit)?,
-            lost: self.lose_agents(sweep)?,
-            forgotten: self.forget_agents(sweep)?,
-            deleted: self.delete_finished(sweep)?,
-            ..Swept::default()
-        };
-        let limit = u64::from(sweep.limit);
-        swept.more = [swept.settled, swept.lost, swept.forgotten, swept.deleted].contains(&limit);
-        swept.next_due = self.next_due()?;
-        Ok(swept)
-    }
-
-    fn settle_due(&mut self, limit: u32) -> Result<u64, StoreError> {
-        // Ids first: the tasks themselves may be large, and are read one at a time.
-        let due: Vec<Uuid> = self
+    /// What time has made due, and whose agents are silent.
+    pub(super) fn due(&self, sweep: &Sweep) -> rusqlite::Result<DueTasks> {
+        let due = self
             .transaction
             .prepare_cached("select id from task where due_at <= ?1 order by due_at limit ?2")?
-            .query_map(params![self.now.as_microsecond(), limit], |row| rows::id(row, "id"))?
+            .query_map(params![self.now.as_microsecond(), sweep.limit], |row| rows::id(row, "id"))?
             .collect::<Result<_, _>>()?;
-        let mut settled = 0;
-        for id in due {
-            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
-            settled += u64::from(self.settle(&mut found)?);
-        }
-        Ok(settled)
-    }
-
-    fn lose_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
-        let Some(seen_before) = sweep.lost_after.and_then(|after| self.ago(after)) else { return Ok(0) };
+        let seen_before = sweep.lost_after.and_then(|after| self.ago(after));
+        let Some(seen_before) = seen_before else { return Ok(DueTasks { due, silent: Vec::new() }) };
         // An agent was there when it claimed. One that has been forgotten, or was never known, was last seen then.
-        let held: Vec<(Uuid, Timestamp)> = self
+        let silent = self
             .transaction
             .prepare_cached(
                 "select task.id as id, max(coalesce(agent.last_seen, claimed_at), claimed_at) as last_seen
@@ -56,18 +35,19 @@ impl Work<'_> {
                 Ok((rows::id(row, "id")?, rows::time(row, "last_seen")?))
             })?
             .collect::<Result<_, _>>()?;
-        let mut lost = 0;
-        for (id, seen) in held {
-            let Some(mut found) = rows::task(self.transaction, id)? else { continue };
-            self.settle(&mut found)?;
-            let Some(agent_id) = found.task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
-            let silent_for = Duration::try_from(self.now.duration_since(seen)).unwrap_or_default();
-            if let Some(change) = lifecycle::agent_lost(&found.task, agent_id, silent_for, self.now) {
-                self.change(&mut found, change)?;
-                lost += 1;
-            }
+        Ok(DueTasks { due, silent })
+    }
+
+    /// Forgets agents and deletes tasks.
+    pub(super) fn clean(&mut self, sweep: &Sweep) -> Result<(), StoreError> {
+        let (forgotten, deleted) = (self.forget_agents(sweep)?, self.delete_finished(sweep)?);
+        let next_due = self.next_due()?;
+        if let Some(Ok(swept)) = self.executor.replies.sweeps.last_mut() {
+            let limit = u64::from(sweep.limit);
+            (swept.forgotten, swept.deleted, swept.next_due) = (forgotten, deleted, next_due);
+            swept.more |= forgotten == limit || deleted == limit;
         }
-        Ok(lost)
+        Ok(())
     }
 
     fn forget_agents(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {

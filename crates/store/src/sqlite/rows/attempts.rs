@@ -23,15 +23,12 @@ const BY_ALIAS: &str = concat!("select ", attempt_columns!(), " from attempt whe
 const OF_TASK: &str =
     concat!("select ", attempt_columns!(), " from attempt where task_id = ?1 order by number");
 
-/// The attempt that was handed out under `alias`, and the id of its task.
-pub(in crate::sqlite) fn past(
-    connection: &Connection,
-    alias: Uuid,
-) -> rusqlite::Result<Option<(Uuid, EndedAttempt)>> {
-    connection
-        .prepare_cached(BY_ALIAS)?
-        .query_row([alias.as_bytes()], |row| read_attempt(row).map(|(task_id, past, _)| (task_id, past)))
-        .optional()
+/// The id of a task, an attempt of it that has ended, and the result that came after its end.
+pub(in crate::sqlite) type Past = (Uuid, EndedAttempt, Option<LateResult>);
+
+/// The attempt that was handed out under `alias`, if it has ended without finishing its task.
+pub(in crate::sqlite) fn past(connection: &Connection, alias: Uuid) -> rusqlite::Result<Option<Past>> {
+    connection.prepare_cached(BY_ALIAS)?.query_row([alias.as_bytes()], read_attempt).optional()
 }
 
 /// Those of a task that have ended without finishing it, in their order.
@@ -45,7 +42,7 @@ pub(in crate::sqlite) fn of_task(
         .collect()
 }
 
-fn read_attempt(row: &Row<'_>) -> rusqlite::Result<(Uuid, EndedAttempt, Option<LateResult>)> {
+fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Past> {
     let end: String = row.get("ending")?;
     let end = match end.as_str() {
         "error" => {

@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::driver::Driver;
 use crate::fixture::Fixture;
 use slamon_domain::testing::commands::json;
-use slamon_domain::testing::model::{FLEET, Model};
+use slamon_domain::testing::model::{FLEET, Model, before_the_fleet};
 use slamon_domain::testing::sequences::{Batch, sequences};
 
 const CASES: u32 = 64;
@@ -176,14 +176,4 @@ impl Names {
         }
         replies
     }
-}
-
-/// All that is said of a task that expired while it waited, up to what is said of the fleet.
-fn before_the_fleet(words: &str) -> Option<&str> {
-    let phase = words.find(" expired: ")?;
-    let join = ["had ended, and ", " s, "].into_iter().find_map(|join| {
-        let at = words[phase..].find(join)?;
-        (!words[phase..].contains(" had it for ")).then_some(phase + at + join.len())
-    })?;
-    Some(&words[..join])
 }

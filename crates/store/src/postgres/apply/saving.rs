@@ -1,17 +1,18 @@
 //! The tasks that a batch has changed, as they are saved.
 
+use futures_util::future::try_join3;
 use jiff::Timestamp;
+use slamon_domain::batch::Executor;
+use slamon_domain::{AttemptEnd, State, Task};
 use slamon_protocol::{JsonText, TaskOutcome};
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::Tasks;
-use crate::postgres::apply::locks::Locks;
+use super::locks::Locks;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{AttemptEnd, State, Task};
 
 /// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
 /// made while the table was small might read all of it. A row that somebody else moves meanwhile is not changed then: so
@@ -77,47 +78,49 @@ const SAVE_LATE: &str = "
 ";
 
 /// The statements that save; `None` where there is nothing to save.
-pub(in crate::postgres::apply) struct Saving {
+pub(super) struct Saving {
     tasks: Option<Statement>,
     attempts: Option<Statement>,
     late: Option<Statement>,
 }
 
-impl Tasks {
-    pub(in crate::postgres::apply) async fn prepare(&self, session: &Session) -> Result<Saving, Problem> {
-        Ok(Saving {
-            tasks: session.prepare_if(!self.changed.is_empty(), SAVE).await?,
-            attempts: session.prepare_if(!self.ended.is_empty(), SAVE_ATTEMPTS).await?,
-            late: session.prepare_if(!self.late.is_empty(), SAVE_LATE).await?,
+impl Saving {
+    pub(super) async fn prepare(session: &Session, executor: &Executor<'_>) -> Result<Self, Problem> {
+        let changes = executor.changes();
+        Ok(Self {
+            tasks: session.prepare_if(executor.changed_tasks().len() > 0, SAVE).await?,
+            attempts: session.prepare_if(!changes.ended.is_empty(), SAVE_ATTEMPTS).await?,
+            late: session.prepare_if(!changes.late.is_empty(), SAVE_LATE).await?,
         })
     }
 
     /// Saves what has changed, and checks that all of it is.
-    pub(in crate::postgres::apply) async fn save(
+    pub(super) async fn save(
         &self,
         session: &Session,
-        saving: &Saving,
+        executor: &Executor<'_>,
         locks: Locks,
     ) -> Result<(), Problem> {
-        let saves = futures_util::future::try_join3(
-            self.save_tasks(session, saving.tasks.as_ref()),
-            self.save_attempts(session, saving.attempts.as_ref(), locks),
-            self.save_late(session, saving.late.as_ref()),
+        let changes = executor.changes();
+        let saves = try_join3(
+            self.save_tasks(session, executor),
+            self.save_attempts(session, executor, locks),
+            self.save_late(session, executor),
         );
         let (tasks, attempts, late) = saves.await?;
-        all_of("locked tasks", self.changed.len(), tasks)?;
-        if attempts < self.ended.len() {
+        all_of("locked tasks", executor.changed_tasks().len(), tasks)?;
+        if attempts < changes.ended.len() {
             // It is not known which.
-            let missing = self.ended.len() - attempts;
+            let missing = changes.ended.len() - attempts;
             tracing::warn!(missing, "attempts that ended cannot be kept: others have their ids");
             return Ok(());
         }
-        all_of("attempts with a late result", self.late.len(), late)
+        all_of("attempts with a late result", changes.late.len(), late)
     }
 
-    async fn save_tasks(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {
-        let Some(statement) = statement else { return Ok(0) };
-        let columns = Columns::of(self.changed.iter().filter_map(|id| self.tasks.get(id)));
+    async fn save_tasks(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, Problem> {
+        let Some(statement) = &self.tasks else { return Ok(0) };
+        let columns = Columns::of(executor.changed_tasks().map(|locked| &locked.task));
         let rows = session
             .run(
                 statement,
@@ -143,38 +146,39 @@ impl Tasks {
     async fn save_attempts(
         &self,
         session: &Session,
-        statement: Option<&Statement>,
+        executor: &Executor<'_>,
         locks: Locks,
     ) -> Result<usize, Problem> {
-        let Some(statement) = statement else { return Ok(0) };
-        let attempts = || self.ended.iter().map(|(_, ended)| &ended.attempt);
-        let task_ids: Vec<Uuid> = self.ended.iter().map(|(id, _)| *id).collect();
+        let Some(statement) = &self.attempts else { return Ok(0) };
+        let (changes, now) = (executor.changes(), executor.now());
+        let attempts = || changes.ended.iter().map(|(_, ended)| &ended.attempt);
+        let task_ids: Vec<Uuid> = changes.ended.iter().map(|(id, _)| *id).collect();
         let numbers: Vec<i32> = attempts().map(|a| rows::small(a.number)).collect();
         let aliases: Vec<Uuid> = attempts().map(|a| a.alias).collect();
         let agents: Vec<Uuid> = attempts().map(|a| a.agent_id).collect();
         let claimed: Vec<Timestamp> = attempts().map(|a| a.at).collect();
         let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
         let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
-            self.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
+            changes.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
         let parameters: [&(dyn ToSql + Sync); 9] =
-            [&task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors, &self.now];
+            [&task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors, &now];
         // None can be left out: the task of each has ended with it.
         Ok(locks.insert_all(session, session.run(statement, &parameters)).await?.len())
     }
 
-    async fn save_late(&self, session: &Session, statement: Option<&Statement>) -> Result<usize, Problem> {
-        let Some(statement) = statement else { return Ok(0) };
-        let task_ids: Vec<Uuid> = self.late.keys().map(|(id, _)| *id).collect();
-        let numbers: Vec<i32> = self.late.keys().map(|(_, number)| rows::small(*number)).collect();
-        let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) = self
-            .late
+    async fn save_late(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, Problem> {
+        let Some(statement) = &self.late else { return Ok(0) };
+        let (late, now) = (&executor.changes().late, executor.now());
+        let task_ids: Vec<Uuid> = late.keys().map(|(id, _)| *id).collect();
+        let numbers: Vec<i32> = late.keys().map(|(_, number)| rows::small(*number)).collect();
+        let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) = late
             .values()
             .map(|outcome| match outcome {
                 TaskOutcome::Completed(result) => (Some(result.as_str()), None),
                 TaskOutcome::Failed(error) => (None, Some(error.as_str())),
             })
             .unzip();
-        let saved = session.run(statement, &[&task_ids, &numbers, &results, &errors, &self.now]).await?;
+        let saved = session.run(statement, &[&task_ids, &numbers, &results, &errors, &now]).await?;
         Ok(saved.len())
     }
 }

@@ -1,0 +1,57 @@
+//! What a batch changes for those who wait.
+
+use std::collections::HashSet;
+
+use slamon_protocol::PostTask;
+use uuid::Uuid;
+
+use crate::{Applied, KindCursor, QueueCursor, Replies, State, WaitingKind};
+
+/// What a batch changes for those who wait: for tasks, for their ends, or to be told of a cancel.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Effects {
+    /// Tasks that came to wait for an agent, each with its place in its queue.
+    pub waiting: Vec<(Uuid, KindCursor)>,
+    /// Tasks that ended.
+    pub ended: Vec<Uuid>,
+    /// Agents that are to be told that a task of theirs is not wanted any more.
+    pub untold: Vec<Uuid>,
+    /// Agents that said what they execute, and had nothing else.
+    pub accounted: Vec<Uuid>,
+    /// How many attempts ended because their agent did not say that it executes them.
+    pub abandoned: usize,
+}
+
+impl Effects {
+    /// Notes that a task is in this state now.
+    pub(super) fn note(&mut self, posted: &PostTask, state: &State, cursor: QueueCursor) {
+        match state {
+            State::Pending => {
+                let kind = WaitingKind::of(posted);
+                self.waiting.push((posted.task_id, KindCursor { kind, cursor }));
+            }
+            State::Ended { .. } => self.ended.push(posted.task_id),
+            State::Delayed { .. } | State::Claimed(_) => {}
+        }
+    }
+
+    /// What came of the batch in which these tasks were claimed.
+    ///
+    /// A task that came to wait, and was claimed or ended in the same batch, does not wait.
+    #[must_use]
+    pub fn into_applied(mut self, replies: Replies, claimed: impl IntoIterator<Item = Uuid>) -> Applied {
+        if !self.waiting.is_empty() {
+            let gone: HashSet<Uuid> = claimed.into_iter().chain(self.ended.iter().copied()).collect();
+            self.waiting.retain(|(id, _)| !gone.contains(id));
+        }
+        Applied {
+            replies,
+            waiting: self.waiting.into_iter().map(|(_, waiting)| waiting).collect(),
+            ended: self.ended,
+            untold: self.untold,
+            accounted: self.accounted,
+            abandoned: self.abandoned,
+            ..Applied::default()
+        }
+    }
+}

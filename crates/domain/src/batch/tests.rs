@@ -1,0 +1,383 @@
+//! The executor against the model, over random batches: executed at once, and each command by itself.
+
+use std::collections::BTreeSet;
+
+use jiff::Timestamp;
+use proptest::prelude::*;
+use slamon_protocol::JsonText;
+use uuid::Uuid;
+
+use super::{DueTasks, Executor, HeldTasks, LockedTask, PostLookup};
+use crate::testing::commands::{at, attempt, claimed, completed, completed_as, poll, release, task, task_id};
+use crate::testing::model::{FLEET, Model, before_the_fleet};
+use crate::testing::sequences::sequences;
+use crate::{
+    Applied, Attempt, AttemptEnd, Command, End, EndedAttempt, LateResult, Locked, Polled, QueueCursor,
+    Refusal, Replies, Running, State, Surroundings, Sweep, Swept, Task, WaitingKind, lifecycle,
+};
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]
+
+    #[test]
+    fn commands_executed_at_once_do_what_the_model_does(batches in sequences(20, 14)) {
+        let (mut model, mut tables) = (Model::default(), Tables::default());
+        for (now, batch) in batches {
+            let before = model.clone();
+            let expected = model.apply(&batch, now);
+            let applied = tables.apply_at_once(&batch, now);
+            check(&before, &model, expected, &tables, applied)?;
+        }
+    }
+
+    #[test]
+    fn commands_executed_one_by_one_do_what_the_model_does(batches in sequences(20, 14)) {
+        let (mut model, mut tables) = (Model::default(), Tables::default());
+        for (now, batch) in batches {
+            let before = model.clone();
+            let expected = model.apply(&batch, now);
+            let applied = tables.apply_one_by_one(&batch, now);
+            check(&before, &model, expected, &tables, applied)?;
+        }
+    }
+}
+
+fn check(
+    before: &Model,
+    model: &Model,
+    expected: Replies,
+    tables: &Tables,
+    applied: Applied,
+) -> Result<(), TestCaseError> {
+    prop_assert_eq!(comparable(applied.replies), comparable(expected));
+    let mut held = tables.0.clone();
+    held.tasks.values_mut().for_each(forget_fleet);
+    prop_assert_eq!(&held, model);
+    let ended: BTreeSet<Uuid> = applied.ended.iter().copied().collect();
+    prop_assert_eq!(ended.len(), applied.ended.len());
+    // One that was deleted by the batch that ended it is named, too.
+    prop_assert!(ended.is_superset(&model.newly_ended(before)));
+    let untold = |model: &Model| model.untold.keys().copied().collect::<BTreeSet<Uuid>>();
+    let named: BTreeSet<Uuid> = applied.untold.iter().copied().collect();
+    prop_assert!(untold(model).difference(&untold(before)).all(|agent| named.contains(agent)));
+    let mut waiting: Vec<String> =
+        applied.waiting.iter().map(|waiting| format!("{:?}", waiting.kind)).collect();
+    let waits = |task: &Task| task.state == State::Pending;
+    let new = |(id, task): &(&Uuid, &Task)| waits(task) && !before.tasks.get(*id).is_some_and(waits);
+    let mut expected: Vec<String> = model
+        .tasks
+        .iter()
+        .filter(new)
+        .map(|(_, task)| format!("{:?}", WaitingKind::of(&task.posted)))
+        .collect();
+    waiting.sort_unstable();
+    expected.sort_unstable();
+    prop_assert_eq!(waiting, expected);
+    Ok(())
+}
+
+/// The model knows nothing of the agents that might have taken a task. Whether a sweep already sees what comes after it in
+/// its batch is the store's to say.
+fn comparable(mut replies: Replies) -> Replies {
+    for task in replies.cancels.iter_mut().flatten().flatten().flatten() {
+        forget_fleet(task);
+    }
+    for swept in replies.sweeps.iter_mut().flatten() {
+        swept.next_due = None;
+    }
+    replies
+}
+
+fn forget_fleet(task: &mut Task) {
+    if let State::Ended { end: End::Expired(message), .. } = &mut task.state
+        && let Some(before) = before_the_fleet(message.as_str())
+    {
+        *message = JsonText::from_stored(format!(r#"{before}{FLEET}""#));
+    }
+}
+
+/// What a database would hold: a model that is only read and written here, and moved by nothing but the executor.
+#[derive(Default)]
+struct Tables(Model);
+
+impl Tables {
+    /// As PostgreSQL does it: everything is found before anything is decided.
+    fn apply_at_once(&mut self, batch: &[Command], now: Timestamp) -> Applied {
+        let mut executor = Executor::new(now);
+        for command in batch {
+            self.insert(command, &mut executor);
+        }
+        for command in batch {
+            self.find(command, &mut executor);
+        }
+        self.execute(batch, &mut executor);
+        self.hand_out(batch, executor)
+    }
+
+    /// As SQLite does it: each command finds what those before it have saved.
+    fn apply_one_by_one(&mut self, batch: &[Command], now: Timestamp) -> Applied {
+        let mut executor = Executor::new(now);
+        let (polls, others): (Vec<_>, Vec<_>) = batch.iter().partition(|command| command.poll().is_some());
+        for command in others.into_iter().chain(polls) {
+            self.insert(command, &mut executor);
+            self.find(command, &mut executor);
+            self.execute(std::slice::from_ref(command), &mut executor);
+        }
+        self.hand_out(batch, executor)
+    }
+
+    fn insert<'a>(&mut self, command: &'a Command, executor: &mut Executor<'a>) {
+        let Command::Submit(posted) = command else { return };
+        let id = posted.task_id;
+        if executor.snapshot.posts.contains_key(&id) {
+            return;
+        }
+        let lookup = if let Some(stored) = self.0.tasks.get(&id) {
+            PostLookup::Stored(Box::new(stored.posted.clone()))
+        } else if self.0.handed_out_as(id).is_some() {
+            PostLookup::OfAttempt
+        } else {
+            let state = lifecycle::first_state(posted, executor.now());
+            let task = Task { posted: posted.clone(), created: executor.now(), attempts: 0, state };
+            self.0.tasks.insert(id, task);
+            self.0.arrivals.push(id);
+            PostLookup::Inserted(QueueCursor::START)
+        };
+        executor.snapshot.add_post(id, lookup);
+    }
+
+    fn find(&self, command: &Command, executor: &mut Executor<'_>) {
+        let now = executor.now();
+        let mut named: Vec<Uuid> = Vec::new();
+        match command {
+            Command::Report(result) => {
+                named.extend(self.0.handed_out_as(result.task_id));
+                for (id, past) in &self.0.past {
+                    for (ended, late) in
+                        past.iter().filter(|(ended, _)| ended.attempt.alias == result.task_id)
+                    {
+                        executor.snapshot.add_past(*id, ended.clone(), late.is_some());
+                    }
+                }
+            }
+            Command::Cancel(id) => named.push(*id),
+            Command::Release { task_ids, .. } => named.extend(task_ids),
+            Command::Sweep(sweep) => {
+                let due = self.due(sweep, now);
+                named.extend(due.due.iter().chain(due.silent.iter().map(|(id, _)| id)));
+                executor.snapshot.add_due(due);
+            }
+            Command::Poll { poll, running: Some(_), .. } => {
+                let tasks = self.claimed().filter(|(_, agent_id, _)| *agent_id == poll.agent_id);
+                let tasks: Vec<Uuid> = tasks.map(|(id, ..)| id).collect();
+                named.extend(&tasks);
+                executor.snapshot.add_held(poll.agent_id, HeldTasks { tasks, has_more: false });
+            }
+            Command::Submit(_) | Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
+        }
+        for task in named.iter().filter_map(|id| self.0.tasks.get(id)) {
+            let task = task.clone();
+            executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+        }
+        let expired: Vec<Uuid> = executor.snapshot.expired(now).map(|task| task.posted.task_id).collect();
+        for id in expired {
+            executor.snapshot.add_surroundings(id, Surroundings::default());
+        }
+    }
+
+    fn claimed(&self) -> impl Iterator<Item = (Uuid, Uuid, Timestamp)> {
+        self.0.tasks.iter().filter_map(|(id, task)| match &task.state {
+            State::Claimed(attempt) => Some((*id, attempt.agent_id, attempt.at)),
+            _ => None,
+        })
+    }
+
+    fn due(&self, sweep: &Sweep, now: Timestamp) -> DueTasks {
+        let is_due = |task: &Task| task.due().is_some_and(|at| at <= now);
+        let due = self.0.tasks.iter().filter(|(_, task)| is_due(task)).map(|(id, _)| *id).collect();
+        let before = sweep.lost_after.and_then(|after| now.checked_sub(after).ok());
+        let last_seen = |(id, agent_id, claimed_at): (Uuid, Uuid, Timestamp)| {
+            let seen = self.0.agents.get(&agent_id).map_or(claimed_at, |(_, seen)| claimed_at.max(*seen));
+            (id, seen)
+        };
+        let silent =
+            self.claimed().map(last_seen).filter(|(_, seen)| before.is_some_and(|before| *seen < before));
+        DueTasks { due, silent: silent.collect() }
+    }
+
+    /// Executes commands, and saves what has changed.
+    fn execute<'a>(&mut self, commands: &'a [Command], executor: &mut Executor<'a>) {
+        executor.execute(commands);
+        let now = executor.now();
+        let model = &mut self.0;
+        for LockedTask { task, .. } in executor.changed_tasks() {
+            model.tasks.insert(task.posted.task_id, task.clone());
+        }
+        let changes = executor.changes();
+        for (id, ended) in &changes.ended {
+            if ended.end.is_to_be_told() {
+                model.untold.entry(ended.attempt.agent_id).or_default().insert(ended.attempt.alias);
+            }
+            model.past.entry(*id).or_default().push((ended.clone(), None));
+        }
+        for ((id, number), outcome) in &changes.late {
+            let past = model.past.get_mut(id).into_iter().flatten();
+            for (_, late) in past.filter(|(ended, _)| ended.attempt.number == *number) {
+                assert_eq!(*late, None);
+                *late = Some(LateResult { at: now, outcome: (*outcome).clone() });
+            }
+        }
+        for agent_id in &changes.seen {
+            model.seen(&[(*agent_id, now)]);
+        }
+        for command in commands {
+            if let Command::Release { agent_id, cancelled, .. } = command {
+                model.tell_again(*agent_id, cancelled);
+                executor.effects.untold.push(*agent_id);
+            }
+        }
+        executor.forget_saved();
+    }
+
+    /// Does what the executor does not.
+    fn hand_out(&mut self, batch: &[Command], executor: Executor<'_>) -> Applied {
+        let (now, mut replies) = (executor.now(), executor.replies);
+        let mut swept = replies.sweeps.iter_mut().flatten();
+        let mut claimed = Vec::new();
+        for command in batch {
+            match command {
+                Command::Sweep(sweep) => {
+                    let swept = swept.next().expect("a reply for each sweep");
+                    self.0.clean(sweep, now, swept);
+                }
+                Command::Seen(agents) => replies.seen.push(Ok(self.0.seen(agents))),
+                _ => {}
+            }
+        }
+        for command in batch {
+            let polled = match command {
+                Command::Poll { poll, kinds, .. } => self.0.poll(poll, kinds.as_deref(), now),
+                Command::Claim { poll, kinds } => {
+                    let is_of =
+                        |task: &Task| kinds.iter().any(|known| known.kind == WaitingKind::of(&task.posted));
+                    Polled { tasks: self.0.hand_out(poll, now, is_of), cancelled: Vec::new() }
+                }
+                _ => continue,
+            };
+            claimed.extend(polled.tasks.iter().map(|delivery| delivery.task_id));
+            replies.polls.push(Ok(polled));
+        }
+        executor.effects.into_applied(replies, claimed)
+    }
+}
+
+#[test]
+fn an_agent_is_accounted_by_its_last_poll() {
+    let (posted, poll) = (task(1), poll(1, 0));
+    let (id, agent_id) = (posted.task_id, poll.agent_id);
+    let polls = |aliases: &[Uuid]| Command::Poll {
+        poll: poll.clone(),
+        kinds: None,
+        running: Some(Running { aliases: aliases.to_vec(), until: at(1) }),
+    };
+    for (batch, accounted) in
+        [([polls(&[]), polls(&[id])], vec![agent_id]), ([polls(&[id]), polls(&[])], vec![])]
+    {
+        let mut executor = Executor::new(at(9));
+        // It was claimed so late that the agent need not name it.
+        let task = Task { posted: posted.clone(), created: at(0), attempts: 1, state: claimed(1, 1, at(5)) };
+        executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+        executor.snapshot.add_held(agent_id, HeldTasks { tasks: vec![id], has_more: false });
+        executor.execute(&batch);
+        assert_eq!((executor.effects.accounted, executor.effects.abandoned), (accounted, 0));
+    }
+}
+
+#[test]
+fn what_another_session_has_locked_is_replied_locked() {
+    let mut executor = Executor::new(at(9));
+    let id = task_id(1);
+    let batch = [
+        Command::Submit(task(1)),
+        Command::Report(completed(1, "{}")),
+        Command::Cancel(id),
+        release(1, at(5), &[1, 2]),
+    ];
+    executor.snapshot.add_post(id, PostLookup::Locked);
+    executor.snapshot.add_locked(id);
+    let task = Task { posted: task(2), created: at(0), attempts: 1, state: claimed(2, 1, at(5)) };
+    executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+    executor.execute(&batch);
+    let Replies { submits, reports, cancels, releases, .. } = &executor.replies;
+    assert_eq!((&submits[..], &reports[..]), (&[Err(Locked)][..], &[Err(Locked)][..]));
+    assert_eq!((&cancels[..], &releases[..]), (&[Err(Locked)][..], &[Err(Locked)][..]));
+    // The task beside the locked one waits again.
+    let released: Vec<Uuid> = executor.changed_tasks().map(|locked| locked.task.posted.task_id).collect();
+    assert_eq!(released, [task_id(2)]);
+    assert_eq!(executor.snapshot.task(task_id(2)).map(|task| task.attempts), Some(0));
+}
+
+#[test]
+fn a_late_result_of_a_locked_attempt_is_replied_locked() {
+    let ended = || EndedAttempt { attempt: attempt(1, 1, at(5)), at: at(7), end: AttemptEnd::TimedOut };
+    let batch = [Command::Report(completed(1, "{}")), Command::Report(completed(1, r#"{"again":true}"#))];
+    for (is_locked, has_late, reply, kept) in [
+        (true, false, Err(Locked), 0),
+        (false, true, Ok(Err(Refusal::TooLate(1))), 0),
+        (false, false, Ok(Err(Refusal::TooLate(1))), 1),
+    ] {
+        let mut executor = Executor::new(at(9));
+        let task = Task { posted: task(1), created: at(0), attempts: 1, state: State::Pending };
+        executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+        executor.snapshot.add_past(task_id(1), ended(), has_late);
+        if is_locked {
+            executor.snapshot.add_locked_attempt(task_id(1));
+        }
+        executor.execute(&batch);
+        assert_eq!(executor.replies.reports, [reply, reply]);
+        assert_eq!(executor.changes().late.len(), kept);
+    }
+}
+
+#[test]
+fn a_sweep_whose_limit_is_reached_says_that_there_may_be_more() {
+    let sweep =
+        |limit| [Command::Sweep(Sweep { limit, lost_after: None, forget_after: None, delete_after: None })];
+    let (one, two) = (sweep(1), sweep(2));
+    for (batch, more) in [(&one, true), (&two, false)] {
+        let mut executor = Executor::new(at(9));
+        // Another session has settled it meanwhile.
+        executor.snapshot.add_due(DueTasks { due: vec![task_id(1)], silent: Vec::new() });
+        executor.execute(batch);
+        assert_eq!(executor.replies.sweeps, [Ok(Swept { more, ..Swept::default() })]);
+    }
+}
+
+#[test]
+fn an_agent_that_posts_a_result_is_not_lost_in_the_same_batch() {
+    let sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+    let (result, sweep) = (Command::Report(completed(1, "{}")), Command::Sweep(sweep));
+    for (batch, lost) in [([result.clone(), sweep.clone()], 0), ([sweep, result], 1)] {
+        let mut executor = Executor::new(at(99));
+        for n in [1, 2] {
+            let task = Task { posted: task(n), created: at(0), attempts: 1, state: claimed(n, 1, at(5)) };
+            executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+        }
+        executor.snapshot.add_due(DueTasks { due: Vec::new(), silent: vec![(task_id(2), at(5))] });
+        executor.execute(&batch);
+        assert_eq!(executor.replies.sweeps, [Ok(Swept { lost, ..Swept::default() })]);
+    }
+}
+
+#[test]
+fn nobody_knows_the_alias_of_an_attempt_that_was_released() {
+    let alias = Uuid::from_u128(7);
+    let second = Attempt { number: 2, alias, ..attempt(1, 1, at(5)) };
+    let task = Task { posted: task(1), created: at(0), attempts: 2, state: State::Claimed(second) };
+    let batch = [release(1, at(5), &[1]), Command::Report(completed_as(alias, "{}"))];
+    let mut executor = Executor::new(at(9));
+    executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+    executor.execute(&batch);
+    assert_eq!(executor.replies.releases, [Ok(1)]);
+    assert_eq!(executor.replies.reports, [Ok(Err(Refusal::UnknownTask))]);
+}

@@ -1,0 +1,65 @@
+//! Tasks that are posted.
+
+use jiff::Timestamp;
+use rusqlite::params;
+use slamon_domain::batch::PostLookup;
+use slamon_domain::{QueueCursor, State, expires, lifecycle};
+use slamon_protocol::{JsonText, PostTask};
+
+use super::Work;
+use crate::StoreError;
+use crate::sqlite::rows::{self, micros};
+
+impl Work<'_> {
+    /// Inserts a task, unless something has its id.
+    pub(super) fn submit(&self, posted: &PostTask) -> Result<PostLookup<'static>, StoreError> {
+        if rows::is_of_attempt(self.transaction, posted.task_id)? {
+            return Ok(PostLookup::OfAttempt);
+        }
+        if self.insert(posted, &lifecycle::first_state(posted, self.now))? {
+            return Ok(PostLookup::Inserted(QueueCursor::START));
+        }
+        let stored = rows::task(self.transaction, posted.task_id)?;
+        // It was there a moment ago, and nobody else writes.
+        Ok(stored.map_or(PostLookup::Locked, |found| PostLookup::Stored(Box::new(found.task.posted))))
+    }
+
+    /// `false` if a task has its id.
+    fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
+        let terms = &posted.terms;
+        let available = match state {
+            State::Delayed { until } => Some(until.as_microsecond()),
+            _ => None,
+        };
+        let due = state.due(expires(posted, self.now));
+        let inserted = self
+            .transaction
+            .prepare_cached(
+                "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
+                                   retry_errors, retry_delay, priority, delay, agent_filter,
+                                   state, available_at, due_at)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                 on conflict (id) do nothing",
+            )?
+            .execute(params![
+                posted.task_id.as_bytes(),
+                posted.test_id.as_bytes(),
+                posted.task_type,
+                posted.task_version,
+                posted.task_data.as_ref().map(JsonText::as_str),
+                self.now.as_microsecond(),
+                terms.ttl.map(micros),
+                terms.timeout.map(micros),
+                terms.max_attempts,
+                terms.retry_errors,
+                micros(terms.retry_delay),
+                terms.priority,
+                micros(terms.delay),
+                terms.agent_filter.key(),
+                rows::state_name(state),
+                available,
+                due.map(Timestamp::as_microsecond),
+            ])?;
+        Ok(inserted == 1)
+    }
+}
