@@ -20,7 +20,7 @@ use crate::database::{Database, DatabaseKind};
 use crate::logging::{self, LogWriter, repeats};
 use crate::metrics;
 
-/// Wrong arguments or configuration, and nothing was started.
+/// The exit status that says that the arguments or the configuration are wrong and nothing was started.
 const BAD_ARGUMENTS: u8 = 2;
 
 /// SLAMon Agent Fleet Manager
@@ -72,7 +72,7 @@ pub fn main() -> ExitCode {
         say(&format!("slamon-afm: {problem}"));
         return ExitCode::from(BAD_ARGUMENTS);
     }
-    // Before anything is written: the log, too, may have reached its limit.
+    // The runtime starts before anything is written, because the log may have reached the size limit, too.
     let runtime = match start_runtime() {
         Ok(runtime) => runtime,
         Err(problem) => {
@@ -95,7 +95,7 @@ pub fn main() -> ExitCode {
             return ExitCode::from(BAD_ARGUMENTS);
         }
     };
-    // Also when this function panics.
+    // The log is flushed also when this function panics.
     let _flush = log.flush_at_end();
     if let Some(path) = &loaded.config.log_file {
         let path = std::path::absolute(path).unwrap_or_else(|_| path.clone());
@@ -145,10 +145,11 @@ fn start_runtime() -> io::Result<Runtime> {
     Ok(runtime)
 }
 
-/// How long whoever started the program has to read a line.
+/// Whoever started the program has this long to read a line.
 const SAY: Duration = Duration::from_secs(1);
 
-/// To whoever started the program; if even that cannot be written, there is nobody left to tell.
+/// Writes a line for whoever started the program. If even that cannot be written, there is nobody left to
+/// tell.
 fn say(line: &str) {
     let line = format!("{line}\n");
     let (said, is_said) = mpsc::channel();

@@ -1,8 +1,8 @@
-//! What time it is.
+//! The clock, which alone knows the time.
 //!
-//! Time that tasks are measured by does not jump when somebody sets the machine's clock. It is counted by the clock that
-//! runs from the machine's start, also while the machine is suspended, and begins at what the database says, or, where the
-//! database has no clock of its own, at what the machine says.
+//! The time that tasks are measured by does not jump when somebody sets the machine's clock. It counts on
+//! with the machine's uptime, suspensions included, from the time of the database, or from the machine's time
+//! where the database has no clock of its own.
 
 use std::fmt;
 use std::sync::Arc;
@@ -12,36 +12,36 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use rustix::time::{ClockId, clock_gettime};
 
-/// Tells the time to the microsecond, which is what every store keeps. Tests set their own.
+/// Tells the time to the microsecond, which is what every store keeps. Tests use clocks of their own.
 #[derive(Clone)]
 pub struct Clock {
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    /// How far the machine's clock is ahead, in microseconds, while it is followed slowly.
+    /// How far the machine's clock is ahead of this one, in microseconds, while this one follows it slowly.
     ahead: Arc<AtomicI64>,
 }
 
 impl Clock {
-    /// The machine's clock, which may be set at any time.
+    /// Returns the machine's clock, which may be set at any time.
     #[must_use]
     pub fn system() -> Self {
         #[expect(clippy::disallowed_methods, reason = "this is where the time comes from")]
         Self::new(Timestamp::now)
     }
 
-    /// A clock that asks `now`.
+    /// Creates a clock that calls `now`.
     pub fn new(now: impl Fn() -> Timestamp + Send + Sync + 'static) -> Self {
         Self { now: Arc::new(now), ahead: Arc::default() }
     }
 
-    /// The time.
+    /// Returns the time.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let time = (self.now)();
-        // In range, as it is between the time and the epoch.
+        // This never fails: the result lies between the time and the epoch.
         Timestamp::from_microsecond(time.as_microsecond()).unwrap_or(time)
     }
 
-    /// What the clocks of others show at the time `time` of this one: agents are told times to act on.
+    /// Returns what the clocks of agents show when this one shows `time`. Agents are told times to act on.
     #[must_use]
     pub fn for_agents(&self, time: Timestamp) -> Timestamp {
         let ahead = SignedDuration::from_micros(self.ahead.load(Ordering::Relaxed));
@@ -49,18 +49,18 @@ impl Clock {
     }
 }
 
-/// How often the machine's clock is followed while it shows another time.
+/// While the machine's clock shows another time, it is followed once in this long.
 pub(crate) const FOLLOW_AGAIN: Duration = Duration::from_millis(100);
 
-/// How far it is followed each time, in microseconds: time runs by a twentieth faster or slower.
+/// Each step of following has this many microseconds at most, so that time runs a twentieth faster or slower.
 const FOLLOW_STEP: i64 = 5_000;
 
-/// How long reading two clocks may take, in microseconds, for their difference to mean anything.
+/// If reading two clocks takes more microseconds than this, their difference means nothing.
 const LONGEST_READING: i64 = 1_000;
 
-/// A clock that goes on steadily, whatever happens to the machine's, from a time that it was set to.
+/// A clock that goes on steadily from the time it was set to, whatever happens to the machine's clock.
 ///
-/// With several AFMs on one database, time is the database's: no two disagree on who is late.
+/// Several AFMs on one database all use the database's time, so that no two disagree on who is late.
 #[derive(Clone)]
 pub struct SteadyClock {
     /// The machine's clock.
@@ -74,7 +74,7 @@ pub struct SteadyClock {
 struct ClockState {
     /// The time at the machine's start, in microseconds.
     start: AtomicI64,
-    /// See [`Clock`].
+    /// The same value as [`Clock::ahead`](Clock), shared with the clocks made of this one.
     ahead: Arc<AtomicI64>,
     is_set: AtomicBool,
 }
@@ -84,7 +84,7 @@ struct ClockState {
 pub struct Uptime(i64);
 
 impl SteadyClock {
-    /// A clock that begins with the machine's time.
+    /// Creates a clock that begins with the machine's time.
     #[must_use]
     pub fn start() -> Self {
         Self::of(Clock::system(), uptime)
@@ -96,7 +96,7 @@ impl SteadyClock {
         clock
     }
 
-    /// A clock that shows this one's time.
+    /// Returns a clock that shows this one's time.
     #[must_use]
     pub fn clock(&self) -> Clock {
         let (steady, ahead) = (self.clone(), Arc::clone(&self.state.ahead));
@@ -108,18 +108,19 @@ impl SteadyClock {
         Timestamp::from_microsecond(time).unwrap_or_else(|_| self.machine.now())
     }
 
-    /// What [`SteadyClock::set`] is to be told.
+    /// Reads the uptime; [`SteadyClock::set`] needs the one from before the database was asked.
     #[must_use]
     pub fn uptime(&self) -> Uptime {
         Uptime((self.uptime)())
     }
 
-    /// Whether [`SteadyClock::set`] has been called.
+    /// Says whether [`SteadyClock::set`] has been called.
     pub(crate) fn is_set(&self) -> bool {
         self.state.is_set.load(Ordering::Relaxed)
     }
 
-    /// The database said `time` when it was asked between `before` and now. Gives by how much this clock was changed.
+    /// Sets the clock to the `time` of the database, which was asked between `before` and now. Returns by how
+    /// much the clock has changed.
     pub fn set(&self, time: Timestamp, before: Uptime) -> SignedDuration {
         let asked = before.0 + ((self.uptime)() - before.0) / 2;
         let start = time.as_microsecond() - asked;
@@ -128,8 +129,8 @@ impl SteadyClock {
         SignedDuration::from_micros(start - was)
     }
 
-    /// How long before the machine's start its clock would have been at zero, in microseconds: this changes when the clock
-    /// is set, and only then. `None`: it could not be read just now.
+    /// Returns what the machine's clock would have shown at the machine's start, in microseconds. It changes
+    /// when that clock is set, and only then. `None` means that it could not be read just now.
     pub(crate) fn machine_start(&self) -> Option<i64> {
         let before = (self.uptime)();
         let time = self.machine.now().as_microsecond();
@@ -137,8 +138,8 @@ impl SteadyClock {
         (reading <= LONGEST_READING).then(|| time - before - reading / 2)
     }
 
-    /// Follows the machine's clock a little, which is to be called every [`FOLLOW_AGAIN`] while it is ahead or behind. Gives
-    /// how far it still is ahead, if that could be read.
+    /// Follows the machine's clock by one step; to be called every [`FOLLOW_AGAIN`] while the two differ.
+    /// Returns how far the machine's clock still is ahead, if that could be read.
     pub(crate) fn follow_machine(&self) -> Option<SignedDuration> {
         let start = self.state.start.load(Ordering::Relaxed);
         let ahead = self.machine_start()? - start;
@@ -149,11 +150,11 @@ impl SteadyClock {
     }
 }
 
-/// The time since the machine's start in microseconds, suspensions included.
+/// Returns the time since the machine's start in microseconds, suspensions included.
 fn uptime() -> i64 {
     #[cfg(any(target_os = "linux", target_os = "android"))]
     let time = clock_gettime(ClockId::Boottime);
-    // macOS counts suspensions here.
+    // On macOS, this clock counts suspensions.
     #[cfg(not(any(target_os = "linux", target_os = "android")))]
     let time = clock_gettime(ClockId::Monotonic);
     time.tv_sec * 1_000_000 + time.tv_nsec / 1_000

@@ -1,4 +1,4 @@
-//! The store that a database URI names.
+//! Opens the store that a database URI names.
 
 pub(crate) mod health;
 
@@ -10,27 +10,27 @@ use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store, StoreErro
 
 use crate::config::Loaded;
 
-/// How long a statement may take.
+/// A statement may take this long.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(10);
 
 const SUPPORTED: &str =
     "supported are sqlite:///file.db, sqlite:// (in memory) and postgresql://user@host/name";
 
-/// A store, what kind it is, and how it was named.
+/// A store, its kind, and the name of the setting it comes from.
 pub(crate) struct Database {
     pub(crate) store: Arc<dyn Store>,
     pub(crate) kind: DatabaseKind,
     name: String,
 }
 
-/// Where tasks are kept.
+/// The kind of a store: where it keeps tasks.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum DatabaseKind {
-    /// In this process, and gone with it.
+    /// Tasks are kept in this process, and are gone with it.
     Memory,
-    /// In a file.
+    /// Tasks are kept in this file.
     File(Box<Path>),
-    /// On a server, which may be away for a while.
+    /// Tasks are kept on a server, which may be away for a while.
     Postgres,
 }
 
@@ -38,7 +38,7 @@ impl Database {
     /// Opens the store that the configuration names, without any I/O yet.
     ///
     /// # Errors
-    /// One line that says what is wrong with the URI, without its secrets.
+    /// Fails with one line that says what is wrong with the URI, without its secrets.
     pub(crate) fn open(loaded: &Loaded) -> Result<Self, String> {
         let config = &loaded.config;
         let uri = config.database_uri.expose();
@@ -73,13 +73,14 @@ impl Database {
         }
     }
 
-    /// Why the program cannot go on with this database, together with who named it.
+    /// Returns the error with which the program ends, together with the name of the setting.
     pub(crate) fn unusable(&self, error: StoreError) -> anyhow::Error {
         anyhow::Error::from(error).context(self.name.clone())
     }
 }
 
-/// What says how to talk to the database; empty in what is no URI, of which any part may be a password.
+/// Returns the dialect of a URI, such as `sqlite`. It is empty if the text is no URI, since any part of it
+/// may be a password.
 fn dialect(uri: &str) -> &str {
     let scheme = uri.split_once("://").map_or("", |(scheme, _)| scheme);
     let dialect = scheme.split('+').next().unwrap_or_default();

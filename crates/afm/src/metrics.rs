@@ -1,4 +1,4 @@
-//! Counts and times for StatsD.
+//! Sends counts and times to StatsD.
 
 mod statsd;
 
@@ -13,13 +13,14 @@ use metrics_exporter_statsd::StatsdBuilder;
 use crate::config::Config;
 use statsd::PacketSink;
 
-/// How many metrics may wait to be sent. One too many is dropped: whoever counts waits for nobody.
+/// This many metrics may wait to be sent. Any more are dropped, since whoever counts must not wait.
 const QUEUED: usize = 5_000;
 
-/// Sends metrics to STATSD_HOST from now on; without one, none. A host that cannot be found is looked up until it can.
+/// Starts to send metrics to STATSD_HOST, if there is one. A host that cannot be found is looked up until it
+/// can.
 ///
 /// # Errors
-/// One line that names the host, when nothing can ever be sent there.
+/// Fails with one line that names the host, when nothing can ever be sent there.
 pub(crate) fn start(config: &Config) -> Result<(), String> {
     let Some(host) = &config.statsd_host else { return Ok(()) };
     let port = config.statsd_port;
@@ -40,10 +41,10 @@ pub(crate) fn start(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether anybody is sent anything: making up a name for each request would be for nothing.
+/// Whether metrics are sent at all: if not, no name is built for a request.
 static SENT: AtomicBool = AtomicBool::new(false);
 
-/// A request was answered.
+/// Counts a request that was answered, and its time.
 pub(crate) fn request(method: &Method, route: &str, status: u16, elapsed: Duration) {
     if !SENT.load(Ordering::Relaxed) {
         return;
@@ -58,7 +59,7 @@ pub(crate) fn request(method: &Method, route: &str, status: u16, elapsed: Durati
     metrics::histogram!(name(method, route)).record(elapsed);
 }
 
-/// Clients may make up methods; names are not theirs to make.
+/// Returns the name of a method for metrics and log. Clients may make up methods, but not names of metrics.
 pub(crate) fn method_name(method: &Method) -> &'static str {
     match *method {
         Method::GET => "GET",
@@ -68,7 +69,7 @@ pub(crate) fn method_name(method: &Method) -> &'static str {
     }
 }
 
-/// `request.get.task.task_id` for `GET /task/{task_id}/`.
+/// Builds the name of a metric, such as `request.get.task.task_id` for `GET /task/{task_id}/`.
 fn name(method: &Method, route: &str) -> String {
     let mut name = "request.".to_owned();
     name.extend(method_name(method).chars().map(|letter| letter.to_ascii_lowercase()));
@@ -79,19 +80,19 @@ fn name(method: &Method, route: &str) -> String {
     name
 }
 
-/// A client posted a task that is new.
+/// Counts a new task that a client has posted.
 pub(crate) fn task_posted() {
     metrics::counter!("task.posted").increment(1);
 }
 
-/// An agent was given tasks.
+/// Counts tasks that were handed to an agent.
 pub(crate) fn tasks_claimed(count: usize) {
     if count > 0 {
         metrics::counter!("task.claimed").increment(count as u64);
     }
 }
 
-/// An agent posted a result, or an error.
+/// Counts a task that its agent has completed or failed.
 pub(crate) fn task_finished(completed: bool) {
     metrics::counter!(if completed { "task.completed" } else { "task.failed" }).increment(1);
 }

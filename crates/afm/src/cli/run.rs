@@ -1,4 +1,4 @@
-//! `run`: the server.
+//! The subcommand `run` puts the server together and serves until it is stopped.
 
 mod background;
 
@@ -24,23 +24,23 @@ use crate::logging::LogWriter;
 use crate::maintenance::clock_sync::set_clock;
 use crate::maintenance::sweeper::SweepPolicy;
 
-/// How long a connection may send nothing.
+/// A connection that sends nothing for this long is closed.
 const IDLE: Duration = Duration::from_secs(75);
 
-/// How long a client may leave its answer unread.
+/// A client may leave its answer unread for this long.
 const UNREAD: Duration = Duration::from_secs(30);
 
-/// How much is kept, in bytes, of large bodies that arrive and of large answers that have not been read: some times more, if bodies
-/// may be larger than usual.
+/// Large bodies that arrive and large answers that are not read yet may take this many bytes together. The
+/// bound grows with MAX_CONTENT_LENGTH.
 const MEMORY: usize = 64 * 1024 * 1024;
 
-/// What is left, at least, for the database when the last request has been answered.
+/// The last writes have at least this long once the last request has been answered.
 const LAST_WRITES: Duration = Duration::from_secs(1);
 
-/// How long to wait before a database that is away is asked again.
+/// A database that is away is asked again after this long.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// How long systemd has to take a notice.
+/// systemd has this long to take a notification.
 const NOTIFY: Duration = Duration::from_secs(1);
 
 /// Where to listen
@@ -56,20 +56,20 @@ pub(super) struct Address {
     port: Option<u16>,
 }
 
-/// The port that the original listens on.
+/// The original listens on this port, too.
 const PORT: u16 = 8080;
 
-/// What a number alone listens on.
+/// `run PORT` listens on all interfaces.
 const ALL_INTERFACES: &str = "0.0.0.0";
 
 impl Address {
-    /// Host and port; `run 8080` names a port, not a host.
+    /// Returns host and port; `run 8080` names a port, not a host.
     ///
     /// # Errors
-    /// One line that says what is wrong with the two.
+    /// Fails with one line that says what is wrong with host or port.
     pub(super) fn host_and_port(&self) -> Result<(&str, u16), String> {
         let host = self.host.as_str();
-        // The message would show what may be a password.
+        // The usual message would show the argument, which may hold a password.
         if host.contains(['/', '@']) {
             return Err(
                 "HOST is a URI (not shown), and should be a host name or an address, such as localhost, \
@@ -84,11 +84,11 @@ impl Address {
         }
     }
 
-    /// The host of HOST, and its port, if it has one: `HOST`, `HOST:PORT`, `[IPv6]:PORT`, `PORT`.
+    /// Splits the argument HOST into host and port. It may be `HOST`, `HOST:PORT`, `[IPv6]:PORT` or `PORT`.
     fn split(&self) -> Result<(&str, Option<u16>), String> {
         let given = self.host.as_str();
         let number = |port: &str| {
-            // What is no number may be a password.
+            // A port that is no number may be a password.
             let shown = if port.bytes().all(|b| b.is_ascii_digit()) { given } else { "HOST:PORT" };
             port.parse().map(Some).map_err(|_| format!("run {shown}: a port is a number from 0 to 65535"))
         };
@@ -120,7 +120,7 @@ pub(super) async fn run(
 ) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
-    // Before the database is touched: while the original still has the port, its tables are its own.
+    // Listening comes before the database is touched: while the original has the port, its tables are in use.
     let listeners =
         server::listen(host, port).await.with_context(|| format!("cannot listen on {host} port {port}"))?;
     let files = resource_limits::raise_limit();
@@ -152,7 +152,7 @@ pub(super) async fn run(
     let ended = tokio::select! {
         biased;
         () = shutdown.stop.cancelled() => Ok(()),
-        // Without them nothing goes on: whoever runs this program starts it again.
+        // Without these tasks nothing works: the program ends, so that a supervisor starts it again.
         died = &mut work => return Err(death("committer", died)),
         died = &mut serving => return Err(death("server", died)),
         failed = live(&addresses, app, clock, &database, config) => failed,
@@ -162,15 +162,16 @@ pub(super) async fn run(
     notify_systemd(sd_notify::NotifyState::Stopping).await;
     serving.await?;
     let finish = async {
-        // What is lost is when agents were seen of late, which is no reason to fail.
+        // If this fails, only the last heartbeats are lost, which is no reason to fail.
         let _ = heartbeats.flush().await;
         drop(heartbeats);
-        // The router and the background held the last committers: its work ends when what is queued is done.
+        // The router and the background have dropped their committers: the commit loop ends once its queue is
+        // empty.
         work.await?;
         store.close().await;
         anyhow::Ok(())
     };
-    // A database that hangs, or another's lock on it, must not keep the program from its end.
+    // A database that hangs, or a lock in it, must not keep the program from ending.
     let at_once = async {
         shutdown.abort.cancelled().await;
         tokio::time::sleep(LAST_WRITES).await;
@@ -187,7 +188,7 @@ pub(super) async fn run(
     ended
 }
 
-/// Prepares the database, then watches over tasks and agents; ends only if it cannot.
+/// Prepares the database and runs the background tasks. Returns only when either fails.
 async fn live(
     addresses: &[SocketAddr],
     app: App,
@@ -249,8 +250,8 @@ fn announce(database: &Database, config: &Config) {
     }
 }
 
-/// Makes the tables, if that is asked for, and looks whether they can be used: also where they were there, somebody may
-/// have to mend a right first.
+/// Creates the tables, if `auto_create` says so, and checks that they can be used. Also with tables that were
+/// there already, somebody may first have to grant a right.
 async fn prepare(store: &dyn Store, auto_create: bool) -> Result<(), StoreError> {
     if auto_create {
         let prepared = store.create_tables().await?;
@@ -262,8 +263,8 @@ async fn prepare(store: &dyn Store, auto_create: bool) -> Result<(), StoreError>
     }
 }
 
-/// Whether the database may come to be as it should without this program being started again: a server may come later than
-/// we do, as when a whole machine starts, and a standby may be promoted.
+/// Says whether the error may pass without a restart of this program: the database may start later, and a
+/// standby may be promoted.
 fn passes(error: &StoreError) -> bool {
     matches!(error, StoreError::Unavailable(_) | StoreError::ReadOnly(_) | StoreError::InDoubt { .. })
 }
@@ -272,7 +273,8 @@ fn warn_of(error: &StoreError) {
     tracing::warn!("the database is away, and requests that need it get 503 until it comes: {error:#}");
 }
 
-/// Tries until the database can be used. What keeps it from that may change meanwhile; each is said once in a row.
+/// Tries until the database can be used. The reason why it cannot may change meanwhile; each new one is
+/// logged once.
 async fn prepare_until_there(
     store: &dyn Store,
     auto_create: bool,
@@ -287,7 +289,7 @@ async fn prepare_until_there(
                 }
                 last = error;
             }
-            // It can be mended while this program runs.
+            // An administrator can correct this while the program runs.
             Err(error @ StoreError::Schema(SchemaError::Shared)) => {
                 if !matches!(last, StoreError::Schema(_)) {
                     tracing::error!("{error}; until then, requests get 503");
@@ -300,14 +302,14 @@ async fn prepare_until_there(
     }
 }
 
-/// Waits for a while at most: the socket may be full.
+/// Tells systemd, and waits only a short time for it, since its socket may be full.
 async fn notify_systemd(state: sd_notify::NotifyState<'static>) {
     let notify = tokio::task::spawn_blocking(move || sd_notify::notify(&[state]));
     match tokio::time::timeout(NOTIFY, notify).await {
         Ok(Ok(Ok(()))) => {}
-        Ok(Ok(Err(error))) => tracing::warn!(%error, "systemd could not be notified"),
-        Ok(Err(error)) => tracing::warn!(%error, "systemd could not be notified"),
-        Err(error) => tracing::warn!(%error, "systemd could not be notified"),
+        Ok(Ok(Err(error))) => tracing::warn!(%error, "could not notify systemd"),
+        Ok(Err(error)) => tracing::warn!(%error, "could not notify systemd"),
+        Err(error) => tracing::warn!(%error, "could not notify systemd"),
     }
 }
 

@@ -1,5 +1,5 @@
-//! Signals. Soft and hard stop: the first SIGTERM or SIGINT drains, the second cuts off. SIGHUP opens LOG_FILE again,
-//! as logrotate asks for.
+//! Signals: the first SIGTERM or SIGINT lets requests finish, the second cuts them off. SIGHUP opens LOG_FILE
+//! again, as logrotate needs.
 
 use std::io;
 
@@ -8,17 +8,17 @@ use tokio_util::sync::CancellationToken;
 
 use crate::logging::LogWriter;
 
-/// Tokens that signals cancel.
+/// The tokens that signals cancel.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Shutdown {
-    /// Accept nothing more and finish what runs.
+    /// Cancelled: the server accepts nothing more and finishes what runs.
     pub(crate) stop: CancellationToken,
-    /// Drop what runs.
+    /// Cancelled: the server drops what runs.
     pub(crate) abort: CancellationToken,
 }
 
 impl Shutdown {
-    /// Starts to listen for signals.
+    /// Starts to handle signals.
     pub(crate) fn on_signals(log: LogWriter) -> io::Result<Self> {
         let shutdown = Self::default();
         let (mut term, mut int) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);

@@ -1,10 +1,10 @@
-//! `create-tables` and `drop-tables`.
+//! The subcommands `create-tables` and `drop-tables`.
 
 use slamon_store::{Adopted, Prepared};
 
 use crate::database::Database;
 
-/// Why no tables are created in memory.
+/// The message that says why no tables are created in memory.
 pub(super) const IN_MEMORY: &str = "create-tables: the database is in memory (sqlite://, the default) and would be gone \
      at once; name one: --database-uri sqlite:///slamon-afm.db, or set SQLALCHEMY_DATABASE_URI";
 
@@ -24,7 +24,7 @@ pub(super) async fn drop(database: &Database) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Says what was done to the tables.
+/// Logs what was done to the tables.
 pub(super) fn report(prepared: Prepared) {
     match prepared {
         Prepared::Present => tracing::info!("tables are there and up to date"),

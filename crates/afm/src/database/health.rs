@@ -1,4 +1,5 @@
-//! Whether the database takes writes, as the last commits and checks tell; and one line in the log for each reason why not.
+//! Knows from the last commits and checks whether the database takes writes, and logs each reason why not
+//! once.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -8,38 +9,39 @@ use tokio::time::Instant;
 
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 
-/// For how long what was found holds, however many ask.
+/// A finding holds for this long, however many ask.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long after the last commit that failed a check that succeeds counts for more: a disk may have room for the one and not
-/// for the other.
+/// A check that succeeds ends an outage only this long after the last failed commit: a disk may have room for
+/// a check and not for a commit.
 const QUIET: Duration = Duration::from_secs(10);
 
-/// How many reasons of one outage are logged. There are few; a text that is different each time must not fill the log.
+/// This many reasons of one outage are logged. There are few; a text that differs each time must not fill the
+/// log.
 const REASONS: usize = 8;
 
-/// Why the database cannot be used, without names of files, hosts or users: for clients.
+/// Why the database cannot be used, for clients: without names of files, hosts or users.
 type Reason = String;
 
-/// What is known of the database.
+/// The health of the database, as far as it is known.
 pub(crate) struct Health {
     store: Arc<dyn Store>,
     state: Mutex<HealthState>,
-    /// Held by the check that is under way.
+    /// The check that is under way holds this.
     checking: tokio::sync::Mutex<()>,
     failed_reads: FailureLog,
 }
 
 #[derive(Default)]
 struct HealthState {
-    /// What was found last, and when.
+    /// The last finding, and when it was made.
     found: Option<(Instant, Result<(), Reason>)>,
     outage: Option<Outage>,
 }
 
 struct Outage {
     since: Instant,
-    /// When a commit failed last, if one did.
+    /// When a commit last failed, if one has.
     commit_failed: Option<Instant>,
     logged: Vec<String>,
 }
@@ -54,11 +56,11 @@ impl Health {
         })
     }
 
-    /// Whether the database can be written and its tables are as this version needs them; asks the database where nothing
-    /// was written just now.
+    /// Checks that the database can be written and that its tables are as this version needs them. Asks the
+    /// database only if nothing was written just now.
     ///
     /// # Errors
-    /// Why not, for clients.
+    /// Fails with the reason, for clients.
     pub(crate) async fn check(&self) -> Result<(), Reason> {
         if let Some(found) = self.fresh() {
             return found;
@@ -81,13 +83,13 @@ impl Health {
                 let reason = reason(&error);
                 let mut state = self.state();
                 state.found = Some((Instant::now(), Err(reason.clone())));
-                state.log(&error, "the database cannot be written");
+                state.log(&error, "could not write to the database");
                 Err(reason)
             }
         }
     }
 
-    /// A batch was committed. Whether that wrote anything can be told of some replies only.
+    /// Notes that a batch was committed. Only some replies show that it has written anything.
     pub(crate) fn committed(self: &Arc<Self>, replies: &Replies) {
         let mut state = self.state();
         if have_written(replies) {
@@ -100,27 +102,30 @@ impl Health {
         }
     }
 
-    /// A batch was not committed, and it was none of its commands that the database refused.
+    /// Notes that a batch was not committed, for a reason that lies in none of its commands.
     pub(crate) fn commit_failed(&self, error: &StoreError, commands: usize) {
         let mut state = self.state();
         state.found = Some((Instant::now(), Err(reason(error))));
-        if state.log(error, "nothing was committed, and what follows is logged at debug level") {
-            tracing::debug!(error = format!("{error:#}"), commands, "nothing was committed");
+        if state.log(error, "could not commit a batch; further failures are logged at debug level") {
+            tracing::debug!(error = format!("{error:#}"), commands, "could not commit a batch");
         }
         if let Some(outage) = &mut state.outage {
             outage.commit_failed = Some(Instant::now());
         }
     }
 
-    /// Something could not be read.
+    /// Notes that a read failed.
     pub(crate) fn read_failed(&self, error: &StoreError) {
         if matches!(error, StoreError::Failed(_)) {
             let error = format!("{error:#}");
             if let ShouldLog::Aloud { not_logged } = self.failed_reads.note(&error) {
-                tracing::error!(error, not_logged, "a read failed");
+                tracing::error!(error, not_logged, "could not read from the database");
             }
-        } else if self.state().log(error, "a read failed, and what follows is logged at debug level") {
-            tracing::debug!(error = format!("{error:#}"), "a read failed");
+        } else if self
+            .state()
+            .log(error, "could not read from the database; further failures are logged at debug level")
+        {
+            tracing::debug!(error = format!("{error:#}"), "could not read from the database");
         }
     }
 
@@ -139,7 +144,7 @@ impl HealthState {
         self.found.as_ref().is_some_and(|(at, _)| at.elapsed() < FRESH)
     }
 
-    /// Logs `error`, unless that was done in this outage; then it gives `true`.
+    /// Logs `error` once in an outage; returns `true` if it was logged before.
     fn log(&mut self, error: &StoreError, what: &str) -> bool {
         let outage = self.outage.get_or_insert_with(|| Outage {
             since: Instant::now(),
@@ -151,7 +156,8 @@ impl HealthState {
         if is_said || outage.logged.contains(&error) || outage.logged.len() >= REASONS {
             return true;
         }
-        // In the message and not in a field, where quotation marks are escaped: it may hold commands to be copied.
+        // The error is in the message, since quotation marks are escaped in a field: it may hold commands to
+        // be copied.
         tracing::error!("{what}: {error}");
         outage.logged.push(error);
         false
@@ -167,8 +173,8 @@ impl HealthState {
     }
 }
 
-/// Whether any of these came of a write, without a doubt: a batch that finds nothing to do writes nothing, and is committed
-/// also where nothing could be written. Of cancels and of agents that were seen it cannot be told.
+/// Says whether any of these replies proves a write. A batch that finds nothing to do writes nothing, and is
+/// committed also where nothing could be written. Replies to cancels and heartbeats prove nothing.
 fn have_written(replies: &Replies) -> bool {
     let Replies { submits, polls, reports, cancels: _, releases, seen: _, sweeps } = replies;
     submits.contains(&Ok(Ok(Submitted::Stored)))
@@ -178,7 +184,7 @@ fn have_written(replies: &Replies) -> bool {
         || sweeps.iter().flatten().any(|s| s.settled + s.lost + s.forgotten + s.deleted > 0)
 }
 
-/// Without names of files, hosts and users, which are for the log.
+/// Returns the reason for clients. Names of files, hosts and users are only in the log.
 fn reason(error: &StoreError) -> Reason {
     match error {
         StoreError::Schema(SchemaError::Denied(_)) => {

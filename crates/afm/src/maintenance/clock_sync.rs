@@ -1,4 +1,4 @@
-//! Keeps the clock of this AFM with the database's, so that AFMs on one database agree; or with the machine's, where the
+//! Follows the clock of the database, so that all AFMs on it agree; or that of the machine, where the
 //! database has none.
 
 use std::sync::Arc;
@@ -10,29 +10,30 @@ use tokio::time::Instant;
 
 use crate::clock::{FOLLOW_AGAIN, SteadyClock};
 
-/// How often to ask the database what time it is.
+/// The database is asked for the time once in this long.
 const CLOCK_AGAIN: Duration = Duration::from_secs(60);
 
-/// How long the answer may take to be of use.
+/// An answer that took longer than this is of no use.
 const LONGEST_TRIP: Duration = Duration::from_millis(500);
 
-/// How often to look whether the machine's clock was set.
+/// Whether the machine's clock was set is looked at once in this long.
 const MACHINE_AGAIN: Duration = Duration::from_secs(1);
 
-/// From how much on a change of a clock is logged.
+/// A clock that changes by at least this much is logged.
 const NOTEWORTHY: SignedDuration = SignedDuration::from_secs(1);
 
-/// How often to ask one that did not answer in time.
+/// A database that did not answer in time is asked again after this long.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Follows the database's clock, or the machine's where the database has none.
+/// Follows the database's clock for ever, or the machine's where the database has none.
 pub(crate) async fn follow_time(store: Arc<dyn Store>, clock: SteadyClock) {
     loop {
         let machine_start = clock.machine_start();
         match set_clock(&*store, &clock).await {
             ClockAnswer::NoClock => return follow_machine(&clock).await,
             ClockAnswer::Set => {
-                // A machine whose clock is set may have been halted by whatever runs it, which no clock of its own counts.
+                // If the machine's clock was set, the machine may have been halted by its host, which none of
+                // its clocks counts.
                 let set = machine_clock_set(&clock, machine_start);
                 if let Ok(by) = tokio::time::timeout(CLOCK_AGAIN, set).await {
                     tracing::warn!(
@@ -46,7 +47,7 @@ pub(crate) async fn follow_time(store: Arc<dyn Store>, clock: SteadyClock) {
     }
 }
 
-/// Ends when the machine's clock is set, and gives by how much.
+/// Waits until the machine's clock is set, and returns by how much.
 async fn machine_clock_set(clock: &SteadyClock, mut was: Option<i64>) -> SignedDuration {
     loop {
         tokio::time::sleep(MACHINE_AGAIN).await;
@@ -59,8 +60,8 @@ async fn machine_clock_set(clock: &SteadyClock, mut was: Option<i64>) -> SignedD
     }
 }
 
-/// A step of the machine's clock is followed slowly, since it is no time that has passed for anybody. Who wants it
-/// followed at once starts the AFM again.
+/// Follows the machine's clock. When that is set, it is followed slowly, since no time has passed for
+/// anybody. Whoever wants it followed at once restarts the AFM.
 async fn follow_machine(clock: &SteadyClock) {
     let mut was_ahead = SignedDuration::ZERO;
     loop {
@@ -71,23 +72,23 @@ async fn follow_machine(clock: &SteadyClock) {
             tracing::warn!(
                 by_seconds = by.as_secs_f64(),
                 ahead_seconds = ahead.as_secs_f64(),
-                "the machine's clock was set: it is followed by a twentieth of the time that passes, or at once by a start"
+                "the machine's clock was set: it is followed slowly, by a twentieth of the time that passes, or at once after a restart"
             );
         } else if ahead.is_zero() && !was_ahead.is_zero() {
-            tracing::info!("the machine's clock is followed");
+            tracing::info!("has caught up with the machine's clock");
         }
         was_ahead = ahead;
     }
 }
 
-/// What came of asking the database what time it is.
+/// What became of asking the database for the time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum ClockAnswer {
     /// The clock is set.
     Set,
-    /// The database has no time of its own.
+    /// The database has no clock of its own.
     NoClock,
-    /// It did not answer, or not in time.
+    /// The database did not answer, or not in time.
     Away,
 }
 
@@ -98,7 +99,8 @@ pub(crate) async fn set_clock(store: &dyn Store, clock: &SteadyClock) -> ClockAn
         Ok(Some(time)) => {
             let took = began.elapsed();
             let is_first = !clock.is_set();
-            // Half of a long wait would be a wrong clock for a minute; but the machine's may be wrong by more.
+            // After a long wait the clock would be wrong by up to half of it for a minute. At first that is
+            // better than the machine's clock, which may be wrong by more.
             if took > LONGEST_TRIP && !is_first {
                 return ClockAnswer::Away;
             }
@@ -110,8 +112,8 @@ pub(crate) async fn set_clock(store: &dyn Store, clock: &SteadyClock) -> ClockAn
         }
         Ok(None) => ClockAnswer::NoClock,
         Err(error) => {
-            // Whoever needs it will say so louder.
-            tracing::debug!(error = format!("{error:#}"), "the database's time is not known");
+            // Whoever needs the database will log this at a higher level.
+            tracing::debug!(error = format!("{error:#}"), "could not read the database's time");
             ClockAnswer::Away
         }
     }

@@ -1,4 +1,5 @@
-//! Sends the commands that time asks for: expired tasks, attempts that took too long, lost agents, old tasks.
+//! Sweeps: sends commands that expire tasks, end attempts that took too long, rescue the tasks of lost agents
+//! and purge old tasks.
 
 use std::time::Duration;
 
@@ -9,65 +10,67 @@ use crate::clock::Clock;
 use crate::dispatch::committer::{CommitError, Committer};
 use crate::dispatch::heartbeats::Heartbeats;
 
-/// The most tasks to change in one transaction, so that claims never wait long for it.
+/// A sweep changes this many tasks in one transaction at most, so that claims never wait long for it.
 const LIMIT: u32 = 100;
 
-/// A task that was posted meanwhile may be due before the next one known, so never sleep longer.
+/// The sweeper never sleeps longer, since a task that was posted meanwhile may be due before the next one it
+/// knows of.
 const LONGEST_SLEEP: Duration = Duration::from_millis(500);
 
-/// And never shorter, unless there is more to do at once.
+/// The sweeper never sleeps shorter, unless there is more to do at once.
 const SHORTEST_SLEEP: Duration = Duration::from_millis(10);
 
-/// The least time between two looks for lost agents and old tasks.
+/// Between two searches for lost agents and old tasks at least this much time passes.
 const SHORTEST_ROUND: Duration = Duration::from_secs(1);
 
-/// The most time between them.
+/// Between two searches for lost agents and old tasks at most this much time passes.
 const LONGEST_ROUND: Duration = Duration::from_secs(10);
 
-/// Sweeps that are further apart than this were held up.
+/// If two sweeps are further apart than this, the machine was suspended or the clock was set.
 const GAP: SignedDuration = SignedDuration::from_secs(15);
 
-/// By how much a clock that is followed may go back without having been set.
+/// A clock that is followed slowly may go back by this much without having been set.
 const BACK: SignedDuration = SignedDuration::from_secs(1);
 
-/// What is watched over.
+/// What the sweeper looks for.
 #[derive(Debug, Clone, Copy)]
 pub struct SweepPolicy {
-    /// AGENT_ACTIVE_THRESHOLD; `None` without AUTO_CLEANUP.
+    /// An agent that is silent for this long is lost: AGENT_ACTIVE_THRESHOLD. `None` without AUTO_CLEANUP.
     pub lost_after: Option<Duration>,
-    /// AGENT_DROP_THRESHOLD; `None` without AUTO_CLEANUP.
+    /// An agent that is silent for this long is forgotten: AGENT_DROP_THRESHOLD. `None` without AUTO_CLEANUP.
     pub forget_after: Option<Duration>,
-    /// TASK_RETENTION; `None`: finished tasks are kept.
+    /// A finished task is deleted after this long: TASK_RETENTION. With `None`, it is kept.
     pub delete_after: Option<Duration>,
 }
 
-/// Knows what to sweep for, and when.
+/// Decides what to sweep for, and when.
 #[derive(Debug)]
 pub struct Sweeper {
-    watch: SweepPolicy,
+    policy: SweepPolicy,
     committer: Committer,
     heartbeats: Heartbeats,
     clock: Clock,
-    /// Since when agents could reach us. An outage of ours is not their fault, so nobody is called lost until it is
-    /// a full threshold ago.
+    /// Since when agents can reach this AFM. An outage is not their fault, so no agent counts as lost until a
+    /// full threshold has passed since.
     serving_since: Timestamp,
     next_round: Timestamp,
 }
 
 impl Sweeper {
-    /// A sweeper for an AFM that starts now.
+    /// Creates a sweeper for an AFM that starts now.
     #[must_use]
-    pub fn new(watch: SweepPolicy, committer: Committer, heartbeats: Heartbeats, clock: Clock) -> Self {
+    pub fn new(policy: SweepPolicy, committer: Committer, heartbeats: Heartbeats, clock: Clock) -> Self {
         let now = clock.now();
-        Self { watch, committer, heartbeats, clock, serving_since: now, next_round: now }
+        Self { policy, committer, heartbeats, clock, serving_since: now, next_round: now }
     }
 
-    /// Sweeps as often as it takes, for ever.
+    /// Sweeps for ever, as often as needed.
     pub async fn run(mut self) {
         let mut last = self.clock.now();
         loop {
             let now = self.clock.now();
-            // The machine slept, or the database's clock was set: agents could not reach us meanwhile, or it only looks so.
+            // The machine was suspended, and agents could not reach it; or the database's clock was set,
+            // which looks the same.
             let passed = now.duration_since(last);
             if passed < -BACK || passed > GAP {
                 self.serving_since = now;
@@ -82,11 +85,11 @@ impl Sweeper {
     /// Sweeps once.
     ///
     /// # Errors
-    /// When it could not be committed; the next one makes up for it.
+    /// Fails when the sweep could not be committed; the next one makes up for it.
     pub async fn sweep(&mut self) -> Result<Swept, CommitError> {
         let now = self.clock.now();
         let round = now >= self.next_round;
-        if round && self.watch.lost_after.is_some() && self.heartbeats.flush().await.is_err() {
+        if round && self.policy.lost_after.is_some() && self.heartbeats.flush().await.is_err() {
             self.serving_since = now;
         }
         let flushing = Duration::try_from(self.clock.now().duration_since(now)).unwrap_or_default();
@@ -114,23 +117,25 @@ impl Sweeper {
         swept
     }
 
-    /// Who was seen while heartbeats were `flushing` looks as silent as before.
+    /// Builds the command. It adds the time of `flushing` to both thresholds, since agents that were seen
+    /// meanwhile are not saved yet.
     fn command(&self, round: bool, now: Timestamp, flushing: Duration) -> Sweep {
         let reachable_for = Duration::try_from(now.duration_since(self.serving_since)).unwrap_or_default();
         let due = |after: &Duration| round && reachable_for >= *after;
-        let lost_after = self.watch.lost_after.filter(due);
-        let forget_after = self.watch.forget_after.filter(due);
+        let lost_after = self.policy.lost_after.filter(due);
+        let forget_after = self.policy.forget_after.filter(due);
         Sweep {
             limit: LIMIT,
             lost_after: lost_after.map(|after| after.saturating_add(flushing)),
             forget_after: forget_after.map(|after| after.saturating_add(flushing)),
-            delete_after: self.watch.delete_after.filter(|_| round),
+            delete_after: self.policy.delete_after.filter(|_| round),
         }
     }
 
-    /// How often to look for lost agents: often enough to be within a tenth of the threshold.
+    /// Returns how often to search for lost agents: a tenth of the threshold, so that none is found late by
+    /// more.
     fn round(&self) -> Duration {
-        self.watch.lost_after.map_or(LONGEST_ROUND, |after| after / 10).clamp(SHORTEST_ROUND, LONGEST_ROUND)
+        self.policy.lost_after.map_or(LONGEST_ROUND, |after| after / 10).clamp(SHORTEST_ROUND, LONGEST_ROUND)
     }
 
     fn pause(swept: Option<&Swept>, now: Timestamp) -> Duration {
@@ -140,7 +145,7 @@ impl Sweeper {
         }
         let until_due =
             swept.next_due.map(|due| Duration::try_from(due.duration_since(now)).unwrap_or_default());
-        // What is due may be another AFM's to do, which has it locked.
+        // What is due may be locked by another AFM, which does it.
         until_due.unwrap_or(LONGEST_SLEEP).clamp(SHORTEST_SLEEP, LONGEST_SLEEP)
     }
 }

@@ -1,4 +1,5 @@
-//! Packets to STATSD_HOST, whose address is looked up again and again: it may not be known yet, and it may change.
+//! Sends packets to STATSD_HOST. Its address is looked up again and again, since it may not be known yet and
+//! may change.
 
 use std::io;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, ToSocketAddrs, UdpSocket};
@@ -8,10 +9,10 @@ use std::time::Duration;
 
 use cadence::MetricSink;
 
-/// How often the host is looked up.
+/// The host is looked up once in this long.
 const RESOLVE_AGAIN: Duration = Duration::from_secs(60);
 
-/// How often a host is looked up that could not be found.
+/// A host that could not be found is looked up again after this long.
 const RESOLVE_FAILED_AGAIN: Duration = Duration::from_secs(5);
 
 /// Sends each metric as a packet of its own: one that is gathered until a packet is full may wait for hours.
@@ -29,12 +30,12 @@ struct SharedTarget {
 struct TargetState {
     /// Where packets go.
     target: Option<(UdpSocket, SocketAddr)>,
-    /// How the last look-up ended, if there was one.
+    /// Whether the last look-up has found the host; `None` before the first one.
     was_found: Option<bool>,
 }
 
 impl PacketSink {
-    /// A sink for this host, which a thread looks up.
+    /// Creates a sink for this host, which a thread looks up.
     pub(super) fn start(host: &str, port: u16) -> io::Result<Self> {
         let (sink, host) = (Self::default(), host.to_owned());
         let resolver = sink.clone();
@@ -48,7 +49,7 @@ impl PacketSink {
         Ok(sink)
     }
 
-    /// The host has these addresses now, or could not be found. Gives when to look again.
+    /// Takes what a look-up has found, and returns when to look again.
     fn follow(&self, host: &str, found: io::Result<Vec<SocketAddr>>) -> Duration {
         let was_found = self.lock().was_found;
         let taken = found.and_then(|addresses| self.take(&addresses));
@@ -61,7 +62,7 @@ impl PacketSink {
                 tracing::warn!(
                     host,
                     %error,
-                    "STATSD_HOST cannot be found: {}",
+                    "could not find STATSD_HOST: {}",
                     if sent { "metrics go on to where it was" } else { "metrics are lost until it can" }
                 );
             }
@@ -72,13 +73,13 @@ impl PacketSink {
         if is_found { RESOLVE_AGAIN } else { RESOLVE_FAILED_AGAIN }
     }
 
-    /// Sends to one of these addresses from now on; gives it if it is another than before.
+    /// Chooses one of these addresses to send to; returns it if it is another than before.
     fn take(&self, addresses: &[SocketAddr]) -> io::Result<Option<SocketAddr>> {
         let current = self.lock().target.as_ref().map(|(_, address)| *address);
         if current.is_some_and(|current| addresses.contains(&current)) {
             return Ok(None);
         }
-        // The original sent to IPv4 alone: where there is both, that is where somebody listens.
+        // The original sends to IPv4 only: where there are both, StatsD listens there.
         let address = addresses.iter().find(|address| address.is_ipv4()).or(addresses.first());
         let address = *address.ok_or_else(|| io::Error::other("it has no address"))?;
         let socket = match address {
@@ -96,9 +97,9 @@ impl PacketSink {
 }
 
 impl MetricSink for PacketSink {
-    /// Called on the thread that takes metrics from the queue.
+    /// Sends a metric; called on the thread that takes metrics from the queue.
     fn emit(&self, metric: &str) -> io::Result<usize> {
-        // The first metrics wait in the queue.
+        // Until the first look-up has ended, metrics wait in the queue.
         let never = |state: &mut TargetState| state.was_found.is_none();
         let state = self.0.looked_up.wait_while(self.lock(), never).unwrap_or_else(PoisonError::into_inner);
         match &state.target {

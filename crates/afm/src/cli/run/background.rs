@@ -1,4 +1,4 @@
-//! What goes on without a request, for as long as the server runs.
+//! The tasks that run in the background, for as long as the server runs.
 
 use std::sync::Arc;
 
@@ -10,8 +10,8 @@ use crate::http::app::App;
 use crate::maintenance::clock_sync::follow_time;
 use crate::maintenance::sweeper::{SweepPolicy, Sweeper};
 
-/// Tasks that run until this is dropped. They end where they are: what they do is one command at a time, and made
-/// up for by the next.
+/// The background tasks, which run until this is dropped. They may be stopped anywhere: whatever one command
+/// leaves undone, the next one does.
 pub(crate) struct Background {
     tasks: JoinSet<()>,
 }
@@ -29,7 +29,7 @@ impl Background {
         Self { tasks }
     }
 
-    /// Waits for one of them to die. Some end early, where there is nothing for them to do.
+    /// Waits until a task dies. A task that ends because it has nothing to do does not count.
     pub(crate) async fn death(&mut self) -> anyhow::Error {
         loop {
             match self.tasks.join_next().await {

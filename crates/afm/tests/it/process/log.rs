@@ -170,7 +170,7 @@ fn each_reason_why_reads_fail_is_logged_once() {
         place.sql(&format!("alter table task rename column gone to {column}"));
     }
     assert_eq!(client.get(&format!("/task/{}", id(1))).status, 404);
-    let failed = |line: &String| line.contains("a read failed");
+    let failed = |line: &String| line.contains("could not read from the database");
     let failed: Vec<_> = afm.log_lines().into_iter().filter(failed).collect();
     assert_eq!(failed.len(), 2, "{failed:#?}");
     assert!(failed[0].contains("test_id") && failed[1].contains("result"), "{failed:#?}");

@@ -53,7 +53,7 @@ fn counts_and_times_are_sent_as_packets() {
 fn a_host_that_cannot_be_found_stops_nothing() {
     // No name ends in it (RFC 6761).
     let (afm, client) = serve_with("sqlite://", &[("STATSD_HOST", "statsd.invalid")], "");
-    afm.wait_for_line(|line| line.contains("WARN") && line.contains("STATSD_HOST cannot be found"), PATIENCE);
+    afm.wait_for_line(|line| line.contains("WARN") && line.contains("could not find STATSD_HOST"), PATIENCE);
     client.post_task(Body::task(1));
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);
     afm.signal("TERM");
