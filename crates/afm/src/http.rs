@@ -1,4 +1,5 @@
-//! The HTTP side: connections, what is around every handler, and the handlers themselves, one file a resource.
+//! The HTTP server: connections, what every request passes through, and the handlers, one file for each
+//! resource.
 
 pub mod app;
 mod body;

@@ -1,8 +1,9 @@
-//! The SLAMon Agent Fleet Manager: takes tasks over HTTP, hands each to one agent that is capable of it, takes
+//! The SLAMon Agent Fleet Manager takes tasks over HTTP, hands each to one agent that is capable of it, takes
 //! the result and gives it back.
 //!
-//! A request becomes one [`Command`](slamon_store::Command); the [`committer`](dispatch::committer) has the store apply those that
-//! wait together, in one transaction, and answers each after the commit. Reads go straight to the store.
+//! A request that changes something becomes one [`Command`](slamon_store::Command). The
+//! [`committer`](dispatch::committer) has the store apply all commands that wait in one transaction, and
+//! answers each after the commit. Reads go straight to the store.
 
 #![cfg_attr(
     not(test),

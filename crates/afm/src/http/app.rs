@@ -1,4 +1,4 @@
-//! What every request handler works with.
+//! The state that all request handlers share.
 
 use std::ops::Deref;
 use std::sync::Arc;
@@ -19,40 +19,40 @@ use crate::dispatch::waiters::Waiters;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 
-/// A running AFM. Each request has a clone of it, so a clone costs one count and not one a part.
+/// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
 
 /// The parts of a running AFM.
 pub struct Parts {
-    /// Takes everything that changes something.
+    /// Applies commands.
     pub committer: Committer,
-    /// Answers everything that does not.
+    /// Answers reads.
     pub store: Arc<dyn Store>,
-    /// What time it is.
+    /// Tells the time.
     pub clock: Clock,
-    /// Who waits for tasks, and for their ends.
+    /// Holds requests open that wait for tasks, or for their ends.
     pub waiters: Waiters,
-    /// What need not be asked of the store.
+    /// Answers polls that bring nothing, without the store.
     pub cache: DispatchCache,
-    /// Whether the database takes writes.
+    /// Knows whether the database takes writes.
     pub(crate) health: Arc<Health>,
     /// Saves when agents were seen.
     pub heartbeats: Heartbeats,
-    /// Cancelled when the server stops: requests that are held open end then.
+    /// Cancelled when the server stops, which ends the requests that are held open.
     pub stop: CancellationToken,
-    /// Answers to agents that are to come back later.
+    /// Delays answers to agents that are told to come back later.
     pub(crate) delayed: DelayedAnswers,
-    /// The answer to those who ask for the dashboard's lists at the same time.
+    /// Reads the dashboard's lists once for all who ask at the same time.
     pub(crate) overview: Reads<(), Bytes>,
-    /// What those are told who ask at the same time how much there is.
+    /// Reads the counts once for all who ask at the same time.
     pub(crate) counts: Reads<(), Counts>,
-    /// The numbers that answers depend on.
+    /// The settings that answers depend on.
     pub settings: Settings,
 }
 
 impl App {
-    /// An AFM on `store`, and the future that does its writing, which ends when all clones are gone.
+    /// Creates an AFM on `store`, and the future of its commit loop, which ends when all clones are gone.
     pub fn new(
         store: Arc<dyn Store>,
         clock: Clock,
@@ -88,14 +88,15 @@ impl App {
         (Self(Arc::new(parts)), work)
     }
 
-    /// The answer to a request whose read failed.
+    /// Returns the answer to a request whose read failed, and notes the failure.
     pub(crate) fn read_failed(&self, error: &StoreError) -> ApiError {
         ApiError::of_read(error, &self.health)
     }
 }
 
 impl App {
-    /// Since when an agent must have been seen to be active; as of now, so that the store knows of all who were.
+    /// Returns since when an agent must have been seen to count as active. Flushes heartbeats first, so that
+    /// the store knows all that were.
     pub(crate) async fn active_since(&self) -> Timestamp {
         self.heartbeats.flush_for_read().await;
         self.clock.now().checked_sub(self.settings.agent_active_threshold).unwrap_or(Timestamp::MIN)
@@ -110,10 +111,10 @@ impl Deref for App {
     }
 }
 
-/// The numbers that answers depend on.
+/// The settings that answers depend on.
 #[derive(Debug, Clone, Copy)]
 pub struct Settings {
-    /// When an agent is told to poll next.
+    /// How long after a poll an agent is told to poll next.
     pub agent_return_time: Duration,
     /// After how much silence an agent counts as lost.
     pub agent_active_threshold: Duration,

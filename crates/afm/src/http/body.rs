@@ -1,4 +1,4 @@
-//! Request bodies: JSON, of bounded size, in bounded time.
+//! Reads request bodies: JSON of bounded size, in bounded time.
 
 use std::borrow::Cow;
 use std::future::poll_fn;
@@ -21,22 +21,23 @@ use crate::http::memory::{self, Lease};
 use crate::http::peer;
 use crate::http::peer::arriving::Arriving;
 
-/// How long nothing of a body may arrive.
+/// A body is given up when nothing of it arrives for this long.
 const TIME_BETWEEN_READS: Duration = Duration::from_secs(10);
 
-/// How many bytes a second of a body must arrive in the long run, after the time that may pass between two reads.
+/// A body must arrive at this many bytes a second in the long run, beside the time that may pass between two
+/// reads.
 const SLOWEST: usize = 8 * 1024;
 
-/// How much more than allowed a body may have, in bytes, and is still read to its end.
+/// A body that is too large by up to this many bytes is still read to its end, and thrown away.
 const DISCARDED: usize = 16 * 1024 * 1024;
 
-/// What some Windows programs write before UTF-8.
+/// Some Windows programs write this before UTF-8.
 const BYTE_ORDER_MARK: char = '\u{feff}';
 
-/// Reads the body of every request, also where nobody wants it.
+/// Reads the body of a request, also where no handler wants it.
 ///
-/// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too much, or
-/// to a wrong path, would not learn so and try again for ever.
+/// A connection with unread bytes ends in a reset, which takes the answer with it: a client that sent too
+/// much, or to a wrong path, would never learn so, and would try again for ever.
 pub(crate) async fn arrive(request: &mut Request, settings: &Settings) -> Result<(), ApiError> {
     if !request.body().is_end_stream() {
         let body = std::mem::take(request.body_mut());
@@ -48,7 +49,7 @@ pub(crate) async fn arrive(request: &mut Request, settings: &Settings) -> Result
 async fn read(headers: &HeaderMap, mut body: Body, settings: &Settings) -> Result<Bytes, ApiError> {
     let limit = settings.max_content_length;
     let announced = content_length(headers);
-    // A client that asks first has sent nothing yet.
+    // A client that asks first, with Expect, has sent nothing yet.
     let asks_first = || headers.contains_key(EXPECT);
     if announced.is_some_and(|length| length > limit && (length > most(limit) || asks_first())) {
         return Err(ApiError::TooLarge(limit));
@@ -73,7 +74,8 @@ async fn read(headers: &HeaderMap, mut body: Body, settings: &Settings) -> Resul
     loop {
         if let Some(data) = arrived.take() {
             length += data.len();
-            // What is refused is read all the same, or its client would see a reset instead of why.
+            // A body that is refused is read all the same, or its client would see a reset instead of the
+            // reason.
             has_room = has_room && length <= limit && kept.add(&data, &arriving);
             if !has_room {
                 kept.forget();
@@ -108,12 +110,13 @@ fn broken() -> ApiError {
     ApiError::Body("could not be read to its end".to_owned())
 }
 
-/// How long a body is that is read to its end.
+/// Returns how long a body may be that is still read to its end.
 fn most(limit: usize) -> usize {
     limit.saturating_add(DISCARDED)
 }
 
-/// What is kept of a body, and the memory for it, which is taken as the body arrives: what it announces may never come.
+/// The part of a body that has arrived, and the memory for it. Memory is taken as the body arrives, since an
+/// announced length may never come.
 struct KeptBody {
     bytes: Vec<u8>,
     lease: Option<Lease>,
@@ -122,7 +125,7 @@ struct KeptBody {
 }
 
 impl KeptBody {
-    /// `false` if there is no memory for it.
+    /// Adds what has arrived; returns `false` if there is no memory for it.
     fn add(&mut self, data: &[u8], arriving: &Arriving) -> bool {
         let (capacity, needed) = (self.bytes.capacity(), self.bytes.len() + data.len());
         if needed > capacity {
@@ -147,7 +150,7 @@ impl KeptBody {
     }
 }
 
-/// How long to wait for more of a body.
+/// The time that may pass until more of a body arrives.
 struct BodyTimer {
     began: Instant,
     between_reads: Duration,
@@ -156,12 +159,13 @@ struct BodyTimer {
 
 impl BodyTimer {
     fn begin(settings: &Settings) -> Self {
-        // Well within the time of the whole request, whose end would blame the server: 503.
+        // This stays well within the time of the whole request, at whose end the answer would blame the
+        // server.
         let between_reads = TIME_BETWEEN_READS.min(settings.request_timeout / 2);
         Self { began: Instant::now(), between_reads, timer: Box::pin(tokio::time::sleep(between_reads)) }
     }
 
-    /// So much has arrived.
+    /// Restarts the timer after `length` bytes in all.
     fn until_after(&mut self, length: usize) {
         let in_all = self.between_reads + Duration::from_secs((length / SLOWEST) as u64);
         self.timer.as_mut().reset((Instant::now() + self.between_reads).min(self.began + in_all));
@@ -181,7 +185,8 @@ pub(crate) struct JsonBody {
 impl JsonBody {
     /// The body as text.
     ///
-    /// UTF-8 whatever the charset says: the original never looked at it, so clients may say what they like.
+    /// UTF-8 is taken whatever the charset says: the original never looked at it, so clients may say
+    /// anything.
     pub(crate) fn text(&self) -> Result<Cow<'_, str>, ApiError> {
         let charset = self.charset;
         if charset.is_ascii_compatible() {
@@ -205,7 +210,7 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let charset = charset(request.headers())?;
-        // It has arrived, and is not too large.
+        // The body has been read already, and is not too large.
         let bytes = match request.into_body().frame().await {
             Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
             Some(Err(_)) => return Err(broken()),
@@ -219,8 +224,8 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
     headers.get(CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
 }
 
-/// The charset of a JSON media type, UTF-8 where it names none that is known; any other media type is refused, as the
-/// original does.
+/// Returns the charset of a JSON media type, or UTF-8 if it names none that is known. Any other media type is
+/// refused, as the original does.
 fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let expected = || ApiError::Body("must be sent as Content-Type: application/json".to_owned());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(expected)?;

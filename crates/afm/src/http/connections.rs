@@ -1,8 +1,9 @@
-//! How many connections there may be, and who makes room for a new one.
+//! Bounds the number of connections, and decides which one is closed for a new one.
 //!
-//! Each costs a file of the process and some memory. Beyond the limit, the one that has been idle longest is closed; if there
-//! is none, those that have sent no whole request, or not read their answer, for a while. If all are being answered,
-//! a few more are accepted: they may read, and ask whether the server is well; anything else is told to try again.
+//! Each connection takes a file of the process and some memory. Beyond the limit, the one that has been idle
+//! longest is closed; if none is idle, those whose clients have not finished sending a request, or reading an
+//! answer, for a while. If all are being answered, a few more are accepted: they may read, and ask for the
+//! server's health; any other request is told to try again.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -13,21 +14,22 @@ use crate::http::held_places::HeldPlaces;
 use crate::http::peer::Peer;
 use crate::http::peer::phase::Phase;
 
-/// How long a connection may take for a head, a body or the reading of an answer when others need its place.
+/// When others need its place, a connection may take this long for a head, a body or the reading of an
+/// answer.
 const GRACE: Duration = Duration::from_millis(100);
 
-/// Of how many connections one is for those beyond the limit.
+/// One in this many connections is kept for those beyond the limit.
 const EXTRA_ONE_IN: usize = 16;
 
-/// Of how many connections one is kept from requests that wait.
+/// One in this many connections is kept free of requests that are held open.
 const NOT_HELD_ONE_IN: usize = 4;
 
-/// How many are closed at once, at most: looking for them takes time.
+/// At most this many are closed at once; closing several saves searches.
 const CLOSED_AT_ONCE: usize = 64;
 
 /// All connections.
 pub(crate) struct Connections {
-    /// Beyond this many, only reads are let in.
+    /// Beyond this many, only reads are served.
     limit: usize,
     most: usize,
     next: AtomicUsize,
@@ -36,21 +38,21 @@ pub(crate) struct Connections {
 }
 
 impl Connections {
-    /// Of `most`, some are kept for those who only read.
+    /// Creates the list for at most `most` connections, some of them kept for reads.
     pub(crate) fn new(most: usize) -> Arc<Self> {
         let limit = (most - most / EXTRA_ONE_IN).max(1);
         let places = Arc::new(HeldPlaces::new((limit - limit / NOT_HELD_ONE_IN).max(1)));
         Arc::new(Self { limit, most, next: AtomicUsize::new(0), all: Mutex::default(), places })
     }
 
-    /// Whether one more may be accepted, if only to read.
+    /// Says whether one more may be accepted, if only to read.
     pub(crate) fn has_place(&self) -> bool {
         let open = self.all().len();
-        // Those that are told to close are still in the list for a moment.
+        // Connections that are told to close are still in the list for a moment.
         open < self.most || (self.make_room() && open < 2 * self.most)
     }
 
-    /// Whether one more may be accepted for whatever it asks; one or several are closed if need be.
+    /// Says whether one more may be accepted for any request; closes some to make room if needed.
     pub(crate) fn make_room(&self) -> bool {
         let all = self.all();
         if all.len() < self.limit {
@@ -69,23 +71,23 @@ impl Connections {
             })
             .collect();
         let open = all.len() - all.values().filter(|peer| peer.is_leaving()).count();
-        // Whatever is dropped below may be the last of its connection, which then takes itself from the list.
+        // The list must not be locked below: a connection that is dropped takes itself from it.
         drop(all);
         if open < self.limit {
             return true;
         }
         let wanted = (self.limit / CLOSED_AT_ONCE).clamp(1, CLOSED_AT_ONCE);
         stuck.sort_unstable_by_key(|(is_idle, age, _)| std::cmp::Reverse((*is_idle, *age)));
-        let closed = stuck.iter().filter(|(_, _, peer)| peer.make_room()).take(wanted).count();
+        let closed = stuck.iter().filter(|(_, _, peer)| peer.give_up_place()).take(wanted).count();
         open < self.limit + closed
     }
 
-    /// On how many of them a request is under way.
+    /// Returns how many of them have a request under way.
     pub(crate) fn busy(&self) -> usize {
         self.all().values().filter(|peer| peer.is_busy()).count()
     }
 
-    /// Notes a connection, until the guard is dropped.
+    /// Adds a connection to the list, until the guard is dropped.
     pub(crate) fn add(self: &Arc<Self>, peer: &Arc<Peer>) -> OpenConnection {
         let id = self.next.fetch_add(1, Ordering::Relaxed);
         self.all().insert(id, Arc::clone(peer));

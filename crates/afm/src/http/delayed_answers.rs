@@ -1,7 +1,7 @@
-//! Answers to agents that say "try again" wait a little.
+//! Delays answers that tell agents to try again.
 //!
-//! Agents of the first protocol do not know `Retry-After`: they come back at once, on a new connection, as fast as they are
-//! turned away. So a 503 leaves at the earliest [`DELAY`] after its request came.
+//! Agents of the first protocol do not know `Retry-After`: they come back at once, on a new connection, as
+//! fast as they are turned away. So a 503 is sent [`DELAY`] after its request came, at the earliest.
 
 use std::time::Duration;
 
@@ -10,23 +10,24 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-/// How long after its request an answer leaves.
+/// An answer is sent this long after its request came, at the earliest.
 const DELAY: Duration = Duration::from_secs(1);
 
-/// The most answers that wait. One too many leaves at once.
+/// At most this many answers wait. Any more are sent at once.
 const MAX_WAITING: u64 = 4_096;
 
-/// They may have this share of the files that the process may open: others need connections too.
+/// Answers that wait may take one in this many of the files that the process may open, since others need
+/// connections, too.
 const SHARE_OF_FILES: u64 = 4;
 
-/// Where answers wait.
+/// Room for answers that wait.
 #[derive(Debug)]
 pub(crate) struct DelayedAnswers {
     room: Semaphore,
 }
 
 impl DelayedAnswers {
-    /// With as much room as there are connections to spare.
+    /// Creates as much room as there are connections to spare.
     pub(crate) fn new() -> Self {
         let files = getrlimit(Resource::Nofile).current.unwrap_or(u64::MAX);
         Self::with_room((files / SHARE_OF_FILES).min(MAX_WAITING))
@@ -36,7 +37,8 @@ impl DelayedAnswers {
         Self { room: Semaphore::new(usize::try_from(room).unwrap_or(Semaphore::MAX_PERMITS)) }
     }
 
-    /// Waits until the answer to a request that came at this time may leave. `false`: there was no room to wait in.
+    /// Waits until the answer to a request that came at this time may be sent. Returns `false` at once if
+    /// there is no room to wait.
     pub(crate) async fn delay(&self, came: Instant, stop: &CancellationToken) -> bool {
         let Ok(_room) = self.room.try_acquire() else { return false };
         tokio::select! {
@@ -58,7 +60,7 @@ mod tests {
         tokio::time::advance(DELAY / 4).await;
         assert!(delayed.delay(came, &stop).await);
         assert_eq!(came.elapsed(), DELAY);
-        // This one took longer than that to be told.
+        // By now this answer is late by itself.
         assert!(delayed.delay(came, &stop).await);
         assert_eq!(came.elapsed(), DELAY);
     }

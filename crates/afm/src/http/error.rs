@@ -1,6 +1,6 @@
-//! Answers to requests that fail: RFC 9457 problem details.
+//! Error answers, as problem details (RFC 9457).
 //!
-//! The body tells the client what to mend; what broke on our side is in the log.
+//! The body tells the client what to correct. What went wrong in the server is in the log.
 
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
@@ -50,7 +50,7 @@ pub(crate) enum ApiError {
 }
 
 impl ApiError {
-    /// Which field is wrong, for programs.
+    /// Returns which field is wrong, for programs.
     fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid(invalid) => invalid.field.as_deref(),
@@ -67,7 +67,7 @@ impl ApiError {
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
-            // 408 would be the name for too slow, but clients give up at any 4xx.
+            // 408 would be the status for a slow body, but clients give up at any 4xx.
             Self::TryAgain(_)
             | Self::Busy
             | Self::TooSlow
@@ -90,7 +90,7 @@ impl From<CommitError> for ApiError {
 }
 
 impl ApiError {
-    /// For reads; writes go through the committer, which logs its own.
+    /// Returns the answer to a failed read, and notes the failure. The committer does that for commands.
     pub(crate) fn of_read(error: &StoreError, health: &Health) -> Self {
         health.read_failed(error);
         match error {
@@ -121,7 +121,7 @@ impl IntoResponse for ApiError {
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(overload::SECONDS));
         }
-        // The rest of the body is not worth waiting for, or nobody knows where it ends.
+        // The connection closes where the rest of the body is not worth reading, or has no known end.
         if matches!(self, Self::TooLarge(_) | Self::TooSlow | Self::GivesWay | Self::Crowded | Self::Head(_))
         {
             headers.insert(CONNECTION, HeaderValue::from_static("close"));

@@ -1,8 +1,8 @@
-//! How many requests may be held open.
+//! Bounds the number of requests that are held open.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// How many requests may still wait for something to happen.
+/// The places that are left for requests that are held open.
 pub(crate) struct HeldPlaces {
     left: AtomicUsize,
 }

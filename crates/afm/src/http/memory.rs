@@ -1,21 +1,21 @@
-//! The memory that requests and answers share while they are on their way.
+//! Bounds the memory of large bodies and answers that are on their way.
 //!
-//! A client that sends most of a large body and stops, or does not read a large answer, has the server keep it. All that
-//! is kept so has one bound. Small requests and answers are not counted: they are bounded by how many connections there may
-//! be, and are served whatever the large ones do. Where there is no room, the one that has taken longest gives way, once it
-//! has had [`GRACE`]; where none has, the new one is refused.
+//! A client that sends most of a large body and stops, or does not read a large answer, makes the server keep
+//! it. All that is kept in this way shares one bound. Small bodies and answers are not counted: the number of
+//! connections bounds them, and they are served whatever the large ones do. When there is no room, the oldest
+//! of those that have had [`GRACE`] gives way; if none has, the new one is refused.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-/// How large a body or an answer may be that is not counted, in bytes.
+/// Bodies and answers up to this many bytes are not counted.
 pub(crate) const SMALL: usize = 16 * 1024;
 
-/// How long a body or an answer may take before it has to give way to others.
+/// A body or an answer has this long before it must give way to others.
 const GRACE: Duration = Duration::from_secs(1);
 
-/// A bound on what is kept for requests and answers.
+/// The memory that large bodies and answers share.
 pub(crate) struct Memory {
     limit: usize,
     kept: Mutex<MemoryUse>,
@@ -25,14 +25,14 @@ pub(crate) struct Memory {
 struct MemoryUse {
     bytes: usize,
     next: u64,
-    /// In the order in which they began.
+    /// The leases, in the order in which they began.
     leases: BTreeMap<u64, LeaseEntry>,
 }
 
 struct LeaseEntry {
     bytes: usize,
     since: Instant,
-    /// Has its owner give up what it keeps; `None` once it must not.
+    /// Makes the owner give up what it keeps; `None` once it need not any more.
     gives_way: Option<Box<dyn FnOnce() + Send>>,
 }
 
@@ -41,7 +41,7 @@ impl Memory {
         Arc::new(Self { limit, kept: Mutex::default() })
     }
 
-    /// A share of nothing yet.
+    /// Begins an empty lease. `gives_way` is called if it has to make room for others.
     pub(crate) fn lease(self: &Arc<Self>, gives_way: impl FnOnce() + Send + 'static) -> Lease {
         let mut kept = self.kept();
         let id = kept.next;
@@ -55,9 +55,9 @@ impl Memory {
         let mut giving_way = Vec::new();
         let mut kept = self.kept();
         let own = kept.leases.get(&id).map(|entry| entry.bytes);
-        // It has had to give way itself.
+        // This lease has had to give way itself.
         let Some(own) = own else { return false };
-        // One alone may be larger than all that is allowed: else it could never be read.
+        // A single body may be larger than the limit, or it could never be read.
         while kept.bytes > own && kept.bytes.saturating_add(bytes) > self.limit {
             let oldest = kept.leases.iter().find(|(other, entry)| {
                 **other != id && entry.gives_way.is_some() && entry.since.elapsed() >= GRACE
@@ -75,7 +75,7 @@ impl Memory {
                 entry.bytes += bytes;
             }
         }
-        // They may end what holds other leases, which lock this, too.
+        // Giving way may drop other leases, which lock this, too.
         drop(kept);
         for give_way in giving_way {
             give_way();
@@ -88,19 +88,19 @@ impl Memory {
     }
 }
 
-/// A share, which ends when it is dropped.
+/// A share of the memory, which is given back when it is dropped.
 pub(crate) struct Lease {
     memory: Arc<Memory>,
     id: u64,
 }
 
 impl Lease {
-    /// Takes this many bytes more; `false` if there is no room.
+    /// Takes this many bytes more; returns `false` if there is no room.
     pub(crate) fn grow(&mut self, bytes: usize) -> bool {
         self.memory.grow(self.id, bytes)
     }
 
-    /// It does not give way any more.
+    /// From now on this lease does not give way.
     pub(crate) fn stay(&mut self) {
         let gives_way = self.memory.kept().leases.get_mut(&self.id).and_then(|entry| entry.gives_way.take());
         drop(gives_way);

@@ -1,9 +1,9 @@
-//! How soon a client may ask again that was turned away.
+//! Throttles clients that were turned away because too many commands wait.
 //!
-//! Turning a request away takes nearly as long as answering it. Clients that came back at once would have a server that
-//! has too much to do spend its time on telling them so, and on little else. So the next post on a connection is served
-//! only when the time has passed that the last answer on it named. Nothing but posts is turned away, or waits for it:
-//! behind a proxy, others share the connection.
+//! Turning a request away takes nearly as long as answering it. If clients came back at once, an overloaded
+//! server would do little else. So the next post on a connection is served only after the time that the last
+//! answer on it named. Only posts are turned away and only posts wait: behind a proxy, others share the
+//! connection.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -13,25 +13,25 @@ use axum::response::Response;
 use hyper::service::Service;
 use tokio::time::Instant;
 
-/// What `Retry-After` says, in seconds.
+/// The value of `Retry-After`, in seconds.
 pub(crate) const SECONDS: &str = "1";
 
-/// The same.
+/// The time that `Retry-After` names.
 const TIME: Duration = Duration::from_secs(1);
 
-/// Marks the answer to a request that was turned away because there are too many.
+/// Marks the answer to a request that was turned away because too many commands wait.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct TurnedAway;
 
-/// One connection, as the posts on it carry it.
+/// When the next post on a connection is served; all posts on it share this.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Pacing {
-    /// When it is served again.
+    /// The time until which posts wait, if they must.
     again: Arc<Mutex<Option<Instant>>>,
 }
 
 impl Pacing {
-    /// Waits until it may be served.
+    /// Waits until the next post may be served.
     pub(crate) async fn turn(&self) {
         let again = *self.again();
         if let Some(again) = again {
@@ -40,7 +40,7 @@ impl Pacing {
         }
     }
 
-    /// What it is answered.
+    /// Notes an answer: if it turned its request away, the next post waits.
     pub(crate) fn answered(&self, response: &Response) {
         if response.extensions().get::<TurnedAway>().is_some() {
             *self.again() = Some(Instant::now() + TIME);
@@ -52,7 +52,7 @@ impl Pacing {
     }
 }
 
-/// Has the posts on one connection carry it.
+/// Gives each post on a connection the [`Pacing`] of that connection.
 #[derive(Debug)]
 pub(crate) struct PacedService<S> {
     pub(crate) service: S,

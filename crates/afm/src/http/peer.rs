@@ -1,9 +1,9 @@
-//! The connection that a request came on, as those who answer it know it: whether somebody is still there, what it holds
-//! of the memory for all, and what it is still to be given.
+//! The connection of a request: whether its client is still there, what memory it takes, and what its answer
+//! carries.
 //!
-//! A client that has closed its side (FIN) may still read: ordinary requests are answered. Nothing tells it from one
-//! that has gone but writing to it, which a request that is held open does not do for minutes: there a FIN counts
-//! as a hang-up, as it does with nginx. A reset is one at any time.
+//! A client that has closed its side (FIN) may still read, so ordinary requests are answered. Only writing
+//! shows whether it has gone, and to a request that is held open nothing is written for minutes: there a FIN
+//! counts as a hang-up, as with nginx. A reset always does.
 
 pub(crate) mod arriving;
 mod early_bytes;
@@ -34,31 +34,31 @@ use crate::http::keepalive::KEEPALIVE_IDLE;
 use crate::http::memory::Memory;
 
 tokio::task_local! {
-    /// Whose requests this task answers.
+    /// The connection whose requests the running task answers.
     static CURRENT: Arc<Peer>;
 }
 
-/// The connection of the request that this task is answering.
+/// Calls `look` with the connection of the request that the running task answers; `None` if there is none.
 pub(crate) fn current<T>(look: impl FnOnce(&Arc<Peer>) -> T) -> Option<T> {
     CURRENT.try_with(look).ok()
 }
 
-/// How long the request that is being answered may wait that asks for so long. Where too many wait already, it is answered
-/// at once: those who do not wait must find room.
+/// Returns how long the request that is being answered may be held open, if it asks for `time`. That is zero
+/// where too many are held already, since other requests must find room.
 pub(crate) fn hold(time: Duration) -> Duration {
     if time.is_zero() || current(|peer| peer.hold()) == Some(false) { Duration::ZERO } else { time }
 }
 
 /// A connection.
 pub(crate) struct Peer {
-    /// Written to, and asked about; read from by [`io::Io`].
+    /// The half that is written to and watched; [`io::Io`] reads from the other one.
     stream: OwnedWriteHalf,
     phase: PhaseCell,
-    /// It was accepted beyond the limit: it is told so, unless it only reads.
+    /// Whether it was accepted beyond the limit: then it is told to try again, unless it only reads.
     pub(crate) is_extra: bool,
     /// What it keeps for the request and its answer.
     holdings: Holdings,
-    /// Whether the kernel gave up on the other end.
+    /// Whether the kernel has given up the other end.
     timed_out: AtomicBool,
     /// What came while a request was being answered.
     early: EarlyBytes,
@@ -94,7 +94,8 @@ impl Peer {
         (Arc::new(peer), read)
     }
 
-    /// Serves the connection, for whose requests this is the [`current`] one; `None` if the client has hung up.
+    /// Serves the connection as the [`current`] one of its requests. Returns `None` if the client has hung
+    /// up.
     pub(crate) async fn serve<T>(self: &Arc<Self>, connection: impl Future<Output = T>) -> Option<T> {
         let served = async {
             let mut connection = pin!(connection);
@@ -103,7 +104,7 @@ impl Peer {
                     return Poll::Ready(Some(done));
                 }
                 match self.phase() {
-                    // Nobody reads meanwhile.
+                    // Hyper does not read meanwhile.
                     Phase::Answering => self.poll_hung_up(cx, false).map(|()| None),
                     Phase::Held => self.poll_hung_up(cx, true).map(|()| None),
                     _ => Poll::Pending,
@@ -122,7 +123,7 @@ impl Peer {
         self.phase.get()
     }
 
-    /// How long it has been in its phase.
+    /// Returns how long the connection has been in its phase.
     pub(crate) fn age(&self) -> Duration {
         self.phase.age()
     }
@@ -138,19 +139,19 @@ impl Peer {
         self.enter(phase);
     }
 
-    /// The next head begins; `false` if the connection is being closed.
+    /// Notes that the next head begins; returns `false` if the connection is being closed.
     fn head_begins(&self) -> bool {
         self.phase.begins_now();
         self.phase.turn(Phase::Idle, Phase::Head)
     }
 
-    /// The head of a request has come. What came of the one before was read, or nobody will ever know.
+    /// Notes that the head of a request has come. The answer before it was read, or nobody will ever know.
     pub(crate) fn request_came(&self) {
         self.enter(Phase::Answering);
         self.holdings.clear();
     }
 
-    /// Has the request that is being answered wait for something to happen; `false` if too many do already.
+    /// Marks the request that is being answered as held open; returns `false` if too many are already.
     pub(crate) fn hold(&self) -> bool {
         if self.is_extra || !self.places.take() {
             return false;
@@ -159,7 +160,8 @@ impl Peer {
         true
     }
 
-    /// A share of the memory for all, for an answer of so many bytes; the connection is cut if others need it more.
+    /// Takes memory for an answer of this many bytes, and says whether there was room. The connection is cut
+    /// if the memory has to be given up.
     pub(crate) fn lease_for_answer(&self, bytes: usize) -> bool {
         let more = bytes.saturating_sub(self.holdings.for_answer());
         if more == 0 {
@@ -178,25 +180,25 @@ impl Peer {
         granted
     }
 
-    /// The answer will have this in it, and it matters whether it gets there.
+    /// Notes what is to be given back if the answer does not get to its client.
     pub(crate) fn carries(&self, outstanding: Outstanding) {
         self.holdings.carry(outstanding);
     }
 
-    /// What the answer would have carried goes back.
+    /// Gives back what the answer would have carried, since another one is sent.
     pub(crate) fn keep_nothing(&self) {
         if let Some(outstanding) = self.holdings.take_outstanding() {
             outstanding.give_back();
         }
     }
 
-    /// How it can be cut.
+    /// Sets how the connection can be cut.
     pub(crate) fn set_abort(&self, abort: AbortHandle) {
         let _ = self.abort.set(abort);
     }
 
-    /// Closes an idle connection, or one that does not go on, unless it goes on right now.
-    pub(crate) fn make_room(&self) -> bool {
+    /// Closes the connection if it is idle or stuck, to make room for another one; returns whether it does.
+    pub(crate) fn give_up_place(&self) -> bool {
         match self.phase() {
             phase @ (Phase::Idle | Phase::Head | Phase::Writing) => self.abort.get().is_some_and(|abort| {
                 let closes = self.phase.turn(phase, Phase::Closing);
@@ -214,12 +216,12 @@ impl Peer {
         }
     }
 
-    /// Whether a request is under way.
+    /// Says whether a request is under way.
     pub(crate) fn is_busy(&self) -> bool {
         matches!(self.phase(), Phase::Body | Phase::Answering | Phase::Held | Phase::Writing)
     }
 
-    /// Whether it was told to close.
+    /// Says whether it was told to close.
     pub(crate) fn is_leaving(&self) -> bool {
         match self.phase() {
             Phase::Closing => true,
@@ -228,7 +230,7 @@ impl Peer {
         }
     }
 
-    /// An answer is about to be written: whoever has closed their side before may not read it.
+    /// Notes that an answer is about to be written: a client that has closed its side before may not read it.
     fn writes(&self) {
         if self.holdings.is_any() && matches!(self.phase(), Phase::Answering | Phase::Held) {
             let is_open = !self.readiness().is_some_and(tokio::io::Ready::is_read_closed);
@@ -236,34 +238,35 @@ impl Peer {
         }
     }
 
-    /// Some of an answer was written, or all of it.
+    /// Notes that some or all of an answer was written.
     fn written(&self) {
         if matches!(self.phase(), Phase::Answering | Phase::Held | Phase::Writing) {
             self.enter_now(Phase::Idle);
         }
     }
 
-    /// Nothing more can be written now.
+    /// Notes that nothing more can be written now.
     fn blocked(&self) {
         if self.phase() != Phase::Writing {
             self.enter_now(Phase::Writing);
         }
     }
 
-    /// All that there was to write is with the kernel.
+    /// Notes that all there was to write is with the kernel.
     fn flushed(&self) {
         if self.holdings.is_any() && self.phase() == Phase::Idle {
             self.holdings.answer_written();
         }
     }
 
-    /// Waits until it is known what became of the last answer; called when all else has ended.
+    /// Waits until it is known whether the last answer got to its client; called when all else has ended.
     pub(crate) async fn conclude(&self) {
         let Some(outstanding) = self.holdings.take_outstanding() else { return };
         let is_lost = match outstanding.left() {
             AnswerFate::NotWritten => true,
             AnswerFate::Written(age) => self.timed_out.load(Ordering::Relaxed) && age < KEEPALIVE_IDLE,
-            // A client that only half closed acknowledges what it gets, one that has gone resets the connection.
+            // A client that has only closed its side acknowledges what it gets; one that has gone resets the
+            // connection.
             AnswerFate::AfterClose => {
                 let reset = tokio::time::timeout(
                     outstanding::RESET_COMES,
@@ -273,12 +276,12 @@ impl Peer {
             }
         };
         if is_lost {
-            tracing::debug!("an answer did not reach its client: its tasks wait again");
+            tracing::debug!("an answer did not reach its client, so its tasks wait again");
             outstanding.give_back();
         }
     }
 
-    /// What the kernel has said of the connection, if it has said anything since it was last asked.
+    /// Returns what the kernel has reported of the connection since it was last asked, if anything.
     fn readiness(&self) -> Option<tokio::io::Ready> {
         let ready = pin!(self.stream.as_ref().ready(Interest::READABLE | Interest::ERROR));
         match ready.poll(&mut Context::from_waker(Waker::noop())) {
@@ -287,7 +290,7 @@ impl Peer {
         }
     }
 
-    /// Ready when the connection is of no more use to whoever is being answered.
+    /// Returns ready when the client has hung up; `or_closed`, also when it has closed its side.
     fn poll_hung_up(&self, cx: &mut Context<'_>, or_closed: bool) -> Poll<()> {
         let stream = self.stream.as_ref();
         loop {
@@ -301,7 +304,7 @@ impl Peer {
             if ready.is_read_closed() {
                 return if or_closed { Poll::Ready(()) } else { Poll::Pending };
             }
-            // The next request: what comes after it would not be noticed if it was left there.
+            // This is the next request. If it was left unread, a hang-up behind it would not be noticed.
             let mut bytes = [0; 1024];
             match stream.try_read(&mut bytes) {
                 Ok(length) => {

@@ -1,17 +1,17 @@
-//! How long a request may take: REQUEST_TIMEOUT, and what it asks to wait for.
+//! The time limit of a request: REQUEST_TIMEOUT, and the time that it asks to be held open.
 
 use std::pin::Pin;
 use std::time::Duration;
 
 use crate::http::error::ApiError;
 
-/// What `work` gives, if that takes no longer than `allowed`. All that a handler waits for, it waits for in here.
+/// Returns what `work` gives, if that takes no longer than `allowed`. A handler waits for everything in here.
 ///
-/// A request that takes too long is dropped. Tasks claimed for it wait again; a task or result that it brought may
-/// still be stored, and is then known when it is sent again.
+/// A request that takes too long is dropped. Tasks that were claimed for it wait again. A task or result that
+/// it brought may still be stored; sent again, it is recognised.
 ///
 /// # Errors
-/// When the time is over.
+/// Fails when the time is over.
 pub(crate) async fn within<T>(
     allowed: Duration,
     work: Pin<&mut impl Future<Output = T>>,

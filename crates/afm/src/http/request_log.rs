@@ -1,4 +1,4 @@
-//! One log line a request: ids as fields, never a body.
+//! Writes one log line for each request, with ids as fields and never a body.
 
 use std::cell::RefCell;
 use std::pin::Pin;
@@ -16,7 +16,8 @@ use crate::logging::repeats::{self, AnswerKind};
 use crate::metrics;
 
 tokio::task_local! {
-    /// What handlers say of the request that their task is answering. A span would be formatted anew with each word.
+    /// What handlers have noted of the request that the running task answers. A span would be formatted anew
+    /// with each note.
     static NOTES: RefCell<Notes>;
 }
 
@@ -30,10 +31,10 @@ struct Notes {
     is_routine: bool,
 }
 
-/// What is logged of the request itself.
+/// The part of the head of a request that is logged.
 pub(crate) struct RequestHead {
     method: Method,
-    /// Rather than the path: paths are the client's to choose, and without number.
+    /// The route and not the path, since clients can make up any number of paths.
     route: Option<MatchedPath>,
 }
 
@@ -42,7 +43,7 @@ impl RequestHead {
         Self { method: request.method().clone(), route: request.extensions().get::<MatchedPath>().cloned() }
     }
 
-    /// Whether it is an agent that asks, which comes back at once when it is turned away.
+    /// Says whether the request comes from an agent, which would come back at once if it was turned away.
     fn is_of_an_agent(&self) -> bool {
         let route = self.route.as_ref().map_or("-", MatchedPath::as_str);
         let route = route.strip_prefix("//").or(route.strip_prefix('/')).unwrap_or(route);
@@ -50,13 +51,13 @@ impl RequestHead {
     }
 }
 
-/// An answer, and when the request came if it is an agent's and the answer is a 503.
+/// An answer; and when its request came, if that was an agent's and the answer is a 503.
 pub(crate) struct Answered {
     pub(crate) response: Response,
     pub(crate) failed: Option<Instant>,
 }
 
-/// Logs a request when it is answered.
+/// Waits for the answer to a request, and logs it.
 pub(crate) async fn log(head: RequestHead, answer: Pin<&mut impl Future<Output = Response>>) -> Answered {
     let mut line = RequestLine { started: Instant::now(), head, status: HUNG_UP };
     let notes = Notes { started: Some(line.started), ..Notes::default() };
@@ -71,10 +72,11 @@ pub(crate) async fn log(head: RequestHead, answer: Pin<&mut impl Future<Output =
     NOTES.scope(RefCell::new(notes), answered).await
 }
 
-/// What is logged of a request whose client hung up before it was answered, as nginx has it.
+/// The status that is logged of a request whose client has hung up before it was answered, as with nginx.
 const HUNG_UP: u16 = 499;
 
-/// The line of a request, written when it is answered, or dropped without.
+/// The log line of a request, which is written when this is dropped: once it is answered, or when its client
+/// hangs up.
 struct RequestLine {
     started: Instant,
     head: RequestHead,
@@ -114,7 +116,8 @@ impl Drop for RequestLine {
 }
 
 impl RequestLine {
-    /// Clients that were told that the server failed come back at once, and would fill the log.
+    /// Returns what lines have in common that are counted rather than logged: clients that get a 5xx come
+    /// back at once, and would fill the log.
     fn kind(&self, route: &str) -> AnswerKind {
         let method = metrics::method_name(&self.head.method);
         AnswerKind { method, route: route.to_owned(), status: self.status }
@@ -122,26 +125,26 @@ impl RequestLine {
 }
 
 fn note_in(write: impl FnOnce(&mut Notes)) {
-    // Outside of a request there is no line to write in.
+    // Outside of a request there is no line to add to.
     let _ = NOTES.try_with(|notes| write(&mut notes.borrow_mut()));
 }
 
-/// When the request came, before its body.
+/// Returns when the request came, before its body was read.
 pub(crate) fn started() -> Instant {
     NOTES.try_with(|notes| notes.borrow().started).ok().flatten().unwrap_or_else(Instant::now)
 }
 
-/// Which task the request is about.
+/// Notes which task the request is about.
 pub(crate) fn task(id: Uuid) {
     note_in(|notes| notes.task_id = Some(id));
 }
 
-/// Which agent sent the request.
+/// Notes which agent has sent the request.
 pub(crate) fn agent(id: Uuid) {
     note_in(|notes| notes.agent_id = Some(id));
 }
 
-/// Which tasks were handed out.
+/// Notes which tasks were handed out.
 pub(crate) fn tasks(deliveries: &[Delivery]) {
     if !deliveries.is_empty() {
         let ids: Vec<String> = deliveries.iter().map(|task| task.task_id.to_string()).collect();
@@ -149,12 +152,12 @@ pub(crate) fn tasks(deliveries: &[Delivery]) {
     }
 }
 
-/// What else is worth knowing.
+/// Notes what else is worth knowing.
 pub(crate) fn note(text: &'static str) {
     note_in(|notes| notes.note = Some(text));
 }
 
-/// Nothing came of it: a fleet does this all day, and only who debugs wants to read of it.
+/// Notes that the request changed nothing, as most polls of a fleet: it is logged at debug level.
 pub(crate) fn routine() {
     note_in(|notes| notes.is_routine = true);
 }

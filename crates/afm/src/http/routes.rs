@@ -1,4 +1,4 @@
-//! Paths, and what every answer has in common.
+//! All paths, and what every request passes through.
 
 mod agent;
 mod answer;
@@ -24,13 +24,13 @@ use crate::http::overload::Pacing;
 use crate::http::request_log::Answered;
 use crate::http::{memory, peer, request_log};
 
-/// Everything that the AFM answers.
+/// Returns the router of all paths.
 pub fn router(app: App) -> Router {
     let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
     let mut router = Router::new();
     for (path, methods) in routes.into_iter().flatten() {
-        // Every path answers with and without a slash at its end; and with two at its beginning, which is what clients
-        // send whose base URL ends in one.
+        // Every path also answers with a slash at its end, and with two at its beginning, since clients send
+        // those whose base URL ends in one.
         for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
             router = router.route(&path, methods.clone());
         }
@@ -45,20 +45,21 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What is around every handler. One layer, since each costs a handful of allocations a request.
+/// The middleware around every handler. It is one layer, since each costs a few allocations a request.
 async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Pacing>().cloned();
     if let Some(connection) = &connection {
         connection.turn().await;
     }
     let head = request_log::RequestHead::of(&request);
-    // By reference: a future that is handed over from function to function is copied in each, and weighs twice as much.
+    // The future is pinned and passed by reference: each function that took it by value would copy it, at
+    // twice its size.
     let answered = pin!(async {
         let arrived = match head::check(&request) {
             Ok(()) => body::arrive(&mut request, &app.settings).await,
             Err(error) => Err(error),
         };
-        // How long a body may take, it knows itself; for how long handlers may wait, `request_deadline`.
+        // `body` bounds the time of the body, `request_deadline` that of the handler.
         match arrived {
             Ok(()) => fit(next.run(request).await),
             Err(error) => error.into_response(),
@@ -66,7 +67,7 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
     });
     let Answered { response, failed } = request_log::log(head, answered).await;
     if let Some(came) = failed
-        // In a box, since it is rare.
+        // The future is in a box, since it is rare and large.
         && Box::pin(app.delayed.delay(came.into(), &app.stop)).await
     {
         return response;
@@ -77,7 +78,7 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
     response
 }
 
-/// An answer, if there is memory for it until its client has read it.
+/// Returns the answer, if there is memory for it until its client has read it; 503 if not.
 fn fit(response: Response) -> Response {
     let bytes = response.body().size_hint().lower();
     let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes > memory::SMALL) else {

@@ -25,39 +25,42 @@ use crate::http::overload::{PacedService, Pacing};
 use crate::http::peer::Peer;
 use crate::http::peer::io::Io;
 
-/// How long connections may be idle, how long they get to finish, and how much they may take together.
+/// The limits of connections: their times, their number and their memory.
 #[derive(Debug, Clone, Copy)]
 pub struct ServerLimits {
-    /// How long the head of a request may take, counted from the end of the one before: a connection that
+    /// How long the head of a request may take, counted from the end of the request before: a connection that
     /// sends nothing for this long is closed.
     pub idle: Duration,
     /// How long a client may take to read some of its answer before the connection is closed.
     pub write: Duration,
-    /// How long requests that run may go on after the server was told to stop.
+    /// How long requests under way may go on after the server was told to stop.
     pub shutdown: Duration,
-    /// How many connections there may be.
+    /// The most connections.
     pub connections: usize,
-    /// How much may be kept of large bodies that arrive and of large answers that have not been read, in bytes.
+    /// How many bytes large bodies that arrive and large answers that are not read yet may take together.
     pub memory: usize,
 }
 
-/// How large the head of a request may be, in bytes; hyper reads no more of a body at a time either.
+/// The head of a request may have this many bytes. Hyper also reads a body in parts of at most this size.
 const HEAD: usize = 64 * 1024;
 
-/// How many connections may wait to be accepted; the kernel may allow fewer (`net.core.somaxconn`). One too many is not
-/// refused, but tries again after a second, then after two more: a fleet that starts at once must find room.
+/// This many connections may wait to be accepted, unless the kernel allows fewer (`net.core.somaxconn`). Any
+/// more are not refused, but try again after a second, then after two more: a fleet that starts at once must
+/// find room.
 const BACKLOG: u32 = 16_384;
 
-/// How long to wait after an error of `accept`, such as too many open files, or when there are too many connections.
+/// After an error of `accept`, such as too many open files, and while there are too many connections, the
+/// server waits this long.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
-/// How often another port is taken when one that was free on the first address is not on the next.
+/// If a port that is free on the first address is taken on the next, another one is tried, this many times.
 const PORTS: usize = 20;
 
-/// Listens on all addresses of `host`, on the same port. Those of a kind that this machine does not have are passed over.
+/// Listens on all addresses of `host`, on the same port. Addresses that this machine does not have are
+/// skipped.
 ///
 /// # Errors
-/// When the host has no address, or one of them cannot be had.
+/// Fails when the host has no address, or when one of them is taken or not allowed.
 pub async fn listen(host: &str, port: u16) -> io::Result<Vec<TcpListener>> {
     let mut addresses: Vec<SocketAddr> = Vec::new();
     for address in lookup_host((host, port)).await? {
@@ -90,7 +93,8 @@ fn listen_on_all(addresses: &[SocketAddr]) -> io::Result<Vec<TcpListener>> {
     if listeners.is_empty() { Err(none) } else { Ok(listeners) }
 }
 
-/// `/etc/hosts` names `::1` also where IPv6 is turned off.
+/// Says whether this machine does not have the address: `/etc/hosts` names `::1` also where IPv6 is turned
+/// off.
 fn is_of_no_use(error: &io::Error) -> bool {
     error.kind() == io::ErrorKind::AddrNotAvailable
         || error.raw_os_error() == Some(rustix::io::Errno::AFNOSUPPORT.raw_os_error())
@@ -99,14 +103,15 @@ fn is_of_no_use(error: &io::Error) -> bool {
 fn listen_on(address: SocketAddr) -> io::Result<TcpListener> {
     let socket = if address.is_ipv4() { TcpSocket::new_v4()? } else { TcpSocket::new_v6()? };
     #[cfg(not(windows))]
-    // Or the port could not be had for a minute after the connections of a server that was here before.
+    // Without this option, the port would stay taken for a minute after the connections of a server that ran
+    // before.
     socket.set_reuseaddr(true)?;
     socket.bind(address)?;
     socket.listen(BACKLOG)
 }
 
-/// Serves `router` on `listeners` until `stop`, then finishes what runs; what still runs after
-/// [`ServerLimits::shutdown`], or at `abort`, is cut off.
+/// Serves `router` on `listeners` until `stop`, then lets requests finish. Requests that still run after
+/// [`ServerLimits::shutdown`], or at `abort`, are cut off.
 pub async fn serve(
     listeners: Vec<TcpListener>,
     router: Router,
@@ -116,7 +121,7 @@ pub async fn serve(
 ) {
     for listener in &listeners {
         if let Err(error) = find_the_vanished(listener) {
-            tracing::warn!(%error, "clients that vanish will not be noticed");
+            tracing::warn!(%error, "could not set the keepalive of connections: clients that vanish will not be noticed");
         }
     }
     let mut server = Server::new(router, limits);
@@ -124,12 +129,12 @@ pub async fn serve(
     loop {
         let has_place = server.open.has_place();
         tokio::select! {
-            // Reap what has ended.
+            // A connection has ended.
             Some(_) = server.connections.join_next() => {}
             stream = accept(&listeners), if has_place => {
                 let has_room = server.open.make_room();
                 if !has_room && !was_full {
-                    tracing::warn!(limit = limits.connections, "all connections are in use: only reads are let in");
+                    tracing::warn!(limit = limits.connections, "all connections are in use: only reads are served beyond them");
                 }
                 was_full = !has_room;
                 server.serve(stream, !has_room);
@@ -141,7 +146,7 @@ pub async fn serve(
     drop(listeners);
     let Server { graceful, mut connections, open, .. } = server;
     let cut_off = |why: &str| {
-        // Of a connection that says nothing, or not a whole head, nobody waits for an answer.
+        // Nobody waits for an answer on a connection that has not sent a whole head.
         let requests = open.busy();
         if requests > 0 {
             tracing::warn!(requests, "{why}");
@@ -172,7 +177,7 @@ impl Server {
         let mut http = http1::Builder::new();
         http.timer(TokioTimer::new()).header_read_timeout(limits.idle);
         http.max_buf_size(HEAD).max_header_size(HEAD);
-        // Who has hung up is seen by `Peer`.
+        // `Peer` notices clients that hang up.
         http.half_close(true);
         Self {
             http,
@@ -196,9 +201,9 @@ impl Server {
         let is_open = self.open.add(&peer);
         let served = Arc::clone(&peer);
         let abort = self.connections.spawn(async move {
-            // A client that hangs up or sends no HTTP is its own concern.
+            // An error of the client is no concern of the server's.
             if let Some(Err(error)) = served.serve(connection).await {
-                tracing::debug!(%error, "connection ended");
+                tracing::debug!(%error, "a connection ended with an error");
             }
             served.conclude().await;
             drop(is_open);
@@ -207,7 +212,7 @@ impl Server {
     }
 }
 
-/// Has a connection know that a request has come on it.
+/// Tells a [`Peer`] of each request that comes on its connection.
 struct PeerService<S> {
     service: S,
     peer: Arc<Peer>,
@@ -230,7 +235,7 @@ async fn accept(listeners: &[TcpListener]) -> TcpStream {
             Ok(stream) => return stream,
             Err(error) if is_of_one_connection(&error) => {}
             Err(error) => {
-                tracing::error!(%error, "cannot accept connections");
+                tracing::error!(%error, "could not accept a connection");
                 tokio::time::sleep(ACCEPT_AGAIN).await;
             }
         }
@@ -264,11 +269,11 @@ mod tests {
         let listening: Vec<SocketAddr> = listeners.iter().map(|it| it.local_addr().unwrap()).collect();
         assert_eq!(listening.iter().map(SocketAddr::ip).collect::<Vec<_>>(), addresses.map(|it| it.ip()));
         assert!(listening.iter().all(|it| it.port() == listening[0].port() && it.port() != 0));
-        // One that is taken is an error: its clients would ask another server.
+        // An address that is taken is an error, since its clients would reach another server.
         drop(listeners);
         let _taken = TcpListener::bind(listening[2]).await.unwrap();
         assert_eq!(listen_on_all(&listening).unwrap_err().kind(), io::ErrorKind::AddrInUse);
-        // One that is not of this machine is passed over.
+        // An address that is not of this machine is skipped.
         let foreign: SocketAddr = "192.0.2.1:0".parse().unwrap();
         assert_eq!(listen_on_all(&[foreign, addresses[0]]).unwrap().len(), 1);
         assert!(listen_on_all(&[foreign]).is_err() && listen_on_all(&[]).is_err());

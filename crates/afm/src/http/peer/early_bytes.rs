@@ -1,27 +1,28 @@
-//! What a client sends ahead of its turn: read so that a hang-up is noticed, and kept until hyper reads it.
+//! Bytes that a client sends while its last request is being answered. They are read so that a hang-up behind
+//! them is noticed, and kept until hyper reads them.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::io::ReadBuf;
 
-/// How much is kept while a request is being answered, in bytes.
+/// At most about this many bytes are kept.
 const MOST_BYTES: usize = 8 * 1024;
 
 #[derive(Default)]
 pub(super) struct EarlyBytes {
     bytes: Mutex<Vec<u8>>,
-    /// Whether there are any: asked with every read and write.
+    /// Whether there are any, which every read and write asks.
     is_any: AtomicBool,
 }
 
 impl EarlyBytes {
-    /// Whether there are any, as far as it matters to the task that reads and writes.
+    /// Says whether there are any.
     pub(super) fn is_any(&self) -> bool {
         self.is_any.load(Ordering::Relaxed)
     }
 
-    /// Adds some; gives whether no more are to be read.
+    /// Adds bytes; returns whether there is no room for more.
     pub(super) fn add(&self, bytes: &[u8]) -> bool {
         let mut early = self.lock();
         early.extend_from_slice(bytes);
@@ -29,7 +30,7 @@ impl EarlyBytes {
         early.len() >= MOST_BYTES
     }
 
-    /// Moves as many as there is room for into `buf`; gives whether there were any.
+    /// Moves as many bytes as fit into `buf`; returns whether there were any.
     pub(super) fn take_into(&self, buf: &mut ReadBuf<'_>) -> bool {
         if !self.is_any.load(Ordering::Acquire) {
             return false;

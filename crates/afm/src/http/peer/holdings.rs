@@ -1,4 +1,5 @@
-//! What a connection keeps for a request and its answer: memory, and what goes back if the answer is lost.
+//! What a connection keeps for a request and its answer: memory, and what is given back if the answer is
+//! lost.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -8,27 +9,27 @@ use crate::http::memory::Lease;
 
 #[derive(Default)]
 pub(super) struct Holdings {
-    /// Whether anything is kept: asked with every answer.
+    /// Whether anything is kept, which every answer asks.
     is_any: AtomicBool,
     kept: Mutex<Kept>,
 }
 
 #[derive(Default)]
 struct Kept {
-    /// Memory for the request and its answer.
+    /// The memory of the request and its answer.
     leases: Vec<Lease>,
-    /// How much of that is for the answer, in bytes.
+    /// How many bytes of it are for the answer.
     for_answer: usize,
     outstanding: Option<Outstanding>,
 }
 
 impl Holdings {
-    /// Whether anything may be kept.
+    /// Says whether anything may be kept.
     pub(super) fn is_any(&self) -> bool {
         self.is_any.load(Ordering::Acquire)
     }
 
-    /// Keeps nothing any more.
+    /// Drops all that is kept.
     pub(super) fn clear(&self) {
         if self.is_any.swap(false, Ordering::AcqRel) {
             drop(std::mem::take(&mut *self.lock()));
@@ -47,12 +48,12 @@ impl Holdings {
         self.keep(lease);
     }
 
-    /// How much of the memory is for the answer, in bytes.
+    /// Returns how many bytes of the memory are for the answer.
     pub(super) fn for_answer(&self) -> usize {
         self.lock().for_answer
     }
 
-    /// Keeps what goes back if the answer does not get to its client.
+    /// Keeps what is given back if the answer does not get to its client.
     pub(super) fn carry(&self, outstanding: Outstanding) {
         self.lock().outstanding = Some(outstanding);
         self.is_any.store(true, Ordering::Release);
@@ -62,14 +63,14 @@ impl Holdings {
         self.lock().outstanding.take()
     }
 
-    /// The answer begins to be written, while the client's side is open or not.
+    /// Notes that the answer begins to be written, and whether the client's side is open then.
     pub(super) fn answer_begins(&self, is_open: bool) {
         if let Some(outstanding) = &mut self.lock().outstanding {
             outstanding.was_open = is_open;
         }
     }
 
-    /// All of the answer is with the kernel: its memory is free.
+    /// Notes that all of the answer is with the kernel, and frees its memory.
     pub(super) fn answer_written(&self) {
         let mut kept = self.lock();
         kept.leases.clear();

@@ -15,19 +15,19 @@ use tokio::time::Sleep;
 use super::Peer;
 use super::phase::Phase;
 
-/// A connection, for hyper.
+/// A connection, as hyper sees it.
 pub(crate) struct Io {
     peer: Arc<Peer>,
     read: OwnedReadHalf,
     /// How long a client may take to read some of its answer.
-    patience: Duration,
-    /// Runs while nothing can be written.
+    write_timeout: Duration,
+    /// The timer, which runs while nothing can be written.
     timer: Option<Pin<Box<Sleep>>>,
 }
 
 impl Io {
-    pub(crate) fn new(peer: Arc<Peer>, read: OwnedReadHalf, patience: Duration) -> Self {
-        Self { peer, read, patience, timer: None }
+    pub(crate) fn new(peer: Arc<Peer>, read: OwnedReadHalf, write_timeout: Duration) -> Self {
+        Self { peer, read, write_timeout, timer: None }
     }
 
     fn poll_writable(
@@ -46,7 +46,8 @@ impl Io {
                     self.timer = None;
                     self.peer.written();
                     if self.peer.early.is_any() {
-                        // The next request is here, and nothing more may come to wake anybody.
+                        // The next request is here already, and perhaps nothing more will come that wakes
+                        // this task.
                         cx.waker().wake_by_ref();
                     }
                     return Poll::Ready(Ok(length));
@@ -54,7 +55,7 @@ impl Io {
             }
         }
         self.peer.blocked();
-        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.patience)));
+        let timer = self.timer.get_or_insert_with(|| Box::pin(tokio::time::sleep(self.write_timeout)));
         match timer.as_mut().poll(cx) {
             Poll::Ready(()) => Poll::Ready(Err(ErrorKind::TimedOut.into())),
             Poll::Pending => Poll::Pending,
@@ -70,7 +71,7 @@ impl AsyncRead for Io {
             match Pin::new(&mut this.read).poll_read(cx, buf) {
                 Poll::Ready(Ok(())) => {}
                 Poll::Ready(Err(error)) => {
-                    // From the kernel: our own limits end nothing while reading.
+                    // This comes from the kernel: no limit of the server ends a read.
                     if error.kind() == ErrorKind::TimedOut {
                         this.peer.timed_out.store(true, Ordering::Relaxed);
                     }
@@ -80,7 +81,7 @@ impl AsyncRead for Io {
             }
         }
         if buf.filled().len() > before && this.peer.phase() == Phase::Idle {
-            // What comes while it is being closed comes too late.
+            // What comes while the connection is being closed comes too late.
             if !this.peer.head_begins() {
                 buf.set_filled(before);
             }

@@ -1,12 +1,12 @@
-//! Tasks in an answer that is on its way.
+//! Tasks in an answer that is on its way to an agent.
 
 use std::time::{Duration, Instant};
 
-/// How long after a client has closed its side a reset may come that says that it reads no more: more than the way
-/// there and back.
+/// After a client has closed its side, a reset may still come within this time, which says that it does not
+/// read. It is longer than a round trip.
 pub(super) const RESET_COMES: Duration = Duration::from_secs(1);
 
-/// What goes back if the answer does not get to its client.
+/// What is given back if the answer does not get to its client.
 pub(crate) struct Outstanding {
     give_back: Box<dyn FnOnce() + Send>,
     /// Whether the client had not closed its side when the answer began to be written.
@@ -14,13 +14,13 @@ pub(crate) struct Outstanding {
     written: Option<Instant>,
 }
 
-/// How far an answer came.
+/// How far an answer has got.
 pub(super) enum AnswerFate {
     /// Not all of it was written: no client can have read it.
     NotWritten,
-    /// It is with the kernel, for this long.
+    /// All of it has been with the kernel for this long.
     Written(Duration),
-    /// So it is, but the client had closed its side before.
+    /// All of it is with the kernel, but the client had closed its side before.
     AfterClose,
 }
 

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub(crate) enum Phase {
-    /// It was answered, and has sent nothing since.
+    /// The last request was answered, and nothing has come since.
     Idle,
     /// A head is arriving, or has yet to begin on a new connection.
     Head,
@@ -16,11 +16,11 @@ pub(crate) enum Phase {
     Body,
     /// A request is being answered.
     Answering,
-    /// A request waits for something to happen.
+    /// A request is held open.
     Held,
-    /// The client does not read its answer.
+    /// An answer is being written, and the client does not read it.
     Writing,
-    /// It is being closed to make room.
+    /// The connection is being closed to make room.
     Closing,
 }
 
@@ -51,12 +51,12 @@ impl PhaseCell {
         Phase::ALL[usize::from(self.phase.load(Ordering::Relaxed))]
     }
 
-    /// How long the connection has been in its phase.
+    /// Returns how long the connection has been in its phase.
     pub(super) fn age(&self) -> Duration {
         Duration::from_millis(now_ms().saturating_sub(self.since.load(Ordering::Relaxed)))
     }
 
-    /// Sets the phase, and gives the one before.
+    /// Sets the phase, and returns the one before.
     pub(super) fn swap(&self, phase: Phase) -> Phase {
         Phase::ALL[usize::from(self.phase.swap(phase as u8, Ordering::AcqRel))]
     }
@@ -66,7 +66,7 @@ impl PhaseCell {
         self.phase.compare_exchange(before as u8, phase as u8, Ordering::AcqRel, Ordering::Relaxed).is_ok()
     }
 
-    /// The phase that is about to be set begins now.
+    /// Notes that the phase that is about to be set begins now.
     pub(super) fn begins_now(&self) {
         self.since.store(now_ms(), Ordering::Relaxed);
     }

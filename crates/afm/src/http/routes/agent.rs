@@ -1,4 +1,4 @@
-//! What agents ask for: `/tasks`.
+//! The requests of agents: `/tasks` and `/tasks/response`.
 
 use std::pin::pin;
 use std::time::Duration;
@@ -59,13 +59,13 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     Ok(json(answer))
 }
 
-/// Claims tasks; where there are none, and the agent can wait, as soon as there are.
+/// Claims tasks. If there are none and the agent can wait, claims them as soon as there are.
 async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Claimed, CommitError> {
     let polled = app.waiters.poll_until_claimed(
         poll,
         app.settings.agent_active_threshold,
         &app.stop,
-        // What it executes, it has said once.
+        // Only the first claim of a poll says what the agent executes.
         |poll, older_began| app.committer.poll(poll, said.take().map(|said| said.before(older_began))),
     );
     let polled = polled.await?;
@@ -75,10 +75,10 @@ async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<C
     Ok(polled.unwrap_or_default())
 }
 
-/// Up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once drifts
-/// apart, instead of polling at once for ever.
+/// Returns up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once
+/// drifts apart, instead of polling in step for ever.
 fn spread(interval: Duration, agent_id: Uuid) -> Duration {
-    // The last 64 bits differ also among ids of version 1, whose first ones are the time.
+    // In ids of version 1 the first 64 bits are the time; the last ones differ, too.
     let (first, last) = agent_id.as_u64_pair();
     let mixed = (first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15);
     let share = (mixed >> 32) as f64 / f64::from(u32::MAX);
@@ -93,7 +93,7 @@ fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
         .integer("task_version", task.task_version);
     match &task.task_data {
         Some(data) => object.json("task_data", data),
-        // Agents index into it without looking whether it is there.
+        // Agents read this field without checking whether it is there.
         None => object.json("task_data", &JsonText::from_stored("{}".to_owned())),
     };
     object.integer("task_attempt", task.attempt);

@@ -1,4 +1,4 @@
-//! What the files of all resources give: paths with their handlers, and JSON answers.
+//! What the files of all resources share: their paths with handlers, and JSON answers.
 
 use axum::body::Body;
 use axum::http::HeaderValue;
@@ -10,10 +10,10 @@ use slamon_protocol::ObjectWriter;
 
 use crate::http::app::App;
 
-/// Paths without a slash at their end, and what they answer.
+/// Paths without a slash at their end, each with its handlers.
 pub(super) type Routes = Vec<(&'static str, MethodRouter<App>)>;
 
-/// A 200 with a JSON body.
+/// Returns a 200 with a JSON body.
 pub(super) fn json(object: ObjectWriter) -> Response {
     json_text(object.finish().into())
 }

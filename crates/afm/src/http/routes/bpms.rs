@@ -1,4 +1,4 @@
-//! What BPMS clients ask for: `/task`.
+//! The requests of BPMS clients: `/task` and `/task/{task_id}`.
 
 use std::ops::ControlFlow;
 use std::pin::pin;
@@ -29,10 +29,10 @@ pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
 }
 
-/// The largest late result that is shown, in bytes.
+/// A late result of more than this many bytes is not shown.
 const LATE_RESULT_BYTES: u32 = 4_096;
 
-/// How large an answer is at most in nearly all cases, besides the texts of its task, in bytes.
+/// Besides the texts of its task, nearly every answer has at most this many bytes.
 const BYTES_BESIDE: usize = 4_096;
 
 type TaskId = Result<Path<String>, PathRejection>;
@@ -54,15 +54,15 @@ async fn get_task(
     task_id: TaskId,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
-    let id = known_id(task_id)?;
+    let id = task_id_of(task_id)?;
     let wait = peer::hold(wait(query.as_deref())?);
     let allowed = app.settings.request_timeout.saturating_add(wait);
     request_deadline::within(allowed, pin!(wait_and_read(&app, id, wait))).await?
 }
 
-/// Reads a task; where it is to be waited for, once it has ended.
+/// Answers with a task. With `wait`, it first waits until the task has ended.
 async fn wait_and_read(app: &App, id: Uuid, wait: Duration) -> Result<Response, ApiError> {
-    let ended = app.waiters.read_until_ended(id, wait, &app.stop, || look(app, id)).await?;
+    let ended = app.waiters.read_until_ended(id, wait, &app.stop, || read_if_ended(app, id)).await?;
     let task = match ended {
         Some(task) => task,
         None => read(app, id).await?,
@@ -71,8 +71,8 @@ async fn wait_and_read(app: &App, id: Uuid, wait: Duration) -> Result<Response, 
     answer(app, &task).await
 }
 
-/// Reads a task if it has ended, or finds that there is none to wait for.
-async fn look(app: &App, id: Uuid) -> Result<ControlFlow<Option<Arc<Task>>>, ApiError> {
+/// Reads a task if it has ended. Breaks off if it has, or if there is no such task.
+async fn read_if_ended(app: &App, id: Uuid) -> Result<ControlFlow<Option<Arc<Task>>>, ApiError> {
     match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
         None => Ok(ControlFlow::Break(None)),
         Some(TaskRead::Small(task)) if matches!(task.state, TaskState::Ended { .. }) => {
@@ -81,13 +81,13 @@ async fn look(app: &App, id: Uuid) -> Result<ControlFlow<Option<Arc<Task>>>, Api
         Some(TaskRead::Large { bytes, has_ended: true }) => {
             read_large(app, id, bytes).await.map(ControlFlow::Break)
         }
-        // Not kept while waiting: many may wait.
+        // The task is dropped, since many requests may wait.
         Some(TaskRead::Small(_) | TaskRead::Large { .. }) => Ok(ControlFlow::Continue(())),
     }
 }
 
-/// Reads a task, however large, if there is memory for the answer: first of all of those that are large, so that those for
-/// which there is none cost nothing more.
+/// Reads a task, however large, if there is memory for the answer. A large one is read only after its memory
+/// has been taken, so that a refusal costs little.
 async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
     match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
         None => Ok(None),
@@ -105,7 +105,7 @@ async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task
 }
 
 async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response, ApiError> {
-    let id = known_id(task_id)?;
+    let id = task_id_of(task_id)?;
     let cancelled = pin!(async {
         let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
         answer(&app, &task).await
@@ -113,14 +113,14 @@ async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response
     request_deadline::within(app.settings.request_timeout, cancelled).await?
 }
 
-fn known_id(task_id: TaskId) -> Result<Uuid, ApiError> {
-    // What is not even UTF-8 is no id either.
+fn task_id_of(task_id: TaskId) -> Result<Uuid, ApiError> {
+    // A path that is not UTF-8 is no id either.
     let id = task_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTask)?;
     request_log::task(id);
     Ok(id)
 }
 
-/// `?wait=SECONDS`; other parameters are ignored, as the original does.
+/// Parses `?wait=SECONDS`. Other parameters are ignored, as by the original.
 fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
     let parameters = query.unwrap_or_default().split('&');
     let mut pairs = parameters.map(|parameter| parameter.split_once('=').unwrap_or((parameter, "")));
@@ -147,11 +147,11 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     let why = pending_reason(task, &around);
     let ended = task.ended_attempts();
     let mut past = Vec::new();
-    // Of most tasks there are none, and nothing is read.
+    // Most tasks have no ended attempts, and nothing is read for them.
     if ended > 0 {
         let read = app.store.past(task.posted.task_id, LATE_RESULT_BYTES).await;
         past = read.map_err(|error| app.read_failed(&error))?;
-        // What has ended since the task was read is shown the next time.
+        // An attempt that has ended since the task was read is shown the next time.
         past.retain(|attempt| attempt.number <= ended);
     }
     Ok(json(describe(task, why.as_ref(), &past)))
@@ -168,7 +168,7 @@ fn describe(task: &Task, why: Option<&PendingReason>, past: &[AttemptView]) -> O
     if let Some(data) = &posted.task_data {
         object.json("task_data", data);
     }
-    // Clients take a task for finished when they see one of these four fields, whatever is in it.
+    // Clients consider a task finished when they see one of these four fields, whatever is in it.
     if let TaskState::Ended { at, end, .. } = &task.state {
         match end.outcome() {
             Ok(result) => object.string("task_completed", &sql_time(*at)).json("task_result", result),
@@ -228,7 +228,7 @@ fn describe_attempt(attempt: &AttemptView) -> ObjectWriter {
     object
 }
 
-/// Why an attempt ended that its agent did not end.
+/// Returns why an attempt ended, if not by a report of its agent.
 fn why_ended(attempt: &AttemptView) -> JsonText {
     let allowed = attempt.deadline.map(|deadline| deadline.duration_since(attempt.claimed).as_secs_f64());
     JsonText::string(&match (&*attempt.end, allowed) {

@@ -1,4 +1,4 @@
-//! `/dashboard`: a page for people, and the JSON behind it.
+//! The dashboard: a page for people at `/dashboard`, and the JSON behind it.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -19,13 +19,13 @@ use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 
-/// How long each list is at most.
+/// Each list has at most this many entries.
 const LIMIT: u32 = 100;
 
-/// How large a result may be to be listed, in bytes; the rest can be read with `GET /task/{task_id}`.
+/// Results of more than this many bytes are not listed; `GET /task/{task_id}` has them.
 const RESULT_BYTES: u32 = 4_096;
 
-/// The page loads nothing from elsewhere, and nothing in it runs but its one script.
+/// The content security policy: the page loads nothing from elsewhere, and runs only its own script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
 
@@ -44,8 +44,8 @@ pub(super) fn routes() -> Routes {
     ]
 }
 
-/// Leads a browser that asks for the root to the page. The address is relative, so that it also holds below the prefix
-/// of a reverse proxy.
+/// Redirects a browser from the root to the page. The address is relative, so that it also works below the
+/// prefix of a reverse proxy.
 pub(super) async fn lead_there() -> Redirect {
     Redirect::to("dashboard")
 }
@@ -116,7 +116,7 @@ fn describe_task(task: &TaskView) -> ObjectWriter {
         .id("test_id", task.test_id)
         .optional_string("task_failed", failed)
         .optional_string("task_completed", completed)
-        // As in the original, a result is a string of JSON here, an error the string itself.
+        // As in the original, a result is a string with JSON in it, an error the string itself.
         .optional_string("task_result", task.result.as_ref().map(slamon_protocol::JsonText::as_str));
     match &task.error {
         Some(error) => object.json("task_error", error),

@@ -1,4 +1,4 @@
-//! What is asked of every request before anything else is read.
+//! Checks the head of every request before anything else is read.
 
 use axum::body::HttpBody;
 use axum::extract::Request;
@@ -8,12 +8,12 @@ use axum::http::{HeaderMap, HeaderValue, Method, Version};
 use crate::http::error::ApiError;
 use crate::http::peer;
 
-/// Whether the head of a request is one that a proxy in front of us must have understood just as we do (RFC 9112, 3.2 and
-/// 6.1), and whether there is room for what it asks.
+/// Checks that a proxy in front of this server must have understood the head as the server does (RFC 9112,
+/// 3.2 and 6.1), and that there is room for the request.
 pub(super) fn check(request: &Request) -> Result<(), ApiError> {
     let headers = request.headers();
     host(headers, request.version())?;
-    // A length is known of all but chunked bodies.
+    // Only a chunked body has no known length.
     if request.body().size_hint().exact().is_none() {
         transfer_encoding(headers)?;
     }
@@ -35,7 +35,7 @@ fn host(headers: &HeaderMap, version: Version) -> Result<(), ApiError> {
     }
 }
 
-/// Which bytes may be in a Host: a table, since every request has one.
+/// The bytes that may be in a Host, as a table, since every request has a Host.
 const IN_HOST: [bool; 256] = {
     let mut allowed = [false; 256];
     let mut byte = b'!';
@@ -49,7 +49,7 @@ const IN_HOST: [bool; 256] = {
     allowed
 };
 
-/// May be empty, where the client has no name for us.
+/// Says whether this may be a Host. It may be empty, if the client has no name for the server.
 fn is_host(host: &HeaderValue) -> bool {
     host.as_bytes().iter().all(|byte| IN_HOST[usize::from(*byte)])
 }

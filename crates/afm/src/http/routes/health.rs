@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`: for whoever keeps this process running, and sends requests to it.
+//! Health checks: `/healthz` for what keeps this process running, `/readyz` for what sends requests to it.
 
 use std::pin::pin;
 
@@ -14,12 +14,13 @@ pub(super) fn routes() -> Routes {
     vec![("/healthz", get(alive)), ("/readyz", get(ready))]
 }
 
-/// Alive: the process answers.
+/// Answers that the process is alive.
 async fn alive() -> &'static str {
     "ok\n"
 }
 
-/// Ready: the database can be written, and its tables are as this version needs them.
+/// Answers that the process is ready: the database can be written, and its tables are as this version needs
+/// them.
 async fn ready(State(app): State<App>) -> Result<&'static str, ApiError> {
     let checked = pin!(app.health.check());
     let checked = request_deadline::within(app.settings.request_timeout, checked).await?;

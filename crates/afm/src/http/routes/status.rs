@@ -1,4 +1,4 @@
-//! `/status`: how much there is of everything.
+//! `/status`: the numbers of agents and tasks.
 
 use std::collections::HashMap;
 use std::pin::pin;
@@ -22,7 +22,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     let counts = pin!(app.counts.get((), |_| Box::pin(count(&app))));
     let counts = request_deadline::within(app.settings.request_timeout, counts).await?;
     let counts = counts.map_err(|error| {
-        // Not 503, as elsewhere: monitoring of the original looks for a 500.
+        // The answer is 500 and not 503, as elsewhere: monitoring made for the original looks for that.
         app.health.read_failed(&error);
         ApiError::StatusUnknown
     })?;
