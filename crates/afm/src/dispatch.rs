@@ -1,5 +1,5 @@
-//! How tasks get from those who post them to the agents that execute them: commands are committed in batches, polls are
-//! answered from a cache or held open.
+//! Dispatch: how tasks get from those who post them to agents. Commands are committed in batches; polls are
+//! answered from a cache, or held open until there is a task.
 
 pub mod cache;
 pub mod claimed;

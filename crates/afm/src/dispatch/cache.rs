@@ -1,10 +1,11 @@
-//! What an AFM knows by heart, so that a poll that brings nothing touches no database: what waits, and which agents
-//! have said before what they say now.
+//! The dispatch cache answers polls that bring nothing, without the database. It knows which kinds of tasks
+//! may be waiting, and whether an agent says what it has said before.
 //!
-//! It may say that there is something where there is nothing: then the poll asks the store. Where it says that there is
-//! nothing, there was nothing a moment ago: what this AFM commits is noted before it is answered, what others commit
-//! comes as hints, and it is read anew every second (on PostgreSQL, all of it every 15 s; in parts where it is much), so that
-//! a hint that was missed delays a task, and no more.
+//! It errs on the side of asking: where it says that there may be tasks, the poll asks the store, which may
+//! find none. Where it says that there are none, there were none a moment ago. What this AFM commits is noted
+//! before it is answered, what other AFMs commit comes as events, and the waiting tasks are read again every
+//! second (on PostgreSQL, all of them every 15 s; in parts, if there are many). So an event that was missed
+//! delays a task, and does no other harm.
 
 mod agent_cache;
 mod kind_map;
@@ -24,27 +25,27 @@ use uuid::Uuid;
 use self::search::Reading;
 pub use self::search::Search;
 use self::shared::SharedCache;
-use self::waiting_index::Wanted;
+use self::waiting_index::ReadScope;
 
-/// How often what there is for agents is read anew.
+/// The waiting tasks are read again once in this long.
 const REFRESH_AGAIN: Duration = Duration::from_secs(1);
 
-/// How much of what there is for agents is read at once.
+/// At most this many kinds, and this many agents with pending cancellations, are read at once.
 const BACKLOG: u32 = 10_000;
 
-/// What is known of a poll.
+/// The result of looking a poll up in the cache.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum CacheLookup {
-    /// It brings nothing, and says nothing new.
+    /// The poll brings nothing, and says nothing new.
     Nothing,
-    /// It says nothing new, and there may be tasks of these kinds for it.
+    /// The poll says nothing new, and there may be tasks of these kinds for it.
     Tasks(Vec<KindCursor>),
-    /// The store has to be told, or asked for more. There may be tasks of these kinds for it; `None`: of any.
+    /// The store must be asked. There may be tasks of these kinds for the poll; with `None`, of any kind.
     Unknown(Option<Vec<KindCursor>>),
 }
 
 impl CacheLookup {
-    /// What finds out what the poll brings; `None`: it brings nothing.
+    /// Returns the command that finds out what the poll brings; `None` if it brings nothing.
     #[must_use]
     pub fn into_command(self, poll: PollRequest) -> Option<Command> {
         match self {
@@ -54,7 +55,7 @@ impl CacheLookup {
         }
     }
 
-    /// As if there might be a task of this kind, too.
+    /// Adds a kind of which there may be a task, too.
     #[must_use]
     pub fn with(self, kind: WaitingKind) -> Self {
         let with = |mut kinds: Vec<KindCursor>| {
@@ -71,53 +72,55 @@ impl CacheLookup {
     }
 }
 
-/// All clones are one. At first it knows nothing: every poll asks the store.
+/// The dispatch cache. All clones are one. At first it knows nothing, and every poll asks the store.
 #[derive(Debug, Clone, Default)]
 pub struct DispatchCache(Arc<SharedCache>);
 
 impl DispatchCache {
-    /// What is known of a poll at `now`, whose agent may say what it executes. Unless that is [`CacheLookup::Unknown`], its agent was
-    /// seen, which is to be saved.
+    /// Looks a poll up at the time `now`. The agent may say which attempts it executes. Unless the result is
+    /// [`CacheLookup::Unknown`], the cache has buffered a heartbeat of the agent.
     #[must_use]
     pub fn lookup(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> CacheLookup {
-        let (kinds, has_untold) = {
+        let (kinds, has_pending_cancellation) = {
             let waiting = self.0.waiting();
-            (waiting.kinds_for(poll), waiting.has_untold(poll.agent_id))
+            (waiting.kinds_for(poll), waiting.has_pending_cancellation(poll.agent_id))
         };
-        if has_untold {
+        if has_pending_cancellation {
             return CacheLookup::Unknown(kinds);
         }
         let Some(kinds) = kinds else { return CacheLookup::Unknown(None) };
-        if !self.0.agents().sees(poll, running, now) {
+        if !self.0.agents().buffer_heartbeat(poll, running, now) {
             return CacheLookup::Unknown(Some(kinds));
         }
         if kinds.is_empty() { CacheLookup::Nothing } else { CacheLookup::Tasks(kinds) }
     }
 
-    /// To be called before a batch is applied: what is noted after it may be news to the store. Has its polls look for tasks
-    /// where these may wait.
+    /// Begins a search; to be called before the store applies a batch, which may miss what is noted from then
+    /// on. Gives the polls in the batch the cursors from which to look for tasks.
     pub fn begin(&self, batch: &mut [Command]) -> Search<'_> {
         Search::begin(&self.0, batch)
     }
 
-    /// Nobody knows what the store holds: until it was read, every poll asks it.
-    pub fn doubt(&self) {
-        let forgotten = self.0.waiting().doubt();
+    /// Forgets which tasks wait, because the state of the store is unknown: until it was read, every poll
+    /// asks it.
+    pub fn invalidate(&self) {
+        let forgotten = self.0.waiting().invalidate();
         drop(forgotten);
     }
 
-    /// Reads from the store what there is for agents: from then on, a poll that brings nothing need not ask it.
+    /// Reads the waiting tasks and pending cancellations from the store. From then on, a poll that brings
+    /// nothing need not ask it.
     ///
     /// # Errors
-    /// When it cannot be read; then every poll asks the store.
+    /// Fails when they cannot be read; then every poll asks the store.
     pub async fn refresh(&self, store: &dyn Store) -> Result<(), StoreError> {
         loop {
             let reading = Reading::begin(&self.0);
-            let backlog = match &reading.wanted {
-                Wanted::Of(kinds) => store.backlog_of(Arc::clone(kinds), BACKLOG).await,
-                Wanted::After(kind) => store.backlog(kind.clone(), BACKLOG).await,
+            let backlog = match &reading.scope {
+                ReadScope::Of(kinds) => store.backlog_of(Arc::clone(kinds), BACKLOG).await,
+                ReadScope::After(kind) => store.backlog(kind.clone(), BACKLOG).await,
             };
-            let backlog = backlog.inspect_err(|_| self.doubt())?;
+            let backlog = backlog.inspect_err(|_| self.invalidate())?;
             let has_more = backlog.next.is_some();
             if reading.ended(&backlog) || !has_more {
                 return Ok(());
@@ -125,55 +128,55 @@ impl DispatchCache {
         }
     }
 
-    /// Refreshes it for ever: what other AFMs have done may not have been heard.
+    /// Refreshes the cache for ever, since events of other AFMs may have been missed.
     pub(crate) async fn keep_refreshed(self, store: Arc<dyn Store>) {
         loop {
             if let Err(error) = self.refresh(&*store).await {
-                // Every poll asks the store then, which says so louder.
+                // Now every poll asks the store, whose failure is logged at a higher level.
                 tracing::debug!(error = format!("{error:#}"), "could not read which tasks wait");
             }
             tokio::time::sleep(REFRESH_AGAIN).await;
         }
     }
 
-    /// What another AFM has done.
-    pub fn hint(&self, hint: &StoreEvent) {
-        match hint {
+    /// Notes what another AFM has done.
+    pub fn on_event(&self, event: &StoreEvent) {
+        match event {
             StoreEvent::TaskWaiting(waiting) => self.0.waiting().note(waiting),
-            StoreEvent::CancellationPending(agent_id) => self.0.waiting().note_untold(*agent_id),
+            StoreEvent::CancellationPending(agent_id) => self.0.waiting().note_cancellation(*agent_id),
             StoreEvent::TaskEnded(_) => {}
             StoreEvent::EventsMissed => {
-                let forgotten = self.0.waiting().hear();
+                let forgotten = self.0.waiting().listening_began();
                 drop(forgotten);
             }
-            // All that waits is read anew every second then.
-            StoreEvent::ListeningStopped | StoreEvent::NotListening => self.0.waiting().deafen(),
+            // Until events arrive again, all that waits is read every second.
+            StoreEvent::ListeningStopped | StoreEvent::NotListening => self.0.waiting().listening_stopped(),
         }
     }
 
-    /// Of how many agents, at most, the store does not know yet when they were seen.
+    /// Returns how many heartbeats are buffered, at most.
     #[must_use]
     pub fn unsaved(&self) -> usize {
         self.0.agents().unsaved()
     }
 
-    /// When agents were seen that the store does not know of yet; at most `most` of them, those seen first, by id.
+    /// Takes the oldest of the buffered heartbeats, at most `most`, in the order of agent ids.
     #[must_use]
     pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {
         self.0.agents().take_unsaved(most)
     }
 
-    /// They could not be saved after all.
+    /// Puts heartbeats back that could not be saved.
     pub fn put_back(&self, unsaved: &[(Uuid, Timestamp)]) {
         self.0.agents().put_back(unsaved);
     }
 
-    /// These agents are not known to the store: their next poll tells it.
+    /// Forgets agents that the store does not know: their next poll registers them.
     pub fn forget(&self, agents: &[Uuid]) {
         self.0.agents().forget(agents);
     }
 
-    /// Forgets agents that have been silent for longer than `silence`, as the store does.
+    /// Forgets agents that have been silent for longer than `silence`.
     pub fn forget_silent(&self, silence: Duration, now: Timestamp) {
         self.0.agents().forget_silent(silence, now);
     }
@@ -202,7 +205,7 @@ mod tests {
         }
     }
 
-    /// A poll that finds nothing where it looks.
+    /// Applies a poll that finds nothing where it looks.
     fn apply(cache: &DispatchCache, command: Command) {
         let Command::Poll { kinds: Some(kinds), .. } = &command else { panic!("{command:?}") };
         let searched = kinds.iter().map(|searched| (searched.kind.clone(), None)).collect();
@@ -220,11 +223,11 @@ mod tests {
         Reading::begin(&cache.0).ended(&Backlog { is_complete: true, ..Backlog::default() });
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![])));
         let kind = KindCursor::from(WaitingKind { capability: wait(), agent_filter: AgentFilter::default() });
-        cache.hint(&StoreEvent::TaskWaiting(kind.clone()));
+        cache.on_event(&StoreEvent::TaskWaiting(kind.clone()));
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![kind.clone()])));
         apply(&cache, Command::Poll { poll: poll(), kinds: Some(vec![]), running: None });
         assert_eq!(lookup(), CacheLookup::Tasks(vec![kind.clone()]), "it was not asked for");
-        cache.hint(&StoreEvent::CancellationPending(poll().agent_id));
+        cache.on_event(&StoreEvent::CancellationPending(poll().agent_id));
         assert_eq!(lookup(), CacheLookup::Unknown(Some(vec![kind.clone()])), "it has something to be told");
         apply(&cache, Command::Poll { poll: poll(), kinds: Some(vec![kind]), running: None });
         assert_eq!(lookup(), CacheLookup::Nothing);

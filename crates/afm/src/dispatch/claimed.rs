@@ -1,4 +1,4 @@
-//! What a poll has brought, until it is certain that its agent gets it.
+//! What a poll has brought, with the way to give it back until an answer carries it.
 
 use std::fmt;
 use std::ops::Deref;
@@ -13,17 +13,17 @@ pub type GiveBack = Box<dyn FnOnce() + Send>;
 #[must_use]
 pub struct Claimed {
     polled: Polled,
-    /// `None` where there is nothing to be given back.
+    /// `None` if there is nothing to be given back.
     give_back: Option<GiveBack>,
 }
 
 impl Claimed {
-    /// What is given back by `give_back`.
+    /// Creates what is given back by `give_back`.
     pub fn new(polled: Polled, give_back: impl FnOnce() + Send + 'static) -> Self {
         Self { polled, give_back: Some(Box::new(give_back)) }
     }
 
-    /// The poll's tasks, and how they are given back should their agent not get them: that is the caller's from now on.
+    /// Takes it apart. If the agent does not get it, the caller gives it back from now on.
     #[must_use]
     pub fn into_parts(mut self) -> (Polled, Option<GiveBack>) {
         (std::mem::take(&mut self.polled), self.give_back.take())
@@ -31,7 +31,7 @@ impl Claimed {
 }
 
 impl From<Polled> for Claimed {
-    /// Of what brings nothing, nothing is given back.
+    /// Creates what need not be given back, because it is empty.
     fn from(polled: Polled) -> Self {
         Self { polled, give_back: None }
     }

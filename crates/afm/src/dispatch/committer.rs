@@ -1,7 +1,7 @@
-//! Where requests that change something meet.
+//! The committer takes commands and has the store apply them in batches.
 //!
-//! Commands that wait at the same time are applied in one transaction, and each is answered after its commit:
-//! durability costs one fsync a batch, not one a request, and a lone request waits for nobody.
+//! All commands that are waiting are applied in one transaction, and each is answered after the commit. So
+//! durability costs one fsync a batch, not one a request, and a request that comes alone waits for no other.
 
 mod commit_error;
 mod commit_loop;
@@ -38,7 +38,7 @@ use undelivered::{Awaited, Undelivered};
 use under_way::UnderWay;
 use weight::{QUEUE_KIB, kib};
 
-/// How many commands may wait; past that, requests are turned away at once.
+/// This many commands may wait. When there are more, requests are turned away at once.
 const QUEUE: usize = 4_096;
 
 /// Takes commands from request handlers. All clones lead to one committer.
@@ -52,18 +52,18 @@ pub struct Committer {
     cache: DispatchCache,
 }
 
-/// What an agent said that it executes.
+/// The attempts that an agent said it executes.
 #[derive(Debug)]
 pub struct Said {
-    /// Attempts, by the ids that it was handed.
+    /// The ids of the attempts, as the agent was given them.
     pub running: Vec<Uuid>,
-    /// When it said so: of what was claimed later it need not have known.
+    /// When the agent said so: it need not have known what was claimed later.
     pub at: Instant,
 }
 
 impl Said {
-    /// As if it had been said before a poll of the agent began that was ended without an answer: what that one was given
-    /// is released, not lost.
+    /// Counts it as said before an older poll began that was ended without an answer, so that what that poll
+    /// was given is released and not lost.
     #[must_use]
     pub fn before(self, began: Option<Instant>) -> Self {
         Self { at: began.map_or(self.at, |began| began.min(self.at)), ..self }
@@ -71,7 +71,7 @@ impl Said {
 }
 
 impl Committer {
-    /// A committer and the future that does its work, which ends when all clones are gone.
+    /// Creates a committer and the future of its commit loop, which ends when all clones are gone.
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
@@ -99,24 +99,25 @@ impl Committer {
     /// Posts a task.
     ///
     /// # Errors
-    /// The outer one when it was not applied, the inner one when the rules refuse it.
+    /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
+    /// refuse it.
     pub async fn submit(&self, task: PostTask) -> Result<Result<Submitted, Refusal>, CommitError> {
         self.apply(Command::Submit(task), ReplyTo::Submit).await
     }
 
     /// Registers an agent and claims tasks for it. If the future is dropped, it claims none.
     ///
-    /// A poll that is known to bring nothing and to say nothing new is answered at once. What the agent was given before
-    /// and does not say that it executes is lost, where it says so.
+    /// A poll that brings nothing and says nothing new, as the cache knows, is answered at once. If the agent
+    /// says what it executes, its other attempts are abandoned.
     ///
     /// # Errors
-    /// When it was not applied.
+    /// Fails when the command was not applied.
     pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Claimed, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let look = self.cache.lookup(&poll, said.as_ref().map(|said| &*said.running), now);
         let Some(mut command) = look.into_command(poll) else { return Ok(Claimed::default()) };
         if let (Command::Poll { running, .. }, Some(said)) = (&mut command, said) {
-            // What a batch claims that is under way, the agent cannot have been told.
+            // The agent cannot know what is claimed by a batch that is under way.
             let ago = self.under_way.since(said.at).elapsed() + Duration::from_micros(1);
             let until = now.checked_sub(ago).unwrap_or(now);
             *running = Some(Running { aliases: said.running, until });
@@ -127,39 +128,41 @@ impl Committer {
         awaited.claimed().await
     }
 
-    /// Ends a task.
+    /// Reports the result of an attempt.
     ///
     /// # Errors
-    /// The outer one when it was not applied, the inner one when the rules refuse it.
+    /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
+    /// refuse it.
     pub async fn report(&self, result: ResultPost) -> Result<Result<Reported, Refusal>, CommitError> {
         self.apply(Command::Report(result), ReplyTo::Report).await
     }
 
-    /// Cancels a task, and reads it; `None` if there is none with this id.
+    /// Cancels a task, and returns it; `None` if there is none with this id.
     ///
     /// # Errors
-    /// The outer one when it was not applied, the inner one when the rules refuse it.
+    /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
+    /// refuse it.
     pub async fn cancel(&self, id: Uuid) -> Result<Cancelled, CommitError> {
         self.apply(Command::Cancel(id), ReplyTo::Cancel).await
     }
 
-    /// Does what time has made due.
+    /// Sweeps: does what time has made due.
     ///
     /// # Errors
-    /// When it was not applied.
+    /// Fails when the command was not applied.
     pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, CommitError> {
         self.apply(Command::Sweep(sweep), ReplyTo::Sweep).await
     }
 
-    /// Saves when agents were seen; those that the store does not know.
+    /// Saves heartbeats, and returns the agents that the store does not know.
     ///
     /// # Errors
-    /// When it was not applied.
+    /// Fails when the command was not applied.
     pub async fn see(&self, seen: Vec<(Uuid, Timestamp)>) -> Result<Vec<Uuid>, CommitError> {
         self.apply(Command::Seen(seen), ReplyTo::Seen).await
     }
 
-    /// Has a command applied, and waits for its reply.
+    /// Queues a command, and waits for its reply.
     async fn apply<T>(
         &self,
         command: Command,

@@ -1,8 +1,8 @@
-//! Heartbeats: when agents were seen whose polls were answered without the store.
+//! Saves heartbeats: the times at which agents were seen whose polls were answered without the store.
 //!
-//! They are buffered among what is cache, and saved behind, many in one command: once a second, before a sweep looks
-//! who is silent, and before a read shows when agents were seen. All of these flush them here, and share a flush where
-//! they ask for one at the same time.
+//! The cache buffers them. They are saved many in one command: once a second, before a sweep searches for
+//! silent agents, and before a read shows when agents were seen. All of these flush them here, and share a
+//! flush if they ask for one at the same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -17,22 +17,22 @@ use crate::clock::Clock;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::committer::{CommitError, Committer};
 
-/// The most heartbeats in one command, so that others in its transaction do not wait for long.
+/// A command has at most this many heartbeats, so that others in its transaction do not wait for long.
 const LARGEST_COMMAND: usize = 1_000;
 
-/// How often they are flushed, whoever asks.
+/// Heartbeats are flushed once in this long, even if nobody asks.
 const FLUSH_AGAIN: Duration = Duration::from_secs(1);
 
-/// Flushing them may take a tenth of the time, no more.
+/// Between two flushes at least this many times as long passes as the last one took.
 const SHARE_OF_FLUSHING: u32 = 10;
 
-/// How often silent agents are looked for, to make room.
+/// Silent agents are forgotten once in this long, to free memory.
 const ROOM_AGAIN: Duration = Duration::from_secs(600);
 
-/// Agents that are silent for longer need not be known by heart.
+/// Agents that are silent for longer than this need not stay in the cache.
 const LONG_SILENCE: Duration = Duration::from_secs(3_600);
 
-/// Saves when agents were seen. All clones are one.
+/// Flushes the heartbeats that the cache has buffered. All clones are one.
 #[derive(Debug, Clone)]
 pub struct Heartbeats(Arc<SharedHeartbeats>);
 
@@ -42,21 +42,21 @@ struct SharedHeartbeats {
     committer: Committer,
     /// How many flushes have begun.
     begun: AtomicU64,
-    /// The number of the last flush that ended well. Held by the one under way.
+    /// The number of the last flush that succeeded. The flush that is under way holds the lock.
     ended: Mutex<u64>,
 }
 
 impl Heartbeats {
-    /// What is buffered in `cache` is saved through `committer`.
+    /// Saves what `cache` has buffered, through `committer`.
     #[must_use]
     pub fn new(cache: DispatchCache, committer: Committer) -> Self {
         Self(Arc::new(SharedHeartbeats { cache, committer, begun: AtomicU64::new(0), ended: Mutex::new(0) }))
     }
 
-    /// Saves all that were buffered until now.
+    /// Saves all heartbeats that were buffered until now.
     ///
     /// # Errors
-    /// When they could not be committed; what is left is saved the next time.
+    /// Fails when they could not be committed; what is left is saved the next time.
     pub async fn flush(&self) -> Result<(), CommitError> {
         let SharedHeartbeats { cache, committer, begun, ended } = &*self.0;
         let begun_before = begun.load(Ordering::SeqCst);
@@ -65,7 +65,7 @@ impl Heartbeats {
             return Ok(());
         }
         let number = 1 + begun.fetch_add(1, Ordering::SeqCst);
-        // Not those that come meanwhile: there would be no end to it.
+        // Heartbeats that come meanwhile are left for the next flush, or this one might never end.
         let mut left = cache.unsaved();
         while left > 0 {
             let most = LARGEST_COMMAND.min(left);
@@ -87,13 +87,13 @@ impl Heartbeats {
         self.0.cache.forget_silent(silence, now);
     }
 
-    /// Flushes them for a read that shows when agents were seen.
+    /// Flushes heartbeats for a read that shows when agents were seen.
     pub(crate) async fn flush_for_read(&self) {
-        // Where it fails, the read that follows is a second behind, or fails and says why.
+        // If this fails, the read that follows is a second behind, or fails and says why.
         let _ = self.flush().await;
     }
 
-    /// Forgets silent agents for ever, now and then, so that those that never come back take no memory.
+    /// Forgets silent agents now and then, for ever, so that those that never come back take no memory.
     pub(crate) async fn keep_small(self, clock: Clock) {
         loop {
             tokio::time::sleep(ROOM_AGAIN).await;
@@ -101,18 +101,19 @@ impl Heartbeats {
         }
     }
 
-    /// Flushes them for ever, once a second or less often.
+    /// Flushes heartbeats for ever, once a second or less often.
     pub(crate) async fn keep_flushed(self) {
         loop {
             let began = Instant::now();
-            // What fails is logged by the committer, and saved the next time.
+            // The commit loop logs a failure; the heartbeats are saved the next time.
             let _ = self.flush().await;
             tokio::time::sleep(FLUSH_AGAIN.max(began.elapsed() * SHARE_OF_FLUSHING)).await;
         }
     }
 }
 
-/// Heartbeats that are being saved. They go back if they are not, also when whoever waited for it hangs up.
+/// Heartbeats that are being saved. They go back to the buffer if that fails, also when the request that
+/// waits for it is dropped.
 struct HeartbeatsInFlight<'k> {
     cache: &'k DispatchCache,
     seen: Vec<(Uuid, Timestamp)>,

@@ -1,4 +1,4 @@
-//! Notifications from the store of what other AFMs have done.
+//! Passes on the store's events: what other AFMs have done.
 
 use std::sync::Arc;
 
@@ -8,17 +8,17 @@ use tokio::sync::mpsc;
 use super::cache::DispatchCache;
 use super::waiters::Waiters;
 
-/// How many hints may wait to be passed on.
-const HINTS: usize = 1_024;
+/// This many events may wait to be passed on.
+const MAX_EVENTS: usize = 1_024;
 
-/// Passes on what other AFMs do, for as long as the store listens to them.
+/// Passes events on to cache and waiters, for as long as the store listens.
 pub(crate) async fn pass_on(store: Arc<dyn Store>, cache: DispatchCache, waiters: Waiters) {
-    let (sender, mut hints) = mpsc::channel(HINTS);
+    let (sender, mut events) = mpsc::channel(MAX_EVENTS);
     let pass_on = async {
-        while let Some(hint) = hints.recv().await {
-            // The cache first: a poll that is woken looks there.
-            cache.hint(&hint);
-            waiters.hint(&hint);
+        while let Some(event) = events.recv().await {
+            // The cache comes first, since a poll that is woken looks there.
+            cache.on_event(&event);
+            waiters.on_event(&event);
         }
     };
     tokio::join!(store.listen(sender), pass_on);

@@ -1,12 +1,12 @@
-//! Requests that are held open: polls until there is a task for them, reads until a task has ended.
+//! Holds requests open: polls until there is a task for them, reads until a task has ended.
 //!
-//! A hint is of one task, and wakes one poll that could take it, not all of them: which one, `queue` says. If that
-//! poll is gone before it was answered, the hint is the next one's.
+//! A task that comes to wait wakes one poll that could take it, not all of them; `poll_queue` chooses which.
+//! If that poll is gone before it was answered, the next one is woken.
 //!
-//! What this AFM is about to store is handed to a poll without that poll asking for it.
+//! A task that this AFM is about to store is handed to a poll directly, without the poll asking for it.
 //!
-//! An agent has one poll held open: a newer one ends it, since the client of the older one may have vanished without
-//! closing its connection.
+//! An agent has one held poll at most. A newer one ends it, since the client of the older one may have
+//! vanished without closing its connection.
 
 mod held_poll;
 mod long_poll;
@@ -29,38 +29,38 @@ pub use self::held_poll::HandOff;
 use self::held_poll::{HeldPoll, PollPosition};
 use self::poll_queue::PollQueue;
 
-/// Polls that take no more than this are bounded by the number of connections alone, in bytes.
+/// Polls of up to this many bytes are bounded by the number of connections alone.
 const SMALL_POLL: usize = 8 * 1024;
 
-/// What the larger ones that are held open may take together beyond that, in bytes.
+/// Larger held polls may take this many bytes together beyond that.
 const MOST_BYTES: usize = 64 * 1024 * 1024;
 
-/// Who waits for what. All clones are one.
+/// All requests that are held open. All clones are one.
 #[derive(Debug, Clone, Default)]
 pub struct Waiters(Arc<SharedWaiters>);
 
 #[derive(Debug, Default)]
 struct SharedWaiters {
     state: Mutex<WaitersState>,
-    /// How many polls are held open, so that polls that are not find out without the lock that there are none.
+    /// How many polls are held. If there are none, polls that do not wait need not take the lock.
     held: AtomicUsize,
 }
 
 #[derive(Debug, Default)]
 struct WaitersState {
     polls: HashMap<Capability, PollQueue>,
-    /// The poll that each agent holds open.
+    /// The held poll of each agent.
     agents: HashMap<Uuid, Arc<HeldPoll>>,
-    /// How many polls there were.
+    /// How many polls there have been.
     begun: u64,
-    /// What the large ones among those that are held open take, in bytes.
+    /// How many bytes the large ones among the held polls take.
     bytes: usize,
     reads: HashMap<Uuid, Vec<Arc<Notify>>>,
 }
 
 impl Waiters {
-    /// Holds a poll's place in the queues for its capabilities, until it is dropped. Ends the older poll of its agent.
-    /// `None`: it is large, and those that are held take too much memory already.
+    /// Gives a poll its place in the queues of its capabilities, until the result is dropped. Ends the older
+    /// poll of its agent. Returns `None` if the poll is large and held polls take too much memory already.
     #[must_use]
     pub fn poll(&self, request: &PollRequest) -> Option<WaitingPoll> {
         let bytes = held_poll::bytes(request).saturating_sub(SMALL_POLL);
@@ -88,8 +88,8 @@ impl Waiters {
         Some(WaitingPoll { waiters: self.clone(), poll, bytes, older_began })
     }
 
-    /// Ends the poll that an agent holds open, if it does: the agent has come again, with a poll that does not wait.
-    /// When the one that was ended began.
+    /// Ends the held poll of an agent, which has sent another one that does not wait. Returns when the older
+    /// one began, if there was one.
     pub fn end_older(&self, agent_id: Uuid) -> Option<Instant> {
         if self.0.held.load(Ordering::Relaxed) == 0 {
             return None;
@@ -103,13 +103,13 @@ impl Waiters {
         Some(older.place.began)
     }
 
-    /// Whether a poll of this agent waits, and is not about to ask.
+    /// Says whether a poll of this agent waits and is not about to ask.
     #[must_use]
     pub fn is_waiting(&self, agent_id: Uuid) -> bool {
         self.lock().agents.get(&agent_id).is_some_and(|poll| poll.is_idle())
     }
 
-    /// Waits for the end of a task, until it is dropped.
+    /// Waits for the end of a task, until the result is dropped.
     #[must_use]
     pub fn read(&self, task_id: Uuid) -> WaitingRead {
         let notify = Arc::new(Notify::new());
@@ -117,17 +117,17 @@ impl Waiters {
         WaitingRead { waiters: self.clone(), task_id, notify }
     }
 
-    /// Passes on what this or another process has done.
-    pub fn hint(&self, hint: &StoreEvent) {
-        match hint {
+    /// Wakes requests for what another AFM has done.
+    pub fn on_event(&self, event: &StoreEvent) {
+        match event {
             StoreEvent::TaskWaiting(waiting) => self.tasks_wait(&waiting.kind),
             StoreEvent::TaskEnded(task_id) => self.task_ended(*task_id),
             StoreEvent::CancellationPending(_) | StoreEvent::ListeningStopped => {}
-            StoreEvent::EventsMissed | StoreEvent::NotListening => self.anything(),
+            StoreEvent::EventsMissed | StoreEvent::NotListening => self.wake_all(),
         }
     }
 
-    /// Wakes those who wait for what a batch has done.
+    /// Wakes requests for what a batch has done.
     pub fn tell(&self, applied: &Applied) {
         if applied.waiting.is_empty() && applied.ended.is_empty() {
             return;
@@ -146,14 +146,14 @@ impl Waiters {
         self.lock().tasks_wait(kind);
     }
 
-    /// Of each task, hands the next poll that waits, and could take it, what `claim` makes of it.
+    /// Hands each task to the next waiting poll that could take it: the poll gets what `claim` returns.
     pub fn hand_off<'t>(
         &self,
         tasks: impl Iterator<Item = &'t PostTask>,
         mut claim: impl FnMut(&PollRequest, WaitingKind) -> HandOff,
     ) {
         let mut state = self.lock();
-        // Most agents do not wait.
+        // Most agents do not hold polls open.
         if state.polls.is_empty() {
             return;
         }
@@ -167,13 +167,13 @@ impl Waiters {
         }
     }
 
-    /// Wakes whoever waits for the end of a task.
+    /// Wakes the requests that wait for the end of a task.
     pub fn task_ended(&self, task_id: Uuid) {
         self.lock().task_ended(task_id);
     }
 
-    /// WakeUps may have been missed: everybody looks for themselves.
-    fn anything(&self) {
+    /// Wakes everybody, since events may have been missed.
+    fn wake_all(&self) {
         let state = self.lock();
         for poll in state.agents.values() {
             poll.wake();
@@ -214,35 +214,36 @@ impl WaitersState {
     }
 }
 
-/// A poll's place in the queues.
+/// A poll that has a place in the queues.
 #[derive(Debug)]
 pub struct WaitingPoll {
     waiters: Waiters,
     poll: Arc<HeldPoll>,
-    /// What it takes of the memory for large ones.
+    /// How many bytes it takes of the memory for large polls.
     bytes: usize,
     older_began: Option<Instant>,
 }
 
 impl WaitingPoll {
-    /// When the poll of its agent began that this one has ended, if it has: what that one was given, nobody got.
+    /// Returns when the older poll of the agent began, if this one has ended one: nobody got what that was
+    /// given.
     #[must_use]
     pub fn older_began(&self) -> Option<Instant> {
         self.older_began
     }
 
-    /// Returns when there may be a task, after `at_most` in any case. Whoever sees this takes what it is handed or, where
-    /// that is nothing, asks; says if it found nothing, and may then wait again.
+    /// Waits until there may be a task, or for `at_most`. The caller then takes what it is handed or, if that
+    /// is nothing, asks. If it finds nothing, it calls [`WaitingPoll::found_nothing`] and may wait again.
     pub async fn woken(&self, at_most: Duration) -> Option<HandOff> {
         self.poll.woken(at_most).await
     }
 
-    /// Returns when a newer poll of the agent has ended this one.
+    /// Waits until a newer poll of the agent has ended this one.
     pub async fn ended(&self) {
         self.poll.ended().await;
     }
 
-    /// The poll brought nothing: what it was woken for is somebody else's.
+    /// Notes that the poll has brought nothing: the task that it was woken for has gone to somebody else.
     pub fn found_nothing(&self) {
         self.poll.found_nothing();
     }
@@ -254,7 +255,7 @@ impl Drop for WaitingPoll {
         state.bytes -= self.bytes;
         state.forget(&self.poll);
         let agent_id = self.poll.request.agent_id;
-        // A newer poll may have taken its place.
+        // A newer poll of the agent may have taken its place.
         if state.agents.get(&agent_id).is_some_and(|poll| Arc::ptr_eq(poll, &self.poll)) {
             state.agents.remove(&agent_id);
             self.waiters.0.held.store(state.agents.len(), Ordering::Relaxed);
@@ -266,7 +267,7 @@ impl Drop for WaitingPoll {
     }
 }
 
-/// Somebody who waits for the end of a task.
+/// A request that waits for the end of a task.
 #[derive(Debug)]
 pub struct WaitingRead {
     waiters: Waiters,
@@ -275,7 +276,7 @@ pub struct WaitingRead {
 }
 
 impl WaitingRead {
-    /// Returns when the task may have ended.
+    /// Waits until the task may have ended.
     pub async fn woken(&self) {
         self.notify.notified().await;
     }

@@ -1,4 +1,4 @@
-//! Agents: what they said last, and when they were seen.
+//! The agent cache knows what each agent said last, and buffers when it was seen.
 
 use std::collections::{HashMap, VecDeque};
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
@@ -8,46 +8,54 @@ use jiff::Timestamp;
 use slamon_protocol::PollRequest;
 use uuid::Uuid;
 
-/// How long the store is trusted to hold what an agent said, at least and at most. Another AFM may have written something
-/// else meanwhile. For how long is up to chance, so that a fleet that arrived together does not come back together.
+/// For this long, at least and at most, the store is trusted to hold what an agent said; another AFM may have
+/// written something else meanwhile. The time is random, so that a fleet that arrived together does not come
+/// back together.
 const TRUST_MICROS: [i64; 2] = [5 * 60 * 1_000_000, 15 * 60 * 1_000_000];
 
-/// How long it is trusted to hold that an agent has nothing but what it says that it executes: another AFM may have given it
-/// more.
+/// For this long the store is trusted to hold no attempt of an agent but those that the agent says it
+/// executes; another AFM may have given it more.
 const ACCOUNT_MICROS: u64 = 60 * 1_000_000;
 
-/// The agents whose polls the store has saved.
+/// The agents that this AFM has registered with the store.
 #[derive(Debug, Default)]
 pub(super) struct AgentCache {
-    /// With keys of its own: no agent can make up what looks like something it said before.
+    /// The hasher has random keys, so that no agent can make up a text that looks like what it said before.
     hasher: RandomState,
     agents: HashMap<Uuid, CachedAgent>,
-    /// Those that were seen since that was saved, the first one first. The store keeps agents in the order of their arrival,
-    /// in which they poll, more or less: neighbours here are neighbours there.
+    /// The agents with a buffered heartbeat, the oldest first. The store keeps agents in the order of their
+    /// arrival, in which they also poll, more or less: neighbours here are neighbours there.
     unsaved: VecDeque<Uuid>,
 }
 
-/// There may be millions: what an agent said is kept as a number, and times as microseconds.
+/// An agent, small because there may be millions: what it said is kept as a hash, and times in microseconds.
 #[derive(Debug)]
 struct CachedAgent {
     said: u64,
-    /// When the store is told anew.
+    /// When the store has to be told again.
     trusted_until: i64,
     seen_at: i64,
-    /// What it said last that it executes, and when, where it had nothing else ([`account`]); 0: that is not known.
+    /// The hash of the attempts that the agent said it executes, if it had no others ([`account`]); 0 if that
+    /// is unknown.
     accounted: u64,
     is_saved: bool,
 }
 
 impl AgentCache {
-    /// Notes that an agent polled, if what it says is what the store knows; also what it says that it executes.
-    pub(super) fn sees(&mut self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> bool {
+    /// Buffers a heartbeat and returns `true` if the poll says what the store knows, also of the attempts
+    /// that the agent executes.
+    pub(super) fn buffer_heartbeat(
+        &mut self,
+        poll: &PollRequest,
+        running: Option<&[Uuid]>,
+        now: Timestamp,
+    ) -> bool {
         let Some(agent) = self.agents.get_mut(&poll.agent_id) else { return false };
         let now = now.as_microsecond();
         if let Some(running) = running
             && agent.accounted != account(&self.hasher, poll.agent_id, running, now)
         {
-            // Should this poll not get as far as the store, the next one asks it.
+            // If this poll does not reach the store, the next one must ask it.
             agent.accounted = 0;
             return false;
         }
@@ -61,7 +69,7 @@ impl AgentCache {
         true
     }
 
-    /// The store was told what an agent said.
+    /// Notes that the store has saved what an agent said.
     pub(super) fn saved(&mut self, poll: &PollRequest, now: Timestamp) {
         let (said, now) = (said(&self.hasher, poll), now.as_microsecond());
         let trusted_until = now.saturating_add(self.trust(poll.agent_id, now));
@@ -75,7 +83,7 @@ impl AgentCache {
             .or_insert(CachedAgent { said, trusted_until, seen_at: now, accounted: 0, is_saved: true });
     }
 
-    /// An agent has nothing but what it says that it executes.
+    /// Notes that an agent has no attempts but those that it says it executes.
     pub(super) fn accounted(&mut self, agent_id: Uuid, running: &[Uuid], now: Timestamp) {
         let account = account(&self.hasher, agent_id, running, now.as_microsecond());
         if let Some(agent) = self.agents.get_mut(&agent_id) {
@@ -83,30 +91,30 @@ impl AgentCache {
         }
     }
 
-    /// An agent was given tasks.
+    /// Notes that an agent was given tasks.
     pub(super) fn given(&mut self, agent_id: Uuid) {
         if let Some(agent) = self.agents.get_mut(&agent_id) {
             agent.accounted = 0;
         }
     }
 
-    /// For how many microseconds from `now` on the store is trusted to hold what an agent has said.
+    /// Returns for how many microseconds from `now` on the store is trusted to hold what an agent has said.
     fn trust(&self, agent_id: Uuid, now: i64) -> i64 {
         let [least, most] = TRUST_MICROS;
         least + (self.hasher.hash_one((agent_id, now)) % (most - least).unsigned_abs()).cast_signed()
     }
 
-    /// How many were seen since that was saved, those that were forgotten meanwhile among them.
+    /// Returns how many heartbeats are buffered, including those of agents that were forgotten meanwhile.
     pub(super) fn unsaved(&self) -> usize {
         self.unsaved.len()
     }
 
-    /// At most `most` of those seen, by id: whoever locks several agents does so in that order.
+    /// Takes at most `most` heartbeats, in the order of agent ids, in which everybody locks several agents.
     pub(super) fn take_unsaved(&mut self, most: usize) -> Vec<(Uuid, Timestamp)> {
         let most = most.min(self.unsaved.len());
         let mut taken = Vec::with_capacity(most);
         for id in self.unsaved.drain(..most) {
-            // One that was forgotten meanwhile has nothing to be saved.
+            // An agent that was forgotten meanwhile has nothing to be saved.
             let Some(agent) = self.agents.get_mut(&id) else { continue };
             if !std::mem::replace(&mut agent.is_saved, true) {
                 taken.extend(Timestamp::from_microsecond(agent.seen_at).map(|seen_at| (id, seen_at)));
@@ -139,15 +147,16 @@ impl AgentCache {
     }
 }
 
-/// What an agent says that it executes, and in which stretch of [`ACCOUNT_MICROS`], as a number that is not 0. Stretches begin at
-/// other times for other agents, which do not all ask the store at once.
+/// Hashes the attempts that an agent says it executes, together with the current period of
+/// [`ACCOUNT_MICROS`]; never 0. The periods of different agents begin at different times, so that not all ask
+/// the store at once.
 fn account(hasher: &RandomState, agent_id: Uuid, running: &[Uuid], now: i64) -> u64 {
     let (_, spread) = agent_id.as_u64_pair();
     let stretch = now.cast_unsigned().wrapping_add(spread % ACCOUNT_MICROS) / ACCOUNT_MICROS;
     hasher.hash_one((running, stretch)) | 1
 }
 
-/// All that a poll says of its agent.
+/// Hashes all that a poll says of its agent.
 fn said(hasher: &RandomState, poll: &PollRequest) -> u64 {
     let mut hasher = hasher.build_hasher();
     poll.agent_name.hash(&mut hasher);
@@ -190,11 +199,15 @@ mod tests {
 
     #[test]
     fn only_what_was_said_before_is_known() {
-        let mut fleet = AgentCache::default();
-        assert!(!fleet.sees(&poll(1), None, at(0)), "it never polled before");
-        fleet.saved(&poll(1), at(0));
-        assert!(fleet.sees(&poll(1), None, at(1)));
-        assert!(fleet.sees(&PollRequest { max_wait: Duration::from_secs(9), ..poll(1) }, None, at(1)));
+        let mut agents = AgentCache::default();
+        assert!(!agents.buffer_heartbeat(&poll(1), None, at(0)), "it never polled before");
+        agents.saved(&poll(1), at(0));
+        assert!(agents.buffer_heartbeat(&poll(1), None, at(1)));
+        assert!(agents.buffer_heartbeat(
+            &PollRequest { max_wait: Duration::from_secs(9), ..poll(1) },
+            None,
+            at(1)
+        ));
         let location = |latitude| {
             Some(Location { country: "FI".to_owned(), region: "18".to_owned(), latitude, longitude: None })
         };
@@ -207,50 +220,53 @@ mod tests {
             PollRequest { agent_location: location(None), ..poll(1) },
             PollRequest { agent_location: location(Some(60.0)), ..poll(1) },
         ] {
-            assert!(!fleet.sees(&other, None, at(2)), "{other:?}");
-            fleet.saved(&other, at(2));
-            assert!(fleet.sees(&other, None, at(2)), "{other:?}");
+            assert!(!agents.buffer_heartbeat(&other, None, at(2)), "{other:?}");
+            agents.saved(&other, at(2));
+            assert!(agents.buffer_heartbeat(&other, None, at(2)), "{other:?}");
         }
     }
 
     #[test]
     fn what_an_agent_executes_is_known_until_it_says_something_else_or_is_given_more() {
-        let mut fleet = AgentCache::default();
-        fleet.saved(&poll(1), at(0));
-        assert!(!fleet.sees(&poll(1), Some(&[]), at(1)), "nobody has looked");
-        assert!(fleet.sees(&poll(1), None, at(1)));
-        fleet.accounted(id(1), &[], at(1));
-        assert!(fleet.sees(&poll(1), Some(&[]), at(2)));
-        assert!(!fleet.sees(&poll(1), Some(&[id(7)]), at(2)));
+        let mut agents = AgentCache::default();
+        agents.saved(&poll(1), at(0));
+        assert!(!agents.buffer_heartbeat(&poll(1), Some(&[]), at(1)), "nobody has looked");
+        assert!(agents.buffer_heartbeat(&poll(1), None, at(1)));
+        agents.accounted(id(1), &[], at(1));
+        assert!(agents.buffer_heartbeat(&poll(1), Some(&[]), at(2)));
+        assert!(!agents.buffer_heartbeat(&poll(1), Some(&[id(7)]), at(2)));
         // The store was not told so: what was said before that is not all it may have been given.
-        assert!(!fleet.sees(&poll(1), Some(&[]), at(2)));
-        fleet.accounted(id(1), &[], at(2));
-        fleet.given(id(1));
-        assert!(!fleet.sees(&poll(1), Some(&[]), at(3)) && fleet.sees(&poll(1), None, at(3)));
-        fleet.accounted(id(1), &[id(7)], at(3));
-        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(4)));
+        assert!(!agents.buffer_heartbeat(&poll(1), Some(&[]), at(2)));
+        agents.accounted(id(1), &[], at(2));
+        agents.given(id(1));
+        assert!(
+            !agents.buffer_heartbeat(&poll(1), Some(&[]), at(3))
+                && agents.buffer_heartbeat(&poll(1), None, at(3))
+        );
+        agents.accounted(id(1), &[id(7)], at(3));
+        assert!(agents.buffer_heartbeat(&poll(1), Some(&[id(7)]), at(4)));
         // What it says of itself has no part in it.
-        fleet.saved(&poll(1), at(5));
-        assert!(fleet.sees(&poll(1), Some(&[id(7)]), at(6)));
-        assert!(!fleet.sees(&poll(1), Some(&[]), at(6)));
+        agents.saved(&poll(1), at(5));
+        assert!(agents.buffer_heartbeat(&poll(1), Some(&[id(7)]), at(6)));
+        assert!(!agents.buffer_heartbeat(&poll(1), Some(&[]), at(6)));
     }
 
     #[test]
     fn what_an_agent_executes_is_asked_for_again_once_a_minute() {
-        let mut fleet = AgentCache::default();
+        let mut agents = AgentCache::default();
         let mut asked = [0; 60];
         for agent in 1..=60_u128 {
             // The last microseconds of an id decide when.
             let poll = PollRequest { agent_id: Uuid::from_u128(agent * 1_000_000), ..poll(1) };
-            fleet.saved(&poll, at(0));
-            fleet.accounted(poll.agent_id, &[], at(0));
+            agents.saved(&poll, at(0));
+            agents.accounted(poll.agent_id, &[], at(0));
             let mut asked_at = Vec::new();
             for second in 0..180 {
-                if !fleet.sees(&poll, Some(&[]), at(second)) {
-                    fleet.accounted(poll.agent_id, &[], at(second));
+                if !agents.buffer_heartbeat(&poll, Some(&[]), at(second)) {
+                    agents.accounted(poll.agent_id, &[], at(second));
                     asked_at.push(second);
                 }
-                assert!(fleet.sees(&poll, None, at(second)));
+                assert!(agents.buffer_heartbeat(&poll, None, at(second)));
             }
             assert!(asked_at[0] <= 60 && asked_at.len() <= 3, "{asked_at:?}");
             assert!(asked_at.windows(2).all(|two| two[1] - two[0] == 60), "{asked_at:?}");
@@ -261,49 +277,53 @@ mod tests {
 
     #[test]
     fn the_store_is_trusted_for_a_while_which_differs() {
-        let mut fleet = AgentCache::default();
+        let mut agents = AgentCache::default();
         for agent in 1..=200 {
-            fleet.saved(&poll(agent), at(0));
+            agents.saved(&poll(agent), at(0));
         }
-        let mut trusted =
-            |seconds| (1..=200).filter(|agent| fleet.sees(&poll(*agent), None, at(seconds))).count();
+        let mut trusted = |seconds| {
+            (1..=200).filter(|agent| agents.buffer_heartbeat(&poll(*agent), None, at(seconds))).count()
+        };
         assert_eq!((trusted(299), trusted(900)), (200, 0));
         assert!((1..200).contains(&trusted(600)));
-        fleet.saved(&poll(1), at(900));
-        assert!(fleet.sees(&poll(1), None, at(1_199)) && !fleet.sees(&poll(1), None, at(1_800)));
+        agents.saved(&poll(1), at(900));
+        assert!(
+            agents.buffer_heartbeat(&poll(1), None, at(1_199))
+                && !agents.buffer_heartbeat(&poll(1), None, at(1_800))
+        );
     }
 
     #[test]
     fn what_was_seen_is_saved_once_the_first_one_first() {
-        let mut fleet = AgentCache::default();
+        let mut agents = AgentCache::default();
         for agent in [3, 1, 2] {
-            fleet.saved(&poll(agent), at(0));
+            agents.saved(&poll(agent), at(0));
         }
-        assert_eq!(fleet.take_unsaved(9), []);
+        assert_eq!(agents.take_unsaved(9), []);
         for (agent, seconds) in [(3, 1), (2, 2), (1, 3), (3, 4), (3, 2)] {
-            assert!(fleet.sees(&poll(agent), None, at(seconds)));
+            assert!(agents.buffer_heartbeat(&poll(agent), None, at(seconds)));
         }
-        assert_eq!(fleet.take_unsaved(2), [(id(2), at(2)), (id(3), at(4))]);
-        assert_eq!(fleet.take_unsaved(2), [(id(1), at(3))]);
-        assert_eq!(fleet.take_unsaved(2), []);
-        fleet.put_back(&[(id(2), at(2)), (id(9), at(9))]);
-        assert_eq!(fleet.take_unsaved(9), [(id(2), at(2))]);
+        assert_eq!(agents.take_unsaved(2), [(id(2), at(2)), (id(3), at(4))]);
+        assert_eq!(agents.take_unsaved(2), [(id(1), at(3))]);
+        assert_eq!(agents.take_unsaved(2), []);
+        agents.put_back(&[(id(2), at(2)), (id(9), at(9))]);
+        assert_eq!(agents.take_unsaved(9), [(id(2), at(2))]);
     }
 
     #[test]
     fn who_is_forgotten_is_new() {
-        let mut fleet = AgentCache::default();
+        let mut agents = AgentCache::default();
         for agent in 1..=3 {
-            fleet.saved(&poll(agent), at(0));
-            assert!(fleet.sees(&poll(agent), None, at(agent as i64)));
+            agents.saved(&poll(agent), at(0));
+            assert!(agents.buffer_heartbeat(&poll(agent), None, at(agent as i64)));
         }
-        fleet.forget(&[id(1)]);
-        fleet.forget_silent(Duration::from_secs(60), at(63));
+        agents.forget(&[id(1)]);
+        agents.forget_silent(Duration::from_secs(60), at(63));
         assert!(
-            !fleet.sees(&poll(1), None, at(63))
-                && !fleet.sees(&poll(2), None, at(63))
-                && fleet.sees(&poll(3), None, at(63))
+            !agents.buffer_heartbeat(&poll(1), None, at(63))
+                && !agents.buffer_heartbeat(&poll(2), None, at(63))
+                && agents.buffer_heartbeat(&poll(3), None, at(63))
         );
-        assert_eq!(fleet.take_unsaved(9), [(id(3), at(63))]);
+        assert_eq!(agents.take_unsaved(9), [(id(3), at(63))]);
     }
 }

@@ -1,4 +1,4 @@
-//! Cursors by kind.
+//! A map from kinds to cursors.
 
 use std::collections::BTreeMap;
 use std::ops::Bound;
@@ -8,18 +8,18 @@ use slamon_store::{KindCursor, QueueCursor, WaitingKind};
 
 use super::left_out::LeftOut;
 
-/// What a kind takes beside its text, about, in bytes: without a filter, and with one.
+/// A kind takes about this many bytes beside its text, without a filter and with one.
 const PLAIN_KIND: usize = 160;
 const FILTERED_KIND: usize = 240;
 
-/// Up to how many filters of a capability are looked through for those that an agent matches. Where there are more, those
-/// that it can match are looked up instead.
+/// If a capability has up to this many filters, all are compared with an agent. If it has more, the filters
+/// that the agent could match are looked up.
 const FEW_FILTERS: usize = 16;
 
-/// Where to start looking for the tasks of each kind; and how much that takes.
+/// The cursor of each kind, and how much memory they take.
 #[derive(Debug, Default)]
 pub(super) struct KindMap {
-    /// Ordered, so that it can be gone through in parts, and never has to grow all at once.
+    /// The map is ordered, so that it can be read in parts and never has to grow all at once.
     capabilities: BTreeMap<Capability, Filters>,
     bytes: usize,
     text_bytes: usize,
@@ -38,12 +38,12 @@ impl KindMap {
         self.capabilities.is_empty()
     }
 
-    /// About how much memory it takes.
+    /// Returns about how many bytes the map takes.
     pub(super) fn bytes(&self) -> usize {
         self.bytes
     }
 
-    /// How much of that their texts are.
+    /// Returns how many of these bytes are texts.
     pub(super) fn text_bytes(&self) -> usize {
         self.text_bytes
     }
@@ -63,7 +63,7 @@ impl KindMap {
         }
     }
 
-    /// Sets a cursor, unless it is lower already.
+    /// Lowers the cursor of a kind, unless it is lower already.
     pub(super) fn lower(&mut self, kind: &WaitingKind, cursor: QueueCursor) {
         let known = self.get(kind);
         if known.is_none_or(|known| cursor < known) {
@@ -82,7 +82,7 @@ impl KindMap {
         }
     }
 
-    /// All kinds and their cursors; only those behind one that is given.
+    /// Iterates over all kinds with their cursors, or over those after `last`.
     pub(super) fn after(&self, last: Option<&WaitingKind>) -> impl Iterator<Item = KindCursor> {
         let last_capability = last.map(|last| &last.capability);
         let others = (last_capability.map_or(Bound::Unbounded, Bound::Excluded), Bound::Unbounded);
@@ -99,7 +99,7 @@ impl KindMap {
         })
     }
 
-    /// Gives every kind this cursor.
+    /// Sets the cursor of every kind.
     pub(super) fn set_all(&mut self, cursor: QueueCursor) {
         for filters in self.capabilities.values_mut() {
             let named = filters.named.iter_mut().flat_map(|named| named.values_mut());
@@ -109,8 +109,8 @@ impl KindMap {
         }
     }
 
-    /// The kinds that a poll could take tasks of, from the start of each, and all that it could of a capability that is left
-    /// out; `None`: their texts are larger than `most`.
+    /// Returns the kinds of which a poll could take tasks, each from the start. Of a capability that is left
+    /// out, these are all that the agent could match. `None` means that their texts are larger than `most`.
     pub(super) fn matching(
         &self,
         poll: &PollRequest,
@@ -118,7 +118,7 @@ impl KindMap {
         most: usize,
     ) -> Option<Vec<KindCursor>> {
         let mut kinds = Kinds { list: Vec::new(), left: most };
-        // What an agent can match is the same for all its capabilities.
+        // The filters that an agent can match are the same for all its capabilities.
         let mut could_match: Option<Vec<AgentFilter>> = None;
         let location = poll.agent_location.as_ref();
         let matching = || AgentFilter::matching(poll.agent_id, &poll.agent_name, location);
@@ -151,7 +151,7 @@ impl KindMap {
     }
 }
 
-/// Kinds, and how much larger their texts may be.
+/// A list of kinds, and how much larger their texts may become.
 struct Kinds {
     list: Vec<KindCursor>,
     left: usize,
@@ -175,7 +175,7 @@ impl Filters {
         if filter.is_empty() { self.any } else { self.named.as_ref()?.get(filter).copied() }
     }
 
-    /// Whether it is new.
+    /// Sets a cursor; returns whether the filter is new.
     fn set(&mut self, filter: &AgentFilter, cursor: QueueCursor) -> bool {
         if filter.is_empty() {
             return self.any.replace(cursor).is_none();
@@ -188,7 +188,7 @@ impl Filters {
         named.insert(filter.clone(), cursor).is_none()
     }
 
-    /// Whether it was there.
+    /// Removes a filter; returns whether it was there.
     fn remove(&mut self, filter: &AgentFilter) -> bool {
         if filter.is_empty() {
             return self.any.take().is_some();
@@ -201,14 +201,14 @@ impl Filters {
         was_there
     }
 
-    /// `None` is the filter that every agent matches.
+    /// Iterates over all filters. `None` stands for the filter that every agent matches.
     fn iter(&self) -> impl Iterator<Item = (Option<&AgentFilter>, QueueCursor)> {
         let named = self.named.iter().flat_map(|named| named.iter());
         let named = named.map(|(filter, cursor)| (Some(filter), *cursor));
         self.any.map(|cursor| (None, cursor)).into_iter().chain(named)
     }
 
-    /// Those behind one.
+    /// Iterates over the filters after `last`.
     fn after(&self, last: &AgentFilter) -> impl Iterator<Item = (Option<&AgentFilter>, QueueCursor)> {
         let start = if last.is_empty() { Bound::Unbounded } else { Bound::Excluded(last) };
         let named = self.named.iter().flat_map(move |named| named.range((start, Bound::Unbounded)));

@@ -1,4 +1,4 @@
-//! Capabilities of which more kinds may wait than are known.
+//! Capabilities of which more kinds may be waiting than the index knows.
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
@@ -6,10 +6,11 @@ use std::hash::{BuildHasher, RandomState};
 use slamon_protocol::Capability;
 use slamon_store::TYPE_BEGINNING;
 
-/// How many are told apart. Where they are more, all are left out.
+/// Up to this many capabilities are told apart. If there are more, all count as left out.
 const MOST: usize = 1_000_000;
 
-/// A set of capabilities, each with all whose types have the same beginning; it may hold others, too.
+/// A set of capabilities, each together with all whose types have the same beginning. By chance it may
+/// contain others, too.
 #[derive(Debug, Default)]
 pub(super) struct LeftOut {
     hashes: HashSet<u64>,

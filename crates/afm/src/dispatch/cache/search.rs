@@ -1,19 +1,20 @@
-//! What an AFM finds out when it asks the store, and what it may have missed.
+//! Searches of the store: what they find goes into the cache, unless it was noted meanwhile.
 
 use jiff::Timestamp;
 use slamon_store::{Applied, Backlog, Command};
 use tokio::time::Instant;
 
 use super::shared::SharedCache;
-use super::waiting_index::{Epoch, SearchNumber, Wanted};
+use super::waiting_index::{Epoch, ReadScope, SearchNumber};
 
-/// A batch that is under way. Dropped before it was [`Search::committed`], it has found out nothing.
+/// The search of a batch that is being applied. If it is dropped before [`Search::committed`], it has found
+/// nothing.
 #[derive(Debug)]
 #[must_use]
 pub struct Search<'k> {
     cache: &'k SharedCache,
     epoch: Epoch,
-    /// `None`: it looks for no tasks.
+    /// `None` if the batch looks for no tasks.
     number: Option<SearchNumber>,
 }
 
@@ -23,7 +24,7 @@ impl<'k> Search<'k> {
         Self { cache, epoch: waiting.now(), number: waiting.begin_search(batch) }
     }
 
-    /// The batch was committed. To be called before anybody is answered.
+    /// Notes what the batch has done; to be called once it is committed, and before anybody is answered.
     pub fn committed(mut self, commands: &[Command], applied: &Applied, now: Timestamp) {
         let mut waiting = self.cache.waiting();
         if let Some(number) = self.number.take() {
@@ -33,7 +34,7 @@ impl<'k> Search<'k> {
             waiting.note(kind);
         }
         for agent_id in &applied.untold {
-            waiting.note_untold(*agent_id);
+            waiting.note_cancellation(*agent_id);
         }
         let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
         let polls = polls.zip(&applied.replies.polls);
@@ -46,7 +47,7 @@ impl<'k> Search<'k> {
         }
         drop(waiting);
         let mut agents = self.cache.agents();
-        // They say it again with their next poll.
+        // These agents say it again with their next poll.
         agents.forget(&applied.unsaved);
         for poll in said.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
             agents.saved(poll, now);
@@ -60,7 +61,7 @@ impl<'k> Search<'k> {
                 }
             }
         }
-        // Only then: of what the batch gives, they knew nothing yet.
+        // This comes last: of what the batch gives, the agents did not know when they polled.
         for ((_, poll), reply) in polls {
             if reply.as_ref().is_ok_and(|polled| !polled.tasks.is_empty()) {
                 agents.given(poll.agent_id);
@@ -77,7 +78,8 @@ impl Drop for Search<'_> {
     }
 }
 
-/// What there is for agents is being read. Dropped before it has [`Reading::ended`], nothing is known from it.
+/// A refresh of the waiting tasks that is under way. If it is dropped before [`Reading::ended`], it has found
+/// nothing.
 #[derive(Debug)]
 #[must_use]
 pub(super) struct Reading<'k> {
@@ -85,21 +87,21 @@ pub(super) struct Reading<'k> {
     epoch: Epoch,
     number: SearchNumber,
     began: Instant,
-    pub(super) wanted: Wanted,
+    pub(super) scope: ReadScope,
 }
 
 impl<'k> Reading<'k> {
     pub(super) fn begin(cache: &'k SharedCache) -> Self {
         let mut waiting = cache.waiting();
         let epoch = waiting.now();
-        let (number, wanted) = waiting.begin_reading();
-        Self { cache, epoch, number, began: Instant::now(), wanted }
+        let (number, scope) = waiting.begin_reading();
+        Self { cache, epoch, number, began: Instant::now(), scope }
     }
 
-    /// It has read this. Whether all is known now.
+    /// Notes what was read; returns whether all waiting tasks are known now.
     pub(super) fn ended(self, backlog: &Backlog) -> bool {
         let mut waiting = self.cache.waiting();
-        waiting.end_reading(self.number, self.epoch, self.began.elapsed(), &self.wanted, backlog);
+        waiting.end_reading(self.number, self.epoch, self.began.elapsed(), &self.scope, backlog);
         waiting.is_complete()
     }
 }

@@ -1,4 +1,4 @@
-//! What all clones of the cache share.
+//! The state that all clones of the cache share.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

@@ -1,12 +1,14 @@
-//! Which kinds of tasks may wait, and from where on; and which agents have something to be told.
+//! The waiting index knows which kinds of tasks may be waiting and from which cursor on, and which agents
+//! have pending cancellations.
 //!
-//! While somebody holds a transaction open, PostgreSQL keeps in its index all that was claimed since: each claim would read
-//! past every one before it. So of each kind the first place is kept at which a task may still wait, and claims start there.
+//! While another session keeps a transaction open, PostgreSQL keeps in its own index all tasks that were
+//! claimed since, and each claim would read past all of them. So the waiting index keeps the first place of
+//! each kind at which a task may still be waiting, and claims start there.
 //!
-//! No cursor is too high for longer than a hint takes. A task that comes to wait is noted once it is committed: by the
-//! batch that did it and, in other AFMs, when they are notified. A search of the store that began before that may not have
-//! seen the task, and so may not raise a cursor past it, nor end the kind. While others are not heard, every cursor is the
-//! very start, and all that waits is read every second.
+//! No cursor is too high for longer than a notification takes. A task that comes to wait is noted after the
+//! commit: by the batch that did it and, in other AFMs, when they are notified. A search that began before
+//! that may not have seen the task, so it must not raise a cursor past it, nor remove the kind. While events
+//! do not arrive, every cursor is at the very start, and all that waits is read every second.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -20,54 +22,57 @@ use uuid::Uuid;
 use super::kind_map::KindMap;
 use super::left_out::LeftOut;
 
-/// How much all kinds may take, in bytes: enough for a million. Where they are more, the others are left out: who could take
-/// them asks the store.
+/// All kinds together may take this many bytes, which is enough for a million. If there are more, the others
+/// are left out: agents that could take them ask the store.
 const MOST_BYTES: usize = 256 * 1024 * 1024;
 
-/// How much their texts may be of that.
+/// Their texts may take this many of these bytes.
 const MOST_TEXT_BYTES: usize = 48 * 1024 * 1024;
 
-/// How much the texts of the kinds may be that one poll is about, in bytes. Where they are more, it asks the store for all.
+/// The texts of the kinds that one poll looks for may have this many bytes. If they have more, the poll asks
+/// the store for all kinds.
 const MOST_BYTES_NAMED: usize = 256 * 1024;
 
-/// Where others are heard: how long after all that waits was read it is read again.
+/// While events arrive, all that waits is read again after this long.
 const READ_ALL_AGAIN: Duration = Duration::from_secs(15);
 
-/// Of all that waits, where it is read in parts: how many times longer than one part took the next one waits.
+/// If all that waits is read in parts, the next part follows after this many times as long as the last one
+/// took.
 const SHARE_OF_READING: u32 = 20;
 
-/// How many of the kinds that are known are read again at once.
+/// This many of the known kinds are read again at once.
 const MOST_READ_AGAIN: usize = 10_000;
 
-/// A moment in the life of an index.
+/// A moment in the life of an index, which says which of two notes came first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 pub(super) struct Epoch(u64);
 
-/// A search of the store, by its number.
+/// The number of a search.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct SearchNumber(u64);
 
-/// All that waits, as far as it was read, one part after the other.
+/// How far all that waits has been read, one part after the other.
 #[derive(Debug, Default)]
 struct Scan {
-    /// The last kind of the last part; `None`: none was read.
+    /// The last kind of the last part; `None` if no part was read.
     after: Option<WaitingKind>,
-    /// What is left out by then.
+    /// The capabilities that are left out so far.
     left_out: LeftOut,
-    /// Not all agents were read that have something to be told.
+    /// Whether some agents with pending cancellations were not read.
     is_short: bool,
 }
 
-/// What is to be read.
+/// What a refresh reads.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
-    /// The next part of all that waits, behind this kind.
+pub(super) enum ReadScope {
+    /// The next part of all that waits, after this kind.
     After(Option<WaitingKind>),
-    /// Where tasks of these kinds wait.
+    /// The first waiting tasks of these kinds.
     Of(Arc<[KindCursor]>),
 }
 
-/// What is known no more. It may be a million kinds: it is to be dropped once nobody waits for the index.
+/// What the index has forgotten. It may hold a million kinds, so it is to be dropped after the index is
+/// unlocked.
 #[must_use]
 pub(super) struct Forgotten {
     _kinds: KindMap,
@@ -78,27 +83,27 @@ pub(super) struct Forgotten {
 
 #[derive(Debug, Default)]
 pub(super) struct WaitingIndex {
-    /// Grows with each note of an agent.
+    /// The epoch, which grows with each note of an agent.
     now: Epoch,
-    /// Whether what others do is heard.
-    hears: bool,
-    /// Whether no task waits of a kind that is neither in here nor left out.
+    /// Whether events of other AFMs arrive.
+    is_listening: bool,
+    /// Whether no task is waiting whose kind is neither in here nor left out.
     is_complete: bool,
     /// When the next part of all that waits is to be read.
     read_next_at: Option<Instant>,
-    /// Where that is.
+    /// How far the scan has come.
     scan: Scan,
-    /// The last one of the kinds that were read again in turn; `None`: they are all read.
+    /// The last of the known kinds that were read again in turn; `None` if the next round begins.
     read_last: Option<WaitingKind>,
-    /// No task waits before these cursors.
+    /// The kinds that may be waiting, each with a cursor before which no task is.
     kinds: KindMap,
-    /// Of these, others may wait than are in `kinds`.
+    /// The capabilities of which other kinds may be waiting than are in `kinds`.
     left_out: LeftOut,
-    /// What was noted since they began, of the searches under way.
+    /// The searches under way, each with what was noted since it began.
     searches: HashMap<SearchNumber, KindMap>,
     next_search: u64,
-    /// Agents that may have something to be told; of each, when it was noted.
-    untold: HashMap<Uuid, Epoch>,
+    /// The agents that may have pending cancellations, and when that was noted.
+    pending_cancellations: HashMap<Uuid, Epoch>,
 }
 
 impl WaitingIndex {
@@ -106,7 +111,8 @@ impl WaitingIndex {
         self.now
     }
 
-    /// Where there may be tasks for a poll; `None`: that is not known, or too much to name.
+    /// Returns the kinds of which there may be tasks for a poll; `None` if that is unknown, or too much to
+    /// name.
     pub(super) fn kinds_for(&self, poll: &PollRequest) -> Option<Vec<KindCursor>> {
         if !self.is_complete {
             return None;
@@ -117,12 +123,12 @@ impl WaitingIndex {
         self.kinds.matching(poll, &self.left_out, MOST_BYTES_NAMED)
     }
 
-    pub(super) fn has_untold(&self, agent_id: Uuid) -> bool {
-        !self.untold.is_empty() && self.untold.contains_key(&agent_id)
+    pub(super) fn has_pending_cancellation(&self, agent_id: Uuid) -> bool {
+        !self.pending_cancellations.is_empty() && self.pending_cancellations.contains_key(&agent_id)
     }
 
-    /// Has a batch look for tasks where they may wait now, if it looks for any. What is noted until the search ends, it may
-    /// have missed.
+    /// Gives the polls of a batch their cursors and begins a search, if it looks for tasks at all. The search
+    /// may miss what is noted until it ends.
     pub(super) fn begin_search(&mut self, batch: &mut [Command]) -> Option<SearchNumber> {
         let mut is_needed = false;
         for command in batch {
@@ -152,14 +158,14 @@ impl WaitingIndex {
         })
     }
 
-    /// Whether no task of a capability waits whose kind is not in here.
+    /// Says whether all waiting kinds of a capability are in here.
     fn knows_all_of(&self, capability: &Capability) -> bool {
         self.is_complete && !self.left_out.contains(capability)
     }
 
     /// Sets a cursor, or leaves the kind out if there is no room.
     fn set(&mut self, kind: &WaitingKind, cursor: QueueCursor) {
-        let cursor = if self.hears { cursor } else { QueueCursor::START };
+        let cursor = if self.is_listening { cursor } else { QueueCursor::START };
         let has_room = self.kinds.bytes() <= MOST_BYTES && self.kinds.text_bytes() <= MOST_TEXT_BYTES;
         if has_room || self.kinds.get(kind).is_some() {
             self.kinds.set(kind, cursor);
@@ -174,13 +180,13 @@ impl WaitingIndex {
         }
     }
 
-    /// A search has ended, and may have come to nothing.
+    /// Ends a search that has found nothing, or has failed.
     pub(super) fn give_up(&mut self, number: SearchNumber) {
         self.searches.remove(&number);
     }
 
-    /// What a search found: where tasks of a kind may still wait, `None` if nowhere. What is found later of the same kind
-    /// counts.
+    /// Ends a search: of each kind, it has found where tasks may still be waiting, or nothing (`None`). If a
+    /// kind comes twice, the later finding counts.
     pub(super) fn end_search<'k>(
         &mut self,
         number: SearchNumber,
@@ -195,7 +201,7 @@ impl WaitingIndex {
         }
     }
 
-    /// A task has come to wait. To be called once that is committed, and before anybody is told.
+    /// Notes that a task has come to wait; to be called after the commit, and before anybody is told.
     pub(super) fn note(&mut self, KindCursor { kind, cursor }: &KindCursor) {
         for noted in self.searches.values_mut() {
             noted.lower(kind, *cursor);
@@ -210,25 +216,25 @@ impl WaitingIndex {
         let bytes: usize = noted().map(KindMap::bytes).sum();
         let text_bytes: usize = noted().map(KindMap::text_bytes).sum();
         if bytes > MOST_BYTES || text_bytes > MOST_TEXT_BYTES {
-            // They find out nothing.
+            // Without their notes, the searches can find nothing.
             self.searches.clear();
         }
     }
 
-    pub(super) fn note_untold(&mut self, agent_id: Uuid) {
+    pub(super) fn note_cancellation(&mut self, agent_id: Uuid) {
         self.now.0 += 1;
-        self.untold.insert(agent_id, self.now);
+        self.pending_cancellations.insert(agent_id, self.now);
     }
 
-    /// An agent was told all that there was at `epoch`.
+    /// Notes that an agent was told all that was pending at `epoch`.
     pub(super) fn told(&mut self, agent_id: Uuid, epoch: Epoch) {
-        if self.untold.get(&agent_id).is_some_and(|noted| *noted <= epoch) {
-            self.untold.remove(&agent_id);
+        if self.pending_cancellations.get(&agent_id).is_some_and(|noted| *noted <= epoch) {
+            self.pending_cancellations.remove(&agent_id);
         }
     }
 
-    /// The store may have changed in ways that nobody has noted.
-    pub(super) fn doubt(&mut self) -> Forgotten {
+    /// Forgets all kinds, since the store may have changed in ways that nobody has noted.
+    pub(super) fn invalidate(&mut self) -> Forgotten {
         self.is_complete = false;
         Forgotten {
             _kinds: std::mem::take(&mut self.kinds),
@@ -238,16 +244,16 @@ impl WaitingIndex {
         }
     }
 
-    /// What others do is heard from now on.
-    pub(super) fn hear(&mut self) -> Forgotten {
-        self.hears = true;
-        self.doubt()
+    /// Notes that events arrive from now on. Some may have been missed, so all kinds are forgotten.
+    pub(super) fn listening_began(&mut self) -> Forgotten {
+        self.is_listening = true;
+        self.invalidate()
     }
 
-    /// Others may have something come to wait before any cursor, and it is not heard.
-    pub(super) fn deafen(&mut self) {
-        if self.hears {
-            self.hears = false;
+    /// Notes that events do not arrive: a task may come to wait before any cursor.
+    pub(super) fn listening_stopped(&mut self) {
+        if self.is_listening {
+            self.is_listening = false;
             self.kinds.set_all(QueueCursor::START);
             self.searches.clear();
             self.scan = Scan::default();
@@ -255,19 +261,19 @@ impl WaitingIndex {
         }
     }
 
-    /// Begins to read what there is for agents: the next part of all of it, or where tasks of kinds wait that are known.
-    pub(super) fn begin_reading(&mut self) -> (SearchNumber, Wanted) {
+    /// Begins a refresh: it reads the next part of all that waits, or some of the known kinds again.
+    pub(super) fn begin_reading(&mut self) -> (SearchNumber, ReadScope) {
         let is_due = !self.is_complete || self.read_next_at.is_none_or(|at| at <= Instant::now());
         if is_due && self.scan.after.is_none() {
-            // What was left out before is found again.
+            // The scan finds again what was left out before.
             self.scan = Scan::default();
         }
-        let wanted =
-            if is_due { Wanted::After(self.scan.after.clone()) } else { Wanted::Of(self.next_known()) };
-        (self.begin(), wanted)
+        let scope =
+            if is_due { ReadScope::After(self.scan.after.clone()) } else { ReadScope::Of(self.next_known()) };
+        (self.begin(), scope)
     }
 
-    /// Whether it is known what waits, but for what is left out.
+    /// Says whether all waiting kinds are known, except those that are left out.
     pub(super) fn is_complete(&self) -> bool {
         self.is_complete
     }
@@ -280,23 +286,23 @@ impl WaitingIndex {
         known
     }
 
-    /// What there was for agents when it was read, which began at `epoch` and took so long.
+    /// Ends a refresh that began at `epoch`, took this long and has read `backlog`.
     pub(super) fn end_reading(
         &mut self,
         number: SearchNumber,
         epoch: Epoch,
         took: Duration,
-        wanted: &Wanted,
+        scope: &ReadScope,
         backlog: &Backlog,
     ) {
-        // The others were told since.
-        self.untold.retain(|_, noted| *noted > epoch);
+        // The other agents have been told since.
+        self.pending_cancellations.retain(|_, noted| *noted > epoch);
         for agent_id in &backlog.untold {
-            self.note_untold(*agent_id);
+            self.note_cancellation(*agent_id);
         }
         let found = backlog.kinds.iter().map(|found| (&found.kind, Some(found.cursor)));
-        let after = match wanted {
-            Wanted::Of(asked) => {
+        let after = match scope {
+            ReadScope::Of(asked) => {
                 let nowhere = asked.iter().map(|asked| (&asked.kind, None));
                 let mut kinds: HashMap<&WaitingKind, Option<QueueCursor>> = nowhere.collect();
                 kinds.extend(found);
@@ -304,10 +310,10 @@ impl WaitingIndex {
                 self.is_complete &= backlog.is_complete;
                 return;
             }
-            Wanted::After(after) => after,
+            ReadScope::After(after) => after,
         };
         if !self.searches.contains_key(&number) || self.scan.after != *after {
-            // It may have missed something, and is read again.
+            // The search may have missed something: this part is read again.
             return;
         }
         for capability in &backlog.left_out {
@@ -328,7 +334,7 @@ impl WaitingIndex {
             let Scan { left_out, is_short, .. } = std::mem::take(&mut self.scan);
             self.left_out = left_out;
             self.is_complete = !is_short;
-            match (self.hears, is_only_part) {
+            match (self.is_listening, is_only_part) {
                 (true, _) => pause.max(READ_ALL_AGAIN),
                 (false, true) => Duration::ZERO,
                 (false, false) => pause,
@@ -337,7 +343,7 @@ impl WaitingIndex {
         self.read_next_at = Some(Instant::now() + pause);
     }
 
-    /// What was found is all that there is, but for what was noted since.
+    /// Replaces all kinds by those that were read, and adds what was noted since.
     fn replace(&mut self, number: SearchNumber, backlog: &Backlog) {
         let Some(noted) = self.searches.remove(&number) else { return };
         self.kinds = KindMap::default();
@@ -347,7 +353,7 @@ impl WaitingIndex {
         for KindCursor { kind, cursor } in noted.after(None) {
             let first = match self.kinds.get(&kind) {
                 Some(first) => first.min(cursor),
-                // Before it others may wait, which were not read.
+                // Tasks that were not read may be waiting before it.
                 None if self.left_out.contains(&kind.capability) => QueueCursor::START,
                 None => cursor,
             };

@@ -1,4 +1,4 @@
-//! The loop behind the committer.
+//! The commit loop forms batches, has the store apply them, and sends the replies.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,16 +21,18 @@ use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::waiters::Waiters;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 
-/// The most commands of one transaction, but for what it claims for polls that are held open: one for each post, at most.
+/// A batch has at most this many commands, besides the claims for held polls, of which each post has one at
+/// most.
 const LARGEST_BATCH: usize = 512;
 
-/// How large they may be together, in KiB, but for one that is larger: nobody waits for long for what others brought.
+/// The commands of a batch may have this many KiB together, so that nobody waits for long for the data of
+/// others. A larger command is a batch of its own.
 const LARGEST_BATCH_KIB: usize = 8 * 1_024;
 
-/// How long to wait before a release that failed is tried again.
+/// A release that failed is tried again after this long.
 const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 
-/// Takes what waits, has the store apply it, and answers.
+/// The commit loop, with all that it works with.
 pub(super) struct CommitLoop {
     store: Arc<dyn Store>,
     clock: Clock,
@@ -87,14 +89,14 @@ impl CommitLoop {
         let WriteConcurrency { max, min_batch } = this.store.write_concurrency();
         let min_batch = min_batch.clamp(1, LARGEST_BATCH);
         let mut running = JoinSet::new();
-        // What was held up is tried again beside all others.
+        // Commands that are held up are tried again beside all others.
         let mut trying_again = JoinSet::new();
-        // What waits until another batch may begin.
+        // The commands that wait until another batch may begin.
         let mut batch = Vec::new();
-        // When releases that failed are tried again.
+        // When releases that have failed are tried again.
         let mut release_at = None;
         loop {
-            // Before anything else: under load there is always a request to be had.
+            // Releases come first, since under load there is always another command.
             if !this.undelivered.is_empty() && release_at.is_none_or(|at| at <= Instant::now()) {
                 release_at = this.release().await;
             }
@@ -158,7 +160,7 @@ impl CommitLoop {
         this.release().await;
         let left = this.undelivered.take().len();
         if left > 0 {
-            tracing::error!(releases = left, "stopped before undelivered tasks could be released");
+            tracing::error!(releases = left, "could not release undelivered tasks before the stop");
         }
     }
 
@@ -176,8 +178,8 @@ impl CommitLoop {
         self.apply(commands.into(), callers).await;
     }
 
-    /// Has commands applied, and sends their callers the replies. Where the database refuses them together, each half of
-    /// them is applied by itself.
+    /// Applies commands, and sends the replies to their callers. If the database refuses the batch, each half
+    /// of it is applied by itself.
     async fn apply(&self, mut commands: Arc<[Command]>, mut callers: Vec<Caller>) {
         let (now, search) = (self.clock.now(), self.cache.begin(Arc::make_mut(&mut commands)));
         let fail_all = |callers: Vec<Caller>, error| {
@@ -196,7 +198,7 @@ impl CommitLoop {
                 tracing::debug!(
                     error = format!("{error:#}"),
                     commands = commands.len(),
-                    "a batch failed: each half of it is applied by itself"
+                    "could not commit a batch: each half of it is applied by itself"
                 );
                 drop(search);
                 let (first, second) = commands.split_at(commands.len() / 2);
@@ -213,12 +215,12 @@ impl CommitLoop {
             Err(error @ StoreError::Failed(_)) => {
                 let error = format!("{error:#}");
                 if let ShouldLog::Aloud { not_logged } = self.failure_log.note(&error) {
-                    tracing::error!(error, not_logged, "a command was not committed");
+                    tracing::error!(error, not_logged, "could not commit a command");
                 }
                 fail_all(callers, CommitError::Failed);
             }
             Err(error) => {
-                self.cache.doubt();
+                self.cache.invalidate();
                 self.health.commit_failed(&error, commands.len());
                 if let StoreError::InDoubt { claimed_at, claims, cancelled, .. } = error {
                     self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
@@ -236,8 +238,7 @@ impl CommitLoop {
         }
     }
 
-    /// Releases what is undelivered; where the database is away, that and the rest are tried again at the time that this
-    /// gives.
+    /// Releases what is undelivered. If the database is away, it returns when to try the rest again.
     async fn release(&self) -> Option<Instant> {
         let mut releases = self.undelivered.take().into_iter();
         let mut locked = Vec::new();
@@ -252,10 +253,7 @@ impl CommitLoop {
                         match reply {
                             Ok(0) => {}
                             Ok(tasks) => {
-                                tracing::info!(
-                                    tasks,
-                                    "tasks wait again: the agent hung up before it got them"
-                                );
+                                tracing::info!(tasks, "released tasks: the agent hung up before it got them");
                             }
                             Err(Locked) => locked.push(release.clone()),
                         }
@@ -266,13 +264,13 @@ impl CommitLoop {
                     tracing::error!(
                         error = format!("{error:#}"),
                         ?release,
-                        "undelivered tasks cannot be released"
+                        "could not release undelivered tasks"
                     );
                 }
                 Err(error) => {
-                    // They may have been released: then they wait, and nobody has noted it.
-                    self.cache.doubt();
-                    tracing::warn!(error = format!("{error:#}"), "undelivered tasks cannot be released yet");
+                    // The tasks may have been released: then they are waiting, and nobody has noted it.
+                    self.cache.invalidate();
+                    tracing::warn!(error = format!("{error:#}"), "could not release undelivered tasks yet");
                     self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
                     return Some(Instant::now() + RELEASE_AGAIN);
                 }
@@ -286,7 +284,7 @@ impl CommitLoop {
     }
 }
 
-/// How many of those that wait make one batch.
+/// Returns how many of the waiting commands make one batch.
 fn first_part(requests: &[QueuedCommand]) -> usize {
     let mut kib = 0_usize;
     let fits = |request: &&QueuedCommand| {
@@ -296,7 +294,7 @@ fn first_part(requests: &[QueuedCommand]) -> usize {
     requests.iter().take_while(fits).count().max(1)
 }
 
-/// Goes on with the panic of a batch: whoever runs this program starts it again.
+/// Resumes the panic of a batch: the program ends, so that a supervisor starts it again.
 fn without_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         std::panic::resume_unwind(error.into_panic());

@@ -1,5 +1,5 @@
-//! Tasks that are claimed in the transaction that posts them, for agents whose polls are held open: on its way from its
-//! client to such an agent, a task is written to the disk once.
+//! Claims tasks for held polls in the transaction that posts the tasks. On its way from its client to such an
+//! agent, a task is written to the disk once.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use crate::clock::Clock;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::waiters::{HandOff, Waiters};
 
-/// Claims tasks for polls that are held open.
+/// Adds claims for held polls to batches.
 pub(super) struct HandOffs {
     pub(super) waiters: Waiters,
     pub(super) cache: DispatchCache,
@@ -22,7 +22,7 @@ pub(super) struct HandOffs {
 }
 
 impl HandOffs {
-    /// Adds to a batch what polls that are held open claim of what it posts.
+    /// Adds a claim to the batch for each task in it that a held poll could take.
     pub(super) fn add_claims(&self, batch: &mut Vec<QueuedCommand>) {
         let posted = batch.iter().filter_map(|request| match &request.command {
             Command::Submit(task) if task.terms.delay.is_zero() => Some(task),
@@ -33,8 +33,8 @@ impl HandOffs {
         batch.append(&mut claims);
     }
 
-    /// Claims for a poll. What it gets does not depend on whether the one who posts waits for an answer, nor the other way
-    /// round; if the poll has gone by then, its tasks wait again.
+    /// Claims tasks of a kind for a poll. Neither the poll nor the post depends on whether the other one
+    /// still waits for its answer. If the poll has gone by then, its tasks wait again.
     fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<QueuedCommand>) -> HandOff {
         let agent_id = poll.agent_id;
         let (sender, reply) = oneshot::channel();
@@ -42,7 +42,7 @@ impl HandOffs {
         let command = look.into_command(poll);
         claims.extend(command.map(|command| QueuedCommand::new(command, ReplyTo::Poll(sender), None)));
         let mut awaited = Awaited::new(reply, agent_id, Arc::clone(&self.undelivered));
-        // Why nothing was claimed is logged, and the poll asks again.
+        // If nothing was claimed, the reason has been logged, and the poll asks again.
         Box::pin(async move { awaited.claimed().await.unwrap_or_default() })
     }
 }

@@ -1,5 +1,5 @@
-//! Commands that meet a row that somebody else has locked. They are tried again for a while, beside all others: nobody waits
-//! for them, and they wait for no lock.
+//! Commands that are held up, because another session has locked a row that they need. They are tried again
+//! for a while, beside all others: no other command waits for them, and they wait for no lock.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,28 +12,28 @@ use uuid::Uuid;
 
 use super::queued::QueuedCommand;
 
-/// For how long a command is tried. Most are held up by a transaction that ends in a moment.
-pub(super) const PATIENCE: Duration = Duration::from_secs(1);
+/// A command is tried for this long. Most are held up by a transaction that ends in a moment.
+pub(super) const TRIED_FOR: Duration = Duration::from_secs(1);
 
-/// The pauses between two tries: half of what it has waited for, but at least and at most this.
+/// The pause between two tries is half of the time that the command has waited, within these bounds.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(5);
 const LONGEST_PAUSE: Duration = Duration::from_millis(100);
 
-/// How many may be held up at once; any more are given up at once.
+/// This many commands may be held up. Any more are given up at once.
 const MOST: usize = 4_096;
 
-/// For how long it is remembered what was locked. Commands that name it are not tried together with others.
+/// For this long a locked row is remembered. Commands that need it are not tried together with others.
 const REMEMBERED: Duration = Duration::from_secs(10);
 
-/// One that is held up.
+/// A command that is held up.
 #[derive(Debug)]
 struct HeldUpCommand {
     request: QueuedCommand,
-    /// When it is tried again.
+    /// When the command is tried again.
     next: Instant,
 }
 
-/// All that are held up.
+/// All commands that are held up.
 #[derive(Debug, Default)]
 pub(super) struct HeldUp {
     state: Mutex<HeldUpState>,
@@ -43,12 +43,12 @@ pub(super) struct HeldUp {
 #[derive(Debug, Default)]
 struct HeldUpState {
     waiting: Vec<HeldUpCommand>,
-    /// What was locked, and when that was found.
+    /// The tasks and agents whose rows were locked, and when that was found.
     locked: HashMap<Uuid, Instant>,
 }
 
 impl HeldUp {
-    /// Adds one that has just been tried; gives it back if it was tried for long enough.
+    /// Adds a command that has just been tried; returns it if it was tried for long enough.
     pub(super) fn add(&self, mut request: QueuedCommand) -> Option<QueuedCommand> {
         let now = Instant::now();
         let mut state = self.state();
@@ -62,7 +62,7 @@ impl HeldUp {
         }
         let since = *request.caller.held_up_since.get_or_insert(now);
         let waited = now.duration_since(since);
-        if waited >= PATIENCE || state.waiting.len() >= MOST {
+        if waited >= TRIED_FOR || state.waiting.len() >= MOST {
             return Some(request);
         }
         let next = now + (waited / 2).clamp(SHORTEST_PAUSE, LONGEST_PAUSE);
@@ -71,7 +71,7 @@ impl HeldUp {
         None
     }
 
-    /// Takes from `batch` those that name what was locked a moment ago.
+    /// Takes the commands from `batch` that need a row that was locked a moment ago.
     pub(super) fn take_from(&self, batch: &mut Vec<QueuedCommand>) {
         let mut state = self.state();
         if state.locked.is_empty() {
@@ -88,7 +88,7 @@ impl HeldUp {
         waiting.extend(taken.into_iter().map(|request| HeldUpCommand { request, next: now }));
     }
 
-    /// What is to be tried now, at most `most`. Whoever has hung up is forgotten.
+    /// Takes at most `most` commands that are to be tried now. Drops those whose callers have hung up.
     pub(super) fn due(&self, most: usize) -> Vec<QueuedCommand> {
         let mut state = self.state();
         if state.waiting.is_empty() {
@@ -100,13 +100,13 @@ impl HeldUp {
         due.map(|waiting| waiting.request).collect()
     }
 
-    /// Some of those that were due are not tried yet.
+    /// Puts commands back that were due and were not tried.
     pub(super) fn put_back(&self, requests: Vec<QueuedCommand>) {
         let next = Instant::now();
         self.state().waiting.extend(requests.into_iter().map(|request| HeldUpCommand { request, next }));
     }
 
-    /// Returns when one is to be tried.
+    /// Waits until a command is to be tried.
     pub(super) async fn next_due(&self) {
         loop {
             let next = self.state().waiting.iter().map(|waiting| waiting.next).min();
@@ -123,7 +123,7 @@ impl HeldUp {
         }
     }
 
-    /// It was not locked any more.
+    /// Notes that the row that a command needs is not locked any more.
     pub(super) fn is_free(&self, command: &Command) {
         if let Some(name) = name(command) {
             self.state().locked.remove(&name);
@@ -135,7 +135,7 @@ impl HeldUp {
     }
 }
 
-/// The row that a command is held up by, if it is: its task or agent.
+/// Returns the task or agent whose row can hold a command up.
 pub(super) fn name(command: &Command) -> Option<Uuid> {
     match command {
         Command::Submit(task) => Some(task.task_id),

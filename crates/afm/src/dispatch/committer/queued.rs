@@ -1,4 +1,4 @@
-//! Commands on their way to the store, each with where its reply goes.
+//! Commands that wait for the store, each with the way back for its reply.
 
 use jiff::Timestamp;
 use slamon_store::{Cancelled, Command, Polled, Refusal, Reported, Submitted, Swept};
@@ -8,34 +8,35 @@ use uuid::Uuid;
 
 use super::commit_error::CommitError;
 
-/// A command on its way to the store, and whoever sent it.
+/// A command that waits for the store, and its caller.
 #[derive(Debug)]
 pub(super) struct QueuedCommand {
     pub(super) command: Command,
     pub(super) caller: Caller,
 }
 
-/// Whoever sent a command.
+/// The sender of a command.
 #[derive(Debug)]
 pub(super) struct Caller {
     pub(super) reply_to: ReplyTo,
-    /// Since when the command is held up by a row that somebody else has locked.
+    /// Since when the command is held up by a locked row.
     pub(super) held_up_since: Option<Instant>,
-    /// Its place in the queue, given back with the reply; `None` if it was never in there.
+    /// Its place in the queue, which is given back before the reply is sent; `None` if it was never in the
+    /// queue.
     pub(super) room: Option<OwnedSemaphorePermit>,
 }
 
-/// Takes the reply to one command, or why that was not applied.
+/// The channel for the reply to one command, or for the error if it was not applied.
 pub(super) type ReplySender<T> = oneshot::Sender<Result<T, CommitError>>;
 
-/// What a poll or a claim brings, and when it was applied.
+/// What a poll has brought, and when it was applied.
 pub(super) type PolledAt = (Polled, Timestamp);
 
-/// Where the reply to a command goes: of each kind of command that may wait in the queue, what takes its reply.
+/// The channel for a reply, one variant for each kind of command that may be queued.
 #[derive(Debug)]
 pub(super) enum ReplyTo {
     Submit(ReplySender<Result<Submitted, Refusal>>),
-    /// Of polls and claims.
+    /// For polls and claims.
     Poll(ReplySender<PolledAt>),
     Report(ReplySender<Result<Reported, Refusal>>),
     Cancel(ReplySender<Cancelled>),
@@ -44,12 +45,12 @@ pub(super) enum ReplyTo {
 }
 
 impl QueuedCommand {
-    /// One that was not held up yet.
+    /// Creates a command that was not held up yet.
     pub(super) fn new(command: Command, reply_to: ReplyTo, room: Option<OwnedSemaphorePermit>) -> Self {
         Self { command, caller: Caller { reply_to, held_up_since: None, room } }
     }
 
-    /// Whether whoever sent it has hung up, and would never see the reply.
+    /// Says whether the caller has hung up and would never see the reply.
     pub(super) fn is_given_up(&self) -> bool {
         match &self.caller.reply_to {
             ReplyTo::Submit(sender) => sender.is_closed(),
@@ -63,7 +64,7 @@ impl QueuedCommand {
 }
 
 impl ReplyTo {
-    /// Says that the command was not applied. Whoever has hung up need not know.
+    /// Tells the caller that the command was not applied, unless it has hung up.
     pub(super) fn fail(self, error: CommitError) {
         fn send<T>(sender: ReplySender<T>, error: CommitError) {
             let _ = sender.send(Err(error));

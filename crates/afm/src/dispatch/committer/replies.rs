@@ -1,4 +1,4 @@
-//! Replies on their way from the store to whoever sent the commands.
+//! Sends the replies from the store to the callers of the commands.
 
 use std::sync::Arc;
 
@@ -13,14 +13,14 @@ use super::queued::{Caller, QueuedCommand, ReplySender, ReplyTo};
 use super::undelivered::Undelivered;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 
-/// A command that has its reply, and what its caller has kept besides.
+/// A command that has its reply, and what else belongs to its caller.
 struct Replied<'c> {
     command: &'c Command,
     held_up_since: Option<Instant>,
     room: Option<OwnedSemaphorePermit>,
 }
 
-/// Sends replies, and notes what becomes of the commands that get none.
+/// Sends replies, holds up commands that met a locked row, and releases what nobody takes.
 pub(super) struct Replier {
     pub(super) undelivered: Arc<Undelivered>,
     pub(super) held_up: Arc<HeldUp>,
@@ -28,7 +28,8 @@ pub(super) struct Replier {
 }
 
 impl Replier {
-    /// Sends the replies to the commands of a batch that was applied at `now`; has those tried again that are locked.
+    /// Sends the replies to the commands of a batch that was applied at `now`; holds up those that met a
+    /// locked row.
     pub(super) fn reply(&self, commands: &[Command], callers: Vec<Caller>, replies: Replies, now: Timestamp) {
         let Replies { submits, polls, reports, cancels, releases: _, seen, sweeps } = replies;
         let (mut submits, mut polls) = (submits.into_iter(), polls.into_iter());
@@ -43,7 +44,7 @@ impl Replier {
                 ReplyTo::Poll(to) => {
                     let reply = polls.next().map(|reply| reply.map(|polled| (polled, now)));
                     let untaken = self.send(replied, reply, to, ReplyTo::Poll);
-                    // The agent hung up while its tasks were claimed: nobody else may have to wait for them.
+                    // The agent has hung up while its tasks were claimed: they are released at once.
                     if let (Some((polled, claimed_at)), Some(poll)) = (untaken, command.poll()) {
                         self.undelivered.add_polled(poll.agent_id, claimed_at, &polled);
                     }
@@ -64,7 +65,7 @@ impl Replier {
         }
     }
 
-    /// Sends a reply, and gives it back where nobody takes it. `reply_to` is what `to` was taken from.
+    /// Sends a reply, and returns it if nobody takes it. `reply_to` makes a [`ReplyTo`] of `to` again.
     fn send<T>(
         &self,
         Replied { command, held_up_since, room }: Replied<'_>,
@@ -75,7 +76,7 @@ impl Replier {
         match reply {
             Some(Ok(reply)) => {
                 self.is_free(command, held_up_since);
-                // Before the reply: whoever has got it finds room.
+                // The place in the queue is free before the caller has its reply.
                 drop(room);
                 to.send(Ok(reply)).err().and_then(Result::ok)
             }
@@ -84,7 +85,7 @@ impl Replier {
                 None
             }
             None => {
-                tracing::error!("the store has left a command without a reply");
+                tracing::error!("the store has not replied to a command");
                 let caller = Caller { reply_to: reply_to(to), held_up_since, room };
                 self.fail(command, caller, CommitError::Failed);
                 None
@@ -92,7 +93,7 @@ impl Replier {
         }
     }
 
-    /// Says that a command was not applied; why has been logged.
+    /// Tells a caller that its command was not applied; the reason has been logged.
     pub(super) fn fail(&self, command: &Command, caller: Caller, error: CommitError) {
         let Caller { reply_to, held_up_since, room } = caller;
         self.is_free(command, held_up_since);
@@ -100,7 +101,7 @@ impl Replier {
         reply_to.fail(error);
     }
 
-    /// Has a command tried again a little later; gives it up, if that was done for long enough.
+    /// Has a command tried again a little later, or gives it up if it was tried for long enough.
     pub(super) fn hold_up(&self, command: &Command, caller: Caller) {
         let Some(request) = self.held_up.add(QueuedCommand { command: command.clone(), caller }) else {
             return;
@@ -117,7 +118,7 @@ impl Replier {
         reply_to.fail(CommitError::Locked);
     }
 
-    /// Notes that what a command was held up by is not locked any more.
+    /// Notes that the row that held a command up is not locked any more.
     fn is_free(&self, command: &Command, held_up_since: Option<Instant>) {
         if held_up_since.is_some() {
             self.held_up.is_free(command);

@@ -17,7 +17,7 @@ use tokio::task::JoinHandle;
 use self::fateful_store::{Fate, FatefulStore};
 use super::*;
 
-/// Does what is due, and no more.
+/// A sweep that does only what is due.
 const SWEEP: Sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
 
 fn task(n: u128) -> PostTask {
@@ -35,7 +35,7 @@ fn poll(agent: u128) -> PollRequest {
     .unwrap()
 }
 
-/// What a poll has brought, which its agent gets.
+/// Returns what a poll has brought, as if its agent had got it.
 fn kept(claimed: Claimed) -> Polled {
     claimed.into_parts().0
 }
@@ -76,7 +76,7 @@ async fn start_with(concurrency: WriteConcurrency) -> (Arc<FatefulStore>, Commit
     (store, committer)
 }
 
-/// What a future is when it is polled once.
+/// Polls a future once.
 async fn first_poll<T>(mut future: Pin<&mut impl Future<Output = T>>) -> Poll<T> {
     std::future::poll_fn(|context| Poll::Ready(future.as_mut().poll(context))).await
 }

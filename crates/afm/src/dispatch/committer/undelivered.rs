@@ -1,4 +1,4 @@
-//! Tasks that were claimed for an agent that never got them.
+//! Releases tasks that were claimed for an agent that never got them.
 
 use std::borrow::Borrow;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -12,7 +12,8 @@ use super::commit_error::CommitError;
 use super::queued::PolledAt;
 use crate::dispatch::claimed::Claimed;
 
-/// Releases of what was claimed for, or told to, somebody who never got it. As many as there are requests, at most.
+/// The releases that are to be applied: of tasks that were claimed for agents, and of cancellations that were
+/// told to them, which did not arrive. There are at most as many as requests.
 #[derive(Debug, Default)]
 pub(super) struct Undelivered {
     releases: Mutex<Vec<Command>>,
@@ -25,14 +26,14 @@ impl Undelivered {
         self.added.notify_one();
     }
 
-    /// The tasks of a poll, and what it told, if it brought any.
+    /// Releases what a poll has brought, if it has brought anything.
     pub(super) fn add_polled(&self, agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) {
         if let Some(release) = release(agent_id, claimed_at, polled) {
             self.add([release]);
         }
     }
 
-    /// The tasks of a poll, and what it told, with the way back for them.
+    /// Returns what a poll has brought, with the way to release it.
     fn claimed(self: &Arc<Self>, agent_id: Uuid, claimed_at: Timestamp, polled: Polled) -> Claimed {
         let Some(release) = release(agent_id, claimed_at, &polled) else { return polled.into() };
         let undelivered = Arc::clone(self);
@@ -47,7 +48,7 @@ impl Undelivered {
         self.lock().is_empty()
     }
 
-    /// Returns when something was added.
+    /// Waits until something was added.
     pub(super) async fn added(&self) {
         self.added.notified().await;
     }
@@ -64,7 +65,7 @@ fn release(agent_id: Uuid, claimed_at: Timestamp, polled: &Polled) -> Option<Com
     (!is_empty).then_some(Command::Release { agent_id, claimed_at, task_ids, cancelled })
 }
 
-/// Waits for what a poll brings. If it is dropped with the reply in it, what that brings goes back.
+/// Waits for what a poll brings. If this is dropped with the reply in it, what that brings is released.
 pub(super) struct Awaited<U: Borrow<Arc<Undelivered>>> {
     reply: oneshot::Receiver<Result<PolledAt, CommitError>>,
     agent_id: Uuid,

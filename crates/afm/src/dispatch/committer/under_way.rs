@@ -1,28 +1,28 @@
-//! Batches that are being applied.
+//! Knows since when batches are under way.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio::time::Instant;
 
-/// When the batches began that are being applied, or whose answers have not been sent. They are few.
+/// When each batch began that is being applied, or whose replies are not sent yet. There are few.
 #[derive(Debug, Default)]
 pub(super) struct UnderWay(Mutex<Vec<Instant>>);
 
-/// A batch, until its answers are sent.
+/// A batch that is under way, until this is dropped.
 pub(super) struct BatchUnderWay<'u> {
     under_way: &'u UnderWay,
     began: Instant,
 }
 
 impl UnderWay {
-    /// Not later than the claims of the batch, by the monotonic clock.
+    /// Begins a batch. Its claims are not earlier than this, by the monotonic clock.
     pub(super) fn begin(&self) -> BatchUnderWay<'_> {
         let began = Instant::now();
         self.batches().push(began);
         BatchUnderWay { under_way: self, began }
     }
 
-    /// `at`, or when the first of them began.
+    /// Returns `at`, or when the first of the batches began, if that is earlier.
     pub(super) fn since(&self, at: Instant) -> Instant {
         self.batches().iter().copied().fold(at, Instant::min)
     }

@@ -1,18 +1,19 @@
-//! How much the commands that wait weigh: what they carry, and what comes of it on the way into the store.
+//! Weighs the commands that wait: the data that they carry, and what the store has to do with it.
 
 use std::mem::size_of;
 
 use slamon_protocol::{PollRequest, TaskOutcome};
 use slamon_store::{Command, KindCursor};
 
-/// How large the commands that wait may be together, in KiB.
+/// The commands that wait may have this many KiB together.
 pub(super) const QUEUE_KIB: u32 = 64 * 1_024;
 
-/// What a capability weighs beside its name: it is looked for in the waiting tasks and written to a table of its own, with
-/// two indexes.
+/// A capability weighs this many bytes beside its name: it is looked for among the waiting tasks, and written
+/// to a table of its own with two indexes.
 const CAPABILITY: usize = 256;
 
-/// How large a command is, in KiB: one for the request that brought it, and what it carries. None is larger than the queue.
+/// Returns the weight of a command in KiB: one for its request, and what it carries. It is never more than
+/// the queue takes.
 pub(super) fn kib(command: &Command) -> u32 {
     let bytes = match command {
         Command::Submit(task) => {

@@ -1,4 +1,4 @@
-//! A poll that is held open, and for what it was woken.
+//! A poll that is held open, and what it was woken for.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,22 +12,24 @@ use tokio::time::Instant;
 
 use crate::dispatch::claimed::Claimed;
 
-/// What is being claimed for a poll that did not ask; it may come to nothing. Dropped, it goes to somebody else.
+/// What is being claimed for a poll that did not ask; it may come to nothing. If it is dropped, the tasks go
+/// to somebody else.
 pub type HandOff = Pin<Box<dyn Future<Output = Claimed> + Send>>;
 
-/// What a capability takes beside its name: it is in the poll, and leads to a queue with a place for the poll.
+/// A capability takes this many bytes beside its name: it is in the poll, and has a queue with a place for
+/// the poll.
 const CAPABILITY: usize = 256;
 
-/// About how much memory a poll takes that is held open, in bytes.
+/// Returns about how many bytes a held poll takes.
 pub(super) fn bytes(request: &PollRequest) -> usize {
     let location = request.agent_location.as_ref();
     let location = location.map_or(0, |location| location.country.len() + location.region.len());
-    // A name is in the poll, in the one that it asks with again, and in the queues.
+    // A name is in the poll, in the copy with which it asks again, and in the queues.
     let offers = request.agent_capabilities.iter().map(|offer| CAPABILITY + 3 * offer.task_type.len());
     2 * (request.agent_name.len() + location) + offers.sum::<usize>()
 }
 
-/// Where a poll stands in its queues: behind all that began before it.
+/// The place of a poll in its queues, behind all polls that began before it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct PollPosition {
     pub(super) began: Instant,
@@ -36,7 +38,7 @@ pub(super) struct PollPosition {
 
 pub(super) struct HeldPoll {
     pub(super) request: PollRequest,
-    /// Where it stands in the queues.
+    /// Its place in the queues.
     pub(super) place: PollPosition,
     notify: Notify,
     over: Notify,
@@ -45,13 +47,13 @@ pub(super) struct HeldPoll {
 
 #[derive(Default)]
 struct WakeUps {
-    /// Whether it waits, and neither asks nor is about to.
+    /// Whether the poll waits, and neither asks nor is about to.
     is_idle: bool,
-    /// Not asked for yet.
+    /// The kind that the poll was woken for and has not asked for yet.
     woken_for: Option<WaitingKind>,
-    /// Asked for, and not answered yet.
+    /// The kind that the poll has asked for, without a reply yet.
     asking_for: Option<WaitingKind>,
-    /// Not seen yet.
+    /// What the poll was handed and has not taken yet.
     handed: Option<HandOff>,
 }
 
@@ -60,7 +62,8 @@ impl HeldPoll {
         Self { request, place, notify: Notify::new(), over: Notify::new(), hints: Mutex::default() }
     }
 
-    /// A newer poll of the agent is there. What this one was handed goes back before that one asks.
+    /// Ends the poll, because a newer one of the agent is there. What this one was handed is given back
+    /// before the newer one asks.
     pub(super) fn end(&self) {
         let mut hints = self.hints();
         hints.is_idle = false;
@@ -70,7 +73,7 @@ impl HeldPoll {
         self.over.notify_one();
     }
 
-    /// Returns when it was ended.
+    /// Waits until the poll was ended.
     pub(super) async fn ended(&self) {
         self.over.notified().await;
     }
@@ -84,12 +87,13 @@ impl HeldPoll {
         kind.agent_filter.matches(agent.agent_id, &agent.agent_name, agent.agent_location.as_ref())
     }
 
-    /// Has it look for itself.
+    /// Wakes the poll, which then asks.
     pub(super) fn wake(&self) {
         self.notify.notify_one();
     }
 
-    /// Has it ask for a task; `false` if it could not take it, or is woken for another.
+    /// Wakes the poll for a task of this kind; returns `false` if it could not take that, or was woken for
+    /// another one.
     pub(super) fn wake_for(&self, kind: &WaitingKind) -> bool {
         let mut hints = self.hints();
         if hints.woken_for.is_some() || !self.could_take(kind) {
@@ -108,7 +112,8 @@ impl HeldPoll {
         self.wake();
     }
 
-    /// Returns when it is to take what it is handed or, where that is nothing, to ask.
+    /// Waits until the poll is woken, or for `at_most`. Returns what it was handed; if that is nothing, it is
+    /// to ask.
     pub(super) async fn woken(&self, at_most: Duration) -> Option<HandOff> {
         {
             let mut hints = self.hints();
@@ -130,7 +135,8 @@ impl HeldPoll {
         self.hints().asking_for = None;
     }
 
-    /// What it was woken for and has not got, when it is gone. What it was handed goes back.
+    /// Returns what the poll was woken for and has not got, since it is gone. What it was handed is given
+    /// back.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = WaitingKind> {
         let hints = std::mem::take(&mut *self.hints());
         hints.asking_for.into_iter().chain(hints.woken_for)

@@ -1,4 +1,5 @@
-//! How long requests are held open, and when they look again. What looking is, their callers say.
+//! The loops of requests that are held open: how long they wait, and when they look again. Their callers say
+//! how they look.
 
 use std::ops::ControlFlow;
 use std::time::Duration;
@@ -11,21 +12,23 @@ use uuid::Uuid;
 use super::{Waiters, WaitingPoll};
 use crate::dispatch::claimed::Claimed;
 
-/// How often a request that is held open looks for itself, should a wake-up have been missed.
+/// A request that is held open looks again once in this long, in case an event was missed.
 const LOOK_AGAIN: Duration = Duration::from_secs(15);
 
-/// The least time between two looks of an agent whose poll is held open: each of them is a sign of life.
+/// A held poll asks again after at least this long; each time is a heartbeat of its agent.
 const SHORTEST_PAUSE: Duration = Duration::from_millis(100);
 
 impl Waiters {
-    /// Has a poll claim tasks; where there are none, and it can wait, as soon as there are, until its `max_wait` is over or
-    /// the server stops. `None`: a newer poll of the agent has ended it, and what it was claiming meanwhile is released.
+    /// Claims tasks for a poll. If there are none and the poll can wait, claims them as soon as there are,
+    /// until its `max_wait` is over or the server stops. Returns `None` if a newer poll of the agent has
+    /// ended this one; what was being claimed for it is released.
     ///
-    /// `claim` is given the poll, and when the older poll of its agent began that it has ended, if it has one. While the
-    /// poll is held open, `claim` is called again within a third of the time after which a silent agent is lost.
+    /// `claim` gets the poll, and when the older poll of the agent began, if this one has ended one. While
+    /// the poll is held, `claim` is called again within a third of `lost_after`, after which a silent agent
+    /// is lost.
     ///
     /// # Errors
-    /// When `claim` fails.
+    /// Fails when `claim` fails.
     pub async fn poll_until_claimed<C, E>(
         &self,
         poll: PollRequest,
@@ -37,7 +40,7 @@ impl Waiters {
         C: Future<Output = Result<Claimed, E>>,
     {
         let waits = !poll.max_wait.is_zero() && poll.max_tasks > 0;
-        // In the queue before it asks, so that no task can come in between unseen.
+        // The poll has its place in the queues before it asks, so that no task can come in between unnoticed.
         let Some(waiting) = waits.then(|| self.poll(&poll)).flatten() else {
             let older_began = self.end_older(poll.agent_id);
             return claim(poll, older_began).await.map(Some);
@@ -46,15 +49,16 @@ impl Waiters {
             biased;
             () = waiting.ended() => Ok(None),
             polled = wait_for_tasks(&waiting, poll, lost_after, stop, claim) => polled.map(Some),
-            // Also while it asks a database that does not answer.
+            // A stop also ends a poll that asks a database that does not answer.
             () = stop.cancelled() => Ok(Some(Claimed::default())),
         }
     }
 
-    /// Reads a task until `look` breaks off, since it has ended; `None` when `time` is over before, or the server stops.
+    /// Calls `look` until it breaks, because the task has ended. Returns `None` if `time` is over before, or
+    /// the server stops.
     ///
     /// # Errors
-    /// When `look` fails.
+    /// Fails when `look` fails.
     pub async fn read_until_ended<T, L, E>(
         &self,
         task_id: Uuid,
@@ -97,11 +101,12 @@ where
 {
     let end = tokio::time::sleep(poll.max_wait);
     tokio::pin!(end);
-    // A poll that is held open is a sign of life, which is seen when it asks.
+    // Each time that a held poll asks, its agent is seen.
     let look_again = (lost_after / 3).clamp(SHORTEST_PAUSE, LOOK_AGAIN);
     let mut polled = claim(poll.clone(), waiting.older_began()).await?;
     loop {
-        // With tasks in hand it need not have got the one it was woken for: that hint is passed on.
+        // The poll has tasks, but perhaps not the one it was woken for: when it is dropped, the next poll is
+        // woken for that one.
         if !polled.tasks.is_empty() || !polled.cancelled.is_empty() {
             return Ok(polled);
         }

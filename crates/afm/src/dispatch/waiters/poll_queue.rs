@@ -1,9 +1,9 @@
-//! Which of the polls that are held open for a capability comes next.
+//! Chooses which of the held polls for a capability comes next.
 //!
-//! Clients vanish without closing their connections, so whoever has waited longest is the least certain to be there, and
-//! while it is held open, nothing confirms that it is. So polls that began a short while ago come before older ones, and
-//! of each of the two the one that has waited longest. One turn of four goes by the wait alone, so that nobody
-//! who has waited for long is passed over until its time is up.
+//! Clients vanish without closing their connections. So the poll that has waited longest is the least certain
+//! to have a client, and nothing confirms it while it is held. Therefore polls that began a short while ago
+//! come before older ones; within each of the two groups, the one that has waited longest comes first. One
+//! turn in four goes by the wait alone, so that no poll is passed over until its time is up.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -13,13 +13,13 @@ use tokio::time::Instant;
 
 use super::held_poll::{HeldPoll, PollPosition};
 
-/// For how long a poll counts as one that began just now.
+/// For this long a poll counts as recent.
 const RECENT: Duration = Duration::from_secs(15);
 
-/// One turn of so many goes to whoever has waited longest.
+/// One turn in this many goes to the poll that has waited longest.
 const LONGEST_WAIT_EVERY: u32 = 4;
 
-/// The polls that offer a capability, in the order that they began in.
+/// The polls that offer a capability, in the order in which they began.
 #[derive(Debug, Default)]
 pub(super) struct PollQueue {
     polls: BTreeMap<PollPosition, Arc<HeldPoll>>,
@@ -39,7 +39,7 @@ impl PollQueue {
         self.polls.is_empty()
     }
 
-    /// The first poll, in the order that has its turn, that `takes` it.
+    /// Returns the first poll that `takes` the task, in the order of this turn.
     pub(super) fn next(
         &mut self,
         now: Instant,

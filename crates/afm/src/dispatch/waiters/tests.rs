@@ -1,4 +1,4 @@
-//! Who is woken, and when.
+//! Which requests are woken, and when.
 
 mod long_polls;
 
@@ -36,7 +36,7 @@ fn named(agent_name: &str) -> WaitingKind {
 
 const LONG: Duration = Duration::from_secs(3_600);
 
-/// Whether it is woken already.
+/// Says whether the poll is woken already.
 async fn is_woken(poll: &WaitingPoll) -> bool {
     tokio::select! {
         biased;
@@ -54,7 +54,7 @@ fn task(version: i64) -> PostTask {
     PostTask { task_version: version, ..PostTask::parse(task).unwrap() }
 }
 
-/// Whose poll a task is handed to, if it is to any.
+/// Returns the agent whose poll a task is handed to, if there is one.
 fn hand_off(waiters: &Waiters, task: &PostTask) -> Option<u128> {
     let mut agent = None;
     waiters.hand_off([task].into_iter(), |poll, kind| {
@@ -157,10 +157,10 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
         }
     };
     let [one, again, other] = [1, 1, 2].map(|id| waiters.read(Uuid::from_u128(id)));
-    waiters.hint(&StoreEvent::TaskEnded(Uuid::from_u128(1)));
+    waiters.on_event(&StoreEvent::TaskEnded(Uuid::from_u128(1)));
     assert!(is_woken(&one).await && is_woken(&again).await && !is_woken(&other).await);
     let poll = waiters.poll(&request(1, "")).unwrap();
-    waiters.hint(&StoreEvent::EventsMissed);
+    waiters.on_event(&StoreEvent::EventsMissed);
     assert!(is_woken(&one).await && is_woken(&other).await && self::is_woken(&poll).await);
 }
 
@@ -172,7 +172,7 @@ async fn nothing_is_kept_of_those_that_are_gone() {
     assert!(state.polls.is_empty() && state.agents.is_empty() && state.reads.is_empty());
 }
 
-/// Another poll of an agent, that waits.
+/// Begins another poll of an agent, which waits.
 async fn begin(waiters: &Waiters, agent: u128) -> WaitingPoll {
     let poll = waiters.poll(&request(agent, "")).unwrap();
     assert!(!is_woken(&poll).await);

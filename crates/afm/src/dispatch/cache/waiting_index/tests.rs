@@ -42,8 +42,8 @@ fn all(kinds: Vec<KindCursor>) -> Backlog {
 
 /// The kinds that are read again.
 #[track_caller]
-fn read_again(wanted: &Wanted) -> &[KindCursor] {
-    let Wanted::Of(kinds) = wanted else { panic!("{wanted:?}") };
+fn read_again(scope: &ReadScope) -> &[KindCursor] {
+    let ReadScope::Of(kinds) = scope else { panic!("{scope:?}") };
     kinds
 }
 
@@ -83,8 +83,8 @@ impl WaitingIndex {
     fn read(&mut self, backlog: &Backlog) {
         let epoch = self.now();
         self.read_next_at = None;
-        let (search, wanted) = self.begin_reading();
-        self.end_reading(search, epoch, Duration::ZERO, &wanted, backlog);
+        let (search, scope) = self.begin_reading();
+        self.end_reading(search, epoch, Duration::ZERO, &scope, backlog);
     }
 }
 
@@ -98,7 +98,7 @@ fn complete() -> WaitingIndex {
 /// One that hears what others do, too.
 fn hearing() -> WaitingIndex {
     let mut index = WaitingIndex::default();
-    drop(index.hear());
+    drop(index.listening_began());
     index.read(&all(Vec::new()));
     index
 }

@@ -23,9 +23,9 @@ fn only_those_who_could_take_what_is_left_out_ask_for_it() {
     // Also one that is noted while all is read.
     let (epoch, backlog) = (index.now(), Backlog { left_out: vec![long("a", 1)], ..all(vec![]) });
     index.read_next_at = None;
-    let (reading, wanted) = index.begin_reading();
+    let (reading, scope) = index.begin_reading();
     index.note_at(&other, at(9));
-    index.end_reading(reading, epoch, Duration::ZERO, &wanted, &backlog);
+    index.end_reading(reading, epoch, Duration::ZERO, &scope, &backlog);
     assert_eq!(index.start(&other), QueueCursor::START);
     // Until all was read again.
     index.read(&all(vec![]));

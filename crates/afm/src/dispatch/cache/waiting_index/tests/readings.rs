@@ -11,9 +11,9 @@ fn until_all_was_read_there_may_be_anything() {
     index.read(&all(Vec::new()));
     assert!(!index.has_something_for(&poll(1, 1)));
     let (before, epoch) = (index.begin(), index.now());
-    drop(index.doubt());
+    drop(index.invalidate());
     assert!(index.has_something_for(&poll(1, 1)));
-    index.end_reading(before, epoch, Duration::ZERO, &Wanted::After(None), &all(Vec::new()));
+    index.end_reading(before, epoch, Duration::ZERO, &ReadScope::After(None), &all(Vec::new()));
     assert!(index.has_something_for(&poll(1, 1)), "it was read before the doubt");
 }
 
@@ -21,28 +21,31 @@ fn until_all_was_read_there_may_be_anything() {
 fn what_was_noted_since_it_was_read_counts_on() {
     let mut index = complete();
     let agent = Uuid::from_u128(1);
-    index.note_untold(agent);
+    index.note_cancellation(agent);
     let (reading, epoch) = (index.begin(), index.now());
     index.add(&any(1));
-    index.note_untold(agent);
-    index.end_reading(reading, epoch, Duration::ZERO, &Wanted::After(None), &all(vec![any(2).into()]));
+    index.note_cancellation(agent);
+    index.end_reading(reading, epoch, Duration::ZERO, &ReadScope::After(None), &all(vec![any(2).into()]));
     let mut kinds = index.kinds_for(&poll(1, 1)).unwrap();
     kinds.sort_by_key(|known| known.kind.capability.version);
     assert_eq!(kinds, [any(1).into(), any(2).into()]);
     index.told(agent, epoch);
-    assert!(index.has_untold(agent));
+    assert!(index.has_pending_cancellation(agent));
     index.told(agent, index.now());
-    assert!(!index.has_untold(agent));
+    assert!(!index.has_pending_cancellation(agent));
 }
 
 #[test]
 fn what_the_store_does_not_hold_any_more_goes() {
     let mut index = complete();
     index.add(&any(1));
-    index.note_untold(Uuid::from_u128(1));
+    index.note_cancellation(Uuid::from_u128(1));
     index.read(&Backlog { untold: vec![Uuid::from_u128(3)], ..all(vec![any(2).into()]) });
     assert_eq!(index.kinds_for(&poll(9, 1)), Some(vec![any(2).into()]));
-    assert!(!index.has_untold(Uuid::from_u128(1)) && index.has_untold(Uuid::from_u128(3)));
+    assert!(
+        !index.has_pending_cancellation(Uuid::from_u128(1))
+            && index.has_pending_cancellation(Uuid::from_u128(3))
+    );
 }
 
 #[test]
@@ -80,16 +83,16 @@ fn known_kinds_are_read_again_in_turn() {
 #[test]
 fn what_is_read_in_parts_is_known_with_the_last() {
     let (mut index, kinds) = (WaitingIndex::default(), [1, 2, 3].map(any));
-    drop(index.hear());
+    drop(index.listening_began());
     let from = |n: usize, seq| KindCursor { kind: kinds[n].clone(), cursor: at(seq) };
-    assert_eq!(index.begin_reading().1, Wanted::After(None));
+    assert_eq!(index.begin_reading().1, ReadScope::After(None));
     index.read(&part(vec![from(0, 10)]));
     assert_eq!(index.kinds_for(&poll(1, 1)), None);
     // What is noted, and found elsewhere, counts on.
     index.note_at(&kinds[1], at(15));
     let search = index.begin();
     index.note_at(&kinds[0], at(7));
-    assert_eq!(index.begin_reading().1, Wanted::After(Some(kinds[0].clone())));
+    assert_eq!(index.begin_reading().1, ReadScope::After(Some(kinds[0].clone())));
     index.read(&part(vec![from(1, 20)]));
     index.end_search(search, [(&kinds[0], None)]);
     index.read(&all(vec![from(2, 30)]));
@@ -99,16 +102,16 @@ fn what_is_read_in_parts_is_known_with_the_last() {
     // All of it is read again, once it is time for that.
     assert_eq!(read_again(&index.begin_reading().1).len(), 3);
     index.read_next_at = None;
-    assert_eq!(index.begin_reading().1, Wanted::After(None));
+    assert_eq!(index.begin_reading().1, ReadScope::After(None));
     index.read(&part(vec![from(0, 10)]));
     assert!(index.is_complete(), "meanwhile what was known before counts");
     index.read_next_at = None;
-    assert_eq!(index.begin_reading().1, Wanted::After(Some(kinds[0].clone())));
+    assert_eq!(index.begin_reading().1, ReadScope::After(Some(kinds[0].clone())));
     let (before, epoch) = (index.begin(), index.now());
-    drop(index.doubt());
-    index.end_reading(before, epoch, Duration::ZERO, &Wanted::After(Some(kinds[0].clone())), &all(vec![]));
+    drop(index.invalidate());
+    index.end_reading(before, epoch, Duration::ZERO, &ReadScope::After(Some(kinds[0].clone())), &all(vec![]));
     assert!(!index.is_complete());
-    assert_eq!(index.begin_reading().1, Wanted::After(None));
+    assert_eq!(index.begin_reading().1, ReadScope::After(None));
 }
 
 #[test]

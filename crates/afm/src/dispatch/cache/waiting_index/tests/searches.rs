@@ -30,21 +30,24 @@ fn who_does_not_hear_starts_at_the_very_start() {
     index.found(&t, Some(at(7)));
     index.read(&all(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
     assert_eq!(index.start(&t), QueueCursor::START);
-    assert_eq!(index.begin_reading().1, Wanted::After(None), "all is read each time");
+    assert_eq!(index.begin_reading().1, ReadScope::After(None), "all is read each time");
 
-    drop(index.hear());
+    drop(index.listening_began());
     index.read(&all(vec![KindCursor { kind: t.clone(), cursor: at(7) }]));
     assert_eq!(index.start(&t), at(7));
-    assert_eq!(index.begin_reading().1, Wanted::Of([KindCursor { kind: t.clone(), cursor: at(7) }].into()));
+    assert_eq!(
+        index.begin_reading().1,
+        ReadScope::Of([KindCursor { kind: t.clone(), cursor: at(7) }].into())
+    );
     let search = index.begin();
-    index.deafen();
+    index.listening_stopped();
     assert_eq!(index.start(&t), QueueCursor::START);
     index.end_search(search, [(&t, None)]);
     assert!(index.has_something_for(&poll(1, 1)), "the search began when it was thought to hear all");
     // That it still does not hear is no news.
     let (reading, epoch) = (index.begin(), index.now());
-    index.deafen();
-    index.end_reading(reading, epoch, Duration::ZERO, &Wanted::After(None), &all(vec![]));
+    index.listening_stopped();
+    index.end_reading(reading, epoch, Duration::ZERO, &ReadScope::After(None), &all(vec![]));
     assert!(!index.has_something_for(&poll(1, 1)));
 }
 
@@ -67,7 +70,7 @@ fn a_search_moves_the_cursor_but_not_past_what_it_may_have_missed() {
     // One of a higher priority comes before all.
     index.note_at(&t, QueueCursor::at(1, 90));
     assert_eq!(index.start(&t), QueueCursor::at(1, 90));
-    drop(index.doubt());
+    drop(index.invalidate());
     assert_eq!(index.start(&t), QueueCursor::START);
     // Before it lie those that nobody has noted.
     index.note_at(&t, at(8));
@@ -93,8 +96,8 @@ fn while_searches_overlap_each_moves_the_cursor_as_far_as_it_may() {
 fn what_was_begun_before_all_was_forgotten_says_nothing() {
     let (mut index, t) = (hearing(), any(1));
     let (search, reading) = (index.begin(), index.begin());
-    drop(index.doubt());
+    drop(index.invalidate());
     index.end_search(search, [(&t, Some(at(7)))]);
-    index.end_reading(reading, index.now(), Duration::ZERO, &Wanted::After(None), &all(vec![]));
+    index.end_reading(reading, index.now(), Duration::ZERO, &ReadScope::After(None), &all(vec![]));
     assert_eq!((index.start(&t), index.kinds_for(&poll(1, 1))), (QueueCursor::START, None));
 }
