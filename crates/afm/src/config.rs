@@ -1,4 +1,4 @@
-//! The configuration of the server.
+//! Reads the configuration of the server.
 //!
 //! Every key has a default, and is read from environment variables, Flask configuration files and the command line:
 //! see [`load`] for their order and [`EXAMPLE`] for the keys. Files are read, never run.
@@ -12,8 +12,8 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! To add a key: a field and its default in `settings.rs`, a row in `keys.rs`, a paragraph in `config.example.cfg`. Tests compare
-//! the three.
+//! A new key needs a field and its default in `settings.rs`, a row in `keys.rs`, and a paragraph in
+//! `config.example.cfg`. Tests compare the three.
 
 mod database_uri;
 mod error;
@@ -37,7 +37,7 @@ pub use settings::{Config, LogFormat};
 /// A configuration file with every key, its default and what it means.
 pub const EXAMPLE: &str = include_str!("../../../config.example.cfg");
 
-/// What the help of the command line says of settings: where they are given, and what they are called.
+/// Returns what the help of the command line says of settings: where they can be given, and their names.
 pub(crate) fn help() -> String {
     let mut help = "Settings are lines KEY = VALUE of a Flask configuration file, which --config or the environment \
                     variable\nSLAMON_AFM_CFG names, or environment variables of the same names. \

@@ -1,4 +1,4 @@
-//! Logging: which lines are written, how they look, and where they go.
+//! Logging: decides which lines are written, what they look like, and where they go.
 
 pub(crate) mod failure_log;
 mod queue_state;
@@ -28,14 +28,14 @@ use crate::config::{Config, LogFormat};
 
 pub(crate) use writer::LogWriter;
 
-/// Sends log lines of this program at LOG_LEVEL and up to LOG_FILE or standard error; those of the libraries
-/// below it only from warnings up. Gives where they go: a file is to be opened again when it has been moved away.
+/// Starts logging: lines of this program from LOG_LEVEL on, and of libraries from warnings on, go to LOG_FILE
+/// or to standard error. Returns the writer, which opens the file again when it has been moved away.
 pub(crate) fn start(config: &Config) -> anyhow::Result<LogWriter> {
     let path = config.log_file.as_deref();
     let log = LogWriter::open(path);
     let log = log.with_context(|| match path {
-        Some(path) => format!("LOG_FILE {} cannot be written", path.display()),
-        None => "log lines cannot be written".to_owned(),
+        Some(path) => format!("could not open LOG_FILE {}", path.display()),
+        None => "could not open standard error for log lines".to_owned(),
     })?;
     let colours = path.is_none() && std::io::stderr().is_terminal();
     let libraries = config.log_level.min(Level::WARN);
@@ -49,12 +49,13 @@ pub(crate) fn start(config: &Config) -> anyhow::Result<LogWriter> {
         .with_target(false)
         .with_timer(UtcTime(Clock::system()));
     let lines = match config.log_format {
-        // Without the usual styles of each name and value, which take longer than the rest of the line.
+        // Names and values have no styles, which would take longer than the rest of the line.
         LogFormat::Text => lines.fmt_fields(debug_fn(write_field).delimited(" ")).boxed(),
         LogFormat::Json => lines.json().flatten_event(true).with_span_list(false).boxed(),
     };
     tracing_subscriber::registry().with(lines.with_filter(targets)).try_init()?;
-    // The usual hook writes to standard error on the thread that panics, which would stall there if nobody read it.
+    // The default hook writes to standard error on the thread that panics, which would stall if nobody reads
+    // that.
     std::panic::set_hook(Box::new(log_panic));
     Ok(log)
 }
@@ -77,7 +78,7 @@ fn write_field(writer: &mut Writer<'_>, field: &Field, value: &dyn Debug) -> std
     }
 }
 
-/// `2026-11-22T19:23:01.621614Z`.
+/// Formats times such as `2026-11-22T19:23:01.621614Z`.
 struct UtcTime(Clock);
 
 impl FormatTime for UtcTime {

@@ -1,11 +1,11 @@
-//! A database URI that keeps its password to itself.
+//! A database URI that does not show its password.
 
 use std::convert::Infallible;
 use std::fmt;
 use std::net::Ipv6Addr;
 use std::str::FromStr;
 
-/// What stands where something is hidden.
+/// This text stands for what is hidden.
 const HIDDEN: &str = "***";
 
 /// Query parameters whose values are safe to show; any other may be a credential.
@@ -27,18 +27,18 @@ const SHOWN_PARAMETERS: [&str; 9] = [
 pub struct DatabaseUri(String);
 
 impl DatabaseUri {
-    /// Wraps a URI as the user wrote it. Whether there is a store for it is the store's question.
+    /// Wraps a URI as the user wrote it. It is checked when the store is opened.
     pub fn new(uri: impl Into<String>) -> Self {
         Self(uri.into())
     }
 
-    /// The URI with everything in it: for the store, never for a log.
+    /// Returns the whole URI with its password, for the store and never for a log.
     pub fn expose(&self) -> &str {
         &self.0
     }
 }
 
-/// Never fails: lets the command line take the type as it is.
+/// Parsing never fails; it lets the command line use this type.
 impl FromStr for DatabaseUri {
     type Err = Infallible;
 
@@ -54,15 +54,16 @@ impl fmt::Display for DatabaseUri {
             return f.write_str(HIDDEN);
         }
         write!(f, "{scheme}://")?;
-        // A SQLite path may hold an @. Elsewhere the last @ ends the credentials, wherever it stands: passwords with
-        // an unescaped /, ? or @ are common.
+        // The path of a SQLite file may contain an @. In other URIs the last @ ends the credentials, since
+        // passwords with an unescaped /, ? or @ are common.
         let is_path = scheme.starts_with("sqlite") && rest.starts_with('/');
         let (credentials, place) = match rest.rsplit_once('@') {
             Some((credentials, place)) if !is_path => (Some(credentials), place),
             _ => (None, rest),
         };
         if let Some(credentials) = credentials {
-            // Either the password holds a ?, or the @ stands in a query parameter: then what follows may be secret, too.
+            // Either the password contains a ?, or the @ is in a query parameter. What follows may be secret,
+            // too.
             if credentials.contains('?') {
                 return f.write_str(HIDDEN);
             }
@@ -80,7 +81,7 @@ impl fmt::Display for DatabaseUri {
             f.write_str(if nth == 0 { "?" } else { "&" })?;
             match parameter.split_once('=') {
                 Some((name, _)) if SHOWN_PARAMETERS.contains(&name) => f.write_str(parameter)?,
-                // After a password that holds an &, it may be the rest of it.
+                // After a password that contains an &, this may be the rest of it.
                 Some((name, _)) if !follows_password && is_name(name) => write!(f, "{name}={HIDDEN}")?,
                 _ => f.write_str(HIDDEN)?,
             }
@@ -96,11 +97,11 @@ impl fmt::Debug for DatabaseUri {
     }
 }
 
-/// Whether only ports follow the hosts: `user:password` without an `@` reads as host and port, too.
+/// Says whether only ports follow the hosts: `user:password` without an `@` looks like host and port, too.
 fn has_plain_ports(place: &str) -> bool {
     let hosts = place.split('/').next().unwrap_or_default();
     hosts.split(',').all(|host| {
-        // An address in brackets holds `:` itself.
+        // An address in brackets contains `:`.
         let (is_host, port) = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
             Some((address, after)) => (is_address(address), after.strip_prefix(':').unwrap_or(after)),
             None => (true, host.split_once(':').map_or("", |(_, port)| port)),

@@ -1,4 +1,4 @@
-//! Why a configuration is refused, and where each value came from.
+//! The errors of a configuration, and where its values came from.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -6,25 +6,25 @@ use std::path::PathBuf;
 /// Why the server cannot start with this configuration. The message is one line, and never shows a database URI.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
-    /// A file that was asked for cannot be read.
+    /// A file that the user named cannot be read.
     #[error("cannot read the configuration file {} (named by {named_by}): {reason}", .path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// Who asked for it: an environment variable or a command line option.
+        /// The environment variable or the option that named it.
         named_by: &'static str,
-        /// What the operating system said.
+        /// The error of the operating system.
         reason: std::io::Error,
     },
-    /// A file, or a part of one, that cannot be read as settings.
+    /// A file, or a part of it, cannot be read as settings.
     #[error("{origin}: {what}")]
     Line {
-        /// Where.
+        /// The place in the file.
         origin: Origin,
-        /// What is wrong with it, and with the value of which key.
+        /// What is wrong there, and with which key.
         what: String,
     },
-    /// A value of the wrong type, or out of range.
+    /// A value has the wrong type, or is out of range.
     #[error("{}: found {found}, expected {expected}", .origin.of_key(.key))]
     Value {
         /// The key.
@@ -36,7 +36,7 @@ pub enum ConfigError {
         /// What the key takes.
         expected: &'static str,
     },
-    /// Values that cannot hold together.
+    /// Two values contradict each other.
     #[error("{0}")]
     Contradiction(String),
 }
@@ -44,13 +44,13 @@ pub enum ConfigError {
 /// Where a value came from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Origin {
-    /// Nobody gave one.
+    /// Nobody gave a value.
     Default,
     /// The environment variable of this name.
     Environment(&'static str),
-    /// A line of a configuration file, from 1.
+    /// A line of a configuration file, counted from 1.
     Line(PathBuf, usize),
-    /// A line and column of a configuration file, both from 1.
+    /// A line and column of a configuration file, both counted from 1.
     Place(PathBuf, usize, usize),
     /// A configuration file as a whole.
     File(PathBuf),
@@ -59,7 +59,7 @@ pub enum Origin {
 }
 
 impl Origin {
-    /// The origin together with a key, which it may already name.
+    /// Returns the origin together with a key, which it may already name.
     pub(super) fn of_key(&self, key: &str) -> String {
         match self {
             Self::Line(..) | Self::Place(..) | Self::File(_) | Self::Default => format!("{self}: {key}"),

@@ -8,15 +8,15 @@ use super::error::{ConfigError, Origin};
 use super::keys::Key;
 use super::python::{self, Fault, FaultKind, Value};
 
-/// The longest file that is read, in bytes.
+/// A file may have this many bytes.
 pub(super) const LONGEST: usize = 1 << 20;
 
-/// What a file says.
+/// The contents of a file.
 #[derive(Debug, Default)]
 pub(super) struct FlaskFile {
     /// The upper-case names in the order they first appear, each with its last value.
     pub(super) assignments: Vec<Assignment>,
-    /// What the user should know, by lines.
+    /// What the user should know, with the lines it is about.
     pub(super) remarks: Vec<(usize, String)>,
 }
 
@@ -42,8 +42,8 @@ pub(super) struct NoValue {
 }
 
 impl FlaskFile {
-    /// Reads the bytes of a file, which looks up variables in `environment`. Nobody reads the file at `path` here: it is
-    /// named in messages, and in `__file__`.
+    /// Parses the bytes of a file, whose expressions look up variables in `environment`. The `path` is only
+    /// for messages and for `__file__`.
     pub(super) fn parse(
         bytes: &[u8],
         path: &Path,
@@ -110,17 +110,17 @@ impl NoValue {
     }
 }
 
-/// As Flask does: only upper-case names are keys.
+/// Says whether a name is a key: as for Flask, only upper-case names are.
 fn is_key(name: &str) -> bool {
     name.chars().any(char::is_uppercase) && !name.chars().any(char::is_lowercase)
 }
 
-/// As Python reads its source: every kind of line end is `\n`.
+/// Turns every kind of line end into `\n`, as Python does.
 fn line_ends(source: &str) -> String {
     source.replace("\r\n", "\n").replace('\r', "\n")
 }
 
-/// Where the lines of a source begin.
+/// The beginnings of the lines of a source.
 struct LineIndex<'a> {
     source: &'a str,
     begins: Vec<usize>,
@@ -132,7 +132,7 @@ impl<'a> LineIndex<'a> {
         Self { source, begins }
     }
 
-    /// The key that is assigned to in this line, or above it where the line goes on.
+    /// Returns the key that is assigned to in this line, or in a line above that this one continues.
     fn key_at(&self, line: usize) -> Option<&'static str> {
         let begins = self.begins.get(..line)?.iter().rev();
         let mut lines = begins.map(|begin| self.source[*begin..].lines().next().unwrap_or_default());
@@ -141,7 +141,7 @@ impl<'a> LineIndex<'a> {
         Key::named(name.trim_end()).map(|key| key.name)
     }
 
-    /// Line and column, in characters, both from 1.
+    /// Returns line and column, in characters, both from 1.
     fn place(&self, at: TextSize) -> (usize, usize) {
         let at = at.to_usize();
         let line = self.begins.partition_point(|begin| *begin <= at);

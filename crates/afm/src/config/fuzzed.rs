@@ -1,17 +1,17 @@
-//! What must hold of any configuration file and any database URI at all. Fuzz targets call these, and tests, with what
-//! fuzzing has found.
+//! Checks what must hold of every configuration file and every database URI. Fuzz targets call these
+//! functions; tests call them with what fuzzing has found.
 
 use std::path::Path;
 
 use super::database_uri::DatabaseUri;
 use super::layers::Layers;
 
-/// What the environment holds, and no message shows.
+/// The value of all environment variables, which no message may show.
 const SECRET: &str = "s3cret of the environment";
 
-/// Reads a configuration file whose environment holds secrets only.
+/// Reads a configuration file with an environment of secrets, and checks that no message shows one.
 pub fn file(bytes: &[u8]) {
-    // A file that holds it shows its own.
+    // A file that contains the text itself may be shown.
     if bytes.windows(SECRET.len()).any(|window| window == SECRET.as_bytes()) {
         return;
     }
@@ -25,7 +25,7 @@ pub fn file(bytes: &[u8]) {
     }
 }
 
-/// Shows a database URI whose password is the input.
+/// Shows database URIs whose password is the input, and checks that it is hidden.
 pub fn database_uri(password: &[u8]) {
     let Ok(password) = str::from_utf8(password) else { return };
     for (before, after) in [
@@ -34,14 +34,15 @@ pub fn database_uri(password: &[u8]) {
         ("postgresql://user:", ""),
     ] {
         let uri = DatabaseUri::new(format!("{before}{password}{after}"));
-        // It ends at the first & of a query; without a second @ it is a host, and digits are a port.
+        // The password ends at the first & of a query. Without an @, it is read as a port if it is digits.
         let port = password.split(['/', '?', ',']).next().unwrap_or_default();
         let is_none = match after {
             "" if before.ends_with('=') => password.starts_with('&'),
             "" => password.contains('@') || port.bytes().all(|c| c.is_ascii_digit()),
             _ => false,
         };
-        // What is shown in any case may look like a password, and so may what stands for what is hidden.
+        // A short password may also be part of what is always shown, or of the text that stands for what is
+        // hidden.
         let is_shown = password.len() < 4
             || password.contains('*')
             || format!("{before}***{after} postgresql://***").contains(password);

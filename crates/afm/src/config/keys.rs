@@ -1,4 +1,4 @@
-//! The keys: what each is called and how its value is read.
+//! The keys: their names, and how their values are read.
 
 use std::path::PathBuf;
 
@@ -8,21 +8,21 @@ use super::database_uri::DatabaseUri;
 use super::raw_value::{Mismatch, RawValue};
 use super::settings::{Config, LogFormat};
 
-/// The key of the database, for those that name it in another way.
+/// The key of the database URI.
 pub(super) const DATABASE_URI: &str = "SQLALCHEMY_DATABASE_URI";
-/// The environment variable that the original's image reads for it.
+/// The environment variable that the original's image reads instead of it.
 pub(super) const DATABASE_URI_ALIAS: &str = "AFM_DB_URI";
 pub(super) const RETURN_TIME: &str = "AGENT_RETURN_TIME";
 pub(super) const ACTIVE_THRESHOLD: &str = "AGENT_ACTIVE_THRESHOLD";
 pub(super) const DROP_THRESHOLD: &str = "AGENT_DROP_THRESHOLD";
 pub(super) const STATSD_HOST: &str = "STATSD_HOST";
 
-/// What became of a value that its key could read.
+/// What became of a value that its key takes.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum KeyResult {
-    /// It is in the configuration.
+    /// The value is in the configuration.
     Yes,
-    /// It is passed over, for this reason.
+    /// The value is ignored, for this reason.
     No(&'static str),
 }
 
@@ -42,7 +42,7 @@ impl Key {
         KEYS.iter().find(|key| key.name == name)
     }
 
-    /// Reads a value into the configuration.
+    /// Puts a value into the configuration.
     pub(super) fn set(&self, config: &mut Config, given: RawValue<'_>) -> Result<KeyResult, Mismatch> {
         match (self.passed_over)(given) {
             Some(reason) => Ok(KeyResult::No(reason)),
@@ -125,7 +125,7 @@ pub(super) const KEYS: [Key; 22] = [
             };
             Ok(())
         },
-        // The original's format string. It says nothing that our log lines do not say.
+        // The original takes a format string here, which has no meaning for these log lines.
         passed_over: |given| {
             let python_format = given.string("").is_ok_and(|text| text.contains('%'));
             python_format
@@ -146,7 +146,7 @@ pub(super) const KEYS: [Key; 22] = [
     }),
 ];
 
-/// Reads a value that Flask and Flask-SQLAlchemy let users leave to the default by writing None.
+/// Reads a value for which users may write None, as with Flask and Flask-SQLAlchemy, to get the default.
 fn unless_none<'a, T>(
     given: RawValue<'a>,
     default: T,
@@ -155,7 +155,7 @@ fn unless_none<'a, T>(
     if given.is_none() { Ok(default) } else { read(given) }
 }
 
-/// What other programs take their address from, and what names it here.
+/// The variables from which other programs take their address, and what to use instead.
 pub(super) const ADDRESS: [(&str, &str); 4] =
     [("HOST", RUN), ("PORT", RUN), ("FLASK_RUN_HOST", RUN), ("FLASK_RUN_PORT", RUN)];
 const RUN: &str = "the address stands on the command line, slamon-afm run HOST PORT";
@@ -205,10 +205,10 @@ const FLASK_KEYS: [&str; 41] = [
     "TRAP_HTTP_EXCEPTIONS",
 ];
 
-/// What to tell a user about a key that is none of ours.
+/// Returns what to tell a user about an unknown key.
 pub(super) fn remark(name: &str) -> String {
     let name = &*excerpt(name);
-    /// Names less alike than this are taken for different words, not for a slip.
+    /// Names that are less alike than this count as different words, and not as a slip.
     const ALIKE: f64 = 0.75;
 
     if name == DATABASE_URI_ALIAS {

@@ -1,4 +1,4 @@
-//! Which value holds when several places give one.
+//! Decides which value holds when several places give one.
 
 use std::collections::HashMap;
 use std::io::Read;
@@ -12,7 +12,7 @@ use super::keys::{self, Key, KeyResult};
 use super::raw_value::{Mismatch, RawValue};
 use super::settings::Config;
 
-/// The environment variable that names a configuration file.
+/// This environment variable names a configuration file.
 const FILE_VARIABLE: &str = "SLAMON_AFM_CFG";
 
 /// What the command line says about the configuration. It overrules everything else.
@@ -24,7 +24,7 @@ pub struct Overrides {
     pub database_uri: Option<DatabaseUri>,
 }
 
-/// A configuration, and what to say about it once there is a log.
+/// A configuration, and what to log about it once there is a log.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Loaded {
     /// The configuration.
@@ -33,7 +33,7 @@ pub struct Loaded {
     pub database_uri_name: String,
     /// What the user should know, each on one line, without secrets.
     pub warnings: Vec<String>,
-    /// The files that were read, in the order they were.
+    /// The files that were read, in this order.
     pub files: Vec<PathBuf>,
 }
 
@@ -47,7 +47,7 @@ pub struct Loaded {
 ///
 /// # Errors
 ///
-/// A file that cannot be read, a line or a value in it that cannot be read, or values that contradict each other.
+/// Fails when a file, a line or a value cannot be read, or when values contradict each other.
 pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Loaded, ConfigError> {
     let not_empty = |name: &str| env(name).filter(|value| !value.is_empty());
     let mut layers = Layers::default();
@@ -67,7 +67,7 @@ pub fn load(args: &Overrides, env: &dyn Fn(&str) -> Option<String>) -> Result<Lo
     Ok(layers.loaded)
 }
 
-/// The bytes of a file, up to one more than may be in it: the file may be without end, as a device is.
+/// Reads the bytes of a file, up to one more than it may have: it may have no end, such as a device.
 fn read(path: &Path) -> std::io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     let file = std::fs::File::open(path)?;
@@ -78,7 +78,7 @@ fn read(path: &Path) -> std::io::Result<Vec<u8>> {
 #[derive(Default)]
 pub(super) struct Layers {
     pub(super) loaded: Loaded,
-    /// Where the value of each key came from; a key that is not there has its default.
+    /// Where the value of each key came from. A key that is not in here has its default.
     origins: HashMap<&'static str, Origin>,
 }
 
@@ -118,7 +118,7 @@ impl Layers {
         Ok(())
     }
 
-    /// Reads a file, whose expressions look up variables by `env`.
+    /// Reads a file whose expressions look up variables by `env`.
     fn file(
         &mut self,
         path: &Path,
@@ -130,7 +130,7 @@ impl Layers {
         self.bytes(&bytes, path, env)
     }
 
-    /// What the file at `path` holds.
+    /// Takes the contents of the file at `path`.
     pub(super) fn bytes(
         &mut self,
         bytes: &[u8],
@@ -188,7 +188,7 @@ impl Layers {
     }
 
     pub(super) fn check(&mut self) -> Result<(), ConfigError> {
-        // The original has no AGENT_DROP_THRESHOLD, so its files say nothing of it: the default gives way.
+        // Files for the original have no AGENT_DROP_THRESHOLD, so its default adapts.
         if !self.origins.contains_key(keys::DROP_THRESHOLD) {
             let active = self.loaded.config.agent_active_threshold;
             self.loaded.config.agent_drop_threshold = active.max(self.loaded.config.agent_drop_threshold);
@@ -202,7 +202,7 @@ impl Layers {
                 "{drop} is less than {active}: agents would be forgotten before they count as lost"
             )));
         }
-        // The original runs with these values, so ours does, too.
+        // The original runs with these values, so this server does, too.
         let early = (config.agent_active_threshold < config.agent_return_time).then(|| {
             format!(
                 "{active} is less than {return_time}: agents count as lost before they are told to come back"
@@ -212,7 +212,7 @@ impl Layers {
         Ok(())
     }
 
-    /// A key with its value and origin, for a message.
+    /// Returns a key with its value and origin, for a message.
     fn told(&self, key: &'static str, value: Duration) -> String {
         let origin = self.origins.get(key).unwrap_or(&Origin::Default);
         format!("{key} ({} s, {origin})", value.as_secs_f64())

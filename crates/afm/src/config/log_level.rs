@@ -13,17 +13,17 @@ const LEVELS: [(&str, u8); 8] = [
     ("FATAL", 50),
 ];
 
-/// The number that `logging.NAME` stands for in Python.
+/// Returns the number that `logging.NAME` stands for in Python.
 pub(super) fn constant(name: &str) -> Option<u8> {
     LEVELS.iter().find(|(known, _)| *known == name).map(|(_, number)| *number)
 }
 
-/// The level of that name, in any case.
+/// Returns the level of that name, in upper or lower case.
 pub(super) fn from_name(name: &str) -> Option<Level> {
     constant(&name.to_ascii_uppercase()).map(|number| from_number(number.into()))
 }
 
-/// The level that lets through what Python's number lets through.
+/// Returns the level that lets the same lines through as Python's number.
 pub(super) fn from_number(number: i128) -> Level {
     match number {
         ..10 => Level::TRACE,

@@ -1,8 +1,10 @@
-//! Reads a Python file without running it: a closed list of statements and expressions, evaluated as Python 3 does.
+//! Reads a Python file without running it: evaluates a closed list of statements and expressions as Python 3
+//! does.
 //!
-//! What is on the list has no effect beyond the file, ends, and needs a bounded amount of memory. What is not on it is
-//! a [`Fault`], and so is every name that depends on it; nobody is told of it unless the name is a setting. Ruff's parser
-//! reads the file; the bounds are those of [`depth`], of [`budget`] and of the weight of a container.
+//! What is on the list has no effect outside the file, terminates, and needs a bounded amount of memory.
+//! Everything else is a [`Fault`], and so is every name that depends on it; the user is told only if the name
+//! is a setting. Ruff's parser reads the file. The bounds are those of [`depth`], of [`budget`] and of the
+//! size of containers.
 
 mod arguments;
 mod attempts;

@@ -1,4 +1,4 @@
-//! Turns what a file or the environment gives into what a key takes.
+//! Turns raw values from files or the environment into what keys take.
 
 use std::time::Duration;
 
@@ -8,17 +8,17 @@ use tracing::Level;
 use super::log_level;
 use super::python::Value;
 
-/// The longest duration a key takes, in seconds: 317 years, so that adding it to a time stays a time.
+/// A duration may have this many seconds, 317 years, so that a time plus a duration is still a time.
 const MAX_SECONDS: f64 = 1e10;
 
 /// A value before its key has read it.
 #[derive(Clone, Copy)]
 pub(super) enum RawValue<'a> {
-    /// From a file, where the type is known.
+    /// A value from a file, where its type is known.
     Literal(&'a Value),
-    /// From a file that has made it of the environment's, so that no message shows it.
+    /// A value from a file that was made of an environment variable, so no message shows it.
     Secret(&'a Value),
-    /// From the environment or the command line, where everything is text.
+    /// A value from the environment or the command line, where everything is text.
     Text(&'a str),
 }
 
@@ -34,7 +34,7 @@ impl<'a> RawValue<'a> {
         matches!(self, Self::Literal(Value::None) | Self::Secret(Value::None))
     }
 
-    /// The value for a message. What may be a URI is not shown.
+    /// Returns the value for a message. What may be a URI is not shown.
     fn found(self) -> String {
         match self {
             Self::Literal(Value::Bool(true)) => "True".to_owned(),
@@ -51,7 +51,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// The kind of the value, where the value itself may be secret.
+    /// Returns the kind of the value, for messages about secrets.
     fn kind(self) -> &'static str {
         match self {
             Self::Text(text) if text.trim().is_empty() => "an empty string",
@@ -63,7 +63,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// The value, if its type is known.
+    /// Returns the value, if its type is known.
     fn value(self) -> Option<&'a Value> {
         match self {
             Self::Literal(value) | Self::Secret(value) => Some(value),
@@ -107,7 +107,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// A string that is not empty, whose value no message shows.
+    /// Reads a string that is not empty and that no message shows.
     pub(super) fn secret(self, expected: &'static str) -> Result<String, Mismatch> {
         match self.text() {
             Some(text) if !text.trim().is_empty() => Ok(text.to_owned()),
@@ -115,12 +115,12 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// A string, empty or not.
+    /// Reads a string, empty or not.
     pub(super) fn string(self, expected: &'static str) -> Result<String, Mismatch> {
         self.text().map_or_else(|| self.mismatch(expected), |text| Ok(text.to_owned()))
     }
 
-    /// A string, where None and the empty string stand for nothing.
+    /// Reads a string; None and the empty string stand for nothing.
     pub(super) fn optional_string(self, expected: &'static str) -> Result<Option<String>, Mismatch> {
         if self.is_none() {
             return Ok(None);
@@ -128,7 +128,7 @@ impl<'a> RawValue<'a> {
         self.string(expected).map(|text| Some(text).filter(|text| !text.is_empty()))
     }
 
-    /// A whole number from `min` to `max`.
+    /// Reads a whole number from `min` to `max`.
     pub(super) fn whole<N: TryFrom<i128>>(
         self,
         min: i128,
@@ -142,12 +142,12 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// Seconds, zero included.
+    /// Reads a number of seconds, zero included.
     pub(super) fn seconds(self) -> Result<Duration, Mismatch> {
         self.duration().map_or_else(|| self.mismatch("a number of seconds from 0 to 10000000000"), Ok)
     }
 
-    /// Seconds, zero excluded.
+    /// Reads a number of seconds, zero excluded.
     pub(super) fn some_seconds(self) -> Result<Duration, Mismatch> {
         let more_than_none = self.duration().filter(|duration| !duration.is_zero());
         more_than_none
@@ -159,7 +159,7 @@ impl<'a> RawValue<'a> {
         Duration::try_from_secs_f64(seconds).ok()
     }
 
-    /// True or false.
+    /// Reads true or false.
     pub(super) fn flag(self) -> Result<bool, Mismatch> {
         match self {
             Self::Literal(value) | Self::Secret(value) => match value {
@@ -179,7 +179,7 @@ impl<'a> RawValue<'a> {
         }
     }
 
-    /// A level of Python's logging, by name or number.
+    /// Reads a level of Python's logging, by name or number.
     pub(super) fn level(self) -> Result<Level, Mismatch> {
         let name = match self {
             Self::Text(text) => text.trim(),
@@ -193,17 +193,17 @@ impl<'a> RawValue<'a> {
     }
 }
 
-/// A timedelta in seconds.
+/// Returns a timedelta in seconds.
 fn seconds(micros: i128) -> f64 {
     micros as f64 / 1e6
 }
 
-/// Whether a text may be a URI in the wrong place, with a password in it.
+/// Says whether a text may be a URI in the wrong place, with a password in it.
 fn is_uri(text: &str) -> bool {
     text.contains("://")
 }
 
-/// A text on one line, cut where it is long.
+/// Returns a text on one line, cut if it is long.
 fn shown(text: &str) -> String {
     format!("{:?}", excerpt(text))
 }

@@ -8,10 +8,10 @@ use tracing::Level;
 
 use super::database_uri::DatabaseUri;
 
-/// How the server runs.
+/// The configuration of the server.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Config {
-    /// `SQLALCHEMY_DATABASE_URI`: where the tasks are. Not checked here: the store knows what it can open.
+    /// `SQLALCHEMY_DATABASE_URI`: where tasks are kept. It is checked when the store is opened.
     pub database_uri: DatabaseUri,
     /// `SQLALCHEMY_POOL_SIZE`: connections to the database, at least 1.
     pub pool_size: usize,
@@ -87,7 +87,7 @@ impl Default for Config {
 /// What a log line looks like.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogFormat {
-    /// For people.
+    /// Text, for people.
     Text,
     /// One JSON object a line.
     Json,

@@ -1,4 +1,5 @@
-//! The configuration as the binary sees it: arguments, environment and files in, configuration or message out.
+//! Tests the configuration as the binary sees it: arguments, environment and files in, configuration or
+//! message out.
 
 mod expressions;
 

@@ -118,7 +118,7 @@ impl Health {
     pub(crate) fn read_failed(&self, error: &StoreError) {
         if matches!(error, StoreError::Failed(_)) {
             let error = format!("{error:#}");
-            if let ShouldLog::Aloud { not_logged } = self.failed_reads.note(&error) {
+            if let ShouldLog::Yes { not_logged } = self.failed_reads.note(&error) {
                 tracing::error!(error, not_logged, "could not read from the database");
             }
         } else if self

@@ -1,4 +1,4 @@
-//! What the log says of commands and reads that fail: each cause once a minute, however many clients try again.
+//! Logs failures of commands and reads by cause: each once a minute, however many clients try again.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-/// How often one cause is logged.
+/// One cause is logged once in this long.
 const AGAIN: Duration = Duration::from_secs(60);
 
-/// How many causes are told apart in that time.
+/// This many causes are told apart in that time.
 const MOST: usize = 16;
 
 /// The causes of the last minute.
@@ -19,26 +19,26 @@ pub(crate) struct FailureLog(Mutex<Option<Round>>);
 #[derive(Debug)]
 struct Round {
     began: Instant,
-    /// How often each has come since it was logged.
+    /// How often each cause has come since it was logged.
     causes: HashMap<String, u64>,
-    /// How often any others have come.
+    /// How often any other cause has come.
     others: u64,
 }
 
-/// What to do about a failure.
+/// Whether a failure is to be logged.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum ShouldLog {
-    /// It is new. So many failures have not been logged before it.
-    Aloud {
-        /// Since the last one that was.
+    /// The cause is new.
+    Yes {
+        /// How many failures before it were not logged.
         not_logged: u64,
     },
-    /// It has been logged.
-    Nothing,
+    /// The cause has been logged.
+    No,
 }
 
 impl FailureLog {
-    /// Notes a failure.
+    /// Notes a failure, and says whether to log it.
     pub(crate) fn note(&self, cause: &str) -> ShouldLog {
         let now = Instant::now();
         let mut round = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -49,14 +49,14 @@ impl FailureLog {
         let round = round.get_or_insert_with(|| Round { began: now, causes: HashMap::new(), others: 0 });
         if let Some(count) = round.causes.get_mut(cause) {
             *count += 1;
-            return ShouldLog::Nothing;
+            return ShouldLog::No;
         }
         if round.causes.len() >= MOST {
             round.others += 1;
-            return ShouldLog::Nothing;
+            return ShouldLog::No;
         }
         round.causes.insert(cause.to_owned(), 0);
-        ShouldLog::Aloud { not_logged }
+        ShouldLog::Yes { not_logged }
     }
 }
 
@@ -67,11 +67,11 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn each_cause_is_said_once_a_minute() {
         let refusals = FailureLog::default();
-        let aloud = |not_logged| ShouldLog::Aloud { not_logged };
+        let aloud = |not_logged| ShouldLog::Yes { not_logged };
         assert_eq!(refusals.note("a"), aloud(0));
-        assert_eq!(refusals.note("a"), ShouldLog::Nothing);
+        assert_eq!(refusals.note("a"), ShouldLog::No);
         assert_eq!(refusals.note("b"), aloud(0));
-        assert_eq!(refusals.note("b"), ShouldLog::Nothing);
+        assert_eq!(refusals.note("b"), ShouldLog::No);
         tokio::time::advance(AGAIN).await;
         assert_eq!(refusals.note("b"), aloud(2));
         assert_eq!(refusals.note("a"), aloud(0));
@@ -80,9 +80,9 @@ mod tests {
     #[tokio::test(start_paused = true)]
     async fn causes_that_all_differ_are_not_all_said() {
         let refusals = FailureLog::default();
-        let said = (0..1_000).filter(|n| refusals.note(&format!("{n}")) != ShouldLog::Nothing).count();
+        let said = (0..1_000).filter(|n| refusals.note(&format!("{n}")) != ShouldLog::No).count();
         assert_eq!(said, MOST);
         tokio::time::advance(AGAIN).await;
-        assert_eq!(refusals.note("x"), ShouldLog::Aloud { not_logged: 1_000 - MOST as u64 });
+        assert_eq!(refusals.note("x"), ShouldLog::Yes { not_logged: 1_000 - MOST as u64 });
     }
 }

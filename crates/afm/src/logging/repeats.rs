@@ -1,16 +1,16 @@
-//! Lines that clients can cause as fast as they like: the first is logged, those that follow are counted, and the count
-//! is logged once a second.
+//! Counts log lines that clients can cause as fast as they like: the first is logged, those that follow are
+//! counted, and the count is logged once a second.
 
 use std::collections::HashMap;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-/// How often the count of one kind of line is logged.
+/// The count of one kind of line is logged once in this long.
 const SUMMARY_AGAIN: Duration = Duration::from_secs(1);
 
-/// What lines have in common that count as repeats of each other: an answer that says that the server failed. There are few of
-/// them: clients choose none of it.
+/// What the lines have in common that count as repeats of each other: an answer that says that the server
+/// failed. There are few kinds, since clients choose none of these values.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) struct AnswerKind {
     pub(crate) method: &'static str,
@@ -18,7 +18,7 @@ pub(crate) struct AnswerKind {
     pub(crate) status: u16,
 }
 
-/// Whether a line of this kind is to be logged now. If not, it is counted.
+/// Says whether a line of this kind is to be logged now. If not, it is counted.
 pub(crate) fn is_first(kind: AnswerKind) -> bool {
     REPEATS.is_first(kind)
 }
@@ -31,16 +31,16 @@ pub(crate) fn finish() {
 static REPEATS: Repeats = Repeats { state: Mutex::new(None), counted: Condvar::new() };
 
 struct Repeats {
-    /// `None` until something is repeated: the thread that logs the counts is started then.
+    /// `None` until the first line, with which the thread that logs the counts is started.
     state: Mutex<Option<HashMap<AnswerKind, Series>>>,
-    /// Notified when a line is the first that is counted.
+    /// Notified when the first line of a kind is counted.
     counted: Condvar,
 }
 
-/// Lines of one kind.
+/// The lines of one kind.
 #[derive(Debug, Clone, Copy)]
 struct Series {
-    /// When one of them, or their count, was logged.
+    /// When one of them, or their count, was last logged.
     logged_at: Instant,
     count: u64,
 }
@@ -49,7 +49,7 @@ impl Repeats {
     fn is_first(&'static self, kind: AnswerKind) -> bool {
         let mut state = self.lock();
         let all = state.get_or_insert_with(|| {
-            // Without the thread, the count is logged by `finish` alone.
+            // If the thread cannot start, only `finish` logs the counts.
             let _ = thread::Builder::new().name("log-repeats".to_owned()).spawn(|| self.log_counts());
             HashMap::new()
         });
@@ -80,7 +80,7 @@ impl Repeats {
         }
     }
 
-    /// The counts of which nothing was logged for this long.
+    /// Takes the counts of which nothing was logged for this long.
     fn take(&self, silent_for: Duration) -> Vec<(AnswerKind, u64)> {
         let (mut state, now) = (self.lock(), Instant::now());
         let all = state.iter_mut().flatten();

@@ -1,7 +1,8 @@
-//! The end of the log writer's thread: lines are gathered and written to standard error or LOG_FILE.
+//! The sink gathers log lines and writes them to standard error or LOG_FILE, on the writer's thread.
 //!
-//! A line that comes alone is written at once. Where lines come fast, those of [`GATHERED`] are written together: a
-//! write, and a wake-up of the thread, for each line would take as long as a third of all else that a request takes.
+//! A line that comes alone is written at once. If lines come fast, those of [`GATHERED`] are written
+//! together: a write and a wake-up of the thread for each line would take a third of the time of everything
+//! else in a request.
 
 use std::cell::RefCell;
 use std::fs::{File, OpenOptions};
@@ -17,31 +18,31 @@ use std::time::{Duration, Instant};
 
 use super::queue_state::{LINE_OVERHEAD, QueueState};
 
-/// How long lines are gathered for after a write.
+/// After a write, lines are gathered for this long.
 const GATHERED: Duration = Duration::from_millis(10);
 
-/// How many bytes are written at once.
+/// At most about this many bytes are written at once.
 const MAX_WRITE: usize = 64 * 1_024;
 
-/// How often an output is tried again that takes nothing now: somebody made it non-blocking.
+/// An output that takes nothing now, because somebody made it non-blocking, is tried again after this long.
 const WRITE_AGAIN: Duration = Duration::from_millis(10);
 
-/// How often losses are reported while the queue does not get empty.
+/// Losses are reported once in this long while the queue does not get empty.
 const REPORT_AGAIN: Duration = Duration::from_secs(1);
 
 thread_local! {
-    /// Lines that the writer's thread itself logs; elsewhere, and while it logs nothing, `None`.
+    /// The lines that the writer's thread itself logs; `None` on other threads, and while it logs nothing.
     static OWN: RefCell<Option<Vec<u8>>> = const { RefCell::new(None) };
 }
 
 /// Opens the file to append to it, or standard error.
 pub(super) fn open(path: Option<&Path>) -> io::Result<File> {
     let Some(path) = path else {
-        // Without the lock of `io::stderr`: a write that never ends must not hold up anybody else.
+        // This avoids the lock of `io::stderr`: a write that never ends must not hold up anybody else.
         return Ok(File::from(io::stderr().as_fd().try_clone_to_owned()?));
     };
     let mut options = OpenOptions::new();
-    // Opening a named pipe to write alone would wait for a reader.
+    // Opening a named pipe only for writing would wait for a reader.
     if path.metadata().is_ok_and(|metadata| metadata.file_type().is_fifo()) {
         options.read(true).write(true);
     } else {
@@ -50,7 +51,8 @@ pub(super) fn open(path: Option<&Path>) -> io::Result<File> {
     options.open(path)
 }
 
-/// Takes a line that the writer's thread logs, which does not go through the queue. `false`: this is another thread.
+/// Takes a line that the writer's thread logs, which does not go through the queue. Returns `false` on any
+/// other thread.
 pub(super) fn take_own(line: &[u8]) -> bool {
     OWN.with_borrow_mut(|own| own.as_mut().map(|own| own.extend_from_slice(line)).is_some())
 }
@@ -62,9 +64,9 @@ pub(super) struct Sink {
     path: Option<PathBuf>,
     shared: Arc<QueueState>,
     gathered: Vec<u8>,
-    /// What is gathered, as it was counted when it was queued.
+    /// The size of what is gathered, as the queue has counted it.
     gathered_size: usize,
-    /// Lines that could not be written, and have not been reported.
+    /// The number of lines that could not be written and have not been reported.
     failed: u64,
     reported_at: Option<Instant>,
     /// Whether the last write ended within a line.
@@ -85,20 +87,20 @@ impl Sink {
         }
     }
 
-    /// Gives whether all of it was written.
+    /// Writes what is gathered; returns whether all of it was written.
     fn write_gathered(&mut self) -> bool {
         let lines = mem::take(&mut self.gathered);
         let is_written = lines.is_empty() || self.write_lines(&lines);
-        // Its room serves the next ones.
+        // The buffer is used again.
         self.gathered = lines;
         self.gathered.clear();
         self.shared.done(mem::take(&mut self.gathered_size));
         is_written
     }
 
-    /// Gives whether all of it was written; counts the lines that were not.
+    /// Writes lines; returns whether all were written, and counts those that were not.
     fn write_lines(&mut self, lines: &[u8]) -> bool {
-        // What is left of the torn line belongs to no other.
+        // A torn line is ended, so that the next one begins on a line of its own.
         if self.is_torn && write(&mut self.output, b"\n") == 1 {
             self.is_torn = false;
         }
@@ -116,7 +118,7 @@ impl Sink {
             return;
         }
         self.reported_at = Some(Instant::now());
-        // An error, so that it is logged at every LOG_LEVEL.
+        // The report is an error, so that it is logged at every LOG_LEVEL.
         let report = own_lines(|| {
             tracing::error!(
                 lines = lost,
@@ -124,7 +126,7 @@ impl Sink {
             );
         });
         if !self.write_lines(&report) {
-            // The report itself was counted, and is not lost: it is made again.
+            // The report itself was counted as lost; it is made again instead.
             self.failed = lost;
         }
     }
@@ -136,8 +138,8 @@ impl Sink {
         self.write_gathered();
         let opened = open(self.path.as_deref());
         let said = own_lines(|| match &opened {
-            Ok(_) => tracing::info!("LOG_FILE is opened again"),
-            Err(error) => tracing::error!(%error, "LOG_FILE could not be opened again"),
+            Ok(_) => tracing::info!("LOG_FILE was opened again"),
+            Err(error) => tracing::error!(%error, "could not open LOG_FILE again"),
         });
         if let Ok(file) = opened {
             self.output = file;
@@ -147,14 +149,14 @@ impl Sink {
     }
 }
 
-/// The lines that `log` logs on this thread.
+/// Returns the lines that `log` logs on this thread.
 fn own_lines(log: impl FnOnce()) -> Vec<u8> {
     OWN.set(Some(Vec::new()));
     log();
     OWN.take().unwrap_or_default()
 }
 
-/// How many of the bytes were written before an error.
+/// Writes bytes; returns how many were written before an error.
 fn write(output: &mut impl Write, bytes: &[u8]) -> usize {
     let mut written = 0;
     while written < bytes.len() {
@@ -169,7 +171,7 @@ fn write(output: &mut impl Write, bytes: &[u8]) -> usize {
     written
 }
 
-/// Never fails: there would be nobody to tell.
+/// Writing to the sink never fails, since nobody could be told.
 impl Write for Sink {
     fn write(&mut self, line: &[u8]) -> io::Result<usize> {
         self.gathered_size += line.len() + LINE_OVERHEAD;
@@ -192,7 +194,7 @@ impl Write for Sink {
         self.write(line).map(drop)
     }
 
-    /// The queue is empty.
+    /// Called when the queue is empty.
     fn flush(&mut self) -> io::Result<()> {
         self.reopen();
         if self.write_gathered() {

@@ -1,7 +1,7 @@
-//! The log writer that every thread shares: it queues a line, or drops it, and never waits.
+//! The log writer, which all threads share, queues a line or drops it, and never waits.
 //!
-//! One thread, that of `tracing-appender`, takes the lines from the queue and may wait as long as it likes for whoever
-//! reads them. While it waits the queue fills, and lines are dropped and counted.
+//! Only the thread of `tracing-appender` takes lines from the queue and waits for whoever reads them. While
+//! it waits, the queue fills, and lines that find no room are dropped and counted.
 
 use std::io::{self, Write};
 use std::mem::ManuallyDrop;
@@ -16,13 +16,13 @@ use tracing_subscriber::fmt::MakeWriter;
 use super::queue_state::{LINE_OVERHEAD, QueueState};
 use super::sink::{self, Sink};
 
-/// How many bytes may be queued: some 20,000 lines.
+/// This many bytes may be queued, which is some 20,000 lines.
 const MAX_QUEUED: usize = 8 * 1_024 * 1_024;
 
-/// How long the end of the program waits for a writer that gets nothing written.
+/// At the end of the program, a writer that gets nothing written is waited for this long.
 const FLUSH_STALLED: Duration = Duration::from_millis(500);
 
-/// How long the end of the program waits for a writer that is slow.
+/// At the end of the program, a writer that is slow is waited for this long.
 const FLUSH_SLOW: Duration = Duration::from_secs(5);
 
 /// Queues log lines. All clones share one queue.
@@ -33,12 +33,12 @@ pub(crate) struct LogWriter(Arc<SharedLog>);
 struct SharedLog {
     path: Option<PathBuf>,
     lines: LineQueue,
-    /// Never dropped: its `drop` may wait for a second, and prints to standard output.
+    /// This is never dropped: its `drop` may wait for a second, and prints to standard output.
     _thread: ManuallyDrop<WorkerGuard>,
 }
 
 impl LogWriter {
-    /// Writes to the file, which is created if it is not there; without one, to standard error.
+    /// Opens a writer to the file, which is created if needed, or to standard error.
     pub(crate) fn open(path: Option<&Path>) -> io::Result<Self> {
         let shared = Arc::new(QueueState::default());
         let output = sink::open(path)?;
@@ -56,20 +56,21 @@ impl LogWriter {
         })))
     }
 
-    /// Has the file opened again under its name, after what was logged so far has been written; that too is left to
-    /// the writer's thread, which logs how it went. `false`: there is no file.
+    /// Asks the writer's thread to open the file again under its name, once all lines so far are written.
+    /// Returns `false` if there is no file.
     pub(crate) fn reopen(&self) -> bool {
         if self.0.path.is_none() {
             return false;
         }
         let mut lines = self.0.lines.clone();
         lines.shared.reopen.store(true, Ordering::Release);
-        // An empty line stands for the request. Where it finds no room, it is seen when the queue has been written.
+        // An empty line stands for the request. If it finds no room, the writer sees the flag once the queue
+        // is empty.
         lines.push(&[]);
         true
     }
 
-    /// Waits until everything logged so far is written, for a short time.
+    /// Waits a short time until everything that was logged so far is written.
     pub(crate) fn flush(&self) {
         let shared = &self.0.lines.shared;
         let give_up = Instant::now() + FLUSH_SLOW;
@@ -80,14 +81,14 @@ impl LogWriter {
             let waited = shared.changed.wait_timeout(ending, FLUSH_STALLED);
             let (guard, timeout) = waited.unwrap_or_else(PoisonError::into_inner);
             ending = guard;
-            // Nobody reads the lines: they must not keep the program from its end.
+            // Nobody reads the lines, which must not keep the program from ending.
             if timeout.timed_out() {
                 return;
             }
         }
     }
 
-    /// Calls [`LogWriter::flush`] when it is dropped.
+    /// Returns a guard that calls [`LogWriter::flush`] when it is dropped.
     pub(crate) fn flush_at_end(&self) -> FlushAtEnd {
         FlushAtEnd(self.clone())
     }
@@ -111,14 +112,15 @@ pub(crate) struct LineQueue {
 }
 
 impl LineQueue {
-    /// The queue itself never overflows: what is counted here is the sooner to be full.
+    /// Queues a line, or counts it as dropped. The channel itself never overflows, since this count is full
+    /// earlier.
     fn push(&mut self, line: &[u8]) {
         let size = line.len() + LINE_OVERHEAD;
         if self.shared.queued.fetch_add(size, Ordering::AcqRel) + size > MAX_QUEUED {
             self.shared.queued.fetch_sub(size, Ordering::AcqRel);
             self.shared.dropped.fetch_add(u64::from(!line.is_empty()), Ordering::Relaxed);
         } else {
-            // It cannot fail.
+            // This cannot fail.
             let _ = self.queue.write_all(line);
         }
     }

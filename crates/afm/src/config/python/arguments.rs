@@ -1,18 +1,19 @@
-//! What a function is called with.
+//! The arguments of a call.
 
 use std::rc::Rc;
 
 use super::fault::Fault;
 use super::value::Value;
 
-/// What a function is called with.
+/// The arguments of a call.
 pub(super) struct CallArguments {
     pub(super) positional: Vec<Value>,
     pub(super) keywords: Vec<(String, Value)>,
 }
 
 impl CallArguments {
-    /// The arguments by the names of the parameters, the first of which must be given.
+    /// Returns the arguments in the order of the parameters `names`, of which the first `required` must be
+    /// given.
     pub(super) fn bind<const N: usize>(
         self,
         names: [&str; N],
@@ -35,14 +36,14 @@ impl CallArguments {
         if bound[..required].iter().any(Option::is_none) { Err(wrong()) } else { Ok(bound) }
     }
 
-    /// The one argument that a function takes, without a name.
+    /// Returns the only argument of a function, which has no name.
     pub(super) fn one(self) -> Result<Value, Fault> {
         let [value] = self.bind([""], 1)?;
         value.ok_or_else(|| Fault::of_type("an argument is missing"))
     }
 
     pub(super) fn one_text(self) -> Result<Rc<str>, Fault> {
-        // Their parameter is called by different names, which nobody writes.
+        // The parameter has a different name in each function, which nobody writes.
         match self.one()? {
             Value::Str(text) => Ok(text),
             _ => Err(Fault::of_type("a string is needed here")),

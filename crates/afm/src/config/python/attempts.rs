@@ -1,4 +1,4 @@
-//! `try` and `raise`.
+//! Runs `try` and `raise`.
 
 use ruff_python_ast::{ExceptHandler, Expr, Stmt, StmtRaise, StmtTry};
 use ruff_text_size::Ranged;
@@ -8,7 +8,7 @@ use super::fault::{Exception, Fault, FaultKind};
 use super::reader::Reader;
 
 impl Reader<'_> {
-    /// Runs a `try` statement, the statements in it by `run`.
+    /// Runs a `try` statement, and the statements in it with `run`.
     pub(super) fn attempt(
         &mut self,
         whole: &Stmt,
@@ -28,7 +28,7 @@ impl Reader<'_> {
         handled.and(finally)
     }
 
-    /// Python may have gone on with a handler, or not.
+    /// Forgets what the statement binds: it is unknown whether Python would go on with a handler.
     fn either_way(&mut self, whole: &Stmt) -> Result<(), Fault> {
         let fault = Fault::unreadable("whether this statement succeeds is not known").at(whole.start());
         self.poison(bound(std::slice::from_ref(whole)), &fault);
@@ -87,7 +87,7 @@ impl Reader<'_> {
     }
 }
 
-/// The exception of a `raise`.
+/// Returns the exception of a `raise`.
 pub(super) fn raised(raise: &StmtRaise) -> Fault {
     let class = match raise.exc.as_deref() {
         Some(Expr::Call(call)) => Some(&*call.func),

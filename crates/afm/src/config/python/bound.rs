@@ -1,9 +1,9 @@
-//! Which names statements bind.
+//! Finds the names that statements bind.
 
 use ruff_python_ast::visitor::{Visitor, walk_expr, walk_stmt};
 use ruff_python_ast::{Alias, Expr, ExprContext, Stmt};
 
-/// The names that statements bind, without those inside of functions and classes.
+/// Returns the names that statements bind, without those inside functions and classes.
 pub(super) fn bound(statements: &[Stmt]) -> Vec<String> {
     #[derive(Default)]
     struct Names(Vec<String>);

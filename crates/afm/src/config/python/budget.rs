@@ -2,10 +2,10 @@
 
 use super::fault::Fault;
 
-/// How many bytes of values a file may make while it is read: far more than settings need.
+/// A file may make values of this many bytes while it is read, which is far more than settings need.
 pub(super) const BUDGET: usize = 16 << 20;
 
-/// The longest string that a file may make, in bytes.
+/// A string that a file makes may have this many bytes.
 pub(super) const LONGEST_TEXT: usize = 64 << 10;
 
 /// What is left of the memory that reading a file may take.

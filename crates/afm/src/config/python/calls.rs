@@ -1,4 +1,4 @@
-//! Calls of the functions that are on the list.
+//! Calls the functions that are on the list.
 
 use std::cmp::Ordering;
 
@@ -150,7 +150,7 @@ fn extreme(function: Function, arguments: &CallArguments) -> Outcome {
     let mut found = first;
     for value in rest {
         let order = value.order(found).ok_or_else(|| Fault::of_type("these have no order"))?;
-        // The first of several that are equal, and of what is compared with NaN.
+        // Of equal values, and of values compared with NaN, the first one is kept.
         let better = if function == Function::Max {
             order.is_some_and(Ordering::is_gt)
         } else {
@@ -174,7 +174,7 @@ fn new_timedelta(arguments: CallArguments) -> Outcome {
         let part = match &value {
             None => continue,
             Some(Value::Float(number)) => {
-                // As CPython does it: the fraction is carried on as a float, and rounded once, at the end.
+                // As in CPython, the fraction is carried on as a float, and rounded once, at the end.
                 let fraction = number.fract() * unit as f64;
                 left += fraction.fract();
                 let Value::Int(number) = truncate(*number)? else { continue };
@@ -187,13 +187,13 @@ fn new_timedelta(arguments: CallArguments) -> Outcome {
         };
         sum = part.and_then(|part| sum.checked_add(part)).ok_or_else(too_long)?;
     }
-    // A half goes to the even number of the sum.
+    // A half is rounded to the even sum.
     let odd = if sum % 2 == 0 { 0.0 } else { 1.0 };
     let left = (left + odd).round_ties_even() - odd;
     timedelta(sum + whole(left))
 }
 
-/// `value[key]`.
+/// Evaluates `value[key]`.
 pub(super) fn subscript(value: &Value, key: &Value, interpreter: &mut Interpreter<'_>) -> Outcome {
     match value {
         Value::Environ => interpreter.variable(key)?.ok_or_else(|| match key {
@@ -217,7 +217,7 @@ pub(super) fn subscript(value: &Value, key: &Value, interpreter: &mut Interprete
     }
 }
 
-/// Whether a text looks like the name of an environment variable, and may be shown.
+/// Says whether a text looks like the name of an environment variable, and may be shown.
 fn is_name(text: &str) -> bool {
     text.len() <= 100 && text.bytes().all(|b| b.is_ascii_uppercase() || b.is_ascii_digit() || b == b'_')
 }

@@ -1,18 +1,19 @@
-//! Bounds how deep the syntax tree of a file can be, before there is one: it is walked, and freed, by recursion.
+//! Bounds how deep the syntax tree of a file can be, before there is one, since it is walked and freed by
+//! recursion.
 
 use ruff_python_ast::token::TokenKind;
 use ruff_python_parser::Mode;
 use ruff_python_parser::lexer::lex;
 
-/// How many brackets, blocks and operators may lie in one another.
+/// This many brackets, blocks and operators may be nested.
 const DEEPEST: u32 = 100;
 
-/// The line, from 1, at which a source is nested too deeply.
+/// Returns the line, from 1, at which a source is nested too deeply.
 pub(super) fn too_deep(source: &str) -> Option<usize> {
     if !is_too_deep(source) {
         return None;
     }
-    // The lexer keeps to itself where it is. A longer beginning of the source is nested as deeply at least.
+    // The lexer does not say where it is. But the longer a beginning of the source, the deeper it is nested.
     let line_ends: Vec<usize> = source.match_indices('\n').map(|(end, _)| end + 1).collect();
     let whole_lines = line_ends.partition_point(|end| !is_too_deep(&source[..*end]));
     Some(whole_lines + 1)
@@ -40,13 +41,13 @@ fn is_too_deep(source: &str) -> bool {
             | TokenKind::FStringEnd
             | TokenKind::TStringEnd => {
                 level = outer.pop().unwrap_or_default();
-                // What follows a bracket, as in f(1)(2), holds what comes before it.
+                // What follows a bracket, as in f(1)(2), contains what comes before it.
                 level.now += 1;
             }
             TokenKind::Dedent => level = outer.pop().unwrap_or_default(),
             // What follows begins anew.
             TokenKind::Comma | TokenKind::Newline | TokenKind::Semi => level.now = level.before,
-            // A comma after it does not end it.
+            // A comma after a lambda does not end it.
             TokenKind::Lambda => {
                 level.before += 1;
                 level.now += 1;
@@ -68,10 +69,10 @@ fn is_too_deep(source: &str) -> bool {
     }
 }
 
-/// How deep a place in the source may be at most.
+/// The greatest depth that a place in the source can have.
 #[derive(Clone, Copy, Default)]
 struct Level {
-    /// Where the part of it that is read now began.
+    /// The depth at which the part that is being read began.
     before: u32,
     now: u32,
 }

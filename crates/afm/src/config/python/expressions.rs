@@ -1,4 +1,4 @@
-//! Expressions.
+//! Evaluates expressions.
 
 use ruff_python_ast::{
     BoolOp, CmpOp, ConversionFlag, Expr, ExprCall, ExprCompare, FStringPart, InterpolatedStringElement,
@@ -17,7 +17,7 @@ use super::render::{repr, to_text};
 use super::value::{Items, Outcome, Value};
 
 impl Interpreter<'_> {
-    /// The value of an expression; a fault says where it is.
+    /// Evaluates an expression. A fault says where it is.
     pub(super) fn expression(&mut self, expression: &Expr) -> Outcome {
         self.evaluate(expression).map_err(|fault| fault.at(expression.start()))
     }
@@ -32,7 +32,7 @@ impl Interpreter<'_> {
             Expr::StringLiteral(literal) => {
                 let text = literal.value.to_str();
                 self.check_surrogates(text, expression)?;
-                // What stands in the file is no longer than the file.
+                // A literal is no longer than the file.
                 self.budget.spend(text.len())?;
                 Ok(Value::Str(text.into()))
             }
@@ -130,7 +130,7 @@ impl Interpreter<'_> {
         }
     }
 
-    /// The value of `f(…)` or `value.method(…)`.
+    /// Evaluates `f(…)` or `value.method(…)`.
     fn call_expression(&mut self, call: &ExprCall) -> Outcome {
         if let Expr::Attribute(attribute) = &*call.func {
             let value = self.expression(&attribute.value)?;
@@ -195,7 +195,8 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// The parser puts U+FFFD for half a surrogate pair, which Python keeps and no setting takes.
+    /// Refuses half a surrogate pair: the parser turns it into U+FFFD, while Python keeps it, and no setting
+    /// needs it.
     fn check_surrogates(&self, text: &str, expression: &Expr) -> Result<(), Fault> {
         if text.contains('\u{fffd}') && !self.source[expression.range()].contains('\u{fffd}') {
             return Err(Fault::unreadable("an escape in a string names no character"));

@@ -1,4 +1,4 @@
-//! Why there is no value.
+//! Faults: the reasons why there is no value.
 
 use std::borrow::Cow;
 
@@ -7,7 +7,7 @@ use ruff_text_size::TextSize;
 /// Why an expression has no value. The reason never quotes the file or a value, either of which may be a secret.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Fault {
-    /// Where in the file; set by the innermost expression.
+    /// The place in the file, which the innermost expression sets.
     pub(in crate::config) at: Option<TextSize>,
     pub(in crate::config) kind: FaultKind,
     pub(in crate::config) reason: Cow<'static, str>,
@@ -15,9 +15,9 @@ pub(in crate::config) struct Fault {
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum FaultKind {
-    /// It is not on the list.
+    /// The expression is not on the list.
     Unreadable,
-    /// Python raises it, too.
+    /// Python raises this exception, too.
     Raises(Exception),
 }
 
@@ -50,7 +50,7 @@ impl Fault {
         Self::raises(Exception::Type, reason)
     }
 
-    /// The fault at this place, unless it has one.
+    /// Sets the place of the fault, unless it has one.
     pub(super) fn at(mut self, place: TextSize) -> Self {
         self.at.get_or_insert(place);
         self
@@ -58,7 +58,7 @@ impl Fault {
 }
 
 impl Exception {
-    /// The exception of that name, if it is one of those that are known.
+    /// Returns the exception of that name, if it is known.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "AttributeError" => Self::Attribute,
@@ -75,7 +75,7 @@ impl Exception {
         })
     }
 
-    /// Whether `except NAME` takes it; `None` if that cannot be told.
+    /// Says whether `except NAME` catches it; `None` if that is unknown.
     pub(super) fn is_caught_by(self, name: &str) -> Option<bool> {
         let group: &[Self] = match name {
             "Exception" | "BaseException" => return Some(true),

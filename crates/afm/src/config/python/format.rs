@@ -1,4 +1,4 @@
-//! Format specifications, `%`, and `str.format`.
+//! Formats values by format specifications, `%` and `str.format`.
 
 use super::arguments::CallArguments;
 use super::budget::{Budget, LONGEST_TEXT};
@@ -7,7 +7,7 @@ use super::numbers::{to_float, truncate};
 use super::render::{repr, to_text};
 use super::value::Value;
 
-/// What `format(value, spec)` makes of a value, as a replacement field of an f-string does.
+/// Evaluates `format(value, spec)`, as a replacement field of an f-string does.
 pub(super) fn format_value(value: &Value, spec: &str, budget: &mut Budget) -> Result<String, Fault> {
     if spec.is_empty() {
         return to_text(value, budget);
@@ -15,7 +15,7 @@ pub(super) fn format_value(value: &Value, spec: &str, budget: &mut Budget) -> Re
     Spec::parse(spec)?.apply(value, budget)
 }
 
-/// `[[fill]align][sign][0][width][,][.precision][type]`.
+/// A format specification: `[[fill]align][sign][0][width][,][.precision][type]`.
 #[derive(Debug, Default)]
 struct Spec {
     fill: Option<char>,
@@ -53,7 +53,7 @@ impl Spec {
             parsed.precision = number(&mut rest)?;
         }
         parsed.kind = take(&mut rest, |c| c.is_ascii_alphabetic());
-        // Python puts separators between zeros that fill, too.
+        // Python also puts separators between the zeros that fill, which is not implemented.
         if rest.is_empty() && !(parsed.zero && parsed.grouping.is_some()) {
             Ok(parsed)
         } else {
@@ -62,7 +62,7 @@ impl Spec {
     }
 
     fn apply(&self, value: &Value, budget: &mut Budget) -> Result<String, Fault> {
-        // As much as any of them can add.
+        // This is the most that any of these formats can add.
         budget.text(self.width.saturating_add(self.precision.unwrap_or_default()).saturating_mul(4))?;
         match (value, self.kind) {
             (Value::Str(text), None | Some('s')) if self.sign.is_none() && self.grouping.is_none() => {
@@ -72,7 +72,7 @@ impl Spec {
                 if self.align == Some('=') {
                     return Err(Fault::raises(Exception::Value, "'=' aligns numbers only"));
                 }
-                // A zero before the width fills, and leaves text where it is.
+                // A zero before the width fills text, and does not change its alignment.
                 Ok(self.pad("", shown, '<'))
             }
             (Value::Int(_) | Value::Bool(_), Some('d')) | (Value::Int(_), None)
@@ -120,7 +120,7 @@ impl Spec {
         self.pad(sign, digits, '>')
     }
 
-    /// Fills up to the width: between the sign and the digits for `=`, which a zero stands for.
+    /// Fills up to the width. With `=`, or with a zero for numbers, it fills between the sign and the digits.
     fn pad(&self, sign: &str, text: &str, usual: char) -> String {
         let missing = self.width.saturating_sub(sign.len() + text.chars().count());
         let is_number = usual == '>';
@@ -136,7 +136,7 @@ impl Spec {
     }
 }
 
-/// Digits with a separator between each three.
+/// Returns digits with a separator between each three.
 fn group(digits: &str, separator: Option<char>) -> String {
     let Some(separator) = separator else { return digits.to_owned() };
     let mut grouped = String::new();
@@ -168,7 +168,7 @@ fn number(rest: &mut &str) -> Result<Option<usize>, Fault> {
     }
 }
 
-/// `format % values`.
+/// Evaluates `format % values`.
 pub(super) fn percent(format: &str, values: &Value, budget: &mut Budget) -> Result<String, Fault> {
     let single = [values.clone()];
     let list: &[Value] = if let Value::Tuple(items) = values { items.values() } else { &single };
@@ -216,7 +216,7 @@ pub(super) fn percent(format: &str, values: &Value, budget: &mut Budget) -> Resu
     }
     out.push_str(rest);
     budget.text(out.len())?;
-    // Python asks no more of what could be looked up by name.
+    // Python does not check that all values are used if they could be looked up by name.
     let may_be_left = matches!(values, Value::Dict(_) | Value::List(_) | Value::Bytes(_));
     if next.next().is_some() && !may_be_left {
         return Err(Fault::of_type("there are more values than the format has places"));
@@ -240,7 +240,7 @@ fn percent_value(
             spec.apply(&Value::text(&text, budget)?, budget)
         }
         kind => {
-            // Zeros stand between the sign and the digits, and nowhere else.
+            // Zeros are put between the sign and the digits, and nowhere else.
             spec.align = if is_left { Some('<') } else { None };
             spec.zero &= !is_left;
             spec.kind = Some(if kind == 'i' { 'd' } else { kind });
@@ -258,7 +258,7 @@ fn percent_value(
     }
 }
 
-/// `format.format(…)`.
+/// Evaluates `format.format(…)`.
 pub(super) fn braces(format: &str, arguments: &CallArguments, budget: &mut Budget) -> Result<String, Fault> {
     let wrong = |reason: &'static str| Fault::raises(Exception::Value, reason);
     let mut out = String::new();

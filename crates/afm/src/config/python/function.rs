@@ -1,4 +1,4 @@
-//! The functions that are on the list.
+//! The functions that can be called.
 
 /// A function of Python, or of one of its modules.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,7 +29,7 @@ pub(in crate::config) enum Function {
 }
 
 impl Function {
-    /// The function that every file has by that name.
+    /// Returns the function of that name that needs no import.
     pub(super) fn builtin(name: &str) -> Option<Self> {
         Some(match name {
             "abs" => Self::Abs,

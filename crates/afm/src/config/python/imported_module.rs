@@ -1,6 +1,6 @@
-//! The modules that are known.
+//! The modules that can be imported.
 
-/// A module of Python's library of which some is on the list.
+/// A module of Python's library, some members of which can be used.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::config) enum ImportedModule {
     Os,
@@ -12,7 +12,7 @@ pub(in crate::config) enum ImportedModule {
 }
 
 impl ImportedModule {
-    /// The module of that name.
+    /// Returns the module of that name.
     pub(super) fn named(name: &str) -> Option<Self> {
         Some(match name {
             "os" => Self::Os,

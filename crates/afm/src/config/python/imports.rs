@@ -1,4 +1,4 @@
-//! `import`.
+//! Runs imports.
 
 use ruff_python_ast::Alias;
 use ruff_text_size::Ranged;
@@ -10,7 +10,7 @@ use super::reader::Reader;
 use super::value::Value;
 
 impl Reader<'_> {
-    /// `import NAME`.
+    /// Runs `import NAME`.
     pub(super) fn import(&mut self, alias: &Alias) {
         let module = alias.name.as_str();
         let top = module.split('.').next().unwrap_or_default();
@@ -25,7 +25,7 @@ impl Reader<'_> {
         self.interpreter.bind(name, value, alias.start());
     }
 
-    /// `from … import NAME`, of a module that is known or not.
+    /// Runs `from … import NAME`; `module` is `None` if it is not a known one.
     pub(super) fn import_member(&mut self, module: Option<ImportedModule>, alias: &Alias) {
         let member_name = alias.name.as_str();
         if member_name == "*" {

@@ -1,4 +1,4 @@
-//! What the reading of a file knows: its names, its environment, and what is left of its bounds.
+//! The state while a file is read: its names, its environment, and what is left of its budget.
 
 use std::collections::HashMap;
 use std::rc::Rc;
@@ -17,36 +17,36 @@ pub(super) struct Binding {
     pub(super) value: Outcome,
     /// Where it was bound last.
     pub(super) at: TextSize,
-    /// Whether the value was made of the environment's, which may be secret.
+    /// Whether the value was made of an environment variable, and may be secret.
     pub(super) from_environment: bool,
-    /// Grows from one name to the next that is new.
+    /// The number of the name, in the order in which names were first bound.
     pub(super) number: usize,
 }
 
-/// Reads a file from its top to its end.
+/// The state of an evaluation.
 pub(super) struct Interpreter<'a> {
     pub(super) source: &'a str,
     pub(super) file_name: &'a str,
-    /// What finds a variable in the environment.
+    /// Looks up a variable in the environment.
     pub(super) environment: &'a dyn Fn(&str) -> Option<String>,
-    /// The variables that the file itself has set, `None` to what is not known.
+    /// The variables that the file itself has set; `None` if to an unknown value.
     pub(super) variables: HashMap<String, Option<Rc<str>>>,
     pub(super) names: HashMap<String, Binding>,
     /// How often a name was bound.
     pub(super) bound: usize,
     pub(super) budget: Budget,
-    /// Whether the statement that is read has looked at the environment.
+    /// Whether the current statement has looked at the environment.
     pub(super) environment_seen: bool,
-    /// How many `try` there are around the statement that is read.
+    /// How many `try` statements are around the current one.
     pub(super) trying: usize,
-    /// Counts what may go on in another way in Python: `try` cannot be followed then.
+    /// Counts the places at which Python may go on in another way: a `try` around one cannot be evaluated.
     pub(super) doubts: usize,
     /// Whether `from … import *` may have bound any name.
     pub(super) any_name: bool,
 }
 
 impl Interpreter<'_> {
-    /// What a name stands for.
+    /// Returns the value of a name.
     pub(super) fn name(&mut self, name: &str) -> Outcome {
         if let Some(binding) = self.names.get(name) {
             self.environment_seen |= binding.from_environment;
@@ -54,12 +54,12 @@ impl Interpreter<'_> {
         }
         match name {
             "__file__" => return Value::text(self.file_name, &mut self.budget),
-            // As Flask names the module that it makes of a file.
+            // Flask gives this name to the module that it makes of a file.
             "__name__" => return Ok(Value::Str("config".into())),
-            // Not Python's, but what who comes from elsewhere writes.
+            // These are not Python's, but users of other formats write them.
             "true" => return Ok(Value::Bool(true)),
             "false" => return Ok(Value::Bool(false)),
-            // Without its import, too: files for slamon-afm set LOG_LEVEL this way.
+            // This works without an import, too: files for slamon-afm set LOG_LEVEL this way.
             "logging" => return Ok(Value::Module(ImportedModule::Logging)),
             _ => {}
         }
@@ -72,7 +72,7 @@ impl Interpreter<'_> {
         Err(Fault::raises(Exception::Name, "this name is not defined above; is it a string without quotes?"))
     }
 
-    /// The value of an environment variable.
+    /// Returns the value of an environment variable.
     pub(super) fn variable(&mut self, name: &Value) -> Result<Option<Value>, Fault> {
         let Value::Str(name) = name else {
             return Err(Fault::of_type("the name of an environment variable is a string"));
@@ -83,7 +83,7 @@ impl Interpreter<'_> {
             Some(None) => return Err(Fault::unreadable("this environment variable is changed above")),
             None => {}
         }
-        // What no variable can be called must not reach the operating system.
+        // A text that cannot be the name of a variable must not reach the operating system.
         if name.is_empty() || name.contains(['=', '\0']) {
             return Ok(None);
         }
@@ -93,7 +93,8 @@ impl Interpreter<'_> {
         }
     }
 
-    /// Sets an environment variable for what follows in the file, and for nobody else; `None` to what is not known.
+    /// Sets an environment variable for the rest of the file, and for nobody else; `None` stands for an
+    /// unknown value.
     pub(super) fn set_variable(&mut self, name: &Value, value: Option<&Value>) -> Result<(), Fault> {
         let (Value::Str(name), None | Some(Value::Str(_))) = (name, value) else {
             return Err(Fault::of_type("the name and the value of an environment variable are strings"));
@@ -104,7 +105,7 @@ impl Interpreter<'_> {
         Ok(())
     }
 
-    /// Binds a name to a value that was made by the statement that is read.
+    /// Binds a name to a value that the current statement has made.
     pub(super) fn bind(&mut self, name: &str, value: Outcome, at: TextSize) {
         let number = self.names.get(name).map_or(self.bound, |known| known.number);
         self.bound += 1;
@@ -114,7 +115,7 @@ impl Interpreter<'_> {
     }
 }
 
-/// What Python has without an import, beside the functions that are on the list.
+/// The other names that need no import in Python.
 const BUILTINS: &str = " ArithmeticError AssertionError AttributeError BaseException BlockingIOError BrokenPipeError \
     BufferError BytesWarning ConnectionError DeprecationWarning EOFError Ellipsis EnvironmentError Exception \
     FileExistsError FileNotFoundError FutureWarning GeneratorExit IOError ImportError ImportWarning IndexError \

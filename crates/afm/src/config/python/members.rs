@@ -1,4 +1,4 @@
-//! What is in the modules that are known.
+//! The members of the modules that can be imported.
 
 use super::fault::Fault;
 use super::function::Function;
@@ -6,7 +6,7 @@ use super::imported_module::ImportedModule;
 use super::value::Value;
 use crate::config::log_level;
 
-/// What the module calls by that name, as far as it is on the list.
+/// Returns the member of that name, if it is on the list.
 pub(super) fn member(module: ImportedModule, name: &str) -> Result<Value, Fault> {
     let function = match (module, name) {
         (ImportedModule::Os, "environ") => return Ok(Value::Environ),

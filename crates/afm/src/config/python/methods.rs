@@ -1,4 +1,4 @@
-//! The methods that are on the list.
+//! Calls the methods that are on the list.
 
 use std::rc::Rc;
 
@@ -15,7 +15,7 @@ fn unknown() -> Fault {
 }
 
 impl Interpreter<'_> {
-    /// `value.name(arguments)`.
+    /// Evaluates `value.name(arguments)`.
     pub(super) fn method(&mut self, value: &Value, name: &str, arguments: CallArguments) -> Outcome {
         match value {
             Value::Str(text) => self.text_method(text, name, arguments),

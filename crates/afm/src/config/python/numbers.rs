@@ -1,9 +1,9 @@
-//! Numbers and timedeltas: what is made one, and how large they may be.
+//! Makes numbers and timedeltas, and bounds their size.
 
 use super::fault::{Exception, Fault};
 use super::value::{Outcome, Value, whole};
 
-/// Integers beyond this are not the same once they are floats.
+/// Integers beyond this may change when they become floats.
 const EXACT: u128 = 1 << 53;
 
 /// The largest timedelta, in microseconds.
@@ -13,7 +13,7 @@ pub(super) fn too_large() -> Fault {
     Fault::unreadable("a number is larger here than settings need")
 }
 
-/// An integer as a float, if that is the same number.
+/// Returns an integer as a float, if that is the same number.
 pub(super) fn to_float(number: i128) -> Result<f64, Fault> {
     if number.unsigned_abs() <= EXACT { Ok(number as f64) } else { Err(too_large()) }
 }
@@ -26,7 +26,7 @@ pub(super) fn timedelta(micros: i128) -> Outcome {
     }
 }
 
-/// What Python strips around a number or a word.
+/// Says whether Python strips this character around a number or a word.
 pub(super) fn is_space(c: char) -> bool {
     c.is_whitespace() || ('\x1c'..='\x1f').contains(&c)
 }
@@ -52,7 +52,7 @@ pub(super) fn int(value: &Value) -> Outcome {
     }
 }
 
-/// A float without its fraction.
+/// Returns a float without its fraction.
 pub(super) fn truncate(number: f64) -> Outcome {
     if number.is_nan() {
         return Err(Fault::raises(Exception::Value, "what is not a number is made an integer"));
@@ -85,7 +85,7 @@ pub(super) fn float(value: &Value) -> Outcome {
     }
 }
 
-/// Takes out the underscores, each of which must stand between two digits.
+/// Removes the underscores, each of which must be between two digits.
 fn ungroup(text: &str) -> Option<String> {
     let bytes = text.as_bytes();
     let is_digit = |at: Option<usize>| at.and_then(|at| bytes.get(at)).is_some_and(u8::is_ascii_digit);

@@ -1,4 +1,4 @@
-//! Arithmetic, and what `+`, `*` and `%` are to strings and lists.
+//! Evaluates operators: arithmetic, and `+`, `*` and `%` of strings and lists.
 
 use ruff_python_ast::{Operator, UnaryOp};
 
@@ -65,7 +65,7 @@ pub(super) fn binary(op: Operator, a: &Value, b: &Value, budget: &mut Budget) ->
         }
         _ => match (a.integer(), b.integer()) {
             (Some(x), Some(y)) => {
-                // Of two truth values, these are one again.
+                // These operators turn two truth values into one.
                 let flags = matches!((a, b), (Value::Bool(_), Value::Bool(_)));
                 match op {
                     Operator::BitAnd if flags => Ok(Value::Bool(x & y != 0)),
@@ -114,7 +114,7 @@ fn integers(op: Operator, a: i128, b: i128) -> Outcome {
     result.map(Value::Int).ok_or_else(too_large)
 }
 
-/// The quotient, rounded down, and the rest, which has the sign of the divisor.
+/// Returns the quotient, rounded down, and the rest, which has the sign of the divisor.
 fn floor(a: i128, b: i128) -> Option<(i128, i128)> {
     let (quotient, rest) = (a.checked_div(b)?, a.checked_rem(b)?);
     if rest != 0 && (rest < 0) != (b < 0) { Some((quotient - 1, rest + b)) } else { Some((quotient, rest)) }
@@ -128,7 +128,7 @@ fn floats(op: Operator, a: f64, b: f64) -> Result<f64, Fault> {
         Operator::Div | Operator::FloorDiv | Operator::Mod if b == 0.0 => return Err(by_zero()),
         Operator::Div => a / b,
         Operator::FloorDiv | Operator::Mod => {
-            // As CPython computes it: the rest first, since it is exact.
+            // As in CPython, the rest is computed first, since it is exact.
             let mut rest = a % b;
             let mut quotient = (a - rest) / b;
             if rest == 0.0 {

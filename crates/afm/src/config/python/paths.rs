@@ -1,4 +1,4 @@
-//! `os.path`, as it is on Linux.
+//! The functions of `os.path`, as on Linux.
 
 use super::fault::{Exception, Fault};
 use super::value::{Outcome, Value};
@@ -31,7 +31,7 @@ pub(super) fn normpath(path: &str) -> String {
     if path.is_empty() {
         return ".".to_owned();
     }
-    // Two slashes at the beginning are kept: POSIX lets a system give them a meaning.
+    // Two slashes at the beginning are kept, since POSIX lets a system give them a meaning.
     let root = match path.len() - path.trim_start_matches('/').len() {
         0 => "",
         2 => "//",
@@ -49,7 +49,7 @@ pub(super) fn normpath(path: &str) -> String {
     if path.is_empty() { ".".to_owned() } else { path }
 }
 
-/// The path from the root, without `.` and `..`.
+/// Returns the absolute path, without `.` and `..`.
 pub(super) fn abspath(path: &str) -> Result<String, Fault> {
     if path.starts_with('/') {
         return Ok(normpath(path));
@@ -57,7 +57,7 @@ pub(super) fn abspath(path: &str) -> Result<String, Fault> {
     Ok(normpath(&format!("{}/{path}", getcwd()?)))
 }
 
-/// The path without symbolic links, of what is there.
+/// Returns the path without symbolic links, as far as it exists.
 pub(super) fn realpath(path: &str) -> Result<String, Fault> {
     let missing = || Fault::unreadable("the real path of what is not there is asked for here");
     let real = std::fs::canonicalize(path).map_err(|_| missing())?;
@@ -69,7 +69,7 @@ pub(super) fn getcwd() -> Result<String, Fault> {
     folder.ok_or_else(|| Fault::raises(Exception::Other, "the working directory cannot be found out"))
 }
 
-/// `~` and what lies below it; those of other users are not on the list.
+/// Replaces `~` by the home folder. Those of other users are not on the list.
 pub(super) fn expanduser(path: &str, home: Option<String>) -> Result<String, Fault> {
     let Some(rest) = path.strip_prefix('~') else { return Ok(path.to_owned()) };
     match home {
@@ -88,7 +88,7 @@ fn text(value: &Value) -> Result<&str, Fault> {
     }
 }
 
-/// `urllib.parse.quote` and `quote_plus`.
+/// Evaluates `urllib.parse.quote` and `quote_plus`.
 pub(super) fn quote(value: &Value, safe: &str, plus: bool) -> Outcome {
     let bytes = match value {
         Value::Str(text) => text.as_bytes(),

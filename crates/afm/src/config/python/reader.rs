@@ -1,4 +1,4 @@
-//! What every statement works with, and what it does to names.
+//! The state that statements work on, and what they do to names.
 
 use ruff_python_ast::Expr;
 use ruff_text_size::{Ranged, TextSize};
@@ -9,7 +9,7 @@ use super::value::{Outcome, Value};
 
 pub(super) const PASSED_OVER: &str = "is passed over: this file is read, not run";
 
-/// Runs what is on the list.
+/// Runs the statements that are on the list.
 pub(super) struct Reader<'a> {
     pub(super) interpreter: Interpreter<'a>,
     pub(super) remarks: Vec<(TextSize, String)>,
@@ -17,10 +17,10 @@ pub(super) struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    /// A value that cannot be told, or an exception that nothing has to do with a setting yet.
+    /// Takes a fault that does not concern a setting yet.
     ///
     /// # Errors
-    /// Inside of `try`, an exception goes to its handlers.
+    /// Inside `try`, returns an exception to its handlers.
     pub(super) fn doubt(&mut self, fault: Fault) -> Result<Fault, Fault> {
         match fault.kind {
             FaultKind::Raises(_) if self.interpreter.trying > 0 => Err(fault),
@@ -94,14 +94,15 @@ impl Reader<'_> {
         self.remarks.push((at, format!("{what} {PASSED_OVER}")));
     }
 
-    /// Takes their values from names that Python may have bound otherwise.
+    /// Removes the values of names that Python may have bound otherwise.
     pub(super) fn poison(&mut self, names: impl IntoIterator<Item = String>, fault: &Fault) {
         for name in names {
             self.interpreter.bind(&name, Err(fault.clone()), fault.at.unwrap_or_default());
         }
     }
 
-    /// Takes their values from all lists, sets and dicts, one of which something has changed that was not run.
+    /// Removes the values of all lists, sets and dicts: something that was not run may have changed one of
+    /// them.
     pub(super) fn changed(&mut self, at: TextSize) {
         self.interpreter.doubts += 1;
         for binding in self.interpreter.names.values_mut() {

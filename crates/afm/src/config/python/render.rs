@@ -1,4 +1,4 @@
-//! `str()` and `repr()`.
+//! Turns values into text, as `str()` and `repr()` do.
 
 use std::fmt::Write;
 
@@ -6,7 +6,7 @@ use super::budget::Budget;
 use super::fault::Fault;
 use super::value::Value;
 
-/// What `str()` makes of a value.
+/// Evaluates `str(value)`.
 pub(super) fn to_text(value: &Value, budget: &mut Budget) -> Result<String, Fault> {
     match value {
         Value::Str(text) => {
@@ -17,7 +17,7 @@ pub(super) fn to_text(value: &Value, budget: &mut Budget) -> Result<String, Faul
     }
 }
 
-/// What `repr()` makes of a value.
+/// Evaluates `repr(value)`.
 pub(super) fn repr(value: &Value, budget: &mut Budget) -> Result<String, Fault> {
     let mut text = String::new();
     write_repr(value, &mut text, budget)?;
@@ -49,7 +49,7 @@ fn write_repr(value: &Value, out: &mut String, budget: &mut Budget) -> Result<()
         }
         _ => return Err(Fault::unreadable(format!("{} is made a string here", value.kind()))),
     }
-    // What it holds has been paid for, too, and is paid for again: the sum is bounded all the same.
+    // What it contains has been paid for already and is paid for again; the sum is bounded all the same.
     budget.text(out.len())
 }
 
@@ -68,7 +68,7 @@ fn list(
     Ok(())
 }
 
-/// A string between quotes.
+/// Writes a string between quotes.
 fn quote(text: &str, out: &mut String) -> Result<(), Fault> {
     let quote = if text.contains('\'') && !text.contains('"') { '"' } else { '\'' };
     out.push(quote);
@@ -92,7 +92,7 @@ fn quote(text: &str, out: &mut String) -> Result<(), Fault> {
     Ok(())
 }
 
-/// The shortest text that is this float, in Python's form.
+/// Returns the shortest text that stands for this float, in Python's form.
 pub(super) fn float(number: f64) -> String {
     if number.is_nan() {
         return "nan".to_owned();
@@ -100,7 +100,7 @@ pub(super) fn float(number: f64) -> String {
     if number.is_infinite() {
         return if number > 0.0 { "inf" } else { "-inf" }.to_owned();
     }
-    // Rust and Python find the same digits; Python writes an exponent below 1e-4 and from 1e16 on.
+    // Rust and Python find the same digits. Python writes an exponent below 1e-4 and from 1e16 on.
     let scientific = format!("{number:e}");
     let Some((digits, exponent)) = scientific.split_once('e') else { return scientific };
     let exponent: i32 = exponent.parse().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Statements, and what a file binds.
+//! Reads a file statement by statement.
 
 use std::collections::HashMap;
 
@@ -17,12 +17,12 @@ use super::operators::binary;
 use super::reader::{PASSED_OVER, Reader};
 use super::value::{Outcome, Value};
 
-/// What a file holds.
+/// The result of reading a file.
 #[derive(Debug, Default)]
 pub(in crate::config) struct ReadFile {
-    /// The names that it binds, in the order in which it first does.
+    /// The names that the file binds, in the order in which they are first bound.
     pub(in crate::config) names: Vec<BoundName>,
-    /// What is passed over, and what the user should know of it.
+    /// What is passed over, where the user should know of it.
     pub(in crate::config) remarks: Vec<(TextSize, String)>,
 }
 
@@ -41,7 +41,7 @@ pub(in crate::config) struct BoundName {
 /// Why a file cannot be read at all: the line and column, and the reason, which does not quote the file.
 pub(in crate::config) type ReadError = (TextSize, String);
 
-/// Reads a file that has `\n` line ends. `is_key` knows what is a setting.
+/// Reads a file that has `\n` line ends. `is_key` says which names are settings.
 pub(in crate::config) fn read(
     source: &str,
     file_name: &str,
@@ -88,7 +88,7 @@ pub(in crate::config) fn read(
     Ok(ReadFile { names: names.collect(), remarks: reader.remarks })
 }
 
-/// What the parser says, which never quotes more of the file than a keyword or a character.
+/// Describes an error of the parser, whose text never quotes more of the file than a keyword or a character.
 fn describe(error: &ParseErrorType) -> String {
     let text = error.to_string();
     let mut chars = text.trim_end_matches('.').chars();
@@ -120,7 +120,7 @@ impl Reader<'_> {
             },
             Stmt::AugAssign(assign) => {
                 let old = self.interpreter.expression(&assign.target);
-                // Of a list, it changes the list itself, which may have another name.
+                // On a list, this changes the list itself, which may have another name, too.
                 if old.as_ref().is_ok_and(|old| !matches!(old, Value::Tuple(_)) && old.items().is_some()) {
                     self.changed(assign.start());
                     return Ok(());
@@ -218,7 +218,7 @@ impl Reader<'_> {
         }
     }
 
-    /// An expression whose value nobody takes.
+    /// Runs an expression whose value nobody uses.
     fn lone_expression(&mut self, expression: &Expr) -> Result<(), Fault> {
         let prints = matches!(expression, Expr::Call(call)
             if matches!(&*call.func, Expr::Name(name) if name.id.as_str() == "print"));

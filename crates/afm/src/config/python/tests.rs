@@ -1,4 +1,4 @@
-//! What is made of expressions, compared with what Python makes of them.
+//! Compares the values of expressions with those that Python computes.
 
 mod bounds;
 mod same_as_python;
@@ -7,7 +7,7 @@ use super::fault::{Fault, FaultKind};
 use super::statements::{ReadFile, read};
 use super::value::Value;
 
-/// Reads a source, whose environment has these variables.
+/// Reads a source with these environment variables.
 fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<ReadFile, String> {
     let find =
         |name: &str| variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
@@ -15,13 +15,13 @@ fn read_with(source: &str, variables: &[(&str, &str)]) -> Result<ReadFile, Strin
         .map_err(|(at, what)| format!("{at:?}: {what}"))
 }
 
-/// The value of a name.
+/// Returns the value of a name.
 fn value_of(module: &ReadFile, name: &str) -> Option<Result<Value, Fault>> {
     let found = module.names.iter().find(|known| known.name == name);
     found.map(|found| found.value.clone())
 }
 
-/// The value of an expression, or what kind of fault it is.
+/// Returns the value of an expression, or the kind of its fault.
 fn value(expression: &str) -> Result<Value, FaultKind> {
     let module = read_with(&format!("X = {expression}\n"), &[]).expect(expression);
     value_of(&module, "X").expect("it is bound").map_err(|fault| fault.kind)

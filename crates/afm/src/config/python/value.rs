@@ -1,4 +1,4 @@
-//! Values, and what they are to each other.
+//! Python values and their comparison.
 
 use std::cmp::Ordering;
 use std::rc::Rc;
@@ -8,7 +8,7 @@ use super::fault::{Exception, Fault};
 use super::function::Function;
 use super::imported_module::ImportedModule;
 
-/// A Python value. Nothing changes one: what would is not on the list.
+/// A Python value. It never changes: whatever would change one is not on the list.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) enum Value {
     None,
@@ -20,7 +20,7 @@ pub(in crate::config) enum Value {
     Tuple(Rc<Items>),
     List(Rc<Items>),
     Set(Rc<Items>),
-    /// A key, its value, the next key.
+    /// A dict: a key, its value, the next key, and so on.
     Dict(Rc<Items>),
     /// A `datetime.timedelta`, in microseconds.
     Timedelta(i128),
@@ -34,20 +34,21 @@ pub(in crate::config) enum Value {
 /// A value, or why there is none.
 pub(super) type Outcome = Result<Value, Fault>;
 
-/// What a container holds.
+/// The items of a container.
 #[derive(Debug, PartialEq)]
 pub(in crate::config) struct Items {
     values: Vec<Value>,
-    /// How many containers lie in one another, this one included.
+    /// How deep containers are nested, this one included.
     depth: usize,
-    /// How many values there are, also in what it holds.
+    /// How many values there are, nested ones included.
     count: usize,
 }
 
-/// The deepest container, which bounds recursion.
+/// Containers may be nested this deep, which bounds recursion.
 const DEEPEST: usize = 40;
 
-/// The most values in a container, and in what it holds: they are compared and shown by walking all of them.
+/// A container may have this many values, nested ones included, since all are walked to compare and show
+/// them.
 const MOST: usize = 5_000;
 
 impl Items {
@@ -70,7 +71,7 @@ impl Items {
         &self.values
     }
 
-    /// The keys and values of a dict.
+    /// Iterates over the keys and values of a dict.
     pub(super) fn pairs(&self) -> impl Iterator<Item = (&Value, &Value)> {
         self.values.chunks_exact(2).map(|pair| (&pair[0], &pair[1]))
     }
@@ -89,7 +90,7 @@ impl Value {
         }
     }
 
-    /// What a value is, for people.
+    /// Returns the kind of a value, for people.
     pub(in crate::config) fn kind(&self) -> &'static str {
         match self {
             Self::None => "None",
@@ -109,7 +110,7 @@ impl Value {
         }
     }
 
-    /// What `if` makes of it.
+    /// Says whether `if` takes the value for true.
     pub(super) fn is_true(&self) -> Result<bool, Fault> {
         Ok(match self {
             Self::None => false,
@@ -127,7 +128,7 @@ impl Value {
         })
     }
 
-    /// The integer that it is to arithmetic: True is 1.
+    /// Returns the value as an integer for arithmetic, with True as 1.
     pub(super) fn integer(&self) -> Option<i128> {
         match self {
             Self::Bool(flag) => Some((*flag).into()),
@@ -136,7 +137,7 @@ impl Value {
         }
     }
 
-    /// Python's `==`.
+    /// Evaluates Python's `==`.
     pub(super) fn equals(&self, other: &Self, budget: &mut Budget) -> Result<bool, Fault> {
         budget.spend(1)?;
         Ok(match (self, other) {
@@ -164,7 +165,8 @@ impl Value {
         })
     }
 
-    /// The order of numbers, strings, bytes and timedeltas; `None` where there is none, `Some(None)` for NaN.
+    /// Returns the order of numbers, strings, bytes and timedeltas; `None` if there is none, `Some(None)` for
+    /// NaN.
     pub(super) fn order(&self, other: &Self) -> Option<Option<Ordering>> {
         Some(match (self, other) {
             (Self::Str(a), Self::Str(b)) => Some(a.cmp(b)),
@@ -177,7 +179,7 @@ impl Value {
         })
     }
 
-    /// Fails unless it can be in a set, or be a key of a dict.
+    /// Fails unless the value can be in a set, or be a key of a dict.
     pub(super) fn check_hashable(&self) -> Result<(), Fault> {
         match self {
             Self::List(_) | Self::Set(_) | Self::Dict(_) | Self::Environ => {
@@ -188,7 +190,7 @@ impl Value {
         }
     }
 
-    /// The value of a key of a dict.
+    /// Returns the value of a key of a dict.
     pub(super) fn look_up(items: &Items, key: &Self, budget: &mut Budget) -> Result<Option<Self>, Fault> {
         key.check_hashable()?;
         for (known, value) in items.pairs() {
@@ -200,7 +202,7 @@ impl Value {
     }
 }
 
-/// An integer against a float, without rounding either.
+/// Compares an integer with a float, without rounding either.
 fn compare(integer: i128, float: f64) -> Option<Ordering> {
     /// 2 to the power of 127, which is beyond every integer here.
     const BEYOND: f64 = 1.701_411_834_604_692_3e38;
@@ -217,7 +219,7 @@ fn compare(integer: i128, float: f64) -> Option<Ordering> {
     Some(if order == Ordering::Equal && float > float.floor() { Ordering::Less } else { order })
 }
 
-/// A float without its fraction, whose range has been looked at.
+/// Returns a float without its fraction. The caller has checked its range.
 #[cfg_attr(
     not(test),
     expect(clippy::cast_possible_truncation, reason = "the fraction is to go, and the range was looked at")
@@ -226,7 +228,7 @@ pub(super) fn whole(float: f64) -> i128 {
     float as i128
 }
 
-/// The number of an index, which counts from the end if it is negative.
+/// Returns the position of an index, which counts from the end if it is negative.
 pub(super) fn index(index: &Value, length: usize) -> Result<usize, Fault> {
     let Some(number) = index.integer() else {
         return Err(Fault::of_type("an index is an integer"));

@@ -214,7 +214,7 @@ impl CommitLoop {
             }
             Err(error @ StoreError::Failed(_)) => {
                 let error = format!("{error:#}");
-                if let ShouldLog::Aloud { not_logged } = self.failure_log.note(&error) {
+                if let ShouldLog::Yes { not_logged } = self.failure_log.note(&error) {
                     tracing::error!(error, not_logged, "could not commit a command");
                 }
                 fail_all(callers, CommitError::Failed);

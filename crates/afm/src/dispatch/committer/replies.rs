@@ -108,7 +108,7 @@ impl Replier {
         };
         let QueuedCommand { command, caller: Caller { reply_to, .. } } = request;
         let locked = held_up::name(&command);
-        if let ShouldLog::Aloud { not_logged } = self.failure_log.note("locked") {
+        if let ShouldLog::Yes { not_logged } = self.failure_log.note("locked") {
             tracing::warn!(
                 locked = locked.map(tracing::field::display),
                 not_logged,
