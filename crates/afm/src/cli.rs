@@ -27,7 +27,8 @@ const BAD_ARGUMENTS: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "slamon-afm", version, infer_long_args = true, after_help = config::help())]
 struct CliArguments {
-    /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or postgresql://USER@HOST/NAME
+    /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or
+    /// postgresql://USER@HOST/NAME
     #[arg(long, value_name = "URI", global = true)]
     database_uri: Option<String>,
     /// Read settings from a file of KEY = value lines
@@ -54,9 +55,8 @@ pub fn main() -> ExitCode {
         Ok(arguments) => arguments,
         // An argument in the wrong place is quoted in the message, and may hold a password.
         Err(error) if error.use_stderr() && error.to_string().contains("://") => {
-            say(
-                "slamon-afm: a URI (not shown) stands where none belongs; the database goes to --database-uri URI",
-            );
+            say("slamon-afm: a URI (not shown) stands where none belongs; \
+                 the database goes to --database-uri URI");
             return ExitCode::from(BAD_ARGUMENTS);
         }
         Err(error) => error.exit(),

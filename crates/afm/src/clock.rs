@@ -65,7 +65,8 @@ const LONGEST_READING: i64 = 1_000;
 pub struct SteadyClock {
     /// The machine's clock.
     machine: Clock,
-    /// The time since the machine's start, in microseconds; it is never set, and counts while the machine is suspended.
+    /// The time since the machine's start, in microseconds; it is never set, and counts while the machine is
+    /// suspended.
     uptime: Arc<dyn Fn() -> i64 + Send + Sync>,
     state: Arc<ClockState>,
 }

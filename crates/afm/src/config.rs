@@ -1,7 +1,7 @@
 //! Reads the configuration of the server.
 //!
-//! Every key has a default, and is read from environment variables, Flask configuration files and the command line:
-//! see [`load`] for their order and [`EXAMPLE`] for the keys. Files are read, never run.
+//! Every key has a default, and is read from environment variables, Flask configuration files and the command
+//! line: see [`load`] for their order and [`EXAMPLE`] for the keys. Files are read, never run.
 //!
 //! ```
 //! use slamon_afm::config::{Overrides, load};
@@ -39,9 +39,10 @@ pub const EXAMPLE: &str = include_str!("../../../config.example.cfg");
 
 /// Returns what the help of the command line says of settings: where they can be given, and their names.
 pub(crate) fn help() -> String {
-    let mut help = "Settings are lines KEY = VALUE of a Flask configuration file, which --config or the environment \
-                    variable\nSLAMON_AFM_CFG names, or environment variables of the same names. \
-                    config.example.cfg, which comes with the\nsource, has the default and the meaning of each:\n"
+    let mut help = "Settings are lines KEY = VALUE of a Flask configuration file, which --config or the \
+                    environment variable\nSLAMON_AFM_CFG names, or environment variables of the same names. \
+                    config.example.cfg, which comes with the\nsource, has the default and the meaning of \
+                    each:\n"
         .to_owned();
     let mut width = 100;
     for key in &keys::KEYS {

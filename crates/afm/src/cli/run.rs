@@ -48,8 +48,8 @@ const NOTIFY: Duration = Duration::from_secs(1);
 pub(super) struct Address {
     #[arg(
         default_value = "127.0.0.1",
-        help = "Host name or address, such as localhost, 0.0.0.0 or ::1, also with a port: localhost:8080, [::1]:8080; \
-                a number alone is a port on all interfaces"
+        help = "Host name or address, such as localhost, 0.0.0.0 or ::1, also with a port: localhost:8080, \
+                [::1]:8080; a number alone is a port on all interfaces"
     )]
     host: String,
     /// Port [default: 8080]; 0 takes any that is free
@@ -239,7 +239,8 @@ fn watch(config: &Config) -> SweepPolicy {
 fn announce(database: &Database, config: &Config) {
     match &database.kind {
         DatabaseKind::Memory => tracing::warn!(
-            "tasks are kept in memory and are gone when this process stops; to keep them: --database-uri sqlite:///slamon-afm.db"
+            "tasks are kept in memory and are gone when this process stops; \
+             to keep them: --database-uri sqlite:///slamon-afm.db"
         ),
         DatabaseKind::File(file) => {
             tracing::info!(file = %file.display(), "tasks are kept in an SQLite file");

@@ -5,8 +5,9 @@ use slamon_store::{Adopted, Prepared};
 use crate::database::Database;
 
 /// The message that says why no tables are created in memory.
-pub(super) const IN_MEMORY: &str = "create-tables: the database is in memory (sqlite://, the default) and would be gone \
-     at once; name one: --database-uri sqlite:///slamon-afm.db, or set SQLALCHEMY_DATABASE_URI";
+pub(super) const IN_MEMORY: &str = "create-tables: the database is in memory (sqlite://, the default) \
+     and would be gone at once; name one: --database-uri sqlite:///slamon-afm.db, \
+     or set SQLALCHEMY_DATABASE_URI";
 
 pub(super) async fn create(database: &Database) -> anyhow::Result<()> {
     report(database.store.create_tables().await.map_err(|error| database.unusable(error))?);

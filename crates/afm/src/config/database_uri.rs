@@ -21,8 +21,8 @@ const SHOWN_PARAMETERS: [&str; 9] = [
     "target_session_attrs",
 ];
 
-/// The URI of a database. `Debug` and `Display` never show its password nor what may be a credential in its query
-/// parameters, and hide rather too much of what they do not understand.
+/// The URI of a database. `Debug` and `Display` never show its password nor what may be a credential in its
+/// query parameters, and hide rather too much of what they do not understand.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUri(String);
 

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::path::PathBuf;
 
-/// Why the server cannot start with this configuration. The message is one line, and never shows a database URI.
+/// Why the server cannot start with this configuration. The message is one line, and never shows a database
+/// URI.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// A file that the user named cannot be read.

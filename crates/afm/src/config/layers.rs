@@ -38,12 +38,13 @@ pub struct Loaded {
 }
 
 /// Loads the configuration: defaults, then the environment, then the file that the environment variable
-/// `SLAMON_AFM_CFG` names, then the file of `--config`, then the command line; the later one holds. A value that is
-/// overruled must still be readable.
+/// `SLAMON_AFM_CFG` names, then the file of `--config`, then the command line; the later one holds. A value
+/// that is overruled must still be readable.
 ///
 /// `env` looks up environment variables; an empty one counts as not set. Relative paths start at the working
-/// directory. Unlike the original, which passed over a file it could not find when `SLAMON_AFM_CFG` named it, a file
-/// that cannot be read is an error: a server that runs on its defaults instead, on a database in memory, loses tasks.
+/// directory. Unlike the original, which passed over a file it could not find when `SLAMON_AFM_CFG` named it,
+/// a file that cannot be read is an error: a server that runs on its defaults instead, on a database in
+/// memory, loses tasks.
 ///
 /// # Errors
 ///
@@ -106,7 +107,8 @@ impl Layers {
             if env(&lower).is_some() {
                 let name = key.name;
                 self.loaded.warnings.push(format!(
-                    "environment variable {lower} is passed over: keys are in upper case; did you mean {name}?"
+                    "environment variable {lower} is passed over: keys are in upper case; \
+                     did you mean {name}?"
                 ));
             }
         }
@@ -152,8 +154,8 @@ impl Layers {
                 Err(NoValue { line, column, reason, is_unreadable }) => {
                     let way_out = if is_unreadable {
                         format!(
-                            "; this file is read, not run: write the value itself, or take the key out and set the \
-                             environment variable {key}"
+                            "; this file is read, not run: write the value itself, or take the key out and \
+                             set the environment variable {key}"
                         )
                     } else {
                         String::new()

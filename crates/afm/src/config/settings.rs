@@ -29,18 +29,20 @@ pub struct Config {
     pub agent_active_threshold: Duration,
     /// `AGENT_DROP_THRESHOLD`: after which a lost agent is forgotten; at least the active threshold.
     pub agent_drop_threshold: Duration,
-    /// `TASK_TIMEOUT_DEFAULT`: how long an attempt may take of a task that names no `task_timeout`; `None`: for ever.
+    /// `TASK_TIMEOUT_DEFAULT`: how long an attempt may take of a task that names no `task_timeout`; `None`:
+    /// for ever.
     pub task_timeout_default: Option<Duration>,
     /// `TASK_RETENTION`: after which a finished task is deleted; `None`: it is kept.
     pub task_retention: Option<Duration>,
     /// `MAX_CONTENT_LENGTH`: the longest request body, in bytes; at least 1.
     pub max_content_length: usize,
-    /// `MAX_NAME_LENGTH` and `MAX_CAPABILITIES`: how long names may be, in bytes, and how many capabilities an agent may
-    /// have; each at least 1.
+    /// `MAX_NAME_LENGTH` and `MAX_CAPABILITIES`: how long names may be, in bytes, and how many capabilities
+    /// an agent may have; each at least 1.
     pub limits: Limits,
     /// `REQUEST_TIMEOUT`: the longest a request may take; more than zero.
     pub request_timeout: Duration,
-    /// `SHUTDOWN_TIMEOUT`: how long running requests may go on once the server is told to stop; more than zero.
+    /// `SHUTDOWN_TIMEOUT`: how long running requests may go on once the server is told to stop; more than
+    /// zero.
     pub shutdown_timeout: Duration,
     /// `LOG_FILE`: the file that log lines are appended to, or standard error.
     pub log_file: Option<PathBuf>,

@@ -121,7 +121,10 @@ pub async fn serve(
 ) {
     for listener in &listeners {
         if let Err(error) = find_the_vanished(listener) {
-            tracing::warn!(%error, "could not set the keepalive of connections: clients that vanish will not be noticed");
+            tracing::warn!(
+                %error,
+                "could not set the keepalive of connections: clients that vanish will not be noticed"
+            );
         }
     }
     let mut server = Server::new(router, limits);
@@ -134,7 +137,10 @@ pub async fn serve(
             stream = accept(&listeners), if has_place => {
                 let has_room = server.open.make_room();
                 if !has_room && !was_full {
-                    tracing::warn!(limit = limits.connections, "all connections are in use: only reads are served beyond them");
+                    tracing::warn!(
+                        limit = limits.connections,
+                        "all connections are in use: only reads are served beyond them"
+                    );
                 }
                 was_full = !has_room;
                 server.serve(stream, !has_room);

@@ -72,7 +72,8 @@ async fn follow_machine(clock: &SteadyClock) {
             tracing::warn!(
                 by_seconds = by.as_secs_f64(),
                 ahead_seconds = ahead.as_secs_f64(),
-                "the machine's clock was set: it is followed slowly, by a twentieth of the time that passes, or at once after a restart"
+                "the machine's clock was set: it is followed slowly, by a twentieth of the time that passes, \
+                 or at once after a restart"
             );
         } else if ahead.is_zero() && !was_ahead.is_zero() {
             tracing::info!("has caught up with the machine's clock");

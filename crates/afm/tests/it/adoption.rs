@@ -1,4 +1,5 @@
-//! Ours goes on where the original stopped: on its database, with its command line and its configuration file.
+//! Ours goes on where the original stopped: on its database, with its command line and its configuration
+//! file.
 
 use std::process::Command;
 

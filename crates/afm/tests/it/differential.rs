@@ -1,8 +1,8 @@
 //! slamon-afm 1.1.0 and ours get the same requests; wherever their answers differ,
 //! [`differences::DIFFERENCES`] says so, or [`additions::ADDITIONS`] of what is the same everywhere.
 //!
-//! Compared are status and JSON: values, not bytes. Error bodies are ours to choose. The original lists tasks in no fixed
-//! order, so lists of tasks and agents are compared without theirs.
+//! Compared are status and JSON: values, not bytes. Error bodies are ours to choose. The original lists tasks
+//! in no fixed order, so lists of tasks and agents are compared without theirs.
 
 mod additions;
 mod agent;
@@ -32,7 +32,8 @@ use case::{Case, Step};
 use difference::{On, Seen};
 use differences::DIFFERENCES;
 
-/// All requests, in the order in which they are sent. Those about the whole fleet come first, while there is none.
+/// All requests, in the order in which they are sent. Those about the whole fleet come first, while there is
+/// none.
 fn cases() -> Vec<Case> {
     [dashboard::cases(), paths::cases(), bodies::cases(), bpms::cases(), agent::cases(), response::cases()]
         .into_iter()

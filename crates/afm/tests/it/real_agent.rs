@@ -135,7 +135,8 @@ fn a_task_of_the_original_is_executed_on_postgresql() {
     a_task_of_the_original_is_executed(&Place::postgres());
 }
 
-/// A task is handed to an agent that never answers in time, and then to the original one, which knows nothing of attempts.
+/// A task is handed to an agent that never answers in time, and then to the original one, which knows nothing
+/// of attempts.
 #[track_caller]
 fn the_agent_takes_over(database: &Place, config: &str, terms: &Value) {
     let afm = AfmProcess::start(

@@ -133,7 +133,8 @@ impl TestApp {
         Setup::default().start()
     }
 
-    /// Has it read what there is for agents, as the background does all the time: until then, every poll asks the store.
+    /// Has it read what there is for agents, as the background does all the time: until then, every poll asks
+    /// the store.
     #[track_caller]
     pub(crate) fn look_around(&self) {
         self.block_on(self.app.cache.refresh(&*self.app.store)).expect("the database is there");

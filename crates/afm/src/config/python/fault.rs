@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use ruff_text_size::TextSize;
 
-/// Why an expression has no value. The reason never quotes the file or a value, either of which may be a secret.
+/// Why an expression has no value. The reason never quotes the file or a value, either of which may be a
+/// secret.
 #[derive(Clone, Debug, PartialEq)]
 pub(in crate::config) struct Fault {
     /// The place in the file, which the innermost expression sets.

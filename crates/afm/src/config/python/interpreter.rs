@@ -116,15 +116,18 @@ impl Interpreter<'_> {
 }
 
 /// The other names that need no import in Python.
-const BUILTINS: &str = " ArithmeticError AssertionError AttributeError BaseException BlockingIOError BrokenPipeError \
-    BufferError BytesWarning ConnectionError DeprecationWarning EOFError Ellipsis EnvironmentError Exception \
-    FileExistsError FileNotFoundError FutureWarning GeneratorExit IOError ImportError ImportWarning IndexError \
-    InterruptedError KeyError KeyboardInterrupt LookupError MemoryError ModuleNotFoundError NameError \
-    NotImplemented NotImplementedError OSError OverflowError PermissionError ProcessLookupError RecursionError \
-    ReferenceError ResourceWarning RuntimeError RuntimeWarning StopIteration SyntaxError SystemError SystemExit \
-    TimeoutError TypeError UnicodeDecodeError UnicodeEncodeError UnicodeError UserWarning ValueError Warning \
-    ZeroDivisionError __build_class__ __builtins__ __cached__ __debug__ __doc__ __import__ __loader__ __package__ \
-    __spec__ all any ascii bin breakpoint bytearray bytes callable chr classmethod compile complex copyright \
-    credits delattr dir divmod enumerate eval exec exit filter format frozenset getattr globals hasattr hash help \
-    hex id input isinstance issubclass iter license locals map memoryview next object oct open ord pow print \
-    property quit range repr reversed round set setattr slice sorted staticmethod sum super type vars zip ";
+const BUILTINS: &str = " \
+    ArithmeticError AssertionError AttributeError BaseException BlockingIOError BrokenPipeError \
+    BufferError BytesWarning ConnectionError DeprecationWarning EOFError Ellipsis EnvironmentError \
+    Exception FileExistsError FileNotFoundError FutureWarning GeneratorExit IOError ImportError \
+    ImportWarning IndexError InterruptedError KeyError KeyboardInterrupt LookupError MemoryError \
+    ModuleNotFoundError NameError NotImplemented NotImplementedError OSError OverflowError \
+    PermissionError ProcessLookupError RecursionError ReferenceError ResourceWarning RuntimeError \
+    RuntimeWarning StopIteration SyntaxError SystemError SystemExit TimeoutError TypeError \
+    UnicodeDecodeError UnicodeEncodeError UnicodeError UserWarning ValueError Warning ZeroDivisionError \
+    __build_class__ __builtins__ __cached__ __debug__ __doc__ __import__ __loader__ __package__ __spec__ \
+    all any ascii bin breakpoint bytearray bytes callable chr classmethod compile complex copyright \
+    credits delattr dir divmod enumerate eval exec exit filter format frozenset getattr globals hasattr \
+    hash help hex id input isinstance issubclass iter license locals map memoryview next object oct open \
+    ord pow print property quit range repr reversed round set setattr slice sorted staticmethod sum \
+    super type vars zip ";

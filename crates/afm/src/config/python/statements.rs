@@ -183,8 +183,8 @@ impl Reader<'_> {
                     self.remarks.push((
                         class.start(),
                         format!(
-                            "{} in a class {PASSED_OVER}, and settings stand outside of classes, as for Flask's \
-                             from_pyfile",
+                            "{} in a class {PASSED_OVER}, and settings stand outside of classes, as for \
+                             Flask's from_pyfile",
                             keys.join(", ")
                         ),
                     ));

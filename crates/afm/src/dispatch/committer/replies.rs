@@ -112,7 +112,8 @@ impl Replier {
             tracing::warn!(
                 locked = locked.map(tracing::field::display),
                 not_logged,
-                "a row is locked by another session of the database: the requests that need it are answered 503"
+                "a row is locked by another session of the database: \
+                 the requests that need it are answered 503"
             );
         }
         reply_to.fail(CommitError::Locked);

@@ -1,4 +1,5 @@
-//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`. What is added everywhere is left out.
+//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`. What is added
+//! everywhere is left out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -45,7 +46,8 @@ impl fmt::Display for Answer {
     }
 }
 
-/// The value without the members `left_out` and those that are added; keys sorted, floats written in one way, times as `<time>`; integers keep all their digits. `key` is the member's.
+/// The value without the members `left_out` and those that are added; keys sorted, floats written in one way,
+/// times as `<time>`; integers keep all their digits. `key` is the member's.
 fn canonical(key: &str, value: &RawValue, left_out: &[&str]) -> String {
     let text = value.get();
     match text.as_bytes()[0] {
@@ -88,8 +90,8 @@ fn canonical(key: &str, value: &RawValue, left_out: &[&str]) -> String {
     }
 }
 
-/// `2026-11-22 19:23:01.621614`, or with `T` between, and a zone: `2026-11-22T19:24:01.581577+00:00`. The original leaves out
-/// a fraction of zero.
+/// `2026-11-22 19:23:01.621614`, or with `T` between, and a zone: `2026-11-22T19:24:01.581577+00:00`. The
+/// original leaves out a fraction of zero.
 fn is_time(text: &str, separator: char) -> bool {
     let shape: String = text.chars().map(|c| if c.is_ascii_digit() { '0' } else { c }).collect();
     let Some(rest) = shape.strip_prefix("0000-00-00").and_then(|rest| rest.strip_prefix(separator)) else {

@@ -1,4 +1,5 @@
-//! `/status` and `/dashboard/status`: about all tasks and agents, so these cases run while there are no others.
+//! `/status` and `/dashboard/status`: about all tasks and agents, so these cases run while there are no
+//! others.
 
 use super::case::{Case, POLL, RESULT, Shown, TASK, object, with};
 

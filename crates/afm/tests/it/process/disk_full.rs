@@ -1,8 +1,9 @@
 //! The disk of the SQLite file is full, and then is not.
 //!
-//! A limit on the size of files, which is tested itself with that, stands for the disk. It can be lowered and raised from outside while the program runs,
-//! without privileges, and fails the same system calls as a full disk, after as many bytes as still fit; only the number
-//! of the error is another one, and a test beside `sqlite::errors` shows that the store takes both for the same.
+//! A limit on the size of files, which is tested itself with that, stands for the disk. It can be lowered and
+//! raised from outside while the program runs, without privileges, and fails the same system calls as a full
+//! disk, after as many bytes as still fit; only the number of the error is another one, and a test beside
+//! `sqlite::errors` shows that the store takes both for the same.
 
 use std::fs;
 use std::path::PathBuf;

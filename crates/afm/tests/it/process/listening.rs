@@ -8,7 +8,8 @@ use rustix::net::sockopt;
 use super::serve;
 use crate::test_app::eventually;
 
-/// A server listens on all addresses of a name: `server::tests` has names of several; this machine's may have one.
+/// A server listens on all addresses of a name: `server::tests` has names of several; this machine's may have
+/// one.
 #[test]
 fn every_address_of_a_name_is_served() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
@@ -37,8 +38,8 @@ fn connections_are_looked_after_by_the_kernel() {
     });
 }
 
-/// What the kernel waits for on the connection from one port of this machine to another: 2 is the time to ask whether the
-/// other side is still there, 0 nothing.
+/// What the kernel waits for on the connection from one port of this machine to another: 2 is the time to ask
+/// whether the other side is still there, 0 nothing.
 fn kernel_timer(from: u16, to: u16) -> Option<u8> {
     let table = fs::read_to_string("/proc/net/tcp").expect("Linux lists connections");
     let [from, to] = [from, to].map(|port| format!(":{port:04X}"));

@@ -48,7 +48,8 @@ fn calls_wait_for_the_connections_that_a_role_may_have() {
         works_under_load(&client);
         assert_eq!(client.get("/readyz").status, 200);
         if connections > 1 {
-            // How many calls there are at once is up to the machine: more than there are connections only in the end.
+            // How many calls there are at once is up to the machine: more than there are connections only in
+            // the end.
             eventually("it says that there are fewer connections than it was given", || {
                 works_under_load(&client);
                 warnings(&afm) > 0

@@ -1,4 +1,5 @@
-//! The whole of it on each major version of PostgreSQL that is supported, but for the one that all other tests run on.
+//! The whole of it on each major version of PostgreSQL that is supported, but for the one that all other
+//! tests run on.
 
 use slamon_testbed::{PgCluster, PgOptions};
 

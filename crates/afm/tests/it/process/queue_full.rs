@@ -1,4 +1,5 @@
-//! The queue of notifications is full: it is the whole cluster's, and somebody in another database does not empty it.
+//! The queue of notifications is full: it is the whole cluster's, and somebody in another database does not
+//! empty it.
 
 use std::time::{Duration, Instant};
 

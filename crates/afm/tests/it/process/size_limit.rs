@@ -1,4 +1,5 @@
-//! Files that reach the limit on their size, `ulimit -f`: a signal comes with the error, and ends who does not expect it.
+//! Files that reach the limit on their size, `ulimit -f`: a signal comes with the error, and ends who does
+//! not expect it.
 
 use std::fs;
 use std::path::Path;

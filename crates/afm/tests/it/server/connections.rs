@@ -124,7 +124,8 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     answer.is_problem(503, "the request took too long; try again");
     app.get(&format!("/task/{}", id(1))).is_try_again();
     gate.open();
-    // The claim that was under way is taken back, which may come after this poll; a poll may also take too long.
+    // The claim that was under way is taken back, which may come after this poll; a poll may also take too
+    // long.
     eventually("the task waits again", || app.post("/tasks", Body::poll(9)).body.contains(&id(1)));
 }
 

@@ -64,7 +64,8 @@ fn a_body_is_at_most_chunked() {
     assert_eq!(detail, "request head: Transfer-Encoding may only be chunked");
 }
 
-/// What comes after such a request may be part of it, or a request that somebody smuggles in: nobody can know.
+/// What comes after such a request may be part of it, or a request that somebody smuggles in: nobody can
+/// know.
 #[test]
 fn after_a_length_and_chunks_nothing_more_is_read() {
     let app = TestApp::start();

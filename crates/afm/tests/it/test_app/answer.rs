@@ -77,7 +77,8 @@ impl Answer {
         assert_eq!(self.header("connection"), Some("close"), "{self:?}");
     }
 
-    /// It is a problem with this status and `detail`. Where the detail begins with the name of a field, `field` has it too.
+    /// It is a problem with this status and `detail`. Where the detail begins with the name of a field,
+    /// `field` has it too.
     #[track_caller]
     pub(crate) fn is_problem(&self, status: u16, detail: &str) {
         let problem = self.problem(status);

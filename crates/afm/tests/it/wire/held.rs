@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use super::terms::DUE;
 use crate::test_app::{Answer, Body, Connection, Setup, TestApp, eventually, id};
 
-/// Less than the 15 s after which a request that is held open looks for itself, and far more than any machine needs.
+/// Less than the 15 s after which a request that is held open looks for itself, and far more than any machine
+/// needs.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
 /// A poll that waits as long as it may.

@@ -1,4 +1,5 @@
-//! Heartbeats on their way through the committer: none is lost, and nobody waits for more than they asked for.
+//! Heartbeats on their way through the committer: none is lost, and nobody waits for more than they asked
+//! for.
 
 use super::*;
 use crate::dispatch::heartbeats::Heartbeats;
