@@ -11,7 +11,7 @@ use futures_util::future::{BoxFuture, Either, select};
 use tokio::sync::oneshot;
 use tokio::sync::oneshot::error::TryRecvError;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// How many small tasks are read at once.
 pub(crate) const SMALL_AT_ONCE: usize = 64;

@@ -22,14 +22,17 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
+use slamon_domain::{
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+};
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
-use crate::reads::SMALL_AT_ONCE;
-use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
-    Reads, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
-};
+use crate::error::StoreError;
+use crate::event::StoreEvent;
+use crate::reads::{Reads, SMALL_AT_ONCE};
+use crate::store::{Backlog, Prepared, Store, TaskRead};
+use crate::views::{AttemptView, Counts, Overview};
 use connections::{Access, Connections};
 use workers::Workers;
 
@@ -202,7 +205,7 @@ mod tests {
     use slamon_protocol::{JsonText, PostTask};
 
     use super::*;
-    use crate::SMALL_TASK;
+    use crate::store::SMALL_TASK;
 
     const SMALL: Uuid = Uuid::from_u128(9);
     const LARGE: [Uuid; 3] = [Uuid::from_u128(1), Uuid::from_u128(2), Uuid::from_u128(3)];

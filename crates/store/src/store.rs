@@ -4,15 +4,16 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_domain::{
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+};
 use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::error::StoreError;
 use crate::event::StoreEvent;
-use crate::{
-    Applied, AttemptView, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, StoreError,
-    Surroundings, Task, WaitingKind,
-};
+use crate::views::{AttemptView, Counts, Overview};
 
 /// How many batches a store gains from being given at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,13 +1,13 @@
 //! What there is for agents.
 
+use slamon_domain::{KindCursor, QueueCursor, WaitingKind};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::errors::Problem;
 use super::kinds::Kind;
 use super::session::Session;
-use crate::store::BACKLOG_BYTES;
-use crate::{Backlog, KindCursor, QueueCursor, TYPE_BEGINNING, WaitingKind};
+use crate::store::{BACKLOG_BYTES, Backlog, TYPE_BEGINNING};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
 /// whose types or filters have a long beginning in common are one here: the index holds no more of them.

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::{Applied, Command};
 use uuid::Uuid;
 
 use super::apply::{self, Locks, Manner};
 use super::database::Database;
 use super::errors::Problem;
 use super::memory::Memory;
-use crate::{Applied, Command, StoreError};
+use crate::error::StoreError;
 
 /// What a batch needs of its store.
 pub(super) struct BatchRunner<'s> {

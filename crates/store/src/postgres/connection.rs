@@ -22,7 +22,7 @@ use super::pooling::Pooling;
 pub(super) use super::timeouts::{LOCK_WAIT, milliseconds};
 use super::tls::{self, Tls};
 use super::uri::{Target, options};
-use crate::SchemaError;
+use crate::error::SchemaError;
 
 /// How many notifications wait to be read before the server has to wait.
 const NOTIFICATIONS_KEPT: usize = 1_000;

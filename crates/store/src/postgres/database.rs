@@ -15,7 +15,7 @@ use super::fitness::{self, Fitness};
 use super::options::PostgresOptions;
 use super::session::Session;
 use super::uri::{Target, UriError};
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;

@@ -9,7 +9,7 @@ use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
 
 use super::tls;
-use crate::{SchemaError, StoreError};
+use crate::error::{SchemaError, StoreError};
 
 /// Why a call on a connection did not end well.
 #[derive(Debug)]

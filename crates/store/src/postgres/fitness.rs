@@ -6,7 +6,7 @@ use uuid::Uuid;
 
 use super::errors::Problem;
 use super::session::Session;
-use crate::SchemaError;
+use crate::error::SchemaError;
 
 /// The oldest major version whose SQL is enough.
 const OLDEST: i32 = 13;

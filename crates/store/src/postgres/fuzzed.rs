@@ -3,11 +3,12 @@
 
 use std::time::Duration;
 
+use slamon_domain::{Applied, KindCursor};
 use slamon_protocol::AgentFilter;
 
 use super::notifications::{self, InstanceId, MAX_TASKS_PER_KIND};
 use super::uri::{Target, options};
-use crate::{Applied, KindCursor, StoreEvent};
+use crate::event::StoreEvent;
 
 /// What no message shows, wherever it stands in a URI.
 const SECRET: &str = "s3cret";

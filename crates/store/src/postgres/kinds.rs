@@ -1,9 +1,9 @@
 //! Kinds of tasks, as the table has them.
 
+use slamon_domain::WaitingKind;
 use slamon_protocol::{AgentFilter, Capability};
 
 use super::errors::Problem;
-use crate::WaitingKind;
 
 /// A type in a version, and a filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -23,7 +23,8 @@ use super::pooling;
 use super::quiet::NEARLY_FULL;
 use super::session::Session;
 use super::timeouts::milliseconds;
-use crate::{SchemaError, StoreEvent};
+use crate::error::SchemaError;
+use crate::event::StoreEvent;
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);

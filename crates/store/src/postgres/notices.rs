@@ -1,6 +1,7 @@
 //! What an AFM tells others of a batch, in the transaction of the batch.
 
 use futures_util::future::join;
+use slamon_domain::Applied;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
@@ -8,7 +9,6 @@ use super::errors::Problem;
 use super::notifications::{InstanceId, payloads};
 use super::session::Session;
 use super::timeouts::milliseconds;
-use crate::Applied;
 
 /// Sends payloads. Commits that notify wait for each other, here as long as any statement may take.
 const NOTIFY: &str = "

@@ -3,10 +3,11 @@
 use std::collections::HashMap;
 use std::fmt;
 
+use slamon_domain::{Applied, KindCursor, QueueCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
-use crate::{Applied, KindCursor, QueueCursor, StoreEvent, WaitingKind};
+use crate::event::StoreEvent;
 
 /// The statements that subscribe a connection to two channels. One is the database's: AFMs in several schemas
 /// of a database get each other's notifications, and find nothing new. The other is this AFM's alone.

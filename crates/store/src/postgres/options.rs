@@ -3,7 +3,7 @@
 use std::fmt;
 use std::time::Duration;
 
-/// How a [`PostgresStore`](crate::PostgresStore) connects.
+/// How a [`PostgresStore`](crate::postgres::PostgresStore) connects.
 #[derive(Clone)]
 pub struct PostgresOptions {
     /// `postgresql://…`, as SQLAlchemy 1.3 and libpq take it; what it does not say is as for libpq.

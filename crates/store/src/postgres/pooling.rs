@@ -165,7 +165,7 @@ impl Pooling {
             (_, Found::Nothing) => return,
             (Verdict::Sessions(_), Found::Shared) => {
                 self.leftovers.store(LOOKS_FOR_LEFTOVERS, Ordering::Relaxed);
-                tracing::error!("{}; until then, requests get 503", crate::SchemaError::Shared);
+                tracing::error!("{}; until then, requests get 503", crate::error::SchemaError::Shared);
             }
             (Verdict::Shared(_), Found::Sessions) => tracing::info!("connections are sessions again"),
             _ => {}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use futures_util::future::{try_join, try_join5};
 use jiff::Timestamp;
+use slamon_domain::{EndedAttempt, LateResult, Task};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
@@ -12,10 +13,10 @@ use uuid::Uuid;
 use super::errors::Problem;
 use super::rows;
 use super::session::Session;
-use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
-use crate::{
-    AgentView, AttemptView, Counts, EndedAttempt, LIST_RESULT_BYTES, LateResult, LateView, List, Overview,
-    SMALL_TASK, Task, TaskRead, TaskView,
+use crate::store::{SMALL_TASK, TaskRead};
+use crate::views::{
+    AgentView, AttemptView, Counts, ERROR_READ, LIST_RESULT_BYTES, LateView, List, Overview, TEXT_READ,
+    TaskView, shown, shown_error,
 };
 
 /// How large a task is: what is large is not even read, its length stands in the row.

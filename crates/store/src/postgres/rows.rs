@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
+use slamon_domain::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms, excerpt};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::errors::Problem;
-use crate::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 
 /// The columns that [`task_without_data`] reads of a task that waits.
 macro_rules! waiting_columns {

@@ -5,7 +5,8 @@ use uuid::Uuid;
 
 use super::errors::Problem;
 use super::session::Session;
-use crate::{Adopted, Prepared, SchemaError};
+use crate::error::SchemaError;
+use crate::store::{Adopted, Prepared};
 
 /// The tables of the newest version. PostgreSQL writes each index to the disk when it is made, so none is made in vain.
 const TABLES: &str = include_str!("../../migrations/postgres/tables.sql");

@@ -13,7 +13,7 @@ use super::connection_limit::{ConnectionLimit, Permit};
 use super::errors::Problem;
 use super::pooling::Pooling;
 use super::timeouts::milliseconds;
-use crate::SchemaError;
+use crate::error::SchemaError;
 
 /// A connection, lent for one call.
 ///

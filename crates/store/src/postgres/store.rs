@@ -7,6 +7,9 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_domain::{
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+};
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -17,11 +20,11 @@ use super::memory::Memory;
 use super::options::PostgresOptions;
 use super::uri::UriError;
 use super::{backlog, fitness, read, rows, schema, surroundings};
-use crate::reads::{Found, SMALL_AT_ONCE};
-use crate::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
-    Reads, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind, WriteConcurrency,
-};
+use crate::error::StoreError;
+use crate::event::StoreEvent;
+use crate::reads::{Found, Reads, SMALL_AT_ONCE};
+use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
+use crate::views::{AttemptView, Counts, Overview};
 
 /// How many batches may be under way: while one is written to the disk, or waits for the server, the
 /// statements of the next can run.

@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use futures_util::future::{try_join_all, try_join3};
 use jiff::Timestamp;
+use slamon_domain::{AHEAD_COUNTED, Surroundings, Task};
 use slamon_protocol::AgentFilter;
 use uuid::Uuid;
 
 use super::errors::Problem;
 use super::rows;
 use super::session::Session;
-use crate::AHEAD_COUNTED;
-use crate::{Surroundings, Task};
 
 /// How many other versions are named.
 const VERSIONS: u32 = 5;

@@ -7,7 +7,8 @@ use rusqlite::{Connection, Row, Transaction, params};
 use slamon_protocol::{JsonText, excerpt, parse_id};
 use uuid::Uuid;
 
-use crate::{Adopted, StoreError};
+use crate::error::StoreError;
+use crate::store::Adopted;
 
 /// The columns by which the tables of slamon-afm 1.1.0 are told from those of others with the same names.
 const TASKS: &[&str] = &[

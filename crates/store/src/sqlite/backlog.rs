@@ -1,12 +1,12 @@
 //! What there is for agents.
 
 use rusqlite::{Connection, Row, params};
+use slamon_domain::{KindCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
 use super::rows;
-use crate::store::BACKLOG_BYTES;
-use crate::{Backlog, KindCursor, WaitingKind};
+use crate::store::{BACKLOG_BYTES, Backlog};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
 macro_rules! kinds {

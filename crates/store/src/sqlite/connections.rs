@@ -12,7 +12,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use super::errors::classify;
 use super::uri::Place;
 use super::wal;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// How long to wait for the lock of another process, unless the URI says.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);

@@ -2,7 +2,7 @@
 
 use rusqlite::{Error, ErrorCode, ffi};
 
-use crate::{SchemaError, StoreError};
+use crate::error::{SchemaError, StoreError};
 
 pub(super) fn classify(error: Error) -> StoreError {
     let code = error.sqlite_error_code();

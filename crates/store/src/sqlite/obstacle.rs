@@ -10,7 +10,7 @@ use rustix::fs::{Access, access};
 use rustix::io::Errno;
 
 use super::errors::sqlite_error;
-use crate::StoreError;
+use crate::error::StoreError;
 
 /// Adds to an error of a store what in the file system it comes from.
 pub(super) fn explain(error: StoreError, file: &Path) -> StoreError {

@@ -3,7 +3,8 @@
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
 use super::adopt;
-use crate::{Prepared, SchemaError, StoreError};
+use crate::error::{SchemaError, StoreError};
+use crate::store::Prepared;
 
 /// Each brings the tables from the version before to its own, which is its place in this list, from 1.
 const MIGRATIONS: &[&str] = &[

@@ -2,11 +2,10 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
+use slamon_domain::{AHEAD_COUNTED, Surroundings, Task};
 use slamon_protocol::AgentFilter;
 
 use super::rows;
-use crate::AHEAD_COUNTED;
-use crate::{Surroundings, Task};
 
 /// How many other versions are named.
 const VERSIONS: u32 = 5;

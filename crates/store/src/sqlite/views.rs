@@ -4,8 +4,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::rows::{agent_name, id, optional_time, text, time};
-use crate::views::{ERROR_READ, TEXT_READ, shown, shown_error};
-use crate::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
+use crate::views::{
+    AgentView, AttemptView, Counts, ERROR_READ, LIST_RESULT_BYTES, LateView, List, Overview, TEXT_READ,
+    TaskView, shown, shown_error,
+};
 use uuid::Uuid;
 
 /// The columns that [`read_view`] reads; `?1` is the size above which a result is left out, `?2` and `?3` how much is read

@@ -16,7 +16,7 @@ use super::connections::{Access, Connections, Lender, Use};
 use super::errors::breaks_connection;
 use super::obstacle;
 use super::wal;
-use crate::StoreError;
+use crate::error::StoreError;
 
 type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) -> Use + Send>;
 
