@@ -3,6 +3,7 @@
 mod adopt;
 mod apply;
 mod backlog;
+mod columns;
 mod connections;
 mod errors;
 mod obstacle;

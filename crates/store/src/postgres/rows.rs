@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use jiff::{RoundMode, Timestamp, TimestampRound, Unit};
-use slamon_domain::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
-use slamon_protocol::{AgentFilter, JsonText, PostTask, TaskOutcome, Terms, excerpt};
+use slamon_domain::{Attempt, End, EndedAttempt, LateResult, State, Task};
+use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::errors::Problem;
+use crate::encoding::{attempt_end, outcome};
 
 /// The columns that [`task_without_data`] reads of a task that waits.
 macro_rules! waiting_columns {
@@ -68,11 +69,6 @@ pub(super) fn as_stored(time: Timestamp) -> Timestamp {
     let down = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Floor);
     // Only a time at the very end of all time cannot be rounded.
     time.round(down).unwrap_or(time)
-}
-
-/// A duration as PostgreSQL keeps it.
-pub(super) fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// A number that the protocol keeps small, as PostgreSQL keeps it.
@@ -149,26 +145,11 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
     Ok(State::Ended { at: row.try_get("finished_at")?, last: attempt()?, end })
 }
 
-/// The name of a state in the database; for clients it is [`State::name`].
-pub(super) fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Ended { end: End::Lost(_), .. } => "lost",
-        State::Ended { end: End::TimedOut(_), .. } => "timed_out",
-        other => other.name(),
-    }
-}
-
 /// Reads `attempt_columns!()`: the attempt, the task it is of, and the result that came late.
 pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResult>), Problem> {
-    let end = match row.try_get("ending")? {
-        "error" => AttemptEnd::Error(JsonText::from_stored(row.try_get("error")?)),
-        "lost" => AttemptEnd::Lost,
-        "abandoned" => AttemptEnd::Abandoned,
-        "timed_out" => AttemptEnd::TimedOut,
-        "expired" => AttemptEnd::Expired,
-        "cancelled" => AttemptEnd::Cancelled,
-        other => return Err(Problem::Wrong(format!("an attempt has the unknown ending {}", excerpt(other)))),
-    };
+    let name: &str = row.try_get("ending")?;
+    let end = attempt_end(name, json(row, "error")?)
+        .ok_or_else(|| Problem::Wrong(format!("an attempt has the unknown ending {}", excerpt(name))))?;
     let attempt = Attempt {
         number: count(row, "number")?,
         alias: row.try_get("alias")?,
@@ -177,11 +158,7 @@ pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResul
         at: row.try_get("claimed_at")?,
         deadline: row.try_get("deadline_at")?,
     };
-    let outcome = match (json(row, "late_result")?, json(row, "late_error")?) {
-        (Some(result), _) => Some(TaskOutcome::Completed(result)),
-        (None, Some(error)) => Some(TaskOutcome::Failed(error)),
-        (None, None) => None,
-    };
+    let outcome = outcome(json(row, "late_result")?, json(row, "late_error")?);
     let late = outcome.map(|outcome| Ok::<_, Problem>(LateResult { at: row.try_get("late_at")?, outcome }));
     let ended = EndedAttempt { attempt, at: row.try_get("ended_at")?, end };
     Ok((row.try_get("task_id")?, ended, late.transpose()?))

@@ -15,12 +15,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Transaction, TransactionBehavior};
-use uuid::Uuid;
-
 use slamon_domain::batch::Executor;
 use slamon_domain::{Applied, Command, QueueCursor, WaitingKind};
+use uuid::Uuid;
 
-use crate::StoreError;
+use crate::error::StoreError;
 
 pub(super) fn apply(
     connection: &mut Connection,

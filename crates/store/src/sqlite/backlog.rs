@@ -5,7 +5,7 @@ use slamon_domain::{KindCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
-use super::rows;
+use super::columns;
 use crate::store::{BACKLOG_BYTES, Backlog};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
@@ -92,13 +92,13 @@ pub(super) fn read_of(
 }
 
 fn read_untold(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Uuid>> {
-    connection.prepare_cached(UNTOLD)?.query_map([limit], |row| rows::id(row, "agent_id"))?.collect()
+    connection.prepare_cached(UNTOLD)?.query_map([limit], |row| columns::id(row, "agent_id"))?.collect()
 }
 
 fn read_kind(row: &Row<'_>) -> rusqlite::Result<WaitingKind> {
     let filter: String = row.get("agent_filter")?;
     Ok(WaitingKind {
         capability: Capability { task_type: row.get("type")?, version: row.get("version")? },
-        agent_filter: AgentFilter::from_key(&filter).map_err(|e| rows::unreadable(e.to_string()))?,
+        agent_filter: AgentFilter::from_key(&filter).map_err(|e| columns::unreadable(e.to_string()))?,
     })
 }

@@ -6,41 +6,19 @@ mod saving;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Duration;
 
-use jiff::Timestamp;
-use rusqlite::types::{FromSql, Type};
-use rusqlite::{Connection, Error, OptionalExtension, Row, params};
-use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use slamon_domain::batch::LockedTask;
+use slamon_domain::{Attempt, End, QueueCursor, State, Task};
+use slamon_protocol::{AgentFilter, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
-use slamon_domain::batch::LockedTask;
-
-use crate::{Attempt, End, QueueCursor, SMALL_TASK, State, StoreError, Task, TaskRead};
-
-/// What an agent is called, or was when it was forgotten; null where there is none.
-macro_rules! named_agent {
-    ($table:literal) => {
-        concat!(
-            "iif(agent_id is null, null, coalesce((select name from agent where agent.id = ",
-            $table,
-            ".agent_id), (select name from past_agent where past_agent.id = ",
-            $table,
-            ".agent_id), ''))"
-        )
-    };
-}
-
-/// The same as a column.
-macro_rules! agent_name {
-    ($table:literal) => {
-        concat!($crate::sqlite::rows::named_agent!($table), " as agent_name")
-    };
-}
+use super::columns::{RowReader, agent_name, missing, named_agent, unreadable};
+use crate::error::StoreError;
+use crate::store::{SMALL_TASK, TaskRead};
 
 pub(super) use self::ids::{is_of_attempt, unused_id};
 pub(super) use self::saving::{save_claim, save_state};
-pub(super) use {agent_name, named_agent};
 
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
@@ -151,42 +129,8 @@ pub(super) fn task_and_past(
     }
 }
 
-/// Reads a row from left to right: finding each column by its name would take longer than all the rest.
-struct Columns<'r, 's> {
-    row: &'r Row<'s>,
-    at: usize,
-}
-
-impl Columns<'_, '_> {
-    fn next<T: FromSql>(&mut self) -> rusqlite::Result<T> {
-        self.at += 1;
-        self.row.get(self.at - 1)
-    }
-
-    fn id(&mut self) -> rusqlite::Result<Uuid> {
-        self.next().map(Uuid::from_bytes)
-    }
-
-    fn optional_id(&mut self) -> rusqlite::Result<Option<Uuid>> {
-        Ok(self.next::<Option<[u8; 16]>>()?.map(Uuid::from_bytes))
-    }
-
-    fn text(&mut self) -> rusqlite::Result<Option<JsonText>> {
-        Ok(self.next::<Option<String>>()?.map(JsonText::from_stored))
-    }
-
-    fn optional_time(&mut self) -> rusqlite::Result<Option<Timestamp>> {
-        let time = self.next::<Option<i64>>()?.map(Timestamp::from_microsecond).transpose();
-        time.map_err(|e| unreadable(format!("column {}: {e}", self.at)))
-    }
-
-    fn optional_duration(&mut self) -> rusqlite::Result<Option<Duration>> {
-        Ok(self.next::<Option<u64>>()?.map(Duration::from_micros))
-    }
-}
-
 fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
-    let mut columns = Columns { row, at: 0 };
+    let mut columns = RowReader::new(row);
     let seq = columns.next()?;
     let (task_id, test_id) = (columns.id()?, columns.id()?);
     let (task_type, task_version) = (columns.next()?, columns.next()?);
@@ -213,7 +157,7 @@ fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
 }
 
 /// The state, and how many attempts there were.
-fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<(State, u32)> {
+fn read_state(columns: &mut RowReader<'_, '_>, task_id: Uuid) -> rusqlite::Result<(State, u32)> {
     let name: String = columns.next()?;
     let attempts = columns.next()?;
     let available = columns.optional_time()?;
@@ -253,41 +197,4 @@ fn read_state(columns: &mut Columns<'_, '_>, task_id: Uuid) -> rusqlite::Result<
     };
     let at = finished.ok_or_else(|| missing("finished_at"))?;
     Ok((State::Ended { at, last: attempt, end }, attempts))
-}
-
-/// The name of a state in the database; for clients it is [`State::name`].
-pub(super) fn state_name(state: &State) -> &'static str {
-    match state {
-        State::Ended { end: End::Lost(_), .. } => "lost",
-        State::Ended { end: End::TimedOut(_), .. } => "timed_out",
-        other => other.name(),
-    }
-}
-
-pub(super) fn id(row: &Row<'_>, column: &str) -> rusqlite::Result<Uuid> {
-    Ok(Uuid::from_bytes(row.get(column)?))
-}
-
-pub(super) fn text(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<JsonText>> {
-    Ok(row.get::<_, Option<String>>(column)?.map(JsonText::from_stored))
-}
-
-pub(super) fn time(row: &Row<'_>, column: &str) -> rusqlite::Result<Timestamp> {
-    Timestamp::from_microsecond(row.get(column)?).map_err(|e| unreadable(format!("{column}: {e}")))
-}
-
-pub(super) fn optional_time(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
-    row.get::<_, Option<i64>>(column)?.map(|_| time(row, column)).transpose()
-}
-
-pub(super) fn micros(time: Duration) -> i64 {
-    i64::try_from(time.as_micros()).unwrap_or(i64::MAX)
-}
-
-fn missing(column: &str) -> Error {
-    unreadable(format!("{column} is null"))
-}
-
-pub(super) fn unreadable(what: String) -> Error {
-    Error::FromSqlConversionFailure(0, Type::Text, what.into())
 }

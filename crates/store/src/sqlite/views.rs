@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
-use super::rows::{agent_name, id, optional_time, text, time};
+use super::columns::{agent_name, id, optional_time, text, time};
 use crate::views::{
     AgentView, AttemptView, Counts, ERROR_READ, LIST_RESULT_BYTES, LateView, List, Overview, TEXT_READ,
     TaskView, shown, shown_error,

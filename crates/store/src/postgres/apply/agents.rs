@@ -4,13 +4,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::{BoxFuture, try_join3};
 use jiff::Timestamp;
+use slamon_domain::Command;
 use slamon_protocol::{Location, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::locks::{Inserted, Locks, locked_by_others};
-use crate::Command;
 use crate::postgres::errors::Problem;
 use crate::postgres::memory::Signs;
 use crate::postgres::rows;

@@ -3,15 +3,36 @@
 use std::collections::HashMap;
 
 use jiff::Timestamp;
+use slamon_domain::{Attempt, Delivery, QueueCursor, State, Task};
 use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::polls::Chosen;
+use crate::encoding::state_name;
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{Delivery, State, Task};
+
+/// The order that tasks are claimed in: their places in line, and their ids.
+pub(super) type Order = (QueueCursor, Uuid);
+
+/// A task that waited when it was looked for.
+pub(super) struct Candidate {
+    pub(super) order: Order,
+    /// How much of a claim budget it takes, in bytes.
+    pub(super) size: usize,
+    pub(super) task: Task,
+}
+
+/// A task for a poll, unless another AFM is faster.
+pub(super) struct Chosen {
+    /// The place of the poll.
+    pub(super) poll: usize,
+    /// The place of the kind.
+    pub(super) kind: usize,
+    pub(super) candidate: Candidate,
+    pub(super) attempt: Attempt,
+}
 
 /// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no plan can be
 /// made of the index of waiting tasks: it might read all of it.
@@ -55,7 +76,7 @@ pub(super) async fn save(
     }
     let tasks = || chosen.iter().map(|chosen| (&chosen.candidate.task, &chosen.attempt));
     let ids: Vec<Uuid> = tasks().map(|(task, _)| task.posted.task_id).collect();
-    let states: Vec<&str> = tasks().map(|(task, _)| rows::state_name(&task.state)).collect();
+    let states: Vec<&str> = tasks().map(|(task, _)| state_name(&task.state)).collect();
     let numbers: Vec<i32> = tasks().map(|(_, attempt)| rows::small(attempt.number)).collect();
     let aliases: Vec<Option<Uuid>> = tasks()
         .map(|(task, attempt)| Some(attempt.alias).filter(|alias| *alias != task.posted.task_id))
@@ -63,7 +84,7 @@ pub(super) async fn save(
     let agents: Vec<Uuid> = tasks().map(|(_, attempt)| attempt.agent_id).collect();
     let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
     let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
-    let pending = rows::state_name(&State::Pending);
+    let pending = state_name(&State::Pending);
     let parameters: [&(dyn ToSql + Sync); 9] =
         [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending];
     let claimed = session.query(CLAIM, &parameters).await?;

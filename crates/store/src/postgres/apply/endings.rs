@@ -2,11 +2,10 @@
 
 use std::collections::BTreeSet;
 
-use tokio_postgres::{Row, Statement};
-use uuid::Uuid;
-
 use slamon_domain::batch::{Executor, LockedTask, Snapshot};
 use slamon_domain::{Command, Locked, QueueCursor, State, Task};
+use tokio_postgres::{Row, Statement};
+use uuid::Uuid;
 
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;

@@ -4,19 +4,20 @@ use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::{
+    ClaimBudget, Command, Delivery, KindCursor, Polled, QueueCursor, State, WaitingKind, alias, lifecycle,
+};
 use slamon_protocol::{AgentFilter, PollRequest};
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::claims;
+use super::claims::{self, Candidate, Chosen, Order};
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::errors::Problem;
 use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
-use crate::{Attempt, Command, Delivery, KindCursor, Polled, QueueCursor, State, Task, WaitingKind, alias};
-use crate::{ClaimBudget, lifecycle};
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -51,17 +52,6 @@ const CANDIDATES: &str = concat!(
 /// How often tasks are looked for where another AFM was faster. A poll that is still short then gets less than there
 /// is, and comes again.
 const ROUNDS: u32 = 8;
-
-/// The order that tasks are claimed in: their places in line, and their ids.
-type Order = (QueueCursor, Uuid);
-
-/// A task that waited when it was looked for.
-pub(super) struct Candidate {
-    order: Order,
-    /// In a budget.
-    size: usize,
-    pub(super) task: Task,
-}
 
 /// What was found of what was wanted: kinds, from where, and how many of each.
 #[derive(Default)]
@@ -123,16 +113,6 @@ struct Poll<'a> {
     given: Vec<(Order, Delivery)>,
     /// Whether it has missed a task and is to get another for it.
     open: bool,
-}
-
-/// A task for a poll, unless another AFM is faster.
-pub(super) struct Chosen {
-    /// The place of the poll.
-    poll: usize,
-    /// The place of the kind.
-    kind: usize,
-    pub(super) candidate: Candidate,
-    pub(super) attempt: Attempt,
 }
 
 impl<'a> Polls<'a> {

@@ -3,13 +3,14 @@
 use futures_util::future::try_join3;
 use jiff::Timestamp;
 use slamon_domain::batch::Executor;
-use slamon_domain::{AttemptEnd, State, Task};
-use slamon_protocol::{JsonText, TaskOutcome};
+use slamon_domain::{State, Task};
+use slamon_protocol::JsonText;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use super::locks::Locks;
+use crate::encoding::{attempt_end_columns, outcome_columns, state_name};
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
@@ -159,7 +160,7 @@ impl Saving {
         let claimed: Vec<Timestamp> = attempts().map(|a| a.at).collect();
         let deadlines: Vec<Option<Timestamp>> = attempts().map(|a| a.deadline).collect();
         let (endings, errors): (Vec<&str>, Vec<Option<&str>>) =
-            changes.ended.iter().map(|(_, ended)| ending(&ended.end)).unzip();
+            changes.ended.iter().map(|(_, ended)| attempt_end_columns(&ended.end)).unzip();
         let parameters: [&(dyn ToSql + Sync); 9] =
             [&task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors, &now];
         // None can be left out: the task of each has ended with it.
@@ -171,13 +172,8 @@ impl Saving {
         let (late, now) = (&executor.changes().late, executor.now());
         let task_ids: Vec<Uuid> = late.keys().map(|(id, _)| *id).collect();
         let numbers: Vec<i32> = late.keys().map(|(_, number)| rows::small(*number)).collect();
-        let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) = late
-            .values()
-            .map(|outcome| match outcome {
-                TaskOutcome::Completed(result) => (Some(result.as_str()), None),
-                TaskOutcome::Failed(error) => (None, Some(error.as_str())),
-            })
-            .unzip();
+        let (results, errors): (Vec<Option<&str>>, Vec<Option<&str>>) =
+            late.values().map(|outcome| outcome_columns(outcome)).unzip();
         let saved = session.run(statement, &[&task_ids, &numbers, &results, &errors, &now]).await?;
         Ok(saved.len())
     }
@@ -189,17 +185,6 @@ fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
         return Ok(());
     }
     Err(Problem::Wrong(format!("{expected} {what} were to change, {saved} did")))
-}
-
-fn ending(end: &AttemptEnd) -> (&'static str, Option<&str>) {
-    match end {
-        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
-        AttemptEnd::Lost => ("lost", None),
-        AttemptEnd::Abandoned => ("abandoned", None),
-        AttemptEnd::TimedOut => ("timed_out", None),
-        AttemptEnd::Expired => ("expired", None),
-        AttemptEnd::Cancelled => ("cancelled", None),
-    }
 }
 
 /// Tasks, spread over columns.
@@ -231,7 +216,7 @@ impl<'t> Columns<'t> {
                 State::Pending | State::Claimed(_) => (None, None, None),
             };
             columns.ids.push(id);
-            columns.states.push(rows::state_name(&task.state));
+            columns.states.push(state_name(&task.state));
             columns.attempts.push(rows::small(task.attempts));
             columns.available.push(available);
             columns.due.push(task.due());

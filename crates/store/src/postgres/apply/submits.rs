@@ -4,14 +4,14 @@ use std::collections::{HashMap, HashSet};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
+use slamon_domain::batch::{PostLookup, Snapshot};
+use slamon_domain::{Command, QueueCursor, State, alias, expires, lifecycle};
 use slamon_protocol::{JsonText, PostTask};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use slamon_domain::batch::{PostLookup, Snapshot};
-use slamon_domain::{Command, QueueCursor, State, alias, expires, lifecycle};
-
 use super::locks::{Inserted, Locks};
+use crate::encoding::{micros, state_name};
 use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
@@ -135,15 +135,15 @@ impl<'a> Submits<'a> {
         let versions: Vec<i64> = posts().map(|post| post.task_version).collect();
         let data: Vec<Option<&str>> =
             posts().map(|post| post.task_data.as_ref().map(JsonText::as_str)).collect();
-        let ttls: Vec<Option<i64>> = terms().map(|terms| terms.ttl.map(rows::micros)).collect();
-        let timeouts: Vec<Option<i64>> = terms().map(|terms| terms.timeout.map(rows::micros)).collect();
+        let ttls: Vec<Option<i64>> = terms().map(|terms| terms.ttl.map(micros)).collect();
+        let timeouts: Vec<Option<i64>> = terms().map(|terms| terms.timeout.map(micros)).collect();
         let max_attempts: Vec<i32> = terms().map(|terms| rows::small(terms.max_attempts)).collect();
         let retry_errors: Vec<bool> = terms().map(|terms| terms.retry_errors).collect();
-        let retry_delays: Vec<i64> = terms().map(|terms| rows::micros(terms.retry_delay)).collect();
+        let retry_delays: Vec<i64> = terms().map(|terms| micros(terms.retry_delay)).collect();
         let priorities: Vec<i32> = terms().map(|terms| terms.priority).collect();
-        let delays: Vec<i64> = terms().map(|terms| rows::micros(terms.delay)).collect();
+        let delays: Vec<i64> = terms().map(|terms| micros(terms.delay)).collect();
         let filters: Vec<String> = terms().map(|terms| terms.agent_filter.key()).collect();
-        let states: Vec<&str> = tasks.iter().map(|(_, state)| rows::state_name(state)).collect();
+        let states: Vec<&str> = tasks.iter().map(|(_, state)| state_name(state)).collect();
         let available: Vec<Option<Timestamp>> = tasks
             .iter()
             .map(|(_, state)| match state {

@@ -6,7 +6,7 @@ use slamon_protocol::{Location, PollRequest};
 use uuid::Uuid;
 
 use super::Work;
-use crate::sqlite::rows;
+use crate::sqlite::columns;
 
 impl Work<'_> {
     /// Saves what an agent says of itself.
@@ -142,7 +142,7 @@ impl Work<'_> {
             .prepare_cached(
                 "update attempt set untold = null where agent_id = ?1 and untold is not null returning alias",
             )?
-            .query_map([agent_id.as_bytes()], |row| rows::id(row, "alias"))?
+            .query_map([agent_id.as_bytes()], |row| columns::id(row, "alias"))?
             .collect()
     }
 }

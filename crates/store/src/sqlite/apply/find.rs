@@ -5,8 +5,8 @@ use slamon_domain::{Command, State, Task};
 use uuid::Uuid;
 
 use super::Work;
-use crate::StoreError;
-use crate::sqlite::{rows, surroundings};
+use crate::error::StoreError;
+use crate::sqlite::{columns, rows, surroundings};
 
 impl<'t> Work<'t> {
     /// Puts what a command names into the snapshot; a task that it posts is inserted.
@@ -49,7 +49,7 @@ impl<'t> Work<'t> {
     fn held_by(&self, agent_id: Uuid) -> rusqlite::Result<Vec<Uuid>> {
         self.transaction
             .prepare_cached("select id from task where state = 'claimed' and agent_id = ?1 order by seq")?
-            .query_map([agent_id.as_bytes()], |row| rows::id(row, "id"))?
+            .query_map([agent_id.as_bytes()], |row| columns::id(row, "id"))?
             .collect()
     }
 

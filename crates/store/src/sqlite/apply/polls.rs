@@ -3,14 +3,15 @@
 use std::cmp::Reverse;
 
 use rusqlite::{Row, params};
+use slamon_domain::batch::LockedTask;
+use slamon_domain::{
+    ClaimBudget, Delivery, KindCursor, Polled, QueueCursor, State, WaitingKind, alias, lifecycle,
+};
 use slamon_protocol::{AgentFilter, PollRequest};
 
 use super::Work;
-use crate::alias;
+use crate::error::StoreError;
 use crate::sqlite::rows;
-use crate::{ClaimBudget, lifecycle};
-use crate::{Delivery, KindCursor, Polled, QueueCursor, State, StoreError, WaitingKind};
-use slamon_domain::batch::LockedTask;
 
 /// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
 /// place: a sweep ends them.

@@ -5,7 +5,8 @@ use slamon_protocol::TaskOutcome;
 use uuid::Uuid;
 
 use super::Work;
-use crate::StoreError;
+use crate::encoding::outcome_columns;
+use crate::error::StoreError;
 use crate::sqlite::rows;
 
 impl Work<'_> {
@@ -28,10 +29,7 @@ impl Work<'_> {
 
     /// The first late result is kept.
     fn keep_late(&self, task_id: Uuid, number: u32, outcome: &TaskOutcome) -> rusqlite::Result<()> {
-        let (result, error) = match outcome {
-            TaskOutcome::Completed(result) => (Some(result.as_str()), None),
-            TaskOutcome::Failed(error) => (None, Some(error.as_str())),
-        };
+        let (result, error) = outcome_columns(outcome);
         self.transaction
             .prepare_cached(
                 "update attempt set late_at = ?3, late_result = ?4, late_error = ?5

@@ -7,8 +7,9 @@ use slamon_domain::{QueueCursor, State, expires, lifecycle};
 use slamon_protocol::{JsonText, PostTask};
 
 use super::Work;
-use crate::StoreError;
-use crate::sqlite::rows::{self, micros};
+use crate::encoding::{micros, state_name};
+use crate::error::StoreError;
+use crate::sqlite::rows;
 
 impl Work<'_> {
     /// Inserts a task, unless something has its id.
@@ -56,7 +57,7 @@ impl Work<'_> {
                 terms.priority,
                 micros(terms.delay),
                 terms.agent_filter.key(),
-                rows::state_name(state),
+                state_name(state),
                 available,
                 due.map(Timestamp::as_microsecond),
             ])?;

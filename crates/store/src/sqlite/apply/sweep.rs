@@ -9,8 +9,8 @@ use slamon_domain::Sweep;
 use slamon_domain::batch::DueTasks;
 
 use super::Work;
-use crate::StoreError;
-use crate::sqlite::rows;
+use crate::error::StoreError;
+use crate::sqlite::columns;
 
 impl Work<'_> {
     /// What time has made due, and whose agents are silent.
@@ -18,7 +18,7 @@ impl Work<'_> {
         let due = self
             .transaction
             .prepare_cached("select id from task where due_at <= ?1 order by due_at limit ?2")?
-            .query_map(params![self.now.as_microsecond(), sweep.limit], |row| rows::id(row, "id"))?
+            .query_map(params![self.now.as_microsecond(), sweep.limit], |row| columns::id(row, "id"))?
             .collect::<Result<_, _>>()?;
         let seen_before = sweep.lost_after.and_then(|after| self.ago(after));
         let Some(seen_before) = seen_before else { return Ok(DueTasks { due, silent: Vec::new() }) };
@@ -32,7 +32,7 @@ impl Work<'_> {
                  limit ?2",
             )?
             .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| {
-                Ok((rows::id(row, "id")?, rows::time(row, "last_seen")?))
+                Ok((columns::id(row, "id")?, columns::time(row, "last_seen")?))
             })?
             .collect::<Result<_, _>>()?;
         Ok(DueTasks { due, silent })
@@ -91,7 +91,7 @@ impl Work<'_> {
     fn next_due(&self) -> rusqlite::Result<Option<Timestamp>> {
         self.transaction
             .prepare_cached("select min(due_at) as due_at from task where due_at is not null")?
-            .query_row([], |row| rows::optional_time(row, "due_at"))
+            .query_row([], |row| columns::optional_time(row, "due_at"))
     }
 
     /// `None`: so long ago that nothing was.

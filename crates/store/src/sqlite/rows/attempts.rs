@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
-use slamon_protocol::{TaskOutcome, excerpt};
+use slamon_domain::{Attempt, EndedAttempt, LateResult};
+use slamon_protocol::excerpt;
 use uuid::Uuid;
 
-use super::{agent_name, id, optional_time, text, time, unreadable};
-use crate::{Attempt, AttemptEnd, EndedAttempt, LateResult};
+use crate::encoding::{attempt_end, attempt_end_columns, outcome};
+use crate::sqlite::columns::{agent_name, id, optional_time, text, time, unreadable};
 
 /// The columns that [`read_attempt`] reads.
 macro_rules! attempt_columns {
@@ -43,18 +44,9 @@ pub(in crate::sqlite) fn of_task(
 }
 
 fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Past> {
-    let end: String = row.get("ending")?;
-    let end = match end.as_str() {
-        "error" => {
-            AttemptEnd::Error(text(row, "error")?.ok_or_else(|| unreadable("error is null".to_owned()))?)
-        }
-        "lost" => AttemptEnd::Lost,
-        "abandoned" => AttemptEnd::Abandoned,
-        "timed_out" => AttemptEnd::TimedOut,
-        "expired" => AttemptEnd::Expired,
-        "cancelled" => AttemptEnd::Cancelled,
-        other => return Err(unreadable(format!("{:?} is no end of an attempt", excerpt(other)))),
-    };
+    let name: String = row.get("ending")?;
+    let end = attempt_end(&name, text(row, "error")?)
+        .ok_or_else(|| unreadable(format!("{:?} is no end of an attempt", excerpt(&name))))?;
     let attempt = Attempt {
         number: row.get("number")?,
         alias: id(row, "alias")?,
@@ -63,29 +55,19 @@ fn read_attempt(row: &Row<'_>) -> rusqlite::Result<Past> {
         at: time(row, "claimed_at")?,
         deadline: optional_time(row, "deadline_at")?,
     };
-    let late = match (text(row, "late_result")?, text(row, "late_error")?) {
-        (Some(result), _) => Some(TaskOutcome::Completed(result)),
-        (None, Some(error)) => Some(TaskOutcome::Failed(error)),
-        (None, None) => None,
-    };
-    let late =
-        late.map(|outcome| Ok::<_, Error>(LateResult { at: time(row, "late_at")?, outcome })).transpose()?;
+    let late = outcome(text(row, "late_result")?, text(row, "late_error")?)
+        .map(|outcome| Ok::<_, Error>(LateResult { at: time(row, "late_at")?, outcome }))
+        .transpose()?;
     Ok((id(row, "task_id")?, EndedAttempt { attempt, at: time(row, "ended_at")?, end }, late))
 }
 
+/// Saves an attempt of a task that has ended without finishing it.
 pub(in crate::sqlite) fn save(
     connection: &Connection,
     task_id: Uuid,
     ended: &EndedAttempt,
 ) -> rusqlite::Result<()> {
-    let (end, error) = match &ended.end {
-        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
-        AttemptEnd::Lost => ("lost", None),
-        AttemptEnd::Abandoned => ("abandoned", None),
-        AttemptEnd::TimedOut => ("timed_out", None),
-        AttemptEnd::Expired => ("expired", None),
-        AttemptEnd::Cancelled => ("cancelled", None),
-    };
+    let (end, error) = attempt_end_columns(&ended.end);
     let untold = ended.end.is_to_be_told().then_some(1);
     let attempt = &ended.attempt;
     connection

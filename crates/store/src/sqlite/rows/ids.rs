@@ -1,9 +1,8 @@
 //! Ids of attempts, and whether they are anybody's.
 
 use rusqlite::Connection;
+use slamon_domain::alias;
 use uuid::Uuid;
-
-use crate::alias;
 
 /// The first of the ids that `make` makes that neither a task nor an attempt has.
 pub(in crate::sqlite) fn unused_id(

@@ -2,11 +2,12 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Statement, params};
+use slamon_domain::{Attempt, End, State, Task};
 use slamon_protocol::JsonText;
 use uuid::Uuid;
 
-use super::state_name;
-use crate::{Attempt, End, State, StoreError, Task};
+use crate::encoding::state_name;
+use crate::error::StoreError;
 
 /// Saves where a task is in its life; it must be there.
 pub(in crate::sqlite) fn save_state(

@@ -1,0 +1,89 @@
+//! How the tables of both databases write the values of the domain.
+
+use std::time::Duration;
+
+use slamon_domain::{AttemptEnd, End, State};
+use slamon_protocol::{JsonText, TaskOutcome};
+
+/// The name of a task's state in the tables; for clients it is [`State::name`].
+pub(crate) fn state_name(state: &State) -> &'static str {
+    match state {
+        State::Ended { end: End::Lost(_), .. } => "lost",
+        State::Ended { end: End::TimedOut(_), .. } => "timed_out",
+        other => other.name(),
+    }
+}
+
+/// The name of how an attempt ended in the tables, and the error that is kept with it.
+pub(crate) fn attempt_end_columns(end: &AttemptEnd) -> (&'static str, Option<&str>) {
+    match end {
+        AttemptEnd::Error(error) => ("error", Some(error.as_str())),
+        AttemptEnd::Lost => ("lost", None),
+        AttemptEnd::Abandoned => ("abandoned", None),
+        AttemptEnd::TimedOut => ("timed_out", None),
+        AttemptEnd::Expired => ("expired", None),
+        AttemptEnd::Cancelled => ("cancelled", None),
+    }
+}
+
+/// Reads what [`attempt_end_columns`] has written; `None` where it has written no such thing.
+pub(crate) fn attempt_end(name: &str, error: Option<JsonText>) -> Option<AttemptEnd> {
+    Some(match name {
+        "error" => AttemptEnd::Error(error?),
+        "lost" => AttemptEnd::Lost,
+        "abandoned" => AttemptEnd::Abandoned,
+        "timed_out" => AttemptEnd::TimedOut,
+        "expired" => AttemptEnd::Expired,
+        "cancelled" => AttemptEnd::Cancelled,
+        _ => return None,
+    })
+}
+
+/// The columns of what an agent posted: its result, or its error.
+pub(crate) fn outcome_columns(outcome: &TaskOutcome) -> (Option<&str>, Option<&str>) {
+    match outcome {
+        TaskOutcome::Completed(result) => (Some(result.as_str()), None),
+        TaskOutcome::Failed(error) => (None, Some(error.as_str())),
+    }
+}
+
+/// Reads what [`outcome_columns`] has written; `None` where both columns are null.
+pub(crate) fn outcome(result: Option<JsonText>, error: Option<JsonText>) -> Option<TaskOutcome> {
+    result.map(TaskOutcome::Completed).or(error.map(TaskOutcome::Failed))
+}
+
+/// A duration in whole microseconds; one that is too long for a column is the longest that fits.
+pub(crate) fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_written_is_read_again() {
+        let text = || JsonText::from_stored("\"why\"".to_owned());
+        for end in [
+            AttemptEnd::Error(text()),
+            AttemptEnd::Lost,
+            AttemptEnd::Abandoned,
+            AttemptEnd::TimedOut,
+            AttemptEnd::Expired,
+            AttemptEnd::Cancelled,
+        ] {
+            let (name, error) = attempt_end_columns(&end);
+            let error = error.map(|error| JsonText::from_stored(error.to_owned()));
+            assert_eq!(attempt_end(name, error), Some(end));
+        }
+        assert_eq!((attempt_end("error", None), attempt_end("pending", None)), (None, None));
+        for written in [TaskOutcome::Completed(text()), TaskOutcome::Failed(text())] {
+            let (result, error) = outcome_columns(&written);
+            let [result, error] =
+                [result, error].map(|text| text.map(|text| JsonText::from_stored(text.to_owned())));
+            assert_eq!(outcome(result, error), Some(written));
+        }
+        assert_eq!(outcome(None, None), None);
+        assert_eq!(micros(Duration::MAX), i64::MAX);
+    }
+}
