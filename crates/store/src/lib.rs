@@ -29,7 +29,7 @@ pub use slamon_domain::*;
 pub use error::{SchemaError, StoreError};
 pub use event::StoreEvent;
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
-pub use reads::{Found, Reads};
+pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};

@@ -1,5 +1,6 @@
-//! Reads that are asked for while another is under way are read together: it is one call of the store for many, and its
-//! other connections stay free.
+//! Reads that are asked for while another one is under way, and are then made together.
+//!
+//! So many requests cost one call of the database, and the other connections stay free.
 
 use std::collections::{HashMap, HashSet};
 use std::fmt;
@@ -16,33 +17,37 @@ use crate::error::StoreError;
 /// How many small tasks are read at once.
 pub(crate) const SMALL_AT_ONCE: usize = 64;
 
-/// What was found, by what was asked for.
-pub type Found<K, V> = Result<HashMap<K, V>, StoreError>;
+/// What a read of several keys has found, by key.
+pub type ReadResult<K, V> = Result<HashMap<K, V>, StoreError>;
 
 type Answer<V> = Result<Option<V>, StoreError>;
 
-/// Who waits for something to be read.
+/// Makes reads together that are asked for at the same time.
 pub struct Reads<K, V> {
-    /// How many different things are read at once.
+    /// How many different keys are read at once.
     most: usize,
     asked: Mutex<Vec<(K, oneshot::Sender<Answer<V>>)>>,
-    /// Held by the one who reads, for all that have asked by then.
+    /// Held by the caller who reads for all that have asked by then.
     turn: tokio::sync::Mutex<()>,
 }
 
 impl<K: Copy + Eq + Hash, V: Clone> Reads<K, V> {
-    /// At most `most` different things are read at once; the same one is read once for all who ask for it.
+    /// At most `most` different keys are read at once; the same one is read once for all who ask for it.
     #[must_use]
     pub fn new(most: usize) -> Self {
         Self { most, asked: Mutex::default(), turn: tokio::sync::Mutex::default() }
     }
 
-    /// Reads what `key` names with `read`, alone or together with others, after it was asked for; `None` if there is
-    /// nothing.
+    /// Reads what `key` names, by a call of `read` that begins after this call did, and may be made for other
+    /// keys as well; `None` if there is nothing of that key.
     ///
     /// # Errors
     /// Those of `read`.
-    pub async fn get<'r>(&self, key: K, read: impl Fn(Vec<K>) -> BoxFuture<'r, Found<K, V>>) -> Answer<V> {
+    pub async fn get<'r>(
+        &self,
+        key: K,
+        read: impl Fn(Vec<K>) -> BoxFuture<'r, ReadResult<K, V>>,
+    ) -> Answer<V> {
         if let Ok(_turn) = self.turn.try_lock()
             && self.asked().is_empty()
         {
@@ -53,7 +58,7 @@ impl<K: Copy + Eq + Hash, V: Clone> Reads<K, V> {
             self.asked().push((key, asked));
             let turn = match select(&mut answer, pin!(self.turn.lock())).await {
                 Either::Left((Ok(answer), _)) => return answer,
-                // Who read for this one went away.
+                // The caller that read for this one went away.
                 Either::Left((Err(_), _)) => continue,
                 Either::Right((turn, _)) => turn,
             };
@@ -68,8 +73,8 @@ impl<K: Copy + Eq + Hash, V: Clone> Reads<K, V> {
         }
     }
 
-    /// Reads for those that have waited longest.
-    async fn read<'r>(&self, read: &impl Fn(Vec<K>) -> BoxFuture<'r, Found<K, V>>) {
+    /// Reads for the callers that have waited longest.
+    async fn read<'r>(&self, read: &impl Fn(Vec<K>) -> BoxFuture<'r, ReadResult<K, V>>) {
         let mut keys: HashSet<K> = HashSet::new();
         let asked: Vec<_> = {
             let mut asked = self.asked();

@@ -34,7 +34,7 @@ use crate::event::StoreEvent;
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
-use connections::{Access, Connections};
+use connections::{Access, SqliteConnections};
 use workers::Workers;
 
 /// How many connections read a file at the same time, besides the one for large reads.
@@ -66,7 +66,7 @@ impl SqliteStore {
     /// What is wrong with the URI, or that threads can't be started.
     pub fn new(uri: &str, echo: bool) -> Result<Self, String> {
         let place = uri::parse(uri)?;
-        let connections = Connections::new(place.clone(), echo);
+        let connections = SqliteConnections::new(place.clone(), echo);
         let start = |count, access| {
             Workers::start(count, &connections, access).map(Arc::new).map_err(|e| e.to_string())
         };

@@ -33,7 +33,7 @@ use uuid::Uuid;
 use self::agents::{Agents, Saved};
 use self::endings::Endings;
 pub(super) use self::locks::Locks;
-use self::polls::{Claimed, Polls};
+use self::polls::{BatchClaims, Polls};
 use self::saving::Saving;
 use self::submits::Submits;
 use super::claiming::ClaimingBatch;
@@ -159,7 +159,7 @@ pub(super) async fn apply(
         sweeps::clean(session, sweep, swept, now, &memory.swept).await?;
     }
 
-    let Claimed { polled, claims, searched, first_due, mut transaction } = claimed;
+    let BatchClaims { polled, claims, searched, first_due, mut transaction } = claimed;
     replies.polls = polled.into_iter().map(Ok).collect();
     let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
     let applied = Applied { searched, unsaved, ..effects.into_applied(replies, claimed_ids) };

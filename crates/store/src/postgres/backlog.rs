@@ -5,8 +5,8 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use super::errors::Problem;
-use super::kinds::Kind;
 use super::session::Session;
+use super::stored_kind::StoredKind;
 use crate::store::{BACKLOG_BYTES, Backlog, TYPE_BEGINNING};
 
 /// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
@@ -82,9 +82,9 @@ pub(super) async fn read(
     limit: u32,
 ) -> Result<Backlog, Problem> {
     let (most, most_bytes) = (i64::from(limit), i64::from(BACKLOG_BYTES));
-    let rows = match after.map(Kind::of) {
+    let rows = match after.map(StoredKind::of) {
         None => session.query(KINDS, &[&most, &most_bytes]).await?,
-        Some(Kind { task_type, version, filter }) => {
+        Some(StoredKind { task_type, version, filter }) => {
             session.query(KINDS_AFTER, &[&most, &most_bytes, &task_type, &version, &filter]).await?
         }
     };
@@ -110,7 +110,7 @@ pub(super) async fn read(
 pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32) -> Result<Backlog, Problem> {
     let mut kinds = Vec::new();
     if !known.is_empty() {
-        let asked: Vec<Kind> = known.iter().map(|known| Kind::of(&known.kind)).collect();
+        let asked: Vec<StoredKind> = known.iter().map(|known| StoredKind::of(&known.kind)).collect();
         let types: Vec<&str> = asked.iter().map(|kind| kind.task_type.as_str()).collect();
         let versions: Vec<i64> = asked.iter().map(|kind| kind.version).collect();
         let filters: Vec<&str> = asked.iter().map(|kind| kind.filter.as_str()).collect();
@@ -134,12 +134,12 @@ async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem
 }
 
 /// Whether the index holds all of its type and filter.
-fn is_whole(kind: &Kind) -> bool {
+fn is_whole(kind: &StoredKind) -> bool {
     [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < TYPE_BEGINNING)
 }
 
-fn kind(row: &Row) -> Result<Kind, Problem> {
-    Ok(Kind {
+fn kind(row: &Row) -> Result<StoredKind, Problem> {
+    Ok(StoredKind {
         task_type: row.try_get("type")?,
         version: row.try_get("version")?,
         filter: row.try_get("agent_filter")?,

@@ -7,14 +7,14 @@ use slamon_domain::{Applied, Command};
 use uuid::Uuid;
 
 use super::apply::{self, Locks, Manner};
-use super::database::Database;
+use super::database::PostgresDatabase;
 use super::errors::Problem;
 use super::memory::Memory;
 use crate::error::StoreError;
 
 /// What a batch needs of its store.
 pub(super) struct BatchRunner<'s> {
-    pub(super) database: &'s Database,
+    pub(super) database: &'s PostgresDatabase,
     pub(super) memory: &'s Memory,
     /// How long an attempt may take of a task that does not say; `None`: for ever.
     pub(super) default_timeout: Option<Duration>,
@@ -24,28 +24,28 @@ impl BatchRunner<'_> {
     /// Applies a batch in one transaction, which is tried again where that may help. `now` must be a time as
     /// it is stored: in whole microseconds.
     pub(super) async fn commit(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
-        let quiet = &self.memory.quiet;
+        let pause = &self.memory.notify_pause;
         let default_timeout = self.default_timeout;
-        let mut manner = Manner { locks: Locks::Brief, says: !quiet.is_quiet(), default_timeout };
+        let mut manner = Manner { locks: Locks::Brief, says: !pause.is_paused(), default_timeout };
         let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;
             let problem = match self.try_apply(batch, now, manner).await {
                 Ok(result) => {
                     match (&result, &of_notify) {
-                        (Ok(_), Some(problem)) => quiet.begin(problem),
-                        (Ok(_), None) if !manner.says => quiet.said_nothing(),
+                        (Ok(_), Some(problem)) => pause.begin(problem),
+                        (Ok(_), None) if !manner.says => pause.note_unsent(),
                         _ => {}
                     }
                     return result;
                 }
-                Err(Failure::OfNotify(problem)) => {
+                Err(CommitFailure::OfNotify(problem)) => {
                     // It was rolled back; whether that was why, the next try tells.
                     (tried, manner.says) = (0, false);
                     of_notify = Some(problem);
                     continue;
                 }
-                Err(Failure::Other(problem)) => problem,
+                Err(CommitFailure::Other(problem)) => problem,
             };
             if problem.waits_for_insert() {
                 if manner.locks == Locks::Sorting {
@@ -65,7 +65,7 @@ impl BatchRunner<'_> {
         batch: &[Command],
         now: Timestamp,
         manner: Manner,
-    ) -> Result<Result<Applied, StoreError>, Failure> {
+    ) -> Result<Result<Applied, StoreError>, CommitFailure> {
         let (database, memory) = (self.database, self.memory);
         let _call = database.begin_call().await;
         let mut session = database.open(database.statement_timeout).await?;
@@ -105,7 +105,7 @@ impl BatchRunner<'_> {
             }
             Err(problem) if problem.is_rolled_back() => {
                 let of_notify = !uncommitted.notices.is_empty() && problem.may_be_of_notify();
-                Err(if of_notify { Failure::OfNotify(problem) } else { problem.into() })
+                Err(if of_notify { CommitFailure::OfNotify(problem) } else { problem.into() })
             }
             Err(problem) => {
                 if let Some(transaction) = uncommitted.transaction {
@@ -123,13 +123,13 @@ impl BatchRunner<'_> {
 }
 
 /// Why a batch was not committed.
-enum Failure {
+enum CommitFailure {
     /// It may be so because of what is said with it.
     OfNotify(Problem),
     Other(Problem),
 }
 
-impl From<Problem> for Failure {
+impl From<Problem> for CommitFailure {
     fn from(problem: Problem) -> Self {
         Self::Other(problem)
     }

@@ -21,7 +21,7 @@ use super::notifications::{InstanceId, listen_statements};
 use super::pooling::Pooling;
 pub(super) use super::timeouts::{LOCK_WAIT, milliseconds};
 use super::tls::{self, Tls};
-use super::uri::{Target, options};
+use super::uri::{ConnectionTarget, options};
 use crate::error::SchemaError;
 
 /// How many notifications wait to be read before the server has to wait.
@@ -29,7 +29,7 @@ const NOTIFICATIONS_KEPT: usize = 1_000;
 
 /// One way to try to reach a server.
 #[derive(Clone)]
-struct Attempt {
+struct ServerRoute {
     config: Config,
     tls: Option<Tls>,
     /// What is set when it begins, as on the server's command line.
@@ -39,7 +39,7 @@ struct Attempt {
 /// Tries the servers of a URI in their order, each with and without TLS as `sslmode` says.
 #[derive(Clone)]
 pub(super) struct Connector {
-    hosts: Vec<Vec<Attempt>>,
+    hosts: Vec<Vec<ServerRoute>>,
     /// What every connection starts with.
     settings: String,
     pub(super) pooling: Arc<Pooling>,
@@ -62,10 +62,10 @@ impl Connect for Connector {
 }
 
 impl Connector {
-    pub(super) fn new(target: &Target, options: &PostgresOptions) -> Self {
+    pub(super) fn new(target: &ConnectionTarget, options: &PostgresOptions) -> Self {
         let hosts = target.hosts.iter().map(|host| {
-            let attempt = |(config, tls)| Attempt { config, tls, options: target.options.clone() };
-            target.configs(host).into_iter().map(attempt).collect()
+            let route = |(config, tls)| ServerRoute { config, tls, options: target.options.clone() };
+            target.configs(host).into_iter().map(route).collect()
         });
         let lock_wait = milliseconds(LOCK_WAIT);
         let milliseconds = milliseconds(options.statement_timeout);
@@ -88,16 +88,16 @@ impl Connector {
         notifications: Option<mpsc::Sender<String>>,
     ) -> Result<(Client, JoinHandle<()>), Problem> {
         let mut last = None;
-        for attempts in &self.hosts {
-            for attempt in attempts {
-                match self.start(attempt, notifications.clone()).await {
+        for routes in &self.hosts {
+            for route in routes {
+                match self.start(route, notifications.clone()).await {
                     Ok(Some(connected)) => return Ok(connected),
                     Ok(None) => return Err(SchemaError::Shared.into()),
                     Err(error) => {
                         // pg_hba.conf may want TLS, or none, and a handshake may fail: what allow and prefer
                         // try next.
                         let refused = error.code() == Some(&SqlState::INVALID_AUTHORIZATION_SPECIFICATION);
-                        let next = refused || tls::Failure::of(&error).is_some();
+                        let next = refused || tls::TlsFailure::of(&error).is_some();
                         last = Some(error);
                         if !next {
                             break;
@@ -115,26 +115,26 @@ impl Connector {
     /// None if it is shared with other clients; then nothing was set on it.
     async fn start(
         &self,
-        attempt: &Attempt,
+        route: &ServerRoute,
         notifications: Option<mpsc::Sender<String>>,
     ) -> Result<Option<(Client, JoinHandle<()>)>, Error> {
         let (client, task) = match notifications {
-            None => attempt.connect(None).await?,
-            Some(_) => attempt.listening().connect(notifications).await?,
+            None => route.connect(None).await?,
+            Some(_) => route.listening().connect(notifications).await?,
         };
-        if !self.pooling.admits(&client, attempt.connect(None)).await? {
+        if !self.pooling.admits(&client, route.connect(None)).await? {
             return Ok(None);
         }
         client.batch_execute(&self.settings).await?;
-        attempt.set_options(&client).await?;
+        route.set_options(&client).await?;
         Ok(Some((client, task)))
     }
 
     /// A connection on which nothing was set.
     pub(super) async fn connect(&self) -> Result<Client, Error> {
         let mut last = None;
-        for attempt in self.hosts.iter().flatten() {
-            match attempt.connect(None).await {
+        for route in self.hosts.iter().flatten() {
+            match route.connect(None).await {
                 Ok((client, _)) => return Ok(client),
                 Err(error) => last = Some(error),
             }
@@ -156,7 +156,7 @@ impl Connector {
 
 /// The error of a connection to nowhere.
 async fn nowhere() -> Result<(Client, JoinHandle<()>), Error> {
-    Attempt { config: Config::new(), tls: None, options: None }.connect(None).await
+    ServerRoute { config: Config::new(), tls: None, options: None }.connect(None).await
 }
 
 fn refuses_options(error: &Error) -> bool {
@@ -164,7 +164,7 @@ fn refuses_options(error: &Error) -> bool {
         && error.as_db_error().is_some_and(|error| error.message().contains("startup parameter"))
 }
 
-impl Attempt {
+impl ServerRoute {
     /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which
     /// it is, as it asks for other things, too.
     fn listening(&self) -> Self {

@@ -14,14 +14,14 @@ use super::errors::Problem;
 use super::fitness::{self, Fitness};
 use super::options::PostgresOptions;
 use super::session::Session;
-use super::uri::{Target, UriError};
+use super::uri::{ConnectionTarget, UriError};
 use crate::error::StoreError;
 
 /// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
 
 /// A database that calls are made to.
-pub(super) struct Database {
+pub(super) struct PostgresDatabase {
     pub(super) pool: Pool,
     /// Makes the connection that listens, which is none of the pool's.
     pub(super) connector: Connector,
@@ -30,19 +30,19 @@ pub(super) struct Database {
     pub(super) statement_timeout: Duration,
     /// Held by the large read that runs: all others leave the connections to small reads and to changes.
     large_turn: Mutex<()>,
-    /// Every call holds this to read, and [`Database::close`] to write.
+    /// Every call holds this to read, and [`PostgresDatabase::close`] to write.
     running: RwLock<()>,
     echo: bool,
 }
 
-impl Database {
+impl PostgresDatabase {
     /// Connects when it is first used.
     ///
     /// # Errors
     /// Where the URI does not say what it should.
     pub(super) fn new(options: &PostgresOptions) -> Result<Self, UriError> {
         let environment = |name: &str| std::env::var(name).ok();
-        let target = Target::parse(&options.uri, &environment, options.pool_timeout)?;
+        let target = ConnectionTarget::parse(&options.uri, &environment, options.pool_timeout)?;
         let connector = Connector::new(&target, options);
         Ok(Self {
             pool: connection::pool(connector.clone(), options),
@@ -56,7 +56,7 @@ impl Database {
         })
     }
 
-    /// Lasts for one call; [`Database::close`] waits for it.
+    /// Lasts for one call; [`PostgresDatabase::close`] waits for it.
     pub(super) async fn begin_call(&self) -> RwLockReadGuard<'_, ()> {
         self.running.read().await
     }
@@ -144,7 +144,7 @@ impl Database {
         Ok(())
     }
 
-    /// Runs `work` once, or again, as [`Database::call_within`]; it may take as long as a statement.
+    /// Runs `work` once, or again, as [`PostgresDatabase::call_within`]; it may take as long as a statement.
     pub(super) async fn call<T>(
         &self,
         work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,

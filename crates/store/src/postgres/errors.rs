@@ -267,8 +267,8 @@ fn is_wrong_password(error: &DbError) -> bool {
 /// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file
 /// that cannot be read.
 fn io_error(error: &Error) -> Option<&io::Error> {
-    let cause = match tls::Failure::of(error) {
-        Some(tls::Failure::Broken(cause)) => cause,
+    let cause = match tls::TlsFailure::of(error) {
+        Some(tls::TlsFailure::Broken(cause)) => cause,
         Some(_) => return None,
         None => error.source()?.downcast_ref::<io::Error>()?,
     };

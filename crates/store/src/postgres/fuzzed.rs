@@ -7,7 +7,7 @@ use slamon_domain::{Applied, KindCursor};
 use slamon_protocol::AgentFilter;
 
 use super::notifications::{self, InstanceId, MAX_TASKS_PER_KIND};
-use super::uri::{Target, options};
+use super::uri::{ConnectionTarget, options};
 use crate::event::StoreEvent;
 
 /// What no message shows, wherever it stands in a URI.
@@ -19,7 +19,7 @@ pub fn database_uri(uri: &[u8]) {
     if uri.contains("passfile") {
         return;
     }
-    match Target::parse(uri, &|_| None, Duration::from_secs(10)) {
+    match ConnectionTarget::parse(uri, &|_| None, Duration::from_secs(10)) {
         Ok(target) => {
             assert!(!target.hosts.is_empty());
             assert!(target.hosts.iter().all(|host| !target.configs(host).is_empty()));

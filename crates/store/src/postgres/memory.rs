@@ -9,10 +9,10 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::claiming::Claiming;
-use super::hearing::Hearing;
 use super::in_doubt::TransactionsInDoubt;
 use super::notifications::InstanceId;
-use super::quiet::Quiet;
+use super::notify_pause::NotifyPause;
+use super::reception::Reception;
 
 /// How long before a sweep a time may be that it must look for again: what makes it due may have been committed late.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
@@ -25,24 +25,24 @@ const ALL_AGAIN: Duration = Duration::from_secs(60);
 pub(super) struct Memory {
     /// This AFM, to others.
     pub(super) me: InstanceId,
-    pub(super) hearing: Hearing,
+    pub(super) reception: Reception,
     pub(super) claiming: Claiming,
     pub(super) signs: Signs,
     pub(super) swept: Swept,
     pub(super) in_doubt: TransactionsInDoubt,
-    pub(super) quiet: Quiet,
+    pub(super) notify_pause: NotifyPause,
 }
 
 impl Memory {
     pub(super) fn new() -> Self {
         Self {
             me: InstanceId::random(),
-            hearing: Hearing::default(),
+            reception: Reception::default(),
             claiming: Claiming::default(),
             signs: Signs::default(),
             swept: Swept::default(),
             in_doubt: TransactionsInDoubt::default(),
-            quiet: Quiet::default(),
+            notify_pause: NotifyPause::default(),
         }
     }
 

@@ -81,7 +81,7 @@ enum Verdict {
 
 /// What two connections tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Found {
+enum Finding {
     Sessions,
     Shared,
     /// There can only be one connection.
@@ -101,7 +101,7 @@ impl Pooling {
 
     /// A connection turned out to be shared while it was used.
     pub(super) fn found_shared(&self) {
-        self.note(Found::Shared);
+        self.note(Finding::Shared);
     }
 
     /// Whether sessions may have left something, that has become others'. They end one after the other.
@@ -150,28 +150,30 @@ impl Pooling {
         }
         let found = match look(ours, connect).await {
             // Whoever had two before can do with one.
-            Err(error) if matches!(verdict, Verdict::Sessions(_)) && error.code().is_some() => Found::Nothing,
+            Err(error) if matches!(verdict, Verdict::Sessions(_)) && error.code().is_some() => {
+                Finding::Nothing
+            }
             found => found?,
         };
         self.note(found);
-        Ok(found != Found::Shared)
+        Ok(found != Finding::Shared)
     }
 
     /// Says so where it changes while the program runs; at start whoever asked is told.
-    fn note(&self, found: Found) {
+    fn note(&self, found: Finding) {
         let mut verdict = self.verdict();
         let before = *verdict;
         match (before, found) {
-            (_, Found::Nothing) => return,
-            (Verdict::Sessions(_), Found::Shared) => {
+            (_, Finding::Nothing) => return,
+            (Verdict::Sessions(_), Finding::Shared) => {
                 self.leftovers.store(LOOKS_FOR_LEFTOVERS, Ordering::Relaxed);
                 tracing::error!("{}; until then, requests get 503", crate::error::SchemaError::Shared);
             }
-            (Verdict::Shared(_), Found::Sessions) => tracing::info!("connections are sessions again"),
+            (Verdict::Shared(_), Finding::Sessions) => tracing::info!("connections are sessions again"),
             _ => {}
         }
         let now = Instant::now();
-        *verdict = if found == Found::Shared { Verdict::Shared(now) } else { Verdict::Sessions(now) };
+        *verdict = if found == Finding::Shared { Verdict::Shared(now) } else { Verdict::Sessions(now) };
     }
 
     fn verdict(&self) -> MutexGuard<'_, Verdict> {
@@ -182,12 +184,12 @@ impl Pooling {
 async fn look(
     ours: &Client,
     connect: impl Future<Output = Result<(Client, JoinHandle<()>), Error>>,
-) -> Result<Found, Error> {
+) -> Result<Finding, Error> {
     ours.batch_execute(FIRST).await?;
     let another = match connect.await {
         Ok((another, _)) => another,
         // One connection is all that this role, or this server, may have.
-        Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => return Ok(Found::Nothing),
+        Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => return Ok(Finding::Nothing),
         Err(error) => return Err(error),
     };
     let mut backends: [Option<String>; 2] = [None, None];
@@ -202,15 +204,15 @@ async fn look(
             Turn::Another => Some(backend(&another).await?),
         };
         // It waits for a connection to the server, and does not get ours: that is lent for longer than a transaction.
-        let Some(answer) = answer else { return Ok(Found::Sessions) };
+        let Some(answer) = answer else { return Ok(Finding::Sessions) };
         let (mine, other) = (turn as usize, 1 - turn as usize);
         let is_another = backends[mine].as_ref().is_some_and(|known| *known != answer);
         if is_another || backends[other].as_ref() == Some(&answer) {
-            return Ok(Found::Shared);
+            return Ok(Finding::Shared);
         }
         backends[mine] = Some(answer);
     }
-    Ok(Found::Sessions)
+    Ok(Finding::Sessions)
 }
 
 /// The first answer of the other connection. None if ours is served over and over while the other waits: a pooler that

@@ -26,20 +26,20 @@ const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 /// One AFM at a time may change tables: several may start at once. The number is "slamon" in ASCII.
 const LOCK: &str = "select pg_advisory_xact_lock(126909328224110)";
 
-enum Found {
+enum ExistingTables {
     Nothing,
-    Original(Original),
+    Original(OriginalTables),
     Version(i64),
 }
 
 /// Which tables of slamon-afm 1.1.0 there are besides `tasks`.
-struct Original {
+struct OriginalTables {
     agents: bool,
     capabilities: bool,
 }
 
 /// Names are looked up as the statements of both programs look them up, along the search path.
-async fn look(session: &Session) -> Result<Found, Problem> {
+async fn look(session: &Session) -> Result<ExistingTables, Problem> {
     let sql = "
         with columns as (
             select attrelid::regclass as of_table, array_agg(attname::text) as names
@@ -71,12 +71,15 @@ async fn look(session: &Session) -> Result<Found, Problem> {
         let rows = session.query("select max(version) from slamon_schema", &[]).await?;
         let version = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose()?.flatten();
         let none = || Problem::Wrong("the table slamon_schema is empty".to_owned());
-        return Ok(Found::Version(version.ok_or_else(none)?));
+        return Ok(ExistingTables::Version(version.ok_or_else(none)?));
     }
     if has("tasks")? {
-        return Ok(Found::Original(Original { agents: has("agents")?, capabilities: has("capabilities")? }));
+        return Ok(ExistingTables::Original(OriginalTables {
+            agents: has("agents")?,
+            capabilities: has("capabilities")?,
+        }));
     }
-    Ok(Found::Nothing)
+    Ok(ExistingTables::Nothing)
 }
 
 /// Whether slamon-afm 1.1.0 was started again on a database that is ours, and made tables of its own.
@@ -89,11 +92,13 @@ async fn original_beside(session: &Session) -> Result<bool, Problem> {
 /// Whether the tables are as this version needs them. Whether they can be written is looked at by `fitness`.
 pub(super) async fn check(session: &Session) -> Result<(), Problem> {
     match look(session).await? {
-        Found::Version(NEWEST) => Ok(()),
-        Found::Version(found) if found < NEWEST => Err(SchemaError::Behind { found, needed: NEWEST }.into()),
-        Found::Version(found) => Err(SchemaError::Ahead { found, known: NEWEST }.into()),
-        Found::Original(_) => Err(SchemaError::Original.into()),
-        Found::Nothing => Err(SchemaError::Missing.into()),
+        ExistingTables::Version(NEWEST) => Ok(()),
+        ExistingTables::Version(found) if found < NEWEST => {
+            Err(SchemaError::Behind { found, needed: NEWEST }.into())
+        }
+        ExistingTables::Version(found) => Err(SchemaError::Ahead { found, known: NEWEST }.into()),
+        ExistingTables::Original(_) => Err(SchemaError::Original.into()),
+        ExistingTables::Nothing => Err(SchemaError::Missing.into()),
     }
 }
 
@@ -108,25 +113,25 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
         .await?;
     session.query(LOCK, &[]).await?;
     let prepared = match look(session).await? {
-        Found::Version(NEWEST) => {
+        ExistingTables::Version(NEWEST) => {
             if original_beside(session).await? {
                 tracing::warn!("{}", crate::error::ORIGINAL_BESIDE);
             }
             Prepared::Present
         }
-        Found::Version(found) if found > NEWEST => {
+        ExistingTables::Version(found) if found > NEWEST => {
             return Err(SchemaError::Ahead { found, known: NEWEST }.into());
         }
-        Found::Version(from) => {
+        ExistingTables::Version(from) => {
             tracing::info!(from, to = NEWEST, "{}", crate::error::MIGRATING);
             migrate(session, from).await?;
             Prepared::Migrated { from }
         }
-        Found::Nothing => {
+        ExistingTables::Nothing => {
             session.script(TABLES).await?;
             Prepared::Created
         }
-        Found::Original(original) => Prepared::Adopted(adopt(session, &original).await?),
+        ExistingTables::Original(original) => Prepared::Adopted(adopt(session, &original).await?),
     };
     session.script("commit").await?;
     Ok(prepared)
@@ -139,7 +144,7 @@ async fn migrate(session: &Session, from: i64) -> Result<(), Problem> {
     Ok(())
 }
 
-async fn adopt(session: &Session, original: &Original) -> Result<Adopted, Problem> {
+async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, Problem> {
     // A table that is not there, or is somebody else's, is stood in for by an empty one that hides it.
     if !original.agents {
         session
@@ -216,7 +221,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
 pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
     session.script("begin read write; set local synchronous_commit = on").await?;
     session.query(LOCK, &[]).await?;
-    let found = matches!(look(session).await?, Found::Version(_));
+    let found = matches!(look(session).await?, ExistingTables::Version(_));
     if found {
         session
             .script("drop table if exists task, attempt, agent, agent_offer, past_agent; drop table slamon_schema")

@@ -14,15 +14,15 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use super::batch::BatchRunner;
-use super::database::Database;
-use super::listening::Ear;
+use super::database::PostgresDatabase;
+use super::listener::Listener;
 use super::memory::Memory;
 use super::options::PostgresOptions;
 use super::uri::UriError;
 use super::{backlog, fitness, read, rows, schema, surroundings};
 use crate::error::StoreError;
 use crate::event::StoreEvent;
-use crate::reads::{Found, Reads, SMALL_AT_ONCE};
+use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
 
@@ -42,7 +42,7 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
 /// Keeps tasks in PostgreSQL.
 pub struct PostgresStore {
-    database: Database,
+    database: PostgresDatabase,
     memory: Memory,
     small_tasks: Reads<Uuid, TaskRead>,
     large_tasks: Reads<Uuid, Arc<Task>>,
@@ -62,7 +62,7 @@ impl PostgresStore {
     /// Where the URI does not say what it should.
     pub fn new(options: &PostgresOptions) -> Result<Self, UriError> {
         Ok(Self {
-            database: Database::new(options)?,
+            database: PostgresDatabase::new(options)?,
             memory: Memory::new(),
             small_tasks: Reads::new(SMALL_AT_ONCE),
             large_tasks: Reads::new(1),
@@ -76,7 +76,7 @@ impl PostgresStore {
         Self { default_timeout, ..self }
     }
 
-    async fn read_small_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, TaskRead> {
+    async fn read_small_tasks(&self, ids: Vec<Uuid>) -> ReadResult<Uuid, TaskRead> {
         self.database
             .call(|session| {
                 let ids = ids.clone();
@@ -85,7 +85,7 @@ impl PostgresStore {
             .await
     }
 
-    async fn read_large_tasks(&self, ids: Vec<Uuid>) -> Found<Uuid, Arc<Task>> {
+    async fn read_large_tasks(&self, ids: Vec<Uuid>) -> ReadResult<Uuid, Arc<Task>> {
         self.database
             .read_large(|session| {
                 let ids = ids.clone();
@@ -193,8 +193,10 @@ impl Store for PostgresStore {
     }
 
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
-        let Database { connector, pool, limit, .. } = &self.database;
-        Ear { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }.listen(&events).await;
+        let PostgresDatabase { connector, pool, limit, .. } = &self.database;
+        Listener { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }
+            .listen(&events)
+            .await;
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

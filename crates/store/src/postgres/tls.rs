@@ -16,8 +16,8 @@ use tokio_postgres::Socket;
 use tokio_postgres::tls::MakeTlsConnect;
 use tokio_postgres_rustls::MakeRustlsConnect;
 
-pub(super) use handshake::Failure;
 use handshake::Handshake;
+pub(super) use handshake::TlsFailure;
 
 /// How far the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,9 +43,9 @@ pub(super) struct Tls {
 impl MakeTlsConnect<Socket> for Tls {
     type Stream = <MakeRustlsConnect as MakeTlsConnect<Socket>>::Stream;
     type TlsConnect = Handshake;
-    type Error = Failure;
+    type Error = TlsFailure;
 
-    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, Failure> {
+    fn make_tls_connect(&mut self, host: &str) -> Result<Handshake, TlsFailure> {
         let mut maker = MakeRustlsConnect::new(self.client_config()?);
         match MakeTlsConnect::<Socket>::make_tls_connect(&mut maker, host) {
             Ok(connect) => Ok(Handshake(connect)),
@@ -55,7 +55,7 @@ impl MakeTlsConnect<Socket> for Tls {
 }
 
 impl Tls {
-    fn client_config(&self) -> Result<ClientConfig, Failure> {
+    fn client_config(&self) -> Result<ClientConfig, TlsFailure> {
         let provider = Arc::new(ring::default_provider());
         let builder = ClientConfig::builder_with_provider(Arc::clone(&provider))
             .with_safe_default_protocol_versions()
@@ -73,7 +73,7 @@ impl Tls {
         }
     }
 
-    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Verifier, Failure> {
+    fn verifier(&self, provider: Arc<CryptoProvider>) -> Result<Verifier, TlsFailure> {
         if self.verify == Verify::Nothing {
             return Ok(Verifier { provider, verify: self.verify, trusted: Vec::new(), chain: None });
         }
@@ -90,7 +90,7 @@ impl Tls {
     }
 }
 
-fn read_certificates(keyword: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, Failure> {
+fn read_certificates(keyword: &str, path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsFailure> {
     let certificates = CertificateDer::pem_file_iter(path)
         .and_then(Iterator::collect::<Result<Vec<_>, _>>)
         .map_err(|e| unreadable(keyword, path, &e))?;
@@ -100,12 +100,12 @@ fn read_certificates(keyword: &str, path: &Path) -> Result<Vec<CertificateDer<'s
     Ok(certificates)
 }
 
-fn unreadable(keyword: &str, path: &Path, error: &impl std::fmt::Display) -> Failure {
+fn unreadable(keyword: &str, path: &Path, error: &impl std::fmt::Display) -> TlsFailure {
     invalid(format!("{keyword}: cannot read {}: {error}", path.display()))
 }
 
-fn invalid(what: impl std::fmt::Display) -> Failure {
-    Failure::Settings(what.to_string())
+fn invalid(what: impl std::fmt::Display) -> TlsFailure {
+    TlsFailure::Settings(what.to_string())
 }
 
 #[derive(Debug)]

@@ -35,7 +35,7 @@ pub(super) struct Host {
 
 /// Where a URI leads, and as whom.
 #[derive(Debug, Clone)]
-pub(super) struct Target {
+pub(super) struct ConnectionTarget {
     pub(super) hosts: Vec<Host>,
     pub(super) user: String,
     pub(super) database: String,
@@ -45,7 +45,7 @@ pub(super) struct Target {
     tls: Tls,
 }
 
-impl Target {
+impl ConnectionTarget {
     /// Reads a URI; what it does not say is as for libpq: from the environment, or a default.
     ///
     /// `environment` looks up variables; of the file system, only the password file is read. Of `patience`, what a

@@ -42,7 +42,7 @@ pub(super) enum Use {
 
 /// All connections of a store.
 #[derive(Debug, Clone)]
-pub(super) struct Connections(Arc<Inner>);
+pub(super) struct SqliteConnections(Arc<Inner>);
 
 #[derive(Debug)]
 struct Inner {
@@ -67,7 +67,7 @@ type FileId = (u64, u64);
 /// One of the connections, which may be open or not.
 #[derive(Debug)]
 pub(super) struct Lender {
-    all: Connections,
+    all: SqliteConnections,
     access: Access,
     slot: Slot,
 }
@@ -79,7 +79,7 @@ impl Place {
     }
 }
 
-impl Connections {
+impl SqliteConnections {
     pub(super) fn new(place: Place, echo: bool) -> Self {
         let was_there = AtomicBool::new(false);
         Self(Arc::new(Inner { place, echo, was_there, slots: Mutex::default() }))

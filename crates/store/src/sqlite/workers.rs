@@ -12,7 +12,7 @@ use crossbeam_channel::{Receiver, RecvTimeoutError, Sender};
 use rusqlite::Connection;
 use tokio::sync::oneshot;
 
-use super::connections::{Access, Connections, Lender, Use};
+use super::connections::{Access, Lender, SqliteConnections, Use};
 use super::errors::breaks_connection;
 use super::obstacle;
 use super::wal;
@@ -30,7 +30,11 @@ pub(super) struct Workers {
 }
 
 impl Workers {
-    pub(super) fn start(count: usize, connections: &Connections, access: Access) -> std::io::Result<Self> {
+    pub(super) fn start(
+        count: usize,
+        connections: &SqliteConnections,
+        access: Access,
+    ) -> std::io::Result<Self> {
         let (queue, jobs) = crossbeam_channel::unbounded();
         let start = |n: usize| {
             let (jobs, connection): (Receiver<Job>, _) = (jobs.clone(), connections.add(access));
@@ -116,7 +120,7 @@ mod tests {
     use super::*;
 
     fn one(file: Option<PathBuf>) -> Workers {
-        let connections = Connections::new(Place { file, busy_timeout: None }, false);
+        let connections = SqliteConnections::new(Place { file, busy_timeout: None }, false);
         Workers::start(1, &connections, Access::Write).unwrap()
     }
 

@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
-use slamon_store::{AgentView, Found, TaskView};
+use slamon_store::{AgentView, ReadResult, TaskView};
 
 use super::answer::{Routes, json_text};
 use crate::http::app::App;
@@ -68,7 +68,7 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     Ok(json_text(lists.ok_or(ApiError::Failed)?))
 }
 
-async fn lists(app: &App) -> Found<(), Bytes> {
+async fn lists(app: &App) -> ReadResult<(), Bytes> {
     app.heartbeats.flush_for_read().await;
     let overview = app.store.overview(LIMIT, RESULT_BYTES).await?;
     let mut agents = ArrayWriter::new();

@@ -7,7 +7,7 @@ use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use slamon_protocol::ObjectWriter;
-use slamon_store::{Counts, Found};
+use slamon_store::{Counts, ReadResult};
 
 use super::answer::{Routes, json};
 use crate::http::app::App;
@@ -32,6 +32,6 @@ async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     Ok(json(object))
 }
 
-async fn count(app: &App) -> Found<(), Counts> {
+async fn count(app: &App) -> ReadResult<(), Counts> {
     Ok(HashMap::from([((), app.store.counts(app.active_since().await).await?)]))
 }

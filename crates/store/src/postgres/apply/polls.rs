@@ -15,9 +15,9 @@ use uuid::Uuid;
 use super::claims::{self, Candidate, Chosen, Order};
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::errors::Problem;
-use crate::postgres::kinds::Kind;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
+use crate::postgres::stored_kind::StoredKind;
 
 /// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
 /// must stay for others.
@@ -55,13 +55,13 @@ const ROUNDS: u32 = 8;
 
 /// What was found of what was wanted: kinds, from where, and how many of each.
 #[derive(Default)]
-pub(super) struct Found {
+pub(super) struct FoundCandidates {
     rows: Vec<Row>,
     wanted: Vec<(usize, QueueCursor, i64)>,
 }
 
 /// What has been claimed.
-pub(super) struct Claimed {
+pub(super) struct BatchClaims {
     /// What each poll brings.
     pub(super) polled: Vec<Polled>,
     /// Agents and what they were given.
@@ -79,11 +79,11 @@ type Queue = VecDeque<Candidate>;
 
 /// The polls of a batch.
 pub(super) struct Polls<'a> {
-    polls: Vec<Poll<'a>>,
+    polls: Vec<OpenPoll<'a>>,
     /// Of an attempt of a task that names none.
     default_timeout: Option<Duration>,
     /// What is wanted.
-    kinds: Vec<Kind>,
+    kinds: Vec<StoredKind>,
     /// What finds them, if anybody waits.
     statement: Option<Statement>,
     /// From where each is looked for; [`QueueCursor::END`]: not at all.
@@ -103,7 +103,7 @@ pub(super) struct Polls<'a> {
     first_due: Option<Timestamp>,
 }
 
-struct Poll<'a> {
+struct OpenPoll<'a> {
     request: &'a PollRequest,
     /// Whether its agent is told what is not wanted any more.
     is_told: bool,
@@ -124,14 +124,14 @@ impl<'a> Polls<'a> {
             }
             _ => kinds(request),
         };
-        let mut all: BTreeMap<Kind, QueueCursor> = BTreeMap::new();
+        let mut all: BTreeMap<StoredKind, QueueCursor> = BTreeMap::new();
         for (kind, cursor) in requests().flat_map(|(request, command)| kinds(request, command)) {
             let lowest = all.entry(kind).or_insert(cursor);
             *lowest = cursor.min(*lowest);
         }
-        let places: HashMap<&Kind, usize> =
+        let places: HashMap<&StoredKind, usize> =
             all.keys().enumerate().map(|(place, kind)| (kind, place)).collect();
-        let poll = |(request, command): (&'a PollRequest, &'a Command)| Poll {
+        let poll = |(request, command): (&'a PollRequest, &'a Command)| OpenPoll {
             request,
             is_told: matches!(command, Command::Poll { .. }),
             kinds: kinds(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
@@ -169,17 +169,17 @@ impl<'a> Polls<'a> {
             return;
         }
         for (_, KindCursor { kind, cursor }) in waiting {
-            if let Ok(at) = self.kinds.binary_search(&Kind::of(kind)) {
+            if let Ok(at) = self.kinds.binary_search(&StoredKind::of(kind)) {
                 self.cursors[at] = (*cursor).min(self.cursors[at]);
             }
         }
     }
 
     /// Finds waiting tasks for the polls that are open.
-    pub(super) async fn find(&self, session: &Session, now: Timestamp) -> Result<Found, Problem> {
+    pub(super) async fn find(&self, session: &Session, now: Timestamp) -> Result<FoundCandidates, Problem> {
         let wanted = self.wanted();
         let statement = self.statement.as_ref().filter(|_| !wanted.is_empty());
-        let Some(statement) = statement else { return Ok(Found::default()) };
+        let Some(statement) = statement else { return Ok(FoundCandidates::default()) };
         let kinds = || wanted.iter().map(|(kind, ..)| &self.kinds[*kind]);
         let types: Vec<&str> = kinds().map(|kind| kind.task_type.as_str()).collect();
         let versions: Vec<i64> = kinds().map(|kind| kind.version).collect();
@@ -189,7 +189,7 @@ impl<'a> Polls<'a> {
             wanted.iter().map(|(_, from, _)| (from.rank, from.seq)).unzip();
         let parameters: [&(dyn ToSql + Sync); 7] = [&types, &versions, &filters, &most, &ranks, &seqs, &now];
         let rows = session.run(statement, &parameters).await?;
-        Ok(Found { rows, wanted })
+        Ok(FoundCandidates { rows, wanted })
     }
 
     /// The kinds to look for: each with where to start, and how many of it at most.
@@ -213,11 +213,11 @@ impl<'a> Polls<'a> {
     pub(super) async fn claim(
         mut self,
         session: &Session,
-        mut found: Found,
+        mut found: FoundCandidates,
         claiming: &ClaimingBatch<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
-    ) -> Result<Claimed, Problem> {
+    ) -> Result<BatchClaims, Problem> {
         let mut transaction = None;
         for round in 1..=ROUNDS {
             let chosen = self.choose(&found, claiming, now)?;
@@ -233,7 +233,7 @@ impl<'a> Polls<'a> {
         }
         let (searched, first_due) = (self.searched()?, self.first_due);
         let (mut polled, mut claims) = (Vec::with_capacity(self.polls.len()), Vec::new());
-        for Poll { request, is_told, mut given, .. } in self.polls {
+        for OpenPoll { request, is_told, mut given, .. } in self.polls {
             // Those of a later round may come before those of an earlier one.
             given.sort_unstable_by_key(|(order, _)| *order);
             let tasks: Vec<Delivery> = given.into_iter().map(|(_, delivery)| delivery).collect();
@@ -244,7 +244,7 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.unwrap_or_default();
             polled.push(Polled { tasks, cancelled });
         }
-        Ok(Claimed { polled, claims, searched, first_due, transaction })
+        Ok(BatchClaims { polled, claims, searched, first_due, transaction })
     }
 
     /// Of each kind that was looked for, where tasks may still wait.
@@ -263,7 +263,7 @@ impl<'a> Polls<'a> {
     /// What to claim for each open poll.
     fn choose(
         &mut self,
-        found: &Found,
+        found: &FoundCandidates,
         claiming: &ClaimingBatch<'_>,
         now: Timestamp,
     ) -> Result<Vec<Chosen>, Problem> {
@@ -280,7 +280,7 @@ impl<'a> Polls<'a> {
 
     /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind.
     /// Notes how far was read.
-    fn queues(&mut self, found: &Found, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
+    fn queues(&mut self, found: &FoundCandidates, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
         let mut counts = vec![0_i64; found.wanted.len()];
@@ -340,7 +340,7 @@ impl<'a> Polls<'a> {
     }
 }
 
-impl Poll<'_> {
+impl OpenPoll<'_> {
     /// Takes the next tasks of all kinds that it names.
     fn choose(
         &self,
@@ -370,14 +370,14 @@ impl Poll<'_> {
 }
 
 /// Those of `kinds`, if the poll asks for tasks at all.
-fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<Kind, QueueCursor> {
+fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<StoredKind, QueueCursor> {
     if ClaimBudget::of(poll).left() == 0 {
         return BTreeMap::new();
     }
-    kinds.iter().map(|KindCursor { kind, cursor }| (Kind::of(kind), *cursor)).collect()
+    kinds.iter().map(|KindCursor { kind, cursor }| (StoredKind::of(kind), *cursor)).collect()
 }
 
-fn kinds(poll: &PollRequest) -> BTreeMap<Kind, QueueCursor> {
+fn kinds(poll: &PollRequest) -> BTreeMap<StoredKind, QueueCursor> {
     if ClaimBudget::of(poll).left() == 0 {
         return BTreeMap::new();
     }
@@ -385,7 +385,7 @@ fn kinds(poll: &PollRequest) -> BTreeMap<Kind, QueueCursor> {
     let of_filter = |filter: String| {
         poll.agent_capabilities.iter().map(move |offer| {
             let (task_type, version) = (offer.task_type.clone(), offer.version);
-            (Kind { task_type, version, filter: filter.clone() }, QueueCursor::START)
+            (StoredKind { task_type, version, filter: filter.clone() }, QueueCursor::START)
         })
     };
     filters.iter().map(AgentFilter::key).flat_map(of_filter).collect()

@@ -121,7 +121,7 @@ impl Saving {
 
     async fn save_tasks(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, Problem> {
         let Some(statement) = &self.tasks else { return Ok(0) };
-        let columns = Columns::of(executor.changed_tasks().map(|locked| &locked.task));
+        let columns = TaskColumns::of(executor.changed_tasks().map(|locked| &locked.task));
         let rows = session
             .run(
                 statement,
@@ -189,7 +189,7 @@ fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
 
 /// Tasks, spread over columns.
 #[derive(Default)]
-struct Columns<'t> {
+struct TaskColumns<'t> {
     ids: Vec<Uuid>,
     states: Vec<&'static str>,
     attempts: Vec<i32>,
@@ -204,7 +204,7 @@ struct Columns<'t> {
     errors: Vec<Option<&'t str>>,
 }
 
-impl<'t> Columns<'t> {
+impl<'t> TaskColumns<'t> {
     fn of(tasks: impl Iterator<Item = &'t Task>) -> Self {
         let mut columns = Self::default();
         for task in tasks {

@@ -12,7 +12,7 @@ type Connect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
 /// Why there is no TLS.
 #[derive(Debug, thiserror::Error)]
-pub(in crate::postgres) enum Failure {
+pub(in crate::postgres) enum TlsFailure {
     /// The files that the URI names, or the host's name, are of no use.
     #[error("{0}")]
     Settings(String),
@@ -24,7 +24,7 @@ pub(in crate::postgres) enum Failure {
     Broken(io::Error),
 }
 
-impl From<io::Error> for Failure {
+impl From<io::Error> for TlsFailure {
     fn from(error: io::Error) -> Self {
         match error.downcast::<rustls::Error>() {
             Ok(refused) => Self::Refused(refused),
@@ -34,7 +34,7 @@ impl From<io::Error> for Failure {
     }
 }
 
-impl Failure {
+impl TlsFailure {
     /// Of an error of tokio-postgres: what its TLS failed of, if it did.
     pub(in crate::postgres) fn of(error: &tokio_postgres::Error) -> Option<&Self> {
         std::error::Error::source(error)?.downcast_ref()
@@ -46,8 +46,8 @@ pub(in crate::postgres) struct Handshake(pub(super) Connect);
 
 impl TlsConnect<Socket> for Handshake {
     type Stream = <Connect as TlsConnect<Socket>>::Stream;
-    type Error = Failure;
-    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, Failure>> + Send>>;
+    type Error = TlsFailure;
+    type Future = Pin<Box<dyn Future<Output = Result<Self::Stream, TlsFailure>> + Send>>;
 
     fn connect(self, socket: Socket) -> Self::Future {
         let connecting = self.0.connect(socket);

@@ -49,7 +49,7 @@ impl Keywords {
         if !matches!(scheme.split('+').next(), Some("postgresql" | "postgres")) {
             return Err(UriError::new("must begin with postgresql:// or postgres://"));
         }
-        let parts = Parts::of(rest);
+        let parts = UriParts::of(rest);
         if let Some(user) = parts.user {
             keywords.put("user", decoded("user", user)?);
         }
@@ -117,7 +117,7 @@ impl Keywords {
 }
 
 /// `user:password@hosts/database?query`
-struct Parts<'a> {
+struct UriParts<'a> {
     user: Option<&'a str>,
     password: Option<&'a str>,
     hosts: &'a str,
@@ -125,7 +125,7 @@ struct Parts<'a> {
     query: &'a str,
 }
 
-impl<'a> Parts<'a> {
+impl<'a> UriParts<'a> {
     /// As SQLAlchemy does it: a password may hold `@`, `/` and `?` as they are, it ends at the last `@`.
     fn of(text: &'a str) -> Self {
         let at = text[..text.find('?').unwrap_or(text.len())].rfind('@').or_else(|| {

@@ -4,14 +4,14 @@ use tokio_postgres::config::Host as PgHost;
 
 use super::*;
 
-fn parse_in(uri: &str, environment: &[(&str, &str)]) -> Result<Target, UriError> {
+fn parse_in(uri: &str, environment: &[(&str, &str)]) -> Result<ConnectionTarget, UriError> {
     let look_up = |name: &str| {
         environment.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
     };
-    Target::parse(uri, &look_up, Duration::from_secs(10))
+    ConnectionTarget::parse(uri, &look_up, Duration::from_secs(10))
 }
 
-fn parse(uri: &str) -> Target {
+fn parse(uri: &str) -> ConnectionTarget {
     parse_in(uri, &[]).unwrap_or_else(|e| panic!("{uri}: {e}"))
 }
 
@@ -20,7 +20,7 @@ fn error(uri: &str) -> String {
 }
 
 /// `user:password@host:port,…/database`
-fn shown(target: &Target) -> String {
+fn shown(target: &ConnectionTarget) -> String {
     let host = |host: &Host| {
         let name = match &host.config.get_hosts()[0] {
             PgHost::Tcp(name) => name.clone(),

@@ -21,12 +21,12 @@ const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from t
      order by priority desc, seq limit ?4";
 
 /// A task that may be claimed: its place in the line, its size in a claim budget, and which of the kinds it is of.
-type Candidate = (Reverse<i32>, i64, usize, usize);
+type QueuedTask = (Reverse<i32>, i64, usize, usize);
 
 /// What was found for a poll.
 #[derive(Default)]
-struct Found {
-    line: Vec<Candidate>,
+struct FoundForPoll {
+    line: Vec<QueuedTask>,
     /// The kinds that were looked for.
     kinds: Vec<Searched>,
 }
@@ -60,7 +60,7 @@ impl Work<'_> {
 
     /// Nothing that was claimed stays in the index: what waits is found wherever the search starts.
     fn claim_of(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Vec<Delivery>, StoreError> {
-        let mut found = Found::default();
+        let mut found = FoundForPoll::default();
         for KindCursor { kind, .. } in kinds {
             self.find_waiting(poll, kind.clone(), &mut found)?;
         }
@@ -68,7 +68,7 @@ impl Work<'_> {
     }
 
     fn claim_any(&mut self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
-        let mut found = Found::default();
+        let mut found = FoundForPoll::default();
         if ClaimBudget::of(poll).left() > 0 {
             let location = poll.agent_location.as_ref();
             let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, location);
@@ -82,7 +82,12 @@ impl Work<'_> {
         self.hand_out(poll, found)
     }
 
-    fn find_waiting(&self, poll: &PollRequest, kind: WaitingKind, found: &mut Found) -> rusqlite::Result<()> {
+    fn find_waiting(
+        &self,
+        poll: &PollRequest,
+        kind: WaitingKind,
+        found: &mut FoundForPoll,
+    ) -> rusqlite::Result<()> {
         let WaitingKind { capability, agent_filter } = &kind;
         let (filter, place) = (agent_filter.key(), found.kinds.len());
         let most = ClaimBudget::of(poll).worth_reading(&capability.task_type, &filter);
@@ -105,8 +110,8 @@ impl Work<'_> {
     }
 
     /// Claims tasks as far as the claim budget goes.
-    fn hand_out(&mut self, poll: &PollRequest, found: Found) -> Result<Vec<Delivery>, StoreError> {
-        let Found { mut line, mut kinds } = found;
+    fn hand_out(&mut self, poll: &PollRequest, found: FoundForPoll) -> Result<Vec<Delivery>, StoreError> {
+        let FoundForPoll { mut line, mut kinds } = found;
         line.sort_unstable();
         let mut budget = ClaimBudget::of(poll);
         let mut tasks = Vec::new();

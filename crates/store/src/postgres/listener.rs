@@ -1,7 +1,8 @@
 //! Hearing what other AFMs say, and finding out where nothing is heard.
 //!
-//! Between here and the server there may be something that loses notifications and says nothing. So an AFM says something to
-//! itself now and then. Where it does not hear that, whoever waits is told every second to look.
+//! Between here and the server there may be something that loses notifications and says nothing. So an AFM
+//! says something to itself now and then. Where it does not hear that, whoever waits is told every second to
+//! look.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -19,8 +20,8 @@ use super::errors::Problem;
 use super::leftovers;
 use super::memory::Memory;
 use super::notifications;
+use super::notify_pause::NEARLY_FULL;
 use super::pooling;
-use super::quiet::NEARLY_FULL;
 use super::session::Session;
 use super::timeouts::milliseconds;
 use crate::error::SchemaError;
@@ -42,7 +43,7 @@ const LOOK_AGAIN: Duration = Duration::from_secs(1);
 const SILENCE: Duration = Duration::from_secs(15);
 
 /// Hears for an AFM.
-pub(super) struct Ear<'l> {
+pub(super) struct Listener<'l> {
     pub(super) connector: &'l Connector,
     /// Others than the listening connection, for what is said to itself.
     pub(super) pool: &'l Pool,
@@ -52,7 +53,7 @@ pub(super) struct Ear<'l> {
     pub(super) problem: Mutex<Option<Problem>>,
 }
 
-impl Ear<'_> {
+impl Listener<'_> {
     /// Passes on what others say until `sender` is closed.
     pub(super) async fn listen(&self, sender: &mpsc::Sender<StoreEvent>) {
         let work = join(self.keep_listening(sender), self.look_instead(sender));
@@ -98,7 +99,7 @@ impl Ear<'_> {
                 }
                 for event in notifications::events(&payload, self.memory.me) {
                     // While not all is heard, anything may have happened all the time.
-                    let is_sure = event != StoreEvent::EventsMissed || self.memory.hearing.is_sure();
+                    let is_sure = event != StoreEvent::EventsMissed || self.memory.reception.is_complete();
                     let _ = sender.send(if is_sure { event } else { StoreEvent::NotListening }).await;
                 }
             }
@@ -112,8 +113,8 @@ impl Ear<'_> {
             first.notified().await;
             *pause = FIRST_PAUSE;
             *self.problem() = None;
-            let _listening = self.memory.hearing.listen();
-            if self.memory.hearing.is_sure() {
+            let _listening = self.memory.reception.listen();
+            if self.memory.reception.is_complete() {
                 // What was said before has been missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
@@ -184,27 +185,27 @@ impl Ear<'_> {
     /// Others that have something to say may be unable to, and this AFM likewise.
     async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<StoreEvent>) {
         let is_nearly_full = usage >= NEARLY_FULL;
-        let hearing = &self.memory.hearing;
-        if hearing.muffle(is_nearly_full) {
+        let reception = &self.memory.reception;
+        if reception.set_queue_full(is_nearly_full) {
             *self.problem() = is_nearly_full.then_some(Problem::QueueFull);
             if is_nearly_full {
                 let _ = sender.send(StoreEvent::ListeningStopped).await;
-            } else if hearing.is_sure() {
+            } else if reception.is_complete() {
                 // What was not said has been missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
         }
-        let quiet = &self.memory.quiet;
-        let may_end = quiet.may_end(usage);
+        let pause = &self.memory.notify_pause;
+        let may_end = pause.may_end(usage);
         if may_end {
-            quiet.end();
+            pause.end();
         }
         // Others may have begun to listen again before this AFM speaks again.
-        if (may_end || quiet.take_owed())
+        if (may_end || pause.take_unsent())
             && let Err(problem) = self.notify(&notifications::anything_statement(self.memory.me)).await
         {
             tracing::debug!(error = problem.describe(), "others were not told to look");
-            quiet.said_nothing();
+            pause.note_unsent();
         }
     }
 
@@ -218,7 +219,7 @@ impl Ear<'_> {
             if let Ok(usage) = usage {
                 self.watch_queue(usage, sender).await;
             }
-            if self.memory.hearing.is_sure() {
+            if self.memory.reception.is_complete() {
                 if is_said {
                     tracing::info!("other AFMs are heard again");
                 }

@@ -7,14 +7,14 @@ use super::errors::Problem;
 
 /// A type in a version, and a filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(super) struct Kind {
+pub(super) struct StoredKind {
     pub(super) task_type: String,
     pub(super) version: i64,
     /// As the table has it.
     pub(super) filter: String,
 }
 
-impl Kind {
+impl StoredKind {
     pub(super) fn of(kind: &WaitingKind) -> Self {
         Self {
             task_type: kind.capability.task_type.clone(),
