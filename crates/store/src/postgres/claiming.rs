@@ -1,12 +1,13 @@
-//! The tasks that batches of this AFM are claiming just now, so that they do not wait for each other, nor take each
-//! other's.
+//! The tasks that batches of this AFM are claiming at this moment.
+//!
+//! Batches that run at the same time leave each other's tasks alone, instead of waiting for their locks.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use uuid::Uuid;
 
-/// One for all connections.
+/// Which tasks are being claimed, for all connections of this AFM.
 #[derive(Debug, Default)]
 pub(super) struct Claiming(Mutex<Taken>);
 
@@ -18,7 +19,7 @@ struct Taken {
     tasks: HashMap<Uuid, u64>,
 }
 
-/// A batch, until it has ended.
+/// Stands for one batch that claims tasks. The batch's tasks are free again when this is dropped.
 #[derive(Debug)]
 pub(super) struct ClaimingBatch<'c> {
     claiming: &'c Claiming,
@@ -39,7 +40,7 @@ impl Claiming {
 }
 
 impl ClaimingBatch<'_> {
-    /// Takes tasks to claim them, until this batch ends. What another one has taken stays with that.
+    /// Takes tasks for this batch, until it ends. Those that another batch has taken stay with that one.
     pub(super) fn take(&self, ids: impl IntoIterator<Item = Uuid>) {
         let mut taken = self.claiming.taken();
         for id in ids {

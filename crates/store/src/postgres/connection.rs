@@ -1,4 +1,4 @@
-//! Connections: made as the URI says, and kept in a pool.
+//! How connections are made, as the URI says, and the pool that keeps them.
 
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
@@ -24,15 +24,15 @@ use super::tls::{self, Tls};
 use super::uri::{ConnectionTarget, options};
 use crate::error::SchemaError;
 
-/// How many notifications wait to be read before the server has to wait.
+/// How many notifications are buffered before the server has to wait until they are read.
 const NOTIFICATIONS_KEPT: usize = 1_000;
 
-/// One way to try to reach a server.
+/// One way to reach one of the servers: an address, with TLS or without.
 #[derive(Clone)]
 struct ServerRoute {
     config: Config,
     tls: Option<Tls>,
-    /// What is set when it begins, as on the server's command line.
+    /// The settings that the server is asked for when the connection begins, as on its command line.
     options: Option<String>,
 }
 
@@ -40,7 +40,7 @@ struct ServerRoute {
 #[derive(Clone)]
 pub(super) struct Connector {
     hosts: Vec<Vec<ServerRoute>>,
-    /// What every connection starts with.
+    /// The SQL that every connection begins with.
     settings: String,
     pub(super) pooling: Arc<Pooling>,
 }
@@ -54,7 +54,8 @@ impl Connect for Connector {
             match self.open(None).await {
                 Ok(connected) => Ok(connected),
                 Err(Problem::Postgres(error)) => Err(error),
-                // Whoever asked the pool looks why.
+                // The pool can only pass on errors of PostgreSQL. The session that asked finds the cause in
+                // `pooling`.
                 Err(_) => nowhere().await,
             }
         })
@@ -112,7 +113,8 @@ impl Connector {
         }
     }
 
-    /// None if it is shared with other clients; then nothing was set on it.
+    /// Opens a connection by one route; `None` where a pooler shares it with other clients: then nothing was
+    /// set on it.
     async fn start(
         &self,
         route: &ServerRoute,
@@ -130,7 +132,7 @@ impl Connector {
         Ok(Some((client, task)))
     }
 
-    /// A connection on which nothing was set.
+    /// Opens a connection and sets nothing on it.
     pub(super) async fn connect(&self) -> Result<Client, Error> {
         let mut last = None;
         for route in self.hosts.iter().flatten() {
@@ -145,7 +147,7 @@ impl Connector {
         }
     }
 
-    /// A connection of its own that listens, and the payloads that it hears.
+    /// Opens a connection that listens, outside the pool, and gives the payloads that arrive on it.
     pub(super) async fn listen(&self, this: InstanceId) -> Result<(Client, mpsc::Receiver<String>), Problem> {
         let (sender, heard) = mpsc::channel(NOTIFICATIONS_KEPT);
         let (client, _) = self.open(Some(sender)).await?;
@@ -154,7 +156,7 @@ impl Connector {
     }
 }
 
-/// The error of a connection to nowhere.
+/// Gives the error of a connection without an address: the only way to make an error of tokio-postgres.
 async fn nowhere() -> Result<(Client, JoinHandle<()>), Error> {
     ServerRoute { config: Config::new(), tls: None, options: None }.connect(None).await
 }
@@ -165,8 +167,7 @@ fn refuses_options(error: &Error) -> bool {
 }
 
 impl ServerRoute {
-    /// The same, under the name of a connection that listens: whoever looks at pg_stat_activity is told which
-    /// it is, as it asks for other things, too.
+    /// The same route, for a connection whose name in pg_stat_activity says that it listens.
     fn listening(&self) -> Self {
         let Self { mut config, tls, options } = self.clone();
         let name = format!("{} (listens)", config.get_application_name().unwrap_or_default());
@@ -182,7 +183,7 @@ impl ServerRoute {
         let mut config = self.config.clone();
         config.options(options);
         match self.connect_as(&config, notifications.clone()).await {
-            // PgBouncer takes none when a connection begins.
+            // PgBouncer refuses `options` when a connection begins; they are set afterwards.
             Err(error) if refuses_options(&error) && options::settings(options).is_some() => {
                 self.connect_as(&self.config, notifications).await
             }
@@ -215,7 +216,7 @@ impl ServerRoute {
             let quoted = |text: &str| format!("'{}'", text.replace('\'', "''"));
             let sql = format!("select set_config({}, {}, false)", quoted(&name), quoted(&value));
             match client.batch_execute(&sql).await {
-                // It can only be set when a connection begins.
+                // This setting can only be given when a connection begins.
                 Err(error) if error.code() == Some(&SqlState::CANT_CHANGE_RUNTIME_PARAM) => {}
                 set => set?,
             }
@@ -224,7 +225,7 @@ impl ServerRoute {
     }
 }
 
-/// Serves a connection to its end.
+/// Moves the bytes of a connection until it ends, and passes on the payloads of its notifications.
 async fn serve<S, T>(mut connection: Connection<S, T>, notifications: Option<mpsc::Sender<String>>)
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -234,7 +235,7 @@ where
         match poll_fn(|context| connection.poll_message(context)).await {
             Some(Ok(AsyncMessage::Notification(notification))) => {
                 if let Some(notifications) = &notifications {
-                    // Whoever listened may be gone: then the connection is about to end.
+                    // The listener may be gone: then the connection is about to end.
                     let _ = notifications.send(notification.payload().to_owned()).await;
                 }
             }
@@ -251,10 +252,10 @@ where
     }
 }
 
-/// A pool that connects when it is first used.
+/// Makes a pool that connects when it is first used.
 pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
-    // Fast: a look whether the connection is closed, and no round trip. One that died a moment ago is found
-    // out by the call, which then takes another.
+    // Fast means that only the state of the socket is checked, without a round trip. Where a connection died
+    // a moment ago, the call notices and takes another.
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeout = Some(options.pool_timeout);
     let config = PoolConfig {
@@ -269,7 +270,7 @@ pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
             if pooling.answers(client, last).await {
                 Ok(())
             } else {
-                Err(HookError::message("the connection is silent"))
+                Err(HookError::message("the connection does not answer"))
             }
         })
     });

@@ -1,4 +1,7 @@
-//! How many connections the server grants, which may be fewer than the pool would make.
+//! The number of connections that the server grants, which may be fewer than the pool would make.
+//!
+//! A role may have a limit, and a server may be full. A call that gets no further connection waits for one
+//! that exists, and for a while the store asks for no more than there are.
 //!
 //! A role may have a limit, and a server may be full. A call that gets no further connection waits for one that exists, and
 //! for a while the store does not ask for more than there are.
@@ -14,20 +17,20 @@ use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::errors::Problem;
 
-/// How long to wait before a connection that was refused is asked for once more: the server may not have seen yet that
-/// another one has ended.
+/// How long to wait before a refused connection is asked for once more: the server may not have noticed yet
+/// that another one has ended.
 const ASK_AGAIN: Duration = Duration::from_millis(50);
 
-/// For how long a connection that was refused is not asked for again.
+/// How long the store does without a connection that was refused, before it asks again.
 const REMEMBERED: Duration = Duration::from_secs(30);
 
-/// How long a new connection may take where there are some: a pooler that has no more lets it wait.
+/// How long a new connection may take while there are others: a pooler that has no more lets it wait.
 const LENT: Duration = Duration::from_secs(2);
 
 /// The right to use one connection.
 pub(super) type Permit = OwnedSemaphorePermit;
 
-/// How many connections are in use, and how many may be.
+/// Hands out permits for as many connections as the server grants.
 #[derive(Debug)]
 pub(super) struct ConnectionLimit {
     permits: Arc<Semaphore>,
@@ -47,7 +50,7 @@ impl ConnectionLimit {
         }
     }
 
-    /// A connection of `pool`, as soon as there is one.
+    /// Takes a connection of `pool`, as soon as there is one.
     pub(super) async fn take_from(&self, pool: &Pool) -> Result<(Client, Permit), Problem> {
         let deadline = Instant::now() + self.patience;
         let mut refused = 0;
@@ -68,13 +71,14 @@ impl ConnectionLimit {
             if is_certain && self.give_up(permit) {
                 self.log_once(&problem);
             } else {
-                // Other calls may have connections, or this store may have none at all.
+                // Other calls may have given back connections by then, or this store may have none at all.
                 sleep(ASK_AGAIN).await;
             }
         }
     }
 
-    /// Does without the connection that `permit` stands for, for a while; `false` if it is the last.
+    /// Does without the connection that `permit` stands for, for a while. Returns `false`, and keeps the
+    /// permit, if it is the last one.
     fn give_up(&self, permit: Permit) -> bool {
         let less = |granted: usize| (granted > 1).then(|| granted - 1);
         if self.granted.fetch_update(Ordering::SeqCst, Ordering::SeqCst, less).is_err() {
@@ -100,7 +104,7 @@ impl ConnectionLimit {
     }
 }
 
-/// A connection that exists, or a new one.
+/// Gets a connection that exists, or makes one.
 async fn get(pool: &Pool) -> Result<Client, Problem> {
     let mut getting = pin!(pool.get());
     loop {

@@ -57,7 +57,7 @@ impl From<PoolError> for Problem {
             PoolError::Timeout(TimeoutType::Wait) => {
                 Self::NoConnection("all connections of the pool are in use".to_owned())
             }
-            PoolError::Timeout(_) => Self::NoConnection("connecting took too long".to_owned()),
+            PoolError::Timeout(_) => Self::NoConnection("could not connect in time".to_owned()),
             error => Self::NoConnection(error.to_string()),
         }
     }

@@ -98,7 +98,9 @@ impl Fitness {
     pub(super) async fn look(&self, session: &Session) -> Result<(), Problem> {
         let (user, database) = (&self.user, &self.database);
         let rows = session.query(LOOK, &[]).await?;
-        let row = rows.first().ok_or_else(|| Problem::Wrong("the settings gave no answer".to_owned()))?;
+        let row = rows
+            .first()
+            .ok_or_else(|| Problem::Wrong("the query of the server's settings returned no row".to_owned()))?;
         if row.try_get::<_, i32>("version")? < OLDEST {
             return Err(too_old(row.try_get("version_text")?));
         }
@@ -211,7 +213,8 @@ fn wrong_encoding(database: &str, encoding: &str) -> Problem {
 /// Why no schema can be used: none of the search path is there, or none of those that are may be looked into.
 async fn no_schema(session: &Session, user: &str, database: &str, path: &str) -> Result<Problem, Problem> {
     let rows = session.query(SCHEMAS, &[]).await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("the catalog gave no answer".to_owned()))?;
+    let row =
+        rows.first().ok_or_else(|| Problem::Wrong("the query of the catalog returned no row".to_owned()))?;
     let schemas: Vec<String> = row.try_get("schemas")?;
     let source: String = row.try_get("source")?;
     let named = names(path, user);

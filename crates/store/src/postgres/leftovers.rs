@@ -1,4 +1,7 @@
-//! What is left of sessions that became everybody's: the mode of a pooler may change while it has connections of ours.
+//! Closes connections of a pooler on which this program has left settings.
+//!
+//! The mode of a pooler may change while it has connections of ours: what was set on them then meets its
+//! other clients.
 
 use std::time::Duration;
 
@@ -7,7 +10,7 @@ use tokio_postgres::{Client, Error};
 
 use super::connection::Connector;
 
-/// What only this program sets all of, in a transaction that is left open.
+/// Begins a transaction, and asks whether the connection has settings that only this program makes together.
 const OURS: &str = "
     begin;
     select count(*) = 4 from pg_settings
@@ -21,15 +24,15 @@ const OURS: &str = "
 /// How long a pooler that has connections may take to lend one.
 const LENT: Duration = Duration::from_secs(1);
 
-/// Has the pooler close the connections to the server on which this program has set something, as far as they are found
-/// among `most`: that is what it does to one whose client leaves within a transaction.
+/// Has the pooler close connections to the server on which this program has set something, as far as they are
+/// among the `most` that it lends: a pooler closes one whose client leaves within a transaction.
 pub(super) async fn close(connector: &Connector, most: usize) {
     let mut of_others = Vec::new();
     for _ in 0..most {
         let Ok(Ok(client)) = timeout(LENT, connector.connect()).await else { break };
         match timeout(LENT, is_ours(&client)).await {
             Ok(Ok(true)) => drop(client),
-            // Held for so long, the next one is another.
+            // While this one is held, the pooler lends another one next.
             Ok(Ok(false)) => of_others.push(client),
             _ => break,
         }

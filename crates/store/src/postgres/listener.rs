@@ -1,8 +1,8 @@
-//! Hearing what other AFMs say, and finding out where nothing is heard.
+//! Listens for notifications of other AFMs, and finds out when none arrive.
 //!
-//! Between here and the server there may be something that loses notifications and says nothing. So an AFM
-//! says something to itself now and then. Where it does not hear that, whoever waits is told every second to
-//! look.
+//! Something between here and the server may lose notifications without a word. So an AFM now and then sends
+//! itself one, an echo. While echoes do not arrive, all that wait for events are told every second to look
+//! for themselves.
 
 use std::pin::pin;
 use std::sync::{Mutex, PoisonError};
@@ -30,31 +30,31 @@ use crate::event::StoreEvent;
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
-/// How often an AFM says something to itself.
+/// How long after an echo has arrived the next one is sent.
 const ECHO_AGAIN: Duration = Duration::from_secs(10);
 
-/// How long that may take, and every step on the way to it.
+/// How long an echo may take, and every step that leads to it.
 const ECHO: Duration = Duration::from_secs(5);
 
-/// How often to look where nothing is heard.
+/// How often those that wait for events are told to look while notifications do not arrive.
 const LOOK_AGAIN: Duration = Duration::from_secs(1);
 
-/// For how long nothing may be heard before that is worth a line in the log, unless it is clear why.
+/// How long notifications may fail to arrive before that is logged, unless the cause is clear.
 const SILENCE: Duration = Duration::from_secs(15);
 
-/// Hears for an AFM.
+/// Listens on behalf of one AFM.
 pub(super) struct Listener<'l> {
     pub(super) connector: &'l Connector,
-    /// Others than the listening connection, for what is said to itself.
+    /// The connections over which echoes are sent: never the one that listens.
     pub(super) pool: &'l Pool,
     pub(super) limit: &'l ConnectionLimit,
     pub(super) memory: &'l Memory,
-    /// Why nothing is heard.
+    /// Why notifications do not arrive, while they do not.
     pub(super) problem: Mutex<Option<Problem>>,
 }
 
 impl Listener<'_> {
-    /// Passes on what others say until `sender` is closed.
+    /// Passes on events until `sender` is closed.
     pub(super) async fn listen(&self, sender: &mpsc::Sender<StoreEvent>) {
         let work = join(self.keep_listening(sender), self.look_instead(sender));
         select(pin!(sender.closed()), pin!(work)).await;
@@ -72,7 +72,10 @@ impl Listener<'_> {
                 }
                 Err(problem) => problem,
             };
-            tracing::debug!(error = problem.describe(), "not listening to other AFMs, trying again");
+            tracing::debug!(
+                error = problem.describe(),
+                "could not listen for notifications of other AFMs: trying again"
+            );
             let is_shared = matches!(problem, Problem::Schema(SchemaError::Shared));
             *self.problem() = Some(problem);
             sleep(pause).await;
@@ -83,7 +86,7 @@ impl Listener<'_> {
         }
     }
 
-    /// Returns when nothing can be heard any more over this connection.
+    /// Passes on what arrives over one connection, and returns why nothing does any more.
     async fn hear(
         &self,
         client: &Client,
@@ -98,12 +101,12 @@ impl Listener<'_> {
                     echo.notify_one();
                 }
                 for event in notifications::events(&payload, self.memory.me) {
-                    // While not all is heard, anything may have happened all the time.
+                    // While some notifications are lost, events may have been missed all the time.
                     let is_sure = event != StoreEvent::EventsMissed || self.memory.reception.is_complete();
                     let _ = sender.send(if is_sure { event } else { StoreEvent::NotListening }).await;
                 }
             }
-            Problem::NoConnection("the connection has ended".to_owned())
+            Problem::NoConnection("the connection that listens has ended".to_owned())
         };
         let keep_asking = async {
             let problem = self.keep_asking(client, &echo, &first).await;
@@ -115,7 +118,7 @@ impl Listener<'_> {
             *self.problem() = None;
             let _listening = self.memory.reception.listen();
             if self.memory.reception.is_complete() {
-                // What was said before has been missed.
+                // Notifications from before the connection listened were missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
             std::future::pending().await
@@ -130,7 +133,7 @@ impl Listener<'_> {
         .0
     }
 
-    /// Says something to itself again and again; ends when that is not heard.
+    /// Sends echoes again and again, and returns when one does not arrive.
     async fn keep_asking(&self, client: &Client, echo: &Notify, first: &Notify) -> Result<(), Problem> {
         let bounded = async || {
             let backend = timeout(ECHO, pooling::backend(client)).await;
@@ -148,11 +151,11 @@ impl Listener<'_> {
                     first.notify_one();
                     sleep(ECHO_AGAIN).await;
                 }
-                // What is said is heard again once there is room; others look until then.
+                // Echoes arrive again once there is room; until then all look for themselves.
                 Err(problem) if problem.is_queue_full() => sleep(LOOK_AGAIN).await,
-                // It may be this connection that keeps all others from the server.
+                // This connection may be the one that keeps all others from the server.
                 Err(problem) if self.pool.status().size == 0 => return Err(problem),
-                // Nobody can say anything.
+                // No session can send notifications.
                 Err(problem) if problem.is_refused() => return Err(problem),
                 Err(_) => sleep(LOOK_AGAIN).await,
             }
@@ -163,7 +166,7 @@ impl Listener<'_> {
         self.notify(&notifications::echo_statement(self.memory.me)).await
     }
 
-    /// Commits that notify wait for each other.
+    /// Runs a NOTIFY in a transaction of its own, which may wait for others that notify.
     async fn notify(&self, notify: &str) -> Result<(), Problem> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         let lock_wait = milliseconds(ECHO);
@@ -173,16 +176,19 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// How much of the queue of notifications is in use.
+    /// How much of the queue of notifications is in use, from 0 to 1.
     async fn queue_usage(&self) -> Result<f64, Problem> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         let rows = session.bounded(session.query(notifications::QUEUE_USAGE, &[])).await?;
         session.finish();
         let usage = rows.first().map(|row| row.try_get(0)).transpose()?;
-        usage.ok_or_else(|| Problem::Wrong("the usage of the queue is not known".to_owned()))
+        usage.ok_or_else(|| {
+            Problem::Wrong("the query of the queue of notifications returned no row".to_owned())
+        })
     }
 
-    /// Others that have something to say may be unable to, and this AFM likewise.
+    /// Notes whether the queue of notifications is too full to be relied on, and ends the pause in sending
+    /// them once there is room again.
     async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<StoreEvent>) {
         let is_nearly_full = usage >= NEARLY_FULL;
         let reception = &self.memory.reception;
@@ -191,7 +197,7 @@ impl Listener<'_> {
             if is_nearly_full {
                 let _ = sender.send(StoreEvent::ListeningStopped).await;
             } else if reception.is_complete() {
-                // What was not said has been missed.
+                // Notifications that could not be sent were missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
         }
@@ -200,16 +206,17 @@ impl Listener<'_> {
         if may_end {
             pause.end();
         }
-        // Others may have begun to listen again before this AFM speaks again.
+        // Other AFMs may have begun to listen again before this one sends again.
         if (may_end || pause.take_unsent())
             && let Err(problem) = self.notify(&notifications::anything_statement(self.memory.me)).await
         {
-            tracing::debug!(error = problem.describe(), "others were not told to look");
+            tracing::debug!(error = problem.describe(), "could not notify other AFMs");
             pause.note_unsent();
         }
     }
 
-    /// While nothing is heard, but the database answers, tells whoever waits to look, and says so once.
+    /// While notifications do not arrive but the database answers, tells all that wait for events to look,
+    /// and logs it once.
     async fn look_instead(&self, sender: &mpsc::Sender<StoreEvent>) {
         let mut silent_since = Instant::now();
         let mut is_said = false;
@@ -221,13 +228,13 @@ impl Listener<'_> {
             }
             if self.memory.reception.is_complete() {
                 if is_said {
-                    tracing::info!("other AFMs are heard again");
+                    tracing::info!("notifications of other AFMs arrive again");
                 }
                 is_said = false;
                 silent_since = Instant::now();
                 continue;
             }
-            // Without the database there is nothing to look for, which others say.
+            // Without the database there is nothing to look for; others log that.
             if usage.is_err() {
                 silent_since = Instant::now();
                 continue;
@@ -239,11 +246,11 @@ impl Listener<'_> {
             if !is_said && (is_clear || silent_since.elapsed() >= SILENCE) {
                 tracing::warn!(
                     error = why,
-                    "other AFMs are not heard: what they do is looked for every second"
+                    "no notifications of other AFMs arrive: looking for their changes every second"
                 );
                 is_said = true;
             }
-            // At once or not at all, so that it never comes after what is heard later.
+            // It is sent at once or not at all, so that it never comes after later events.
             let _ = sender.try_send(StoreEvent::NotListening);
         }
     }

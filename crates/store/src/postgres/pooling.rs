@@ -1,8 +1,9 @@
-//! Whether a connection is a session of its own.
+//! Finds out whether connections are sessions of their own, or shared by a pooler.
 //!
-//! A pooler in session mode is as good as none. One that lends its connections for a transaction at a time loses LISTEN,
-//! mixes up prepared statements, and gives what was SET here to its other clients. Two connections of ours tell them
-//! apart: of sessions, each has one backend, and no two have the same.
+//! A pooler in session mode is as good as none. One that lends its connections for a transaction at a time
+//! loses LISTEN, mixes up prepared statements, and passes on what was SET here to its other clients. Two
+//! connections of ours tell the two apart: each session is served by one backend process, and no two by the
+//! same.
 
 use std::pin::pin;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -14,33 +15,35 @@ use tokio::time::{Instant, timeout};
 use tokio_postgres::error::SqlState;
 use tokio_postgres::{Client, Error, SimpleQueryMessage};
 
-/// The process that serves a connection, and the server that it belongs to. It leaves nothing with either.
+/// A query for the process that serves a connection, and for the start of its server. It leaves no state with
+/// either.
 const BACKEND: &str = "select pg_backend_pid(), extract(epoch from pg_postmaster_start_time())";
 
-/// Asked first: a pooler that lends connections for a transaction until it sees state of a session sees some here, and
-/// keeps this one. To others it is nothing.
+/// The statement that is sent first. A pooler that lends connections for a transaction until it sees session
+/// state takes this for some, and keeps the connection lent. For any other it does nothing.
 const FIRST: &str = "discard plans";
 
-/// Who is asked, one after the other. A pooler that lends the connection that was given back last is found out when
-/// another asks, one that lends the one that was given back first when the same asks again; where other clients come in
-/// between, that all answers look like those of sessions is less likely with each.
+/// Which of the two connections is asked, one after the other. A pooler that lends the connection that was
+/// given back last is found out when the other one asks; one that lends the connection that was given back
+/// first, when the same one asks again. Clients of others in between may hide it, which is less likely with
+/// each turn.
 const TURNS: [Turn; 12] = {
     use Turn::{Another, Ours};
     [Ours, Ours, Another, Another, Ours, Another, Another, Ours, Ours, Another, Ours, Another]
 };
 
-/// How long the other connection may take to answer until it is clear that it waits for its turn.
+/// How long the other connection may take to answer before it is taken to wait for its turn.
 const ANSWER: Duration = Duration::from_millis(500);
 
 const LOOKS_FOR_LEFTOVERS: u32 = 6;
 
-/// How long a connection may take to show that it is there.
+/// How long a connection may take to answer when it is asked whether it is still there.
 const PRESENCE: Duration = Duration::from_secs(1);
 
-/// How long it need not be asked again after it was found to be a session.
+/// How long connections are taken for sessions without another look, once they were found to be.
 const FRESH: Duration = Duration::from_secs(1);
 
-/// How long after it was found not to be one everybody is told so unasked.
+/// How long calls are refused without another look, once connections were found to be shared.
 const REFUSED: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,23 +52,23 @@ enum Turn {
     Another,
 }
 
-/// What is known of the connections to a database.
+/// What was found out about the connections to a database.
 #[derive(Debug, Default)]
 pub(super) struct Pooling {
     verdict: Mutex<Verdict>,
-    /// One looks at a time; the others wait for what it finds.
+    /// Held by the one connection that is being examined; the others wait for what it finds.
     looking: tokio::sync::Mutex<()>,
     silence: Mutex<Silence>,
-    /// How often it is still worth looking for what sessions have left.
+    /// How many more times to look for what sessions have left behind.
     leftovers: AtomicU32,
 }
 
-/// When calls got no answer: what has cut off one connection, and neither end heard why, has often cut them all.
+/// When calls got no answer. Whatever has cut off one connection unnoticed has often cut them all.
 #[derive(Debug, Clone, Copy, Default)]
 struct Silence {
-    /// A call got no answer in time.
+    /// When a call last got no answer in time.
     met: Option<std::time::Instant>,
-    /// And another connection none either, when it was asked.
+    /// When another connection, asked for that reason, gave no answer either.
     sure: Option<std::time::Instant>,
 }
 
@@ -73,49 +76,52 @@ struct Silence {
 enum Verdict {
     #[default]
     Unknown,
-    /// They were found to be sessions, then.
+    /// They were found to be sessions at this time.
     Sessions(Instant),
-    /// They are shared with other clients, as was found then.
+    /// They were found to be shared with other clients at this time.
     Shared(Instant),
 }
 
-/// What two connections tell.
+/// What comparing two connections has shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Finding {
     Sessions,
     Shared,
-    /// There can only be one connection.
+    /// Nothing, because only one connection could be had.
     Nothing,
 }
 
 impl Pooling {
-    /// Whether connections were found to be shared, a moment ago or not found to be anything else since.
+    /// Whether connections were found to be shared, and not found to be sessions since.
     pub(super) fn is_shared(&self) -> bool {
         matches!(*self.verdict(), Verdict::Shared(_))
     }
 
-    /// Whether that was found so short a time ago that nobody need look again.
+    /// Whether connections were found to be shared so short a time ago that calls are refused without another
+    /// look.
     pub(super) fn refuses(&self) -> bool {
         matches!(*self.verdict(), Verdict::Shared(found) if found.elapsed() < REFUSED)
     }
 
-    /// A connection turned out to be shared while it was used.
+    /// Notes that a connection turned out to be shared while it was used.
     pub(super) fn found_shared(&self) {
         self.note(Finding::Shared);
     }
 
-    /// Whether sessions may have left something, that has become others'. They end one after the other.
+    /// Whether to look once more for what sessions have left behind on connections that are shared by now.
+    /// Sessions end one after the other, so one look is not enough.
     pub(super) fn may_have_left_something(&self) -> bool {
         let less = |looks: u32| looks.checked_sub(1);
         self.leftovers.fetch_update(Ordering::Relaxed, Ordering::Relaxed, less).is_ok()
     }
 
-    /// A call got no answer in time.
+    /// Notes that a call got no answer in time.
     pub(super) fn met_silence(&self) {
         self.silence().met = Some(std::time::Instant::now());
     }
 
-    /// Whether a connection is of use that answered last at `last`. It is asked if another was silent since.
+    /// Whether a connection can be used that answered last at `last`. It is asked if another one gave no
+    /// answer since.
     pub(super) async fn answers(&self, client: &Client, last: std::time::Instant) -> bool {
         let Silence { met, sure } = *self.silence();
         if met.is_none_or(|met| met < last) {
@@ -135,7 +141,8 @@ impl Pooling {
         self.silence.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Whether a new connection is a session, if that can be told. `connect` makes another one in the same way.
+    /// Whether a new connection is a session, as far as that can be told. `connect` makes another one in the
+    /// same way.
     pub(super) async fn admits(
         &self,
         ours: &Client,
@@ -149,7 +156,7 @@ impl Pooling {
             _ => {}
         }
         let found = match look(ours, connect).await {
-            // Whoever had two before can do with one.
+            // Connections were sessions before; that there is no second one now does not change that.
             Err(error) if matches!(verdict, Verdict::Sessions(_)) && error.code().is_some() => {
                 Finding::Nothing
             }
@@ -159,7 +166,8 @@ impl Pooling {
         Ok(found != Finding::Shared)
     }
 
-    /// Says so where it changes while the program runs; at start whoever asked is told.
+    /// Notes what was found, and logs where it differs from before. What the first look finds is reported to
+    /// the caller instead.
     fn note(&self, found: Finding) {
         let mut verdict = self.verdict();
         let before = *verdict;
@@ -169,7 +177,9 @@ impl Pooling {
                 self.leftovers.store(LOOKS_FOR_LEFTOVERS, Ordering::Relaxed);
                 tracing::error!("{}; until then, requests get 503", crate::error::SchemaError::Shared);
             }
-            (Verdict::Shared(_), Finding::Sessions) => tracing::info!("connections are sessions again"),
+            (Verdict::Shared(_), Finding::Sessions) => {
+                tracing::info!("connections to the database are sessions again");
+            }
             _ => {}
         }
         let now = Instant::now();
@@ -188,7 +198,7 @@ async fn look(
     ours.batch_execute(FIRST).await?;
     let another = match connect.await {
         Ok((another, _)) => another,
-        // One connection is all that this role, or this server, may have.
+        // This role, or this server, may have only one connection.
         Err(error) if error.code() == Some(&SqlState::TOO_MANY_CONNECTIONS) => return Ok(Finding::Nothing),
         Err(error) => return Err(error),
     };
@@ -203,7 +213,8 @@ async fn look(
             }
             Turn::Another => Some(backend(&another).await?),
         };
-        // It waits for a connection to the server, and does not get ours: that is lent for longer than a transaction.
+        // The other one waits for a connection to the server and does not get ours, so ours is lent for
+        // longer than a transaction.
         let Some(answer) = answer else { return Ok(Finding::Sessions) };
         let (mine, other) = (turn as usize, 1 - turn as usize);
         let is_another = backends[mine].as_ref().is_some_and(|known| *known != answer);
@@ -215,8 +226,8 @@ async fn look(
     Ok(Finding::Sessions)
 }
 
-/// The first answer of the other connection. None if ours is served over and over while the other waits: a pooler that
-/// lends its connections for a transaction serves whoever asked first.
+/// The first answer of the other connection. `None` if ours is served over and over while the other one
+/// waits: a pooler that lends connections for a transaction would serve whoever asked first.
 async fn first_answer(ours: &Client, another: &Client) -> Result<Option<String>, Error> {
     let mut answer = pin!(async {
         another.batch_execute(FIRST).await?;
@@ -228,11 +239,11 @@ async fn first_answer(ours: &Client, another: &Client) -> Result<Option<String>,
     for _ in 0..3 {
         backend(ours).await?;
     }
-    // Unless it was just slow.
+    // It may only have been slow.
     timeout(ANSWER, answer).await.ok().transpose()
 }
 
-/// Which backend serves a connection now.
+/// The backend process that serves a connection at this moment.
 pub(super) async fn backend(client: &Client) -> Result<String, Error> {
     let messages = client.simple_query(BACKEND).await?;
     let row = messages.iter().find_map(|message| match message {

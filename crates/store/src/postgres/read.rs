@@ -126,7 +126,9 @@ fn attempt_view(row: &Row) -> Result<AttemptView, Problem> {
 
 pub(super) async fn time(session: &Session) -> Result<Timestamp, Problem> {
     let rows = session.query("select clock_timestamp() as now", &[]).await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("the clock gave no answer".to_owned()))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| Problem::Wrong("the query of the server's time returned no row".to_owned()))?;
     Ok(row.try_get("now")?)
 }
 
@@ -268,6 +270,6 @@ fn agent_view(row: &Row) -> Result<AgentView, Problem> {
 }
 
 fn total(rows: &[Row]) -> Result<u64, Problem> {
-    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("a query that counts returned no row".to_owned()))?;
     Ok(row.try_get::<_, i64>("total")?.unsigned_abs())
 }

@@ -129,7 +129,7 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
         "delayed" => return Ok(State::Delayed { until: row.try_get("available_at")? }),
         "pending" => return Ok(State::Pending),
         "claimed" => {
-            let nobody = || Problem::Wrong(format!("task {task_id} is claimed by nobody"));
+            let nobody = || Problem::Wrong(format!("task {task_id} is claimed, but its row names no agent"));
             return Ok(State::Claimed(attempt()?.ok_or_else(nobody)?));
         }
         "completed" => End::Completed(text("result")?),

@@ -65,7 +65,8 @@ async fn look(session: &Session) -> Result<ExistingTables, Problem> {
             ) as capabilities
     ";
     let rows = session.query(sql, &[]).await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("the catalog gave no answer".to_owned()))?;
+    let row =
+        rows.first().ok_or_else(|| Problem::Wrong("the query of the catalog returned no row".to_owned()))?;
     let has = |column: &str| Ok::<_, Problem>(row.try_get::<_, Option<bool>>(column)?.unwrap_or(false));
     if has("ours")? {
         let rows = session.query("select max(version) from slamon_schema", &[]).await?;
@@ -180,7 +181,7 @@ async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, 
             &[],
         )
         .await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("counting gave no answer".to_owned()))?;
+    let row = rows.first().ok_or_else(|| Problem::Wrong("a query that counts returned no row".to_owned()))?;
     let count = |column| Ok::<_, Problem>(row.try_get::<_, i64>(column)?.unsigned_abs());
     Ok(Adopted {
         tasks: count("tasks")?,

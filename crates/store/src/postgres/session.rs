@@ -1,4 +1,4 @@
-//! Connections of the pool, each lent for one call.
+//! Sessions: connections of the pool, each lent for one call.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -15,24 +15,24 @@ use super::pooling::Pooling;
 use super::timeouts::milliseconds;
 use crate::error::SchemaError;
 
-/// A connection, lent for one call.
+/// A connection that is lent for one call.
 ///
-/// Dropped before [`Session::finish`] it is closed, and the server rolls back: a future that is dropped halfway
-/// leaves neither half a change nor a connection that still waits for an answer.
+/// If it is dropped before [`Session::finish`], the connection is closed and the server rolls back: a future
+/// that is dropped halfway leaves neither half a change nor a connection that still waits for an answer.
 pub(super) struct Session {
     client: Option<deadpool_postgres::Client>,
     pooling: Arc<Pooling>,
     deadline: Instant,
     bound: Duration,
     echo: bool,
-    /// Whether anything is set on it that the next call must not meet.
+    /// Whether a setting of the connection was changed, which the next call must not meet.
     is_altered: bool,
-    /// Given back after the connection.
+    /// Given back after the connection, because fields are dropped in their order.
     _permit: Permit,
 }
 
 impl Session {
-    /// Takes a connection from the pool; what is done with it must end within `bound`.
+    /// Takes a connection from the pool. What is done on it must end within `bound`.
     pub(super) async fn open(
         pool: &Pool,
         pooling: &Arc<Pooling>,
@@ -44,7 +44,7 @@ impl Session {
             if pooling.refuses() {
                 return Err(SchemaError::Shared.into());
             }
-            // Whether they are sessions now, only new ones can tell.
+            // Only new connections can tell whether they are sessions by now.
             pool.retain(|_, _| false);
         }
         let (client, permit) = match limit.take_from(pool).await {
@@ -56,20 +56,20 @@ impl Session {
         Ok(Self { client: Some(client), pooling, deadline, bound, echo, is_altered: false, _permit: permit })
     }
 
-    /// Has every statement wait for locks as long as it may take, from the preparing of the first one on, which waits for the
-    /// locks of its tables.
+    /// Has every statement wait for locks for `lock_wait`. It is set for the session, because preparing a
+    /// statement already waits for the locks of its tables.
     pub(super) async fn wait_long(&mut self, lock_wait: Duration) -> Result<(), Problem> {
         self.is_altered = true;
         let set = format!("set lock_timeout = {}", milliseconds(lock_wait));
         self.bounded(self.script(&set)).await
     }
 
-    /// How long a statement may take.
+    /// How long a statement may take on this connection.
     pub(super) fn statement_timeout(&self) -> Duration {
         self.bound
     }
 
-    /// Whether nobody has used the connection before.
+    /// Whether no call has used the connection before.
     pub(super) fn is_new(&self) -> bool {
         self.client
             .as_ref()
@@ -80,7 +80,7 @@ impl Session {
         self.client.as_ref().ok_or_else(|| Problem::Wrong("the connection is closed".to_owned()))
     }
 
-    /// Runs `work` until the deadline of this session.
+    /// Runs `work`, and gives it up at the deadline of this session.
     pub(super) async fn bounded<T>(
         &self,
         work: impl Future<Output = Result<T, Problem>>,
@@ -91,7 +91,7 @@ impl Session {
         })
     }
 
-    /// Prepares a statement, or finds it prepared.
+    /// Prepares a statement on this connection, unless that was done before.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
         if self.echo {
             tracing::debug!(sql, "statement");
@@ -99,12 +99,13 @@ impl Session {
         Ok(self.client()?.prepare_cached(sql).await?)
     }
 
-    /// [`Session::prepare`], of a statement that is needed only at times.
+    /// Prepares a statement as [`Session::prepare`] does, if it is `needed`.
     pub(super) async fn prepare_if(&self, needed: bool, sql: &str) -> Result<Option<Statement>, Problem> {
         if needed { self.prepare(sql).await.map(Some) } else { Ok(None) }
     }
 
-    /// Runs a prepared statement. The first poll of the future sends it.
+    /// Runs a prepared statement. It is sent with the first poll of the future, so that futures that are
+    /// joined send theirs together, in their order.
     pub(super) async fn run(
         &self,
         statement: &Statement,
@@ -113,7 +114,7 @@ impl Session {
         Ok(self.client()?.query(statement, parameters).await?)
     }
 
-    /// [`Session::run`], of a statement that is needed only at times.
+    /// Runs a statement as [`Session::run`] does, if there is one; else there are no rows.
     pub(super) async fn run_if(
         &self,
         statement: Option<&Statement>,
@@ -132,7 +133,7 @@ impl Session {
         self.run(&self.prepare(sql).await?, parameters).await
     }
 
-    /// Runs statements without parameters. The first poll of the future sends them.
+    /// Runs statements without parameters. They are sent with the first poll of the future.
     pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
         if self.echo {
             tracing::debug!(sql, "statement");
@@ -140,7 +141,7 @@ impl Session {
         Ok(self.client()?.batch_execute(sql).await?)
     }
 
-    /// [`Session::script`], of one that is needed only at times.
+    /// Runs statements as [`Session::script`] does, if there are any.
     pub(super) async fn script_if(&self, sql: Option<&str>) -> Result<(), Problem> {
         match sql {
             Some(sql) => self.script(sql).await,
@@ -148,9 +149,10 @@ impl Session {
         }
     }
 
-    /// Gives the connection back, which must not be in a transaction; closes it where it is not as the next call expects it.
+    /// Gives the connection back to the pool, which must not be in a transaction. One whose settings were
+    /// changed is closed instead.
     pub(super) fn finish(mut self) {
-        // Of one that turned out not to be a session, nobody knows what is set on it.
+        // Nobody knows what is set on a connection that turned out to be shared.
         if !self.is_altered && !self.pooling.is_shared() {
             self.client = None;
         }

@@ -116,7 +116,7 @@ pub(super) async fn of(
     other_versions.retain(|other| other != version);
     other_versions.truncate(VERSIONS as usize);
     let (Some(capable), Some(ahead)) = (capable.first(), ahead.first()) else {
-        return Err(Problem::Wrong("counting gave no answer".to_owned()));
+        return Err(Problem::Wrong("a query that counts returned no row".to_owned()));
     };
     let count = |column| Ok::<_, Problem>(capable.try_get::<_, i64>(column)?.unsigned_abs());
     Ok(Surroundings {

@@ -151,7 +151,7 @@ impl Lender {
             && let Err(error) = wal::shrink(&open.connection, patience)
         {
             // The next look may do better, and who writes says what is wrong.
-            tracing::debug!(%error, "the write-ahead log could not be shrunk");
+            tracing::debug!(%error, "could not shrink the write-ahead log");
         }
     }
 

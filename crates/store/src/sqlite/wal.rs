@@ -29,6 +29,6 @@ pub(super) fn shrink(connection: &Connection, patience: Duration) -> rusqlite::R
     connection.busy_timeout(PATIENCE)?;
     let is_busy = connection.query_row("pragma wal_checkpoint(truncate)", [], |row| row.get::<_, bool>(0));
     connection.busy_timeout(patience)?;
-    tracing::debug!(size, is_busy = is_busy?, "the write-ahead log is too large");
+    tracing::debug!(size, is_busy = is_busy?, "tried to shrink the write-ahead log");
     Ok(())
 }

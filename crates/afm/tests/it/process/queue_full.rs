@@ -78,7 +78,7 @@ fn commits_go_on_and_other_afms_look_for_themselves() {
 
     drop(full);
     afm.wait_for_line(|line| line.contains("other AFMs are notified again"), PATIENCE);
-    other_afm.wait_for_line(|line| line.contains("other AFMs are heard again"), PATIENCE);
+    other_afm.wait_for_line(|line| line.contains("notifications of other AFMs arrive again"), PATIENCE);
     let mut agent = hold(&other, 1_002);
     client.post_task(Body::task(100));
     let began = Instant::now();

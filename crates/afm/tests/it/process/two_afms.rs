@@ -190,6 +190,6 @@ fn where_notifications_get_lost_each_looks_for_itself_every_second() {
     assert_eq!(read.answer().json()["task_state"], "completed");
 
     relay.lose_notifications(false);
-    afm.wait_for_line(|line| line.contains("heard again"), PATIENCE);
+    afm.wait_for_line(|line| line.contains("arrive again"), PATIENCE);
     assert_eq!(afm.log_lines().iter().filter(|line| is_said(line)).count(), 1, "{:#?}", afm.log_lines());
 }

@@ -95,5 +95,6 @@ pub(super) async fn save(
 pub(super) fn deliver(mut task: Task, row: &Row) -> Result<Delivery, Problem> {
     task.posted.task_data = rows::json(row, "data")?;
     let task_id = task.posted.task_id;
-    Delivery::of(task).ok_or_else(|| Problem::Wrong(format!("task {task_id} was claimed by nobody")))
+    Delivery::of(task)
+        .ok_or_else(|| Problem::Wrong(format!("task {task_id} is claimed, but its row names no agent")))
 }

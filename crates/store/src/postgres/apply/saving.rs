@@ -113,7 +113,7 @@ impl Saving {
         if attempts < changes.ended.len() {
             // It is not known which.
             let missing = changes.ended.len() - attempts;
-            tracing::warn!(missing, "attempts that ended cannot be kept: others have their ids");
+            tracing::warn!(missing, "could not save attempts that ended: other attempts have their ids");
             return Ok(());
         }
         all_of("attempts with a late result", changes.late.len(), late)
@@ -184,7 +184,7 @@ fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
     if saved == expected {
         return Ok(());
     }
-    Err(Problem::Wrong(format!("{expected} {what} were to change, {saved} did")))
+    Err(Problem::Wrong(format!("could not save all {what}: {saved} of {expected} were changed")))
 }
 
 /// Tasks, spread over columns.
