@@ -14,8 +14,8 @@ pub enum StoreEvent {
     CancellationPending(Uuid),
     /// Events arrive from now on, and some may have been missed: whoever waits for any must look for itself.
     EventsMissed,
-    /// Until the next [`StoreEvent::EventsMissed`], none or not all events arrive: tasks may come to wait before any
-    /// cursor that is known.
+    /// Until the next [`StoreEvent::EventsMissed`], none or not all events arrive: tasks may come to wait
+    /// before any cursor that is known.
     ListeningStopped,
     /// Sent once a second while events do not arrive: whoever waits for one must look again.
     NotListening,

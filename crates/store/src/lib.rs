@@ -1,8 +1,8 @@
 //! Where tasks live.
 //!
 //! A [`Store`] takes [`Command`]s in batches, one transaction a batch, and gives [`Replies`] of each kind.
-//! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them and
-//! save what the rules said. This is the only crate with SQL.
+//! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them
+//! and save what the rules said. This is the only crate with SQL.
 
 #![cfg_attr(
     not(test),

@@ -45,11 +45,11 @@ const READERS: usize = 2;
 pub struct SqliteStore {
     place: uri::Place,
     writer: Arc<Workers>,
-    /// For a database in memory, which is one connection's own, the writer itself.
+    /// Read small tasks and lists; a database in memory belongs to one connection, and the writer reads it.
     readers: Arc<Workers>,
-    /// For large reads; of a database in memory, the writer again.
+    /// Makes the large reads; for a database in memory it is the writer again.
     large_reader: Arc<Workers>,
-    /// Held by the large read that runs: others do not wait behind more than one.
+    /// Held by the large read that runs: no other read waits behind more than one.
     large_turn: Mutex<()>,
     small_tasks: Reads<Uuid, TaskRead>,
     large_tasks: Reads<Uuid, Arc<Task>>,
@@ -63,7 +63,7 @@ impl SqliteStore {
     /// The file is opened with the first call. With `echo`, statements are logged at debug level.
     ///
     /// # Errors
-    /// What is wrong with the URI, or that threads can't be started.
+    /// The message says what is wrong with the URI, or that threads cannot be started.
     pub fn new(uri: &str, echo: bool) -> Result<Self, String> {
         let place = uri::parse(uri)?;
         let connections = SqliteConnections::new(place.clone(), echo);
@@ -89,19 +89,19 @@ impl SqliteStore {
         })
     }
 
-    /// How long an attempt may take of a task that does not say; `None`, as it is at first: for ever.
+    /// Sets how long an attempt may take of a task that does not say. `None`, as it is at first, is for ever.
     #[must_use]
     pub fn with_default_timeout(self, default_timeout: Option<Duration>) -> Self {
         Self { default_timeout, ..self }
     }
 
-    /// The file; `None`: tasks are gone when this is.
+    /// The file of the database; `None` where tasks are gone when this is.
     #[must_use]
     pub fn file(&self) -> Option<&Path> {
         self.place.file.as_deref()
     }
 
-    /// Runs a read that may take long or bring much, when it is its turn.
+    /// Runs a read that may take long or bring much: one at a time.
     async fn read_large<T: Send + 'static>(
         &self,
         read: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -118,7 +118,7 @@ impl Store for SqliteStore {
     }
 
     async fn check(&self) -> Result<(), StoreError> {
-        // What is rolled back never reaches the disk, which may be full or have become read-only.
+        // A change that is rolled back never reaches the disk, which may be full or have become read-only.
         let commits = self.is_doubtful.load(Ordering::Relaxed);
         self.writer.run(move |connection| schema::check(connection, commits)).await?;
         self.is_doubtful.store(false, Ordering::Relaxed);
@@ -126,7 +126,7 @@ impl Store for SqliteStore {
     }
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
-        // Opening a file would make it.
+        // Opening a file would create it.
         if self.file().is_some_and(|file| file.try_exists().is_ok_and(|exists| !exists)) {
             return Ok(false);
         }
@@ -182,7 +182,7 @@ impl Store for SqliteStore {
         self.read_large(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
     }
 
-    /// No other process is expected on the file, and none is told of anything.
+    /// Sends no events: no other process is expected on the file.
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
         events.closed().await;
     }
@@ -194,7 +194,7 @@ impl Store for SqliteStore {
     async fn close(&self) {
         let all = [&self.large_reader, &self.readers, &self.writer].map(Arc::clone);
         let close = move || all.iter().for_each(|workers| workers.close());
-        // A worker that panicked has said so already.
+        // The panic of a worker has been logged already.
         let _ = tokio::task::spawn_blocking(close).await;
     }
 }

@@ -1,4 +1,4 @@
-//! What every store does.
+//! The contract that every store fulfils.
 
 use std::sync::Arc;
 
@@ -29,16 +29,16 @@ impl WriteConcurrency {
     pub const ONE: Self = Self { max: 1, min_batch: 1 };
 }
 
-/// A place that keeps tasks and agents.
+/// Keeps tasks and agents in a database.
 ///
-/// Every call has a bounded time; one that runs out is [`StoreError::Unavailable`]. Dropping the future of a
-/// call never leaves half a change behind.
+/// Every call takes a bounded time; one that takes longer is [`StoreError::Unavailable`]. Dropping the future
+/// of a call never leaves half a change behind.
 #[async_trait]
 pub trait Store: Send + Sync + 'static {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 
-    /// Looks whether the tables are as this version needs them, and whether they can be written.
+    /// Checks whether the tables are as this version needs them, and whether they can be written.
     ///
     /// # Errors
     /// [`StoreError::Schema`] where they are not, [`StoreError::ReadOnly`] where nothing can be written now.
@@ -47,15 +47,17 @@ pub trait Store: Send + Sync + 'static {
     /// Drops the tables of this program, and nothing else; `false` if there were none.
     async fn drop_tables(&self) -> Result<bool, StoreError>;
 
-    /// Applies commands in their order, in one transaction: all of them, or none; and gives a reply to each.
+    /// Applies commands in their order, in one transaction: all of them, or none. Each is given a reply.
     ///
-    /// Polls and claims come last, and see what the other commands of the batch have done. Whom a
-    /// sweep forgets and what it deletes may stay until the end of the batch.
+    /// Polls and claims come last, and see what the other commands of the batch have done. The agents that a
+    /// sweep forgets and the tasks that it deletes may stay until the end of the batch.
     ///
-    /// When an agent was seen may be saved a second late, where it says nothing else that is new.
+    /// The time at which an agent was seen may be saved a second late, where the agent says nothing else that
+    /// is new.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
-    /// How many batches the store gains from being given at the same time. Such batches must not depend on each other.
+    /// How many batches the store gains from being given at the same time. Such batches must not depend on
+    /// each other.
     fn write_concurrency(&self) -> WriteConcurrency {
         WriteConcurrency::ONE
     }
@@ -70,114 +72,116 @@ pub trait Store: Send + Sync + 'static {
         Ok(task.map(Arc::unwrap_or_clone))
     }
 
-    /// Reads a task if it is small, and else how large it is: whoever wants it whole makes room for it, and then asks for
-    /// [`Store::large_task`]. It is never behind one of the large reads: those of large tasks, [`Store::counts`] and
-    /// [`Store::overview`], of which one runs at a time.
+    /// Reads a task if it is small, and else only how large it is: a caller that wants it whole makes room
+    /// for it, and then calls [`Store::large_task`]. This call never waits for one of the large reads, which
+    /// are those of large tasks, [`Store::counts`] and [`Store::overview`], and of which one runs at a time.
     async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError>;
 
-    /// Reads a task that may be large, one after the other, and once for all who ask for the same.
+    /// Reads a task however large it is: one after the other, and once for all callers that ask for the same.
     async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError>;
 
-    /// Reads the attempts of a task that ended without finishing it, the first one first, and with each the result
-    /// that came after its end.
+    /// Reads the attempts of a task that ended without finishing it, the first one first, and with each the
+    /// result that came after its end.
     async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError>;
 
-    /// What people see of [`Store::attempts`]; late results larger than `result_bytes` are left out.
+    /// Reads the same attempts as [`Store::attempts`], as people see them; late results larger than
+    /// `result_bytes` are left out.
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError>;
 
-    /// Looks for who might take a waiting task, and what is before it. Agents seen at or after `seen_since` are
-    /// active.
+    /// Reads which agents might take a waiting task, and how many tasks come before it. Agents seen at or
+    /// after `seen_since` are active.
     async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
 
-    /// What there is for agents, at most `limit` of each; of the kinds of tasks those behind `after`, in an order of the
-    /// store's own.
+    /// Reads which kinds of tasks wait, and which agents have pending cancellations: at most `limit` of each,
+    /// and of the kinds those behind `after`, in an order of the store's own.
     async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError>;
 
-    /// As [`Store::backlog`], but of the kinds of tasks only those given, all of them, none of which has a task before its
-    /// cursor.
+    /// Reads as [`Store::backlog`] does, but of the kinds only those given, all of them; none of them may
+    /// have a waiting task before its cursor.
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError>;
 
-    /// Counts agents seen at or after `seen_since`, and waiting tasks.
+    /// Counts the agents seen at or after `seen_since`, and the waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;
 
-    /// The newest `limit` of each list; results larger than `result_bytes` are left out.
+    /// Reads the newest `limit` of each list; results larger than `result_bytes` are left out.
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError>;
 
-    /// Passes on what other processes have done to the same database, until `events` is closed. An event may be
-    /// missed: whoever waits for one must look for itself from time to time.
+    /// Passes on what other processes have done to the same database, until `events` is closed. An event may
+    /// be missed: whoever waits for one must look for itself from time to time.
     async fn listen(&self, events: mpsc::Sender<StoreEvent>);
 
-    /// What time it is at the database, where that is another clock than this machine's.
+    /// Reads the time of the database, where that is another clock than this machine's.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
 
-    /// Finishes what runs and closes the connections.
+    /// Waits for the calls that run, and closes the connections.
     async fn close(&self);
 }
 
-/// Up to which size a task is small, in bytes of its texts.
+/// The largest size of a small task, in bytes of its texts.
 pub const SMALL_TASK: usize = 16 * 1024;
 
 /// What [`Store::small_task`] has read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskRead {
-    /// All of it.
+    /// The whole task.
     Small(Arc<Task>),
-    /// Only what a task is that is larger than [`SMALL_TASK`].
+    /// The size of a task that is larger than [`SMALL_TASK`].
     Large {
-        /// How large, in bytes of its texts.
+        /// The size, in bytes of its texts.
         bytes: usize,
-        /// Whether it is over.
+        /// Whether the task has ended.
         has_ended: bool,
     },
 }
 
-/// How much the texts of the kinds may be that are read as a [`Backlog`], in bytes. Where they are more, others follow.
+/// How many bytes the texts of the kinds of one [`Backlog`] may have. Where there are more, others follow.
 pub(crate) const BACKLOG_BYTES: u32 = 8 * 1024 * 1024;
 
-/// How much of a type decides what is [`Backlog::left_out`], in characters.
+/// How many characters at the beginning of a type decide what is [`Backlog::left_out`].
 pub const TYPE_BEGINNING: usize = 100;
 
-/// What there is for agents.
+/// What there is for agents to poll for.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Backlog {
-    /// The kinds of the tasks that wait, and where the first of each does.
+    /// The kinds that have waiting tasks, each with the place of the first one.
     pub kinds: Vec<KindCursor>,
-    /// The agents that have something to be told.
+    /// The agents that have pending cancellations.
     pub untold: Vec<Uuid>,
-    /// Of these there may be more kinds than are told, and likewise of those whose type begins with the same
-    /// [`TYPE_BEGINNING`] characters, in the same version.
+    /// There may be more kinds with these capabilities than are listed, and likewise with those whose type
+    /// begins with the same [`TYPE_BEGINNING`] characters, in the same version.
     pub left_out: Vec<Capability>,
-    /// The last of the kinds, where others follow.
+    /// The last of the kinds, if others follow.
     pub next: Option<WaitingKind>,
-    /// Whether these are all agents.
+    /// Whether all agents with pending cancellations are listed.
     pub is_complete: bool,
 }
 
 /// What [`Store::create_tables`] found and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Prepared {
-    /// The tables were there.
+    /// The tables existed in this version.
     Present,
-    /// They were made.
+    /// The tables were made.
     Created,
-    /// They were brought up from this version.
+    /// The tables were migrated from an earlier version.
     Migrated {
-        /// The version before.
+        /// The version that they had before.
         from: i64,
     },
-    /// The tables of slamon-afm 1.1.0 were taken over.
+    /// The tables of slamon-afm 1.1.0 were adopted.
     Adopted(Adopted),
 }
 
-/// How much was taken over from slamon-afm 1.1.0.
+/// How much was adopted from slamon-afm 1.1.0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Adopted {
-    /// Tasks in all.
+    /// The number of tasks in all.
     pub tasks: u64,
-    /// Those of them not claimed yet.
+    /// The number of tasks that are not claimed yet.
     pub pending: u64,
-    /// Agents.
+    /// The number of agents.
     pub agents: u64,
-    /// Tasks that got a new id, because another has theirs (in other letter case, or with a newline after it).
+    /// The number of tasks that got a new id, because another has theirs (in other letter case, or with a
+    /// newline after it).
     pub renamed: u64,
 }

@@ -1,19 +1,19 @@
-//! What people look at.
+//! What people look at: counts, and lists of tasks, agents and attempts.
 
 use jiff::Timestamp;
 use slamon_protocol::{EXCERPT, JsonText, excerpt};
 use uuid::Uuid;
 
-/// `GET /status`.
+/// The counts of `GET /status`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Counts {
-    /// Agents seen since the time that was asked for.
+    /// How many agents were seen since the time that was asked for.
     pub agents: u64,
-    /// Tasks not claimed yet.
+    /// How many tasks are not claimed yet.
     pub tasks_waiting: u64,
 }
 
-/// `GET /dashboard/status`.
+/// The lists of `GET /dashboard/status`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Overview {
     /// Tasks not claimed yet, newest first.
@@ -22,16 +22,16 @@ pub struct Overview {
     pub agents: List<AgentView>,
 }
 
-/// The head of a list.
+/// The first items of a list.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct List<T> {
-    /// At most as many as were asked for.
+    /// At most as many items as were asked for.
     pub items: Vec<T>,
-    /// How many there are in all.
+    /// How many items there are in all.
     pub total: u64,
 }
 
-/// An agent, for people.
+/// An agent, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AgentView {
     /// Its id.
@@ -42,11 +42,11 @@ pub struct AgentView {
     pub last_seen: Timestamp,
     /// The tasks it has claimed, finished or not, newest first.
     pub tasks: Vec<TaskView>,
-    /// Whether it has more than these.
+    /// Whether it has claimed more tasks than these.
     pub more_tasks: bool,
 }
 
-/// A task, for people.
+/// A task, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TaskView {
     /// Its id.
@@ -57,27 +57,27 @@ pub struct TaskView {
     pub task_type: String,
     /// The version of the type.
     pub task_version: i64,
-    /// When it was finished, well or not.
+    /// When it ended, well or not.
     pub finished: Option<Timestamp>,
-    /// What came out: a JSON object; `None` also where it is larger than was asked for, or those before it in its list are
-    /// [`LIST_RESULT_BYTES`] together.
+    /// The result, a JSON object; `None` also where it is larger than was asked for, or where the results
+    /// before it in its list reach [`LIST_RESULT_BYTES`].
     pub result: Option<JsonText>,
     /// How large the result is, in bytes.
     pub result_bytes: Option<u64>,
-    /// What went wrong: a JSON string, or the beginning of one.
+    /// The error, a JSON string, or the beginning of one.
     pub error: Option<JsonText>,
     /// How large the error is, in bytes, where only its beginning is given.
     pub error_bytes: Option<u64>,
 }
 
-/// An attempt that ended without finishing its task, for people.
+/// An attempt that ended without finishing its task, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AttemptView {
-    /// From 1.
+    /// Its number, from 1.
     pub number: u32,
-    /// Whose it was.
+    /// The agent that executed it.
     pub agent_id: Uuid,
-    /// The agent's name then, cut where it is long.
+    /// The agent's name at that time, cut where it is long.
     pub agent_name: String,
     /// When it was handed out.
     pub claimed: Timestamp,
@@ -85,47 +85,48 @@ pub struct AttemptView {
     pub deadline: Option<Timestamp>,
     /// When it ended.
     pub ended: Timestamp,
-    /// How: `error`, `lost`, `abandoned`, `timed_out`, `expired` or `cancelled`.
+    /// How it ended: `error`, `lost`, `abandoned`, `timed_out`, `expired` or `cancelled`.
     pub end: String,
-    /// The error of its agent, with which it ended: a JSON string, or the beginning of one.
+    /// The error of its agent with which it ended: a JSON string, or the beginning of one.
     pub error: Option<JsonText>,
-    /// How large that is, in bytes, where only its beginning is given.
+    /// How large that error is, in bytes, where only its beginning is given.
     pub error_bytes: Option<u64>,
     /// The result that came after its end.
     pub late: Option<LateView>,
 }
 
-/// A result that came after its attempt had ended, for people: a result, or an error.
+/// A result or an error that came after its attempt had ended, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateView {
     /// When it came.
     pub at: Timestamp,
-    /// A JSON object; `None` also where it is larger than was asked for.
+    /// The result, a JSON object; `None` also where it is larger than was asked for.
     pub result: Option<JsonText>,
     /// How large the result is, in bytes.
     pub result_bytes: Option<u64>,
-    /// A JSON string, or the beginning of one.
+    /// The error, a JSON string, or the beginning of one.
     pub error: Option<JsonText>,
     /// How large the error is, in bytes, where only its beginning is given.
     pub error_bytes: Option<u64>,
 }
 
-/// How many bytes of results are given of the tasks of one agent.
+/// How many bytes of results are given for the tasks of one agent.
 pub const LIST_RESULT_BYTES: u32 = 65_536;
 
-/// How much of a type or a name is read, in characters: one more than is shown tells whether there is more.
+/// How many characters of a type or a name are read: one more than is shown tells whether there is more.
 #[expect(clippy::cast_possible_truncation, reason = "it is 200")]
 pub(crate) const TEXT_READ: u32 = EXCERPT as u32 + 1;
 
-/// How much of an error, which has quotes.
+/// How many characters of an error are read, which has quotes around it.
 pub(crate) const ERROR_READ: u32 = TEXT_READ + 2;
 
-/// A type or a name as lists show it.
+/// Cuts a type or a name to what lists show.
 pub(crate) fn shown(text: &str) -> String {
     excerpt(text).into_owned()
 }
 
-/// An error as lists show it, from its beginning; and its size, if there is more of it.
+/// Cuts an error, of which the beginning was read, to what lists show; the size is given where there is more
+/// of it.
 pub(crate) fn shown_error(beginning: Option<&str>, bytes: Option<u64>) -> (Option<JsonText>, Option<u64>) {
     let is_cut = beginning.is_some_and(|text| text.chars().count() >= ERROR_READ as usize);
     (beginning.map(JsonText::string_excerpt), bytes.filter(|_| is_cut))

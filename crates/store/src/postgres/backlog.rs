@@ -1,4 +1,4 @@
-//! What there is for agents.
+//! Reads which kinds of tasks wait, and which agents have pending cancellations.
 
 use slamon_domain::{KindCursor, QueueCursor, WaitingKind};
 use tokio_postgres::Row;
@@ -9,8 +9,8 @@ use super::session::Session;
 use super::stored_kind::StoredKind;
 use crate::store::{BACKLOG_BYTES, Backlog, TYPE_BEGINNING};
 
-/// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks. Kinds
-/// whose types or filters have a long beginning in common are one here: the index holds no more of them.
+/// A query that goes from one kind to the next in the index of waiting tasks, and so reads kinds, not tasks.
+/// Kinds whose types or filters have the same long beginning are one here: the index holds no more of them.
 macro_rules! kinds {
     ($from:literal) => {
         concat!(
@@ -53,7 +53,7 @@ const KINDS_AFTER: &str = kinds!(
     "and (left(type, 100), version, left(agent_filter, 100)) > (left($3, 100), $4::bigint, left($5, 100))"
 );
 
-/// The first waiting task of each kind, from its cursor on.
+/// A query for the first waiting task of each kind, from its cursor on.
 const FRONTS: &str = "
     select known.place, task.rank, task.seq
     from unnest($1::text[], $2::bigint[], $3::text[], $4::integer[], $5::bigint[])
@@ -73,7 +73,7 @@ const FRONTS: &str = "
     ) as task
 ";
 
-/// Agents have few attempts to be told of, and each is told once.
+/// A query for the agents that have pending cancellations. They have few, and each is told once.
 const UNTOLD: &str = "select distinct agent_id from attempt where untold limit $1";
 
 pub(super) async fn read(
@@ -106,7 +106,7 @@ pub(super) async fn read(
     Ok(Backlog { kinds, untold, left_out, next, is_complete })
 }
 
-/// Of those kinds of `known` of which tasks wait, where the first one does.
+/// Reads which of the kinds of `known` have waiting tasks, and where the first task of each is.
 pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32) -> Result<Backlog, Problem> {
     let mut kinds = Vec::new();
     if !known.is_empty() {
@@ -133,7 +133,7 @@ async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem
     untold.iter().map(|row| Ok(row.try_get("agent_id")?)).collect()
 }
 
-/// Whether the index holds all of its type and filter.
+/// Whether the index holds the whole type and filter of a kind.
 fn is_whole(kind: &StoredKind) -> bool {
     [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < TYPE_BEGINNING)
 }

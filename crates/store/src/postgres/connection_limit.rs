@@ -3,8 +3,8 @@
 //! A role may have a limit, and a server may be full. A call that gets no further connection waits for one
 //! that exists, and for a while the store asks for no more than there are.
 //!
-//! A role may have a limit, and a server may be full. A call that gets no further connection waits for one that exists, and
-//! for a while the store does not ask for more than there are.
+//! A role may have a limit, and a server may be full. A call that gets no further connection waits for one
+//! that exists, and for a while the store does not ask for more than there are.
 
 use std::pin::pin;
 use std::sync::Arc;

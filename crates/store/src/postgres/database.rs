@@ -17,7 +17,7 @@ use super::session::Session;
 use super::uri::{ConnectionTarget, UriError};
 use crate::error::StoreError;
 
-/// How often a transaction is tried that others get in the way of, or whose connection turns out to be dead.
+/// How often a transaction is tried that collides with others, or whose connection turns out to be dead.
 const TRIES: u32 = 4;
 
 /// A database that calls are made to.
@@ -56,7 +56,7 @@ impl PostgresDatabase {
         })
     }
 
-    /// Lasts for one call; [`PostgresDatabase::close`] waits for it.
+    /// Gives a guard to hold for one call: [`PostgresDatabase::close`] waits for it.
     pub(super) async fn begin_call(&self) -> RwLockReadGuard<'_, ()> {
         self.running.read().await
     }
@@ -71,7 +71,7 @@ impl PostgresDatabase {
         Ok(session)
     }
 
-    /// Whether to try again after `problem`, which came before anything was committed.
+    /// Whether to try again after `problem`, which came before anything was committed, on try number `tried`.
     pub(super) fn another_try(&self, problem: &Problem, tried: u32) -> bool {
         if problem.lost_connection() {
             // What cut one connection has often cut them all, and the pool does not know yet.
@@ -117,8 +117,7 @@ impl PostgresDatabase {
         Ok(value)
     }
 
-    /// The error that a caller gets; where somebody has to mend the server or a right, with what to do about
-    /// it.
+    /// The error that a caller gets. Where the server or a right has to be mended, it says how.
     pub(super) async fn explain(&self, problem: Problem) -> StoreError {
         if problem.is_worth_a_look()
             && let Err(found @ (Problem::Schema(_) | Problem::ReadOnly(_))) = self.look_at_rights().await
@@ -136,7 +135,7 @@ impl PostgresDatabase {
         self.fitness.denied(&message).into()
     }
 
-    /// Looks for what is lacking, so that it is told as at the start.
+    /// Checks what is lacking, so that it is reported as at the start.
     async fn look_at_rights(&self) -> Result<(), Problem> {
         let session = self.open(self.statement_timeout).await?;
         session.bounded(self.fitness.look_at_rights(&session)).await?;

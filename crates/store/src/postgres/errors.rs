@@ -1,4 +1,4 @@
-//! What PostgreSQL's errors mean to those who use the store.
+//! Errors of calls on PostgreSQL: what they mean to a caller, and whether another try may help.
 
 use std::error::Error as _;
 use std::io;
@@ -11,10 +11,10 @@ use tokio_postgres::error::{DbError, Severity, SqlState};
 use super::tls;
 use crate::error::{SchemaError, StoreError};
 
-/// Why a call on a connection did not end well.
+/// Why a call on a connection failed.
 #[derive(Debug)]
 pub(super) enum Problem {
-    /// The server, or the way to it.
+    /// The server, or the connection to it, reported this error.
     Postgres(Error),
     /// No connection could be had in time.
     NoConnection(String),
@@ -22,19 +22,19 @@ pub(super) enum Problem {
     Timeout,
     /// The database or its tables are not as they should be.
     Schema(SchemaError),
-    /// The server takes no writes.
+    /// The server takes no writes; the text says what to do about it.
     ReadOnly(String),
-    /// What was there a moment ago has been deleted by another.
+    /// A row that was there a moment ago has been deleted by another session.
     Deleted,
-    /// A transaction is still under way whose end nobody saw.
+    /// A transaction whose commit was not answered is still under way.
     InDoubt,
-    /// What others say is not heard.
+    /// Notifications do not arrive, although they are sent.
     Deaf,
-    /// Others may not be able to say anything.
+    /// The queue of notifications is too full to be relied on.
     QueueFull,
-    /// A pooler lets a new connection wait while there are others.
+    /// A pooler lets a new connection wait while this store has others.
     Crowded,
-    /// What the database holds or did contradicts what was asked for.
+    /// The database holds or did something that contradicts what was asked for; the text says what.
     Wrong(String),
 }
 
@@ -71,12 +71,12 @@ impl Problem {
         }
     }
 
-    /// Whether the connection is gone, or of no more use: a server that shuts down, or that takes no writes any more;
-    /// statements that it has forgotten, or that were prepared for tables that have changed since.
+    /// Whether the connection is gone or of no more use: the server shuts down or takes no more writes, or
+    /// has forgotten statements, or these were prepared for tables that have changed since.
     pub(super) fn lost_connection(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         match error.code() {
-            // There are as many connections as there may be: none of them is lost.
+            // The server has as many connections as it may have, and none of them is lost.
             Some(code) if *code == SqlState::TOO_MANY_CONNECTIONS => false,
             Some(code) => {
                 if error.as_db_error().is_some_and(is_wrong_password) {
@@ -89,15 +89,15 @@ impl Problem {
                     || *code == SqlState::INVALID_SQL_STATEMENT_NAME
                     || *code == SqlState::DUPLICATE_PSTATEMENT
                     || *code == SqlState::INVALID_CURSOR_NAME
-                    // A standby will not begin a transaction that writes; and what is "cached plan must not change result
-                    // type" in English has to be prepared anew.
+                    // A standby will not begin a transaction that writes; and what is "cached plan must not
+                    // change result type" in English has to be prepared anew.
                     || *code == SqlState::FEATURE_NOT_SUPPORTED
             }
             None => error.is_closed() || io_error(error).is_some(),
         }
     }
 
-    /// Whether transactions got into each other's way, so that the same one will do the next time.
+    /// Whether transactions got into each other's way, so that the same one may succeed on the next try.
     pub(super) fn is_collision(&self) -> bool {
         matches!(self, Self::Deleted)
             || self.code().is_some_and(|code| {
@@ -105,23 +105,23 @@ impl Problem {
             })
     }
 
-    /// Whether the server did not do what it was asked to, over a connection that goes on.
+    /// Whether the server refused a statement, over a connection that can still be used.
     pub(super) fn is_refused(&self) -> bool {
         self.code().is_some() && !self.lost_connection()
     }
 
-    /// Of an error in answer to a COMMIT that says something: whether that may be why.
+    /// Whether a COMMIT may have failed because of the notifications that it sends.
     pub(super) fn may_be_of_notify(&self) -> bool {
         self.code()
             .is_some_and(|code| ["53", "54", "58", "XX"].iter().any(|class| code.code().starts_with(class)))
     }
 
-    /// Whether the queue of notifications is full, where it may be of that.
+    /// Whether a statement that notifies failed because the queue of notifications is full.
     pub(super) fn is_queue_full(&self) -> bool {
         self.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
     }
 
-    /// Whether a lock was waited for in vain.
+    /// Whether a statement has waited for a lock in vain.
     pub(super) fn waits_for_lock(&self) -> bool {
         self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)
     }
@@ -133,20 +133,22 @@ impl Problem {
         self.waits_for_lock() && names_tuple(context)
     }
 
-    /// Of an error in answer to COMMIT: whether the server says that nothing was committed.
+    /// Whether an error in answer to COMMIT says that nothing was committed.
     ///
-    /// A FATAL says no such thing: a server may end the connection after the commit record is written.
+    /// An error of severity FATAL does not: a server may end the connection after the commit record is
+    /// written.
     pub(super) fn is_rolled_back(&self) -> bool {
         let Self::Postgres(error) = self else { return false };
         error.as_db_error().is_some_and(|error| error.parsed_severity() == Some(Severity::Error))
     }
 
-    /// Whether there are as many connections as there may be: of the role, of the database, or at all.
+    /// Whether there are as many connections as the role, the database or the server may have.
     pub(super) fn is_out_of_connections(&self) -> bool {
         matches!(self, Self::Crowded) || self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
     }
 
-    /// Whether the server, the database or the user's rights may be the cause, so that it is worth asking what they are.
+    /// Whether the cause may be the server, the database or the user's rights, so that they are worth
+    /// checking.
     pub(super) fn is_worth_a_look(&self) -> bool {
         self.code().is_some_and(|code| {
             [
@@ -174,7 +176,7 @@ impl Problem {
                     || error.code().is_some_and(|code| {
                         // Disk full, out of memory, too many connections.
                         code.code().starts_with("53")
-                            // Its files cannot be read or written just now.
+                            // The server cannot read or write its files just now.
                             || code.code().starts_with("58")
                             || *code == SqlState::LOCK_NOT_AVAILABLE
                             || *code == SqlState::QUERY_CANCELED
@@ -183,14 +185,14 @@ impl Problem {
         }
     }
 
-    /// In words, without anything that is secret: no part of the URI is in it.
+    /// Describes the error without secrets: no part of the URI is in it.
     pub(super) fn describe(&self) -> String {
         match self {
             Self::Postgres(error) => {
                 let mut text = error.as_db_error().map_or_else(
                     || error.to_string(),
                     |db| {
-                        // Both may quote what clients sent.
+                        // Both may quote texts of clients, and are cut.
                         let detail = db.detail().map(|detail| format!(" ({})", excerpt(detail)));
                         let detail = detail.unwrap_or_default();
                         format!("{}{detail} [SQLSTATE {}]", excerpt(db.message()), db.code().code())
@@ -238,8 +240,8 @@ impl From<Problem> for StoreError {
     }
 }
 
-/// Whether the context of an error is `while inserting index tuple (0,1) in relation "task"`, in any language. That of a
-/// lock on a table is empty, that of a trigger names a function.
+/// Whether the context of an error reads `while inserting index tuple (0,1) in relation "task"`, in any
+/// language. The context of a lock on a table is empty, and that of a trigger names a function.
 fn names_tuple(context: &str) -> bool {
     let place = context.split_once('(').and_then(|(_, rest)| rest.split_once(')')).map(|(place, _)| place);
     let is_number = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
@@ -250,22 +252,23 @@ fn names_tuple(context: &str) -> bool {
             .is_some_and(|(page, at)| is_number(page) && is_number(at))
 }
 
-/// Whether the server ended the connection, for whatever reason: a shutdown, a time limit, a crash. A connection that
-/// it refused because of what was asked for (classes 22, 28, 3D and 42: a setting, a password, a database, a right) is
-/// refused on every try.
+/// Whether the server ended the connection because of a shutdown, a time limit or a crash. A connection that
+/// it refused because of what was asked for (classes 22, 28, 3D and 42: a setting, a password, a database, a
+/// right) is refused on every try.
 fn ends_connection(error: &DbError) -> bool {
     let is_fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
     let class = error.code().code().get(..2).unwrap_or_default();
     is_fatal && !["22", "28", "3D", "42"].contains(&class)
 }
 
-/// PgBouncer has one code for all that it refuses, and one language.
+/// Whether PgBouncer refused the password. It has one code for all that it refuses, and writes in one
+/// language.
 fn is_wrong_password(error: &DbError) -> bool {
     *error.code() == SqlState::PROTOCOL_VIOLATION && error.message().ends_with("authentication failed")
 }
 
-/// The I/O error in `error`, except one that comes again on every try: a certificate that is not trusted, a file
-/// that cannot be read.
+/// The I/O error behind `error`, except one that comes again on every try, as of a certificate that is not
+/// trusted or a file that cannot be read.
 fn io_error(error: &Error) -> Option<&io::Error> {
     let cause = match tls::TlsFailure::of(error) {
         Some(tls::TlsFailure::Broken(cause)) => cause,

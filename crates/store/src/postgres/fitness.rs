@@ -1,4 +1,5 @@
-//! What a server, a database and a user must be like, so that tasks can be kept there; and the line that says what is not.
+//! Checks whether a server, a database and a user fulfil what tasks need, and says what to do where they do
+//! not.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -8,10 +9,10 @@ use super::errors::Problem;
 use super::session::Session;
 use crate::error::SchemaError;
 
-/// The oldest major version whose SQL is enough.
+/// The oldest major version of PostgreSQL that knows all statements of this program.
 const OLDEST: i32 = 13;
 
-/// What every connection is asked before it is used: after an outage the server may be another one.
+/// The query that every new connection begins with: after an outage the server may be another one.
 const LOOK: &str = "
     select
         current_setting('server_version_num')::integer / 10000 as version,
@@ -24,7 +25,7 @@ const LOOK: &str = "
         current_setting('full_page_writes') as full_page_writes
 ";
 
-/// Where the search path was set, and the schemas that are there.
+/// A query for where the search path was set, and for the schemas that exist.
 const SCHEMAS: &str = "
     select
         (select source from pg_settings where name = 'search_path') as source,
@@ -44,10 +45,10 @@ const NEEDED: [(&str, &[&str]); 7] = [
 
 const READ_AND_WRITE: [&str; 4] = ["SELECT", "INSERT", "UPDATE", "DELETE"];
 
-/// The only sequence among them.
+/// The only sequence among the relations of this program.
 const SEQUENCE: &str = "task_arrival";
 
-/// The rights that are lacking, and the full name of what they are lacking on.
+/// A query for the rights that the user lacks, and for the full name of each relation concerned.
 const LACKING: &str = "
     select name, privilege, found::text as full_name
     from (
@@ -65,33 +66,35 @@ const IS_STANDBY: &str = "select pg_is_in_recovery() as is_standby";
 
 const BEGIN: &str = "begin isolation level read committed read write";
 
-/// Where a commit would be answered before it is on the disk.
+/// Begins a transaction where the server would else answer a commit before it is on the disk.
 const BEGIN_DURABLE: &str =
     "begin isolation level read committed read write; set local synchronous_commit = on";
 
-/// Looks at servers, and remembers what of it transactions depend on.
+/// Checks servers, and remembers what transactions have to know of them.
 #[derive(Debug)]
 pub(super) struct Fitness {
     user: String,
     database: String,
-    /// Whether commits are answered before they are on the disk, unless the transaction asks for more.
+    /// Whether the server answers commits before they are on the disk, unless the transaction asks for more.
     commits_late: AtomicBool,
     may_lose_all: AtomicBool,
 }
 
 impl Fitness {
-    /// For a user of a database.
+    /// Checks on behalf of this user of this database.
     pub(super) fn new(user: String, database: String) -> Self {
         let (commits_late, may_lose_all) = (AtomicBool::new(false), AtomicBool::new(false));
         Self { user, database, commits_late, may_lose_all }
     }
 
-    /// What begins a transaction that writes, and whose commit is answered only once it is on the disk.
+    /// The statement that begins a transaction that writes, and whose commit is answered only once it is on
+    /// the disk.
     pub(super) fn begin(&self) -> &'static str {
         if self.commits_late.load(Ordering::Relaxed) { BEGIN_DURABLE } else { BEGIN }
     }
 
-    /// Looks whether tasks can be kept where `session` leads, as far as that does not depend on the tables.
+    /// Checks whether tasks can be kept on the server of `session`, as far as that does not depend on the
+    /// tables.
     ///
     /// # Errors
     /// [`Problem::Schema`] where they cannot.
@@ -132,7 +135,8 @@ impl Fitness {
         Ok(())
     }
 
-    /// Looks whether the server takes writes, and whether the user may do with the tables what has to be done.
+    /// Checks whether the server takes writes, and whether the user has all rights on the tables that
+    /// statements need.
     ///
     /// # Errors
     /// [`Problem::ReadOnly`] or [`Problem::Schema`] where not.
@@ -177,7 +181,8 @@ impl Fitness {
         .into())
     }
 
-    /// Of an error that came of a right that is lacking: what to do about it, as far as the server's message tells.
+    /// The error of a statement for which a right was lacking, with what to do about it, as far as the
+    /// server's message tells.
     pub(super) fn denied(&self, message: &str) -> Problem {
         if let Some(schema) = message.strip_prefix("permission denied for schema ") {
             return may_not_create(&self.user, &self.database, schema);
@@ -191,7 +196,7 @@ impl Fitness {
     }
 }
 
-/// A server that does not know what every connection is set to.
+/// The error of a server that does not know a setting that every connection makes.
 pub(super) fn too_old(version: &str) -> Problem {
     SchemaError::Unusable(format!(
         "the server is PostgreSQL {version}, and {OLDEST} or newer is needed: upgrade it (pg_upgrade), or move the \
@@ -210,7 +215,7 @@ fn wrong_encoding(database: &str, encoding: &str) -> Problem {
     .into()
 }
 
-/// Why no schema can be used: none of the search path is there, or none of those that are may be looked into.
+/// The error of a search path of which no schema exists, or may be used.
 async fn no_schema(session: &Session, user: &str, database: &str, path: &str) -> Result<Problem, Problem> {
     let rows = session.query(SCHEMAS, &[]).await?;
     let row =
@@ -239,7 +244,7 @@ async fn no_schema(session: &Session, user: &str, database: &str, path: &str) ->
     .into())
 }
 
-/// The names in a search path.
+/// Takes the names out of a search path.
 fn names(path: &str, user: &str) -> Vec<String> {
     let mut names = Vec::new();
     let mut name = String::new();
@@ -257,7 +262,7 @@ fn names(path: &str, user: &str) -> Vec<String> {
     names.into_iter().map(|name| if name == "$user" { user.to_owned() } else { name }).collect()
 }
 
-/// A schema that a user may not look into, or not make tables in.
+/// The error of a schema that the user may not look into, or not make tables in.
 fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
     let (user, database, schema) = (quoted(user), quoted(database), quoted_if_needed(schema));
     SchemaError::Denied(format!(
@@ -268,7 +273,7 @@ fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
     .into()
 }
 
-/// Writes, and rolls back.
+/// Tries whether a row can be written, and rolls back.
 pub(super) async fn try_to_write(session: &Session) -> Result<(), Problem> {
     session
         .script(&format!(

@@ -1,7 +1,8 @@
-//! Transactions in doubt: the connection was cut, or the server did not answer, while they were being committed.
+//! Transactions in doubt: the connection was cut, or the server did not answer, while they were being
+//! committed.
 //!
-//! They may still be under way. Until one has ended, nobody sees what it has inserted, not even as locked: whoever
-//! looks for the tasks that it has claimed would find none, and take that for an answer.
+//! They may still be under way. Until one has ended, nobody sees what it has inserted, not even as locked:
+//! whoever looks for the tasks that it has claimed would find none, and take that for an answer.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -34,7 +35,8 @@ impl TransactionsInDoubt {
         }
         let under_way = match session.query(UNDER_WAY, &[&given]).await {
             Ok(rows) => rows.iter().map(|row| row.try_get(0)).collect::<Result<Vec<String>, _>>()?,
-            // It has never heard of one: another server, which took the place of the one that did not get that far.
+            // It has never heard of one: another server, which took the place of the one that did not get
+            // that far.
             Err(problem) if problem.code() == Some(&SqlState::INVALID_PARAMETER_VALUE) => Vec::new(),
             Err(problem) => return Err(problem),
         };

@@ -1,4 +1,4 @@
-//! The read side: each answer is bounded, and found by an index.
+//! Reads tasks and what people look at; every answer is bounded, and found by an index.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -19,7 +19,8 @@ use crate::views::{
     TaskView, shown, shown_error,
 };
 
-/// How large a task is: what is large is not even read, its length stands in the row.
+/// An SQL expression for the size of a task in bytes: large values are not even read, since their lengths
+/// stand in the row.
 macro_rules! size {
     () => {
         "(octet_length(type)::bigint + octet_length(agent_filter) + coalesce(octet_length(data), 0)
@@ -33,7 +34,7 @@ pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uui
     session.query(sql, &[&ids]).await?.iter().map(task).collect()
 }
 
-/// Of large tasks, only how large they are.
+/// Reads the tasks with these ids; of large ones, only how large they are.
 pub(super) async fn small_tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, TaskRead>, Problem> {
     let sql = concat!(
         "select ",
@@ -72,7 +73,7 @@ pub(super) async fn attempts(
     session.query(sql, &[&id]).await?.iter().map(attempt).collect()
 }
 
-/// As people see them.
+/// Reads the attempts of a task that ended without finishing it, as people see them.
 pub(super) async fn past(
     session: &Session,
     id: Uuid,
@@ -134,11 +135,11 @@ pub(super) async fn time(session: &Session) -> Result<Timestamp, Problem> {
 
 const BEGIN: &str = "begin isolation level repeatable read read only";
 
-/// Agents have no index by time: where all of them are read, it is in the order they lie in.
+/// Lets statements read all rows in the order they lie in: there is no index of agents by time.
 const READ_ALL: &str = "set local enable_seqscan = on";
 const READ_BY_INDEX: &str = "set local enable_seqscan = off";
 
-/// Pending, in the words of the index that is for people.
+/// Counts pending tasks, in the words of the index that is for people.
 const WAITING: &str = "
     select count(*) as total from task
     where claimed_at is null and available_at is null and finished_at is null
@@ -147,7 +148,7 @@ const WAITING: &str = "
 pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, Problem> {
     let sql = "select count(*) as total from agent where last_seen >= $1";
     let (waiting, agents) = try_join(session.prepare(WAITING), session.prepare(sql)).await?;
-    // Rounded down to what is stored, an agent seen in that very microsecond counts.
+    // Once rounded down to what is stored, the time includes an agent that was seen in that very microsecond.
     let seen_since = rows::as_stored(seen_since);
     let seen_since: [&(dyn ToSql + Sync); 1] = [&seen_since];
     let ((), waiting, (), agents, ()) = try_join5(

@@ -1,4 +1,4 @@
-//! Rows as tasks and attempts, and back.
+//! Reads rows of PostgreSQL as tasks and attempts.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ macro_rules! waiting_columns {
     };
 }
 
-/// What an agent is called, or was when it was forgotten.
+/// An SQL expression for what an agent is called, or was when it was forgotten.
 macro_rules! agent_name {
     ($table:literal) => {
         concat!(
@@ -32,14 +32,15 @@ macro_rules! agent_name {
     };
 }
 
-/// The columns that [`task`] reads, but for the data.
+/// The columns that [`task`] reads, except the data.
 macro_rules! task_columns {
     () => {
         concat!(rows::nameless_columns!(), ", ", rows::agent_name!("task"), " as agent_name")
     };
 }
 
-/// The columns that [`task`] reads, but for the data and the agent's name, which is null where nobody looks at it.
+/// The columns that [`task`] reads, except the data and the agent's name: that is null where nobody looks at
+/// it.
 macro_rules! nameless_columns {
     () => {
         concat!(
@@ -64,24 +65,25 @@ macro_rules! attempt_columns {
 
 pub(super) use {agent_name, attempt_columns, nameless_columns, task_columns, waiting_columns};
 
-/// A time as PostgreSQL keeps it, in microseconds: what was stored must equal what is asked for later.
+/// Rounds a time down to whole microseconds, as PostgreSQL keeps it: what was stored must equal what is asked
+/// for later.
 pub(super) fn as_stored(time: Timestamp) -> Timestamp {
     let down = TimestampRound::new().smallest(Unit::Microsecond).mode(RoundMode::Floor);
     // Only a time at the very end of all time cannot be rounded.
     time.round(down).unwrap_or(time)
 }
 
-/// A number that the protocol keeps small, as PostgreSQL keeps it.
+/// A number that the protocol keeps small, as PostgreSQL's `integer`.
 pub(super) fn small(number: u32) -> i32 {
     i32::try_from(number).unwrap_or(i32::MAX)
 }
 
-/// Reads `task_columns!()` and `data`.
+/// Reads a task from `task_columns!()` and `data`.
 pub(super) fn task(row: &Row) -> Result<Task, Problem> {
     task_with(row, json(row, "data")?)
 }
 
-/// Reads `task_columns!()`, for rules that do not look at the data.
+/// Reads a task from `task_columns!()`, for rules that do not look at its data.
 pub(super) fn task_without_data(row: &Row) -> Result<Task, Problem> {
     task_with(row, None)
 }
@@ -145,7 +147,8 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
     Ok(State::Ended { at: row.try_get("finished_at")?, last: attempt()?, end })
 }
 
-/// Reads `attempt_columns!()`: the attempt, the task it is of, and the result that came late.
+/// Reads `attempt_columns!()`: the id of a task, an attempt of it that has ended, and the result that came
+/// late.
 pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResult>), Problem> {
     let name: &str = row.try_get("ending")?;
     let end = attempt_end(name, json(row, "error")?)

@@ -1,4 +1,4 @@
-//! Tables: looking, making, taking over, dropping.
+//! Checks, makes, migrates, adopts and drops the tables.
 
 use slamon_protocol::excerpt;
 use uuid::Uuid;
@@ -8,10 +8,12 @@ use super::session::Session;
 use crate::error::SchemaError;
 use crate::store::{Adopted, Prepared};
 
-/// The tables of the newest version. PostgreSQL writes each index to the disk when it is made, so none is made in vain.
+/// The SQL that makes the tables of the newest version. PostgreSQL writes each index to the disk when it is
+/// made, so no migration makes one in vain.
 const TABLES: &str = include_str!("../../migrations/postgres/tables.sql");
 
-/// What brings the tables to each version from the one before. A file sets `slamon_schema.version` itself.
+/// The version that each file brings the tables to, from the one before. A file sets `slamon_schema.version`
+/// itself.
 const MIGRATIONS: &[(i64, &str)] = &[
     (2, include_str!("../../migrations/postgres/0002_life.sql")),
     (3, include_str!("../../migrations/postgres/0003_speed.sql")),
@@ -23,7 +25,8 @@ const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
 
 const NEWEST: i64 = MIGRATIONS[MIGRATIONS.len() - 1].0;
 
-/// One AFM at a time may change tables: several may start at once. The number is "slamon" in ASCII.
+/// Takes the lock that lets one AFM at a time change tables: several may start at once. The number is
+/// "slamon" in ASCII.
 const LOCK: &str = "select pg_advisory_xact_lock(126909328224110)";
 
 enum ExistingTables {
@@ -32,13 +35,14 @@ enum ExistingTables {
     Version(i64),
 }
 
-/// Which tables of slamon-afm 1.1.0 there are besides `tasks`.
+/// Which tables of slamon-afm 1.1.0 exist besides `tasks`.
 struct OriginalTables {
     agents: bool,
     capabilities: bool,
 }
 
-/// Names are looked up as the statements of both programs look them up, along the search path.
+/// Finds out which tables exist. Names are looked up along the search path, as the statements of both
+/// programs do.
 async fn look(session: &Session) -> Result<ExistingTables, Problem> {
     let sql = "
         with columns as (
@@ -90,7 +94,7 @@ async fn original_beside(session: &Session) -> Result<bool, Problem> {
     Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
-/// Whether the tables are as this version needs them. Whether they can be written is looked at by `fitness`.
+/// Checks whether the tables are those of this version. Whether they can be written is checked by `fitness`.
 pub(super) async fn check(session: &Session) -> Result<(), Problem> {
     match look(session).await? {
         ExistingTables::Version(NEWEST) => Ok(()),
@@ -103,9 +107,10 @@ pub(super) async fn check(session: &Session) -> Result<(), Problem> {
     }
 }
 
-/// Makes, migrates or adopts, in one transaction.
+/// Makes, migrates or adopts the tables, in one transaction.
 pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
-    // A lock is waited for as long as ever; but copying millions of rows takes its time, and reads all of them.
+    // Locks are waited for as long as ever, but copying millions of rows takes its time, and reads all of
+    // them.
     session
         .script(
             "begin read write; set local synchronous_commit = on; set local statement_timeout = 0; set local enable_seqscan = on; \
@@ -146,7 +151,7 @@ async fn migrate(session: &Session, from: i64) -> Result<(), Problem> {
 }
 
 async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, Problem> {
-    // A table that is not there, or is somebody else's, is stood in for by an empty one that hides it.
+    // An empty table stands in for one that does not exist, or that hides it where it is not the original's.
     if !original.agents {
         session
             .script(
@@ -218,7 +223,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
     Ok(())
 }
 
-/// Drops our tables; `false` if there are none.
+/// Drops the tables of this program; `false` if there were none.
 pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
     session.script("begin read write; set local synchronous_commit = on").await?;
     session.query(LOCK, &[]).await?;

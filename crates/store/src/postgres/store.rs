@@ -30,8 +30,8 @@ use crate::views::{AttemptView, Counts, Overview};
 /// statements of the next can run.
 const MAX_BATCHES: usize = 2;
 
-/// The number of cores from which on two small batches at once are worth it: each costs the processors nearly as
-/// much as a large one.
+/// The number of cores from which on two small batches at once are worth it: each costs the processors nearly
+/// as much as a large one.
 const CORES_FOR_SMALL_BATCHES: usize = 4;
 
 /// How many commands another batch must have on fewer cores.
@@ -40,7 +40,7 @@ const LARGE_BATCH: usize = 128;
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
 const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 
-/// Keeps tasks in PostgreSQL.
+/// Keeps tasks in a PostgreSQL database.
 pub struct PostgresStore {
     database: PostgresDatabase,
     memory: Memory,
@@ -70,7 +70,7 @@ impl PostgresStore {
         })
     }
 
-    /// How long an attempt may take of a task that does not say; `None`, as it is at first: for ever.
+    /// Sets how long an attempt may take of a task that does not say. `None`, as it is at first, is for ever.
     #[must_use]
     pub fn with_default_timeout(self, default_timeout: Option<Duration>) -> Self {
         Self { default_timeout, ..self }

@@ -1,16 +1,16 @@
-//! Kinds of tasks, as the table has them.
+//! Kinds of tasks as the tables have them.
 
 use slamon_domain::WaitingKind;
 use slamon_protocol::{AgentFilter, Capability};
 
 use super::errors::Problem;
 
-/// A type in a version, and a filter.
+/// A task type in a version, and an agent filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) struct StoredKind {
     pub(super) task_type: String,
     pub(super) version: i64,
-    /// As the table has it.
+    /// The key of the filter, as the tables have it.
     pub(super) filter: String,
 }
 

@@ -1,4 +1,4 @@
-//! Who might take a task, and what is before it.
+//! Reads which agents might take a task, and how many tasks come before it.
 
 use std::collections::HashMap;
 
@@ -15,8 +15,8 @@ use super::session::Session;
 /// How many other versions are named.
 const VERSIONS: u32 = 5;
 
-/// The lowest versions of a type, from one to the next above it: each is one look into the index, however many agents
-/// offer it.
+/// A query for the lowest versions of a type that agents offer, from each to the next above it: one look into
+/// the index each, however many agents offer it.
 const OFFERED: &str = "
     with recursive offered as (
         (
@@ -61,8 +61,8 @@ const CAPABLE: &str = "
     ) as offering
 ";
 
-/// Of tasks for any agent, and of those with the same filter: a range of the index of waiting tasks each, read only as
-/// far as it is counted.
+/// Counts the tasks before another, among those for any agent and those with the same filter: a range of the
+/// index of waiting tasks each, read only as far as it is counted.
 const AHEAD: &str = "
     select coalesce(sum(before.n), 0)::bigint as ahead
     from unnest($3::text[]) as wanted (filter)
@@ -87,7 +87,7 @@ pub(super) async fn of(
     let posted = &task.posted;
     let filter = &posted.terms.agent_filter;
     let (task_type, version) = (&posted.task_type, &posted.task_version);
-    // The lowest ones may have the task's own among them.
+    // The task's own version may be among the lowest ones.
     let versions = i64::from(VERSIONS) + 1;
     let seen_since = rows::as_stored(seen_since);
     let mut filters = vec![filter.key(), AgentFilter::default().key()];
@@ -129,7 +129,8 @@ pub(super) async fn of(
     })
 }
 
-/// The surroundings of tasks that expire unclaimed, since they were posted. All are asked for at once.
+/// Reads the queue diagnostics of tasks that expire unclaimed, for the time since they were posted. All are
+/// asked for at once.
 pub(super) async fn of_expired<'t>(
     session: &Session,
     tasks: impl Iterator<Item = &'t Task>,

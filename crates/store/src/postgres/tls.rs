@@ -1,4 +1,4 @@
-//! TLS as libpq's `sslmode` has it, by rustls.
+//! TLS as libpq's `sslmode` asks for it, made by rustls.
 
 mod handshake;
 
@@ -22,21 +22,21 @@ pub(super) use handshake::TlsFailure;
 /// How far the server's certificate is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Verify {
-    /// Not at all: the line is encrypted, to whoever answers.
+    /// It is not checked: the connection is encrypted, to whoever answers.
     Nothing,
-    /// It is signed by an authority that is trusted.
+    /// It must be signed by an authority that is trusted.
     Authority,
-    /// And it is for the host that was asked for.
+    /// It must be signed by such an authority, and be for the host that was asked for.
     AuthorityAndName,
 }
 
-/// What a TLS connection needs; files are read anew for each, so that renewed certificates are seen.
+/// The settings of a TLS connection. Files are read anew for each, so that renewed certificates are seen.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Tls {
     pub(super) verify: Verify,
-    /// PEM; `None`: whom this machine trusts.
+    /// The file of trusted certificates, in PEM; `None`: those that this machine trusts.
     pub(super) roots: Option<PathBuf>,
-    /// Certificate chain and key of the client, PEM.
+    /// The files of the client's certificate chain and of its key, in PEM.
     pub(super) client: Option<(PathBuf, PathBuf)>,
 }
 
@@ -113,7 +113,7 @@ struct Verifier {
     provider: Arc<CryptoProvider>,
     verify: Verify,
     trusted: Vec<CertificateDer<'static>>,
-    /// Signatures up to a root, dates, and the name; `None` where nothing is verified.
+    /// Checks signatures up to a root, dates and the name; `None` where nothing is verified.
     chain: Option<Arc<WebPkiServerVerifier>>,
 }
 

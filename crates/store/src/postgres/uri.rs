@@ -33,23 +33,24 @@ pub(super) struct Host {
     is_socket: bool,
 }
 
-/// Where a URI leads, and as whom.
+/// The servers, the user and the database that a URI names.
 #[derive(Debug, Clone)]
 pub(super) struct ConnectionTarget {
     pub(super) hosts: Vec<Host>,
     pub(super) user: String,
     pub(super) database: String,
-    /// What every connection begins with, as on the server's command line.
+    /// The settings that the server is asked for when a connection begins, as on its command line.
     pub(super) options: Option<String>,
     encryption: Encryption,
     tls: Tls,
 }
 
 impl ConnectionTarget {
-    /// Reads a URI; what it does not say is as for libpq: from the environment, or a default.
+    /// Reads a URI. Parts that it leaves out are as for libpq: from the environment, or a default.
     ///
-    /// `environment` looks up variables; of the file system, only the password file is read. Of `patience`, what a
-    /// call waits for a connection, each server gets its part unless `connect_timeout` is set.
+    /// `environment` looks up variables; of the file system, only the password file is read. `patience` is
+    /// how long a call waits for a connection: each server gets its part of it, unless `connect_timeout` is
+    /// set.
     pub(super) fn parse(
         uri: &str,
         environment: &dyn Fn(&str) -> Option<String>,
@@ -87,7 +88,7 @@ impl ConnectionTarget {
         Ok(Self { hosts: hosts.collect(), user, database, options, encryption, tls })
     }
 
-    /// The ways to try to reach a host, in their order.
+    /// The ways to connect to a host, in the order in which they are tried.
     pub(super) fn configs(&self, host: &Host) -> Vec<(Config, Option<Tls>)> {
         let with = |mode, tls| {
             let mut config = host.config.clone();
@@ -122,7 +123,7 @@ fn addresses(keywords: &Keywords) -> Result<Vec<(String, u16)>, UriError> {
         match ports.get(at).or(ports.first()).copied().unwrap_or_default() {
         "" => Ok(5432),
         digits => digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
-            // The text itself may be the rest of a password.
+            // The text is not shown, since it may be the rest of a password.
             UriError::new(
                 "port must be a number from 1 to 65535 (in a password, write % as %25, / as %2F, ? as %3F, @ as %40)",
             )
@@ -150,7 +151,7 @@ fn encryption(
         "disable" => (Encryption::Disable, Verify::Nothing),
         "allow" => (Encryption::Allow, Verify::Nothing),
         "prefer" => (Encryption::Prefer, Verify::Nothing),
-        // Who names an authority wants it asked.
+        // Whoever names an authority wants it to be asked.
         "require" if roots.is_some() => (Encryption::Require, Verify::Authority),
         "require" => (Encryption::Require, Verify::Nothing),
         "verify-ca" => (Encryption::Require, Verify::Authority),
@@ -178,7 +179,7 @@ fn encryption(
     Ok((encryption, Tls { verify, roots, client }))
 }
 
-/// All that is the same for every host.
+/// The settings that are the same for every host.
 fn base(keywords: &Keywords) -> Result<Config, UriError> {
     let mut config = Config::new();
     config.application_name(keywords.get("application_name").unwrap_or("slamon-afm"));
@@ -225,7 +226,7 @@ fn base(keywords: &Keywords) -> Result<Config, UriError> {
     }
     match keywords.get("load_balance_hosts") {
         None | Some("disable") => {}
-        // Of the addresses of each host; the hosts keep their order.
+        // The addresses of each host are shuffled; the hosts keep their order.
         Some("random") => {
             config.load_balance_hosts(LoadBalanceHosts::Random);
         }

@@ -1,4 +1,4 @@
-//! Takes over a database of slamon-afm 1.1.0.
+//! Adopts a database of slamon-afm 1.1.0.
 
 use jiff::Timestamp;
 use jiff::civil::DateTime;
@@ -28,7 +28,7 @@ const TASKS: &[&str] = &[
 const AGENTS: &[&str] = &["uuid", "name", "last_seen"];
 const CAPABILITIES: &[&str] = &["agent_uuid", "type", "version"];
 
-/// Whether the tables of slamon-afm 1.1.0 are there.
+/// Whether the tables of slamon-afm 1.1.0 exist.
 pub(super) fn holds_original(connection: &Connection) -> rusqlite::Result<bool> {
     has_columns(connection, "tasks", TASKS)
 }
@@ -39,9 +39,9 @@ fn has_columns(connection: &Connection, table: &str, columns: &[&str]) -> rusqli
     Ok(columns.iter().all(|column| names.iter().any(|name| name == column)))
 }
 
-/// Copies everything into our tables, which are empty, and drops the original's.
+/// Copies all rows into our tables, which are empty, and drops the original's tables.
 pub(super) fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, StoreError> {
-    // What is not there, or is somebody else's, is neither read nor dropped.
+    // A table that does not exist, or is not the original's, is neither read nor dropped.
     let agents = has_columns(transaction, "agents", AGENTS)?;
     let capabilities = has_columns(transaction, "agent_capabilities", CAPABILITIES)?;
     if capabilities {
@@ -82,7 +82,7 @@ fn adopt_agents(transaction: &Transaction<'_>, with_capabilities: bool) -> Resul
     } else {
         "'{}'"
     };
-    // Of agents that are one but for the case of their id, the one seen last counts.
+    // Of agents whose ids differ in letter case only, the one seen last counts.
     let mut agents = transaction.prepare(&format!(
         "select a.uuid, a.name, a.last_seen, {capabilities} from agents a order by a.last_seen, a.uuid"
     ))?;

@@ -1,4 +1,4 @@
-//! What there is for agents.
+//! Reads which kinds of tasks wait, and which agents have pending cancellations.
 
 use rusqlite::{Connection, Row, params};
 use slamon_domain::{KindCursor, WaitingKind};
@@ -8,7 +8,7 @@ use uuid::Uuid;
 use super::columns;
 use crate::store::{BACKLOG_BYTES, Backlog};
 
-/// From one kind to the next in the index of waiting tasks, so that what is read are the kinds, not the tasks.
+/// A query that goes from one kind to the next in the index of waiting tasks, and so reads kinds, not tasks.
 macro_rules! kinds {
     ($from:literal) => {
         concat!(
@@ -33,10 +33,10 @@ const KINDS: &str = kinds!("");
 
 const KINDS_AFTER: &str = kinds!("and (type, version, agent_filter) > (?2, ?3, ?4)");
 
-/// Agents have few attempts to be told of, and each is told once.
+/// A query for the agents that have pending cancellations. They have few, and each is told once.
 const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
 
-/// Whether any task of a kind waits.
+/// A query for whether any task of a kind waits.
 const WAITS: &str = "select exists (
     select 1 from task where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3)";
 
@@ -59,7 +59,7 @@ pub(super) fn read(
         let kind = kind?;
         bytes += kind.text_bytes();
         kinds.push(kind.into());
-        // One kind after the other is looked for as it is asked for.
+        // SQLite looks for each kind only when it is asked for it.
         if bytes > BACKLOG_BYTES as usize {
             break;
         }
@@ -71,7 +71,7 @@ pub(super) fn read(
     Ok(Backlog { kinds, untold, next, is_complete, ..Backlog::default() })
 }
 
-/// Those of `known` of which tasks wait.
+/// Reads which of the kinds of `known` have waiting tasks.
 pub(super) fn read_of(
     connection: &Connection,
     known: &[KindCursor],

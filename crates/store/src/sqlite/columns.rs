@@ -1,4 +1,4 @@
-//! Columns of SQLite's rows as values.
+//! Reads columns of SQLite's rows as values.
 
 use std::time::Duration;
 

@@ -17,11 +17,12 @@ use crate::error::StoreError;
 /// How long to wait for the lock of another process, unless the URI says.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 
-/// FULL: what has been answered is on the disk, whatever happens to the machine.
+/// The settings of the connection that writes. With FULL, what has been answered is on the disk, whatever
+/// happens to the machine.
 ///
-/// Pages are moved from the log into the file once there are 8,000 of them (32 MiB): the ends of tables and indexes, which
-/// every batch changes, then move once instead of eight times. The cache, 64 MiB, holds the inner pages of the indexes of
-/// ten million tasks, so that a random id costs one read and not four.
+/// Pages are moved from the log into the file once there are 8,000 of them (32 MiB): the ends of tables and
+/// indexes, which every batch changes, then move once instead of eight times. The cache, 64 MiB, holds the
+/// inner pages of the indexes of ten million tasks, so that a random id costs one read and not four.
 const WRITER: &str =
     "pragma synchronous = full; pragma wal_autocheckpoint = 8000; pragma cache_size = -65536";
 
@@ -36,7 +37,7 @@ pub(super) enum Access {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Use {
     Keep,
-    /// It may fail for ever, where a new one would not.
+    /// It is closed, since it may fail for ever where a new one would not.
     Drop,
 }
 
@@ -61,10 +62,10 @@ struct Open {
     file: Option<FileId>,
 }
 
-/// Device and inode.
+/// The device and the inode of a file.
 type FileId = (u64, u64);
 
-/// One of the connections, which may be open or not.
+/// Lends one of the connections, which it opens when it is needed.
 #[derive(Debug)]
 pub(super) struct Lender {
     all: SqliteConnections,
@@ -95,8 +96,8 @@ impl SqliteConnections {
         Lender { all: self.clone(), access, slot }
     }
 
-    /// Closes all connections at once, when what is in the write-ahead log is in the file that they have open: the log
-    /// is found by its name, and the file that has the name now must not be given what is another's.
+    /// Closes all connections at once, after the write-ahead log was moved into the file that they have open:
+    /// the log is found by its name, and another file that has the name by now must not be given it.
     fn close_all(&self) -> rusqlite::Result<()> {
         let slots = lock(&self.0.slots);
         let mut slots: Vec<_> = slots.iter().map(|slot| lock(slot)).collect();
@@ -122,7 +123,7 @@ impl SqliteConnections {
 }
 
 impl Lender {
-    /// Runs `job` with the connection, or with why there is none.
+    /// Runs `job` with the connection, or with the error of opening it.
     pub(super) fn lend(&self, job: impl FnOnce(Result<&mut Connection, StoreError>) -> Use) {
         if self.has_moved() {
             tracing::warn!("the database file was replaced or removed while it was open: opening it again");
@@ -133,12 +134,13 @@ impl Lender {
         }
         let mut slot = lock(&self.slot);
         let slot = &mut *slot;
-        // Opened with the first job and again after a failure: the file may be locked or its disk away now.
+        // It is opened with the first job, and again after a failure: the file may be locked or its disk away
+        // now.
         let opened = match slot {
             Some(open) => Ok(&mut open.connection),
             None => self.all.open(self.access).map(|open| &mut slot.insert(open).connection),
         };
-        // What is in memory is gone with its connection.
+        // A database in memory ends with its connection.
         if job(opened) == Use::Drop && self.all.0.place.file.is_some() {
             *slot = None;
         }
@@ -150,7 +152,7 @@ impl Lender {
         if let Some(open) = &*lock(&self.slot)
             && let Err(error) = wal::shrink(&open.connection, patience)
         {
-            // The next look may do better, and who writes says what is wrong.
+            // The next try may succeed, and whoever writes reports what is wrong.
             tracing::debug!(%error, "could not shrink the write-ahead log");
         }
     }
@@ -192,7 +194,7 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
     let patience = place.patience();
     connection.busy_timeout(patience)?;
     connection.set_prepared_statement_cache_capacity(64);
-    // Without it, a statement whose LIMIT is a parameter is prepared anew each time it is run.
+    // Without this, SQLite prepares a statement whose LIMIT is a parameter anew each time it runs.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     if access == Access::Write {
         use_wal(&connection, patience)?;
@@ -207,7 +209,8 @@ fn open(place: &Place, access: Access, echo: bool, create: bool) -> rusqlite::Re
     Ok(connection)
 }
 
-/// SQLite waits for no lock when it changes the journal, so two that open a new file at once would fail.
+/// Turns on the write-ahead log. SQLite waits for no lock when it changes the journal, so two programs that
+/// open a new file at once would fail.
 fn use_wal(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let give_up = Instant::now() + patience;
     loop {

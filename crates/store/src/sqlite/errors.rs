@@ -1,4 +1,4 @@
-//! Which of SQLite's errors pass by themselves.
+//! Sorts SQLite's errors by whether they pass by themselves.
 
 use rusqlite::{Error, ErrorCode, ffi};
 
@@ -27,7 +27,7 @@ pub(super) fn classify(error: Error) -> StoreError {
 pub(super) fn breaks_connection(error: &StoreError) -> bool {
     let Some(error) = sqlite_error(error) else { return false };
     match error.code {
-        // Of a disk or a quota that is full; a new connection has no more room.
+        // The disk or the quota is full; a new connection has no more room.
         ErrorCode::SystemIoFailure => error.extended_code != ffi::SQLITE_IOERR_WRITE,
         ErrorCode::DatabaseCorrupt
         | ErrorCode::NotADatabase
@@ -37,7 +37,7 @@ pub(super) fn breaks_connection(error: &StoreError) -> bool {
     }
 }
 
-/// What SQLite itself said.
+/// The error of SQLite behind an error of the store.
 pub(super) fn sqlite_error(error: &StoreError) -> Option<&ffi::Error> {
     let (StoreError::Unavailable(cause) | StoreError::ReadOnly(cause) | StoreError::Failed(cause)) = error
     else {
@@ -61,7 +61,8 @@ mod tests {
 
     use super::{Error, StoreError, breaks_connection, classify};
 
-    /// No space left (ENOSPC) is `SQLITE_FULL`; too large a file (EFBIG) and a full quota (EDQUOT) are a failed write.
+    /// No space left (ENOSPC) is `SQLITE_FULL`; too large a file (EFBIG) and a full quota (EDQUOT) are a
+    /// failed write.
     #[test]
     fn every_kind_of_full_disk_passes_by_itself_and_keeps_the_connection() {
         for code in [ffi::SQLITE_FULL, ffi::SQLITE_IOERR_WRITE] {

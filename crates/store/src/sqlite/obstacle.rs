@@ -1,4 +1,5 @@
-//! What keeps a database file from being used, in words, with the command that mends it. SQLite itself names neither.
+//! Describes what keeps a database file from being used, with the command that mends it. SQLite itself names
+//! neither.
 
 use std::ffi::OsString;
 use std::fs::{self, Metadata};
@@ -12,7 +13,7 @@ use rustix::io::Errno;
 use super::errors::sqlite_error;
 use crate::error::StoreError;
 
-/// Adds to an error of a store what in the file system it comes from.
+/// Adds to an error of a store its cause in the file system.
 pub(super) fn explain(error: StoreError, file: &Path) -> StoreError {
     let Some(code) = sqlite_error(&error).map(|error| error.code) else { return error };
     let file = std::path::absolute(file).unwrap_or_else(|_| file.to_owned());
@@ -45,7 +46,7 @@ pub(super) fn explain(error: StoreError, file: &Path) -> StoreError {
     }
 }
 
-/// What the file system has against writing `file`, and what SQLite keeps beside it.
+/// The reason why the file system does not let `file` be written, or the files that SQLite keeps beside it.
 fn found(file: &Path) -> Option<String> {
     let folder = file.parent()?;
     let Ok(of_folder) = fs::metadata(folder) else { return Some(missing(folder)) };
@@ -73,7 +74,7 @@ fn found(file: &Path) -> Option<String> {
 fn missing(folder: &Path) -> String {
     let shown = folder.display();
     match folder.ancestors().find(|folder| folder.exists()) {
-        // It may be there, behind a folder that this program may not look into.
+        // The file may exist, in a folder that this program may not look into.
         Some(above) if access(above, Access::EXEC_OK).is_err() => {
             format!("the folder {} is closed to {}", above.display(), me())
         }
@@ -105,7 +106,7 @@ fn me() -> String {
     own_id().map_or_else(|| "this program".to_owned(), |id| format!("user {id}, who runs this program"))
 }
 
-/// As whom this program runs.
+/// The id of the user that runs this program.
 fn own_id() -> Option<u32> {
     fs::metadata("/proc/self").ok().map(|metadata| metadata.uid())
 }

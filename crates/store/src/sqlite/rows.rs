@@ -1,4 +1,4 @@
-//! Rows as tasks, and back.
+//! Reads rows of SQLite as tasks, and saves them.
 
 pub(super) mod attempts;
 mod ids;
@@ -38,7 +38,7 @@ macro_rules! task_columns {
 }
 
 const BY_ID: &str = concat!("select ", task_columns!(), " from task where id = ?1");
-/// How large a task is, without reading it.
+/// An SQL expression for the size of a task in bytes, which does not read its values.
 macro_rules! size {
     () => {
         "(octet_length(type) + octet_length(agent_filter) + coalesce(octet_length(data), 0)
@@ -52,7 +52,8 @@ const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null 
 const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
 const BY_ID_WITHOUT_DATA: &str =
     concat!("select ", task_columns!("null", agent_name!("task")), " from task where id = ?1");
-/// For a result, which looks at no data; and only errors that time writes name the agent.
+/// Reads a task for a result that was posted: its data is not looked at, and the agent is named only where an
+/// error that time writes may name it.
 const BY_ID_FOR_RESULT: &str = concat!(
     "select ",
     task_columns!("null", concat!("iif(due_at is null, null, ", named_agent!("task"), ")")),
@@ -64,18 +65,18 @@ pub(super) fn task(connection: &Connection, id: Uuid) -> rusqlite::Result<Option
     connection.prepare_cached(BY_ID)?.query_row([id.as_bytes()], read_task).optional()
 }
 
-/// Those of `ids` that are there, each as it was at some moment.
+/// Reads those of `ids` that exist, each as it was at some moment.
 pub(super) fn tasks(connection: &Connection, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Task>>, StoreError> {
     let read = |id: &Uuid| Ok(task(connection, *id)?.map(|found| (*id, Arc::new(found.task))));
     ids.iter().filter_map(|id| read(id).transpose()).collect()
 }
 
-/// Those of `ids` that are there, all as they were at one moment; of large ones, only how large they are.
+/// Reads those of `ids` that exist, all as they were at one moment; of large ones, only how large they are.
 pub(super) fn small_tasks(
     connection: &Connection,
     ids: &[Uuid],
 ) -> Result<HashMap<Uuid, TaskRead>, StoreError> {
-    // One statement is a transaction by itself.
+    // A single statement is a transaction by itself.
     let _transaction = (ids.len() > 1).then(|| connection.unchecked_transaction()).transpose()?;
     let mut small = connection.prepare_cached(SMALL_BY_ID)?;
     let read = |id: &Uuid| {
@@ -93,7 +94,7 @@ fn read_size(row: &Row<'_>) -> rusqlite::Result<TaskRead> {
     Ok(TaskRead::Large { bytes: row.get(0)?, has_ended: row.get(1)? })
 }
 
-/// A task without its data.
+/// Reads a task without its data.
 pub(super) fn task_without_data(connection: &Connection, id: Uuid) -> rusqlite::Result<Option<LockedTask>> {
     connection.prepare_cached(BY_ID_WITHOUT_DATA)?.query_row([id.as_bytes()], read_task).optional()
 }
@@ -102,8 +103,9 @@ pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Opt
     connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
 }
 
-/// For a result: the task that was handed out under `alias`, and the attempt of that alias if it has ended without finishing
-/// it. The task comes without its data, and the agent that runs one without a due time is not named.
+/// Reads for a result that was posted the task that was handed out under `alias`, and the attempt of that
+/// alias if it has ended without finishing the task. The task comes without its data, and without the name of
+/// an agent that executes it where it has no due time.
 pub(super) fn task_and_past(
     connection: &Connection,
     alias: Uuid,
@@ -152,11 +154,11 @@ fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
     let posted = PostTask { task_id, test_id, task_type, task_version, task_data, terms };
     let (state, attempts) = read_state(&mut columns, task_id)?;
     let task = Task { posted, created, attempts, state };
-    // Nothing that was claimed stays in the index of waiting tasks: wherever a search starts, it finds what waits.
+    // The index of waiting tasks keeps none that was claimed: wherever a search starts, it finds what waits.
     Ok(LockedTask { task, seq, cursor: QueueCursor::START })
 }
 
-/// The state, and how many attempts there were.
+/// Reads the state, and how many attempts there were.
 fn read_state(columns: &mut RowReader<'_, '_>, task_id: Uuid) -> rusqlite::Result<(State, u32)> {
     let name: String = columns.next()?;
     let attempts = columns.next()?;

@@ -1,4 +1,4 @@
-//! Makes, checks and drops the tables.
+//! Makes, checks, migrates and drops the tables.
 
 use rusqlite::{Connection, OptionalExtension, Transaction, TransactionBehavior};
 
@@ -6,7 +6,8 @@ use super::adopt;
 use crate::error::{SchemaError, StoreError};
 use crate::store::Prepared;
 
-/// Each brings the tables from the version before to its own, which is its place in this list, from 1.
+/// The migrations: each brings the tables from the version before to its own, which is its place in this
+/// list, from 1.
 const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0001_tasks.sql"),
     include_str!("../../migrations/sqlite/0002_life.sql"),
@@ -48,7 +49,7 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
     Ok(prepared)
 }
 
-/// Looks at the version, and writes it anew, which either `commits` or is rolled back.
+/// Checks the version, and writes it anew, which is either committed (`commits`) or rolled back.
 pub(super) fn check(connection: &mut Connection, commits: bool) -> Result<(), StoreError> {
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     match version(&transaction)? {
@@ -77,7 +78,7 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
     Ok(there)
 }
 
-/// The version that the tables are at; `None` without tables.
+/// The version of the tables; `None` without tables.
 fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
     let there = connection
         .prepare_cached("select 1 from sqlite_schema where type = 'table' and name = 'slamon_schema'")?

@@ -1,4 +1,4 @@
-//! Who might take a task, and what is before it.
+//! Reads which agents might take a task, and how many tasks come before it.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
@@ -64,7 +64,8 @@ pub(super) fn of(
     Ok(around)
 }
 
-/// How many tasks of the same kind come first: of those for any agent, and of those with the same filter.
+/// Counts the tasks of the same type and version that come before: those for any agent, and those with the
+/// same filter.
 fn ahead(connection: &Connection, task: &Task) -> rusqlite::Result<u64> {
     let posted = &task.posted;
     let Some(seq) = rows::task(connection, posted.task_id)?.map(|found| found.seq) else { return Ok(0) };

@@ -3,20 +3,20 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// The longest wait for a lock: all that writes waits with whoever waits for it.
+/// The longest time to wait for a lock: all commands that write wait with the one that waits for it.
 const LONGEST_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// What a `sqlite:` URI asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Place {
-    /// The file; `None`: in memory.
+    /// The file; `None` for a database in memory.
     pub(super) file: Option<PathBuf>,
     /// How long to wait for another process's lock.
     pub(super) busy_timeout: Option<Duration>,
 }
 
-/// `sqlite://` and `sqlite:///:memory:` are memory, `sqlite:///a.db` is relative to the working directory,
-/// `sqlite:////a.db` is absolute. Python's `timeout` parameter (seconds) is honoured.
+/// Reads a URI. `sqlite://` and `sqlite:///:memory:` are in memory, `sqlite:///a.db` is relative to the
+/// working directory, `sqlite:////a.db` is absolute. Python's `timeout` parameter (seconds) is honoured.
 pub(super) fn parse(uri: &str) -> Result<Place, String> {
     let (scheme, rest) = uri.split_once("://").ok_or("has no `://`")?;
     if scheme != "sqlite" && !scheme.starts_with("sqlite+") {

@@ -10,8 +10,8 @@ use crate::views::{
 };
 use uuid::Uuid;
 
-/// The columns that [`read_view`] reads; `?1` is the size above which a result is left out, `?2` and `?3` how much is read
-/// of a type and of an error.
+/// The columns that [`read_view`] reads; `?1` is the size above which a result is left out, `?2` and `?3` how
+/// much is read of a type and of an error.
 const VIEW: &str = "id, test_id, substr(type, 1, ?2) as type, version, finished_at,
      iif(octet_length(result) <= ?1, result, null) as result, octet_length(result) as result_bytes,
      substr(error, 1, ?3) as error, octet_length(error) as error_bytes";
@@ -34,7 +34,7 @@ pub(super) fn overview(
     limit: u32,
     result_bytes: u32,
 ) -> rusqlite::Result<Overview> {
-    // One snapshot for all of it.
+    // All is read from one snapshot.
     let transaction = connection.transaction()?;
     let waiting = List {
         items: newest_waiting(&transaction, limit, result_bytes)?,
@@ -71,7 +71,7 @@ pub(super) fn overview(
     Ok(Overview { waiting, agents: List { items, total } })
 }
 
-/// The newest waiting tasks, from the one that came last backwards.
+/// Reads the newest waiting tasks, from the one that came last backwards.
 fn newest_waiting(connection: &Connection, limit: u32, result_bytes: u32) -> rusqlite::Result<Vec<TaskView>> {
     connection
         .prepare_cached(&format!(
@@ -81,7 +81,7 @@ fn newest_waiting(connection: &Connection, limit: u32, result_bytes: u32) -> rus
         .collect()
 }
 
-/// Leaves out what is more than [`LIST_RESULT_BYTES`].
+/// Leaves out the results that go beyond [`LIST_RESULT_BYTES`].
 fn leave_out_results(tasks: &mut [TaskView]) {
     let mut listed = 0;
     for task in tasks {
@@ -108,7 +108,7 @@ fn read_view(row: &Row<'_>) -> rusqlite::Result<TaskView> {
     })
 }
 
-/// The attempts of a task that ended without finishing it, the first one first.
+/// Reads the attempts of a task that ended without finishing it, the first one first.
 pub(super) fn past(
     connection: &Connection,
     id: Uuid,

@@ -1,25 +1,25 @@
-//! The size of the write-ahead log.
+//! Keeps the write-ahead log small.
 //!
-//! While somebody reads for long, or a batch is large, the log grows; SQLite then uses its room again, and gives none
-//! of it back. Here it is given back, when nothing is written and when there is no end of writing.
+//! The log grows while a transaction reads for long, or a batch is large; SQLite then uses its room again,
+//! and gives none of it back. Here it is given back, when nothing is written and when writing does not end.
 
 use std::fs;
 use std::time::Duration;
 
 use rusqlite::Connection;
 
-/// How large the log stays, in bytes: somewhat more than it gets where nobody reads for long, so that it need not grow
-/// anew all the time.
+/// How large the log may stay, in bytes: somewhat more than it gets where no transaction reads for long, so
+/// that it need not grow anew all the time.
 pub(super) const KEPT: u64 = 40 * 1_024 * 1_024;
 
-/// How often to look at it.
+/// How often its size is checked.
 pub(super) const LOOK_AGAIN: Duration = Duration::from_secs(5);
 
-/// How long readers are waited for, and who writes with them.
+/// How long readers are waited for, and with them all commands that write.
 const PATIENCE: Duration = Duration::from_millis(20);
 
-/// Moves all of a log that is too large into the file, and gives its room back, unless somebody reads it. The
-/// connection waits `patience` for locks otherwise.
+/// Moves a log that is too large into the file and gives its room back, unless a transaction reads it. Apart
+/// from this the connection waits `patience` for locks.
 pub(super) fn shrink(connection: &Connection, patience: Duration) -> rusqlite::Result<()> {
     let Some(file) = connection.path().filter(|path| !path.is_empty()) else { return Ok(()) };
     let size = fs::metadata(format!("{file}-wal")).map_or(0, |metadata| metadata.len());

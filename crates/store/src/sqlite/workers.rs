@@ -25,7 +25,7 @@ type Job = Box<dyn FnOnce(Result<&mut Connection, StoreError>) -> Use + Send>;
 pub(super) struct Workers {
     queue: Mutex<Option<Sender<Job>>>,
     threads: Mutex<Vec<JoinHandle<()>>>,
-    /// The database, for errors.
+    /// The file of the database, for error messages.
     file: Option<Arc<Path>>,
 }
 
@@ -47,8 +47,8 @@ impl Workers {
         Ok(Self { queue: Mutex::new(Some(queue)), threads: Mutex::new(threads), file })
     }
 
-    /// Has a worker run `job`; once begun it runs to its end, also when nobody waits for it any more. When nobody does
-    /// before it has begun, it is not.
+    /// Has a worker run `job`. Once begun it runs to its end, even when nobody waits for it any more; when
+    /// nobody does before it has begun, it is left out.
     pub(super) async fn run<T: Send + 'static>(
         &self,
         job: impl FnOnce(&mut Connection) -> Result<T, StoreError> + Send + 'static,
@@ -56,7 +56,7 @@ impl Workers {
         let (answer, answered) = oneshot::channel();
         let file = self.file.clone();
         let job: Job = Box::new(move |connection| {
-            // Nobody has been answered: not even a change is missed by anyone.
+            // Nobody has been answered, so nobody misses the job.
             if answer.is_closed() {
                 return Use::Keep;
             }
@@ -69,7 +69,7 @@ impl Workers {
                 Some(file) => obstacle::explain(error, file),
                 None => error,
             });
-            // Nobody may be waiting any more.
+            // Nobody may be waiting for the answer any more.
             let _ = answer.send(done);
             next
         });
@@ -82,17 +82,17 @@ impl Workers {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
-    /// Lets the workers finish what is queued and waits for them.
+    /// Lets the workers finish what is queued, and waits for them.
     pub(super) fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());
         for thread in self.threads.lock().unwrap_or_else(PoisonError::into_inner).drain(..) {
-            // A worker that panicked has said so already.
+            // The panic of a worker has been logged already.
             let _ = thread.join();
         }
     }
 }
 
-/// Does what is queued, until nobody can queue any more. Who writes keeps an eye on the log, busy or not.
+/// Runs jobs until no more can be queued. The thread that writes checks the size of the log, busy or not.
 fn work(jobs: &Receiver<Job>, connection: &Lender, access: Access) {
     let mut looked_at = Instant::now();
     loop {

@@ -34,8 +34,8 @@ pub(super) struct Chosen {
     pub(super) attempt: Attempt,
 }
 
-/// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no plan can be
-/// made of the index of waiting tasks: it might read all of it.
+/// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no
+/// plan can be made of the index of waiting tasks: it might read all of it.
 const CLAIM: &str = "
     update task
     set state = given.state,

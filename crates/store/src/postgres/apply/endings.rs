@@ -28,8 +28,8 @@ const LOCK: &str = concat!(
 "
 );
 
-/// Where the tasks are that were not locked by the ids in $1: they are there, and locked by somebody else; or they were handed
-/// out under those in $2.
+/// Where the tasks are that were not locked by the ids in $1: they are there, and locked by somebody else; or
+/// they were handed out under those in $2.
 const ELSEWHERE: &str = "
     select id as name, id, true as is_locked from task where id = any($1::uuid[])
     union all
@@ -38,8 +38,8 @@ const ELSEWHERE: &str = "
     select alias, task_id, false from attempt where alias = any($2::uuid[])
 ";
 
-/// Read once the tasks are locked, so that what another batch has just ended is seen. Locked, too: an agent that is told of
-/// its end changes an attempt without its task.
+/// Read once the tasks are locked, so that what another batch has just ended is seen. Locked, too: an agent
+/// that is told of its end changes an attempt without its task.
 const PAST: &str = concat!(
     "
     with mine as (
@@ -78,8 +78,8 @@ const NOT_TOLD_AGAIN: &str = "
     where not attempt.untold and attempt.ending in ('expired', 'cancelled')
 ";
 
-/// Has agents told again what they were told in answers that they never got. A release of which something is locked is to
-/// be tried again, whatever its reply was.
+/// Has agents told again what they were told in answers that they never got. A release of which something is
+/// locked is to be tried again, whatever its reply was.
 pub(super) async fn tell_again(
     session: &Session,
     batch: &[Command],
@@ -161,8 +161,8 @@ impl Endings {
         session.run_if(statement, &[&self.named, &self.cancelled]).await
     }
 
-    /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or one that
-    /// is over. Most results are of neither.
+    /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or
+    /// one that is over. Most results are of neither.
     pub(super) async fn find_rest(
         &self,
         session: &Session,
@@ -192,7 +192,8 @@ impl Endings {
         Ok(())
     }
 
-    /// Finds and locks those of the tasks that are handed out under other ids, and notes what somebody else has locked.
+    /// Finds and locks those of the tasks that are handed out under other ids, and notes what somebody else
+    /// has locked.
     async fn find_elsewhere(
         &self,
         session: &Session,

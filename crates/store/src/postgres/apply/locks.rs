@@ -1,10 +1,10 @@
 //! What a batch does about rows that somebody else has locked.
 //!
-//! Rows that are there are locked with SKIP LOCKED: nobody waits for them. An insert cannot pass over a row that another has
-//! inserted and not committed. So statements wait for a lock for a moment only; if that is not enough for an insert, the
-//! batch begins anew and tries each row by itself, so as to leave out those that it would wait for. If it is not enough for
-//! anything else, such as a lock on a table, the batch begins anew and waits as long as a statement may take: nobody could
-//! be served meanwhile.
+//! Rows that are there are locked with SKIP LOCKED: nobody waits for them. An insert cannot pass over a row
+//! that another has inserted and not committed. So statements wait for a lock for a moment only; if that is
+//! not enough for an insert, the batch begins anew and tries each row by itself, so as to leave out those
+//! that it would wait for. If it is not enough for anything else, such as a lock on a table, the batch begins
+//! anew and waits as long as a statement may take: nobody could be served meanwhile.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::postgres::connection::{LOCK_WAIT, milliseconds};
 use crate::postgres::errors::Problem;
 use crate::postgres::session::Session;
 
-/// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else has locked any. The
-/// other rows are locked then.
+/// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else
+/// has locked any. The other rows are locked then.
 macro_rules! locked_by_others {
     ($table:literal, $key:literal, $among:literal) => {
         concat!(
@@ -82,7 +82,8 @@ pub(in crate::postgres) enum Locks {
 /// The shortest time that PostgreSQL knows.
 const NOT_AT_ALL: Duration = Duration::from_millis(1);
 
-/// For how long a batch looks for the rows that it would wait for. What is not known by then is left out with them.
+/// For how long a batch looks for the rows that it would wait for. What is not known by then is left out with
+/// them.
 const SORTING: Duration = Duration::from_millis(500);
 
 /// How many rows are tried with one trip to the server. So few are sent in their order.
@@ -101,8 +102,9 @@ impl Locks {
         }
     }
 
-    /// Runs an insert of `count` rows, of which `insert` is given the places; those that somebody else has locked are left
-    /// out, where that is known. Unless they are to be sorted, the first poll of the future sends it.
+    /// Runs an insert of `count` rows, of which `insert` is given the places; those that somebody else has
+    /// locked are left out, where that is known. Unless they are to be sorted, the first poll of the future
+    /// sends it.
     pub(super) async fn insert<'a>(
         self,
         session: &'a Session,

@@ -19,8 +19,8 @@ use crate::postgres::rows;
 use crate::postgres::session::Session;
 use crate::postgres::stored_kind::StoredKind;
 
-/// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken after all
-/// must stay for others.
+/// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken
+/// after all must stay for others.
 const CANDIDATES: &str = concat!(
     "
     select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes, ",
@@ -49,8 +49,8 @@ const CANDIDATES: &str = concat!(
 "
 );
 
-/// How often tasks are looked for where another AFM was faster. A poll that is still short then gets less than there
-/// is, and comes again.
+/// How often tasks are looked for where another AFM was faster. A poll that is still short then gets less
+/// than there is, and comes again.
 const ROUNDS: u32 = 8;
 
 /// What was found of what was wanted: kinds, from where, and how many of each.
@@ -92,8 +92,8 @@ pub(super) struct Polls<'a> {
     read: HashMap<usize, Option<QueueCursor>>,
     /// What was found and is not claimed: the place of its kind, and its own in line.
     left: HashMap<Uuid, (usize, QueueCursor)>,
-    /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they waited until
-    /// that AFM has committed.
+    /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they
+    /// waited until that AFM has committed.
     missed: HashMap<Uuid, usize>,
     /// Kinds of which tasks were found just now that another batch of this AFM is claiming.
     passed_over: BTreeSet<usize>,
@@ -278,8 +278,8 @@ impl<'a> Polls<'a> {
         Ok(chosen)
     }
 
-    /// What was found, but for what was missed before and what another batch is claiming; by the place of its kind.
-    /// Notes how far was read.
+    /// What was found, but for what was missed before and what another batch is claiming; by the place of its
+    /// kind. Notes how far was read.
     fn queues(&mut self, found: &FoundCandidates, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();

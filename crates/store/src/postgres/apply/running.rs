@@ -11,7 +11,8 @@ use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// What is locked is just being ended by another batch, and is passed over, not waited for; it comes without columns.
+/// What is locked is just being ended by another batch, and is passed over, not waited for; it comes without
+/// columns.
 const HELD: &str = concat!(
     "select held.agent_id as holder, ",
     rows::task_columns!(),

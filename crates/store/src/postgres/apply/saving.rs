@@ -15,9 +15,10 @@ use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// Statements that change rows find each by its key and change it where it was found: joined by the key, a plan that was
-/// made while the table was small might read all of it. A row that somebody else moves meanwhile is not changed then: so
-/// all rows are locked by a statement before it, and how many have changed is counted.
+/// Statements that change rows find each by its key and change it where it was found: joined by the key, a
+/// plan that was made while the table was small might read all of it. A row that somebody else moves
+/// meanwhile is not changed then: so all rows are locked by a statement before it, and how many have changed
+/// is counted.
 const SAVE: &str = "
     update task
     set state = changed.state,

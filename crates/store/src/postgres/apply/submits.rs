@@ -80,9 +80,9 @@ impl<'a> Submits<'a> {
         self.first.iter().map(|(post, _)| post.task_id)
     }
 
-    /// Leaves out posts under the id of an attempt: a result under it would be the attempt's, or the task's, and nobody
-    /// could tell. Whoever knows such an id knows it from a commit that is over, so that it is found before the
-    /// transaction.
+    /// Leaves out posts under the id of an attempt: a result under it would be the attempt's, or the task's,
+    /// and nobody could tell. Whoever knows such an id knows it from a commit that is over, so that it is
+    /// found before the transaction.
     pub(super) async fn leave_out_attempts(
         &mut self,
         session: &Session,

@@ -1,4 +1,4 @@
-//! The beginning of a TLS connection, and why it may fail.
+//! The handshake that begins a TLS connection, and why it may fail.
 
 use std::future::Future;
 use std::io;
@@ -10,16 +10,17 @@ use tokio_postgres_rustls::MakeRustlsConnect;
 
 type Connect = <MakeRustlsConnect as MakeTlsConnect<Socket>>::TlsConnect;
 
-/// Why there is no TLS.
+/// Why a TLS connection could not be made.
 #[derive(Debug, thiserror::Error)]
 pub(in crate::postgres) enum TlsFailure {
-    /// The files that the URI names, or the host's name, are of no use.
+    /// The files that the URI names, or the host's name, cannot be used.
     #[error("{0}")]
     Settings(String),
-    /// The two do not agree: on a version, or on whether a certificate can be trusted. The next try will end the same way.
+    /// Client and server do not agree, on a version or on whether a certificate can be trusted. The next try
+    /// ends the same way.
     #[error(transparent)]
     Refused(rustls::Error),
-    /// The line broke.
+    /// The connection broke.
     #[error(transparent)]
     Broken(io::Error),
 }
@@ -35,7 +36,7 @@ impl From<io::Error> for TlsFailure {
 }
 
 impl TlsFailure {
-    /// Of an error of tokio-postgres: what its TLS failed of, if it did.
+    /// The failure of TLS behind an error of tokio-postgres, if there is one.
     pub(in crate::postgres) fn of(error: &tokio_postgres::Error) -> Option<&Self> {
         std::error::Error::source(error)?.downcast_ref()
     }

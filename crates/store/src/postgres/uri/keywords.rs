@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use super::error::UriError;
 
-/// What libpq calls a parameter, and the environment variable that stands in for it.
+/// The names of libpq's parameters, each with the environment variable that stands in for it.
 const KNOWN: &[(&str, Option<&str>)] = &[
     ("host", Some("PGHOST")),
     ("port", Some("PGPORT")),
@@ -27,16 +27,17 @@ const KNOWN: &[(&str, Option<&str>)] = &[
     ("keepalives_interval", None),
     ("keepalives_count", None),
     ("tcp_user_timeout", None),
-    // Read and ignored: always UTF-8; never GSSAPI.
+    // These are read and ignored: the encoding is always UTF-8, and GSSAPI is never used.
     ("client_encoding", None),
     ("gssencmode", None),
 ];
 
-/// Parameters by name. No `Debug`: one of them is the password.
+/// Parameters by name. There is no `Debug`, since one of them is the password.
 pub(super) struct Keywords(HashMap<&'static str, String>);
 
 impl Keywords {
-    /// Parameters of the query count over the parts before it, and those over the environment.
+    /// Reads the parameters of a URI. Those of its query count over the parts before it, and these over the
+    /// environment.
     pub(super) fn read(uri: &str, environment: &dyn Fn(&str) -> Option<String>) -> Result<Self, UriError> {
         let set = |(name, variable): &(&'static str, Option<&str>)| {
             let value = variable.and_then(environment).filter(|value| !value.is_empty())?;
@@ -62,7 +63,8 @@ impl Keywords {
         for parameter in parts.query.split('&').filter(|parameter| !parameter.is_empty()) {
             let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
             let Some((name, _)) = KNOWN.iter().find(|(known, _)| *known == name) else {
-                // Where an @ is out of place, and after a password that may hold an &, this may be the rest of it.
+                // Where an @ is out of place, and after a password that may hold an &, this may be the rest
+                // of it.
                 let is_name = name.bytes().all(|b| b.is_ascii_lowercase() || b == b'_');
                 let may_be_secret = parts.query.contains('@') || follows_password || !is_name;
                 let name = if may_be_secret { "a parameter" } else { name };
@@ -80,7 +82,7 @@ impl Keywords {
         }
     }
 
-    /// Takes `host1:5432,[::1],host3`.
+    /// Reads hosts and ports out of `host1:5432,[::1],host3`.
     fn put_hosts(&mut self, hosts: &str) -> Result<(), UriError> {
         let (mut names, mut ports) = (Vec::new(), Vec::new());
         for host in hosts.split(',') {
@@ -116,7 +118,7 @@ impl Keywords {
     }
 }
 
-/// `user:password@hosts/database?query`
+/// The parts of `user:password@hosts/database?query`.
 struct UriParts<'a> {
     user: Option<&'a str>,
     password: Option<&'a str>,
@@ -126,7 +128,8 @@ struct UriParts<'a> {
 }
 
 impl<'a> UriParts<'a> {
-    /// As SQLAlchemy does it: a password may hold `@`, `/` and `?` as they are, it ends at the last `@`.
+    /// Splits a URI as SQLAlchemy does: a password may hold `@`, `/` and `?` as they are, and ends at the
+    /// last `@`.
     fn of(text: &'a str) -> Self {
         let at = text[..text.find('?').unwrap_or(text.len())].rfind('@').or_else(|| {
             // An @ after a ? belongs to a parameter, unless what is before can't be hosts.

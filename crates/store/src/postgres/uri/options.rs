@@ -1,7 +1,7 @@
-//! What a URI's `options` sets, for poolers that do not take it when a connection begins.
+//! Reads the `options` of a URI, for poolers that do not take them when a connection begins.
 
-/// Names and values of the settings in `-c name=value`, `-cname=value` and `--name=value`; none if there is something else
-/// in it.
+/// Names and values of the settings in `-c name=value`, `-cname=value` and `--name=value`; `None` if there is
+/// anything else in it.
 pub(in super::super) fn settings(options: &str) -> Option<Vec<(String, String)>> {
     let mut words = words(options).into_iter();
     let mut settings = Vec::new();
@@ -17,7 +17,7 @@ pub(in super::super) fn settings(options: &str) -> Option<Vec<(String, String)>>
     Some(settings)
 }
 
-/// As the server takes them apart: at white space that no backslash precedes.
+/// Splits `options` as the server does: at white space that no backslash precedes.
 fn words(text: &str) -> Vec<String> {
     let (mut words, mut word) = (Vec::new(), None);
     let mut characters = text.chars();

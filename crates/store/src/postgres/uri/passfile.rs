@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use super::keywords::Keywords;
 
-/// The lines of a password file. No `Debug`: they are secrets.
+/// The lines of a password file. There is no `Debug`, since they are secrets.
 pub(super) struct Passwords(String);
 
 impl Passwords {
@@ -15,7 +15,7 @@ impl Passwords {
         Self(path.and_then(|path| read_private(&path)).unwrap_or_default())
     }
 
-    /// The password of the first line that fits.
+    /// Finds the password of the first line that fits.
     pub(super) fn find(&self, host: &str, port: u16, database: &str, user: &str) -> Option<String> {
         let host = if host == "/var/run/postgresql" { "localhost" } else { host };
         let port = port.to_string();
@@ -43,7 +43,7 @@ fn read_private(path: &Path) -> Option<String> {
     std::fs::read_to_string(path).ok()
 }
 
-/// Splits at colons; `\:` and `\\` stand for themselves.
+/// Splits a line at colons; `\:` and `\\` stand for themselves.
 fn split(line: &str) -> Vec<String> {
     let mut fields = Vec::with_capacity(5);
     let mut field = String::new();

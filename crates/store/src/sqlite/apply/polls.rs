@@ -13,14 +13,15 @@ use super::Work;
 use crate::error::StoreError;
 use crate::sqlite::rows;
 
-/// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they take no other's
-/// place: a sweep ends them.
+/// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they
+/// take no other's place: a sweep ends them.
 const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from task
      where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
        and (due_at is null or due_at > ?5)
      order by priority desc, seq limit ?4";
 
-/// A task that may be claimed: its place in the line, its size in a claim budget, and which of the kinds it is of.
+/// A task that may be claimed: its place in the line, its size in a claim budget, and which of the kinds it
+/// is of.
 type QueuedTask = (Reverse<i32>, i64, usize, usize);
 
 /// What was found for a poll.

@@ -22,7 +22,8 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         let seen_before = sweep.lost_after.and_then(|after| self.ago(after));
         let Some(seen_before) = seen_before else { return Ok(DueTasks { due, silent: Vec::new() }) };
-        // An agent was there when it claimed. One that has been forgotten, or was never known, was last seen then.
+        // An agent was there when it claimed. One that has been forgotten, or was never known, was last seen
+        // then.
         let silent = self
             .transaction
             .prepare_cached(

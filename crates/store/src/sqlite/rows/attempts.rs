@@ -1,4 +1,4 @@
-//! Rows as attempts that have ended, and back.
+//! Reads rows of SQLite as attempts that have ended, and saves them.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Error, OptionalExtension, Row, params};
@@ -27,12 +27,12 @@ const OF_TASK: &str =
 /// The id of a task, an attempt of it that has ended, and the result that came after its end.
 pub(in crate::sqlite) type Past = (Uuid, EndedAttempt, Option<LateResult>);
 
-/// The attempt that was handed out under `alias`, if it has ended without finishing its task.
+/// Reads the attempt that was handed out under `alias`, if it has ended without finishing its task.
 pub(in crate::sqlite) fn past(connection: &Connection, alias: Uuid) -> rusqlite::Result<Option<Past>> {
     connection.prepare_cached(BY_ALIAS)?.query_row([alias.as_bytes()], read_attempt).optional()
 }
 
-/// Those of a task that have ended without finishing it, in their order.
+/// Reads the attempts of a task that have ended without finishing it, in their order.
 pub(in crate::sqlite) fn of_task(
     connection: &Connection,
     id: Uuid,

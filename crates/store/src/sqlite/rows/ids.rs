@@ -1,10 +1,10 @@
-//! Ids of attempts, and whether they are anybody's.
+//! Ids of attempts: which are used, and which are free.
 
 use rusqlite::Connection;
 use slamon_domain::alias;
 use uuid::Uuid;
 
-/// The first of the ids that `make` makes that neither a task nor an attempt has.
+/// Gives the first of the ids made by `make` that neither a task nor an attempt has.
 pub(in crate::sqlite) fn unused_id(
     connection: &Connection,
     mut make: impl FnMut() -> Uuid,

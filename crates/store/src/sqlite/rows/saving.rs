@@ -1,4 +1,4 @@
-//! Tasks, as they are saved.
+//! Saves tasks that have changed.
 
 use jiff::Timestamp;
 use rusqlite::{Connection, Statement, params};
@@ -9,7 +9,7 @@ use uuid::Uuid;
 use crate::encoding::state_name;
 use crate::error::StoreError;
 
-/// Saves where a task is in its life; it must be there.
+/// Saves the state of a task, which must exist.
 pub(in crate::sqlite) fn save_state(
     connection: &Connection,
     seq: i64,
@@ -26,7 +26,8 @@ pub(in crate::sqlite) fn save_state(
     check_changed(execute_state(&mut update, seq, task)?, task)
 }
 
-/// Saves that a task was claimed. Each column that is named costs a look at its indexes, so only those are that change.
+/// Saves that a task was claimed. Each column that is named costs a look at its indexes, so only those that
+/// change are.
 pub(in crate::sqlite) fn save_claim(
     connection: &Connection,
     seq: i64,
@@ -50,7 +51,7 @@ pub(in crate::sqlite) fn save_claim(
     check_changed(changed, task)
 }
 
-/// Saves what came out of the attempt that ran.
+/// Saves the result or the error of the attempt that ran.
 fn save_end(
     connection: &Connection,
     seq: i64,
