@@ -75,12 +75,14 @@ pub enum SchemaError {
     Missing,
     /// The tables are those of slamon-afm 1.1.0.
     #[error(
-        "the database holds the tables of slamon-afm 1.1.0: run `slamon-afm create-tables` to adopt them, or set AUTO_CREATE = True"
+        "the database holds the tables of slamon-afm 1.1.0: run `slamon-afm create-tables` to adopt them, \
+         or set AUTO_CREATE = True"
     )]
     Original,
     /// The tables are of an earlier version.
     #[error(
-        "the tables are at version {found}, this slamon-afm needs {needed}: run `slamon-afm create-tables`, or set AUTO_CREATE = True"
+        "the tables are at version {found}, this slamon-afm needs {needed}: run `slamon-afm create-tables`, \
+         or set AUTO_CREATE = True"
     )]
     Behind {
         /// The version of the tables.
@@ -101,7 +103,9 @@ pub enum SchemaError {
     Denied(String),
     /// A pooler lends its connections for less than a session.
     #[error(
-        "the database is behind a pooler in transaction or statement mode, which loses LISTEN, prepared statements and settings: set pool_mode = session for this database in the pooler, or connect to PostgreSQL directly"
+        "the database is behind a pooler in transaction or statement mode, which loses LISTEN, prepared \
+         statements and settings: set pool_mode = session for this database in the pooler, or connect to \
+         PostgreSQL directly"
     )]
     Shared,
     /// The database cannot keep tasks as it is: its server is too old, or its encoding is not UTF-8, or the
@@ -114,7 +118,8 @@ pub enum SchemaError {
 pub(crate) const MIGRATING: &str = "migrating the tables, which takes a while where there are many tasks";
 
 /// Logged at start where slamon-afm 1.1.0 was started again on a database that is ours.
-pub(crate) const ORIGINAL_BESIDE: &str = "beside our tables there are tables of slamon-afm 1.1.0 again: it was started on this database after ours, and tasks that it took there are not known here";
+pub(crate) const ORIGINAL_BESIDE: &str = "beside our tables there are tables of slamon-afm 1.1.0 again: \
+    it was started on this database after ours, and tasks that it took there are not known here";
 
 #[cfg(test)]
 mod tests {

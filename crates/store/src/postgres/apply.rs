@@ -1,15 +1,16 @@
 //! A batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: for a batch of any size three trips to the server at most (one that brings
-//! no polls takes two of them, as does one that brings only polls), and one for COMMIT and what is said to other AFMs.
-//! What is rare (sweeps, agents that are new, say something new, say what they execute or were not seen for a
-//! second, tasks posted twice, results of attempts that are over or not the first, tasks that expire unclaimed, tasks
-//! that another AFM was faster to take) takes some more, their number bounded by the sweep's limit at most.
+//! Statements are set-based and travel together: for a batch of any size three trips to the server at most
+//! (one that brings no polls takes two of them, as does one that brings only polls), and one for COMMIT and
+//! what is said to other AFMs. What is rare (sweeps, agents that are new, say something new, say what they
+//! execute or were not seen for a second, tasks posted twice, results of attempts that are over or not the
+//! first, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more, their
+//! number bounded by the sweep's limit at most.
 //!
-//! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and the command that
-//! needs it is replied [`Locked`](crate::Locked), or (when an agent was seen) saves it later. Only inserts wait for others, for
-//! a moment (see `locks`), and in one order, so that batches of several AFMs do not wait for each other in a circle: new
-//! tasks by id, attempts, new agents by id.
+//! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and
+//! the command that needs it is replied [`Locked`](crate::Locked), or (when an agent was seen) saves it
+//! later. Only inserts wait for others, for a moment (see `locks`), and in one order, so that batches of
+//! several AFMs do not wait for each other in a circle: new tasks by id, attempts, new agents by id.
 
 mod agents;
 mod claims;
@@ -88,7 +89,8 @@ pub(super) async fn apply(
     let mut executor = Executor::new(now);
 
     submits.leave_out_attempts(session, &mut executor.snapshot).await?;
-    // Statements sent together run in the order they are sent in, which is only certain once all are prepared.
+    // Statements sent together run in the order they are sent in, which is only certain once all are
+    // prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
     // Where the first trip has nothing else to do, the second begins.

@@ -98,7 +98,8 @@ impl ConnectionLimit {
         if !self.was_logged.swap(true, Ordering::SeqCst) {
             tracing::warn!(
                 reason = problem.describe(),
-                "the server grants fewer connections than SQLALCHEMY_POOL_SIZE: calls wait for those that there are"
+                "the server grants fewer connections than SQLALCHEMY_POOL_SIZE: calls wait for those that \
+                 there are"
             );
         }
     }

@@ -205,8 +205,8 @@ impl Problem {
                         source = cause.source();
                     }
                     if text.contains("password missing") {
-                        text = "the server asks for a password, and none is given: put it into the database URI \
-                                (postgresql://USER:PASSWORD@HOST/NAME), PGPASSWORD or ~/.pgpass"
+                        text = "the server asks for a password, and none is given: put it into the database \
+                        URI (postgresql://USER:PASSWORD@HOST/NAME), PGPASSWORD or ~/.pgpass"
                             .to_owned();
                     }
                 }

@@ -118,8 +118,8 @@ impl Fitness {
         let commits_late = is_off("synchronous_commit")?;
         if commits_late && !self.commits_late.swap(commits_late, Ordering::Relaxed) {
             tracing::warn!(
-                "synchronous_commit is off at the server: it is turned on for the transactions of this program, \
-                 since a crash would lose tasks and results that were answered"
+                "synchronous_commit is off at the server: it is turned on for the transactions of this \
+                 program, since a crash would lose tasks and results that were answered"
             );
         } else if !commits_late {
             self.commits_late.store(false, Ordering::Relaxed);
@@ -127,8 +127,8 @@ impl Fitness {
         for setting in ["fsync", "full_page_writes"] {
             if is_off(setting)? && !self.may_lose_all.swap(true, Ordering::Relaxed) {
                 tracing::warn!(
-                    "{setting} is off at the server: a crash of its machine may lose or damage all tasks; as a \
-                     superuser, run in psql: ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf();"
+                    "{setting} is off at the server: a crash of its machine may lose or damage all tasks; \
+                     as a superuser, run in psql: ALTER SYSTEM SET {setting} = on; SELECT pg_reload_conf();"
                 );
             }
         }
@@ -144,8 +144,8 @@ impl Fitness {
         let rows = session.query(IS_STANDBY, &[]).await?;
         if rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false) {
             return Err(Problem::ReadOnly(
-                "the server is a hot standby: promote it (SELECT pg_promote();), or have the database URI name the primary \
-                 (postgresql://HOST1,HOST2/NAME?target_session_attrs=read-write finds it)"
+                "the server is a hot standby: promote it (SELECT pg_promote();), or have the database URI \
+                 name the primary (postgresql://HOST1,HOST2/NAME?target_session_attrs=read-write finds it)"
                     .to_owned(),
             ));
         }
@@ -173,8 +173,8 @@ impl Fitness {
             })
             .collect();
         Err(SchemaError::Denied(format!(
-            "the user {user} lacks rights in the database {database} ({}): as the owner of the tables, run in psql: \
-             \\c {database} and then: {}",
+            "the user {user} lacks rights in the database {database} ({}): as the owner of the tables, run \
+             in psql: \\c {database} and then: {}",
             what.join("; "),
             grants.join(" ")
         ))
@@ -199,8 +199,8 @@ impl Fitness {
 /// The error of a server that does not know a setting that every connection makes.
 pub(super) fn too_old(version: &str) -> Problem {
     SchemaError::Unusable(format!(
-        "the server is PostgreSQL {version}, and {OLDEST} or newer is needed: upgrade it (pg_upgrade), or move the \
-         database to a newer one (pg_dump, then psql)"
+        "the server is PostgreSQL {version}, and {OLDEST} or newer is needed: upgrade it (pg_upgrade), or \
+         move the database to a newer one (pg_dump, then psql)"
     ))
     .into()
 }
@@ -208,8 +208,9 @@ pub(super) fn too_old(version: &str) -> Problem {
 fn wrong_encoding(database: &str, encoding: &str) -> Problem {
     let other = quoted(&format!("{database}_utf8"));
     SchemaError::Unusable(format!(
-        "the database {} is encoded in {encoding}, which cannot hold every task: name one that is encoded in UTF8, made \
-         in psql with: CREATE DATABASE {other} ENCODING 'UTF8' LOCALE 'C' TEMPLATE template0;",
+        "the database {} is encoded in {encoding}, which cannot hold every task: name one that is encoded \
+         in UTF8, made in psql with: CREATE DATABASE {other} ENCODING 'UTF8' LOCALE 'C' TEMPLATE \
+         template0;",
         quoted(database)
     ))
     .into()
@@ -237,8 +238,8 @@ async fn no_schema(session: &Session, user: &str, database: &str, path: &str) ->
     };
     let first = named.iter().find(|name| **name != user).map_or("public", String::as_str);
     Ok(SchemaError::Unusable(format!(
-        "search_path of {user} in the database {database} is {path:?} and names no schema that exists: {mend} or make \
-         the schema: CREATE SCHEMA {} AUTHORIZATION {user};",
+        "search_path of {user} in the database {database} is {path:?} and names no schema that exists: \
+         {mend} or make the schema: CREATE SCHEMA {} AUTHORIZATION {user};",
         quoted_if_needed(first)
     ))
     .into())
@@ -266,9 +267,8 @@ fn names(path: &str, user: &str) -> Vec<String> {
 fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
     let (user, database, schema) = (quoted(user), quoted(database), quoted_if_needed(schema));
     SchemaError::Denied(format!(
-        "the user {user} may not create tables in the schema {schema} of the database {database}: \
-         as a superuser, run in psql: \\c {database} and then: \
-         GRANT USAGE, CREATE ON SCHEMA {schema} TO {user};"
+        "the user {user} may not create tables in the schema {schema} of the database {database}: as a \
+         superuser, run in psql: \\c {database} and then: GRANT USAGE, CREATE ON SCHEMA {schema} TO {user};"
     ))
     .into()
 }
@@ -277,8 +277,8 @@ fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
 pub(super) async fn try_to_write(session: &Session) -> Result<(), Problem> {
     session
         .script(&format!(
-            "{BEGIN}; \
-             insert into agent (id, name, capabilities, last_seen) values ('{}', '', '{{}}', now()); rollback",
+            "{BEGIN}; insert into agent (id, name, capabilities, last_seen) values ('{}', '', '{{}}', \
+             now()); rollback",
             Uuid::new_v4()
         ))
         .await

@@ -14,7 +14,8 @@ use super::notifications::InstanceId;
 use super::notify_pause::NotifyPause;
 use super::reception::Reception;
 
-/// How long before a sweep a time may be that it must look for again: what makes it due may have been committed late.
+/// How long before a sweep a time may be that it must look for again: what makes it due may have been
+/// committed late.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
 
 /// How often a sweep looks for whatever is due, however long ago.
@@ -53,8 +54,9 @@ impl Memory {
     }
 }
 
-/// How old a sign of life must be for the next to be saved. Agents that poll and report all the time would be written
-/// with each: while somebody holds a transaction open, every version of their rows stays, and is read past.
+/// How old a sign of life must be for the next to be saved. Agents that poll and report all the time would be
+/// written with each: while somebody holds a transaction open, every version of their rows stays, and is read
+/// past.
 const OLD: SignedDuration = SignedDuration::from_secs(1);
 
 /// Of how many agents it is remembered when they were saved last.
@@ -145,8 +147,8 @@ pub(super) struct Done {
     pub(super) clock: Instant,
 }
 
-/// Up to when all that was due is done, so that sweeps do not read again what is only left because somebody holds a
-/// transaction open.
+/// Up to when all that was due is done, so that sweeps do not read again what is only left because somebody
+/// holds a transaction open.
 #[derive(Debug, Default)]
 pub(super) struct Swept(Mutex<Option<(Timestamp, Instant)>>);
 

@@ -44,8 +44,8 @@ impl NotifyPause {
         if cause.is_none() {
             tracing::warn!(
                 error = problem.describe(),
-                "commits go on without NOTIFY, and other AFMs look for themselves; a full queue is kept so by a session of any \
-                 database that listens and stays in a transaction: see pg_stat_activity"
+                "commits go on without NOTIFY, and other AFMs look for themselves; a full queue is kept so \
+                 by a session of any database that listens and stays in a transaction: see pg_stat_activity"
             );
         }
         *cause =

@@ -14,8 +14,9 @@ use crate::encoding::{attempt_end, outcome};
 /// The columns that [`task_without_data`] reads of a task that waits.
 macro_rules! waiting_columns {
     () => {
-        "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout, task.max_attempts,
-         task.retry_errors, task.retry_delay, task.priority, task.delay, task.agent_filter, task.state, task.attempts"
+        "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout,
+         task.max_attempts, task.retry_errors, task.retry_delay, task.priority, task.delay,
+         task.agent_filter, task.state, task.attempts"
     };
 }
 
@@ -45,7 +46,8 @@ macro_rules! nameless_columns {
     () => {
         concat!(
             rows::waiting_columns!(),
-            ", task.available_at, task.alias, task.agent_id, task.claimed_at, task.deadline_at, task.finished_at, task.result,
+            ", task.available_at, task.alias, task.agent_id, task.claimed_at, task.deadline_at,
+             task.finished_at, task.result,
              task.error"
         )
     };
@@ -55,7 +57,8 @@ macro_rules! nameless_columns {
 macro_rules! attempt_columns {
     () => {
         concat!(
-            "task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at, late_result,
+            "task_id, number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at,
+             late_result,
              late_error, ",
             rows::agent_name!("attempt"),
             " as agent_name"

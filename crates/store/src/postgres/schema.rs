@@ -113,8 +113,9 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
     // them.
     session
         .script(
-            "begin read write; set local synchronous_commit = on; set local statement_timeout = 0; set local enable_seqscan = on; \
-             set local enable_bitmapscan = on; set local enable_hashjoin = on; set local enable_mergejoin = on",
+            "begin read write; set local synchronous_commit = on; set local statement_timeout = 0; \
+             set local enable_seqscan = on; set local enable_bitmapscan = on; \
+             set local enable_hashjoin = on; set local enable_mergejoin = on",
         )
         .await?;
     session.query(LOCK, &[]).await?;
@@ -155,7 +156,8 @@ async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, 
     if !original.agents {
         session
             .script(
-                "create temporary table agents (uuid char(36), name text, last_seen timestamp) on commit drop",
+                "create temporary table agents (uuid char(36), name text, last_seen timestamp) \
+                 on commit drop",
             )
             .await?;
     }
@@ -175,7 +177,11 @@ async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, 
     let renamed = session.query("select old_id, new_id from adopted_id where new_id <> id", &[]).await?;
     for row in &renamed {
         let (old, new): (String, Uuid) = (row.try_get(0)?, row.try_get(1)?);
-        tracing::warn!(old = %excerpt(&old), %new, "two tasks had the same id but for its letter case: this one got a new one");
+        tracing::warn!(
+            old = %excerpt(&old),
+            %new,
+            "two tasks had the same id but for its letter case: this one got a new one"
+        );
     }
     let rows = session
         .query(
@@ -215,8 +221,8 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
             let (id, row): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let (id, row) = (excerpt(&id), excerpt(&row));
             return Err(Problem::Wrong(format!(
-                "the tables of slamon-afm 1.1.0 were left as they are: {table}.{column} {id:?} is not a UUID; \
-                 mend or delete the row {row}"
+                "the tables of slamon-afm 1.1.0 were left as they are: {table}.{column} {id:?} is not a \
+                 UUID; mend or delete the row {row}"
             )));
         }
     }
@@ -230,7 +236,10 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
     let found = matches!(look(session).await?, ExistingTables::Version(_));
     if found {
         session
-            .script("drop table if exists task, attempt, agent, agent_offer, past_agent; drop table slamon_schema")
+            .script(
+                "drop table if exists task, attempt, agent, agent_offer, past_agent; \
+                 drop table slamon_schema",
+            )
             .await?;
     }
     session.script("commit").await?;

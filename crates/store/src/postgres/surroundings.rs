@@ -50,7 +50,9 @@ const CAPABLE: &str = "
             agent.max_tasks > 0 as free,
             -- Read only where somebody asks for it.
             case when $4::text is null then true else location::json ->> 'country' is not distinct from $4 end
-            and case when $5::text is null then true else location::json ->> 'region' is not distinct from $5 end
+            and case
+                when $5::text is null then true else location::json ->> 'region' is not distinct from $5
+            end
             and coalesce(agent.id = $6, true)
             and coalesce(agent.name = $7, true) as matching
         from agent_offer

@@ -125,7 +125,8 @@ fn addresses(keywords: &Keywords) -> Result<Vec<(String, u16)>, UriError> {
         digits => digits.parse().ok().filter(|port| *port > 0).ok_or_else(|| {
             // The text is not shown, since it may be the rest of a password.
             UriError::new(
-                "port must be a number from 1 to 65535 (in a password, write % as %25, / as %2F, ? as %3F, @ as %40)",
+                "port must be a number from 1 to 65535 (in a password, write % as %25, / as %2F, ? as %3F, \
+                 @ as %40)",
             )
         }),
     }

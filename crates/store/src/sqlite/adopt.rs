@@ -134,7 +134,11 @@ fn adopt_tasks(transaction: &Transaction<'_>, adopted: &mut Adopted) -> Result<(
         let id = if another_has_it || taken.exists([task.id.as_bytes()])? { Uuid::new_v4() } else { task.id };
         if id != task.id {
             adopted.renamed += 1;
-            tracing::warn!(old = &*excerpt(&task.text), new = %id, "another task has the same id: this one gets a new id");
+            tracing::warn!(
+                old = &*excerpt(&task.text),
+                new = %id,
+                "another task has the same id: this one gets a new id"
+            );
         }
         adopted.tasks += 1;
         adopted.pending += u64::from(task.state == "pending");
@@ -225,6 +229,7 @@ fn time(table: &str, column: &str, row: &str, text: Option<&str>) -> Result<Opti
 fn unreadable(table: &str, column: &str, row: &str, text: &str, expected: &str) -> StoreError {
     let (row, text) = (excerpt(row), excerpt(text));
     StoreError::Failed(anyhow::anyhow!(
-        "cannot adopt the database of slamon-afm 1.1.0: table {table}, row with uuid {row:?}, column {column}: {text:?} is not {expected}"
+        "cannot adopt the database of slamon-afm 1.1.0: table {table}, row with uuid {row:?}, column \
+         {column}: {text:?} is not {expected}"
     ))
 }

@@ -1,7 +1,7 @@
 //! A batch of commands in one transaction.
 //!
-//! There is no other writer, and a statement is no trip to a server: so each command is found, executed and saved by itself,
-//! and what it finds is what the commands before it have left.
+//! There is no other writer, and a statement is no trip to a server: so each command is found, executed and
+//! saved by itself, and what it finds is what the commands before it have left.
 
 mod agents;
 mod find;

@@ -21,7 +21,8 @@ pub(super) fn explain(error: StoreError, file: &Path) -> StoreError {
     let told = match code {
         ErrorCode::CannotOpen | ErrorCode::ReadOnly | ErrorCode::PermissionDenied => found(&file),
         ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked => Some(format!(
-            "another program holds the lock of {shown}: end it, or wait until it is done; `fuser -v {shown}` names it"
+            "another program holds the lock of {shown}: end it, or wait until it is done; `fuser -v \
+             {shown}` names it"
         )),
         ErrorCode::NotADatabase => {
             Some(format!("{shown} is no SQLite database: name another file, or move this one away"))
@@ -33,7 +34,8 @@ pub(super) fn explain(error: StoreError, file: &Path) -> StoreError {
             Some(format!("there is no room for {shown}: make some; `df -h {shown}` shows how much there is"))
         }
         ErrorCode::SystemIoFailure => Some(format!(
-            "the disk of {shown} is full or fails: `df -h {shown}` shows how much room there is, `dmesg` what failed"
+            "the disk of {shown} is full or fails: `df -h {shown}` shows how much room there is, `dmesg` \
+             what failed"
         )),
         _ => None,
     };

@@ -29,7 +29,8 @@ macro_rules! task_columns {
         concat!(
             "seq, id, test_id, type, version, ",
             $data,
-            ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
+            ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay,
+             agent_filter,
              state, attempts, available_at, alias, agent_id, ",
             $agent_name,
             ", claimed_at, deadline_at, finished_at, result, error"

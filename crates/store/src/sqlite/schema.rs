@@ -91,7 +91,8 @@ fn version(connection: &Connection) -> rusqlite::Result<Option<i64>> {
 
 fn set_version(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     transaction.execute_batch(
-        "create table if not exists slamon_schema (version integer not null) strict; delete from slamon_schema",
+        "create table if not exists slamon_schema (version integer not null) strict; \
+         delete from slamon_schema",
     )?;
     transaction.execute("insert into slamon_schema (version) values (?1)", [NEWEST])?;
     Ok(())

@@ -18,7 +18,8 @@ pub(super) fn of(
     let posted = &task.posted;
     let other_versions = connection
         .prepare_cached(
-            "select distinct version from agent_offer where type = ?1 and version <> ?2 order by version limit ?3",
+            "select distinct version from agent_offer where type = ?1 and version <> ?2 order by version \
+             limit ?3",
         )?
         .query_map(params![posted.task_type, posted.task_version, VERSIONS], |row| row.get(0))?
         .collect::<Result<_, _>>()?;

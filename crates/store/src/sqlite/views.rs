@@ -115,14 +115,17 @@ pub(super) fn past(
     result_bytes: u32,
 ) -> rusqlite::Result<Vec<AttemptView>> {
     connection
-        .prepare_cached(
-            concat!("select number, agent_id, substr(agent_name, 1, ?2) as agent_name, claimed_at, deadline_at, ended_at, ending,
+        .prepare_cached(concat!(
+            "select number, agent_id, substr(agent_name, 1, ?2) as agent_name, claimed_at, deadline_at, \
+             ended_at, ending,
                     substr(error, 1, ?3) as error, octet_length(error) as error_bytes, late_at,
                     iif(octet_length(late_result) <= ?4, late_result, null) as late_result,
                     octet_length(late_result) as late_result_bytes,
                     substr(late_error, 1, ?3) as late_error, octet_length(late_error) as late_error_bytes
-             from (select attempt.*, ", agent_name!("attempt"), " from attempt where task_id = ?1) order by number"),
-        )?
+             from (select attempt.*, ",
+            agent_name!("attempt"),
+            " from attempt where task_id = ?1) order by number"
+        ))?
         .query_map(params![id.as_bytes(), TEXT_READ, ERROR_READ, result_bytes], read_attempt)?
         .collect()
 }

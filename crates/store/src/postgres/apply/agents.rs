@@ -107,7 +107,8 @@ const TELL: &str = "
     returning attempt.agent_id, attempt.alias, attempt.task_id
 ";
 
-/// Where somebody else has locked any of what an agent has offered, all of it stays; these agents are answered.
+/// Where somebody else has locked any of what an agent has offered, all of it stays; these agents are
+/// answered.
 const WITHDRAW: &str = concat!(
     "with ",
     locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),

@@ -48,16 +48,23 @@ const CLAIM: &str = "
     from (
         select given.*, locked.at
         from unnest(
-            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::timestamptz[], $7::timestamptz[]
+            $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::timestamptz[],
+            $7::timestamptz[]
         ) as given (id, state, attempts, alias, agent_id, deadline_at, due_at)
         cross join lateral (
             select ctid as at
             from task
-            -- Since it was found, another AFM may have given it out, and it may wait for its next attempt by now.
+            -- Since it was found, another AFM may have given it out, and it may wait for its next attempt
+            -- by now.
             where task.id = given.id and task.state = $9 and task.attempts = given.attempts - 1
-                -- An id that was made up must be nobody's; the next one will be another. First attempts have none.
-                and (given.alias is null or not exists (select from task as other where other.id = given.alias))
-            -- What another AFM is giving out right now is passed over, not waited for: it will not be pending.
+                -- An id that was made up must be nobody's; the next one will be another. First attempts
+                -- have none.
+                and (
+                    given.alias is null
+                    or not exists (select from task as other where other.id = given.alias)
+                )
+            -- What another AFM is giving out right now is passed over, not waited for: it will not be
+            -- pending.
             for update skip locked
         ) as locked
     ) as given

@@ -35,7 +35,8 @@ const SAVE: &str = "
     from (
         select changed.*, locked.at
         from unnest(
-            $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[], $7::uuid[],
+            $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
+            $7::uuid[],
             $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[]
         ) as changed (
             id, state, attempts, available_at, due_at, alias, agent_id,
@@ -68,7 +69,8 @@ const SAVE_LATE: &str = "
     set late_at = $5, late_result = late.result, late_error = late.error
     from (
         select late.*, ended.at
-        from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[]) as late (task_id, number, result, error)
+        from unnest($1::uuid[], $2::integer[], $3::text[], $4::text[])
+            as late (task_id, number, result, error)
         cross join lateral (
             select ctid as at from attempt
             where attempt.task_id = late.task_id and attempt.number = late.number and attempt.late_at is null

@@ -18,7 +18,8 @@ use crate::postgres::session::Session;
 
 const INSERT: &str = "
     insert into task (
-        id, seq, test_id, type, version, data, created_at, ttl, timeout, max_attempts, retry_errors, retry_delay,
+        id, seq, test_id, type, version, data, created_at, ttl, timeout, max_attempts, retry_errors,
+        retry_delay,
         priority, delay, agent_filter, state, available_at, due_at
     )
     overriding system value

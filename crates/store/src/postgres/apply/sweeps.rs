@@ -29,7 +29,8 @@ const DUE: &str = concat!(
 "
 );
 
-/// Attempts whose agent is silent. An agent was there when it claimed, and so has not been silent since before.
+/// Attempts whose agent is silent. An agent was there when it claimed, and so has not been silent since
+/// before.
 const SILENT: &str = concat!(
     "select ",
     rows::task_columns!(),
@@ -49,8 +50,8 @@ const SILENT: &str = concat!(
 
 const SILENT_AGENTS: &str = "select id from agent where last_seen < $1 limit $2 for update skip locked";
 
-/// Those that are locked. One of whose offers somebody else has locked any is left for the next sweep. The name of an
-/// agent is kept while there is anything that was its.
+/// Those that are locked. One of whose offers somebody else has locked any is left for the next sweep. The
+/// name of an agent is kept while there is anything that was its.
 const FORGET: &str = concat!(
     "with ",
     locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
@@ -104,7 +105,8 @@ const NEXT_DUE: &str = "
     where due_at is not null and due_at >= coalesce($1::timestamptz, '-infinity')
 ";
 
-/// Finds and locks what a sweep will change. How far it has looked for what is due, if it has found all of that.
+/// Finds and locks what a sweep will change. How far it has looked for what is due, if it has found all of
+/// that.
 pub(super) async fn find(
     session: &Session,
     sweep: &Sweep,

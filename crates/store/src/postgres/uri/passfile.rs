@@ -37,7 +37,10 @@ fn read_private(path: &Path) -> Option<String> {
     use std::os::unix::fs::PermissionsExt;
     let mode = std::fs::metadata(path).ok().filter(std::fs::Metadata::is_file)?.permissions().mode();
     if mode & 0o077 != 0 {
-        tracing::warn!(path = %path.display(), "ignoring the password file: others than its owner can read it (chmod 600)");
+        tracing::warn!(
+            path = %path.display(),
+            "ignoring the password file: others than its owner can read it (chmod 600)"
+        );
         return None;
     }
     std::fs::read_to_string(path).ok()

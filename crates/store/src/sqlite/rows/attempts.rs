@@ -13,7 +13,8 @@ use crate::sqlite::columns::{agent_name, id, optional_time, text, time, unreadab
 macro_rules! attempt_columns {
     () => {
         concat!(
-            "number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at, late_result, late_error,
+            "number, alias, agent_id, claimed_at, deadline_at, ended_at, ending, error, late_at,
+             late_result, late_error,
              task_id, ",
             agent_name!("attempt")
         )

@@ -53,7 +53,8 @@ mod tests {
                 "insert into task (id, test_id, type, version, created_at, state, alias, agent_id, agent_name,
                                    claimed_at)
                  values ({}, {0}, '', 1, 0, 'claimed', {}, {0}, '', 0);
-                 insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, ended_at, ending)
+                 insert into attempt (task_id, number, alias, agent_id, agent_name, claimed_at, ended_at,
+                 ending)
                  values ({0}, 2, {}, {0}, '', 0, 0, 'lost')",
                 id(1),
                 id(2),
