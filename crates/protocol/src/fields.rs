@@ -10,8 +10,8 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::limits::half_excerpt;
-use crate::{JsonText, Limits, MAX_DEPTH, parse_id};
+use crate::limits::{MAX_DEPTH, half_excerpt};
+use crate::{JsonText, Limits, parse_id};
 
 /// What is wrong with a request body, in words for whoever sent it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -35,7 +35,7 @@ pub use bpms::PostTask;
 pub use fields::Invalid;
 pub use id::parse_id;
 pub use json::JsonText;
-pub use limits::{EXCERPT, Limits, MAX_DEPTH, excerpt};
+pub use limits::{EXCERPT, Limits, excerpt};
 pub use terms::{AgentFilter, LONGEST, MOST_ATTEMPTS, Terms};
 pub use time::{iso_time, sql_time};
 pub use write::{ArrayWriter, ObjectWriter};

@@ -6,7 +6,7 @@ use std::borrow::Cow;
 ///
 /// The clients parse with recursive parsers (Python gives up near 1,000 levels, Jackson at 1,000), so a
 /// deeper value would break whoever gets it.
-pub const MAX_DEPTH: usize = 500;
+pub(crate) const MAX_DEPTH: usize = 500;
 
 /// How long names may be, and how many capabilities one agent may have. A server can set other limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::PostgresOptions;
 use super::errors::Problem;
 use super::notifications::{InstanceId, listen_statements};
 use super::pooling::Pooling;
-pub(super) use super::timeouts::{LOCK_WAIT, milliseconds};
+use super::timeouts::{LOCK_WAIT, milliseconds};
 use super::tls::{self, Tls};
 use super::uri::{ConnectionTarget, options};
 use crate::error::SchemaError;
@@ -259,7 +259,8 @@ pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeout = Some(options.pool_timeout);
     let config = PoolConfig {
-        timeouts: Timeouts { wait: timeout, create: timeout, recycle: timeout },
+        // Calls wait for a permit of `ConnectionLimit` instead: there are no more of them than places in the pool.
+        timeouts: Timeouts { wait: None, create: timeout, recycle: timeout },
         ..PoolConfig::new(options.pool_size.max(1))
     };
     let pooling = Arc::clone(&connector.pooling);

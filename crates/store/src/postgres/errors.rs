@@ -3,7 +3,7 @@
 use std::error::Error as _;
 use std::io;
 
-use deadpool_postgres::{PoolError, TimeoutType};
+use deadpool_postgres::PoolError;
 use slamon_protocol::excerpt;
 use tokio_postgres::Error;
 use tokio_postgres::error::{DbError, Severity, SqlState};
@@ -54,9 +54,6 @@ impl From<PoolError> for Problem {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Postgres(error),
-            PoolError::Timeout(TimeoutType::Wait) => {
-                Self::NoConnection("all connections of the pool are in use".to_owned())
-            }
             PoolError::Timeout(_) => Self::NoConnection("could not connect in time".to_owned()),
             error => Self::NoConnection(error.to_string()),
         }

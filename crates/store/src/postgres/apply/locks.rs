@@ -12,9 +12,9 @@ use futures_util::future::{BoxFuture, join, join_all, try_join3};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::postgres::connection::{LOCK_WAIT, milliseconds};
 use crate::postgres::errors::Problem;
 use crate::postgres::session::Session;
+use crate::postgres::timeouts::{LOCK_WAIT, milliseconds};
 
 /// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else
 /// has locked any. The other rows are locked then.
