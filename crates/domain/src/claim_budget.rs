@@ -1,4 +1,4 @@
-//! How much one poll is given.
+//! Bounds how much one poll is given.
 
 use slamon_protocol::PollRequest;
 
@@ -9,7 +9,8 @@ pub const MAX_TASKS_PER_POLL: u32 = 1_000;
 /// poll.
 pub const MAX_BYTES_PER_POLL: usize = 8 * 1024 * 1024;
 
-/// What a task has in an answer besides its type and data: ids, numbers, a time and the names of the members.
+/// How many bytes a task takes in an answer besides its type and data: ids, numbers, a time and the names of
+/// the members.
 const BYTES_BESIDE: usize = 256;
 
 /// What a poll has been given so far, and what it may still be.
@@ -21,25 +22,25 @@ pub struct ClaimBudget {
 }
 
 impl ClaimBudget {
-    /// Nothing yet.
+    /// The budget of a poll that has been given nothing yet.
     #[must_use]
     pub fn of(poll: &PollRequest) -> Self {
         Self { most: poll.max_tasks.min(MAX_TASKS_PER_POLL), tasks: 0, bytes: 0 }
     }
 
-    /// How many bytes of a claim budget a task takes of this type, with so many bytes of data.
+    /// How many bytes of a claim budget a task of this type takes, with so many bytes of data.
     #[must_use]
     pub fn size(task_type: &str, data_bytes: usize) -> usize {
         BYTES_BESIDE.saturating_add(task_type.len()).saturating_add(data_bytes)
     }
 
-    /// How many more tasks it may hold.
+    /// How many more tasks the poll may be given.
     #[must_use]
     pub fn left(&self) -> u32 {
         self.most - self.tasks
     }
 
-    /// How many tasks to look at that have the same type and filter: each of them is read with both, which may be long.
+    /// How many tasks of one type and filter are worth reading: each is read with both, which may be long.
     #[must_use]
     pub fn worth_reading(&self, task_type: &str, filter: &str) -> u32 {
         let each = Self::size(task_type, filter.len());
@@ -47,14 +48,14 @@ impl ClaimBudget {
         self.left().min(u32::try_from(fitting).unwrap_or(u32::MAX))
     }
 
-    /// Whether a task of this size may come next. Where it may not, no later one does either: the order of tasks counts
-    /// for more than a full answer.
+    /// Whether a task of this size may come next. Where it may not, no later one may either: the order of
+    /// tasks counts for more than a full answer.
     #[must_use]
     pub fn has_room(&self, size: usize) -> bool {
         self.left() > 0 && (self.tasks == 0 || self.bytes.saturating_add(size) <= MAX_BYTES_PER_POLL)
     }
 
-    /// Adds a task that there is room for.
+    /// Adds a task for which there is room.
     pub fn add(&mut self, size: usize) {
         self.tasks += 1;
         self.bytes = self.bytes.saturating_add(size);

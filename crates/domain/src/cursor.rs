@@ -1,11 +1,11 @@
-//! Where to look for waiting tasks.
+//! Kinds of tasks, and cursors: where to look for waiting tasks.
 
 use slamon_protocol::{AgentFilter, Capability, PostTask};
 
-/// A place in the order in which the tasks of a kind are claimed: where to start looking for those that wait.
+/// A place in the queue of a kind, from which on its waiting tasks are looked for.
 ///
-/// A place of a higher priority, or of an earlier arrival, is lower. What else it means is its store's business: whoever
-/// keeps one may only compare it to others of the same kind, and give it back.
+/// A place of a higher priority, or of an earlier arrival, is lower. What else it means is known to its store
+/// alone: whoever keeps one may only compare it to others of the same kind, and give it back.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct QueueCursor {
     /// The priority, negated.
@@ -15,36 +15,36 @@ pub struct QueueCursor {
 }
 
 impl QueueCursor {
-    /// Before all tasks.
+    /// The place before all tasks.
     pub const START: Self = Self { rank: i32::MIN, seq: i64::MIN };
 
-    /// Behind all tasks: none is there but those that come to wait in the same batch.
+    /// The place behind all tasks: from here on, only tasks are found that come to wait in the same batch.
     pub const END: Self = Self { rank: i32::MAX, seq: i64::MAX };
 
-    /// The place of a task of this priority that was the so manieth to arrive: for stores, and for tests of who keeps it.
+    /// The place of a task of this priority whose number in the order of arrival is `seq`.
     #[must_use]
     pub const fn at(priority: i32, seq: i64) -> Self {
         Self { rank: priority.saturating_neg(), seq }
     }
 
-    /// The place of a task.
+    /// The place of a task whose number in the order of arrival is `seq`.
     #[must_use]
     pub fn of(posted: &PostTask, seq: i64) -> Self {
         Self::at(posted.terms.priority, seq)
     }
 }
 
-/// A task that waits: who could take it.
+/// All that decides which agents may take a task.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct WaitingKind {
-    /// What an agent must offer.
+    /// The type and version that an agent must offer.
     pub capability: Capability,
-    /// What it must match.
+    /// The filter that the agent must match.
     pub agent_filter: AgentFilter,
 }
 
 impl WaitingKind {
-    /// Of a task.
+    /// The kind of a task.
     #[must_use]
     pub fn of(posted: &PostTask) -> Self {
         Self {
@@ -53,7 +53,7 @@ impl WaitingKind {
         }
     }
 
-    /// How much text it holds, in bytes.
+    /// How many bytes its texts have.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         self.capability.task_type.len() + self.agent_filter.text_bytes()
@@ -65,12 +65,12 @@ impl WaitingKind {
 pub struct KindCursor {
     /// The kind.
     pub kind: WaitingKind,
-    /// Where to start looking.
+    /// The place from which on its tasks are looked for.
     pub cursor: QueueCursor,
 }
 
 impl From<WaitingKind> for KindCursor {
-    /// Of a kind of which nothing else is known.
+    /// The cursor of a kind of which nothing else is known: its start.
     fn from(kind: WaitingKind) -> Self {
         Self { kind, cursor: QueueCursor::START }
     }

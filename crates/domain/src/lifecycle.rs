@@ -1,6 +1,6 @@
-//! What a task may become: state and command in, new state or refusal out.
+//! The rules of what a task may become: from its state and a command to a new state or a refusal.
 //!
-//! No clock, no I/O, no SQL. Nobody else decides.
+//! The rules use no clock, no I/O and no SQL. Nothing else decides what becomes of a task.
 //!
 //! ```text
 //!    delayed ──────▶ pending ──────▶ claimed ──────▶ completed | failed
@@ -29,9 +29,9 @@ use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, Running, State, Sub
 /// A task's new state, and the attempt that ended with it without finishing the task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Change {
-    /// Where the task is now.
+    /// The new state of the task.
     pub state: State,
-    /// To be kept: its result may still come, late.
+    /// The attempt, which is kept because its result may still come, late.
     pub ended: Option<EndedAttempt>,
 }
 
@@ -49,14 +49,15 @@ pub enum Report {
     Ends(Change),
     /// The same result was there already.
     Repeated,
-    /// It came after this attempt had ended without it: refused, and kept on the attempt.
+    /// It came after this attempt had ended without it: it is refused, and kept with the attempt.
     Late {
         /// The attempt's number.
         attempt: u32,
     },
 }
 
-/// A task is posted while `stored` has its id, or while an attempt of another task was handed out under it.
+/// Decides a post while `stored` has the same id, or while an attempt of another task was handed out under
+/// it.
 ///
 /// # Errors
 /// [`Refusal::IdTaken`] when the two differ, [`Refusal::IdOfAttempt`] when a result under this id would be that
@@ -92,7 +93,7 @@ pub fn first_state(posted: &PostTask, now: Timestamp) -> State {
     wait(posted.terms.delay, now)
 }
 
-/// What time alone has done to a task; `None` if nothing. Whatever it is, the task is then settled at `now`.
+/// Brings a task to `now`: the change that time alone has made to it, or `None`.
 ///
 /// `fleet` is asked for a sentence on the agents that might have taken a task that expires unclaimed.
 #[must_use]
@@ -115,8 +116,8 @@ pub fn advance(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> O
     }
 }
 
-/// An agent takes a task, from the second attempt on under the id `alias`; `None` if it is not to be had. The attempt of
-/// a task without a timeout of its own may take `default_timeout`.
+/// Has an agent claim a task; `None` if the task is not to be had. From the second attempt on, the agent
+/// knows it as `alias`. The attempt of a task without a timeout of its own may take `default_timeout`.
 #[must_use]
 pub fn claim(
     task: &Task,
@@ -146,8 +147,8 @@ pub fn claim(
     })
 }
 
-/// The answer that carried an attempt was never sent: the task waits again, as if it had not been handed out.
-/// `None` if this is not the attempt that runs.
+/// Releases an attempt of which the agent never got the answer: the task waits again, as if it had not been
+/// handed out. `None` if this is not the attempt that runs.
 ///
 /// Times are compared to the microsecond, which is what stores keep of them.
 #[must_use]
@@ -162,8 +163,8 @@ pub fn release(task: &Task, agent_id: Uuid, claimed_at: Timestamp) -> Option<Sta
     }
 }
 
-/// A result comes for `task` under the id that it names; `past` is the attempt of that id, where it has ended
-/// without finishing the task.
+/// Decides a result that was posted for `task`; `past` is the attempt of the id that it names, if that has
+/// ended without finishing the task.
 ///
 /// # Errors
 /// For a task that was never claimed, is another agent's, or has another result.
@@ -204,7 +205,7 @@ pub fn report(
     }
 }
 
-/// A client does not want a task any more; `None` if it has said so before.
+/// Cancels a task; `None` if it is cancelled already.
 ///
 /// # Errors
 /// For a task that ended otherwise.
@@ -219,7 +220,7 @@ pub fn cancel(task: &Task, now: Timestamp) -> Result<Option<Change>, Refusal> {
     }
 }
 
-/// The agent of a running attempt has been silent for too long; `None` if no attempt of it runs.
+/// Ends the running attempt of an agent that has been silent for too long; `None` if no attempt runs.
 #[must_use]
 pub fn agent_lost(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timestamp) -> Option<Change> {
     match &task.state {
@@ -231,8 +232,8 @@ pub fn agent_lost(task: &Task, agent_id: Uuid, silent_for: Duration, now: Timest
     }
 }
 
-/// The agent of a running attempt polls and says what it executes; `None` if no attempt of it runs, or if this one is
-/// named, or was claimed so late that the agent need not have known of it.
+/// Ends the running attempt if its agent, which says what it executes, does not name it. `None` if no attempt
+/// runs, or if this one is named, or was claimed so late that the agent need not have known of it.
 ///
 /// Times are compared to the microsecond, which is what stores keep of them.
 #[must_use]

@@ -1,4 +1,4 @@
-//! Why a task waits.
+//! Why a task is waiting.
 
 use std::borrow::Cow;
 
@@ -7,33 +7,33 @@ use slamon_protocol::{excerpt, sql_time};
 
 use crate::{State, Task};
 
-/// What is known of the agents that might take a task, and of the tasks before it.
+/// The facts about agents and other tasks from which the reason is told why a task is waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Surroundings {
     /// The versions in which agents offer the task's type, other than the task's; the lowest ones, ascending.
     pub other_versions: Vec<i64>,
-    /// Agents that offer the task's type and version; a thousand of them are looked at.
+    /// How many agents offer the task's type and version; a thousand of them are looked at.
     pub capable: u64,
-    /// Those of them that the task's `agent_filter` matches.
+    /// How many of them the task's `agent_filter` matches.
     pub matching: u64,
-    /// Those of them that were seen lately.
+    /// How many of these were seen lately.
     pub active: u64,
-    /// Those of them that asked for at least one task when they polled last.
+    /// How many of these asked for at least one task when they polled last.
     pub free: u64,
-    /// Tasks of this type and version that will be handed out before this one; counted up to a thousand.
+    /// How many tasks of this type and version will be handed out before this one, counted up to a thousand.
     pub ahead: u64,
 }
 
-/// Why a task waits.
+/// The reason why a task is waiting.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PendingReason {
-    /// For programs.
+    /// A word for programs.
     pub code: &'static str,
-    /// For people.
+    /// A sentence for people.
     pub sentence: String,
 }
 
-/// Why `task` waits; `None` when it does not.
+/// Tells why `task` is waiting; `None` when it is not.
 #[must_use]
 pub fn pending_reason(task: &Task, around: &Surroundings) -> Option<PendingReason> {
     let reason = |code, sentence| Some(PendingReason { code, sentence });
@@ -47,7 +47,7 @@ pub fn pending_reason(task: &Task, around: &Surroundings) -> Option<PendingReaso
     }
 }
 
-/// What kept a task that expired from an agent, as the end of a sentence.
+/// Tells what kept a task that has expired from agents, as the end of a sentence.
 pub fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
     let kind = kind(task);
     match pending(task, around).0 {
@@ -128,7 +128,7 @@ fn tasks(n: u64) -> String {
     }
 }
 
-/// How far agents are counted.
+/// The number up to which agents are counted.
 const AGENTS_COUNTED: u64 = 1_000;
 
 /// How far [`Surroundings::ahead`] is counted.

@@ -13,29 +13,29 @@ pub struct Task {
     pub created: Timestamp,
     /// How often it has been handed out.
     pub attempts: u32,
-    /// Where it is in its life.
+    /// Its state.
     pub state: State,
 }
 
-/// Where a task is in its life.
+/// The state of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum State {
-    /// Waits until it may be handed out.
+    /// It waits until it may be handed out.
     Delayed {
-        /// When that is.
+        /// When it becomes pending.
         until: Timestamp,
     },
-    /// Waits for an agent.
+    /// It waits for an agent.
     Pending,
-    /// Is an agent's, and no other's.
+    /// An agent executes it.
     Claimed(Attempt),
-    /// Is over, for good.
+    /// It has ended for good.
     Ended {
-        /// Since when.
+        /// When it ended.
         at: Timestamp,
         /// The last attempt, if there was one.
         last: Option<Attempt>,
-        /// How.
+        /// How it ended.
         end: End,
     },
 }
@@ -47,7 +47,7 @@ pub enum End {
     Completed(JsonText),
     /// An agent posted this error: a JSON string.
     Failed(JsonText),
-    /// Its agent fell silent or has abandoned it, and it may not be tried again. The error is in words, as a JSON string.
+    /// Its agent fell silent or has abandoned it, and it may not be tried again. The error is a JSON string.
     Lost(JsonText),
     /// Its last attempt took too long.
     TimedOut(JsonText),
@@ -57,32 +57,32 @@ pub enum End {
     Cancelled(JsonText),
 }
 
-/// One time that a task was handed out.
+/// One execution of a task by one agent.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Attempt {
-    /// From 1.
+    /// Its number, from 1.
     pub number: u32,
     /// The id under which the agent knows the task: the task's own for the first attempt, a fresh one for each
     /// further, so that a late result can be told from one that counts.
     pub alias: Uuid,
-    /// Whose it is.
+    /// The agent that executes it.
     pub agent_id: Uuid,
-    /// The agent's name then.
+    /// The name that the agent had then.
     pub agent_name: String,
     /// When it was handed out.
     pub at: Timestamp,
-    /// When it ends as timed out.
+    /// When it times out.
     pub deadline: Option<Timestamp>,
 }
 
-/// An attempt that is over while its task went on, or ended without its result.
+/// An attempt that has ended without finishing its task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct EndedAttempt {
     /// The attempt.
     pub attempt: Attempt,
     /// When it ended.
     pub at: Timestamp,
-    /// How.
+    /// How it ended.
     pub end: AttemptEnd,
 }
 
@@ -95,7 +95,7 @@ pub enum AttemptEnd {
     Lost,
     /// The agent polled, and did not name it among the attempts that it executes.
     Abandoned,
-    /// It took too long.
+    /// The attempt took longer than its timeout.
     TimedOut,
     /// The task's TTL ran out.
     Expired,
@@ -104,13 +104,13 @@ pub enum AttemptEnd {
 }
 
 impl Task {
-    /// When time alone will change this task; `None`: never.
+    /// When time alone will change this task next; `None`: never.
     #[must_use]
     pub fn due(&self) -> Option<Timestamp> {
         self.state.due(self.expires())
     }
 
-    /// When its TTL runs out.
+    /// When the TTL of the task runs out.
     #[must_use]
     pub fn expires(&self) -> Option<Timestamp> {
         expires(&self.posted, self.created)
@@ -144,7 +144,7 @@ pub fn expires(posted: &PostTask, created: Timestamp) -> Option<Timestamp> {
 }
 
 impl State {
-    /// When time alone will change a task in this state whose TTL runs out at `expires`.
+    /// When time alone will change a task in this state next, whose TTL runs out at `expires`.
     pub fn due(&self, expires: Option<Timestamp>) -> Option<Timestamp> {
         let earlier = |other: Option<Timestamp>| expires.into_iter().chain(other).min();
         match self {
@@ -173,7 +173,7 @@ impl State {
 }
 
 impl End {
-    /// The result, or else the error.
+    /// Gives the result, or else the error.
     ///
     /// # Errors
     /// The error, as a JSON string.
@@ -190,7 +190,7 @@ impl End {
 }
 
 impl AttemptEnd {
-    /// Whether the agent does not know of it, and works for nothing.
+    /// Whether the agent has to be told, because it still executes the attempt for nothing.
     #[must_use]
     pub fn is_to_be_told(&self) -> bool {
         matches!(self, Self::Expired | Self::Cancelled)

@@ -1,7 +1,7 @@
-//! A batch of commands in one transaction.
+//! Applies a batch of commands in one transaction.
 //!
-//! There is no other writer, and a statement is no trip to a server: so each command is found, executed and
-//! saved by itself, and what it finds is what the commands before it have left.
+//! There is no other writer, and a statement is no round trip to a server: so each command is found, executed
+//! and saved by itself, and finds what the commands before it have left.
 
 mod agents;
 mod find;
@@ -27,7 +27,7 @@ pub(super) fn apply(
     now: Timestamp,
     default_timeout: Option<Duration>,
 ) -> Result<Applied, StoreError> {
-    // Immediate: two processes on one file must not both read before either writes.
+    // The transaction is immediate: two processes on one file must not both read before either writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     let mut work = Work {
         transaction: &transaction,
@@ -42,7 +42,7 @@ pub(super) fn apply(
             work.apply(command)?;
         }
     }
-    // What agents have lost is lost before any of them is given something new.
+    // What agents have abandoned ends before any of them is given something new.
     for command in batch {
         if matches!(command, Command::Poll { running: Some(_), .. }) {
             work.apply(command)?;
@@ -57,20 +57,20 @@ pub(super) fn apply(
     Ok(applied)
 }
 
-/// One batch in its transaction.
+/// A batch that is applied in a transaction.
 struct Work<'t> {
     transaction: &'t Transaction<'t>,
     now: Timestamp,
-    /// Of an attempt of a task that names none.
+    /// How long an attempt may take of a task that does not say.
     default_timeout: Option<Duration>,
     executor: Executor<'t>,
-    /// The kinds that tasks were looked for in, and where more of them may wait.
+    /// The kinds that were searched for tasks, and from where on more of them may wait.
     searched: Vec<(WaitingKind, Option<QueueCursor>)>,
     handed_out: Vec<Uuid>,
 }
 
 impl<'t> Work<'t> {
-    /// Applies a command, but for what a poll is handed out.
+    /// Applies a command, except that it hands out no tasks.
     fn apply(&mut self, command: &'t Command) -> Result<(), StoreError> {
         match command {
             Command::Seen(agents) => {

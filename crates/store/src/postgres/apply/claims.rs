@@ -1,4 +1,4 @@
-//! Claims, as they are saved.
+//! Saves the claims of a batch.
 
 use std::collections::HashMap;
 
@@ -13,10 +13,10 @@ use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// The order that tasks are claimed in: their places in line, and their ids.
+/// The order in which tasks are claimed: by their places in the queue, and their ids.
 pub(super) type Order = (QueueCursor, Uuid);
 
-/// A task that waited when it was looked for.
+/// A task that was pending when it was looked for.
 pub(super) struct Candidate {
     pub(super) order: Order,
     /// How much of a claim budget it takes, in bytes.
@@ -24,18 +24,18 @@ pub(super) struct Candidate {
     pub(super) task: Task,
 }
 
-/// A task for a poll, unless another AFM is faster.
+/// A task that was chosen for a poll, which gets it unless another AFM is faster.
 pub(super) struct Chosen {
-    /// The place of the poll.
+    /// Which of the polls of the batch it is for.
     pub(super) poll: usize,
-    /// The place of the kind.
+    /// Which of the kinds that the polls name it is of.
     pub(super) kind: usize,
     pub(super) candidate: Candidate,
     pub(super) attempt: Attempt,
 }
 
-/// Found by their id, and changed where they were found. That they wait is said by a parameter, so that no
-/// plan can be made of the index of waiting tasks: it might read all of it.
+/// Claims tasks. They are found by their ids, and changed where they were found. A parameter says that they
+/// are pending, so that no plan can use the index of waiting tasks: it might read all of it.
 const CLAIM: &str = "
     update task
     set state = given.state,
@@ -72,7 +72,8 @@ const CLAIM: &str = "
     returning task.id, task.data, pg_current_xact_id()::text as transaction
 ";
 
-/// Saves claims, but for those of tasks that do not wait any more; the data of the tasks.
+/// Saves claims, except those of tasks that do not wait any more, and gives the rows with the tasks' data by
+/// id.
 pub(super) async fn save(
     session: &Session,
     chosen: &[Chosen],
@@ -98,7 +99,7 @@ pub(super) async fn save(
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }
 
-/// What an agent gets: a task that was chosen, with the data that its row has.
+/// Makes the delivery of a task that was claimed, with the data that its row has.
 pub(super) fn deliver(mut task: Task, row: &Row) -> Result<Delivery, Problem> {
     task.posted.task_data = rows::json(row, "data")?;
     let task_id = task.posted.task_id;

@@ -1,4 +1,4 @@
-//! Attempts that end: by a result, because their task is cancelled, or because they are released.
+//! Finds and locks the tasks that results, cancels and releases name.
 
 use std::collections::BTreeSet;
 
@@ -28,8 +28,8 @@ const LOCK: &str = concat!(
 "
 );
 
-/// Where the tasks are that were not locked by the ids in $1: they are there, and locked by somebody else; or
-/// they were handed out under those in $2.
+/// Finds the tasks that were not locked by the ids in $1, because another session has locked them, or because
+/// they were handed out under the ids in $2.
 const ELSEWHERE: &str = "
     select id as name, id, true as is_locked from task where id = any($1::uuid[])
     union all
@@ -38,8 +38,8 @@ const ELSEWHERE: &str = "
     select alias, task_id, false from attempt where alias = any($2::uuid[])
 ";
 
-/// Read once the tasks are locked, so that what another batch has just ended is seen. Locked, too: an agent
-/// that is told of its end changes an attempt without its task.
+/// Reads attempts that have ended, once the tasks are locked, so that it sees what another batch has just
+/// ended. It locks them too: when an agent is told of its end, an attempt changes without its task.
 const PAST: &str = concat!(
     "
     with mine as (
@@ -55,7 +55,7 @@ const PAST: &str = concat!(
 "
 );
 
-/// Of what agents were told and never got, they are told again.
+/// Marks the cancellations again that agents were told of in an answer that they never got.
 const TELL_AGAIN: &str = "
     update attempt
     set untold = true
@@ -70,7 +70,7 @@ const TELL_AGAIN: &str = "
     returning attempt.agent_id
 ";
 
-/// What another session has locked, and was passed over.
+/// Finds those of them that were passed over because another session has locked them.
 const NOT_TOLD_AGAIN: &str = "
     select attempt.alias
     from unnest($1::uuid[], $2::uuid[]) as given (agent_id, alias)
@@ -78,8 +78,8 @@ const NOT_TOLD_AGAIN: &str = "
     where not attempt.untold and attempt.ending in ('expired', 'cancelled')
 ";
 
-/// Has agents told again what they were told in answers that they never got. A release of which something is
-/// locked is to be tried again, whatever its reply was.
+/// Has agents told again of what was in answers that they never got. A release of which something is locked
+/// is to be tried again, whatever its reply was.
 pub(super) async fn tell_again(
     session: &Session,
     batch: &[Command],
@@ -114,9 +114,9 @@ pub(super) async fn tell_again(
     Ok(())
 }
 
-/// The reports, cancels and releases of a batch.
+/// The tasks that the reports, cancels and releases of a batch name.
 pub(super) struct Endings {
-    /// The tasks that they name, by their own id or another.
+    /// The ids that they name, which are those of tasks or of attempts.
     named: Vec<Uuid>,
     /// The ids under which results were posted.
     posted: Vec<Uuid>,
@@ -161,8 +161,8 @@ impl Endings {
         session.run_if(statement, &[&self.named, &self.cancelled]).await
     }
 
-    /// Finds what a result may be of besides the attempt that runs under its id: an attempt of another id, or
-    /// one that is over. Most results are of neither.
+    /// Finds what a result may be of, besides the attempt that runs under its id: an attempt of another id,
+    /// or one that is over. Most results are of neither.
     pub(super) async fn find_rest(
         &self,
         session: &Session,
@@ -192,7 +192,7 @@ impl Endings {
         Ok(())
     }
 
-    /// Finds and locks those of the tasks that are handed out under other ids, and notes what somebody else
+    /// Finds and locks the tasks that were handed out under other ids, and notes those that another session
     /// has locked.
     async fn find_elsewhere(
         &self,

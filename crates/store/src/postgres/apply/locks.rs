@@ -1,10 +1,10 @@
-//! What a batch does about rows that somebody else has locked.
+//! What a batch does about rows that another session has locked.
 //!
-//! Rows that are there are locked with SKIP LOCKED: nobody waits for them. An insert cannot pass over a row
-//! that another has inserted and not committed. So statements wait for a lock for a moment only; if that is
-//! not enough for an insert, the batch begins anew and tries each row by itself, so as to leave out those
-//! that it would wait for. If it is not enough for anything else, such as a lock on a table, the batch begins
-//! anew and waits as long as a statement may take: nobody could be served meanwhile.
+//! Rows that exist are locked with SKIP LOCKED: nobody waits for them. An insert cannot pass over a row that
+//! another session has inserted and not committed. So statements wait for a lock for a moment only. Where
+//! that is not enough for an insert, the batch begins anew, tries each row by itself, and leaves out those
+//! that it would wait for. Where it is not enough for anything else, such as a lock on a table, the batch
+//! begins anew and waits as long as a statement may take: nobody could be served meanwhile.
 
 use std::time::Duration;
 
@@ -16,8 +16,8 @@ use crate::postgres::errors::Problem;
 use crate::postgres::session::Session;
 use crate::postgres::timeouts::{LOCK_WAIT, milliseconds};
 
-/// Queries by whose last one, `locked`, those of `$among` are found of whose rows in a table somebody else
-/// has locked any. The other rows are locked then.
+/// Common table expressions of which the last one, `locked`, finds the ids of `$among` whose rows in a table
+/// another session has locked. All other rows are then locked by this one.
 macro_rules! locked_by_others {
     ($table:literal, $key:literal, $among:literal) => {
         concat!(
@@ -71,22 +71,22 @@ pub(super) use locked_by_others;
 /// How the statements of a batch wait for locks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::postgres) enum Locks {
-    /// For a moment: longer than a commit takes.
+    /// They wait for a moment, which is longer than a commit takes.
     Brief,
-    /// As long as for any statement.
+    /// They wait as long as any statement may take.
     Long,
-    /// Not at all: rows that it would wait for are left out.
+    /// They do not wait: inserts leave out the rows that they would wait for.
     Sorting,
 }
 
-/// The shortest time that PostgreSQL knows.
+/// The shortest time that PostgreSQL waits for a lock.
 const NOT_AT_ALL: Duration = Duration::from_millis(1);
 
-/// For how long a batch looks for the rows that it would wait for. What is not known by then is left out with
-/// them.
+/// How long a batch looks for the rows that it would wait for. Rows that were not tried by then are left out,
+/// too.
 const SORTING: Duration = Duration::from_millis(500);
 
-/// How many rows are tried with one trip to the server. So few are sent in their order.
+/// How many rows are tried in one round trip. So few statements are sent in their order.
 const AT_ONCE: usize = 16;
 
 impl Locks {
@@ -102,9 +102,9 @@ impl Locks {
         }
     }
 
-    /// Runs an insert of `count` rows, of which `insert` is given the places; those that somebody else has
-    /// locked are left out, where that is known. Unless they are to be sorted, the first poll of the future
-    /// sends it.
+    /// Runs an insert of `count` rows: `insert` is given the places of those to insert. Rows that another
+    /// session has locked are left out where that is known. Unless rows are tried one by one, the first poll
+    /// of the future sends the insert.
     pub(super) async fn insert<'a>(
         self,
         session: &'a Session,
@@ -123,11 +123,11 @@ impl Locks {
     }
 }
 
-/// What came of an insert.
+/// The result of an insert.
 #[derive(Default)]
 pub(super) struct Inserted {
     pub(super) rows: Vec<Row>,
-    /// The places of those that were left out.
+    /// The places of the rows that were left out.
     pub(super) locked: Vec<usize>,
 }
 
@@ -142,7 +142,7 @@ async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, Prob
     Ok(done)
 }
 
-/// Inserts each row and takes it back again: those where that would have had to wait.
+/// Inserts each row and takes it back again, to find those for which that has to wait.
 async fn locked<'a>(
     session: &'a Session,
     all: Vec<usize>,

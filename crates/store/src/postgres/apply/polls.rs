@@ -1,4 +1,4 @@
-//! Tasks for agents that ask for work.
+//! Claims tasks for the polls of a batch.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
 use std::time::Duration;
@@ -19,8 +19,8 @@ use crate::postgres::rows;
 use crate::postgres::session::Session;
 use crate::postgres::stored_kind::StoredKind;
 
-/// Candidates for all that is wanted, in the order they are claimed in. Nothing is locked: what is not taken
-/// after all must stay for others.
+/// Finds candidates for all that polls ask for, in the order in which they are claimed. Nothing is locked:
+/// what is not taken after all must stay for others.
 const CANDIDATES: &str = concat!(
     "
     select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes, ",
@@ -49,69 +49,69 @@ const CANDIDATES: &str = concat!(
 "
 );
 
-/// How often tasks are looked for where another AFM was faster. A poll that is still short then gets less
-/// than there is, and comes again.
+/// How many times tasks are looked for where another AFM was faster. A poll that still gets too few comes
+/// again.
 const ROUNDS: u32 = 8;
 
-/// What was found of what was wanted: kinds, from where, and how many of each.
+/// The candidates that were found, and what was looked for: kinds, from where, and how many of each.
 #[derive(Default)]
 pub(super) struct FoundCandidates {
     rows: Vec<Row>,
     wanted: Vec<(usize, QueueCursor, i64)>,
 }
 
-/// What has been claimed.
+/// What a batch has claimed.
 pub(super) struct BatchClaims {
-    /// What each poll brings.
+    /// The reply to each poll.
     pub(super) polled: Vec<Polled>,
-    /// Agents and what they were given.
+    /// Agents, and the ids of the tasks that they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
-    /// Of each kind that was looked for, where tasks may still wait; `None`: nowhere.
+    /// For each kind that was looked for, the place from which on tasks may still wait; `None`: none do.
     pub(super) searched: Vec<(WaitingKind, Option<QueueCursor>)>,
-    /// When time first changes one of the tasks.
+    /// The first time at which time changes one of the tasks that were claimed.
     pub(super) first_due: Option<Timestamp>,
     /// The number of the transaction, if anything was claimed in it.
     pub(super) transaction: Option<String>,
 }
 
-/// Candidates of a kind, the next one first.
+/// The candidates of a kind, the next one first.
 type Queue = VecDeque<Candidate>;
 
 /// The polls of a batch.
 pub(super) struct Polls<'a> {
     polls: Vec<OpenPoll<'a>>,
-    /// Of an attempt of a task that names none.
+    /// How long an attempt may take of a task that does not say.
     default_timeout: Option<Duration>,
-    /// What is wanted.
+    /// The kinds that polls ask for.
     kinds: Vec<StoredKind>,
-    /// What finds them, if anybody waits.
+    /// The statement that finds candidates, if any are asked for.
     statement: Option<Statement>,
-    /// From where each is looked for; [`QueueCursor::END`]: not at all.
+    /// The place from which on each kind is searched; [`QueueCursor::END`]: not at all.
     cursors: Vec<QueueCursor>,
-    /// How far each was read: up to a place, or to the end of the line.
+    /// How far each kind was read: up to a place, or (`None`) to the end of its queue.
     read: HashMap<usize, Option<QueueCursor>>,
-    /// What was found and is not claimed: the place of its kind, and its own in line.
+    /// The tasks that were found and are not claimed: which kind each is of, and its place in the queue.
     left: HashMap<Uuid, (usize, QueueCursor)>,
-    /// Tasks that another AFM was faster to take, and the places of their kinds. They may look as if they
-    /// waited until that AFM has committed.
+    /// The tasks that another AFM was faster to take, and which kind each is of. They look as if they waited
+    /// until that AFM has committed.
     missed: HashMap<Uuid, usize>,
-    /// Kinds of which tasks were found just now that another batch of this AFM is claiming.
+    /// The kinds of which tasks were just found that another batch of this AFM is claiming.
     passed_over: BTreeSet<usize>,
-    /// How many those may be.
+    /// How many tasks other batches of this AFM are claiming.
     taken: i64,
-    /// When time first changes what is claimed.
+    /// The first time at which time changes one of the tasks that were claimed.
     first_due: Option<Timestamp>,
 }
 
 struct OpenPoll<'a> {
     request: &'a PollRequest,
-    /// Whether its agent is told what is not wanted any more.
+    /// Whether its agent is told of pending cancellations.
     is_told: bool,
-    /// Places in the kinds of all.
+    /// Which of the kinds of all polls it asks for.
     kinds: Vec<usize>,
     budget: ClaimBudget,
     given: Vec<(Order, Delivery)>,
-    /// Whether it has missed a task and is to get another for it.
+    /// Whether it is to be given more, as one that has missed a task.
     open: bool,
 }
 
@@ -162,7 +162,8 @@ impl<'a> Polls<'a> {
         Ok(())
     }
 
-    /// Has what came to wait in this batch be found, too, beside what other batches are claiming.
+    /// Includes the tasks that have come to wait in this batch, and as many more as other batches are
+    /// claiming.
     pub(super) fn look_also_for(&mut self, waiting: &[(Uuid, KindCursor)], claiming: &ClaimingBatch<'_>) {
         self.taken = i64::try_from(claiming.taken_by_others().len()).unwrap_or(i64::MAX);
         if self.cursors.iter().all(|cursor| *cursor == QueueCursor::START) {
@@ -209,7 +210,7 @@ impl<'a> Polls<'a> {
         wanted.map(|(kind, (from, most))| (kind, from, most + self.taken)).collect()
     }
 
-    /// Gives the tasks that were found to the polls in their order.
+    /// Claims tasks for the polls, in the order of the polls, and gives the replies.
     pub(super) async fn claim(
         mut self,
         session: &Session,
@@ -234,7 +235,7 @@ impl<'a> Polls<'a> {
         let (searched, first_due) = (self.searched()?, self.first_due);
         let (mut polled, mut claims) = (Vec::with_capacity(self.polls.len()), Vec::new());
         for OpenPoll { request, is_told, mut given, .. } in self.polls {
-            // Those of a later round may come before those of an earlier one.
+            // Tasks of a later round may come before those of an earlier one.
             given.sort_unstable_by_key(|(order, _)| *order);
             let tasks: Vec<Delivery> = given.into_iter().map(|(_, delivery)| delivery).collect();
             if !tasks.is_empty() {
@@ -247,7 +248,7 @@ impl<'a> Polls<'a> {
         Ok(BatchClaims { polled, claims, searched, first_due, transaction })
     }
 
-    /// Of each kind that was looked for, where tasks may still wait.
+    /// For each kind that was looked for, the place from which on tasks may still wait.
     fn searched(&self) -> Result<Vec<(WaitingKind, Option<QueueCursor>)>, Problem> {
         let mut cursors = self.read.clone();
         for (kind, place) in self.left.values() {
@@ -260,7 +261,7 @@ impl<'a> Polls<'a> {
             .collect()
     }
 
-    /// What to claim for each open poll.
+    /// Chooses what to claim for each open poll.
     fn choose(
         &mut self,
         found: &FoundCandidates,
@@ -278,8 +279,8 @@ impl<'a> Polls<'a> {
         Ok(chosen)
     }
 
-    /// What was found, but for what was missed before and what another batch is claiming; by the place of its
-    /// kind. Notes how far was read.
+    /// Queues the candidates that were found, kind by kind, except those that were missed before and those
+    /// that another batch is claiming. Notes how far each kind was read.
     fn queues(&mut self, found: &FoundCandidates, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
@@ -307,13 +308,13 @@ impl<'a> Polls<'a> {
             self.read.insert(*kind, Some(last[at]).filter(|_| counts[at] >= *most));
         }
         for queue in &mut queues {
-            // Whatever order a plan brings them in.
+            // A plan may bring them in any order.
             queue.make_contiguous().sort_unstable_by_key(|candidate| candidate.order);
         }
         Ok(queues)
     }
 
-    /// Notes what was claimed, with its data, and what was missed.
+    /// Gives the polls what was claimed, with its data, and notes what was missed.
     fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), Problem> {
         for poll in &mut self.polls {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
@@ -341,7 +342,7 @@ impl<'a> Polls<'a> {
 }
 
 impl OpenPoll<'_> {
-    /// Takes the next tasks of all kinds that it names.
+    /// Chooses the next tasks of all kinds that the poll asks for.
     fn choose(
         &self,
         place: usize,
@@ -369,7 +370,7 @@ impl OpenPoll<'_> {
     }
 }
 
-/// Those of `kinds`, if the poll asks for tasks at all.
+/// The kinds that a poll names, with where to start; none if it asks for no tasks.
 fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<StoredKind, QueueCursor> {
     if ClaimBudget::of(poll).left() == 0 {
         return BTreeMap::new();

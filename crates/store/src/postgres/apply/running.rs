@@ -1,4 +1,4 @@
-//! Agents that say what they execute: of what they were given before, the rest is lost.
+//! Finds the tasks of agents that say what they execute: those that they do not name are lost.
 
 use std::collections::{BTreeSet, HashMap};
 
@@ -11,8 +11,8 @@ use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// What is locked is just being ended by another batch, and is passed over, not waited for; it comes without
-/// columns.
+/// Finds and locks the running attempts of agents. What another batch has locked, it is just ending: that is
+/// passed over, not waited for, and comes without columns.
 const HELD: &str = concat!(
     "select held.agent_id as holder, ",
     rows::task_columns!(),
@@ -26,7 +26,7 @@ const HELD: &str = concat!(
 "
 );
 
-/// Finds and locks what those agents have that say what they execute.
+/// Finds and locks the running attempts of those agents that say what they execute.
 pub(super) async fn find(
     session: &Session,
     batch: &[Command],

@@ -1,4 +1,4 @@
-//! The tasks that a batch has changed, as they are saved.
+//! Saves what a batch has changed.
 
 use futures_util::future::try_join3;
 use jiff::Timestamp;
@@ -15,10 +15,10 @@ use crate::postgres::errors::Problem;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// Statements that change rows find each by its key and change it where it was found: joined by the key, a
-/// plan that was made while the table was small might read all of it. A row that somebody else moves
-/// meanwhile is not changed then: so all rows are locked by a statement before it, and how many have changed
-/// is counted.
+/// Saves tasks. Statements that change rows find each by its key and change it where it was found: if they
+/// joined by the key, a plan made while the table was small might read all of it. A row that another session
+/// moves meanwhile would not be changed: so all rows are locked by a statement before it, and the rows that
+/// have changed are counted.
 const SAVE: &str = "
     update task
     set state = changed.state,
@@ -63,7 +63,7 @@ const SAVE_ATTEMPTS: &str = "
     returning task_id
 ";
 
-/// Of attempts that have no late result: the first one is kept.
+/// Saves late results, for attempts that have none: the first one is kept.
 const SAVE_LATE: &str = "
     update attempt
     set late_at = $5, late_result = late.result, late_error = late.error
@@ -98,7 +98,7 @@ impl Saving {
         })
     }
 
-    /// Saves what has changed, and checks that all of it is.
+    /// Saves what has changed, and checks that every row was.
     pub(super) async fn save(
         &self,
         session: &Session,
@@ -114,7 +114,7 @@ impl Saving {
         let (tasks, attempts, late) = saves.await?;
         all_of("locked tasks", executor.changed_tasks().len(), tasks)?;
         if attempts < changes.ended.len() {
-            // It is not known which.
+            // PostgreSQL does not say which ones.
             let missing = changes.ended.len() - attempts;
             tracing::warn!(missing, "could not save attempts that ended: other attempts have their ids");
             return Ok(());
@@ -166,7 +166,7 @@ impl Saving {
             changes.ended.iter().map(|(_, ended)| attempt_end_columns(&ended.end)).unzip();
         let parameters: [&(dyn ToSql + Sync); 9] =
             [&task_ids, &numbers, &aliases, &agents, &claimed, &deadlines, &endings, &errors, &now];
-        // None can be left out: the task of each has ended with it.
+        // No row can be left out: the task of each attempt has changed with it.
         Ok(locks.insert_all(session, session.run(statement, &parameters)).await?.len())
     }
 
@@ -182,7 +182,7 @@ impl Saving {
     }
 }
 
-/// Fails where `saved` of `expected` were.
+/// Fails unless all `expected` rows were `saved`.
 fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
     if saved == expected {
         return Ok(());
@@ -190,7 +190,7 @@ fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
     Err(Problem::Wrong(format!("could not save all {what}: {saved} of {expected} were changed")))
 }
 
-/// Tasks, spread over columns.
+/// The columns of tasks, each as an array.
 #[derive(Default)]
 struct TaskColumns<'t> {
     ids: Vec<Uuid>,

@@ -1,4 +1,4 @@
-//! Tasks that are posted.
+//! Inserts the tasks that a batch posts.
 
 use std::collections::{HashMap, HashSet};
 
@@ -52,14 +52,14 @@ const INSERT: &str = "
 const READ: &str =
     concat!("select ", rows::task_columns!(), ", task.data from task where id = any($1::uuid[])");
 
-/// Which ids are those of attempts.
+/// Finds which ids are those of attempts.
 const OF_ATTEMPTS: &str = "
     select alias from task where alias is not null and alias = any($1::uuid[])
     union
     select alias from attempt where alias = any($1::uuid[]) and task_id <> alias
 ";
 
-/// The submits of a batch.
+/// The posts of a batch.
 pub(super) struct Submits<'a> {
     /// The first post of each id, and the state of the task that it may become.
     first: Vec<(&'a PostTask, State)>,
@@ -81,9 +81,8 @@ impl<'a> Submits<'a> {
         self.first.iter().map(|(post, _)| post.task_id)
     }
 
-    /// Leaves out posts under the id of an attempt: a result under it would be the attempt's, or the task's,
-    /// and nobody could tell. Whoever knows such an id knows it from a commit that is over, so that it is
-    /// found before the transaction.
+    /// Leaves out posts under the id of an attempt: a result under that id could be of either. Whoever knows
+    /// such an id knows it from a commit that is over, so it is found before the transaction begins.
     pub(super) async fn leave_out_attempts(
         &mut self,
         session: &Session,
@@ -180,7 +179,7 @@ impl<'a> Submits<'a> {
             .await
     }
 
-    /// Finds what there is under the ids: what was inserted, and what had been there.
+    /// Finds what is stored under the ids: tasks that were just inserted, and tasks that existed before.
     pub(super) async fn find(
         &self,
         session: &Session,
@@ -208,7 +207,7 @@ impl<'a> Submits<'a> {
             self.ids().filter(|id| !seqs.contains_key(id) && !locked.contains(id)).collect();
         let stored = session.query(READ, &[&taken]).await?;
         if stored.len() < taken.len() {
-            // Retention has just deleted it.
+            // A sweep has just deleted it.
             return Err(Problem::Deleted);
         }
         for row in &stored {

@@ -1,4 +1,4 @@
-//! Agents: what they say of themselves, and what they are told.
+//! Saves what agents say of themselves, and reads what they are to be told.
 
 use jiff::Timestamp;
 use rusqlite::{OptionalExtension, params};
@@ -28,7 +28,7 @@ impl Work<'_> {
         }
     }
 
-    /// Its place in the order of arrival.
+    /// Saves an agent, and gives its place in the order of arrival.
     fn save_agent(&self, poll: &PollRequest, capabilities: &str) -> rusqlite::Result<i64> {
         self.transaction
             .prepare_cached(
@@ -67,7 +67,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// Its name is kept while there is anything that was its.
+    /// Forgets an agent. Its name is kept while there is anything that it has executed.
     pub(super) fn forget_agent(&self, agent: i64) -> rusqlite::Result<()> {
         self.withdraw_offers(agent)?;
         self.transaction
@@ -96,7 +96,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// `false` if there is no such agent.
+    /// Saves when an agent was seen; `false` if there is no such agent.
     pub(super) fn seen(&self, agent_id: Uuid, at: Timestamp) -> rusqlite::Result<bool> {
         let updated = self
             .transaction
@@ -115,7 +115,7 @@ impl Work<'_> {
         Ok(unknown)
     }
 
-    /// The agent never got what it was told.
+    /// Marks cancellations again that the agent was told of in an answer that it never got.
     pub(super) fn tell_again(&mut self, agent_id: Uuid, aliases: &[Uuid]) -> rusqlite::Result<()> {
         let mut update = self.transaction.prepare_cached(
             "update attempt set untold = 1
@@ -129,7 +129,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// What the agent has that is not wanted any more. It is told once.
+    /// Reads the pending cancellations of an agent, of which it is told once.
     pub(super) fn tell_cancelled(&self, agent_id: Uuid) -> rusqlite::Result<Vec<Uuid>> {
         let told = self
             .transaction

@@ -1,4 +1,4 @@
-//! Finds what commands name.
+//! Finds the tasks and attempts that commands name.
 
 use slamon_domain::batch::{HeldTasks, LockedTask};
 use slamon_domain::{Command, State, Task};
@@ -53,7 +53,7 @@ impl<'t> Work<'t> {
             .collect()
     }
 
-    /// Those of `ids` that are there, without their data.
+    /// Puts those of `ids` that exist into the snapshot, without their data.
     fn find_tasks(&mut self, ids: &[Uuid]) -> Result<(), StoreError> {
         for id in ids {
             let task = rows::task_without_data(self.transaction, *id)?;

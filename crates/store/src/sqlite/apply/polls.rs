@@ -1,4 +1,4 @@
-//! Hands out tasks.
+//! Claims tasks for polls.
 
 use std::cmp::Reverse;
 
@@ -13,34 +13,34 @@ use super::Work;
 use crate::error::StoreError;
 use crate::sqlite::rows;
 
-/// Waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that they
-/// take no other's place: a sweep ends them.
+/// Finds waiting tasks of a kind, the next one first. Those whose TTL has run out are passed over, so that
+/// they take no other's place: a sweep ends them.
 const NEXT: &str = "select priority, seq, coalesce(octet_length(data), 0) from task
      where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
        and (due_at is null or due_at > ?5)
      order by priority desc, seq limit ?4";
 
-/// A task that may be claimed: its place in the line, its size in a claim budget, and which of the kinds it
+/// A task that may be claimed: its place in the queue, its size in a claim budget, and which of the kinds it
 /// is of.
 type QueuedTask = (Reverse<i32>, i64, usize, usize);
 
-/// What was found for a poll.
+/// The tasks that were found for a poll.
 #[derive(Default)]
 struct FoundForPoll {
     line: Vec<QueuedTask>,
-    /// The kinds that were looked for.
+    /// The kinds that were searched.
     kinds: Vec<Searched>,
 }
 
-/// A kind that was looked for.
+/// A kind that was searched.
 struct Searched {
     kind: WaitingKind,
-    /// How many of those that wait are not handed out; `None`: not all of them were read.
+    /// How many of its waiting tasks are not handed out; `None`: not all of them were read.
     left: Option<usize>,
 }
 
 impl Work<'_> {
-    /// Where `kinds` is `None`, there may be tasks of any kind.
+    /// Applies a poll. Where `kinds` is `None`, there may be tasks of any kind.
     pub(super) fn poll(
         &mut self,
         poll: &PollRequest,
@@ -59,7 +59,8 @@ impl Work<'_> {
         Ok(Polled { tasks: self.claim_of(poll, kinds)?, cancelled: Vec::new() })
     }
 
-    /// Nothing that was claimed stays in the index: what waits is found wherever the search starts.
+    /// Claims tasks of these kinds. The index of waiting tasks keeps none that was claimed: what waits is
+    /// found wherever a search starts.
     fn claim_of(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Vec<Delivery>, StoreError> {
         let mut found = FoundForPoll::default();
         for KindCursor { kind, .. } in kinds {
@@ -117,7 +118,7 @@ impl Work<'_> {
         let mut budget = ClaimBudget::of(poll);
         let mut tasks = Vec::new();
         for (_, seq, size, kind) in line {
-            // Before the data is read.
+            // This is checked before the data is read.
             if !budget.has_room(size) {
                 break;
             }

@@ -1,4 +1,4 @@
-//! Tasks that are posted.
+//! Inserts the tasks that a batch posts.
 
 use jiff::Timestamp;
 use rusqlite::params;
@@ -12,7 +12,7 @@ use crate::error::StoreError;
 use crate::sqlite::rows;
 
 impl Work<'_> {
-    /// Inserts a task, unless something has its id.
+    /// Inserts a task, unless a task or an attempt has its id.
     pub(super) fn submit(&self, posted: &PostTask) -> Result<PostLookup<'static>, StoreError> {
         if rows::is_of_attempt(self.transaction, posted.task_id)? {
             return Ok(PostLookup::OfAttempt);
@@ -21,11 +21,11 @@ impl Work<'_> {
             return Ok(PostLookup::Inserted(QueueCursor::START));
         }
         let stored = rows::task(self.transaction, posted.task_id)?;
-        // It was there a moment ago, and nobody else writes.
+        // It existed a moment ago, and nobody else writes.
         Ok(stored.map_or(PostLookup::Locked, |found| PostLookup::Stored(Box::new(found.task.posted))))
     }
 
-    /// `false` if a task has its id.
+    /// Inserts a task; `false` if another one has its id.
     fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
         let terms = &posted.terms;
         let available = match state {

@@ -1,4 +1,4 @@
-//! Finds what time has made due, and cleans up.
+//! Finds what time has made due, forgets agents and deletes tasks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::sqlite::columns;
 
 impl Work<'_> {
-    /// What time has made due, and whose agents are silent.
+    /// Finds the tasks that are due, and those whose agents are silent.
     pub(super) fn due(&self, sweep: &Sweep) -> rusqlite::Result<DueTasks> {
         let due = self
             .transaction
@@ -22,8 +22,8 @@ impl Work<'_> {
             .collect::<Result<_, _>>()?;
         let seen_before = sweep.lost_after.and_then(|after| self.ago(after));
         let Some(seen_before) = seen_before else { return Ok(DueTasks { due, silent: Vec::new() }) };
-        // An agent was there when it claimed. One that has been forgotten, or was never known, was last seen
-        // then.
+        // An agent was seen when it claimed. For one that has been forgotten, or was never known, that
+        // counts.
         let silent = self
             .transaction
             .prepare_cached(
@@ -95,7 +95,7 @@ impl Work<'_> {
             .query_row([], |row| columns::optional_time(row, "due_at"))
     }
 
-    /// `None`: so long ago that nothing was.
+    /// The time so long ago; `None` where that is before all time.
     fn ago(&self, after: Duration) -> Option<Timestamp> {
         self.now.checked_sub(after).ok()
     }
