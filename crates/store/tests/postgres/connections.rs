@@ -234,7 +234,7 @@ async fn a_standby_is_passed_over_or_unavailable() {
     assert!(matches!(error, StoreError::Unavailable(_)), "{error:?}");
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread")]
 async fn large_reads_leave_connections_to_others() {
     let cluster = Cluster::start();
     let store = Arc::new(cluster.store());
@@ -256,13 +256,12 @@ async fn large_reads_leave_connections_to_others() {
             })
         })
         .collect();
-    // All of them have asked before anybody else does.
-    tokio::task::yield_now().await;
+    let busy = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
+    cluster.wait_for(&busy, "1");
     for n in 1..=3 {
         assert_eq!(apply(&store, vec![submit(n, "t")]).await, [STORED]);
         assert_eq!(store.backlog(None, 9).await.unwrap().kinds.len(), 1);
     }
-    let busy = format!("select count(*) from pg_stat_activity where {OURS} and wait_event_type = 'Lock'");
     cluster.wait_for(&busy, "1");
     holder.rollback().await.unwrap();
     for read in large {
