@@ -3,6 +3,7 @@
 use uuid::Uuid;
 
 use crate::fields::Fields;
+use crate::value::Value;
 use crate::{Invalid, JsonText, Limits, Terms};
 
 /// `POST /task`: a task as its client describes it.
@@ -52,16 +53,17 @@ impl PostTask {
     /// # Errors
     /// Names the field that breaks a rule of protocol 1, or one of the limits.
     pub fn parse_within(body: &str, limits: &Limits) -> Result<Self, Invalid> {
-        let mut fields = Fields::of_body(body)?;
+        let fields = Fields::of_body(body, &Self::FIELDS)?;
+        let [task_id, test_id, task_type, task_version, task_data, terms @ ..] = fields.known;
         let task = Self {
-            task_id: fields.id("task_id")?,
-            test_id: fields.id("test_id")?,
-            task_type: fields.bounded_text("task_type", limits.name_bytes)?,
-            task_version: fields.integer("task_version")?,
-            task_data: fields.optional_object_text("task_data")?,
-            terms: Terms::read(&mut fields, limits)?,
+            task_id: task_id.id()?,
+            test_id: test_id.id()?,
+            task_type: task_type.bounded_text(limits.name_bytes)?,
+            task_version: task_version.integer()?,
+            task_data: task_data.optional(Value::object_text)?,
+            terms: Terms::read(terms, limits)?,
         };
-        fields.finish(&Self::FIELDS)?;
+        fields.rest.refuse()?;
         Ok(task)
     }
 

@@ -1,15 +1,19 @@
-//! What must hold of any request body at all. Fuzz targets call these, and tests, with what fuzzing has found.
+//! What must hold of any request body at all.
+//!
+//! Fuzz targets call these functions, and tests call them with what fuzzing has found.
 
 use std::time::Duration;
 
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::json::Scanner;
 use crate::{
     Invalid, JsonText, LONGEST, LONGEST_WAIT, Limits, PollRequest, PostTask, ResultPost, TaskOutcome,
 };
 
-/// The longest message about what is wrong with a body: two texts that it quotes, each character of 4 bytes and escaped.
+/// The longest message about what is wrong with a body, in bytes: it quotes two texts, of which each character may take
+/// 4 bytes and be escaped.
 const LONGEST_MESSAGE: usize = 4_000;
 
 /// Reads the body of a poll.
@@ -20,11 +24,13 @@ pub fn poll(body: &[u8]) {
     assert!(poll.agent_name.len() <= limits.name_bytes);
     assert!(poll.agent_capabilities.len() <= limits.capabilities);
     assert!(poll.max_wait <= LONGEST_WAIT);
-    // A member that says nothing new has a body read field by field.
+    // Neither the way in which a name is written matters, nor a member that says what is so without it.
     if poll.max_wait == Duration::ZERO
         && let Some(start) = text.trim_end().strip_suffix('}')
     {
-        assert_eq!(PollRequest::parse(&format!("{start},\"max_wait\":0}}")), Ok(poll));
+        for name in ["max_wait", "m\\u0061x_wait"] {
+            assert_eq!(PollRequest::parse(&format!("{start},\"{name}\":0}}")).as_ref(), Ok(&poll));
+        }
     }
 }
 
@@ -53,6 +59,9 @@ pub fn result(body: &[u8]) {
 
 /// What was read, which is JSON then, and an object.
 fn read<T>(text: &str, read: Result<T, Invalid>) -> Option<T> {
+    let mut scanner = Scanner::of(text);
+    let is_json = scanner.value().and_then(|_| scanner.end()).is_ok();
+    assert_eq!(is_json, serde_json::from_str::<&RawValue>(text).is_ok());
     match read {
         Ok(value) => {
             let whole = serde_json::from_str::<&RawValue>(text);

@@ -5,11 +5,13 @@
 //! mended are repeated keys, of which the original kept the last.
 
 mod repeated_keys;
+mod scanner;
 mod tokens;
 
 use std::fmt;
 
-use tokens::{Token, Tokens};
+pub(crate) use self::scanner::{NotJson, Scanner};
+use self::tokens::{Token, Tokens};
 
 use crate::EXCERPT;
 
@@ -42,8 +44,10 @@ impl JsonText {
         Self(serde_json::Value::from(text).to_string().into())
     }
 
-    /// What a list shows of a string literal, of which at least the first [`EXCERPT`] + 3 characters are given: all of it,
-    /// or the first part, cut between two characters and with `…` at its end, [`EXCERPT`] + 2 characters with the quotes.
+    /// Cuts a string literal for a list, which shows at most [`EXCERPT`] + 2 characters with the quotes.
+    ///
+    /// A longer literal is cut between two characters and gets `…` at its end. Of `literal` the first [`EXCERPT`] + 3
+    /// characters are enough.
     #[must_use]
     pub fn string_excerpt(literal: &str) -> Self {
         if literal.chars().nth(EXCERPT + 2).is_none() {
@@ -82,7 +86,8 @@ impl JsonText {
     }
 }
 
-/// How many bytes, and how many characters, a literal takes to write its next one; `None` at an end within an escape.
+/// How many bytes, and how many characters, a literal takes to write its next character; `None` at an end within an
+/// escape.
 fn next_character(rest: &str) -> Option<(usize, usize)> {
     let escape = |from: usize| rest.get(from..from + 2);
     match escape(0) {

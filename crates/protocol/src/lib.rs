@@ -22,18 +22,20 @@ mod fields;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed;
 mod id;
+mod invalid;
 mod json;
 mod limits;
 mod terms;
 mod time;
+mod value;
 mod write;
 
 pub use agent::{
     Capability, LONGEST_WAIT, Location, MOST_RUNNING, PROTOCOL, PollRequest, ResultPost, TaskOutcome,
 };
 pub use bpms::PostTask;
-pub use fields::Invalid;
 pub use id::parse_id;
+pub use invalid::Invalid;
 pub use json::JsonText;
 pub use limits::{EXCERPT, Limits, excerpt};
 pub use terms::{AgentFilter, LONGEST, MOST_ATTEMPTS, Terms};

@@ -26,7 +26,7 @@ impl Default for Limits {
 /// The most characters that a message quotes of a text that somebody else wrote.
 pub const EXCERPT: usize = 200;
 
-/// A text as a message quotes it: at most [`EXCERPT`] characters, the last of which is `…` where it was cut.
+/// Cuts a text for a message, to at most [`EXCERPT`] characters; the last is `…` where it was cut.
 #[must_use]
 pub fn excerpt(text: &str) -> Cow<'_, str> {
     cut(text, EXCERPT)

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::fields::Fields;
+use crate::fields::{Field, Fields};
+use crate::value::Value;
 use crate::{Invalid, JsonText, Limits, Location, ObjectWriter};
 
 /// The longest time that a term can name: 365 days.
@@ -65,37 +66,38 @@ impl Default for Terms {
 }
 
 impl Terms {
-    pub(crate) fn read(fields: &mut Fields<'_>, limits: &Limits) -> Result<Self, Invalid> {
+    /// Reads the fields of [`PostTask`](crate::PostTask) that are terms, in their order there.
+    pub(crate) fn read(fields: [Field<'_>; 8], limits: &Limits) -> Result<Self, Invalid> {
         let above_zero = Duration::from_micros(1);
         let none = Self::default();
-        let filter = fields.optional_object("agent_filter")?;
+        let [ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter] = fields;
+        let filter = agent_filter.optional_object(&AgentFilter::FIELDS)?;
         let filter = filter.map(|filter| AgentFilter::read(filter, limits.name_bytes)).transpose()?;
         Ok(Self {
-            ttl: fields.optional_seconds("task_ttl", above_zero, LONGEST)?,
-            timeout: fields.optional_seconds("task_timeout", above_zero, LONGEST)?,
-            max_attempts: fields
-                .optional_integer("task_max_attempts", 1, MOST_ATTEMPTS)?
-                .unwrap_or(none.max_attempts),
-            retry_errors: fields.optional_boolean("task_retry_errors")?.unwrap_or(none.retry_errors),
-            retry_delay: fields
-                .optional_seconds("task_retry_delay", Duration::ZERO, LONGEST)?
-                .unwrap_or(none.retry_delay),
-            priority: fields.optional_integer("task_priority", -100, 100)?.unwrap_or(none.priority),
-            delay: fields.optional_seconds("task_delay", Duration::ZERO, LONGEST)?.unwrap_or(none.delay),
+            ttl: ttl.optional_seconds(above_zero, LONGEST)?,
+            timeout: timeout.optional_seconds(above_zero, LONGEST)?,
+            max_attempts: max_attempts.optional_integer(1, MOST_ATTEMPTS)?.unwrap_or(none.max_attempts),
+            retry_errors: retry_errors.optional(Value::boolean)?.unwrap_or(none.retry_errors),
+            retry_delay: retry_delay.optional_seconds(Duration::ZERO, LONGEST)?.unwrap_or(none.retry_delay),
+            priority: priority.optional_integer(-100, 100)?.unwrap_or(none.priority),
+            delay: delay.optional_seconds(Duration::ZERO, LONGEST)?.unwrap_or(none.delay),
             agent_filter: filter.unwrap_or_default(),
         })
     }
 }
 
 impl AgentFilter {
-    fn read(mut fields: Fields<'_>, most: usize) -> Result<Self, Invalid> {
+    const FIELDS: [&str; 4] = ["country", "region", "agent_id", "agent_name"];
+
+    fn read(fields: Fields<'_, 4>, most: usize) -> Result<Self, Invalid> {
+        let [country, region, agent_id, agent_name] = fields.known;
         let filter = Self {
-            country: fields.optional_bounded_text("country", most)?,
-            region: fields.optional_bounded_text("region", most)?,
-            agent_id: fields.optional_id("agent_id")?,
-            agent_name: fields.optional_bounded_text("agent_name", most)?,
+            country: country.optional_bounded_text(most)?,
+            region: region.optional_bounded_text(most)?,
+            agent_id: agent_id.optional(Value::id)?,
+            agent_name: agent_name.optional_bounded_text(most)?,
         };
-        fields.finish(&["country", "region", "agent_id", "agent_name"])?;
+        fields.rest.refuse()?;
         Ok(filter)
     }
 
@@ -178,7 +180,7 @@ impl AgentFilter {
             return Ok(Self::default());
         }
         // It was taken once, under whatever limits there were then.
-        Self::read(Fields::of_body(key)?, usize::MAX)
+        Self::read(Fields::of_body(key, &Self::FIELDS)?, usize::MAX)
     }
 }
 

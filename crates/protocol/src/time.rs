@@ -20,7 +20,7 @@ pub fn iso_time(time: Timestamp) -> String {
     text
 }
 
-/// Digit by digit: every poll is answered with a time, and a pattern would take longer than the rest of the answer.
+/// Digits are written one by one: every answer to a poll holds a time, and a pattern would take longer than the rest.
 fn write(text: &mut String, time: Timestamp, between: char) {
     let time = Offset::UTC.to_datetime(time);
     if time.year() < 0 {

@@ -78,7 +78,7 @@ impl<'a> Iterator for Tokens<'a> {
     }
 }
 
-/// What a string literal says, as bytes: a lone surrogate, which JSON can write and UTF-8 can't, is a value too.
+/// Decodes a string literal, to bytes: JSON can write a lone surrogate, which UTF-8 cannot hold.
 pub(super) fn decoded(literal: &str) -> Cow<'_, [u8]> {
     let inner = &literal.as_bytes()[1..literal.len() - 1];
     if !inner.contains(&b'\\') {
