@@ -6,4 +6,5 @@ pub mod claimed;
 pub mod committer;
 pub mod heartbeats;
 pub(crate) mod notifications;
+mod sync;
 pub mod waiters;

@@ -15,19 +15,19 @@ mod poll_queue;
 mod tests;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use slamon_protocol::{Capability, PollRequest, PostTask};
 use slamon_store::{Applied, StoreEvent, WaitingKind};
-use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
 
 pub use self::held_poll::HandOff;
 use self::held_poll::{HeldPoll, PollPosition};
 use self::poll_queue::PollQueue;
+use super::sync::{AtomicUsize, Mutex, MutexGuard, Notify};
 
 /// Polls of up to this many bytes are bounded by the number of connections alone.
 const SMALL_POLL: usize = 8 * 1024;
@@ -184,7 +184,7 @@ impl Waiters {
     }
 
     fn lock(&self) -> MutexGuard<'_, WaitersState> {
-        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.state.lock()
     }
 }
 

@@ -1,16 +1,17 @@
 //! Releases tasks that were claimed for an agent that never got them.
 
 use std::borrow::Borrow;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 
 use jiff::Timestamp;
 use slamon_store::{Command, Polled};
-use tokio::sync::{Notify, oneshot};
+use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use super::commit_error::CommitError;
 use super::queued::PolledAt;
 use crate::dispatch::claimed::Claimed;
+use crate::dispatch::sync::{Mutex, MutexGuard, Notify};
 
 /// The releases that are to be applied: of tasks that were claimed for agents, and of cancellations that were
 /// told to them, which did not arrive. There are at most as many as requests.
@@ -54,7 +55,7 @@ impl Undelivered {
     }
 
     fn lock(&self) -> MutexGuard<'_, Vec<Command>> {
-        self.releases.lock().unwrap_or_else(PoisonError::into_inner)
+        self.releases.lock()
     }
 }
 

@@ -2,15 +2,14 @@
 
 use std::fmt;
 use std::pin::Pin;
-use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use slamon_protocol::PollRequest;
 use slamon_store::WaitingKind;
-use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::dispatch::claimed::Claimed;
+use crate::dispatch::sync::{Mutex, MutexGuard, Notify};
 
 /// What is being claimed for a poll that did not ask; it may come to nothing. If it is dropped, the tasks go
 /// to somebody else.
@@ -143,7 +142,7 @@ impl HeldPoll {
     }
 
     fn hints(&self) -> MutexGuard<'_, WakeUps> {
-        self.hints.lock().unwrap_or_else(PoisonError::into_inner)
+        self.hints.lock()
     }
 }
 

@@ -79,6 +79,7 @@ impl Waiters {
                     return Ok(Some(read));
                 }
                 tokio::select! {
+                    biased;
                     () = waiting.woken() => {}
                     () = tokio::time::sleep(LOOK_AGAIN) => {}
                     () = stop.cancelled() => return Ok(None),
@@ -112,6 +113,7 @@ where
         }
         waiting.found_nothing();
         let handed = tokio::select! {
+            biased;
             handed = waiting.woken(look_again) => handed,
             () = stop.cancelled() => return Ok(polled),
             () = &mut end => return Ok(polled),

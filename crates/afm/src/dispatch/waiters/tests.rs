@@ -1,6 +1,7 @@
 //! Which requests are woken, and when.
 
 mod long_polls;
+mod orders;
 
 use std::time::Duration;
 
@@ -168,8 +169,16 @@ async fn reads_are_woken_by_their_task_and_by_anything() {
 async fn nothing_is_kept_of_those_that_are_gone() {
     let waiters = Waiters::default();
     drop((waiters.poll(&request(1, "")).unwrap(), waiters.read(Uuid::nil())));
-    let state = waiters.lock();
-    assert!(state.polls.is_empty() && state.agents.is_empty() && state.reads.is_empty());
+    waiters.assert_empty();
+}
+
+impl Waiters {
+    /// Nothing is kept of anybody.
+    pub(in crate::dispatch) fn assert_empty(&self) {
+        let state = self.lock();
+        assert!(state.polls.is_empty() && state.agents.is_empty() && state.reads.is_empty());
+        assert_eq!((state.bytes, self.0.held.load(Ordering::Relaxed)), (0, 0));
+    }
 }
 
 /// Begins another poll of an agent, which waits.
