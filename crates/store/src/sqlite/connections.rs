@@ -158,6 +158,11 @@ impl Lender {
     }
 
     /// Whether the name of the file stands for another file than the one that is open, or for none.
+    ///
+    /// SQLite does not look, so an operator would lose data and not hear of it. After the file was removed,
+    /// everything would be answered as if it were kept, until the last connection is closed. A backup that is
+    /// moved to the name of the file would be overwritten: SQLite finds the write-ahead log by its name, and
+    /// takes what the log of the old file holds for pages of the new one.
     fn has_moved(&self) -> bool {
         let Some(path) = &self.all.0.place.file else { return false };
         let opened = lock(&self.slot).as_ref().and_then(|open| open.file);
