@@ -1,5 +1,4 @@
-//! Tests the configuration as the binary sees it: arguments, environment and files in, configuration or
-//! message out.
+//! Tests the configuration as the binary sees it: arguments, environment and files in, settings or error out.
 
 mod expressions;
 

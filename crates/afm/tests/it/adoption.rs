@@ -1,15 +1,15 @@
-//! Ours goes on where the original stopped: on its database, with its command line and its configuration
-//! file.
+//! The server goes on where the original stopped: on its database, with its command line and its
+//! configuration file.
 
 use std::process::Command;
 
 use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm};
 
-use crate::client::Client;
+use crate::client::AfmClient;
 use crate::test_app::Place;
 
-/// One file for both.
+/// The configuration file of both servers.
 const CONFIG: &[(&str, &str)] = &[("AGENT_RETURN_TIME", "60 * 2"), ("LOG_LEVEL", "'DEBUG'")];
 
 const AGENT: &str = "00000000-0000-4000-8000-00000000000a";
@@ -18,7 +18,8 @@ const CLAIMED: &str = "00000000-0000-4000-8000-000000000002";
 const COMPLETED: &str = "00000000-0000-4000-8000-000000000003";
 const FAILED: &str = "00000000-0000-4000-8000-000000000004";
 const WITHOUT_DATA: &str = "00000000-0000-4000-8000-000000000005";
-/// In the order in which they are posted, which is neither that of their ids nor its opposite.
+/// The pending tasks in the order in which they are posted, which is neither that of their ids nor its
+/// opposite.
 const PENDING: [&str; 4] = [
     "00000000-0000-4000-8000-000000000011",
     "00000000-0000-4000-8000-000000000013",
@@ -26,12 +27,12 @@ const PENDING: [&str; 4] = [
     "00000000-0000-4000-8000-000000000012",
 ];
 
-/// What ours says of a task, and the original does not.
+/// The members of a task that the original does not have.
 const ADDED: [&str; 7] =
     ["task_state", "task_created", "task_claimed", "task_attempt", "agent_id", "agent_name", "task_waiting"];
 
-/// Everything that can be asked for by id, as the original says it.
-fn tasks(client: &Client) -> Vec<Value> {
+/// Returns everything that can be read by id, in the form of the original.
+fn tasks(client: &AfmClient) -> Vec<Value> {
     let ids = [CLAIMED, COMPLETED, FAILED, WITHOUT_DATA];
     let mut tasks: Vec<Value> = ids.into_iter().chain(PENDING).map(|id| client.task(id)).collect();
     for task in tasks.iter_mut().filter_map(Value::as_object_mut) {
@@ -40,11 +41,11 @@ fn tasks(client: &Client) -> Vec<Value> {
     tasks
 }
 
-/// Has the original make a database with a task of every kind, and gives what it says of them.
+/// Has the original make a database with a task of every kind, and returns what it answers about them.
 #[track_caller]
 fn fill(database: &Place) -> Vec<Value> {
     let original = OriginalAfm::start(&database.uri(), CONFIG).expect("the original runs");
-    let client = Client::of(&original.url());
+    let client = AfmClient::of(&original.url());
     for (id, task_type) in [(CLAIMED, "claimed"), (COMPLETED, "completed"), (FAILED, "failed")] {
         client.post_task(
             id,
@@ -79,7 +80,7 @@ fn start(database: &Place) -> AfmProcess {
 fn goes_on_where_the_original_stopped(database: &Place) {
     let before = fill(database);
     let afm = start(database);
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     assert_eq!(tasks(&client), before);
     assert_eq!(client.get("/status"), json!({"agents": 1, "tasks_waiting": 5}));
 
@@ -108,7 +109,7 @@ fn goes_on_where_the_original_stopped(database: &Place) {
     let now = tasks(&client);
     drop(afm);
     let afm = start(database);
-    assert_eq!(tasks(&Client::of(&afm.url())), now);
+    assert_eq!(tasks(&AfmClient::of(&afm.url())), now);
 }
 
 #[test]
@@ -126,7 +127,7 @@ fn while_the_original_has_the_port_its_tables_are_its_own() {
     let folder = tempfile::tempdir().expect("a folder");
     let uri = format!("sqlite:///{}", folder.path().join("afm.db").display());
     let original = OriginalAfm::start(&uri, CONFIG).expect("the original runs");
-    let client = Client::of(&original.url());
+    let client = AfmClient::of(&original.url());
     client.post_task(CLAIMED, "t", &json!({}));
     let url = original.url();
     let port = url.rsplit(':').next().expect("it has a port");

@@ -1,4 +1,4 @@
-//! What a process engine and an agent ask an AFM for, ours or the original.
+//! A client of any AFM, ours or the original, with the requests of a process engine and an agent.
 
 use std::thread;
 use std::time::{Duration, Instant};
@@ -8,23 +8,23 @@ use serde_json::{Value, json};
 use crate::test_app::PATIENCE;
 
 /// A client of the AFM at a URL.
-pub(crate) struct Client {
+pub(crate) struct AfmClient {
     url: String,
     http: ureq::Agent,
 }
 
-impl Client {
+impl AfmClient {
     pub(crate) fn of(url: &str) -> Self {
         let http = ureq::Agent::config_builder()
             .http_status_as_error(false)
-            // A connection that is kept would not outlive its server.
+            // A connection that is kept would end with its server.
             .max_idle_connections(0)
             .timeout_global(Some(PATIENCE))
             .build();
         Self { url: url.to_owned(), http: http.into() }
     }
 
-    /// The JSON at a path.
+    /// Returns the JSON at a path.
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Value {
         let mut answer = self.http.get(format!("{}{path}", self.url)).call().expect("an answer");
@@ -32,7 +32,7 @@ impl Client {
         answer.body_mut().read_json().expect("JSON")
     }
 
-    /// Sends a body; gives the status.
+    /// Posts a body and returns the status.
     #[track_caller]
     pub(crate) fn post(&self, path: &str, body: &Value) -> u16 {
         self.http.post(format!("{}{path}", self.url)).send_json(body).expect("an answer").status().as_u16()
@@ -49,14 +49,14 @@ impl Client {
         assert_eq!(self.post("/task", &task), 200, "{task}");
     }
 
-    /// Asks for a task until it is finished.
+    /// Reads a task until it is finished.
     #[track_caller]
     pub(crate) fn finished(&self, id: &str) -> Value {
         let is_finished = |task: &Value| task.get("task_completed").or(task.get("task_failed")).is_some();
         self.ask_until(&format!("/task/{id}"), is_finished)
     }
 
-    /// Asks until no task waits any more. Of our AFM only: the original always says so.
+    /// Waits until no task is waiting any more. Only for our AFM: the original always says so.
     #[track_caller]
     pub(crate) fn until_all_are_claimed(&self) {
         self.ask_until("/status", |status| status["tasks_waiting"] == 0);
@@ -75,7 +75,7 @@ impl Client {
         }
     }
 
-    /// What an agent gets that can do `task_type` in version 1.
+    /// Polls as an agent that can do `task_type` in version 1, and returns its tasks.
     #[track_caller]
     pub(crate) fn poll(&self, agent: &str, task_type: &str, max_tasks: u32) -> Vec<Value> {
         let poll = json!({

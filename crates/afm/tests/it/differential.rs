@@ -1,8 +1,8 @@
-//! slamon-afm 1.1.0 and ours get the same requests; wherever their answers differ,
-//! [`differences::DIFFERENCES`] says so, or [`additions::ADDITIONS`] of what is the same everywhere.
+//! slamon-afm 1.1.0 and our server get the same requests. Wherever their answers differ,
+//! [`differences::DIFFERENCES`] or [`additions::ADDITIONS`] must say so.
 //!
-//! Compared are status and JSON: values, not bytes. Error bodies are ours to choose. The original lists tasks
-//! in no fixed order, so lists of tasks and agents are compared without theirs.
+//! Status and JSON values are compared, not bytes. Error bodies may differ. The original lists tasks in no
+//! fixed order, so lists of tasks and agents are compared without regard to order.
 
 mod additions;
 mod agent;
@@ -27,13 +27,13 @@ use slamon_testbed::{AfmProcess, OriginalAfm};
 
 use crate::test_app::Place;
 use additions::{ADDITIONS, shows};
-use answer::Answer;
+use answer::ComparedAnswer;
 use case::{Case, Step};
 use difference::{On, Seen};
 use differences::DIFFERENCES;
 
-/// All requests, in the order in which they are sent. Those about the whole fleet come first, while there is
-/// none.
+/// Returns all requests, in the order in which they are sent. Those about all agents and tasks come first,
+/// while there are none.
 fn cases() -> Vec<Case> {
     [dashboard::cases(), paths::cases(), bodies::cases(), bpms::cases(), agent::cases(), response::cases()]
         .into_iter()
@@ -41,11 +41,11 @@ fn cases() -> Vec<Case> {
         .collect()
 }
 
-/// One request that was answered differently.
+/// A request that was answered differently.
 struct Found {
     request: String,
-    original: Answer,
-    ours: Answer,
+    original: ComparedAnswer,
+    ours: ComparedAnswer,
 }
 
 fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
@@ -64,13 +64,13 @@ fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
                         addition.name
                     );
                 }
-                Answer::of(case, step, &response)
+                ComparedAnswer::of(case, step, &response)
             };
             case.steps.iter().map(answer).collect::<Vec<_>>()
         };
         cases().iter().flat_map(answers).collect::<Vec<_>>()
     };
-    // Each server sees the requests one after the other; the two have nothing to do with each other.
+    // Each server gets the requests one after the other; the two servers run side by side.
     let (of_original, of_ours) = thread::scope(|scope| {
         let of_original = scope.spawn(|| answers(original));
         let of_ours = answers(ours);
@@ -84,7 +84,7 @@ fn compare(original: SocketAddr, ours: SocketAddr) -> Vec<Found> {
         .collect()
 }
 
-/// The names of all requests.
+/// Returns the names of all requests.
 fn requests() -> Vec<String> {
     let names = |case: &Case| {
         case.steps.iter().map(|step| format!("{} > {}", case.name, step.label)).collect::<Vec<_>>()
@@ -92,7 +92,7 @@ fn requests() -> Vec<String> {
     cases().iter().flat_map(names).collect()
 }
 
-/// What of `found` is not allowed on this database, and what is allowed and was not found.
+/// Describes what of `found` is not allowed on this database, and what is allowed and was not found.
 fn complaints(found: &[Found], on: On) -> String {
     let mut complaints = String::new();
     let allowed: Vec<&Seen> = DIFFERENCES

@@ -1,4 +1,4 @@
-//! The server as its clients see it: over real HTTP, on real databases.
+//! Tests the server as its clients see it: over real HTTP, on real databases.
 
 mod adoption;
 mod client;

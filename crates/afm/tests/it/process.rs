@@ -1,4 +1,4 @@
-//! The program itself: its command line, its log, its end, and a database that comes and goes.
+//! Tests the program itself: its command line, its log, its end, and a database that comes and goes.
 
 mod behind_nginx;
 mod clock;
@@ -43,13 +43,13 @@ fn program() -> &'static Path {
     env!("CARGO_BIN_EXE_slamon-afm").as_ref()
 }
 
-/// A server on this database, and a client of it.
+/// Starts a server on this database, and returns it with a client.
 #[track_caller]
 fn serve(uri: &str) -> (AfmProcess, Client) {
     serve_with(uri, &[], "")
 }
 
-/// [`serve`] with variables of the environment, and lines of a configuration file.
+/// Like [`serve`], with environment variables and lines of a configuration file.
 #[track_caller]
 fn serve_with(uri: &str, env: &[(&str, &str)], config: &str) -> (AfmProcess, Client) {
     let afm = AfmProcess::start(program(), &["--database-uri", uri], env, Some(config));
@@ -57,7 +57,7 @@ fn serve_with(uri: &str, env: &[(&str, &str)], config: &str) -> (AfmProcess, Cli
     (afm, client)
 }
 
-/// How a program ended that ends by itself.
+/// How a program has ended that ends by itself.
 #[derive(Debug)]
 struct Ended {
     status: Option<i32>,
@@ -83,12 +83,12 @@ fn folder() -> tempfile::TempDir {
     tempfile::TempDir::new().expect("a temporary folder")
 }
 
-/// The URI of an SQLite file.
+/// Returns the URI of an SQLite file.
 fn file_uri(file: &Path) -> String {
     format!("sqlite:///{}", file.display())
 }
 
-/// Writes a file and gives its path.
+/// Writes a file and returns its path.
 #[track_caller]
 fn write(folder: &Path, name: &str, text: &str) -> PathBuf {
     let path = folder.join(name);

@@ -5,7 +5,7 @@ mod web_site;
 use serde_json::{Value, json};
 use slamon_testbed::{AfmProcess, OriginalAfm, OriginalAgent, free_port};
 
-use crate::client::Client;
+use crate::client::AfmClient;
 use crate::test_app::{PATIENCE, Place};
 use web_site::WebSite;
 
@@ -54,7 +54,7 @@ fn assert_waited(task: &Value) {
 fn tasks_are_executed(database: &Place) {
     let afm = start(database);
     let _agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     let site = WebSite::start();
     // No server of any test has so low a port.
     let nowhere = "http://127.0.0.1:1/";
@@ -88,7 +88,7 @@ fn the_agent_outlives_a_restart(database: &Place) {
     let port = free_port();
     let afm = start_at(port, database);
     let agent = OriginalAgent::start(&afm.url(), 2, 1).expect("the agent runs");
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     client.post_task(WAIT, "wait", &json!({"time": 3}));
     client.until_all_are_claimed();
     stop(&afm);
@@ -115,11 +115,11 @@ fn the_agent_outlives_a_restart_on_postgresql() {
 #[track_caller]
 fn a_task_of_the_original_is_executed(database: &Place) {
     let original = OriginalAfm::start(&database.uri(), &[]).expect("the original runs");
-    Client::of(&original.url()).post_task(WAIT, "wait", &json!({"time": 0.5}));
+    AfmClient::of(&original.url()).post_task(WAIT, "wait", &json!({"time": 0.5}));
     drop(original);
 
     let afm = start(database);
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     assert_eq!(client.get("/status"), json!({"agents": 0, "tasks_waiting": 1}));
     let _agent = OriginalAgent::start(&afm.url(), 1, 1).expect("the agent runs");
     assert_waited(&client.finished(WAIT));
@@ -145,7 +145,7 @@ fn the_agent_takes_over(database: &Place, config: &str, terms: &Value) {
         &[],
         Some(&format!("{CONFIG}{config}")),
     );
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     let mut task = json!({
         "task_id": WAIT, "test_id": WAIT, "task_type": "wait", "task_version": 1,
         "task_data": {"time": 0.5}, "task_max_attempts": 2,
@@ -209,7 +209,7 @@ fn a_url_with_a_slash_at_its_end() {
     let database = Place::file();
     let afm = start(&database);
     let _agent = OriginalAgent::start(&format!("{}/", afm.url()), 1, 1).expect("the agent runs");
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     client.post_task(WAIT, "wait", &json!({"time": 0.5}));
     assert_waited(&client.finished(WAIT));
 }
@@ -218,7 +218,7 @@ fn a_url_with_a_slash_at_its_end() {
 #[track_caller]
 fn the_agent_is_too_late(database: &Place) {
     let afm = start(database);
-    let client = Client::of(&afm.url());
+    let client = AfmClient::of(&afm.url());
     let task = json!({
         "task_id": WAIT, "test_id": WAIT, "task_type": "wait", "task_version": 1,
         "task_data": {"time": 4}, "task_timeout": 1, "task_max_attempts": 2,

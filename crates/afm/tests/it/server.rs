@@ -1,4 +1,4 @@
-//! Connections: slow ones, idle ones, broken ones, too many, and the end of the server.
+//! Tests connections that are slow, idle, broken or too many, and the end of the server.
 
 mod connections;
 mod crowds;

@@ -1,4 +1,4 @@
-//! The AFM in this process, on a port of its own, with a clock that only tests move.
+//! An AFM in this process, on a port of its own, with a clock that only tests move.
 
 mod answer;
 mod body;
@@ -34,10 +34,10 @@ pub(crate) use gate::Gate;
 pub(crate) use place::Place;
 use running::Running;
 
-/// Far beyond what any machine needs; reached only when something hangs.
+/// A deadline far beyond what any machine needs, which is reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// How an AFM differs from the usual one.
+/// The settings of an AFM under test.
 pub(crate) struct Setup {
     pub(crate) place: Place,
     pub(crate) settings: Settings,
@@ -45,7 +45,7 @@ pub(crate) struct Setup {
 }
 
 impl Default for Setup {
-    /// In memory, with the default configuration; nothing runs out while a test is being patient.
+    /// An AFM in memory with the default configuration, whose time limits are longer than any test waits.
     fn default() -> Self {
         Self {
             place: Place::Memory,
@@ -99,7 +99,7 @@ impl Setup {
         }
     }
 
-    /// [`Setup::start`], with the gate at hand.
+    /// Like [`Setup::start`], and also returns the gate.
     #[track_caller]
     pub(crate) fn start_gated(self) -> (TestApp, Gate) {
         let app = self.start();
@@ -113,13 +113,13 @@ pub(crate) struct TestApp {
     client: Client,
     app: App,
     pub(crate) clock: TestClock,
-    /// Requests that are being answered.
+    /// Counts the requests that are being answered.
     pub(crate) running: Running,
-    /// The first signal.
+    /// Stands for the first signal.
     pub(crate) stop: CancellationToken,
-    /// The second signal.
+    /// Stands for the second signal.
     pub(crate) abort: CancellationToken,
-    /// In front of the store.
+    /// The gate in front of the store.
     pub(crate) gate: Gate,
     serving: Option<JoinHandle<()>>,
     runtime: Option<Runtime>,
@@ -127,20 +127,20 @@ pub(crate) struct TestApp {
 }
 
 impl TestApp {
-    /// One with nothing unusual.
+    /// Starts an AFM with the default setup.
     #[track_caller]
     pub(crate) fn start() -> Self {
         Setup::default().start()
     }
 
-    /// Has it read what there is for agents, as the background does all the time: until then, every poll asks
-    /// the store.
+    /// Refreshes the dispatch cache, as the background does all the time. Until then, every poll asks the
+    /// store.
     #[track_caller]
-    pub(crate) fn look_around(&self) {
+    pub(crate) fn refresh_cache(&self) {
         self.block_on(self.app.cache.refresh(&*self.app.store)).expect("the database is there");
     }
 
-    /// Has the store take tasks, as if another AFM had posted them.
+    /// Posts tasks to the store directly, as if another AFM had done it.
     #[track_caller]
     pub(crate) fn store_tasks(&self, bodies: impl Iterator<Item = Body>) {
         let task = |body: Body| PostTask::parse(&body.to_string()).expect("a task");
@@ -149,7 +149,7 @@ impl TestApp {
         self.block_on(applied).expect("the database is there");
     }
 
-    /// Has the store forget all agents, as if another AFM had done it.
+    /// Makes the store forget all agents, as if another AFM had done it.
     #[track_caller]
     pub(crate) fn drop_agents(&self) {
         let sweep =
@@ -159,24 +159,24 @@ impl TestApp {
         self.block_on(applied).expect("the database is there");
     }
 
-    /// A sweeper that starts now.
-    pub(crate) fn sweeper(&self, watch: SweepPolicy) -> Sweeper {
+    /// Creates a sweeper that starts now.
+    pub(crate) fn sweeper(&self, policy: SweepPolicy) -> Sweeper {
         let app = &self.app;
-        Sweeper::new(watch, app.committer.clone(), app.heartbeats.clone(), app.clock.clone())
+        Sweeper::new(policy, app.committer.clone(), app.heartbeats.clone(), app.clock.clone())
     }
 
-    /// Has it sweep now.
+    /// Sweeps now.
     #[track_caller]
     pub(crate) fn sweep(&self, sweeper: &mut Sweeper) -> Swept {
         self.try_sweep(sweeper).expect("the database is there")
     }
 
-    /// [`TestApp::sweep`] while the database may be away.
+    /// Like [`TestApp::sweep`], while the database may be away.
     pub(crate) fn try_sweep(&self, sweeper: &mut Sweeper) -> Result<Swept, CommitError> {
         self.block_on(sweeper.sweep())
     }
 
-    /// The attempts of task `n` that ended without finishing it, and their late results.
+    /// Returns the attempts of task `n` that ended without finishing it, and their late results.
     #[track_caller]
     pub(crate) fn attempts(&self, n: u64) -> Vec<(EndedAttempt, Option<LateResult>)> {
         let id = id(n).parse().expect("an id");
@@ -195,7 +195,7 @@ impl TestApp {
         connection
     }
 
-    /// Asks for a path with `?wait=`; waits until the task was read once, and is waited for.
+    /// Gets a path with `?wait=`; waits until the task was read once and the request is held open.
     #[track_caller]
     pub(crate) fn wait_for(&self, path: &str) -> Connection {
         let reads = self.gate.reads();
@@ -236,7 +236,7 @@ impl Drop for TestApp {
     }
 }
 
-/// Tries again until `done`, for what has no event to wait for.
+/// Tries again until `done`, where there is no event to wait for.
 #[track_caller]
 pub(crate) fn eventually(what: &str, mut done: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;

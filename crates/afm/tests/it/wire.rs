@@ -1,4 +1,4 @@
-//! What the server answers to what it is sent, resource by resource.
+//! Tests what the server answers, resource by resource.
 
 mod agent;
 mod attempts;

@@ -1,5 +1,5 @@
-//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`. What is added
-//! everywhere is left out.
+//! An answer in the form in which it is compared: `400`, or `200 {"task_id":"<task>"}`. Additions are left
+//! out.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,9 +12,9 @@ use super::http::Response;
 
 /// Status and canonical JSON, or status and media type.
 #[derive(PartialEq, Eq)]
-pub(super) struct Answer(String);
+pub(super) struct ComparedAnswer(String);
 
-impl Answer {
+impl ComparedAnswer {
     pub(super) fn of(case: &Case, step: &Step, response: &Response) -> Self {
         let status = response.status;
         if status >= 400 || response.body.is_empty() || step.shown == Shown::Status {
@@ -40,7 +40,7 @@ impl Answer {
     }
 }
 
-impl fmt::Display for Answer {
+impl fmt::Display for ComparedAnswer {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)
     }

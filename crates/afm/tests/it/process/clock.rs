@@ -1,4 +1,4 @@
-//! Somebody sets the clock of the machine while the program runs.
+//! Tests what happens when somebody sets the machine's clock while the program runs.
 
 use std::fs;
 use std::path::PathBuf;
@@ -8,10 +8,10 @@ use slamon_testbed::AfmProcess;
 use super::{file_uri, folder, serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, Place, eventually, id};
 
-/// What the program takes for the machine's clock.
+/// The machine's clock, as the program sees it.
 struct MachineClock {
     library: String,
-    /// Holds how far it is ahead.
+    /// The file that says how far it is ahead.
     file: PathBuf,
     _folder: tempfile::TempDir,
 }
@@ -39,7 +39,7 @@ impl MachineClock {
         fs::rename(&new, &self.file).expect("it takes the other's place");
     }
 
-    /// A server whose machine has this clock; time passes for it as for everybody.
+    /// Starts a server whose machine has this clock. Time passes for it as for everybody.
     #[track_caller]
     fn serve(&self, uri: &str) -> (AfmProcess, Client) {
         let file = self.file.display().to_string();

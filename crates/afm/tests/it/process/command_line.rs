@@ -1,4 +1,4 @@
-//! What the program is told on its command line.
+//! Tests the command line.
 
 use slamon_testbed::Process;
 
@@ -48,7 +48,7 @@ fn what_it_does_not_understand_is_2() {
     }
 }
 
-/// The line that says where `run ARGS` listens, or that it cannot.
+/// Returns the line that says where `run ARGS` listens, or that it cannot.
 #[track_caller]
 fn where_it_listens(args: &[&str]) -> String {
     let process = Process::start(program(), &[&["run"], args].concat(), &[]).expect("the program starts");

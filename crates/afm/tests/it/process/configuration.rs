@@ -1,4 +1,4 @@
-//! What the program is told by files and the environment.
+//! Tests configuration by files and the environment.
 
 use super::{folder, run, serve_with, write};
 use crate::test_app::PATIENCE;

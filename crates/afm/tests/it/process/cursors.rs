@@ -1,4 +1,4 @@
-//! What a server knows of where tasks wait, on a PostgreSQL that others use, too.
+//! Tests the cursors of the waiting index, on a PostgreSQL that others use, too.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! What the system grants.
+//! Tests the limits of the system.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use slamon_testbed::Process;
 use super::{program, serve_with};
 use crate::test_app::{Body, Client, Connection, PATIENCE, id};
 
-/// The limits that it says it has, started by a shell that sets its own first.
+/// Returns the limits that the program logs, started by a shell that sets its own first.
 fn limits(ulimits: &str) -> String {
     let script = format!("{ulimits}; exec {} run 127.0.0.1 0", program().display());
     let process = Process::start("/bin/sh".as_ref(), &["-c", &script], &[]).expect("sh runs");

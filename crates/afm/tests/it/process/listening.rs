@@ -1,4 +1,4 @@
-//! Where it listens, and how.
+//! Tests where the server listens, and how.
 
 use std::fs;
 use std::net::TcpStream;
@@ -21,7 +21,7 @@ fn every_address_of_a_name_is_served() {
     }
 }
 
-/// Also where clients vanish without a word.
+/// The kernel notices clients that vanish without closing their connections.
 #[test]
 fn connections_are_looked_after_by_the_kernel() {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

@@ -1,4 +1,4 @@
-//! What the program says while it runs.
+//! Tests what the program logs.
 
 use serde_json::Value;
 

@@ -1,4 +1,4 @@
-//! Logs that nobody reads, and that cannot be written.
+//! Tests logs that nobody reads, and logs that cannot be written.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{BufRead, BufReader, ErrorKind, Read, Write};
@@ -80,7 +80,7 @@ fn start(stderr: &Path, env: &[(&str, &str)]) -> (Process, Client) {
     (process, client)
 }
 
-/// What a service does all day.
+/// Sends the usual requests of a day.
 #[track_caller]
 fn use_it(client: &Client, n: u64) {
     client.post_task(Body::task(n));

@@ -1,4 +1,4 @@
-//! What systemd is told.
+//! Tests what the program tells systemd.
 
 use std::os::unix::net::UnixDatagram;
 

@@ -1,4 +1,4 @@
-//! How the program ends when it is told to.
+//! Tests how the program ends when it gets a signal.
 
 use std::time::Duration;
 

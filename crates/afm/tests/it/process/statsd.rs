@@ -1,4 +1,4 @@
-//! What StatsD is sent.
+//! Tests the metrics that StatsD gets.
 
 use std::collections::BTreeSet;
 use std::net::UdpSocket;

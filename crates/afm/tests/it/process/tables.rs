@@ -1,4 +1,4 @@
-//! Making, missing and dropping the tables.
+//! Tests creating, missing and dropping tables.
 
 use rusqlite::Connection as Sqlite;
 

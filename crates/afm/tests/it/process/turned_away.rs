@@ -1,4 +1,4 @@
-//! Clients that are answered 503, and come back at once.
+//! Tests clients that are answered 503 and come back at once.
 
 use std::time::{Duration, Instant};
 

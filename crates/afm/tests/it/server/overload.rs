@@ -1,13 +1,13 @@
-//! More requests than the queue has room for.
+//! Tests more requests than the queue has room for.
 
 use std::time::{Duration, Instant};
 
 use crate::test_app::{Body, Setup};
 
-/// As much as the queue in front of the committer holds, in bytes.
+/// The queue of the committer holds this many bytes.
 const ALL_ROOM: usize = 64 * 1024 * 1024;
 
-/// What `Retry-After` names.
+/// The time that `Retry-After` names.
 const PAUSE: Duration = Duration::from_secs(1);
 
 #[test]
@@ -36,7 +36,7 @@ fn who_was_turned_away_is_served_again_after_a_while_and_others_at_once() {
     app.post("/task", Body::task(3)).is_empty();
     eager.answer().is_empty();
     assert!(began.elapsed() >= PAUSE);
-    // It was for once.
+    // Only one post had to wait.
     eager.post("/tasks/response", &Body::result(9).to_string());
     assert_eq!(eager.answer().status, 400);
 }

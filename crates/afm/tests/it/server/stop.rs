@@ -1,4 +1,4 @@
-//! How the server ends.
+//! Tests how the server ends.
 
 use std::time::Duration;
 

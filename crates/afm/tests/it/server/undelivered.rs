@@ -15,7 +15,7 @@ fn with_a_large_task(write: Option<Duration>) -> TestApp {
     app
 }
 
-/// The task comes to the next agent, and that it was handed out before is no attempt.
+/// Asserts that the next agent gets the task, and that the first hand-out counts as no attempt.
 #[track_caller]
 fn is_handed_out_again(app: &TestApp) {
     let mut answer = None;

@@ -1,14 +1,14 @@
-//! An answer, and what can be said of it. Whatever is not as expected shows the whole answer.
+//! An answer with its assertions. One that fails shows the whole answer.
 
 use std::fmt;
 
 use serde_json::Value;
 
 pub(crate) struct Answer {
-    /// Of the request, for a person.
+    /// The request, for messages.
     request: String,
     pub(crate) status: u16,
-    /// In the order they came, names in lower case.
+    /// The headers in the order in which they came, with names in lower case.
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) body: String,
 }
@@ -32,7 +32,7 @@ impl Answer {
         Ok(Self::new(request, head.status.as_u16(), headers, body))
     }
 
-    /// A header that must come once at most.
+    /// Returns a header, which must come once at most.
     #[track_caller]
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let mut values = self.headers.iter().filter(|(given, _)| given == name);
@@ -41,21 +41,21 @@ impl Answer {
         value
     }
 
-    /// The names of its headers, sorted.
+    /// Returns the names of its headers, sorted.
     pub(crate) fn header_names(&self) -> Vec<&str> {
         let mut names: Vec<&str> = self.headers.iter().map(|(name, _)| name.as_str()).collect();
         names.sort_unstable();
         names
     }
 
-    /// It is 200 with this JSON, to the byte.
+    /// Asserts that it is 200 with this JSON, to the byte.
     #[track_caller]
     pub(crate) fn is_json(&self, text: &str) {
         self.json();
         assert_eq!(self.body, text, "{self:?}");
     }
 
-    /// It is 200 with JSON, which this gives.
+    /// Asserts that it is 200 with JSON, and returns that.
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
@@ -63,22 +63,22 @@ impl Answer {
         self.body.parse().unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
-    /// It is 200 without a body.
+    /// Asserts that it is 200 without a body.
     #[track_caller]
     pub(crate) fn is_empty(&self) {
         assert_eq!((self.status, self.body.as_str()), (200, ""), "{self:?}");
         assert_eq!(self.header("content-type"), None, "{self:?}");
     }
 
-    /// It is 200 without a body, and no other comes after it.
+    /// Asserts that it is 200 without a body, and that the connection closes after it.
     #[track_caller]
     pub(crate) fn is_empty_and_last(&self) {
         self.is_empty();
         assert_eq!(self.header("connection"), Some("close"), "{self:?}");
     }
 
-    /// It is a problem with this status and `detail`. Where the detail begins with the name of a field,
-    /// `field` has it too.
+    /// Asserts that it is a problem with this status and `detail`. If the detail begins with the name of a
+    /// field, `field` has it, too.
     #[track_caller]
     pub(crate) fn is_problem(&self, status: u16, detail: &str) {
         let problem = self.problem(status);
@@ -87,7 +87,7 @@ impl Answer {
         assert_eq!(problem.get("field").and_then(Value::as_str), field, "{self:?}");
     }
 
-    /// It is a problem with this status; gives the body.
+    /// Asserts that it is a problem with this status, and returns the body.
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
@@ -99,7 +99,7 @@ impl Answer {
         problem
     }
 
-    /// It is a 503 that says when to ask again.
+    /// Asserts that it is a 503 that says when to try again.
     #[track_caller]
     pub(crate) fn is_try_again(&self) {
         self.problem(503);

@@ -1,10 +1,10 @@
-//! Request bodies, to be changed field by field.
+//! Request bodies, which tests change field by field.
 
 use std::fmt;
 
 use uuid::Uuid;
 
-/// Fields in their order, with the JSON text of their values.
+/// The fields in their order, with the JSON text of their values.
 #[derive(Clone)]
 pub(crate) struct Body(Vec<(&'static str, String)>);
 
@@ -54,7 +54,7 @@ impl Body {
         self
     }
 
-    /// The value of a field that holds an id.
+    /// Returns the value of a field that holds an id.
     pub(super) fn id(&self, name: &str) -> Uuid {
         let value = self.0.iter().find(|(field, _)| *field == name).map(|(_, value)| value.trim_matches('"'));
         value.and_then(|id| id.parse().ok()).expect("an id")
@@ -85,7 +85,7 @@ impl From<&Body> for String {
     }
 }
 
-/// An id that tells tasks and agents of one test apart.
+/// Returns an id, different for each number.
 pub(crate) fn id(n: u64) -> String {
     Uuid::from_u64_pair(0xde30_5d54_75b4_431b, 0xadb2_0000_0000_0000 | n).to_string()
 }

@@ -1,4 +1,4 @@
-//! Speaks to an AFM over HTTP.
+//! A client that speaks to an AFM over HTTP.
 
 use std::net::{SocketAddr, TcpStream};
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::{Answer, Connection, PATIENCE, id};
 
-/// BPMS client, agent and browser in one.
+/// A BPMS client, an agent and a browser in one.
 pub(crate) struct Client {
     address: SocketAddr,
     http: ureq::Agent,
@@ -14,7 +14,7 @@ pub(crate) struct Client {
 
 impl Client {
     pub(crate) fn new(address: SocketAddr) -> Self {
-        // One that is never answered fails its test.
+        // A request that is never answered fails its test.
         let http = ureq::Agent::config_builder().http_status_as_error(false).timeout_global(Some(PATIENCE));
         Self { address, http: http.build().into() }
     }
@@ -35,19 +35,19 @@ impl Client {
         self.send("DELETE", path, &[], "")
     }
 
-    /// What is answered of task `n`, which must be there.
+    /// Reads task `n`, which must exist.
     #[track_caller]
     pub(crate) fn task(&self, n: u64) -> Value {
         self.get(&format!("/task/{}", id(n))).json()
     }
 
-    /// Posts a task, which must be taken.
+    /// Posts a task, which must be accepted.
     #[track_caller]
     pub(crate) fn post_task(&self, task: impl Into<String>) {
         self.post("/task", task).is_empty();
     }
 
-    /// Polls; gives the ids of the tasks that are handed out.
+    /// Polls, and returns the ids of the tasks that are handed out.
     #[track_caller]
     pub(crate) fn poll(&self, poll: impl Into<String>) -> Vec<String> {
         let answer = self.post("/tasks", poll).json();
@@ -69,7 +69,7 @@ impl Client {
         }
     }
 
-    /// [`Client::send`] to a server that may be gone.
+    /// Like [`Client::send`], to a server that may be gone.
     pub(crate) fn try_send(
         &self,
         method: &str,
@@ -91,13 +91,13 @@ impl Client {
         answer.and_then(|answer| Answer::read(format!("{method} {path}"), answer))
     }
 
-    /// A connection to write bytes to.
+    /// Opens a connection to write bytes to.
     #[track_caller]
     pub(crate) fn connect(&self) -> Connection {
         Connection::new(TcpStream::connect(self.address).expect("it listens"))
     }
 
-    /// Whether it accepts connections.
+    /// Says whether the server accepts connections.
     pub(crate) fn listens(&self) -> bool {
         TcpStream::connect(self.address).is_ok()
     }

@@ -1,4 +1,4 @@
-//! The time, as a test sets it.
+//! A clock that tests set.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slamon_afm::clock::Clock;
 
-/// Stands still until it is moved. Starts at 2026-11-22 19:23:01.621614.
+/// A clock that stands still until it is moved. It starts at 2026-11-22 19:23:01.621614.
 #[derive(Clone)]
 pub(crate) struct TestClock(Arc<AtomicI64>);
 

@@ -23,12 +23,12 @@ impl Connection {
         self.stream.write_all(bytes.as_ref()).expect("the server reads");
     }
 
-    /// Writes unless the server has hung up; says whether it has not.
+    /// Writes, and returns `false` if the server has hung up.
     pub(crate) fn try_write(&mut self, bytes: &str) -> bool {
         self.stream.write_all(bytes.as_bytes()).is_ok()
     }
 
-    /// Posts a JSON body; the answer is not waited for.
+    /// Posts a JSON body, without waiting for the answer.
     #[track_caller]
     pub(crate) fn post(&mut self, path: &str, body: &str) {
         let length = body.len();
@@ -37,7 +37,7 @@ impl Connection {
         ));
     }
 
-    /// Asks for a path; the answer is not waited for.
+    /// Gets a path, without waiting for the answer.
     #[track_caller]
     pub(crate) fn get(&mut self, path: &str) {
         self.write(format!("GET {path} HTTP/1.1\r\nhost: afm\r\n\r\n"));

@@ -120,7 +120,7 @@ fn without_a_database_it_is_503() {
 fn an_agent_that_hung_up_is_told_again() {
     for place in [Place::Memory, Place::postgres()] {
         let app = Setup { place, ..Setup::default() }.start();
-        app.look_around();
+        app.refresh_cache();
         app.post_task(Body::task(1));
         assert_eq!(app.poll(Body::poll(9)), [id(1)]);
         app.delete(&path(1)).json();

@@ -13,7 +13,7 @@ const SECOND: Duration = Duration::from_secs(1);
 /// An AFM that knows what there is, and agent 9, which has just polled.
 fn with_agent() -> TestApp {
     let app = TestApp::start();
-    app.look_around();
+    app.refresh_cache();
     assert_eq!(app.poll(Body::poll(9)), NONE);
     app
 }
@@ -81,7 +81,7 @@ fn what_waits_when_an_afm_starts_is_known() {
     let app = TestApp::start();
     app.post_task(Body::task(1));
     app.poll(Body::poll(9).with("agent_capabilities", "{}"));
-    app.look_around();
+    app.refresh_cache();
     assert_eq!(app.poll(Body::poll(9).with("agent_capabilities", "{}")), NONE);
     assert_eq!(asked(&app), 1);
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
@@ -95,7 +95,7 @@ fn however_many_kinds_wait_polls_are_answered_from_memory() {
         let app = Setup { place, ..Setup::default() }.start();
         let task = |n| Body::task(n).with("task_type", format!("\"type {n}\""));
         app.store_tasks((0..KINDS).map(task));
-        app.look_around();
+        app.refresh_cache();
         for _ in 0..3 {
             assert_eq!(app.poll(Body::poll(9)), NONE);
         }
@@ -131,9 +131,9 @@ fn a_poll_that_is_not_asked_on_keeps_its_agent_from_being_lost() {
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
     assert_eq!(app.poll(Body::poll(9)), NONE);
     let threshold = Duration::from_secs(300);
-    let watch =
+    let policy =
         SweepPolicy { lost_after: Some(threshold), forget_after: Some(threshold), delete_after: None };
-    let mut sweeper = app.sweeper(watch);
+    let mut sweeper = app.sweeper(policy);
     for _ in 0..3 {
         app.clock.advance(threshold);
         assert_eq!(app.poll(Body::poll(9)), NONE);
@@ -184,7 +184,7 @@ fn after_an_outage_every_poll_asks_until_it_is_known_what_there_is() {
         assert_eq!(app.poll(Body::poll(9)), NONE);
         assert_eq!(asked(&app), asked_before + n);
     }
-    app.look_around();
+    app.refresh_cache();
     assert_eq!(app.poll(Body::poll(9)), NONE);
     assert_eq!(asked(&app), asked_before + 2);
 }

@@ -179,7 +179,7 @@ fn a_poll_that_nobody_waits_for_takes_nothing(place: Place) {
 }
 
 const ACTIVE: Duration = Duration::from_secs(300);
-const WATCH: SweepPolicy = SweepPolicy {
+const POLICY: SweepPolicy = SweepPolicy {
     lost_after: Some(ACTIVE),
     forget_after: Some(ACTIVE),
     delete_after: Some(Duration::from_secs(3_600)),
@@ -187,7 +187,7 @@ const WATCH: SweepPolicy = SweepPolicy {
 
 fn a_lost_attempt_is_repeated_and_its_result_kept(place: Place) {
     let app = on(place);
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.post_task(Body::task(1).with("task_max_attempts", "2"));
     assert_eq!(app.poll(Body::poll(8)), [id(1)]);
     app.clock.advance(ACTIVE + Duration::from_micros(1));
@@ -219,7 +219,7 @@ fn terms_decide_who_comes_when(place: Place) {
     assert_eq!(app.task(2)["task_waiting"]["code"], "filter");
     assert_eq!(app.task(4)["task_waiting"]["code"], "delayed");
     app.clock.advance(Duration::from_secs(60));
-    assert_eq!(app.sweep(&mut app.sweeper(WATCH)).settled, 1);
+    assert_eq!(app.sweep(&mut app.sweeper(POLICY)).settled, 1);
     let at_home = Body::poll(9).with("agent_location", r#"{"country":"FI","region":"18"}"#);
     assert_eq!(app.poll(at_home), [4, 2].map(id));
 }
@@ -254,7 +254,7 @@ fn held_requests_are_answered_once_there_is_something_to_say(place: Place) {
 
 fn time_ends_what_it_must(place: Place) {
     let app = on(place);
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.post_task(Body::task(1).with("task_ttl", "30").with("task_type", "\"other\""));
     app.post_task(Body::task(2).with("task_timeout", "20"));
     assert_eq!(app.poll(Body::poll(9)), [id(2)]);

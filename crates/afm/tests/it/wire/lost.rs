@@ -8,15 +8,15 @@ use slamon_store::{AttemptEnd, Swept};
 use super::terms::DUE;
 use crate::test_app::{Body, TestApp, id};
 
-/// The defaults.
-const WATCH: SweepPolicy =
+/// The thresholds of the default configuration.
+const POLICY: SweepPolicy =
     SweepPolicy { lost_after: Some(ACTIVE), forget_after: Some(DROP), delete_after: None };
 const ACTIVE: Duration = Duration::from_secs(300);
 const DROP: Duration = Duration::from_secs(3_600);
 const MOMENT: Duration = Duration::from_micros(1);
 const SECOND: Duration = Duration::from_secs(1);
 
-/// Task 1 is agent 9's, "Helsinki 3", which has just polled.
+/// Starts an AFM in which task 1 was just claimed by agent 9, "Helsinki 3".
 fn with_claim(attempts: u32) -> TestApp {
     let app = TestApp::start();
     app.post_task(Body::task(1).with("task_max_attempts", attempts.to_string()));
@@ -31,7 +31,7 @@ fn lost(n: u64) -> Swept {
 #[test]
 fn a_silent_agent_is_lost_once_the_threshold_is_exceeded() {
     let app = with_claim(1);
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.clock.advance(ACTIVE);
     assert_eq!(app.sweep(&mut sweeper), lost(0));
     assert_eq!(app.task(1)["task_state"], "claimed");
@@ -52,7 +52,7 @@ fn a_silent_agent_is_lost_once_the_threshold_is_exceeded() {
 #[test]
 fn a_lost_attempt_is_repeated_while_attempts_remain() {
     let app = with_claim(2);
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.clock.advance(ACTIVE + MOMENT);
     assert_eq!(app.sweep(&mut sweeper), lost(1));
     assert_eq!(app.task(1)["task_state"], "pending");
@@ -73,7 +73,7 @@ fn an_agent_that_polls_or_posts_a_result_is_alive() {
     let app = with_claim(1);
     app.post_task(Body::task(2));
     app.poll(Body::poll(9).with("max_tasks", "1"));
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     // Busy, but alive.
     app.clock.advance(ACTIVE);
     app.poll(Body::poll(9).with("max_tasks", "0"));
@@ -91,7 +91,7 @@ fn nobody_is_lost_within_a_threshold_of_a_start() {
     let app = with_claim(1);
     // Nobody could reach us for a week.
     app.clock.advance(Duration::from_secs(7 * 86_400));
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     for _ in 0..29 {
         assert_eq!(app.sweep(&mut sweeper), lost(0));
         app.clock.advance(10 * SECOND);
@@ -105,7 +105,7 @@ fn nobody_is_lost_within_a_threshold_of_a_start() {
 #[test]
 fn nobody_is_lost_within_a_threshold_of_a_sweep_that_failed() {
     let app = with_claim(1);
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.clock.advance(ACTIVE - MOMENT);
     assert_eq!(app.sweep(&mut sweeper), lost(0));
     app.gate.take_database_away();
@@ -125,7 +125,7 @@ fn after_the_second_threshold_an_agent_is_forgotten_and_its_tasks_keep_its_name(
     app.post_task(Body::task(2));
     app.poll(Body::poll(9).with("agent_name", "\"Helsinki 3\""));
     app.post("/tasks/response", Body::result(2)).is_empty();
-    let mut sweeper = app.sweeper(WATCH);
+    let mut sweeper = app.sweeper(POLICY);
     app.clock.advance(DROP);
     assert_eq!(app.sweep(&mut sweeper), lost(1));
     assert_eq!(app.get("/dashboard/status").json()["agents_total"], 1);

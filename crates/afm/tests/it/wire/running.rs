@@ -7,7 +7,7 @@ use crate::test_app::{Body, Place, Setup, TestApp, id};
 const NONE: [String; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A poll of an agent that executes these.
+/// Returns a poll of an agent that executes these attempts.
 fn poll(agent: u64, running: &[&str]) -> Body {
     let ids: Vec<String> = running.iter().map(|id| format!("\"{id}\"")).collect();
     Body::poll(agent).with("agent_running", format!("[{}]", ids.join(",")))
@@ -40,7 +40,7 @@ fn bad_values() {
 #[test]
 fn an_agent_that_comes_back_with_the_same_id_loses_what_it_does_not_name() {
     let app = TestApp::start();
-    app.look_around();
+    app.refresh_cache();
     app.post_task(Body::task(1));
     app.post_task(Body::task(2).with("task_max_attempts", "2"));
     app.post_task(Body::task(3));
@@ -75,7 +75,7 @@ fn an_agent_that_comes_back_with_the_same_id_loses_what_it_does_not_name() {
 #[test]
 fn an_idle_agent_that_names_nothing_is_answered_from_memory() {
     let app = TestApp::start();
-    app.look_around();
+    app.refresh_cache();
     assert_eq!(app.poll(poll(9, &[])), NONE);
     assert_eq!(asked(&app), 1);
     for _ in 0..3 {
@@ -146,7 +146,7 @@ fn what_another_afm_gave_and_the_agent_has_lost_is_found_within_a_minute() {
     let one = Setup { place, ..Setup::default() }.start();
     let other = Setup { place: shared, ..Setup::default() }.start();
     let advance = |time| [&one, &other].map(|app| app.clock.advance(time));
-    one.look_around();
+    one.refresh_cache();
     assert_eq!(one.poll(poll(9, &[])), NONE);
     assert_eq!(one.poll(poll(9, &[])), NONE);
     assert_eq!(asked(&one), 1, "it is answered from memory");

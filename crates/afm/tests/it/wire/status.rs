@@ -1,4 +1,4 @@
-//! `/status`: how much there is of everything.
+//! Tests `/status`: the numbers of agents and tasks.
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use crate::test_app::{Body, TestApp, id};
 
 const NOTHING: [String; 0] = [];
 
-/// Expired tasks and timeouts only.
+/// A policy with expired tasks and timeouts only.
 pub(super) const DUE: SweepPolicy = SweepPolicy { lost_after: None, forget_after: None, delete_after: None };
 
 #[test]
@@ -105,7 +105,7 @@ fn terms_are_part_of_what_makes_a_post_a_repeat() {
     let task = Body::task(1).with("task_ttl", "30").with("task_priority", "7");
     app.post_task(&task);
     app.post_task(&task);
-    // The same, written differently.
+    // This is the same task, written differently.
     app.post_task(
         task.clone().with("task_ttl", "3e1").with("task_max_attempts", "1").with("agent_filter", "{}"),
     );

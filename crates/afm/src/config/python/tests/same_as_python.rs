@@ -1,4 +1,4 @@
-//! The same files, read by Flask 0.12 and by us: both find the same keys and values.
+//! Compares files read by Flask 0.12 and by this crate: both find the same keys and values.
 
 mod expressions;
 mod files;
@@ -25,12 +25,12 @@ const VARIABLES: [(&str, &str); 6] = [
     ("PASSWORD", "a b&c/d@é"),
 ];
 
-/// What stands for a container that we cannot show.
+/// This text stands for a container that cannot be shown.
 const NOT_SHOWN: &str = "not shown";
 
 const ORACLE: &str = include_str!("oracle.py");
 
-/// What is found: the keys and their values, or an exception.
+/// The result of reading a file: the keys and their values, or an exception.
 #[derive(Debug, PartialEq)]
 enum Evaluated {
     Keys(BTreeMap<String, String>),
@@ -63,7 +63,7 @@ fn by_flask(path: &str, sources: &[String]) -> Vec<Evaluated> {
     found.iter().map(of).collect()
 }
 
-/// What is found by us: keys with values, and the faults of those without.
+/// Reads a file with this crate: returns the keys with their values or faults.
 fn by_us(path: &str, source: &str) -> Result<BTreeMap<String, Result<String, Fault>>, String> {
     let find =
         |name: &str| VARIABLES.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
@@ -73,7 +73,7 @@ fn by_us(path: &str, source: &str) -> Result<BTreeMap<String, Result<String, Fau
     Ok(keys.map(|name| (name.name, name.value.map(|value| show(&value)))).collect())
 }
 
-/// A value in the oracle's form.
+/// Shows a value in the form of the oracle.
 fn show(value: &Value) -> String {
     let kind = match value {
         Value::None => "NoneType",

@@ -1,4 +1,4 @@
-//! How much waits, and what is applied together.
+//! Tests how much may wait, and what is applied together.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! A store whose calls fail as a test says.
+//! A store whose calls fail as a test decides.
 
 use std::collections::HashSet;
 use std::sync::{Arc, Mutex};
@@ -16,7 +16,7 @@ use uuid::Uuid;
 /// What becomes of the next calls of `apply`, the first one first; after that they succeed.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Fate {
-    /// It is committed, but nobody sees that.
+    /// The batch is committed, but nobody sees that.
     InDoubt,
     /// Nothing is committed.
     Away,
@@ -28,13 +28,13 @@ pub(super) struct FatefulStore {
     store: SqliteStore,
     fates: Mutex<Vec<Fate>>,
     concurrency: WriteConcurrency,
-    /// How many commands there were in each batch that was begun.
+    /// The number of commands of each batch that was begun.
     pub(super) begun: Mutex<Vec<usize>>,
     /// How many batches may end.
     may_end: Semaphore,
     /// Tasks that the database does not take.
     refused: Mutex<HashSet<Uuid>>,
-    /// Tasks that somebody else has locked.
+    /// Tasks that another session has locked.
     locked: Mutex<HashSet<Uuid>>,
 }
 
@@ -62,7 +62,7 @@ impl FatefulStore {
         *self.locked.lock().unwrap() = ids.into_iter().map(Uuid::from_u128).collect();
     }
 
-    /// Applies all but what somebody else has locked.
+    /// Applies all commands but those that need a locked row.
     async fn apply_unlocked(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
         let locked = self.locked.lock().unwrap().clone();
         let is_locked =
@@ -76,17 +76,17 @@ impl FatefulStore {
         Ok(applied)
     }
 
-    /// No batch ends.
+    /// Keeps batches from ending.
     pub(super) fn hold(&self) {
         self.may_end.forget_permits(Semaphore::MAX_PERMITS);
     }
 
-    /// All batches end.
+    /// Lets all batches end.
     pub(super) fn let_go(&self) {
         self.may_end.add_permits(Semaphore::MAX_PERMITS / 2);
     }
 
-    /// Gives everybody else their turn; the sizes of the batches that were begun by then.
+    /// Lets other tasks run, and returns the sizes of the batches that were begun by then.
     pub(super) async fn begun(&self) -> Vec<usize> {
         for _ in 0..10 {
             tokio::task::yield_now().await;

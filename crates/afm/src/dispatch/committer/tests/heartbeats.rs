@@ -1,5 +1,5 @@
-//! Heartbeats on their way through the committer: none is lost, and nobody waits for more than they asked
-//! for.
+//! Tests that no heartbeat is lost on its way through the committer, and that nobody waits for more than they
+//! asked for.
 
 use super::*;
 use crate::dispatch::heartbeats::Heartbeats;

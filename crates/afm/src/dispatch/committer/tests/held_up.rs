@@ -1,4 +1,4 @@
-//! Commands that need what somebody else has locked.
+//! Tests commands that need a locked row.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! Each command has its own reply, whatever becomes of the others.
+//! Tests that each command gets its own reply, whatever becomes of the others.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What agents say that they execute, held against what is being claimed for them.
+//! Tests what agents say they execute against what is being claimed for them.
 
 use super::*;
 

@@ -1,4 +1,4 @@
-//! What was claimed or told, and did not reach its agent, goes back.
+//! Tests that what was claimed or told and did not reach its agent goes back.
 
 use super::*;
 

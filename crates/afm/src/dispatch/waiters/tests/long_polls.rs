@@ -1,4 +1,4 @@
-//! When requests that are held open look, and what ends them.
+//! Tests when requests that are held open look, and what ends them.
 
 use std::cell::Cell;
 use std::convert::Infallible;
@@ -9,14 +9,14 @@ use tokio_util::sync::CancellationToken;
 use super::*;
 use crate::dispatch::claimed::Claimed;
 
-/// After how much silence agents are lost here.
+/// An agent is lost after this much silence.
 const THRESHOLD: Duration = Duration::from_secs(30);
 
 fn told(agent: u128) -> Claimed {
     Polled { cancelled: vec![Uuid::from_u128(agent)], ..Polled::default() }.into()
 }
 
-/// A poll that is held open, and how often it asks.
+/// Holds a poll open, and counts how often it asks.
 async fn poll(
     waiters: &Waiters,
     agent: u128,

@@ -1,4 +1,4 @@
-//! What is left out where there is too much.
+//! Tests what is left out when there are too many kinds.
 
 use super::*;
 

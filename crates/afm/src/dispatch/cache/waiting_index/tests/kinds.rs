@@ -1,4 +1,4 @@
-//! Which kinds a poll is about.
+//! Tests which kinds a poll looks for.
 
 use super::*;
 

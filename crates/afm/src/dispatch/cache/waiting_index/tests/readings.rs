@@ -1,4 +1,4 @@
-//! What waits, as it is read from the store.
+//! Tests refreshes from the store.
 
 use super::*;
 

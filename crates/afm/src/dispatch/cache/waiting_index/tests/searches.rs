@@ -1,4 +1,4 @@
-//! What searches of the store find, beside what is noted meanwhile.
+//! Tests what searches find, beside what is noted meanwhile.
 
 use super::*;
 
@@ -44,7 +44,7 @@ fn who_does_not_hear_starts_at_the_very_start() {
     assert_eq!(index.start(&t), QueueCursor::START);
     index.end_search(search, [(&t, None)]);
     assert!(index.has_something_for(&poll(1, 1)), "the search began when it was thought to hear all");
-    // That it still does not hear is no news.
+    // That events still do not arrive changes nothing.
     let (reading, epoch) = (index.begin(), index.now());
     index.listening_stopped();
     index.end_reading(reading, epoch, Duration::ZERO, &ReadScope::After(None), &all(vec![]));
