@@ -75,7 +75,7 @@ impl Health {
                 state.found = Some((Instant::now(), Ok(())));
                 let commit_failed = state.outage.as_ref().and_then(|outage| outage.commit_failed);
                 if commit_failed.is_none_or(|at| at.elapsed() >= QUIET) {
-                    state.is_over();
+                    state.end_outage();
                 }
                 Ok(())
             }
@@ -94,7 +94,7 @@ impl Health {
         let mut state = self.state();
         if have_written(replies) {
             state.found = Some((Instant::now(), Ok(())));
-            state.is_over();
+            state.end_outage();
         } else if state.outage.is_some() && !state.is_fresh() {
             drop(state);
             let health = Arc::clone(self);
@@ -163,7 +163,7 @@ impl HealthState {
         false
     }
 
-    fn is_over(&mut self) {
+    fn end_outage(&mut self) {
         if let Some(outage) = self.outage.take() {
             tracing::info!(
                 after_seconds = outage.since.elapsed().as_secs(),

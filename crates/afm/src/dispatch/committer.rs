@@ -54,14 +54,14 @@ pub struct Committer {
 
 /// The attempts that an agent said it executes.
 #[derive(Debug)]
-pub struct Said {
+pub struct RunningReport {
     /// The ids of the attempts, as the agent was given them.
     pub running: Vec<Uuid>,
     /// When the agent said so: it need not have known what was claimed later.
     pub at: Instant,
 }
 
-impl Said {
+impl RunningReport {
     /// Counts it as said before an older poll began that was ended without an answer, so that what that poll
     /// was given is released and not lost.
     #[must_use]
@@ -112,15 +112,15 @@ impl Committer {
     ///
     /// # Errors
     /// Fails when the command was not applied.
-    pub async fn poll(&self, poll: PollRequest, said: Option<Said>) -> Result<Claimed, CommitError> {
+    pub async fn poll(&self, poll: PollRequest, reported: Option<RunningReport>) -> Result<Claimed, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
-        let look = self.cache.lookup(&poll, said.as_ref().map(|said| &*said.running), now);
-        let Some(mut command) = look.into_command(poll) else { return Ok(Claimed::default()) };
-        if let (Command::Poll { running, .. }, Some(said)) = (&mut command, said) {
+        let lookup = self.cache.lookup(&poll, reported.as_ref().map(|reported| &*reported.running), now);
+        let Some(mut command) = lookup.into_command(poll) else { return Ok(Claimed::default()) };
+        if let (Command::Poll { running, .. }, Some(reported)) = (&mut command, reported) {
             // The agent cannot know what is claimed by a batch that is under way.
-            let ago = self.under_way.since(said.at).elapsed() + Duration::from_micros(1);
+            let ago = self.under_way.since(reported.at).elapsed() + Duration::from_micros(1);
             let until = now.checked_sub(ago).unwrap_or(now);
-            *running = Some(Running { aliases: said.running, until });
+            *running = Some(Running { aliases: reported.running, until });
         }
         let (sender, reply) = oneshot::channel();
         let mut awaited = Awaited::new(reply, agent_id, &self.undelivered);

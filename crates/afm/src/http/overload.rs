@@ -32,7 +32,7 @@ pub(crate) struct Pacing {
 
 impl Pacing {
     /// Waits until the next post may be served.
-    pub(crate) async fn turn(&self) {
+    pub(crate) async fn wait(&self) {
         let again = *self.again();
         if let Some(again) = again {
             tokio::time::sleep_until(again).await;

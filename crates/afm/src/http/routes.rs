@@ -49,7 +49,7 @@ pub fn router(app: App) -> Router {
 async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let connection = request.extensions().get::<Pacing>().cloned();
     if let Some(connection) = &connection {
-        connection.turn().await;
+        connection.wait().await;
     }
     let head = request_log::RequestHead::of(&request);
     // The future is pinned and passed by reference: each function that took it by value would copy it, at

@@ -31,7 +31,7 @@ pub(super) struct AgentCache {
 /// An agent, small because there may be millions: what it said is kept as a hash, and times in microseconds.
 #[derive(Debug)]
 struct CachedAgent {
-    said: u64,
+    profile: u64,
     /// When the store has to be told again.
     trusted_until: i64,
     seen_at: i64,
@@ -59,7 +59,7 @@ impl AgentCache {
             agent.accounted = 0;
             return false;
         }
-        if now >= agent.trusted_until || agent.said != said(&self.hasher, poll) {
+        if now >= agent.trusted_until || agent.profile != profile_hash(&self.hasher, poll) {
             return false;
         }
         agent.seen_at = agent.seen_at.max(now);
@@ -71,16 +71,16 @@ impl AgentCache {
 
     /// Notes that the store has saved what an agent said.
     pub(super) fn saved(&mut self, poll: &PollRequest, now: Timestamp) {
-        let (said, now) = (said(&self.hasher, poll), now.as_microsecond());
+        let (profile, now) = (profile_hash(&self.hasher, poll), now.as_microsecond());
         let trusted_until = now.saturating_add(self.trust(poll.agent_id, now));
         self.agents
             .entry(poll.agent_id)
             .and_modify(|agent| {
-                agent.said = said;
+                agent.profile = profile;
                 agent.trusted_until = trusted_until;
                 agent.seen_at = agent.seen_at.max(now);
             })
-            .or_insert(CachedAgent { said, trusted_until, seen_at: now, accounted: 0, is_saved: true });
+            .or_insert(CachedAgent { profile, trusted_until, seen_at: now, accounted: 0, is_saved: true });
     }
 
     /// Notes that an agent has no attempts but those that it says it executes.
@@ -157,7 +157,7 @@ fn account(hasher: &RandomState, agent_id: Uuid, running: &[Uuid], now: i64) -> 
 }
 
 /// Hashes all that a poll says of its agent.
-fn said(hasher: &RandomState, poll: &PollRequest) -> u64 {
+fn profile_hash(hasher: &RandomState, poll: &PollRequest) -> u64 {
     let mut hasher = hasher.build_hasher();
     poll.agent_name.hash(&mut hasher);
     poll.agent_capabilities.hash(&mut hasher);

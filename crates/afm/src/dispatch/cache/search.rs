@@ -38,18 +38,18 @@ impl<'k> Search<'k> {
         }
         let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));
         let polls = polls.zip(&applied.replies.polls);
-        let said = polls.clone().filter_map(|((command, poll), reply)| match (command, reply) {
+        let registered = polls.clone().filter_map(|((command, poll), reply)| match (command, reply) {
             (Command::Poll { .. }, Ok(_)) => Some(poll),
             _ => None,
         });
-        for poll in said.clone() {
+        for poll in registered.clone() {
             waiting.told(poll.agent_id, self.epoch);
         }
         drop(waiting);
         let mut agents = self.cache.agents();
         // These agents say it again with their next poll.
         agents.forget(&applied.unsaved);
-        for poll in said.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
+        for poll in registered.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
             agents.saved(poll, now);
         }
         if !applied.accounted.is_empty() {

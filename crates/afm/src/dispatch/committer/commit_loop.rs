@@ -103,7 +103,7 @@ impl CommitLoop {
             if trying_again.is_empty() {
                 let mut due = this.held_up.due(LARGEST_BATCH);
                 if !due.is_empty() {
-                    this.held_up.put_back(due.split_off(first_part(&due)));
+                    this.held_up.put_back(due.split_off(batch_length(&due)));
                     let this = Arc::clone(&this);
                     trying_again.spawn(async move { this.commit(due).await });
                 }
@@ -115,7 +115,7 @@ impl CommitLoop {
                 {
                     batch.push(request);
                 }
-                let rest = batch.split_off(first_part(&batch));
+                let rest = batch.split_off(batch_length(&batch));
                 let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
                 batch.retain(|request| !request.is_given_up());
                 this.held_up.take_from(&mut batch);
@@ -136,10 +136,10 @@ impl CommitLoop {
                 biased;
                 () = this.releases_due(release_at) => {}
                 Some(ended) = running.join_next() => {
-                    without_panic(ended);
+                    resume_panic(ended);
                 }
                 Some(ended) = trying_again.join_next() => {
-                    without_panic(ended);
+                    resume_panic(ended);
                 }
                 () = this.held_up.next_due(), if trying_again.is_empty() => {}
                 received = requests.recv_many(&mut batch, room), if room > 0 && running.len() < max => {
@@ -151,7 +151,7 @@ impl CommitLoop {
         }
         for batches in [&mut running, &mut trying_again] {
             while let Some(ended) = batches.join_next().await {
-                without_panic(ended);
+                resume_panic(ended);
             }
         }
         if !batch.is_empty() {
@@ -285,7 +285,7 @@ impl CommitLoop {
 }
 
 /// Returns how many of the waiting commands make one batch.
-fn first_part(requests: &[QueuedCommand]) -> usize {
+fn batch_length(requests: &[QueuedCommand]) -> usize {
     let mut kib = 0_usize;
     let fits = |request: &&QueuedCommand| {
         kib += request.caller.room.as_ref().map_or(1, OwnedSemaphorePermit::num_permits);
@@ -295,7 +295,7 @@ fn first_part(requests: &[QueuedCommand]) -> usize {
 }
 
 /// Resumes the panic of a batch: the program ends, so that a supervisor starts it again.
-fn without_panic(ended: Result<(), JoinError>) {
+fn resume_panic(ended: Result<(), JoinError>) {
     if let Err(error) = ended {
         std::panic::resume_unwind(error.into_panic());
     }

@@ -38,8 +38,8 @@ impl HandOffs {
     fn claim(&self, poll: PollRequest, kind: WaitingKind, claims: &mut Vec<QueuedCommand>) -> HandOff {
         let agent_id = poll.agent_id;
         let (sender, reply) = oneshot::channel();
-        let look = self.cache.lookup(&poll, None, self.clock.now()).with(kind);
-        let command = look.into_command(poll);
+        let lookup = self.cache.lookup(&poll, None, self.clock.now()).with(kind);
+        let command = lookup.into_command(poll);
         claims.extend(command.map(|command| QueuedCommand::new(command, ReplyTo::Poll(sender), None)));
         let mut awaited = Awaited::new(reply, agent_id, Arc::clone(&self.undelivered));
         // If nothing was claimed, the reason has been logged, and the poll asks again.

@@ -124,7 +124,7 @@ impl HeldUp {
     }
 
     /// Notes that the row that a command needs is not locked any more.
-    pub(super) fn is_free(&self, command: &Command) {
+    pub(super) fn note_free(&self, command: &Command) {
         if let Some(name) = name(command) {
             self.state().locked.remove(&name);
         }

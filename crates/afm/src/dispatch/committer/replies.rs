@@ -75,7 +75,7 @@ impl Replier {
     ) -> Option<T> {
         match reply {
             Some(Ok(reply)) => {
-                self.is_free(command, held_up_since);
+                self.note_free(command, held_up_since);
                 // The place in the queue is free before the caller has its reply.
                 drop(room);
                 to.send(Ok(reply)).err().and_then(Result::ok)
@@ -96,7 +96,7 @@ impl Replier {
     /// Tells a caller that its command was not applied; the reason has been logged.
     pub(super) fn fail(&self, command: &Command, caller: Caller, error: CommitError) {
         let Caller { reply_to, held_up_since, room } = caller;
-        self.is_free(command, held_up_since);
+        self.note_free(command, held_up_since);
         drop(room);
         reply_to.fail(error);
     }
@@ -120,9 +120,9 @@ impl Replier {
     }
 
     /// Notes that the row that held a command up is not locked any more.
-    fn is_free(&self, command: &Command, held_up_since: Option<Instant>) {
+    fn note_free(&self, command: &Command, held_up_since: Option<Instant>) {
         if held_up_since.is_some() {
-            self.held_up.is_free(command);
+            self.held_up.note_free(command);
         }
     }
 }

@@ -4,7 +4,7 @@ mod heartbeats;
 mod held_up;
 mod orders;
 mod replies;
-mod said;
+mod running_reports;
 mod undelivered;
 
 use std::pin::Pin;

@@ -8,13 +8,13 @@ use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
-use slamon_store::{Delivery, Reported};
+use slamon_store::{Delivery, Polled, Reported};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};
 use crate::clock::Clock;
 use crate::dispatch::claimed::Claimed;
-use crate::dispatch::committer::{CommitError, Said};
+use crate::dispatch::committer::{CommitError, RunningReport};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
@@ -33,12 +33,8 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     poll.max_wait = peer::hold(poll.max_wait);
     let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
     let agent_id = poll.agent_id;
-    let said = poll.agent_running.take().map(|running| Said { running, at: request_log::started().into() });
-    let claimed = request_deadline::within(allowed, pin!(claim(&app, poll, said))).await??;
-    let (polled, give_back) = claimed.into_parts();
-    if let Some(give_back) = give_back {
-        peer::current(|peer| peer.carries(Outstanding::new(give_back)));
-    }
+    let reported = poll.agent_running.take().map(|running| RunningReport { running, at: request_log::started().into() });
+    let polled = carry(request_deadline::within(allowed, pin!(claim(&app, poll, reported))).await??);
     if polled.tasks.is_empty() && polled.cancelled.is_empty() {
         request_log::routine();
     }
@@ -60,19 +56,28 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 }
 
 /// Claims tasks. If there are none and the agent can wait, claims them as soon as there are.
-async fn claim(app: &App, poll: PollRequest, mut said: Option<Said>) -> Result<Claimed, CommitError> {
+async fn claim(app: &App, poll: PollRequest, mut reported: Option<RunningReport>) -> Result<Claimed, CommitError> {
     let polled = app.waiters.poll_until_claimed(
         poll,
         app.settings.agent_active_threshold,
         &app.stop,
         // Only the first claim of a poll says what the agent executes.
-        |poll, older_began| app.committer.poll(poll, said.take().map(|said| said.before(older_began))),
+        |poll, older_began| app.committer.poll(poll, reported.take().map(|reported| reported.before(older_began))),
     );
     let polled = polled.await?;
     if polled.is_none() {
         request_log::note("a newer poll of the agent ended it");
     }
     Ok(polled.unwrap_or_default())
+}
+
+/// Has the answer carry what a poll has brought: if it does not get to the agent, that is given back.
+fn carry(claimed: Claimed) -> Polled {
+    let (polled, give_back) = claimed.into_parts();
+    if let Some(give_back) = give_back {
+        peer::current(|peer| peer.carries(Outstanding::new(give_back)));
+    }
+    polled
 }
 
 /// Returns up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once

@@ -2,8 +2,8 @@
 
 use super::*;
 
-fn says_nothing_runs() -> Option<Said> {
-    Some(Said { running: Vec::new(), at: Instant::now() })
+fn says_nothing_runs() -> Option<RunningReport> {
+    Some(RunningReport { running: Vec::new(), at: Instant::now() })
 }
 
 async fn is_claimed(store: &FatefulStore, n: u128) -> bool {
@@ -16,9 +16,9 @@ async fn of_what_is_being_claimed_an_agent_need_not_know() {
     let (store, committer) = start().await;
     committer.submit(task(1)).await.unwrap().unwrap();
     store.hold();
-    let spawned = |said| {
+    let spawned = |reported| {
         let committer = committer.clone();
-        tokio::spawn(async move { committer.poll(poll(10), said).await.map(kept).unwrap() })
+        tokio::spawn(async move { committer.poll(poll(10), reported).await.map(kept).unwrap() })
     };
     let first = spawned(None);
     assert_eq!(store.begun().await, [1, 1]);
@@ -38,10 +38,10 @@ async fn of_what_an_ended_poll_was_given_an_agent_need_not_know() {
     let began = Instant::now();
     committer.submit(task(1)).await.unwrap().unwrap();
     assert_eq!(ids(&committer.poll(poll(10), None).await.map(kept).unwrap()), [1]);
-    let said = says_nothing_runs().map(|said| said.before(Some(began)));
-    committer.poll(poll(10), said).await.map(kept).unwrap();
+    let reported = says_nothing_runs().map(|reported| reported.before(Some(began)));
+    committer.poll(poll(10), reported).await.map(kept).unwrap();
     assert!(is_claimed(&store, 1).await);
-    let said = says_nothing_runs().map(|said| said.before(None));
-    committer.poll(poll(10), said).await.map(kept).unwrap();
+    let reported = says_nothing_runs().map(|reported| reported.before(None));
+    committer.poll(poll(10), reported).await.map(kept).unwrap();
     assert!(!is_claimed(&store, 1).await);
 }
