@@ -112,7 +112,11 @@ impl Committer {
     ///
     /// # Errors
     /// Fails when the command was not applied.
-    pub async fn poll(&self, poll: PollRequest, reported: Option<RunningReport>) -> Result<Claimed, CommitError> {
+    pub async fn poll(
+        &self,
+        poll: PollRequest,
+        reported: Option<RunningReport>,
+    ) -> Result<Claimed, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let lookup = self.cache.lookup(&poll, reported.as_ref().map(|reported| &*reported.running), now);
         let Some(mut command) = lookup.into_command(poll) else { return Ok(Claimed::default()) };

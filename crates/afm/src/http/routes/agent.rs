@@ -33,7 +33,8 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
     poll.max_wait = peer::hold(poll.max_wait);
     let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
     let agent_id = poll.agent_id;
-    let reported = poll.agent_running.take().map(|running| RunningReport { running, at: request_log::started().into() });
+    let reported =
+        poll.agent_running.take().map(|running| RunningReport { running, at: request_log::started().into() });
     let polled = carry(request_deadline::within(allowed, pin!(claim(&app, poll, reported))).await??);
     if polled.tasks.is_empty() && polled.cancelled.is_empty() {
         request_log::routine();
@@ -56,13 +57,19 @@ async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiErr
 }
 
 /// Claims tasks. If there are none and the agent can wait, claims them as soon as there are.
-async fn claim(app: &App, poll: PollRequest, mut reported: Option<RunningReport>) -> Result<Claimed, CommitError> {
+async fn claim(
+    app: &App,
+    poll: PollRequest,
+    mut reported: Option<RunningReport>,
+) -> Result<Claimed, CommitError> {
     let polled = app.waiters.poll_until_claimed(
         poll,
         app.settings.agent_active_threshold,
         &app.stop,
         // Only the first claim of a poll says what the agent executes.
-        |poll, older_began| app.committer.poll(poll, reported.take().map(|reported| reported.before(older_began))),
+        |poll, older_began| {
+            app.committer.poll(poll, reported.take().map(|reported| reported.before(older_began)))
+        },
     );
     let polled = polled.await?;
     if polled.is_none() {
