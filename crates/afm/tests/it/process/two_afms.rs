@@ -170,7 +170,8 @@ fn where_notifications_get_lost_each_looks_for_itself_every_second() {
     let behind = format!("postgresql://postgres@127.0.0.1:{}/{}", relay.port(), database.name());
     let (afm, client) = serve_with(&behind, &[], "");
     let (_other, poster) = serve_with(&place.uri(), &[], "");
-    let is_said = |line: &str| line.contains("WARN") && line.contains("looking for their changes every second");
+    let is_said =
+        |line: &str| line.contains("WARN") && line.contains("looking for their changes every second");
     afm.wait_for_line(is_said, PATIENCE);
 
     let mut held = client.connect();
