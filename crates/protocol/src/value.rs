@@ -34,7 +34,7 @@ impl<'a> Value<'a> {
     }
 
     /// The text of the value.
-    #[cfg(any(test, fuzzing))]
+    #[cfg(test)]
     pub(crate) fn text(self) -> &'a str {
         self.text
     }

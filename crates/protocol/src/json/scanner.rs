@@ -150,25 +150,30 @@ impl<'a> Scanner<'a> {
 /// The end of a string without escapes; `None`: any other, or none.
 #[inline]
 fn plain_string_end(bytes: &[u8], start: usize) -> Option<usize> {
-    let mut at = start + 1;
-    while IS_PLAIN[usize::from(*bytes.get(at)?)] {
-        at += 1;
+    let within = bytes.get(start + 1..)?;
+    let (eights, _) = within.as_chunks::<8>();
+    let mut length = 0;
+    for eight in eights {
+        let not_plain = not_plain(u64::from_le_bytes(*eight));
+        if not_plain != 0 {
+            length += not_plain.trailing_zeros() as usize / 8;
+            return (within[length] == b'"').then_some(start + length + 2);
+        }
+        length += 8;
     }
-    (bytes[at] == b'"').then_some(at + 1)
+    length += within[length..].iter().position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    (within[length] == b'"').then_some(start + length + 2)
 }
 
-/// Whether a byte of a string stands for itself, and does not end the string.
-const IS_PLAIN: [bool; 256] = {
-    let mut is_plain = [true; 256];
-    let mut control = 0;
-    while control < 0x20 {
-        is_plain[control] = false;
-        control += 1;
-    }
-    is_plain[b'"' as usize] = false;
-    is_plain[b'\\' as usize] = false;
-    is_plain
-};
+/// Marks, by their highest bits, those of eight bytes that do not stand for themselves in a string: quotes, backslashes
+/// and control characters. Above the lowest mark there may be wrong ones, since the subtractions borrow.
+#[inline]
+fn not_plain(eight: u64) -> u64 {
+    const EACH: u64 = u64::from_le_bytes([1; 8]);
+    let less_than = |bytes: u64, limit: u8| bytes.wrapping_sub(EACH * u64::from(limit)) & !bytes;
+    let equal_to = |byte: u8| less_than(eight ^ (EACH * u64::from(byte)), 1);
+    (less_than(eight, 0x20) | equal_to(b'"') | equal_to(b'\\')) & (EACH << 7)
+}
 
 /// The end of an integer; `None`: any other number, or none.
 fn plain_integer_end(bytes: &[u8], start: usize) -> Option<usize> {
@@ -300,6 +305,19 @@ mod tests {
             pieces in prop::collection::vec(prop::sample::select(PIECES.to_vec()), 0..8),
         ) {
             is_json(&pieces.concat());
+        }
+    }
+
+    #[test]
+    fn what_is_not_plain_is_seen_at_every_place_of_a_string() {
+        for odd in
+            ["\"", "\\", "\\n", "\u{0}", "\u{1f}", " ", "!", "#", "[", "]", "\u{7f}", "\u{80}", "é", "😀"]
+        {
+            for before in 0..20 {
+                for after in 0..20 {
+                    is_json(&format!("\"{}{odd}{}\"", "a".repeat(before), "ÿ".repeat(after)));
+                }
+            }
         }
     }
 
