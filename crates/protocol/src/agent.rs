@@ -1,4 +1,4 @@
-//! What agents send.
+//! The requests of agents: polls and results.
 
 mod capabilities;
 mod location;

@@ -1,4 +1,4 @@
-//! What BPMS clients send.
+//! The request of BPMS clients: a task to be executed.
 
 use uuid::Uuid;
 
@@ -6,20 +6,20 @@ use crate::fields::Fields;
 use crate::value::Value;
 use crate::{Invalid, JsonText, Limits, Terms};
 
-/// `POST /task`: a task as its client describes it.
+/// The body of `POST /task`: a task as its client describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PostTask {
-    /// Chosen by the client.
+    /// The id of the task, which the client has chosen.
     pub task_id: Uuid,
-    /// Groups the tasks of one process instance.
+    /// The id that all tasks of one process instance share.
     pub test_id: Uuid,
-    /// What an agent must be capable of; may be empty.
+    /// What an agent must be capable of. The text may be empty.
     pub task_type: String,
-    /// Goes with the type.
+    /// The version of the type that the agent must be capable of.
     pub task_version: i64,
-    /// A JSON object for the agent.
+    /// A JSON object that the agent is given.
     pub task_data: Option<JsonText>,
-    /// How long it may take, how often it may be tried, who may have it.
+    /// How long the task may take, how often it may be tried, and who may have it.
     pub terms: Terms,
 }
 
@@ -43,7 +43,7 @@ impl PostTask {
     /// Reads a request body under the usual limits.
     ///
     /// # Errors
-    /// Names the field that breaks a rule of protocol 1.
+    /// The error names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
         Self::parse_within(body, &Limits::default())
     }
@@ -51,7 +51,7 @@ impl PostTask {
     /// Reads a request body.
     ///
     /// # Errors
-    /// Names the field that breaks a rule of protocol 1, or one of the limits.
+    /// The error names the field that breaks a rule of protocol 1, or one of the limits.
     pub fn parse_within(body: &str, limits: &Limits) -> Result<Self, Invalid> {
         let fields = Fields::of_body(body, &Self::FIELDS)?;
         let [task_id, test_id, task_type, task_version, task_data, terms @ ..] = fields.known;
@@ -137,9 +137,9 @@ mod tests {
             ),
             (
                 r#""task_type":"t","task_version":1,"task_dat":{}"#,
-                "task_dat: is not a known field; known are task_id, test_id, task_type, task_version, task_data, \
-                 task_ttl, task_timeout, task_max_attempts, task_retry_errors, task_retry_delay, task_priority, \
-                 task_delay, agent_filter",
+                "task_dat: is not a known field; known are task_id, test_id, task_type, task_version, \
+                 task_data, task_ttl, task_timeout, task_max_attempts, task_retry_errors, task_retry_delay, \
+                 task_priority, task_delay, agent_filter",
             ),
         ] {
             assert_eq!(with(rest).unwrap_err().to_string(), error);

@@ -14,22 +14,22 @@ use crate::value::{Problem, Value};
 
 /// The members of a JSON object.
 pub(crate) struct Fields<'a, const N: usize> {
-    /// Those whose names are known, in the order in which the names were given.
+    /// The fields whose names are known, in the order in which the names were given.
     pub(crate) known: [Field<'a>; N],
-    /// To be refused once all others are right.
+    /// The other members. They are refused last, once all fields are right.
     pub(crate) rest: Rest<'a, N>,
 }
 
-/// A field of an object, which may be absent; of a repeated one the last counts.
+/// A field of an object. It may be absent; if it is repeated, the last value counts.
 #[derive(Clone, Copy)]
 pub(crate) struct Field<'a> {
-    /// The field of the body that the object is the value of; `None` if the object is the body.
+    /// The field of the body whose value the object is; `None` if the object is the body.
     within: Option<&'static str>,
     name: &'static str,
     value: Option<Value<'a>>,
 }
 
-/// The members of an object that have no known name.
+/// The members of an object whose names are not known.
 pub(crate) struct Rest<'a, const N: usize> {
     within: Option<&'static str>,
     names: &'static [&'static str; N],
@@ -42,7 +42,8 @@ impl<'a, const N: usize> Fields<'a, N> {
         Self::of_body_with(body, names, |_, scanner| scanner.value())
     }
 
-    /// As [`Fields::of_body`]; `pass_over` is given the name of each known field, and passes over its value.
+    /// Does the same as [`Fields::of_body`]; `pass_over` is given the name of each known field, and passes
+    /// over its value.
     pub(crate) fn of_body_with(
         body: &'a str,
         names: &'static [&'static str; N],
@@ -87,7 +88,7 @@ impl<'a, const N: usize> Fields<'a, N> {
 }
 
 impl<const N: usize> Rest<'_, N> {
-    /// Refuses names that are not known.
+    /// Refuses a name that is not known.
     pub(crate) fn refuse(self) -> Result<(), Invalid> {
         let Some(name) = self.first else { return Ok(()) };
         let problem = format!("is not a known field; known are {}", self.names.join(", "));
@@ -100,7 +101,7 @@ impl<'a> Field<'a> {
         invalid(self.within, self.name, problem)
     }
 
-    /// What is wrong with a member of its value.
+    /// Makes an error of what is wrong with a member of the value.
     pub(crate) fn invalid_member(self, member: &str, problem: impl Into<Problem>) -> Invalid {
         invalid(self.within, &format!("{}.{member}", self.name), problem)
     }
@@ -123,7 +124,7 @@ impl<'a> Field<'a> {
         self.require(Value::id)
     }
 
-    /// An array of at most `most` ids, which has these elements.
+    /// Reads an array of at most `most` ids, which has these elements.
     pub(crate) fn optional_ids(
         self,
         elements: &[Value<'_>],
@@ -155,7 +156,7 @@ impl<'a> Field<'a> {
         self.optional(|value| value.integer_within(least, most))
     }
 
-    /// A number of seconds, kept to the microsecond.
+    /// Reads a number of seconds, to the microsecond.
     pub(crate) fn optional_seconds(
         self,
         least: Duration,
@@ -164,7 +165,7 @@ impl<'a> Field<'a> {
         self.optional(|value| value.seconds(least, most))
     }
 
-    /// An object with fields of its own; `names` are theirs.
+    /// Takes apart an object that has fields of its own, with these names.
     pub(crate) fn optional_object<const M: usize>(
         self,
         names: &'static [&'static str; M],
@@ -182,7 +183,7 @@ fn invalid(within: Option<&'static str>, name: &str, problem: impl Into<Problem>
     }
 }
 
-/// What is wrong with an object that is not JSON, or has a name that is not Unicode, and where.
+/// Says what is wrong with an object that is not JSON, or that has a name that is not Unicode, and where.
 #[cold]
 pub(crate) fn wrong_json(object: &str) -> Problem {
     match serde_json::from_str::<BTreeMap<String, &RawValue>>(object) {

@@ -12,11 +12,11 @@ use crate::{
     Invalid, JsonText, LONGEST, LONGEST_WAIT, Limits, PollRequest, PostTask, ResultPost, TaskOutcome,
 };
 
-/// The longest message about what is wrong with a body, in bytes: it quotes two texts, of which each character may take
-/// 4 bytes and be escaped.
+/// The longest message about what is wrong with a body, in bytes: it quotes two texts, of which each
+/// character may take 4 bytes and be escaped.
 const LONGEST_MESSAGE: usize = 4_000;
 
-/// Reads the body of a poll.
+/// Checks what is read of a body as a poll.
 pub fn poll(body: &[u8]) {
     let Ok(text) = str::from_utf8(body) else { return };
     let Some(poll) = read(text, PollRequest::parse(text)) else { return };
@@ -24,7 +24,7 @@ pub fn poll(body: &[u8]) {
     assert!(poll.agent_name.len() <= limits.name_bytes);
     assert!(poll.agent_capabilities.len() <= limits.capabilities);
     assert!(poll.max_wait <= LONGEST_WAIT);
-    // Neither the way in which a name is written matters, nor a member that says what is so without it.
+    // The way in which a name is written does not matter, nor does a member that says the default.
     if poll.max_wait == Duration::ZERO
         && let Some(start) = text.trim_end().strip_suffix('}')
     {
@@ -34,7 +34,7 @@ pub fn poll(body: &[u8]) {
     }
 }
 
-/// Reads the body of a task that is posted.
+/// Checks what is read of a body as a task that is posted.
 pub fn post_task(body: &[u8]) {
     let Ok(text) = str::from_utf8(body) else { return };
     let Some(task) = read(text, PostTask::parse(text)) else { return };
@@ -47,7 +47,7 @@ pub fn post_task(body: &[u8]) {
     }
 }
 
-/// Reads the body of a result.
+/// Checks what is read of a body as a result.
 pub fn result(body: &[u8]) {
     let Ok(text) = str::from_utf8(body) else { return };
     let Some(post) = read(text, ResultPost::parse(text)) else { return };
@@ -57,7 +57,7 @@ pub fn result(body: &[u8]) {
     }
 }
 
-/// What was read, which is JSON then, and an object.
+/// Gives what was read, after checking that the body is a JSON object then, and that an error is short.
 fn read<T>(text: &str, read: Result<T, Invalid>) -> Option<T> {
     let mut scanner = Scanner::of(text);
     let is_json = scanner.value().and_then(|_| scanner.end()).is_ok();
@@ -76,7 +76,7 @@ fn read<T>(text: &str, read: Result<T, Invalid>) -> Option<T> {
     }
 }
 
-/// A member is given back as it came.
+/// Checks that a member is kept as it came.
 fn is_same(text: &str, member: &str, kept: &JsonText) {
     if let Ok(whole) = serde_json::from_str::<Value>(text) {
         let kept: Value = serde_json::from_str(kept.as_str()).expect("what is kept is JSON");

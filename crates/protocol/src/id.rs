@@ -1,10 +1,10 @@
-//! Ids on the wire.
+//! How ids are written on the wire.
 
 use uuid::Uuid;
 
-/// Reads an id: 8-4-4-4-12 hex digits with dashes, in any case, nothing before or after.
+/// Reads an id: 8-4-4-4-12 hex digits of any case with dashes, and nothing before or after them.
 ///
-/// [`Uuid::parse_str`] alone also takes braces, a `urn:uuid:` prefix and digits without dashes.
+/// [`Uuid::parse_str`] alone would also take braces, a `urn:uuid:` prefix and digits without dashes.
 #[must_use]
 pub fn parse_id(text: &str) -> Option<Uuid> {
     (text.len() == uuid::fmt::Hyphenated::LENGTH).then(|| Uuid::try_parse(text).ok()).flatten()

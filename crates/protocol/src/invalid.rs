@@ -8,15 +8,15 @@ use crate::limits::half_excerpt;
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{}", self.detail())]
 pub struct Invalid {
-    /// The field, as a path from the body (`agent_location.country`); `None`: the body as a whole.
+    /// The field, as a path from the body (`agent_location.country`); `None` means the body as a whole.
     pub field: Option<String>,
-    /// What is wrong and what is expected.
+    /// What is wrong, and what is expected.
     pub problem: String,
 }
 
 impl Invalid {
     pub(crate) fn field(name: impl AsRef<str>, problem: impl Into<Cow<'static, str>>) -> Self {
-        // A client may have chosen the name: that of a capability, or of a field that is not known.
+        // A client may have chosen the name, and its length: that of a capability, or of an unknown field.
         Self { field: Some(half_excerpt(name.as_ref()).into_owned()), problem: problem.into().into_owned() }
     }
 

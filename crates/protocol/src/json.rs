@@ -1,4 +1,4 @@
-//! JSON that is carried as the text it came as.
+//! JSON that is kept as the text it came as.
 //!
 //! Task data and results belong to the clients: 30-digit integers, `1.0`, key order and escapes are given
 //! back as they came, so they are never decoded into numbers and strings of ours. The one thing that is
@@ -15,7 +15,7 @@ use self::tokens::{Token, Tokens};
 
 use crate::EXCERPT;
 
-/// One JSON value, as text without surrounding white space.
+/// The text of one JSON value, without white space around it.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct JsonText(Box<str>);
 
@@ -32,13 +32,13 @@ impl JsonText {
         }
     }
 
-    /// Takes text that a store kept; it is not checked again.
+    /// Takes text that a store has kept, without checking it again.
     #[must_use]
     pub fn from_stored(text: String) -> Self {
         Self(text.into())
     }
 
-    /// The text of a JSON string literal that says `text`.
+    /// Writes a JSON string literal that says `text`.
     #[must_use]
     pub fn string(text: &str) -> Self {
         Self(serde_json::Value::from(text).to_string().into())
@@ -46,8 +46,8 @@ impl JsonText {
 
     /// Cuts a string literal for a list, which shows at most [`EXCERPT`] + 2 characters with the quotes.
     ///
-    /// A longer literal is cut between two characters and gets `…` at its end. Of `literal` the first [`EXCERPT`] + 3
-    /// characters are enough.
+    /// A longer literal is cut between two characters and gets `…` at its end. Of `literal` the first
+    /// [`EXCERPT`] + 3 characters are enough.
     #[must_use]
     pub fn string_excerpt(literal: &str) -> Self {
         if literal.chars().nth(EXCERPT + 2).is_none() {
@@ -64,14 +64,14 @@ impl JsonText {
         Self(format!("{}…\"", &literal[..end]).into())
     }
 
-    /// The text.
+    /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
     }
 
-    /// Whether two texts say the same: white space and the way characters are escaped do not count,
-    /// the order of keys and the way numbers are written do.
+    /// Whether two texts say the same. White space and the way in which characters are escaped do not count;
+    /// the order of keys and the way in which numbers are written do.
     #[must_use]
     pub fn same_value(&self, other: &Self) -> bool {
         if self.0 == other.0 {
@@ -86,13 +86,13 @@ impl JsonText {
     }
 }
 
-/// How many bytes, and how many characters, a literal takes to write its next character; `None` at an end within an
-/// escape.
+/// Counts the bytes and the characters in which a literal writes its next character; `None` at an end within
+/// an escape.
 fn next_character(rest: &str) -> Option<(usize, usize)> {
     let escape = |from: usize| rest.get(from..from + 2);
     match escape(0) {
         Some("\\u") => {
-            // Half a surrogate pair goes with the other half.
+            // The halves of a surrogate pair belong together.
             let is_first_half =
                 matches!(rest.get(2..4)?, "d8" | "d9" | "da" | "db" | "D8" | "D9" | "DA" | "DB");
             let length = if is_first_half && escape(6) == Some("\\u") { 12 } else { 6 };

@@ -1,4 +1,4 @@
-//! How much is taken of what clients choose the length of, and how much of it is shown.
+//! How long the texts of clients may be, and how much of them is shown.
 
 use std::borrow::Cow;
 
@@ -32,13 +32,13 @@ pub fn excerpt(text: &str) -> Cow<'_, str> {
     cut(text, EXCERPT)
 }
 
-/// As [`excerpt`], at most half as long: for messages that may quote two texts.
+/// Cuts a text like [`excerpt`], to half as much: for messages that may quote two texts.
 pub(crate) fn half_excerpt(text: &str) -> Cow<'_, str> {
     cut(text, EXCERPT / 2)
 }
 
 fn cut(text: &str, most: usize) -> Cow<'_, str> {
-    // No character is less than a byte.
+    // No character takes less than a byte.
     if text.len() <= most {
         return Cow::Borrowed(text);
     }

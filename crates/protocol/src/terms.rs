@@ -1,6 +1,6 @@
-//! The terms a task is posted under: how long it may take, how often it may be tried, who may have it.
+//! The terms of a task: how long it may take, how often it may be tried, and who may have it.
 //!
-//! All of them are optional; without them a task behaves as it did under slamon-afm 1.1.0.
+//! All terms are optional. Without them a task behaves as it did under slamon-afm 1.1.0.
 
 use std::time::Duration;
 
@@ -19,34 +19,35 @@ pub const MOST_ATTEMPTS: u32 = 20;
 /// The optional fields of `POST /task`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Terms {
-    /// `task_ttl`: from posting, how long until it must be finished.
+    /// `task_ttl`: how long after it was posted the task must be finished.
     pub ttl: Option<Duration>,
-    /// `task_timeout`: from claim to result, how long one attempt may take.
+    /// `task_timeout`: how long one attempt may take, from claim to result.
     pub timeout: Option<Duration>,
-    /// `task_max_attempts`: how often it may be handed out in all.
+    /// `task_max_attempts`: how often the task may be handed out in all.
     pub max_attempts: u32,
     /// `task_retry_errors`: whether an error that an agent reports may be followed by another attempt.
     pub retry_errors: bool,
-    /// `task_retry_delay`: how long to wait before the second attempt; doubles with each further one.
+    /// `task_retry_delay`: how long to wait before the second attempt. The time doubles with each further
+    /// one.
     pub retry_delay: Duration,
-    /// `task_priority`: higher first.
+    /// `task_priority`: tasks with a higher one are handed out first.
     pub priority: i32,
-    /// `task_delay`: from posting, how long until it may be handed out.
+    /// `task_delay`: how long after it was posted the task may be handed out.
     pub delay: Duration,
-    /// `agent_filter`: which agents may have it.
+    /// `agent_filter`: which agents may have the task.
     pub agent_filter: AgentFilter,
 }
 
-/// Which agents may have a task: those that match everything that is named.
+/// Says which agents may have a task: those that match everything that is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct AgentFilter {
     /// The agent's `agent_location.country`.
     pub country: Option<String>,
     /// The agent's `agent_location.region`.
     pub region: Option<String>,
-    /// Its `agent_id`.
+    /// The agent's `agent_id`.
     pub agent_id: Option<Uuid>,
-    /// Its `agent_name`.
+    /// The agent's `agent_name`.
     pub agent_name: Option<String>,
 }
 
@@ -101,7 +102,7 @@ impl AgentFilter {
         Ok(filter)
     }
 
-    /// Whether it names nothing, so that every agent matches.
+    /// Whether the filter names nothing, so that every agent matches.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -120,21 +121,21 @@ impl AgentFilter {
             && self.agent_id.is_none_or(|wanted| wanted == agent_id)
     }
 
-    /// One text for equal filters, empty for the empty one: tasks are found by it.
+    /// Gives the text by which tasks are found. Equal filters have the same; that of the empty one is empty.
     #[must_use]
     pub fn key(&self) -> String {
         if self.is_empty() { String::new() } else { self.to_json().as_str().to_owned() }
     }
 
-    /// How much text it holds, in bytes.
+    /// Counts the text that the filter holds, in bytes.
     #[must_use]
     pub fn text_bytes(&self) -> usize {
         [&self.country, &self.region, &self.agent_name].into_iter().flatten().map(String::len).sum()
     }
 
-    /// All filters that an agent matches, the empty one first; 16 at most.
+    /// Lists all filters that an agent matches, the empty one first. There are 16 at most.
     ///
-    /// A task has one of them, so that a claim never reads tasks that are not for this agent.
+    /// A task for this agent has one of them, so a claim never reads tasks that are not.
     #[must_use]
     pub fn matching(agent_id: Uuid, agent_name: &str, location: Option<&Location>) -> Vec<Self> {
         let mut filters = vec![Self::default()];
@@ -154,7 +155,7 @@ impl AgentFilter {
         filters
     }
 
-    /// The filter as the JSON object it came as, members in a fixed order.
+    /// Writes the filter as the JSON object that it came as, with its members in a fixed order.
     #[must_use]
     pub fn to_json(&self) -> JsonText {
         let mut object = ObjectWriter::new();
@@ -174,12 +175,12 @@ impl AgentFilter {
     /// Reads what [`AgentFilter::key`] wrote.
     ///
     /// # Errors
-    /// When it did not.
+    /// The text was not written by it.
     pub fn from_key(key: &str) -> Result<Self, Invalid> {
         if key.is_empty() {
             return Ok(Self::default());
         }
-        // It was taken once, under whatever limits there were then.
+        // The filter was taken under the limits that there were then.
         Self::read(Fields::of_body(key, &Self::FIELDS)?, usize::MAX)
     }
 }

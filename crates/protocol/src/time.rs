@@ -1,9 +1,9 @@
-//! The two ways protocol 1 writes a time. Both are UTC with microseconds.
+//! The two ways in which protocol 1 writes a time. Both are in UTC, with microseconds.
 
 use jiff::Timestamp;
 use jiff::tz::Offset;
 
-/// `2026-11-22 19:23:01.621614`: how `GET /task/{id}` and the dashboard write a time.
+/// Writes a time as `GET /task/{id}` and the dashboard show it: `2026-11-22 19:23:01.621614`.
 #[must_use]
 pub fn sql_time(time: Timestamp) -> String {
     let mut text = String::with_capacity(32);
@@ -11,7 +11,7 @@ pub fn sql_time(time: Timestamp) -> String {
     text
 }
 
-/// `2026-11-22T19:24:01.581577+00:00`: how `POST /tasks` writes `return_time`.
+/// Writes a time as `return_time` of `POST /tasks` shows it: `2026-11-22T19:24:01.581577+00:00`.
 #[must_use]
 pub fn iso_time(time: Timestamp) -> String {
     let mut text = String::with_capacity(32);
@@ -20,7 +20,8 @@ pub fn iso_time(time: Timestamp) -> String {
     text
 }
 
-/// Digits are written one by one: every answer to a poll holds a time, and a pattern would take longer than the rest.
+/// Digits are written one by one: every answer to a poll holds a time, and a pattern would take longer than
+/// the rest.
 fn write(text: &mut String, time: Timestamp, between: char) {
     let time = Offset::UTC.to_datetime(time);
     if time.year() < 0 {

@@ -1,6 +1,6 @@
 //! Reads one JSON value as what a field must hold.
 //!
-//! An error says what is wrong without the name of the field: whoever knows that puts it in front.
+//! An error says what is wrong without the name of the field. Whoever knows the field puts its name in front.
 
 use std::borrow::Cow;
 use std::fmt::Display;
@@ -23,23 +23,23 @@ pub(crate) struct Value<'a> {
 }
 
 impl<'a> Value<'a> {
-    /// The value with this text.
+    /// Takes the text of any value.
     pub(crate) fn of(text: &'a str) -> Self {
         Self { text, is_unescaped: false }
     }
 
-    /// The string with this literal, which has no escapes.
+    /// Takes the literal of a string that has no escapes.
     pub(crate) fn unescaped(literal: &'a str) -> Self {
         Self { text: literal, is_unescaped: true }
     }
 
-    /// The text of the value.
+    /// Returns the text of the value.
     #[cfg(test)]
     pub(crate) fn text(self) -> &'a str {
         self.text
     }
 
-    /// What a string says; `None` if that is not Unicode, or the value is no string.
+    /// Decodes a string; `None` if what it says is not Unicode, or the value is no string.
     #[inline]
     pub(crate) fn decoded(self) -> Option<Cow<'a, str>> {
         if self.is_unescaped {
@@ -53,15 +53,15 @@ impl<'a> Value<'a> {
         serde_json::from_str(self.text).ok().map(Cow::Owned)
     }
 
-    /// A UUID.
+    /// Reads a UUID.
     pub(crate) fn id(self) -> Result<Uuid, Problem> {
         self.decoded().and_then(|text| parse_id(&text)).ok_or_else(|| {
             format!("must be a UUID of 8-4-4-4-12 hexadecimal digits, is {}", self.shown()).into()
         })
     }
 
-    /// An array of at most `most` UUIDs, which has these elements. An error comes with the place of the element that is
-    /// wrong, if one is.
+    /// Reads an array of at most `most` UUIDs, which has these elements. An error comes with the place of the
+    /// element that is wrong, if one is.
     pub(crate) fn ids(
         self,
         elements: &[Value<'_>],
@@ -77,7 +77,7 @@ impl<'a> Value<'a> {
         elements.iter().enumerate().map(id).collect()
     }
 
-    /// `true` or `false`.
+    /// Reads `true` or `false`.
     pub(crate) fn boolean(self) -> Result<bool, Problem> {
         match self.text {
             "true" => Ok(true),
@@ -86,7 +86,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An integer of 64 bits.
+    /// Reads an integer of 64 bits.
     pub(crate) fn integer(self) -> Result<i64, Problem> {
         self.text.parse().map_err(|_| {
             let digits = self.text.strip_prefix('-').unwrap_or(self.text);
@@ -96,7 +96,7 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// An integer from `least` to `most`.
+    /// Reads an integer from `least` to `most`.
     pub(crate) fn integer_within<N>(self, least: N, most: N) -> Result<N, Problem>
     where
         N: TryFrom<i64> + PartialOrd + Display + Copy,
@@ -107,7 +107,7 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// An integer of 0 or more; what does not fit counts as `u32::MAX`.
+    /// Reads an integer of 0 or more; one that does not fit counts as `u32::MAX`.
     pub(crate) fn count(self) -> Result<u32, Problem> {
         match (self.text.parse(), self.text) {
             (Ok(count), _) => Ok(count),
@@ -117,12 +117,12 @@ impl<'a> Value<'a> {
         }
     }
 
-    /// A number.
+    /// Reads a number.
     pub(crate) fn number(self) -> Result<f64, Problem> {
         serde_json::from_str(self.text).map_err(|_| format!("must be a number, is {}", self.shown()).into())
     }
 
-    /// A number of seconds from `least` to `most`, kept to the microsecond.
+    /// Reads a number of seconds from `least` to `most`, to the microsecond.
     pub(crate) fn seconds(self, least: Duration, most: Duration) -> Result<Duration, Problem> {
         let seconds = serde_json::from_str(self.text).ok();
         let whole_micros = |time: Duration| u64::try_from(time.as_micros()).ok().map(Duration::from_micros);
@@ -134,27 +134,27 @@ impl<'a> Value<'a> {
         })
     }
 
-    /// A string without U+0000, which PostgreSQL cannot hold.
+    /// Reads a string without U+0000, which PostgreSQL cannot hold.
     pub(crate) fn string(self) -> Result<String, Problem> {
         self.any_string()?;
         let text = self.decoded();
         let text =
             text.ok_or(Problem::Borrowed("is not valid Unicode: it has half a surrogate pair"))?.into_owned();
-        // Only an escape can stand for it.
+        // Only an escape can stand for U+0000.
         if !self.is_unescaped && text.contains('\0') {
             return Err("must not contain U+0000".into());
         }
         Ok(text)
     }
 
-    /// As [`Value::string`], of at most `most` bytes.
+    /// Reads the same as [`Value::string`], of at most `most` bytes.
     pub(crate) fn bounded_text(self, most: usize) -> Result<String, Problem> {
         let text = self.string()?;
         check_length(&text, most)?;
         Ok(text)
     }
 
-    /// As [`Value::string`], of `least` to `most` characters.
+    /// Reads the same as [`Value::string`], of `least` to `most` characters.
     pub(crate) fn sized_text(self, least: usize, most: usize) -> Result<String, Problem> {
         let text = self.string()?;
         let length = text.chars().count();
@@ -165,7 +165,7 @@ impl<'a> Value<'a> {
         Err(format!("must be {expected} characters long, has {length}").into())
     }
 
-    /// A string that nobody reads.
+    /// Checks that the value is a string, whatever it says.
     pub(crate) fn any_string(self) -> Result<(), Problem> {
         if self.text.starts_with('"') {
             return Ok(());
@@ -173,18 +173,18 @@ impl<'a> Value<'a> {
         Err(format!("must be a string, is {}", self.shown()).into())
     }
 
-    /// A string, kept as the JSON literal it came as.
+    /// Keeps a string as the JSON literal that it came as.
     pub(crate) fn string_literal(self) -> Result<JsonText, Problem> {
         self.any_string()?;
         JsonText::from_valid(self.text).ok_or_else(too_deep)
     }
 
-    /// An object, kept as the text it came as.
+    /// Keeps an object as the text that it came as.
     pub(crate) fn object_text(self) -> Result<JsonText, Problem> {
         JsonText::from_valid(self.object()?).ok_or_else(too_deep)
     }
 
-    /// The text of an object.
+    /// Returns the text of an object.
     pub(crate) fn object(self) -> Result<&'a str, Problem> {
         if self.text.starts_with('{') {
             return Ok(self.text);
@@ -192,7 +192,7 @@ impl<'a> Value<'a> {
         Err(format!("must be an object, is {}", self.shown()).into())
     }
 
-    /// The value as an error shows it.
+    /// Writes the value as an error shows it.
     pub(crate) fn shown(self) -> String {
         match self.text.as_bytes().first() {
             Some(b'{') => "an object".to_owned(),
@@ -202,7 +202,7 @@ impl<'a> Value<'a> {
     }
 }
 
-/// Whether a text is at most `most` bytes long.
+/// Checks that a text is at most `most` bytes long.
 pub(crate) fn check_length(text: &str, most: usize) -> Result<(), Problem> {
     match text.len() {
         length if length > most => Err(format!("must be at most {most} bytes long, has {length}").into()),

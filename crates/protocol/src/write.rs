@@ -1,7 +1,7 @@
 //! Writes the JSON of answers.
 //!
-//! By hand rather than through serde, because stored task data is spliced in as it is: a database of the
-//! original may hold `NaN`, which Python writes and reads, and no JSON library of ours would pass on.
+//! This is not done by serde, because stored task data is put in as it is: a database of the original may
+//! hold `NaN`, which Python writes and reads, and which a JSON library would not pass on.
 
 use std::fmt::{Display, Write};
 
@@ -9,7 +9,7 @@ use uuid::Uuid;
 
 use crate::JsonText;
 
-/// Room for most answers, in bytes: one that grew to it would be moved from place to place.
+/// The room that is made for an answer, in bytes. Most fit in, and are not moved while they grow.
 const USUAL_LENGTH: usize = 256;
 
 /// Writes one JSON object, member by member.
@@ -39,14 +39,14 @@ impl ObjectWriter {
         self.0.push(':');
     }
 
-    /// A string.
+    /// Adds a string.
     pub fn string(&mut self, name: &str, value: &str) -> &mut Self {
         self.name(name);
         write_string(&mut self.0, value);
         self
     }
 
-    /// A string, or `null`.
+    /// Adds a string, or `null`.
     pub fn optional_string(&mut self, name: &str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.string(name, value),
@@ -54,7 +54,7 @@ impl ObjectWriter {
         }
     }
 
-    /// An id, in lower case.
+    /// Adds an id, in lower case.
     pub fn id(&mut self, name: &str, value: Uuid) -> &mut Self {
         self.name(name);
         self.0.push('"');
@@ -63,33 +63,33 @@ impl ObjectWriter {
         self
     }
 
-    /// An array of ids, in lower case.
+    /// Adds an array of ids, in lower case.
     pub fn ids(&mut self, name: &str, values: &[Uuid]) -> &mut Self {
         let values: Vec<String> = values.iter().map(|id| format!("\"{id}\"")).collect();
         self.text(name, &format!("[{}]", values.join(",")))
     }
 
-    /// An integer.
+    /// Adds an integer.
     pub fn integer(&mut self, name: &str, value: impl Display + Into<i128>) -> &mut Self {
         self.literal(name, value)
     }
 
-    /// A floating-point number, which must be finite.
+    /// Adds a floating-point number, which must be finite.
     pub fn number(&mut self, name: &str, value: f64) -> &mut Self {
         self.literal(name, serde_json::Value::from(value))
     }
 
-    /// `true` or `false`.
+    /// Adds `true` or `false`.
     pub fn boolean(&mut self, name: &str, value: bool) -> &mut Self {
         self.literal(name, value)
     }
 
-    /// A value that is JSON already.
+    /// Adds a value that is JSON already.
     pub fn json(&mut self, name: &str, value: &JsonText) -> &mut Self {
         self.text(name, value.as_str())
     }
 
-    /// An array.
+    /// Adds an array.
     pub fn array(&mut self, name: &str, value: ArrayWriter) -> &mut Self {
         self.text(name, &value.finish())
     }
@@ -181,7 +181,11 @@ mod tests {
             .array("empty", ArrayWriter::new());
         assert_eq!(
             object.finish(),
-            r#"{"plain":"a b","odd":"\"\\\n\u0000é","none":null,"id":"00000000-0000-0000-0000-000000000000","n":-9223372036854775808,"f":60.0,"data":{"x": NaN},"list":[{"on":true},{}],"empty":[]}"#
+            concat!(
+                r#"{"plain":"a b","odd":"\"\\\n\u0000é","none":null,"#,
+                r#""id":"00000000-0000-0000-0000-000000000000","#,
+                r#""n":-9223372036854775808,"f":60.0,"data":{"x": NaN},"list":[{"on":true},{}],"empty":[]}"#
+            )
         );
     }
 }

@@ -1,4 +1,4 @@
-//! Which tasks an agent can execute.
+//! The field of a poll that says which tasks an agent can execute.
 
 use std::borrow::Cow;
 use std::collections::hash_map::Entry;
@@ -18,21 +18,22 @@ pub struct Capability {
     pub version: i64,
 }
 
-/// What stands in a field that names task types, each with an object that holds its version.
+/// The members of a field that names task types, each with an object that holds its version.
 ///
-/// An agent may have many capabilities. So they are found while the body is passed over, and read once that is over.
+/// An agent may have many capabilities. So they are found while the body is passed over, and read once that
+/// is over.
 #[derive(Default)]
 pub(super) struct Offers<'a> {
     offers: Vec<Offer<'a>>,
-    /// Whether the name of one is not Unicode.
+    /// Whether the name of a member is not Unicode.
     has_wrong_name: bool,
 }
 
-/// One capability.
+/// A member of the field: one capability.
 struct Offer<'a> {
     task_type: Cow<'a, str>,
     value: Value<'a>,
-    /// The version, where it is an object that has one; an error if it has a name that is not Unicode.
+    /// The version, if the value is an object that has one; an error if that has a name that is not Unicode.
     version: Result<Option<Value<'a>>, NotJson>,
 }
 
@@ -46,7 +47,7 @@ impl<'a> Offers<'a> {
         *self = Self { offers: Vec::with_capacity(4), has_wrong_name: false };
         scanner.members(|scanner, task_type| {
             let mut version = Ok(None);
-            // An agent may say more of a capability than is known of here.
+            // An agent may say more of a capability than its version.
             let value = scanner.members(|scanner, name| {
                 let value = scanner.value()?;
                 match name.decoded() {
@@ -64,7 +65,7 @@ impl<'a> Offers<'a> {
         })
     }
 
-    /// Reads the capabilities.
+    /// Reads the capabilities, now that the whole body was passed over.
     pub(super) fn read(self, field: Field<'_>, limits: &Limits) -> Result<Vec<Capability>, Invalid> {
         let object = field.require(Value::object)?;
         if self.has_wrong_name {

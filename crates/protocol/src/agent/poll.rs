@@ -1,4 +1,4 @@
-//! `POST /tasks`: an agent asks for work.
+//! The body of `POST /tasks`, with which an agent asks for work.
 
 use std::time::Duration;
 
@@ -10,28 +10,28 @@ use crate::fields::Fields;
 use crate::value::Value;
 use crate::{Invalid, Limits, ObjectWriter};
 
-/// The longest that an answer may be asked to wait.
+/// The longest time that an agent may ask its answer to wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);
 
 /// How many attempts an agent may say that it is executing.
 pub const MOST_RUNNING: usize = 1_000;
 
-/// `POST /tasks`: an agent says who it is and asks for work.
+/// The body of `POST /tasks`: an agent says who it is and asks for work.
 #[derive(Debug, Clone, PartialEq)]
 pub struct PollRequest {
-    /// Which agent.
+    /// The id of the agent.
     pub agent_id: Uuid,
-    /// Its name for people; may be empty.
+    /// The name of the agent for people, which may be empty.
     pub agent_name: String,
-    /// What it can do, one entry a type.
+    /// What the agent can execute, with one entry a type.
     pub agent_capabilities: Vec<Capability>,
-    /// How many tasks it takes now; 0 means "busy, but alive".
+    /// How many tasks the agent takes now; 0 means "busy, but alive".
     pub max_tasks: u32,
-    /// Where it stands, if it says so.
+    /// Where the agent stands, if it says so.
     pub agent_location: Option<Location>,
     /// How long the answer may wait for a task.
     pub max_wait: Duration,
-    /// What it is executing, by the ids that it was handed; `None`: it does not say.
+    /// What the agent executes, by the ids that it was handed; `None` means that it does not say.
     pub agent_running: Option<Vec<Uuid>>,
 }
 
@@ -51,7 +51,7 @@ impl PollRequest {
     /// Reads a request body under the usual limits.
     ///
     /// # Errors
-    /// Names the field that breaks a rule of protocol 1.
+    /// The error names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
         Self::parse_within(body, &Limits::default())
     }
@@ -59,7 +59,7 @@ impl PollRequest {
     /// Reads a request body.
     ///
     /// # Errors
-    /// Names the field that breaks a rule of protocol 1, or one of the limits.
+    /// The error names the field that breaks a rule of protocol 1, or one of the limits.
     pub fn parse_within(body: &str, limits: &Limits) -> Result<Self, Invalid> {
         let (mut offers, mut running) = (Offers::default(), Vec::new());
         let fields = Fields::of_body_with(body, &Self::FIELDS, |name, scanner| match name {
@@ -105,7 +105,7 @@ impl PollRequest {
         Ok(poll)
     }
 
-    /// Writes the capabilities as JSON, type to version, for a store to keep.
+    /// Writes the capabilities as JSON, from type to version, for a store to keep.
     #[must_use]
     pub fn capabilities_to_json(&self) -> String {
         let mut object = ObjectWriter::new();

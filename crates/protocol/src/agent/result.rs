@@ -1,4 +1,4 @@
-//! `POST /tasks/response`: what came out of a task.
+//! The body of `POST /tasks/response`, with which an agent says what came out of a task.
 
 use uuid::Uuid;
 
@@ -7,23 +7,23 @@ use crate::fields::Fields;
 use crate::value::Value;
 use crate::{Invalid, JsonText};
 
-/// `POST /tasks/response`: what came out of a task.
+/// The body of `POST /tasks/response`: what came out of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ResultPost {
-    /// Which task, by the id under which it was handed out.
+    /// The id under which the task was handed out.
     pub task_id: Uuid,
-    /// Who answers, if it says so: then only the agent that holds the attempt may.
+    /// The agent that answers, if it says so. Then it must be the one that holds the attempt.
     pub agent_id: Option<Uuid>,
-    /// What came out.
+    /// What came out of the task.
     pub outcome: TaskOutcome,
 }
 
 /// How a task ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum TaskOutcome {
-    /// With a result: a JSON object.
+    /// The task ended with a result, a JSON object.
     Completed(JsonText),
-    /// With an error: a JSON string.
+    /// The task ended with an error, a JSON string.
     Failed(JsonText),
 }
 
@@ -33,7 +33,7 @@ impl ResultPost {
     /// Reads a request body.
     ///
     /// # Errors
-    /// Names the field that breaks a rule of protocol 1.
+    /// The error names the field that breaks a rule of protocol 1.
     pub fn parse(body: &str) -> Result<Self, Invalid> {
         let fields = Fields::of_body(body, &Self::FIELDS)?;
         let [protocol, task_id, task_data, task_error, agent_id] = fields.known;

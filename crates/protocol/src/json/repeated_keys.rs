@@ -1,7 +1,7 @@
 //! Objects that name a key more than once: `{"a":1,"a":2}` says `{"a":2}`.
 //!
-//! A Python dict keeps the last value in the place of the first; so do we. Numbers and strings stay as they
-//! are written.
+//! A Python dict keeps the last value in the place of the first, and so does this. Numbers and strings stay
+//! as they are written.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -18,7 +18,7 @@ pub(super) enum Keys {
 
 /// Looks whether any object in `text`, which must be valid JSON, repeats a key.
 pub(super) fn look_for(text: &str) -> Keys {
-    // The keys of all open objects; a level remembers where its own begin.
+    // The keys of all objects that are open. Each level remembers where its own keys begin.
     let mut keys: Vec<Cow<'_, [u8]>> = Vec::new();
     let mut levels: Vec<(u8, usize)> = Vec::new();
     let mut repeated = false;
@@ -65,15 +65,15 @@ pub(super) fn drop_all_but_last(text: &str) -> String {
 }
 
 enum Value<'a> {
-    /// Everything but arrays and objects, as it is written.
+    /// Anything but an array or an object, as it is written.
     Leaf(&'a str),
     Array(Vec<Value<'a>>),
-    /// Members by the key as it is written.
+    /// The members, with their keys as they are written.
     Object(Vec<(&'a str, Value<'a>)>),
 }
 
 impl<'a> Value<'a> {
-    /// `None` where `token` starts no value.
+    /// Reads a value that starts with `token`; `None` if no value does.
     fn read(token: Token<'a>, tokens: &mut Tokens<'a>) -> Option<Self> {
         match token {
             Token::String(text) | Token::Scalar(text) => Some(Self::Leaf(text)),

@@ -5,7 +5,7 @@ use std::fmt;
 
 use serde::de::{Deserializer, Visitor};
 
-/// One token; strings come with their quotes.
+/// One token. A string comes with its quotes.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(super) enum Token<'a> {
     /// `{` or `[`

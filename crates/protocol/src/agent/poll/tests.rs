@@ -224,7 +224,8 @@ proptest! {
                 None => agent_capabilities.push(Capability { task_type, version }),
             }
         }
-        let location = Location { country: "FI".into(), region: "18".into(), latitude: None, longitude: None };
+        let (country, region) = ("FI".into(), "18".into());
+        let location = Location { country, region, latitude: None, longitude: None };
         let poll = PollRequest {
             agent_id: ID.parse().unwrap(),
             agent_name: name,
