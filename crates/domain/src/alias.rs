@@ -1,7 +1,8 @@
 //! The ids under which second and further attempts are known to their agents.
 //!
-//! A client may not post a task under such an id. So that most posts need not be looked up among all attempts, these ids
-//! are UUIDs of version 8, which no client makes by chance: libraries make versions 1 to 7.
+//! A client may not post a task under such an id. So that most posts need not be looked up among all
+//! attempts, these ids are UUIDs of version 8, which no client makes by chance: libraries make versions 1 to
+//! 7.
 
 use uuid::{Builder, Uuid, Version};
 

@@ -5,8 +5,8 @@ use slamon_protocol::PollRequest;
 /// The most tasks that one poll is given, whatever it asks for: an answer must fit into memory.
 pub const MAX_TASKS_PER_POLL: u32 = 1_000;
 
-/// The most bytes of tasks that one poll is given; a single task may have more. What is left over waits for the next
-/// poll.
+/// The most bytes of tasks that one poll is given; a single task may have more. What is left over waits for
+/// the next poll.
 pub const MAX_BYTES_PER_POLL: usize = 8 * 1024 * 1024;
 
 /// How many bytes a task takes in an answer besides its type and data: ids, numbers, a time and the names of

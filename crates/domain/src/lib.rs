@@ -1,7 +1,7 @@
 //! The rules of a task's life.
 //!
-//! A [`Command`] is the only way to change anything. What a task may become is decided in [`lifecycle`], by plain
-//! functions. No clock, no I/O, no SQL: a store finds rows, locks them and saves what the rules said.
+//! A [`Command`] is the only way to change anything. What a task may become is decided in [`lifecycle`], by
+//! plain functions. No clock, no I/O, no SQL: a store finds rows, locks them and saves what the rules said.
 
 #![cfg_attr(
     not(test),

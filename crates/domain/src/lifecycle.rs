@@ -12,8 +12,9 @@
 //!    delayed | pending | claimed ──▶ expired (time) | cancelled (cancel)
 //! ```
 //!
-//! A store calls [`advance`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes first.
-//! A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will see to both.
+//! A store calls [`advance`] on a task before [`report`] and [`cancel`]: what time alone has done to it comes
+//! first. A [`claim`] passes over what has expired, and a [`release`] asks for no time: a sweep will see to
+//! both.
 
 mod messages;
 mod retry;
@@ -60,8 +61,8 @@ pub enum Report {
 /// it.
 ///
 /// # Errors
-/// [`Refusal::IdTaken`] when the two differ, [`Refusal::IdOfAttempt`] when a result under this id would be that
-/// attempt's.
+/// [`Refusal::IdTaken`] when the two differ, [`Refusal::IdOfAttempt`] when a result under this id would be
+/// that attempt's.
 pub fn submit(
     stored: Option<&PostTask>,
     is_of_attempt: bool,

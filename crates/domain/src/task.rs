@@ -62,8 +62,8 @@ pub enum End {
 pub struct Attempt {
     /// Its number, from 1.
     pub number: u32,
-    /// The id under which the agent knows the task: the task's own for the first attempt, a fresh one for each
-    /// further, so that a late result can be told from one that counts.
+    /// The id under which the agent knows the task: the task's own for the first attempt, a fresh one for
+    /// each further, so that a late result can be told from one that counts.
     pub alias: Uuid,
     /// The agent that executes it.
     pub agent_id: Uuid,

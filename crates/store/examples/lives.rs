@@ -2,10 +2,11 @@
 //!
 //!     cargo run --release -p slamon-store --example lives -- CLIENTS BATCHES SECONDS [hold] [URI]
 //!
-//! Each client posts a task of a type of its own, claims it, reports and reads it, one after the other. What they ask
-//! for at the same time is applied in one batch, and as many as BATCHES at once, as the server's committer does it. Without a URI the
-//! database is a private one, with fsync. With `hold`, a transaction is held open all the time, so that nothing that
-//! was changed since can go away. It prints lives a second, and what a life cost the database.
+//! Each client posts a task of a type of its own, claims it, reports and reads it, one after the other. What
+//! they ask for at the same time is applied in one batch, and as many as BATCHES at once, as the server's
+//! committer does it. Without a URI the database is a private one, with fsync. With `hold`, a transaction is
+//! held open all the time, so that nothing that was changed since can go away. It prints lives a second, and
+//! what a life cost the database.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -9,8 +9,9 @@ use uuid::Uuid;
 
 use crate::{EndedAttempt, QueueCursor, State, Surroundings, Task};
 
-/// What a store has found and locked for the commands of a batch: the tasks that they name, and those that sweeps and
-/// agents are about. What it does not hold is not there, or was locked by another session where it says so.
+/// What a store has found and locked for the commands of a batch: the tasks that they name, and those that
+/// sweeps and agents are about. What it does not hold is not there, or was locked by another session where it
+/// says so.
 #[derive(Debug, Default)]
 pub struct Snapshot<'a> {
     pub(super) posts: HashMap<Uuid, PostLookup<'a>>,
@@ -30,8 +31,8 @@ pub struct Snapshot<'a> {
 /// A task as it was found, and locked.
 #[derive(Debug, Clone)]
 pub struct LockedTask {
-    /// The task. It may come without its data, unless it is to be cancelled, and without the name of its agent where no
-    /// error can name that.
+    /// The task. It may come without its data, unless it is to be cancelled, and without the name of its
+    /// agent where no error can name that.
     pub task: Task,
     /// Its order of arrival.
     pub seq: i64,

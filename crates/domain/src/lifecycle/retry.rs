@@ -7,8 +7,8 @@ use crate::Task;
 /// No task waits longer for its next attempt.
 const LONGEST: Duration = Duration::from_secs(3_600);
 
-/// The delay after the attempt that just ended: doubled with each, at most an hour, and up to a tenth shorter, so
-/// that tasks that failed together do not come back together.
+/// The delay after the attempt that just ended: doubled with each, at most an hour, and up to a tenth
+/// shorter, so that tasks that failed together do not come back together.
 ///
 /// The tenth is made of the task's id: the same task at the same attempt always waits the same time.
 pub(super) fn delay(task: &Task) -> Duration {

@@ -1,5 +1,5 @@
-//! Every rule, state by state; `properties` has what holds for any sequence of commands, `model_checker` every order of
-//! events in a small fleet.
+//! Every rule, state by state; `properties` has what holds for any sequence of commands, `model_checker`
+//! every order of events in a small fleet.
 
 mod model_checker;
 mod properties;

@@ -1,4 +1,5 @@
-//! Taking over the tables of slamon-afm 1.1.0. `original/postgres.sql` was dumped from a database it had filled.
+//! Taking over the tables of slamon-afm 1.1.0. `original/postgres.sql` was dumped from a database it had
+//! filled.
 
 use slamon_store::{Adopted, End, Prepared, Reported, SchemaError, State, Store, StoreError};
 use uuid::Uuid;
@@ -82,9 +83,11 @@ async fn what_hands_wrote_is_taken_as_well_as_can_be() {
     cluster.sql(ORIGINAL);
     cluster.sql(
         "insert into tasks (uuid, test_id, created, data, started) values
-             ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000000', '2026-01-01', '', '2026-01-02');
+             ('00000000-0000-0000-0000-000000000001', '00000000-0000-0000-0000-000000000000', '2026-01-01',
+             '', '2026-01-02');
          insert into tasks (uuid, test_id, created, claimed, completed, result_data) values
-             ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000000', '2026-01-01', null, '2026-01-02', '');
+             ('00000000-0000-0000-0000-000000000002', '00000000-0000-0000-0000-000000000000', '2026-01-01',
+             null, '2026-01-02', '');
          insert into agents values ('a9e00000-0000-4000-8000-000000000002', 'lower', null),
              ('a9e00000-0000-4000-8000-000000000003', 'never seen', null)",
     );

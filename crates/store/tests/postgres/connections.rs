@@ -152,7 +152,8 @@ async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended(
     store.create_tables().await.unwrap();
     cluster.sql(
         "create function wait() returns trigger language plpgsql as
-         'begin while not pg_try_advisory_xact_lock(7) loop perform pg_sleep(0.01); end loop; return null; end';
+         'begin while not pg_try_advisory_xact_lock(7) loop perform pg_sleep(0.01); end loop; return null;
+         end';
          create constraint trigger wait after insert on task deferrable initially deferred
          for each row execute function wait()",
     );

@@ -38,7 +38,8 @@ async fn what_was_claimed_before_is_not_read_again() {
     // A connection tells what it did at its end.
     cluster.wait_for("select count(*) from pg_stat_activity where application_name = 'slamon-afm'", "0");
     // From the very start each time, it would be some 70,000.
-    let read = "select idx_tup_read between 2400 and 5000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
+    let read = "select idx_tup_read between 2400 and 5000 from pg_stat_user_indexes where indexrelname = \
+    'task_waiting'";
     cluster.wait_for(read, "t");
     drop(open);
 }

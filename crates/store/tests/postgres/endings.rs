@@ -64,7 +64,8 @@ fn read(stream: &mut TcpStream, has_type: bool) {
 
 #[tokio::test]
 async fn a_connection_that_the_server_ends_is_tried_again_and_then_unavailable() {
-    // Shut down, crashed, idle for too long (in a transaction, or at all), its database dropped, an internal error.
+    // Shut down, crashed, idle for too long (in a transaction, or at all), its database dropped, an internal
+    // error.
     for code in ["57P01", "57P02", "25P03", "57P05", "57P04", "XX000"] {
         for when in [When::Connecting, When::FirstStatement] {
             let server = Server::start(when, code);

@@ -128,7 +128,8 @@ async fn time_is_the_databases() {
     };
     assert!(first < second);
     let between = format!(
-        "select '{first}'::timestamptz < clock_timestamp() and '{first}'::timestamptz > clock_timestamp() - interval '1 hour'"
+        "select '{first}'::timestamptz < clock_timestamp() and '{first}'::timestamptz > clock_timestamp() - \
+         interval '1 hour'"
     );
     assert_eq!(cluster.sql(&between), "t");
 }

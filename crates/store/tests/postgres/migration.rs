@@ -12,15 +12,21 @@ fn with_rows(cluster: &Cluster) {
     cluster.sql(VERSION_1);
     let [one, two, three, four, five, test, known, unknown] = [1, 2, 3, 4, 5, 0, 51, 52].map(id);
     cluster.sql(&format!(
-        r#"insert into task (id, test_id, type, version, data, created_at, state, agent_id, claimed_at, finished_at,
+        r#"insert into task (id, test_id, type, version, data, created_at, state, agent_id, claimed_at,
+        finished_at,
                              result, error)
-        values ('{one}', '{test}', 't', 1, '{{"a": 1.0}}', '2026-01-01Z', 'pending', null, null, null, null, null),
-               ('{two}', '{test}', 't', 1, null, '2026-01-01Z', 'claimed', '{known}', '2026-01-02Z', null, null, null),
-               ('{three}', '{test}', 't', 1, null, '2026-01-01Z', 'completed', '{known}', '2026-01-02Z', '2026-01-03Z',
+        values ('{one}', '{test}', 't', 1, '{{"a": 1.0}}', '2026-01-01Z', 'pending', null, null, null, null,
+               null),
+               ('{two}', '{test}', 't', 1, null, '2026-01-01Z', 'claimed', '{known}', '2026-01-02Z', null,
+               null, null),
+               ('{three}', '{test}', 't', 1, null, '2026-01-01Z', 'completed', '{known}', '2026-01-02Z',
+               '2026-01-03Z',
                 '{{}}', null),
-               ('{four}', '{test}', 't', 1, null, '2026-01-01Z', 'failed', '{unknown}', '2026-01-02Z', '2026-01-03Z',
+               ('{four}', '{test}', 't', 1, null, '2026-01-01Z', 'failed', '{unknown}', '2026-01-02Z',
+               '2026-01-03Z',
                 null, '"no"'),
-               ('{five}', '{test}', 'u', 2, null, '2026-01-01Z', 'claimed', '{unknown}', '2026-01-02Z', null, null,
+               ('{five}', '{test}', 'u', 2, null, '2026-01-01Z', 'claimed', '{unknown}', '2026-01-02Z', null,
+               null,
                 null);
         insert into agent (id, name, capabilities, location, last_seen)
         values ('{known}', 'known', '{{"t": 1, "u": -2}}', null, '2026-01-02Z')"#
@@ -97,7 +103,8 @@ async fn migrated_tables_are_as_new_ones() {
     old.store().create_tables().await.unwrap();
     new.store().create_tables().await.unwrap();
     for sql in [
-        "select table_name, column_name, data_type, is_nullable, column_default from information_schema.columns
+        "select table_name, column_name, data_type, is_nullable, column_default from
+        information_schema.columns
          where table_schema = 'public' order by table_name, ordinal_position",
         "select indexdef from pg_indexes where schemaname = 'public' order by 1",
         "select conrelid::regclass, conname, pg_get_constraintdef(oid) from pg_constraint

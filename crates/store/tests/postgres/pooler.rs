@@ -13,8 +13,9 @@ use slamon_domain::testing::outcome::Outcome;
 const STORED: Outcome = Outcome::Submit(Ok(Submitted::Stored));
 
 /// What the store sets for itself, and what the pooler's other clients find.
-const SETTINGS: &str = "select name from pg_settings where source = 'session' \
-    and name not in ('application_name', 'client_encoding', 'DateStyle', 'TimeZone', 'standard_conforming_strings')
+const SETTINGS: &str = "select name from pg_settings where source = 'session' and name not in \
+    ('application_name', 'client_encoding', 'DateStyle', 'TimeZone',
+    'standard_conforming_strings')
     union all select 'prepared ' || statement from pg_prepared_statements
     union all select 'listens ' || pg_listening_channels()";
 

@@ -22,8 +22,9 @@ async fn a_user_without_rights_is_told_what_to_run() {
     let SchemaError::Denied(text) = schema_error(store.create_tables().await.unwrap_err()) else { panic!() };
     assert_eq!(
         text,
-        "the user \"a-fm\" may not create tables in the schema public of the database \"postgres\": as a superuser, \
-         run in psql: \\c \"postgres\" and then: GRANT USAGE, CREATE ON SCHEMA public TO \"a-fm\";"
+        "the user \"a-fm\" may not create tables in the schema public of the database \"postgres\": as a \
+         superuser, run in psql: \\c \"postgres\" and then: GRANT USAGE, CREATE ON SCHEMA public TO \
+         \"a-fm\";"
     );
     cluster.sql(&text[text.find("GRANT").unwrap()..]);
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Created);

@@ -23,7 +23,8 @@ async fn a_task_is_handed_out_once() {
         let store = Arc::clone(&stores[agent % 2]);
         agents.spawn(async move {
             let mut taken = Vec::new();
-            // What another holds for a moment is passed over, so nothing given does not mean that nothing is left.
+            // What another holds for a moment is passed over, so nothing given does not mean that nothing is
+            // left.
             while store.counts(crate::at(0)).await.unwrap().tasks_waiting > 0 {
                 let polls = vec![poll(agent as u128, &["a", "b"], 3), poll(100 + agent as u128, &["b"], 2)];
                 let outcomes = apply(&store, polls).await;
@@ -132,7 +133,8 @@ async fn a_claim_reads_what_it_takes() {
     cluster.wait_for(gone, "0");
     let scans = "select seq_scan from pg_stat_user_tables where relname = 'task'";
     cluster.wait_for(scans, "0");
-    // What was claimed before is passed by until it is vacuumed, and so is the other type that begins the same.
+    // What was claimed before is passed by until it is vacuumed, and so is the other type that begins the
+    // same.
     let used =
         "select idx_scan, idx_tup_read < 1000 from pg_stat_user_indexes where indexrelname = 'task_waiting'";
     // Two types, each for anybody, for this id, for this name, and for both.

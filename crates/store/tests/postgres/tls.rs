@@ -19,21 +19,25 @@ fn make_certificates(folder: &Path) {
     openssl(&format!("req -x509 {key} -subj /CN=authority -keyout ca.key -out ca.pem"));
     openssl(&format!("req -x509 {key} -subj /CN=stranger -keyout other.key -out other.pem"));
     openssl(&format!(
-        "req -x509 {key} -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout self.key -out self.pem"
+        "req -x509 {key} -subj /CN=localhost -addext subjectAltName=DNS:localhost -keyout self.key -out \
+         self.pem"
     ));
     openssl(
-        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key -out server.csr",
+        "req -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -subj /CN=localhost -keyout server.key \
+         -out server.csr",
     );
     fs::write(folder.join("ext"), "subjectAltName=DNS:localhost").unwrap();
     for (name, days) in [("server", 2), ("expired", -1)] {
         openssl(&format!(
-            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile ext -out {name}.pem"
+            "x509 -req -in server.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days {days} -extfile ext \
+             -out {name}.pem"
         ));
     }
     fs::copy(folder.join("server.key"), folder.join("expired.key")).unwrap();
 }
 
-/// Whether there is TLS on the connection to this host that the query of a URI asks for; `{}` in it is the cluster's folder.
+/// Whether there is TLS on the connection to this host that the query of a URI asks for; `{}` in it is the
+/// cluster's folder.
 async fn connect(cluster: &Cluster, host: &str, query: &str) -> Result<bool, StoreError> {
     let query = query.replace("{}", &cluster.folder().display().to_string());
     let store = store(&format!("postgresql://postgres@{host}:{}/postgres?{query}", cluster.port()));

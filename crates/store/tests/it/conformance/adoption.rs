@@ -1,4 +1,5 @@
-//! Tables of slamon-afm 1.1.0, the same rows in every database. What that program wrote itself is in `tests/original`.
+//! Tables of slamon-afm 1.1.0, the same rows in every database. What that program wrote itself is in
+//! `tests/original`.
 
 use jiff::Timestamp;
 use jiff::civil::date;
@@ -109,7 +110,8 @@ pub(super) async fn agents_with_one_id_become_one(fixture: &impl SharedFixture) 
     fixture.sql(&format!(
         "insert into agents values ('{agent}', 'later', {}), ('{capital}', 'sooner', {});
          insert into agents values ('{}', 'never', null), ('{}', 'lower', null);
-         insert into agent_capabilities values ('{agent}', 'a', 9), ('{agent}', 'a', 12), ('{agent}', null, 1),
+         insert into agent_capabilities values ('{agent}', 'a', 9), ('{agent}', 'a', 12), ('{agent}', null,
+         1),
              ('{agent}', 'b', null), ('{capital}', 'c', 1)",
         written(2),
         written(1),

@@ -228,7 +228,8 @@ async fn an_adoption_that_fails_leaves_the_original_as_it_was() {
     for (spoil, mend, problem) in [
         (&*long, "delete from agents where name = 'x'", &*cut),
         (
-            "insert into tasks (uuid, test_id, created) values ('not an id', 'x', '2026-01-01 00:00:00.000000')",
+            "insert into tasks (uuid, test_id, created)
+             values ('not an id', 'x', '2026-01-01 00:00:00.000000')",
             "delete from tasks where uuid = 'not an id'",
             "\"not an id\" is not a UUID",
         ),

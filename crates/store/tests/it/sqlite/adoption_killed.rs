@@ -14,7 +14,8 @@ async fn an_adoption_that_is_killed_leaves_the_original_as_it_was() {
         return adopt_until_killed(&database).await;
     }
     let fixture = original();
-    // Tasks from before those of the dump, and more of them than SQLite keeps in memory: half an adoption is in files.
+    // Tasks from before those of the dump, and more of them than SQLite keeps in memory: half an adoption is
+    // in files.
     fixture.sql(
         "with recursive n (n) as (select 1 union all select n + 1 from n where n < 3000)
          insert into tasks (uuid, test_id, type, version, created, data)

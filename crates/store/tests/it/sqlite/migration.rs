@@ -13,8 +13,8 @@ const VERSION_2: &str = include_str!("../../../migrations/sqlite/0002_life.sql")
 const VERSION_3: &str = include_str!("../../../migrations/sqlite/0003_fleet.sql");
 const VERSION_4: &str = include_str!("../../../migrations/sqlite/0004_abandoned.sql");
 
-/// Tasks 1 to 6: pending, claimed by a known agent, claimed by one that nobody knows, completed, failed, pending of
-/// another kind.
+/// Tasks 1 to 6: pending, claimed by a known agent, claimed by one that nobody knows, completed, failed,
+/// pending of another kind.
 fn version_1() -> SqliteFile {
     let fixture = SqliteFile::empty();
     let (zero, one, two) = (at(0).as_microsecond(), at(1).as_microsecond(), at(2).as_microsecond());
@@ -32,7 +32,8 @@ fn version_1() -> SqliteFile {
          create table slamon_schema (version integer not null) strict;
          insert into slamon_schema values (1);
          insert into agent values (x'{}', 'agent 1', '{{\"wait\":1,\"\":{lowest}}}', null, {one});
-         insert into agent values (x'{}', 'agent 3', '{{}}', '{{\"country\":\"FI\",\"region\":\"18\"}}', {two});
+         insert into agent values (x'{}', 'agent 3', '{{}}', '{{\"country\":\"FI\",\"region\":\"18\"}}',
+         {two});
          {}{}{}{}{}{}",
         agent(1),
         agent(3),

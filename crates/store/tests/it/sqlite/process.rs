@@ -16,7 +16,8 @@ pub(super) fn database() -> Option<String> {
 
 /// Tells the process that started this one.
 pub(super) fn say(what: &str) {
-    // Not println, which the test harness would keep. The mark starts a line, whatever the harness wrote before.
+    // Not println, which the test harness would keep. The mark starts a line, whatever the harness wrote
+    // before.
     let mut out = std::io::stdout().lock();
     out.write_all(format!("\n{MARK}{what}\n").as_bytes()).and_then(|()| out.flush()).unwrap();
 }
