@@ -1,7 +1,7 @@
 //! Where the threads that hold requests open meet: locks, counters and wake-ups.
 //!
-//! They are those of std and tokio. Unit tests replace them. In a scenario that `modelled::every_order` runs, each use of
-//! one of them is a point at which any other thread may go on, and all orders are tried.
+//! They are those of std and tokio. Unit tests replace them. In a scenario that `modelled::every_order` runs,
+//! each use of one of them is a point at which any other thread may go on, and all orders are tried.
 
 #[cfg(test)]
 pub(super) mod modelled;

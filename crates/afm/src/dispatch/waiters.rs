@@ -128,7 +128,7 @@ impl Waiters {
     }
 
     /// Wakes requests for what a batch has done.
-    pub fn tell(&self, applied: &Applied) {
+    pub fn on_batch(&self, applied: &Applied) {
         if applied.waiting.is_empty() && applied.ended.is_empty() {
             return;
         }

@@ -32,7 +32,7 @@ pub(crate) use clock::TestClock;
 pub(crate) use connection::Connection;
 pub(crate) use gate::Gate;
 pub(crate) use place::Place;
-use running::Running;
+use running::RunningRequests;
 
 /// A deadline far beyond what any machine needs, which is reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
@@ -81,7 +81,7 @@ impl Setup {
         let (stop, abort) = (CancellationToken::new(), CancellationToken::new());
         let (app, work) = App::new(store, clock.clock(), self.settings, stop.clone());
         runtime.spawn(work);
-        let running = Running::default();
+        let running = RunningRequests::default();
         let router = running.count(routes::router(app.clone()));
         let serving =
             runtime.spawn(server::serve(vec![listener], router, self.limits, stop.clone(), abort.clone()));
@@ -114,7 +114,7 @@ pub(crate) struct TestApp {
     app: App,
     pub(crate) clock: TestClock,
     /// Counts the requests that are being answered.
-    pub(crate) running: Running,
+    pub(crate) running: RunningRequests,
     /// Stands for the first signal.
     pub(crate) stop: CancellationToken,
     /// Stands for the second signal.

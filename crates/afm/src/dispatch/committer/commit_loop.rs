@@ -191,7 +191,7 @@ impl CommitLoop {
             Ok(applied) => {
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
-                self.waiters.tell(&applied);
+                self.waiters.on_batch(&applied);
                 self.replier.reply(&commands, callers, applied.replies, now);
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
@@ -248,7 +248,7 @@ impl CommitLoop {
             match self.store.apply(Arc::clone(&command), now).await {
                 Ok(applied) => {
                     search.committed(&command, &applied, now);
-                    self.waiters.tell(&applied);
+                    self.waiters.on_batch(&applied);
                     for reply in applied.replies.releases {
                         match reply {
                             Ok(0) => {}

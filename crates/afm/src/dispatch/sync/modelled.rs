@@ -12,8 +12,8 @@ thread_local! {
     static IS_MODELLED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How often threads are interrupted at most in one order, while they could go on. Without a limit, three threads have too
-/// many orders.
+/// How often threads are interrupted at most in one order, while they could go on. Without a limit, three
+/// threads have too many orders.
 const INTERRUPTIONS: usize = 3;
 
 /// Runs a scenario once for each order in which its threads can meet.

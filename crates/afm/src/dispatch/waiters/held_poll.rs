@@ -41,7 +41,7 @@ pub(super) struct HeldPoll {
     pub(super) place: PollPosition,
     notify: Notify,
     over: Notify,
-    hints: Mutex<WakeUps>,
+    wake_ups: Mutex<WakeUps>,
 }
 
 #[derive(Default)]
@@ -58,16 +58,16 @@ struct WakeUps {
 
 impl HeldPoll {
     pub(super) fn new(request: PollRequest, place: PollPosition) -> Self {
-        Self { request, place, notify: Notify::new(), over: Notify::new(), hints: Mutex::default() }
+        Self { request, place, notify: Notify::new(), over: Notify::new(), wake_ups: Mutex::default() }
     }
 
     /// Ends the poll, because a newer one of the agent is there. What this one was handed is given back
     /// before the newer one asks.
     pub(super) fn end(&self) {
-        let mut hints = self.hints();
-        hints.is_idle = false;
-        let handed = hints.handed.take();
-        drop(hints);
+        let mut wake_ups = self.wake_ups();
+        wake_ups.is_idle = false;
+        let handed = wake_ups.handed.take();
+        drop(wake_ups);
         drop(handed);
         self.over.notify_one();
     }
@@ -78,7 +78,7 @@ impl HeldPoll {
     }
 
     pub(super) fn is_idle(&self) -> bool {
-        self.hints().is_idle
+        self.wake_ups().is_idle
     }
 
     pub(super) fn could_take(&self, kind: &WaitingKind) -> bool {
@@ -94,20 +94,20 @@ impl HeldPoll {
     /// Wakes the poll for a task of this kind; returns `false` if it could not take that, or was woken for
     /// another one.
     pub(super) fn wake_for(&self, kind: &WaitingKind) -> bool {
-        let mut hints = self.hints();
-        if hints.woken_for.is_some() || !self.could_take(kind) {
+        let mut wake_ups = self.wake_ups();
+        if wake_ups.woken_for.is_some() || !self.could_take(kind) {
             return false;
         }
-        hints.woken_for = Some(kind.clone());
-        hints.is_idle = false;
+        wake_ups.woken_for = Some(kind.clone());
+        wake_ups.is_idle = false;
         self.wake();
         true
     }
 
     pub(super) fn hand_off(&self, handed: HandOff) {
-        let mut hints = self.hints();
-        hints.handed = Some(handed);
-        hints.is_idle = false;
+        let mut wake_ups = self.wake_ups();
+        wake_ups.handed = Some(handed);
+        wake_ups.is_idle = false;
         self.wake();
     }
 
@@ -115,34 +115,34 @@ impl HeldPoll {
     /// to ask.
     pub(super) async fn woken(&self, at_most: Duration) -> Option<HandOff> {
         {
-            let mut hints = self.hints();
-            hints.is_idle = hints.woken_for.is_none() && hints.handed.is_none();
+            let mut wake_ups = self.wake_ups();
+            wake_ups.is_idle = wake_ups.woken_for.is_none() && wake_ups.handed.is_none();
         }
         let _ = tokio::time::timeout(at_most, self.notify.notified()).await;
-        let mut hints = self.hints();
-        hints.is_idle = false;
-        let handed = hints.handed.take();
+        let mut wake_ups = self.wake_ups();
+        wake_ups.is_idle = false;
+        let handed = wake_ups.handed.take();
         if handed.is_none() {
-            hints.asking_for = hints.woken_for.take();
-        } else if hints.woken_for.is_some() {
+            wake_ups.asking_for = wake_ups.woken_for.take();
+        } else if wake_ups.woken_for.is_some() {
             self.wake();
         }
         handed
     }
 
     pub(super) fn found_nothing(&self) {
-        self.hints().asking_for = None;
+        self.wake_ups().asking_for = None;
     }
 
     /// Returns what the poll was woken for and has not got, since it is gone. What it was handed is given
     /// back.
     pub(super) fn unanswered(&self) -> impl Iterator<Item = WaitingKind> {
-        let hints = std::mem::take(&mut *self.hints());
-        hints.asking_for.into_iter().chain(hints.woken_for)
+        let wake_ups = std::mem::take(&mut *self.wake_ups());
+        wake_ups.asking_for.into_iter().chain(wake_ups.woken_for)
     }
 
-    fn hints(&self) -> MutexGuard<'_, WakeUps> {
-        self.hints.lock()
+    fn wake_ups(&self) -> MutexGuard<'_, WakeUps> {
+        self.wake_ups.lock()
     }
 }
 

@@ -1,13 +1,13 @@
-//! Connections that are slow, idle or broken.
+//! Tests connections that are slow, idle or broken.
 
 use std::time::{Duration, Instant};
 
 use crate::test_app::{Body, Setup, eventually, id};
 
-/// What a limit is set to that a test runs into.
+/// A limit that a test runs into is set to this.
 const SHORT: Duration = Duration::from_millis(500);
 
-/// Less than the 30 s after which hyper by itself gives up on a head, and far more than [`SHORT`].
+/// This is less than the 30 s after which hyper by itself gives up on a head, and far more than [`SHORT`].
 const SOON: Duration = Duration::from_secs(20);
 
 fn impatient() -> Setup {
@@ -41,7 +41,7 @@ fn a_head_that_does_not_come_to_its_end_is_not_waited_for() {
     connection.write("GET /healthz HTTP/1.1\r\nhost: afm\r\n");
     assert!(!connection.is_silent_for(SOON));
     connection.wait_until_closed();
-    // Nor one that comes in drops.
+    // A head that comes in small pieces is not waited for either.
     let mut connection = app.connect();
     connection.write("GET /healthz HTTP/1.1\r\n");
     while connection.is_silent_for(SHORT / 50) && connection.try_write("x: y\r\n") {}
@@ -80,7 +80,7 @@ fn a_body_that_does_not_come_to_its_end_is_503() {
 fn a_large_body_on_a_slow_line_is_taken() {
     const PIECE: usize = 4 * 1024;
     let mut setup = Setup::default();
-    // So that nothing may pause for longer than two seconds.
+    // With this, a body may pause for two seconds at most.
     setup.settings.request_timeout = Duration::from_secs(4);
     let app = setup.start();
     let body = Body::task(1).with("task_data", format!("{{\"x\":\"{}\"}}", "x".repeat(200_000))).to_string();
@@ -116,7 +116,7 @@ fn a_request_that_takes_too_long_is_503_and_does_nothing() {
     let mut setup = Setup::default();
     setup.settings.request_timeout = SHORT;
     let (app, gate) = setup.start_gated();
-    // Even this may take too long.
+    // Even this may take too long on a slow machine.
     eventually("it is posted", || app.post("/task", Body::task(1)).status == 200);
     gate.close();
     let answer = app.post("/tasks", Body::poll(8));
@@ -160,7 +160,7 @@ fn what_waited_for_a_client_that_hung_up_never_happens() {
     let mut first = app.connect();
     first.post("/task", &Body::task(1).to_string());
     gate.wait_until_reached();
-    // Queued behind the first; nobody is left to tell.
+    // This is queued behind the first, and its client has gone.
     let mut second = app.connect();
     second.post("/task", &Body::task(2).to_string());
     app.running.wait_for(2);
@@ -239,7 +239,7 @@ fn a_client_that_does_not_read_its_answer_is_closed() {
     setup.limits.write = SHORT;
     setup.settings.max_content_length = 32 * 1024 * 1024;
     let mut app = setup.start();
-    // Larger than what the kernel holds for a client that reads nothing.
+    // This is larger than what the kernel keeps for a client that reads nothing.
     let text = format!("{{\"x\":\"{}\"}}", "x".repeat(24 * 1024 * 1024));
     app.post_task(Body::task(1).with("task_data", text));
     let mut connection = app.connect();

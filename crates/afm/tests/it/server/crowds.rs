@@ -1,4 +1,4 @@
-//! More connections than there may be, and more of them than there is memory for.
+//! Tests more connections than there may be, and more large ones than there is memory for.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ fn crowded() -> Setup {
     setup
 }
 
-/// What a client that does nothing unusual does, each on a connection of its own.
+/// Sends the usual requests of a client, each on a connection of its own.
 #[track_caller]
 fn an_innocent_is_served(app: &TestApp, n: u64) {
     let ask = |path: &str, body: Body| {
@@ -67,7 +67,7 @@ fn polls_that_are_held_leave_room_for_others() {
     let read = app.get(&format!("/task/{}?wait=300", id(1))).json();
     assert_eq!(read["task_state"], "pending");
     drop(held);
-    // What they held is free again.
+    // The places that they held are free again.
     app.running.wait_for(0);
     let _agent = app.hold(&Body::poll(9).with("max_wait", "300"));
 }
@@ -80,7 +80,7 @@ fn those_that_do_not_go_on_make_room() {
         for connection in &mut stuck {
             connection.try_write(start);
         }
-        // They have a moment to go on.
+        // Connections that are stuck have a moment before they are closed.
         eventually("there is room", || app.post("/task", Body::task(1)).status == 200);
         assert_eq!(app.poll(Body::poll(1)), [id(1)]);
         an_innocent_is_served(&app, 2);
@@ -111,7 +111,7 @@ fn while_all_are_being_answered_others_may_still_read() {
     gate.close();
     let usual = CONNECTIONS - CONNECTIONS / 16;
     let mut busy: Vec<Connection> = (0..usual).map(|_| app.connect()).collect();
-    // Reads, of which each asks the store by itself. A post whose body is on its way may have to make room.
+    // These are reads that each ask the store. A post whose body is arriving might have to make room.
     for connection in &mut busy {
         connection.get(&format!("/task/{}", id(1)));
     }
@@ -146,7 +146,7 @@ fn bodies_that_stop_take_a_bounded_share_of_memory() {
         connection.try_write(&format!("{}{}", head(LARGE + 1), "x".repeat(LARGE)));
     }
     an_innocent_is_served(&app, 1);
-    // Large ones are served once those have had their time.
+    // Large bodies are served once those that are stalled have had their time.
     let text = format!("{{\"x\":\"{}\"}}", "x".repeat(LARGE));
     eventually("a large one is taken", || {
         app.post("/task", Body::task(2).with("task_data", text.clone())).status == 200
@@ -160,7 +160,7 @@ fn bodies_that_stop_take_a_bounded_share_of_memory() {
         answer.is_try_again();
         answer.is_problem(503, "too much is being sent at the same time; try again");
     }
-    // All that was taken is given back.
+    // All memory that was taken is given back.
     drop(stalled);
     app.running.wait_for(0);
     for n in 10..20 {
@@ -170,7 +170,7 @@ fn bodies_that_stop_take_a_bounded_share_of_memory() {
 
 #[test]
 fn answers_that_nobody_reads_take_a_bounded_share_of_memory() {
-    // Larger than what the kernel keeps for a client that reads nothing.
+    // This is larger than what the kernel keeps for a client that reads nothing.
     const LARGE: usize = 12 * 1024 * 1024;
     let mut setup = Setup::default();
     setup.settings.max_content_length = 2 * LARGE;
@@ -213,7 +213,7 @@ fn the_same_lists_are_read_once_for_all_who_ask_at_once() {
 
 #[test]
 fn a_large_answer_for_which_there_is_no_memory_is_not_even_read() {
-    // Larger than what the kernel keeps for a client that reads nothing.
+    // This is larger than what the kernel keeps for a client that reads nothing.
     const LARGE: usize = 12 * 1024 * 1024;
     let mut setup = Setup::default();
     setup.settings.max_content_length = 2 * LARGE;
@@ -226,7 +226,7 @@ fn a_large_answer_for_which_there_is_no_memory_is_not_even_read() {
     assert!(!unread.is_silent_for(Duration::from_secs(60)), "it is answered");
     let answers = (0..20).map(|_| app.get(&format!("/task/{}", id(1))).status);
     let read = answers.filter(|status| *status == 200).count();
-    // The one that is not read gives way after a while.
+    // The answer that is not read gives way after a while.
     assert_eq!(gate.large_reads(), 1 + read);
     drop(unread);
 }

@@ -1,4 +1,4 @@
-//! Clients that have closed their side, and whether they are still there.
+//! Tests clients that have closed their side, and may still read.
 
 use crate::test_app::{Body, Setup, TestApp, id};
 
@@ -17,7 +17,7 @@ fn a_client_that_sends_no_more_is_answered() {
     gate.open();
     connection.answer().is_empty();
     connection.wait_until_closed();
-    // Also one that has asked for several things.
+    // This client has sent several requests.
     let mut connection = app.connect();
     connection.write([get(1), get(2)].concat());
     connection.finish_writing();
@@ -66,7 +66,7 @@ fn what_is_sent_while_a_poll_is_held_is_answered_after_it() {
     for _ in 0..2 {
         assert_eq!(connection.answer().json()["task_id"], id(1));
     }
-    // More than is kept for later.
+    // This is more than is kept while a request is answered.
     let many = 2_000;
     let mut connection = app.hold(&Body::poll(8).with("max_wait", "300"));
     connection.write(get(1).repeat(many));

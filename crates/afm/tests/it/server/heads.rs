@@ -1,4 +1,4 @@
-//! Heads that a proxy in front of us may understand in another way than we do.
+//! Tests heads that a proxy in front of the server may understand in another way than the server.
 
 use crate::test_app::TestApp;
 
@@ -64,8 +64,7 @@ fn a_body_is_at_most_chunked() {
     assert_eq!(detail, "request head: Transfer-Encoding may only be chunked");
 }
 
-/// What comes after such a request may be part of it, or a request that somebody smuggles in: nobody can
-/// know.
+/// What comes after such a request may be part of it, or a request that somebody smuggles in.
 #[test]
 fn after_a_length_and_chunks_nothing_more_is_read() {
     let app = TestApp::start();

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::test_app::{Body, Connection, Gate, Setup, TestApp, eventually, id};
 
-/// An AFM with a request that runs until the gate opens.
+/// Starts an AFM with a request that runs until the gate opens.
 fn busy(setup: Setup) -> (TestApp, Gate, Connection) {
     let (app, gate) = setup.start_gated();
     gate.close();

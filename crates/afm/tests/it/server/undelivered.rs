@@ -1,10 +1,10 @@
-//! Tasks in answers that their clients never got.
+//! Tests tasks in answers that their clients never got.
 
 use std::time::Duration;
 
 use crate::test_app::{Body, Setup, TestApp, eventually, id};
 
-/// An AFM with a task that is larger than what the kernel keeps for a client that reads nothing.
+/// Starts an AFM with a task that is larger than what the kernel keeps for a client that reads nothing.
 fn with_a_large_task(write: Option<Duration>) -> TestApp {
     let mut setup = Setup::default();
     setup.settings.max_content_length = 32 * 1024 * 1024;
@@ -60,7 +60,7 @@ fn a_client_that_has_gone_before_it_is_answered_gets_nothing() {
             connection.reset();
             app.running.wait_for(0);
         } else {
-            // It may be one that only sends no more: what it is answered tells.
+            // The client may only have stopped sending; whether it acknowledges its answer tells.
             drop(connection);
         }
         gate.open();
@@ -80,7 +80,7 @@ fn a_client_that_only_sends_no_more_keeps_what_it_got() {
     gate.open();
     assert_eq!(connection.answer().json()["tasks"][0]["task_id"], id(1));
     connection.wait_until_closed();
-    // Longer than a reset takes to come.
+    // This is longer than a reset takes to come.
     assert!(app.poll(Body::poll(9).with("max_wait", "2")).is_empty());
     app.post("/tasks/response", Body::result(1)).is_empty();
 }
@@ -92,7 +92,7 @@ fn a_client_that_resets_the_connection_once_it_has_the_answer_keeps_it() {
     let mut connection = app.connect();
     connection.post("/tasks", &Body::poll(8).to_string());
     assert_eq!(connection.answer().json()["tasks"][0]["task_id"], id(1));
-    // As HAProxy ends connections to servers.
+    // HAProxy ends connections to servers in this way.
     connection.reset();
     assert!(app.poll(Body::poll(9).with("max_wait", "2")).is_empty());
 }

@@ -1,4 +1,4 @@
-//! Holds up or breaks a store, at the moment a test wants it.
+//! A store that tests can hold up or break at any moment.
 
 use std::sync::Arc;
 
@@ -13,13 +13,13 @@ use uuid::Uuid;
 
 use super::PATIENCE;
 
-/// Open at first.
+/// The gate in front of a store, which is open at first.
 #[derive(Clone)]
 pub(crate) struct Gate(Arc<Inner>);
 
 struct Inner {
     state: watch::Sender<State>,
-    /// Calls that wait at the closed gate.
+    /// How many calls wait at the closed gate.
     waiting: watch::Sender<usize>,
     /// How often a task was read, or its past.
     reads: watch::Sender<usize>,
@@ -32,11 +32,11 @@ struct Inner {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum State {
     Open,
-    /// Calls wait.
+    /// The gate is closed: calls wait.
     Closed,
-    /// One call passes.
+    /// One call may pass before the gate is closed.
     ClosedAfterOne,
-    /// Calls fail: the database is away.
+    /// Calls fail as if the database was away.
     Away,
 }
 
@@ -77,19 +77,19 @@ impl Gate {
         self.0.state.send_replace(State::Away);
     }
 
-    /// Waits until a call of the store stands at the closed gate.
+    /// Waits until a call of the store waits at the closed gate.
     #[track_caller]
     pub(crate) fn wait_until_reached(&self) {
         self.wait_until_reached_by(1);
     }
 
-    /// Waits until so many calls of the store stand at the closed gate.
+    /// Waits until this many calls of the store wait at the closed gate.
     #[track_caller]
     pub(crate) fn wait_until_reached_by(&self, calls: usize) {
         wait_until(&self.0.waiting, |waiting| *waiting >= calls);
     }
 
-    /// How often a task was read.
+    /// Returns how often a task was read.
     pub(crate) fn reads(&self) -> usize {
         *self.0.reads.borrow()
     }
@@ -105,7 +105,7 @@ impl Gate {
         wait_until(&self.0.reads, |reads| *reads >= times);
     }
 
-    /// How many polls of an agent were answered.
+    /// Returns how many polls of an agent were answered.
     pub(crate) fn polls(&self, agent_id: Uuid) -> usize {
         count(&self.0.polls.borrow(), agent_id)
     }
@@ -154,7 +154,7 @@ fn wait_until<T>(seen: &watch::Sender<T>, enough: impl Fn(&T) -> bool) {
     assert!(runtime.expect("a runtime").block_on(reached), "the store was not asked");
 }
 
-/// Counts a call out again, however it ends.
+/// Counts a call out again when it is dropped, however the call ends.
 struct Left<'a>(&'a watch::Sender<usize>);
 
 impl Drop for Left<'_> {

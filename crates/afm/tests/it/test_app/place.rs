@@ -1,4 +1,4 @@
-//! Where an AFM keeps its tasks.
+//! The databases in which tests keep tasks.
 
 use std::sync::Arc;
 
@@ -8,28 +8,28 @@ use tempfile::TempDir;
 
 use super::PATIENCE;
 
-/// A database for one test, gone with this value.
+/// A database for one test, which is removed with this value.
 pub(crate) enum Place {
     Memory,
     File(TempDir),
     Postgres(TestDatabase),
-    /// The PostgreSQL of another AFM, which keeps it.
+    /// The PostgreSQL database of another AFM, which owns it.
     Shared(String),
 }
 
 impl Place {
-    /// A new SQLite file.
+    /// Creates a new SQLite file.
     pub(crate) fn file() -> Self {
         Self::File(TempDir::new().expect("a temporary folder"))
     }
 
-    /// A new PostgreSQL database.
+    /// Creates a new PostgreSQL database.
     #[track_caller]
     pub(crate) fn postgres() -> Self {
         Self::Postgres(PgCluster::shared().create_database())
     }
 
-    /// What `--database-uri` takes.
+    /// Returns the URI for `--database-uri`.
     pub(crate) fn uri(&self) -> String {
         match self {
             Self::Memory => "sqlite://".to_owned(),
@@ -39,7 +39,7 @@ impl Place {
         }
     }
 
-    /// What SQL prints in a PostgreSQL of its own.
+    /// Runs SQL in a PostgreSQL of its own, and returns what it prints.
     #[track_caller]
     pub(crate) fn sql(&self, sql: &str) -> String {
         match self {

@@ -1,4 +1,4 @@
-//! How many requests are being answered.
+//! Counts the requests that are being answered.
 
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
@@ -9,9 +9,9 @@ use axum::middleware::{self, Next};
 use super::PATIENCE;
 
 #[derive(Clone, Default)]
-pub(crate) struct Running(Arc<(Mutex<usize>, Condvar)>);
+pub(crate) struct RunningRequests(Arc<(Mutex<usize>, Condvar)>);
 
-impl Running {
+impl RunningRequests {
     /// Counts the requests to `router`, also those that are dropped before they are answered.
     pub(super) fn count(&self, router: Router) -> Router {
         let running = self.clone();
@@ -42,10 +42,10 @@ impl Running {
     }
 }
 
-struct Counted(Running);
+struct Counted(RunningRequests);
 
 impl Counted {
-    fn new(running: Running) -> Self {
+    fn new(running: RunningRequests) -> Self {
         running.change(|number| *number += 1);
         Self(running)
     }

@@ -1,4 +1,4 @@
-//! `/tasks`: agents poll.
+//! Tests `/tasks`: agents poll.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn a_task_without_data_is_handed_out_with_an_empty_object() {
     assert_eq!(answer["tasks"][0]["task_data"].to_string(), "{}");
 }
 
-/// How long from now until an agent is told to poll again.
+/// Returns after how long an agent is told to poll again.
 #[track_caller]
 fn return_time(app: &TestApp, agent: u64) -> Duration {
     let answer = app.post("/tasks", Body::poll(agent)).json();
@@ -51,7 +51,7 @@ fn the_return_time_is_as_configured_or_up_to_a_tenth_sooner() {
         (0, 0),
         (60, 60),
         (86_400, 86_400),
-        // No calendar goes as far: now.
+        // No calendar goes that far, so the agent is told to poll now.
         (u64::MAX, 0),
     ] {
         let mut setup = Setup::default();

@@ -1,4 +1,4 @@
-//! Attempts that end without finishing their task, and results that come late.
+//! Tests attempts that end without finishing their task, and results that come late.
 
 use std::time::Duration;
 
@@ -11,12 +11,13 @@ use crate::test_app::{Body, Place, Setup, TestApp, id};
 const LATE: &str =
     "task_id: the result came too late, attempt 1 had ended; it is kept for the operator to read";
 
-/// A result for the attempt that was handed out under `alias`.
+/// Returns a result for the attempt that was handed out under `alias`.
 fn result(alias: &str, data: &str) -> Body {
     Body::result(0).with("task_id", format!("\"{alias}\"")).with("task_data", data)
 }
 
-/// Task 1, of two attempts; the first, of agent 8, has timed out, and agent 9 has the second, under this id.
+/// Starts an AFM with task 1 of two attempts: the first, by agent 8, has timed out; agent 9 has the second,
+/// under the id that this returns.
 fn with_second_attempt() -> (TestApp, String) {
     let app = TestApp::start();
     app.post_task(Body::task(1).with("task_max_attempts", "2").with("task_timeout", "30"));
@@ -87,7 +88,7 @@ fn a_late_result_changes_nothing_and_is_kept() {
     let late = late.as_ref().expect("it is kept");
     assert_eq!(late.at, app.clock.now());
     let TaskOutcome::Completed(data) = &late.outcome else { panic!("{late:?}") };
-    // The first of them.
+    // The first of the late results is kept.
     assert_eq!(data.as_str(), r#"{"n":1}"#);
 }
 
@@ -136,7 +137,7 @@ fn a_task_shows_why_its_earlier_attempts_ended() {
                  "late": "2026-11-22 19:23:33.621614", "late_result_bytes": 5_008},
             ])
         );
-        // Its client learns none of their ids.
+        // The client learns none of the aliases.
         for alias in [second, third, fourth] {
             assert_ne!(alias, first);
             assert!(!task.to_string().contains(&alias), "{task}");
@@ -159,7 +160,7 @@ fn a_task_of_one_attempt_is_read_once() {
     app.post("/tasks/response", Body::result(1)).is_empty();
     assert_eq!(app.task(1).get("attempts"), None);
     assert_eq!(app.gate.reads(), 3);
-    // One that ended without a result of its agent has a past.
+    // An attempt that ended without a result of its agent is shown as past.
     app.post_task(Body::task(3));
     assert_eq!(app.poll(Body::poll(9)), [id(3)]);
     app.delete(&format!("/task/{}", id(3))).json();

@@ -1,10 +1,10 @@
-//! Request bodies: how they must be sent, and how large they may be.
+//! Tests how request bodies must be sent, and how large they may be.
 
 use crate::test_app::{Body, Setup, TestApp, id};
 
 const JSON: [(&str, &str); 1] = [("content-type", "application/json")];
 
-/// What takes a body.
+/// The paths that take a body.
 const PATHS: [&str; 3] = ["/task", "/tasks", "/tasks/response"];
 
 #[test]
@@ -98,7 +98,7 @@ fn bodies_that_are_no_json_object() {
     }
 }
 
-/// An AFM that takes bodies as long as `body`, and no longer.
+/// Starts an AFM that takes bodies as long as `body`, and no longer.
 fn made_for(body: &Body) -> TestApp {
     let mut setup = Setup::default();
     setup.settings.max_content_length = body.to_string().len();

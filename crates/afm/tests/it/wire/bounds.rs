@@ -1,10 +1,10 @@
-//! What clients choose the length of, and how much of it is taken and shown.
+//! Tests how much is taken and shown of what clients choose the length of.
 
 use slamon_protocol::Limits;
 
 use crate::test_app::{Body, Setup, TestApp, id};
 
-/// A JSON string of `length` bytes.
+/// Returns a JSON string of `length` bytes.
 fn name(length: usize) -> String {
     format!("\"{}\"", "n".repeat(length))
 }

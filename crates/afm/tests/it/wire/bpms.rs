@@ -1,4 +1,4 @@
-//! `/task`: BPMS clients post tasks and ask for them.
+//! Tests `/task`: BPMS clients post tasks and read them.
 
 use std::time::Duration;
 
@@ -168,7 +168,7 @@ fn the_same_task_again_changes_nothing() {
     app.post_task(task.clone().with("task_data", "{ \"\\u0061\" : 1 }"));
     app.post_task(task.clone().with("task_id", format!("\"{}\"", id(1).to_uppercase())));
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
-    // Also when it has moved on.
+    // The same post is repeated after the task has moved on.
     app.post_task(&task);
     app.post("/tasks/response", Body::result(1)).is_empty();
     app.post_task(&task);
@@ -235,6 +235,6 @@ fn whatever_is_no_known_id_is_404() {
             answer.is_problem(404, "task_id: no task has this id");
         }
     }
-    // A percent-encoded id is the id.
+    // A percent-encoded id is the same id.
     assert_eq!(app.get(&format!("/task/%64{}", &known[1..])).json()["task_id"], known);
 }

@@ -1,4 +1,4 @@
-//! `DELETE /task/{task_id}`: a BPMS client does not want a task any more.
+//! Tests `DELETE /task/{task_id}`: a BPMS client does not want a task any more.
 
 use crate::test_app::{Body, Place, Setup, TestApp, eventually, id};
 

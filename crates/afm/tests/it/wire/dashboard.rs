@@ -1,4 +1,4 @@
-//! `/dashboard`: the page, and the JSON behind it.
+//! Tests `/dashboard`: the page, and the JSON behind it.
 
 use std::time::Duration;
 
@@ -148,7 +148,7 @@ fn the_page_may_load_and_run_only_what_is_its_own() {
 #[test]
 fn the_page_refers_to_no_other_host() {
     for (_, answer) in assets(&TestApp::start()) {
-        // The name of the SVG language, which nobody loads.
+        // This is the name of the SVG language, which nobody loads.
         let text = answer.body.replace("http://www.w3.org/2000/svg", "");
         for reference in ["http://", "https://", "=\"//", "(//", "(\"//", "@import"] {
             assert!(!text.contains(reference), "{reference} in {}", answer.body);

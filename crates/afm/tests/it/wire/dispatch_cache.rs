@@ -1,4 +1,4 @@
-//! Polls that are answered without asking the store.
+//! Tests polls that are answered by the dispatch cache, without the store.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::test_app::{Body, Place, Setup, TestApp, id};
 const NONE: [String; 0] = [];
 const SECOND: Duration = Duration::from_secs(1);
 
-/// An AFM that knows what there is, and agent 9, which has just polled.
+/// Starts an AFM with a refreshed cache and agent 9, which has just polled.
 fn with_agent() -> TestApp {
     let app = TestApp::start();
     app.refresh_cache();
@@ -18,7 +18,7 @@ fn with_agent() -> TestApp {
     app
 }
 
-/// How often the store was asked for work for agent 9.
+/// Returns how often the store was asked for tasks for agent 9.
 fn asked(app: &TestApp) -> usize {
     app.gate.polls(id(9).parse().expect("an id"))
 }
@@ -87,7 +87,7 @@ fn what_waits_when_an_afm_starts_is_known() {
     assert_eq!(app.poll(Body::poll(9)), [id(1)]);
 }
 
-/// They are read in parts of 10,000.
+/// The kinds are read in parts of 10,000.
 #[test]
 fn however_many_kinds_wait_polls_are_answered_from_memory() {
     const KINDS: u64 = 20_001;
@@ -144,7 +144,7 @@ fn a_poll_that_is_not_asked_on_keeps_its_agent_from_being_lost() {
     app.clock.advance(threshold + SECOND);
     let swept = app.sweep(&mut sweeper);
     assert_eq!((swept.lost, swept.forgotten), (1, 1));
-    // Who was forgotten is registered again by its first poll.
+    // An agent that was forgotten is registered again by its first poll.
     assert_eq!(app.poll(Body::poll(9)), NONE);
     assert_eq!(app.get("/status").json()["agents"], 1);
 }

@@ -1,4 +1,4 @@
-//! Answers have the headers that we mean to send, and no others.
+//! Tests that answers have the intended headers, and no others.
 
 use crate::test_app::{Body, Setup, TestApp, id};
 

@@ -1,4 +1,4 @@
-//! `/healthz` and `/readyz`.
+//! Tests `/healthz` and `/readyz`.
 
 use crate::test_app::{Answer, Body, Setup, TestApp, eventually, id};
 
@@ -27,10 +27,10 @@ fn without_a_database_alive_but_not_ready_and_everything_else_asks_to_try_again(
     app.post("/tasks", Body::poll(9)).is_try_again();
     app.post("/tasks/response", Body::result(1)).is_try_again();
     assert_eq!(app.get("/dashboard").status, 200);
-    // What is wrong stays wrong: no reason to try it again.
+    // A bad request stays bad, so its client is not told to try again.
     app.post("/task", "{}").is_problem(400, "task_id: is required");
     gate.open();
-    // What was found last holds for a second.
+    // The last finding holds for a second.
     eventually("it is ready", || app.get("/readyz").status == 200);
     app.get(&format!("/task/{}", id(1))).problem(404);
 }

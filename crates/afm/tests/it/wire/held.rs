@@ -1,4 +1,4 @@
-//! Requests that are held open: `max_wait` of polls, `?wait=` of reads.
+//! Tests requests that are held open: `max_wait` of polls, and what they share with reads.
 
 mod reads;
 
@@ -7,11 +7,11 @@ use std::time::{Duration, Instant};
 use super::terms::DUE;
 use crate::test_app::{Answer, Body, Connection, Setup, TestApp, eventually, id};
 
-/// Less than the 15 s after which a request that is held open looks for itself, and far more than any machine
-/// needs.
+/// This is less than the 15 s after which a request that is held open looks again, and far more than any
+/// machine needs.
 const AT_ONCE: Duration = Duration::from_secs(10);
 
-/// A poll that waits as long as it may.
+/// Returns a poll that waits as long as it may.
 fn poll(agent: u64) -> Body {
     Body::poll(agent).with("max_wait", "300").with("max_tasks", "1")
 }
@@ -20,7 +20,7 @@ fn path(n: u64) -> String {
     format!("/task/{}", id(n))
 }
 
-/// The ids in the answer to a poll.
+/// Returns the ids in the answer to a poll.
 #[track_caller]
 fn tasks(answer: &Answer) -> Vec<String> {
     let answer = answer.json();
@@ -28,7 +28,7 @@ fn tasks(answer: &Answer) -> Vec<String> {
     tasks.iter().map(|task| task["task_id"].as_str().expect("an id").to_owned()).collect()
 }
 
-/// The answer, which must come at once.
+/// Returns the answer, which must come at once.
 #[track_caller]
 fn at_once(connection: &mut Connection) -> Answer {
     assert!(!connection.is_silent_for(AT_ONCE), "nothing woke it");
@@ -70,7 +70,7 @@ fn values_that_need_no_waiting() {
     for wait in ["0", "-0", "0.0", "0.001"] {
         assert_eq!(app.poll(Body::poll(9).with("max_wait", wait)), [] as [String; 0]);
     }
-    // Busy, but alive.
+    // This agent is busy, but alive.
     assert_eq!(app.poll(poll(9).with("max_tasks", "0")), [] as [String; 0]);
     app.post_task(Body::task(1));
     assert_eq!(app.poll(poll(9)), [id(1)]);
@@ -176,7 +176,7 @@ fn a_poll_that_hangs_up_once_it_is_handed_a_task_passes_it_on() {
     app.gate.close();
     let mut client = app.connect();
     client.post("/task", &Body::task(1).to_string());
-    // The task, and the claim for the first, stand at the gate.
+    // The post of the task, and the claim for the first poll, wait at the gate.
     app.gate.wait_until_reached();
     gone.hang_up();
     app.running.wait_for(2);
@@ -206,7 +206,7 @@ fn a_new_poll_of_an_agent_ends_its_older_ones() {
         }
         vanished = app.hold(&poll(9));
     }
-    // Also one that does not wait.
+    // A poll that does not wait also ends an older one.
     assert_eq!(app.poll(Body::poll(9)), [] as [String; 0]);
     assert_eq!(tasks(&at_once(&mut vanished)), [] as [String; 0]);
 }
@@ -218,7 +218,7 @@ fn a_poll_that_is_ended_once_it_is_handed_a_task_passes_it_on() {
     app.gate.close();
     let mut client = app.connect();
     client.post("/task", &Body::task(1).to_string());
-    // The task, and the claim for the first, stand at the gate.
+    // The post of the task, and the claim for the first poll, wait at the gate.
     app.gate.wait_until_reached();
     let mut newer = app.connect();
     newer.post("/tasks", &poll(9).to_string());
@@ -242,7 +242,7 @@ fn a_poll_that_hangs_up_once_it_is_woken_passes_its_task_on() {
     std::thread::scope(|scope| {
         let sweep = scope.spawn(|| app.sweep(&mut sweeper));
         app.gate.wait_until_reached();
-        // The task waits, and the claim for the first stands at the gate.
+        // The task is stored, and the claim for the first poll waits at the gate.
         app.gate.let_one_pass();
         assert_eq!(sweep.join().expect("a sweep").settled, 1);
     });
@@ -267,7 +267,7 @@ fn a_task_is_stored_and_handed_over_in_one_transaction() {
         assert_eq!(tasks(&at_once(agent)), [id(n)]);
     }
     app.gate.open();
-    // Neither asked for what the other one got.
+    // Neither of the two has asked for the task that the other one got.
     let polls = [8, 9].map(|agent| app.gate.polls(id(agent).parse().expect("an id")));
     assert_eq!(polls, [2, 2]);
 }
@@ -320,7 +320,7 @@ fn the_time_that_a_request_asks_for_is_not_cut() {
     agent.post("/tasks", &poll(9).with("max_wait", "60").to_string());
     let mut read = app.connect();
     read.get(&format!("{}?wait=60", path(1)));
-    // Longer than a request may take that does not ask for more.
+    // This is longer than a request may take that does not ask for more.
     assert!(agent.is_silent_for(Duration::from_millis(1_500)));
     assert!(read.is_silent_for(Duration::from_millis(100)));
     eventually("it is posted", || app.post("/task", Body::task(2)).status == 200);

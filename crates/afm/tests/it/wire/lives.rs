@@ -1,4 +1,4 @@
-//! Whole lives of tasks, on every store.
+//! Tests whole lives of tasks, on every store.
 
 use std::collections::HashSet;
 use std::thread;
@@ -125,7 +125,7 @@ fn the_oldest_of_what_an_agent_can_do(place: Place) {
     app.get("/status").is_json(r#"{"agents":1,"tasks_waiting":2}"#);
 }
 
-/// How many clients race.
+/// This many clients race.
 const RACERS: u64 = 4;
 
 fn agents_that_race_share_the_tasks(place: Place) {

@@ -1,4 +1,4 @@
-//! Agents that fall silent, and tasks that are too old to be kept.
+//! Tests agents that fall silent, and tasks that are too old to be kept.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ fn a_silent_agent_is_lost_once_the_threshold_is_exceeded() {
     app.clock.advance(ACTIVE);
     assert_eq!(app.sweep(&mut sweeper), lost(0));
     assert_eq!(app.task(1)["task_state"], "claimed");
-    // The next look is a while off.
+    // The next search for lost agents comes later.
     app.clock.advance(10 * SECOND);
     assert_eq!(app.sweep(&mut sweeper), lost(1));
     let task = app.task(1);
@@ -74,7 +74,7 @@ fn an_agent_that_polls_or_posts_a_result_is_alive() {
     app.post_task(Body::task(2));
     app.poll(Body::poll(9).with("max_tasks", "1"));
     let mut sweeper = app.sweeper(POLICY);
-    // Busy, but alive.
+    // The agent is busy, but alive.
     app.clock.advance(ACTIVE);
     app.poll(Body::poll(9).with("max_tasks", "0"));
     app.clock.advance(ACTIVE);
@@ -89,7 +89,7 @@ fn an_agent_that_polls_or_posts_a_result_is_alive() {
 #[test]
 fn nobody_is_lost_within_a_threshold_of_a_start() {
     let app = with_claim(1);
-    // Nobody could reach us for a week.
+    // Nobody could reach the AFM for a week.
     app.clock.advance(Duration::from_secs(7 * 86_400));
     let mut sweeper = app.sweeper(POLICY);
     for _ in 0..29 {
@@ -114,7 +114,7 @@ fn nobody_is_lost_within_a_threshold_of_a_sweep_that_failed() {
     app.gate.open();
     app.clock.advance(ACTIVE - MOMENT);
     assert_eq!(app.sweep(&mut sweeper), lost(0));
-    // The agent comes back, as it could not before, and delivers.
+    // The agent can reach the AFM again, and delivers its result.
     app.post("/tasks/response", Body::result(1)).is_empty();
     assert_eq!(app.task(1)["task_state"], "completed");
 }
@@ -197,7 +197,7 @@ fn many_old_tasks_go_in_batches() {
     app.clock.advance(2 * SECOND);
     let swept = app.sweep(&mut sweeper);
     assert_eq!((swept.deleted, swept.more), (100, true));
-    // The rest at once, not at the next look.
+    // The rest is swept at once, and not in the next round.
     let swept = app.sweep(&mut sweeper);
     assert_eq!((swept.deleted, swept.more), (50, false));
 }

@@ -1,4 +1,4 @@
-//! Which paths there are, and which methods go with them.
+//! Tests which paths there are, and which methods they take.
 
 use crate::test_app::{Body, TestApp, id};
 

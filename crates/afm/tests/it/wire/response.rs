@@ -1,8 +1,8 @@
-//! `/tasks/response`: agents post what came out.
+//! Tests `/tasks/response`: agents report results.
 
 use crate::test_app::{Body, TestApp, id};
 
-/// Task 1 is claimed.
+/// Starts an AFM with task 1, which agent 9 has claimed.
 fn with_claimed_task() -> TestApp {
     let app = TestApp::start();
     app.post_task(Body::task(1));

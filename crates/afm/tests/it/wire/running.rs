@@ -1,4 +1,4 @@
-//! Agents that say what they execute: `agent_running`.
+//! Tests agents that say what they execute: `agent_running`.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn poll(agent: u64, running: &[&str]) -> Body {
     Body::poll(agent).with("agent_running", format!("[{}]", ids.join(",")))
 }
 
-/// How often the store was asked for work for agent 9.
+/// Returns how often the store was asked for tasks for agent 9.
 fn asked(app: &TestApp) -> usize {
     app.gate.polls(id(9).parse().expect("an id"))
 }
@@ -62,7 +62,7 @@ fn an_agent_that_comes_back_with_the_same_id_loses_what_it_does_not_name() {
     assert_eq!((&task["task_attempt"], again["tasks"].as_array().map(Vec::len)), (&2.into(), Some(1)));
     let alias = task["task_id"].as_str().expect("an id").to_owned();
     assert_eq!(app.task(2)["task_state"], "claimed");
-    // A result of what it lost is late, one of what it named counts.
+    // A result of the attempt that it did not name is late; one of the attempt that it named counts.
     app.post("/tasks/response", Body::result(1)).problem(400);
     app.post("/tasks/response", Body::result(3)).is_empty();
     app.clock.advance(SECOND);
@@ -84,7 +84,7 @@ fn an_idle_agent_that_names_nothing_is_answered_from_memory() {
         assert_eq!(app.poll(Body::poll(9)), NONE);
     }
     assert_eq!(asked(&app), 1);
-    // Once it was given something, the store is asked.
+    // Once the agent was given a task, the store is asked.
     app.post_task(Body::task(1));
     app.post_task(Body::task(2).with("task_version", "2"));
     assert_eq!(app.poll(poll(9, &[])), [id(1)]);
@@ -127,7 +127,7 @@ fn what_an_older_poll_was_handed_when_it_was_ended_is_not_lost() {
     app.gate.close();
     let mut client = app.connect();
     client.post("/task", &Body::task(1).to_string());
-    // The task, and the claim for the older poll, stand at the gate.
+    // The post of the task, and the claim for the older poll, wait at the gate.
     app.gate.wait_until_reached();
     let mut newer = app.connect();
     newer.post("/tasks", &poll(9, &[]).with("max_wait", "300").to_string());
@@ -156,7 +156,7 @@ fn what_another_afm_gave_and_the_agent_has_lost_is_found_within_a_minute() {
     advance(60 * SECOND);
     assert_eq!(one.poll(poll(9, &[])), NONE);
     assert_eq!(one.task(1)["task_state"], "failed");
-    // Or as soon as it names less than before.
+    // The store is also asked as soon as the agent names less than before.
     other.post_task(Body::task(2));
     advance(SECOND);
     assert_eq!(other.poll(poll(9, &[])), [id(2)]);

@@ -1,4 +1,4 @@
-//! `/task`: the terms a task is posted under.
+//! Tests the terms of tasks in `POST /task`.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! What clients send each other comes through as it was written.
+//! Tests that what clients send each other comes through as it was written.
 
 use crate::test_app::{Body, TestApp, id};
 
@@ -63,7 +63,7 @@ fn nesting_has_an_end() {
     assert!(task.body.contains(&nested(500)), "{task:?}");
     let answer = app.post("/task", Body::task(2).with("task_data", nested(501)));
     answer.is_problem(400, "task_data: is nested deeper than 500 levels");
-    // So deep that a recursive parser would run out of stack.
+    // This is nested so deep that a recursive parser would run out of stack.
     let answer = app.post("/task", Body::task(2).with("task_data", "[".repeat(400_000)));
     assert_eq!(answer.status, 400, "{answer:?}");
     let answer = app.post("/tasks/response", Body::result(1).with("task_data", nested(501)));

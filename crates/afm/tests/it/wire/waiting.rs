@@ -1,4 +1,4 @@
-//! `task_waiting`: why a task waits.
+//! Tests `task_waiting`: the reason why a task is waiting.
 
 use std::time::Duration;
 

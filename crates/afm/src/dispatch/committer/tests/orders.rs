@@ -13,7 +13,7 @@ use crate::dispatch::sync::modelled::{Running, every_order};
 
 /// All that a task passes on its way to a poll, but for the loop and the store.
 #[derive(Clone)]
-struct Scene {
+struct HandOffScene {
     waiters: Waiters,
     undelivered: Arc<Undelivered>,
     hand_offs: Arc<HandOffs>,
@@ -24,7 +24,7 @@ struct Scene {
     handed: Arc<Mutex<usize>>,
 }
 
-impl Scene {
+impl HandOffScene {
     fn new() -> Self {
         let (waiters, undelivered) = (Waiters::default(), Arc::<Undelivered>::default());
         let hand_offs = HandOffs {
@@ -56,7 +56,7 @@ impl Scene {
         let (commands, callers): (Vec<_>, Vec<_>) =
             batch.into_iter().map(|QueuedCommand { command, caller }| (command, caller)).unzip();
         let applied = self.apply(&commands);
-        self.waiters.tell(&applied);
+        self.waiters.on_batch(&applied);
         self.replier.reply(&commands, callers, applied.replies, Timestamp::UNIX_EPOCH);
     }
 
@@ -112,7 +112,7 @@ impl Scene {
     fn release(&self) {
         for release in self.undelivered.take() {
             let applied = self.apply(&[release]);
-            self.waiters.tell(&applied);
+            self.waiters.on_batch(&applied);
         }
     }
 
@@ -141,7 +141,7 @@ fn delivery(task_id: Uuid) -> Delivery {
 #[test]
 fn a_task_is_handed_to_a_poll_that_begins_or_is_found_by_it() {
     every_order(|| {
-        let scene = Scene::new();
+        let scene = HandOffScene::new();
         let poster = {
             let scene = scene.clone();
             thread::spawn(move || scene.post(1))
@@ -159,7 +159,7 @@ fn a_task_is_handed_to_a_poll_that_begins_or_is_found_by_it() {
 #[test]
 fn of_two_batches_one_at_most_hands_a_task_to_a_poll() {
     every_order(|| {
-        let scene = Scene::new();
+        let scene = HandOffScene::new();
         let mut poll = scene.begin(1);
         assert_eq!(poll.go_on(), None);
         let posters = [1, 2].map(|n| {
@@ -180,7 +180,7 @@ fn of_two_batches_one_at_most_hands_a_task_to_a_poll() {
 #[test]
 fn what_is_handed_to_a_poll_that_hangs_up_is_given_back() {
     every_order(|| {
-        let scene = Scene::new();
+        let scene = HandOffScene::new();
         let mut poll = scene.begin(1);
         assert_eq!(poll.go_on(), None);
         let client = thread::spawn(move || poll.go_on_twice().unwrap_or_default());
@@ -193,7 +193,7 @@ fn what_is_handed_to_a_poll_that_hangs_up_is_given_back() {
 #[test]
 fn what_is_handed_to_a_poll_that_is_ended_comes_to_the_newer_one() {
     every_order(|| {
-        let scene = Scene::new();
+        let scene = HandOffScene::new();
         let mut older = scene.begin(1);
         assert_eq!(older.go_on(), None);
         let mut newer = scene.begin(1);
@@ -213,7 +213,7 @@ fn what_is_handed_to_a_poll_that_is_ended_comes_to_the_newer_one() {
 #[test]
 fn what_a_poll_was_handed_is_given_back_when_a_newer_one_begins() {
     every_order(|| {
-        let scene = Scene::new();
+        let scene = HandOffScene::new();
         let mut older = scene.begin(1);
         assert_eq!(older.go_on(), None);
         let poster = {
