@@ -219,7 +219,7 @@ mod tests {
         assert_eq!(clock.now(), at(1_000_000), "the machine's, until the database was asked");
         let asked = steady.uptime();
         machine.pass(2);
-        // It was asked for two seconds, and answered in the middle.
+        // Asking took two seconds, and the answer counts for the middle of them.
         assert_eq!(steady.set(at(2_000_001), asked), SignedDuration::from_secs(1_000_000));
         assert_eq!(clock.now(), at(2_000_002));
         for by in [1_800, -1_800, 86_400 * 365 * 10, -86_400 * 365 * 20] {
@@ -239,7 +239,7 @@ mod tests {
             assert_eq!(steady.follow_machine(), Some(SignedDuration::ZERO));
             machine.set(by);
             assert_eq!(clock.now(), at(1_000_000));
-            // So much at each tenth of a second.
+            // The clock follows by this much at each tenth of a second.
             let step = SignedDuration::from_millis(5 * by.signum());
             let left = SignedDuration::from_secs(by) - step;
             assert_eq!(steady.follow_machine(), Some(left));

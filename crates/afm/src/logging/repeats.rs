@@ -126,7 +126,7 @@ mod tests {
         assert!(repeats.is_first(answer(500)));
         assert_eq!(repeats.take(Duration::ZERO), [(answer(503), 1_000)]);
         assert_eq!(repeats.take(Duration::ZERO), []);
-        // What was just counted goes on to be counted.
+        // A kind whose count was just taken goes on to be counted.
         assert!(!repeats.is_first(answer(503)));
         assert_eq!(repeats.take(Duration::from_secs(60)), [], "not again so soon");
         assert_eq!(repeats.take(Duration::ZERO), [(answer(503), 1)]);

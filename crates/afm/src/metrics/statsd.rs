@@ -141,7 +141,7 @@ mod tests {
         assert_eq!(sink.follow("statsd", Ok(vec![first_addr])), RESOLVE_AGAIN);
         sink.emit("a:1|c").unwrap();
         assert_eq!(received(&first), "a:1|c");
-        // It has one more, which is no reason to go there.
+        // The host has one more address, which is no reason to change.
         sink.follow("statsd", Ok(vec![second_addr, first_addr]));
         sink.emit("b:1|c").unwrap();
         assert_eq!(received(&first), "b:1|c");

@@ -45,7 +45,7 @@ fn is_too_deep(source: &str) -> bool {
                 level.now += 1;
             }
             TokenKind::Dedent => level = outer.pop().unwrap_or_default(),
-            // What follows begins anew.
+            // What follows is not nested in what came before.
             TokenKind::Comma | TokenKind::Newline | TokenKind::Semi => level.now = level.before,
             // A comma after a lambda does not end it.
             TokenKind::Lambda => {

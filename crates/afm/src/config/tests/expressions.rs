@@ -129,7 +129,7 @@ fn what_is_no_file_of_settings_is_named() {
         named("/usr"),
         "cannot read the configuration file /usr (named by --config): Is a directory (os error 21)"
     );
-    // It has no end.
+    // This file has no end.
     assert_eq!(named("/dev/zero"), "/dev/zero: the file is longer than 1 MiB");
     assert_eq!(
         file("\u{feff}AGENT_RETURN_TIME = 5\r\nLOG_LEVEL = 'DEBUG'\r\n").config().log_level,

@@ -245,7 +245,7 @@ mod tests {
         );
         agents.accounted(id(1), &[id(7)], at(3));
         assert!(agents.buffer_heartbeat(&poll(1), Some(&[id(7)]), at(4)));
-        // What it says of itself has no part in it.
+        // What the agent says of itself does not change this.
         agents.saved(&poll(1), at(5));
         assert!(agents.buffer_heartbeat(&poll(1), Some(&[id(7)]), at(6)));
         assert!(!agents.buffer_heartbeat(&poll(1), Some(&[]), at(6)));
@@ -256,7 +256,7 @@ mod tests {
         let mut agents = AgentCache::default();
         let mut asked = [0; 60];
         for agent in 1..=60_u128 {
-            // The last microseconds of an id decide when.
+            // The last digits of an id decide when its period begins.
             let poll = PollRequest { agent_id: Uuid::from_u128(agent * 1_000_000), ..poll(1) };
             agents.saved(&poll, at(0));
             agents.accounted(poll.agent_id, &[], at(0));

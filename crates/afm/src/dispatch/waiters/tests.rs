@@ -110,7 +110,7 @@ async fn one_task_wakes_the_one_that_has_waited_longest() {
     waiters.tasks_wait(&any(1));
     assert!(is_woken(&first).await);
     assert!(!is_woken(&second).await);
-    // While it asks, it may be woken again; while it is woken, the next one is.
+    // While the first poll asks, it may be woken again. While it is woken already, the next poll is woken.
     waiters.tasks_wait(&any(2));
     waiters.tasks_wait(&any(2));
     assert!(is_woken(&first).await);

@@ -1,4 +1,5 @@
-//! Behind a reverse proxy that keeps its connections, and does not tell when its clients hang up.
+//! Tests the server behind a reverse proxy that keeps its connections and does not tell when its clients hang
+//! up.
 
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -8,7 +9,7 @@ use slamon_testbed::{Process, free_port};
 use super::{folder, serve, write};
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
-/// nginx in front of a server.
+/// Starts nginx in front of a server.
 #[track_caller]
 fn nginx(folder: &std::path::Path, behind: SocketAddr) -> (Process, Client) {
     let port = free_port();
@@ -32,7 +33,7 @@ fn nginx(folder: &std::path::Path, behind: SocketAddr) -> (Process, Client) {
     );
     let file = write(folder, "nginx.conf", &config);
     let args = ["-p", &at.to_string(), "-c", &file.display().to_string()];
-    // Debian keeps it where only root looks.
+    // On Debian, nginx is in a folder that only root has in PATH.
     let path = format!("{}:/usr/sbin", std::env::var("PATH").unwrap_or_default());
     let process = Process::start("nginx".as_ref(), &args, &[("PATH", &path)]).expect("sh runs");
     let client = Client::new(SocketAddr::from(([127, 0, 0, 1], port)));
@@ -54,7 +55,7 @@ fn tasks_come_and_go() {
         client.post("/tasks/response", Body::result(n)).is_empty();
         assert_eq!(client.task(n)["task_state"], "completed");
     }
-    // An agent that waits, and a client that does.
+    // Here an agent and a client wait.
     let poll = Body::poll(9).with("max_wait", "300").to_string();
     let mut agent = client.connect();
     agent.post("/tasks", &poll);
@@ -66,7 +67,7 @@ fn tasks_come_and_go() {
     read.get(&format!("/task/{}?wait=300", id(30)));
     client.post("/tasks/response", Body::result(30)).is_empty();
     assert_eq!(read.answer().json()["task_state"], "completed");
-    // nginx says nothing of an agent that has gone: only its next poll does.
+    // nginx does not tell that an agent has gone; only its next poll shows it.
     let mut gone = client.connect();
     gone.post("/tasks", &poll);
     assert!(gone.is_silent_for(Duration::from_millis(100)));
@@ -80,7 +81,7 @@ fn tasks_come_and_go() {
         agent.post("/tasks", &poll);
         client.post("/tasks/response", Body::result(n)).is_empty();
     }
-    // Bodies that are larger than nginx keeps in memory, in both directions.
+    // These bodies are larger than nginx keeps in memory, in both directions.
     let text = format!("{{\"x\":\"{}\"}}", "x".repeat(900_000));
     client.post_task(Body::task(40).with("task_version", "2").with("task_data", text));
     assert_eq!(client.task(40)["task_data"]["x"].as_str().map(str::len), Some(900_000));

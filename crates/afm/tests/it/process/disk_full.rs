@@ -1,4 +1,4 @@
-//! The disk of the SQLite file is full, and then is not.
+//! Tests a disk of the SQLite file that is full, and then is not.
 //!
 //! A limit on the size of files, which is tested itself with that, stands for the disk. It can be lowered and
 //! raised from outside while the program runs, without privileges, and fails the same system calls as a full
@@ -14,7 +14,7 @@ use slamon_testbed::AfmProcess;
 use super::{file_uri, folder, program};
 use crate::test_app::{Body, Client, id};
 
-/// A server whose files can be kept from growing.
+/// A server whose files can be kept from growing, as on a small disk.
 struct SmallDisk {
     afm: AfmProcess,
     folder: tempfile::TempDir,
@@ -28,7 +28,7 @@ impl SmallDisk {
         Self { afm: AfmProcess::start(program(), &["--database-uri", &uri], &[], None), folder }
     }
 
-    /// No file can become larger than the largest is now.
+    /// Keeps every file from becoming larger than the largest is now.
     #[track_caller]
     fn fill(&self) {
         let files = fs::read_dir(self.folder.path()).expect("the folder is there");

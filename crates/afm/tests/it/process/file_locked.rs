@@ -1,4 +1,4 @@
-//! Another process holds the SQLite file's lock.
+//! Tests another process that holds the lock of the SQLite file.
 
 use rusqlite::Connection as Sqlite;
 

@@ -1,4 +1,4 @@
-//! What has been acknowledged survives the death of the program.
+//! Tests that what has been acknowledged survives the death of the program.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread;
@@ -15,7 +15,7 @@ fn acknowledged(client: &Client, path: &str, body: &Body) -> bool {
 fn nothing_acknowledged_is_lost(place: &Place) {
     const WRITERS: u64 = 3;
     let (afm, client) = serve(&place.uri());
-    // Done, claimed, and waiting.
+    // The three tasks are completed, claimed and waiting.
     for n in 1..=3 {
         client.post_task(Body::task(n).with("task_type", "\"before\""));
     }

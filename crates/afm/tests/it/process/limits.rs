@@ -20,12 +20,12 @@ fn limits(ulimits: &str) -> String {
 fn it_takes_as_many_files_as_it_may_have() {
     let line = limits("ulimit -Sn 100; ulimit -Hn 512");
     assert!(line.contains("open_files=512 connections=443"), "{line}");
-    // Few are no reason not to start.
+    // The program also starts with few files.
     let line = limits("ulimit -Sn 64; ulimit -Hn 64");
     assert!(line.contains("open_files=64 connections="), "{line}");
 }
 
-/// A server that a shell has started with limits of its own.
+/// Starts a server in a shell with limits of its own.
 #[track_caller]
 fn serve_within(ulimits: &str) -> (Process, Client) {
     let script = format!("{ulimits}; exec {} run 127.0.0.1 0", program().display());
@@ -53,7 +53,7 @@ fn more_polls_are_held_than_it_was_started_to_have_files() {
     }
 }
 
-/// The most memory that a process has had at a time, in bytes.
+/// Returns the most memory that a process has had at a time, in bytes.
 fn most_memory(process: &Process) -> usize {
     let status = fs::read_to_string(format!("/proc/{}/status", process.pid())).expect("it runs");
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).expect("Linux says it");
@@ -62,7 +62,7 @@ fn most_memory(process: &Process) -> usize {
 
 #[test]
 fn answers_that_nobody_reads_take_little_memory() {
-    // More than the kernel keeps for a client that does not read.
+    // This is more than the kernel keeps for a client that does not read.
     const LARGE: usize = 12 * 1024 * 1024;
     let (afm, client) = serve_with("sqlite://", &[], &format!("MAX_CONTENT_LENGTH = {}\n", 2 * LARGE));
     client.post_task(Body::task(1).with("task_data", format!("{{\"x\":\"{}\"}}", "x".repeat(LARGE))));

@@ -12,7 +12,7 @@ fn one_line_a_request_with_what_it_was_about() {
     assert_eq!(client.poll(Body::poll(9)), [id(1)]);
     client.get("/s3cret");
     client.get("/healthz");
-    // Of what brings nothing, a fleet would fill the log.
+    // Polls that bring nothing are not logged at INFO, since a fleet would fill the log.
     assert_eq!(client.poll(Body::poll(9)), [] as [String; 0]);
     client.post("/tasks/response", Body::failure(1, r#""s3cret""#)).is_empty();
     client.get(&format!("/task/{}?s3cret", id(1))).json();
@@ -33,7 +33,7 @@ fn one_line_a_request_with_what_it_was_about() {
         assert!(words.iter().all(|word| line.contains(word)), "{words:?}: {line}");
         assert!(line.contains("elapsed_us="), "{line}");
     }
-    // Neither bodies nor paths of the client's choosing.
+    // The log has neither bodies nor paths that clients choose.
     assert!(!lines.iter().any(|line| line.contains("s3cret")), "{lines:#?}");
 }
 
@@ -41,7 +41,7 @@ fn one_line_a_request_with_what_it_was_about() {
 fn json_lines_in_a_file() {
     let folder = folder();
     let file = folder.path().join("afm.log");
-    // Where it listens is read from stderr otherwise.
+    // Otherwise the port is read from standard error.
     let port = slamon_testbed::free_port();
     let afm = slamon_testbed::Process::start(
         super::program(),
@@ -61,7 +61,7 @@ fn json_lines_in_a_file() {
     client.get("/status").json();
     afm.signal("TERM");
     assert!(afm.wait_exit(PATIENCE).success());
-    // Whoever started it is told where to look.
+    // Whoever started the program is told where the log is.
     assert_eq!(afm.log_lines(), [format!("slamon-afm: log lines go to {}", file.display())]);
     let lines = lines();
     for line in &lines {

@@ -1,11 +1,11 @@
-//! PgBouncer between the server and PostgreSQL.
+//! Tests PgBouncer between the server and PostgreSQL.
 
 use slamon_testbed::{AfmProcess, PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 
 use super::{folder, run, serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
-/// A cluster of the test's own, a database in it, and a pooler in front.
+/// Starts a cluster of the test's own with a database, and a pooler in front of it.
 #[track_caller]
 fn behind(settings: &[(&str, &str)]) -> (TestDatabase, PgBouncer) {
     let cluster = PgCluster::start(&PgOptions::default()).expect("PostgreSQL starts");
@@ -20,7 +20,7 @@ fn a_life(client: &Client, n: u64) {
     client.post("/tasks/response", Body::result(n)).is_empty();
 }
 
-/// The lines of the log that say what to do about the pooler.
+/// Returns the lines of the log that say what to do about the pooler.
 fn said(afm: &AfmProcess) -> Vec<String> {
     afm.log_lines().into_iter().filter(|line| line.contains("pool_mode = session")).collect()
 }
@@ -70,7 +70,7 @@ fn a_mode_that_changes_while_it_runs_is_found_out_and_said_once() {
     let (afm, client) = serve(&bouncer.uri(database.name()));
     a_life(&client, 1);
     bouncer.set("pool_mode", "transaction");
-    // By itself: nobody has to ask.
+    // The server notices it by itself, without a request.
     afm.wait_for_line(|line| line.contains("pool_mode = session"), PATIENCE);
     for n in 2..12 {
         client.post("/task", Body::task(n)).is_try_again();

@@ -1,11 +1,11 @@
-//! PostgreSQL goes away, and comes back.
+//! Tests PostgreSQL that goes away and comes back.
 
 use slamon_testbed::{PgCluster, PgOptions, Relay, Stop, TestDatabase};
 
 use super::{run, serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
-/// A cluster of the test's own, as it will be stopped.
+/// Starts a cluster of the test's own, since it will be stopped.
 #[track_caller]
 fn database() -> TestDatabase {
     PgCluster::start(&PgOptions::default()).expect("PostgreSQL starts").create_database()
@@ -142,7 +142,7 @@ fn the_right_password_is_not_shown_either() {
     client.post_task(Body::task(1));
     database.sql("alter role afm_right_password nologin");
     database.terminate_backends();
-    // Nothing that passes by itself: 500.
+    // This does not pass by itself, so the answer is 500.
     client.post("/task", Body::task(2)).problem(500);
     afm.signal("TERM");
     afm.wait_exit(PATIENCE);
@@ -169,7 +169,7 @@ fn a_server_that_vanishes_without_a_word_is_503_for_as_long_as_calls_wait_and_no
     eventually("it listens", || database.sql(&listening) == "1");
     client.post_task(Body::task(1));
     relay.go_silent();
-    // 10 s is what a statement may take.
+    // A statement may take 10 s.
     client.post("/task", Body::task(2)).is_try_again();
     assert_eq!(client.get("/healthz").status, 200);
     client.post_task(Body::task(2));

@@ -1,4 +1,4 @@
-//! Fewer connections than the pool would make.
+//! Tests a role with fewer connections than the pool would make.
 
 use std::thread;
 
@@ -7,7 +7,7 @@ use slamon_testbed::{AfmProcess, PgCluster, PgOptions, TestDatabase};
 use super::{serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
-/// A cluster's database of a role that may have so many connections.
+/// Creates a database of a role that may have this many connections.
 #[track_caller]
 fn database(connections: u32) -> (TestDatabase, String) {
     let cluster = PgCluster::start(&PgOptions::default()).expect("PostgreSQL starts");
@@ -19,7 +19,7 @@ fn database(connections: u32) -> (TestDatabase, String) {
     (database, uri)
 }
 
-/// As many requests at once as fill the pool, over and over; each must be answered.
+/// Sends as many requests at once as fill the pool, over and over; each must be answered.
 #[track_caller]
 fn works_under_load(client: &Client) {
     thread::scope(|scope| {

@@ -1,4 +1,4 @@
-//! PostgreSQL servers, databases and users that can keep no tasks, or not now.
+//! Tests PostgreSQL servers, databases and users that cannot keep tasks, or not now.
 
 use slamon_testbed::{AfmProcess, PgCluster, PgOptions, Stop, TestDatabase};
 
@@ -10,7 +10,7 @@ fn start(options: &PgOptions) -> PgCluster {
     PgCluster::start(options).expect("PostgreSQL starts")
 }
 
-/// The only line at level ERROR of a start that must fail, for which the program is not started again.
+/// Returns the only line at level ERROR of a start that must fail.
 #[track_caller]
 fn refusal(uri: &str, command: &[&str]) -> String {
     let ended: Ended = run(folder().path(), &[&["--database-uri", uri], command].concat(), &[]);
@@ -30,7 +30,7 @@ fn says(error: &str, words: &[&str]) {
     }
 }
 
-/// The command in a message, from its first words on.
+/// Returns the command in a message, from its first words on.
 #[track_caller]
 fn command<'m>(message: &'m str, begin: &str) -> &'m str {
     let at = message.find(begin).unwrap_or_else(|| panic!("{begin}: {message}"));
@@ -98,7 +98,7 @@ fn a_search_path_that_leads_nowhere_is_blamed_and_mended() {
     cluster.sql("postgres", "drop role afm_lost");
 }
 
-/// A role that has no other rights than these to the tables of an AFM.
+/// Creates a role that has only these rights to the tables of an AFM.
 #[track_caller]
 fn role_with(database: &TestDatabase, role: &str, rights: &str) -> String {
     assert_eq!(
@@ -138,7 +138,7 @@ fn a_role_that_may_only_read_is_refused_with_the_rights_that_it_needs() {
     database.sql("drop owned by afm_reads; drop role afm_reads");
 }
 
-/// How many lines of its log hold this.
+/// Returns how many lines of the log contain a text.
 fn said(afm: &AfmProcess, what: &str) -> usize {
     afm.log_lines().iter().filter(|line| line.contains(what)).count()
 }

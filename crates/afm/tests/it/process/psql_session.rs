@@ -1,11 +1,11 @@
-//! Somebody who works in the database with psql, and does not end what they have begun.
+//! A session of psql in the database, which keeps a transaction open.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 
 use slamon_testbed::PgCluster;
 
-/// One session. It ends when it is dropped, and rolls back.
+/// A session, which ends and rolls back when it is dropped.
 pub(super) struct PsqlSession {
     psql: Child,
     statements: ChildStdin,
@@ -28,7 +28,7 @@ impl PsqlSession {
         Self { psql, statements, rows }
     }
 
-    /// Runs statements, and comes back when they have run, also where they failed.
+    /// Runs statements, and returns when they have run or failed.
     #[track_caller]
     pub(super) fn run(&mut self, sql: &str) {
         writeln!(self.statements, "{sql};\n\\echo done").expect("psql takes statements");

@@ -1,5 +1,5 @@
-//! The queue of notifications is full: it is the whole cluster's, and somebody in another database does not
-//! empty it.
+//! Tests a full queue of notifications. All databases of a cluster share it, and a session of another one
+//! does not empty it.
 
 use std::time::{Duration, Instant};
 

@@ -1,4 +1,4 @@
-//! The examples of README.md, as they stand there, in their order.
+//! Tests the examples of README.md, as they are written there, in their order.
 
 use std::process::Command;
 
@@ -8,10 +8,10 @@ use super::serve;
 
 const README: &str = include_str!("../../../../../README.md");
 
-/// Where the examples find the server.
+/// The examples find the server at this address.
 const ADDRESS: &str = "127.0.0.1:8080";
 
-/// Words of each command, and what it prints.
+/// Words of each command, and a text that it prints.
 const EXPECTED: [(&str, &str); 10] = [
     (
         r#"/task -H 'Content-Type: application/json' -d '{ "task_id": "de305d54-75b4-431b-adb2-eb6b9e546013""#,
@@ -28,7 +28,7 @@ const EXPECTED: [(&str, &str); 10] = [
     ("-X DELETE", ""),
 ];
 
-/// The commands that speak to a server, each with the indented lines that belong to it.
+/// Returns the commands that speak to a server, each with the indented lines that belong to it.
 fn commands() -> Vec<String> {
     let mut commands: Vec<String> = Vec::new();
     let mut goes_on = false;

@@ -1,4 +1,4 @@
-//! Somebody keeps rows locked: a session of psql that was left open.
+//! Tests rows that a session of psql keeps locked.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
@@ -12,7 +12,7 @@ use crate::test_app::{Body, eventually, id};
 
 const LOCKED: u64 = 40;
 
-/// Much less than the 10 s that a statement may take.
+/// This is much less than the 10 s that a statement may take.
 const IN_TIME: Duration = Duration::from_secs(5);
 
 #[test]

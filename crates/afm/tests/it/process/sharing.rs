@@ -1,4 +1,4 @@
-//! Two servers on one database.
+//! Tests two servers on one database.
 
 use std::collections::HashSet;
 use std::thread;
@@ -8,7 +8,7 @@ use crate::test_app::{Body, Client, Place, id};
 
 const TASKS: u64 = 200;
 
-/// Polls until there is nothing more to do, and finishes what it gets.
+/// Polls until there are no more tasks, and completes what it gets.
 fn work(client: &Client, agent: u64) -> Vec<String> {
     let mut mine = Vec::new();
     loop {

@@ -1,4 +1,4 @@
-//! Two servers on one PostgreSQL, and agents whose polls are held open at both.
+//! Tests two servers on one PostgreSQL, and agents whose polls are held open at both.
 
 use std::time::{Duration, Instant};
 
@@ -7,10 +7,10 @@ use slamon_testbed::{AfmProcess, Relay};
 use super::serve_with;
 use crate::test_app::{Body, Client, Connection, PATIENCE, Place, eventually, id};
 
-/// Less than the 15 s after which a poll that is held open looks for itself.
+/// This is less than the 15 s after which a held poll looks again.
 const AT_ONCE: Duration = Duration::from_secs(5);
 
-/// Less than that, too, and enough for looks that are a second apart.
+/// This is less than that, too, and enough for looks that are a second apart.
 const LOOKED: Duration = Duration::from_secs(8);
 
 struct Fleet {
@@ -19,7 +19,7 @@ struct Fleet {
 }
 
 impl Fleet {
-    /// Two servers with these lines in their configuration, both listening to the database.
+    /// Starts two servers with these lines in their configuration, both listening to the database.
     #[track_caller]
     fn start(config: &str) -> Self {
         let place = Place::postgres();
@@ -149,7 +149,7 @@ fn each_loss_happens_once_whoever_sweeps() {
     for n in 0..TASKS {
         assert_eq!(fleet.client(1).task(n)["task_attempt"], 1);
     }
-    // What each of them says it did adds up.
+    // The losses that the two servers log add up.
     let lost = |(afm, _): &(AfmProcess, Client)| -> u64 {
         let of_line = |line: &String| -> Option<u64> {
             let (_, rest) = line.split_once("lost_attempts=")?;

@@ -1,4 +1,4 @@
-//! SQLite files that cannot be written, and what else is no place for tasks.
+//! Tests SQLite files that cannot be written, and other places that cannot keep tasks.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown};
@@ -15,7 +15,7 @@ fn is_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|me| me.uid() == 0)
 }
 
-/// The words that run the program with no more rights to files than their modes give, also as root.
+/// Returns the words that run a program with no more rights to files than their modes give, also as root.
 fn under_permissions() -> Vec<String> {
     let program = program().display().to_string();
     if !is_root() {
@@ -38,7 +38,7 @@ fn set_mode(path: &Path, mode: u32) {
     fs::set_permissions(path, Permissions::from_mode(mode)).expect("its mode can be set");
 }
 
-/// A file with tables, and nothing beside it.
+/// Creates a file with tables, and nothing beside it.
 #[track_caller]
 fn with_tables(file: &Path) {
     let ended = run_under_permissions(&["--database-uri", &file_uri(file), "create-tables"]);

@@ -1,4 +1,4 @@
-//! AUTO_CLEANUP, TASK_TIMEOUT_DEFAULT and TASK_RETENTION.
+//! Tests AUTO_CLEANUP, TASK_TIMEOUT_DEFAULT and TASK_RETENTION.
 
 use super::serve_with;
 use crate::test_app::{Body, Place, eventually, id};
@@ -14,7 +14,7 @@ fn lost_agents_are_noticed_unless_nobody_is_to_look() {
             serve_with(&place.uri(), &[], &format!("{SHORT}AUTO_CLEANUP = {auto_cleanup}\n"));
         client.post_task(Body::task(1));
         assert_eq!(client.poll(Body::poll(9)), [id(1)]);
-        // Long after the agent could have been lost.
+        // This is long after the agent could have been lost.
         client.post_task(Body::task(2).with("task_ttl", "6").with("task_type", "\"other\""));
         let expired = client.get(&format!("/task/{}?wait=60", id(2))).json();
         assert_eq!(expired["task_state"], "expired");

@@ -95,7 +95,7 @@ fn show(value: &Value) -> String {
         (Ok(text), _) => format!("{kind} {text}"),
         // Python quotes by its table of characters.
         (Err(_), Value::Str(text)) => format!("{kind} '{text}'"),
-        // Only of what has a timedelta in it.
+        // This happens only with containers that have a timedelta in them.
         (Err(_), _) => NOT_SHOWN.to_owned(),
     }
 }

@@ -10,7 +10,7 @@ async fn heartbeats_are_kept_until_they_are_saved() {
     let heartbeats = Heartbeats::new(committer.cache.clone(), committer.clone());
     committer.cache.refresh(&*store).await.unwrap();
     assert_eq!(ids(&committer.poll(poll(10), None).await.map(kept).unwrap()), []);
-    // Answered from memory.
+    // This poll is answered from the cache.
     assert_eq!(ids(&committer.poll(poll(10), None).await.map(kept).unwrap()), []);
     let mut given_up = Box::pin(heartbeats.flush());
     assert!(first_poll(given_up.as_mut()).await.is_pending());
@@ -58,7 +58,7 @@ async fn those_who_have_heartbeats_flushed_at_the_same_time_share_it() {
     let first = flush();
     assert_eq!(store.begun().await, [1, 1], "the poll that was new, and the heartbeats");
     committer.poll(poll(10), None).await.map(kept).unwrap();
-    // The one under way may have missed that.
+    // The flush that is under way may have missed that heartbeat.
     let others = [flush(), flush(), flush()];
     store.begun().await;
     store.let_go();

@@ -8,7 +8,7 @@ async fn an_answer_that_nobody_takes_gives_its_tasks_back() {
     committer.submit(task(1)).await.unwrap().unwrap();
     let mut gone = Box::pin(committer.poll(poll(10), None));
     assert!(first_poll(gone.as_mut()).await.is_pending());
-    // When this is answered, so is the poll before it, which is not asked any more.
+    // When this is answered, so is the poll before it, whose future is not polled any more.
     committer.submit(task(2)).await.unwrap().unwrap();
     drop(gone);
     assert_eq!(ids(&committer.poll(poll(11), None).await.map(kept).unwrap()), [1, 2]);
@@ -59,7 +59,7 @@ async fn what_is_handed_off_comes_to_nothing_where_nothing_is_committed() {
     };
     store.comes(&[Fate::Away]);
     assert_eq!(handed().await, (Claimed::default(), Err(CommitError::Unavailable)));
-    // It may be committed: then it is given back before anybody else asks.
+    // The batch may be committed: then the task is released before anybody else asks.
     store.comes(&[Fate::InDoubt]);
     assert_eq!(handed().await, (Claimed::default(), Err(CommitError::Unavailable)));
     assert_eq!(ids(&committer.poll(poll(11), None).await.map(kept).unwrap()), [1]);

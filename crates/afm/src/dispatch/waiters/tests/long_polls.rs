@@ -121,7 +121,7 @@ async fn a_read_looks_again_when_the_task_has_ended_and_every_15_s() {
     let read = waiters.read_until_ended(id, time, &stop, || {
         looks.set(looks.get() + 1);
         match looks.get() {
-            // Between the first look and the wait.
+            // This is between the first look and the wait.
             1 => waiters.task_ended(id),
             4 => return std::future::ready(Ok::<_, Infallible>(ControlFlow::Break("ended"))),
             _ => {}

@@ -90,7 +90,7 @@ fn whole_files_hold_what_flask_finds_in_them() {
     let path = folder.path().join("afm.cfg").display().to_string();
     let sources: Vec<String> = FILES.iter().map(|&source| source.to_owned()).collect();
     for (source, theirs) in sources.iter().zip(by_flask(&path, &sources)) {
-        // As `FlaskFile` hands it over.
+        // `FlaskFile` passes sources on in this form.
         let clean = source.trim_start_matches('\u{feff}').replace("\r\n", "\n").replace('\r', "\n");
         let ours = by_us(&path, &clean).expect(source);
         let ours =

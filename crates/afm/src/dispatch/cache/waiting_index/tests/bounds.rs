@@ -12,7 +12,7 @@ fn only_those_who_could_take_what_is_left_out_ask_for_it() {
     assert_eq!(index.kinds_for(&poll(1, 1)), Some(vec![any(1).into()]));
     let offers = |offer| PollRequest { agent_capabilities: vec![offer], ..poll(1, 1) };
     assert_eq!(index.kinds_for(&offers(long("a", 2))), Some(vec![]));
-    // Any filter that the agent matches.
+    // These are all filters that the agent can match.
     let kinds = index.kinds_for(&offers(long("b", 1))).unwrap();
     assert_eq!(kinds.len(), 4);
     assert!(kinds.iter().all(|known| known.kind.capability == long("b", 1)));
@@ -20,14 +20,14 @@ fn only_those_who_could_take_what_is_left_out_ask_for_it() {
     assert_eq!([&known, &other].map(|kind| index.start(kind)), [at(7), QueueCursor::START]);
     index.note_at(&other, at(9));
     assert_eq!(index.start(&other), QueueCursor::START);
-    // Also one that is noted while all is read.
+    // A kind that is noted while all is read is left out, too.
     let (epoch, backlog) = (index.now(), Backlog { left_out: vec![long("a", 1)], ..all(vec![]) });
     index.read_next_at = None;
     let (reading, scope) = index.begin_reading();
     index.note_at(&other, at(9));
     index.end_reading(reading, epoch, Duration::ZERO, &scope, &backlog);
     assert_eq!(index.start(&other), QueueCursor::START);
-    // Until all was read again.
+    // It stays left out until all was read again.
     index.read(&all(vec![]));
     assert_eq!(index.kinds_for(&offers(long("b", 1))), Some(vec![]));
 }
@@ -55,7 +55,7 @@ fn kinds_that_are_too_large_together_are_left_out() {
     index.read(&kinds(10));
     let offers = |n| PollRequest { agent_capabilities: vec![large(n).capability], ..poll(1, 1) };
     assert_eq!(index.kinds_for(&offers(0)), None, "too large to name");
-    // A search that goes on for long notes what comes meanwhile.
+    // A search that takes long keeps what is noted meanwhile.
     let search = index.begin();
     let most = 50 * 1024 * 1024;
     for n in 10..100 {

@@ -88,7 +88,7 @@ fn what_is_read_in_parts_is_known_with_the_last() {
     assert_eq!(index.begin_reading().1, ReadScope::After(None));
     index.read(&part(vec![from(0, 10)]));
     assert_eq!(index.kinds_for(&poll(1, 1)), None);
-    // What is noted, and found elsewhere, counts on.
+    // What was noted or found elsewhere still counts.
     index.note_at(&kinds[1], at(15));
     let search = index.begin();
     index.note_at(&kinds[0], at(7));
@@ -99,7 +99,7 @@ fn what_is_read_in_parts_is_known_with_the_last() {
     assert_eq!(kinds.each_ref().map(|kind| index.start(kind)), [7, 20, 30].map(at));
     assert_eq!(index.start(&any(4)), QueueCursor::END);
 
-    // All of it is read again, once it is time for that.
+    // All kinds are read again, once it is time for that.
     assert_eq!(read_again(&index.begin_reading().1).len(), 3);
     index.read_next_at = None;
     assert_eq!(index.begin_reading().1, ReadScope::After(None));

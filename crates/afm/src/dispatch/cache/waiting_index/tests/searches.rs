@@ -16,7 +16,7 @@ fn a_search_ends_what_it_did_not_find_but_not_what_was_noted_since() {
     assert_eq!(index.kinds_for(&poll(2, 1)), Some(vec![named(2).into()]));
     index.found(&named(2), None);
     assert_eq!(index.kinds_for(&poll(2, 1)), Some(vec![]));
-    // What is found later counts.
+    // The later finding counts.
     let search = index.begin();
     index.end_search(search, [(&any(2), None), (&any(2), Some(at(1)))]);
     assert_eq!(index.kinds_for(&poll(2, 1)), Some(vec![any(2).into()]));
@@ -67,12 +67,12 @@ fn a_search_moves_the_cursor_but_not_past_what_it_may_have_missed() {
         index.note_at(&t, at(seq));
     }
     assert_eq!(index.start(&t), at(5));
-    // One of a higher priority comes before all.
+    // A task of a higher priority comes before all others.
     index.note_at(&t, QueueCursor::at(1, 90));
     assert_eq!(index.start(&t), QueueCursor::at(1, 90));
     drop(index.invalidate());
     assert_eq!(index.start(&t), QueueCursor::START);
-    // Before it lie those that nobody has noted.
+    // Tasks that nobody has noted are before it.
     index.note_at(&t, at(8));
     assert_eq!(index.start(&t), QueueCursor::START);
 }
@@ -84,7 +84,7 @@ fn while_searches_overlap_each_moves_the_cursor_as_far_as_it_may() {
     let mut earlier = index.begin();
     for n in 1..100 {
         let later = index.begin();
-        // Each claims the one that waits, and posts another.
+        // Each batch claims the task that is waiting, and posts another.
         index.end_search(earlier, [(&t, None)]);
         index.note_at(&t, at(n + 1));
         assert!(index.start(&t) >= at(n), "{n}: {:?}", index.start(&t));
