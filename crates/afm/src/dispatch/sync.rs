@@ -1,6 +1,6 @@
-//! Where the threads that hold requests open meet: locks, counters and wake-ups.
+//! The locks, counters and wake-ups by which threads that hold requests open meet.
 //!
-//! They are those of std and tokio. Unit tests replace them. In a scenario that `modelled::every_order` runs,
+//! They are those of std and tokio. Unit tests replace them: in a scenario that `modelled::every_order` runs,
 //! each use of one of them is a point at which any other thread may go on, and all orders are tried.
 
 #[cfg(test)]
@@ -21,7 +21,7 @@ mod plain {
 
     pub(in crate::dispatch) use tokio::sync::Notify;
 
-    /// A lock that a panic of whoever held it does not close.
+    /// A lock that stays usable after a panic of the thread that held it.
     #[derive(Debug, Default)]
     pub(in crate::dispatch) struct Mutex<T>(std::sync::Mutex<T>);
 

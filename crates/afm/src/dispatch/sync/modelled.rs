@@ -1,4 +1,4 @@
-//! The locks, counters and wake-ups of tests: plain ones, and in a scenario those of loom.
+//! The locks, counters and wake-ups of unit tests: plain ones, or those of loom while a scenario runs.
 
 use std::cell::Cell;
 use std::ops::{Deref, DerefMut};
@@ -12,7 +12,7 @@ thread_local! {
     static IS_MODELLED: Cell<bool> = const { Cell::new(false) };
 }
 
-/// How often threads are interrupted at most in one order, while they could go on. Without a limit, three
+/// In one order, threads that could go on are interrupted this many times at most. Without a limit, three
 /// threads have too many orders.
 const INTERRUPTIONS: usize = 3;
 
@@ -26,7 +26,7 @@ pub(in crate::dispatch) fn every_order(scenario: impl Fn() + Send + Sync + 'stat
         }
     }
 
-    // The time stands still: whoever is not woken waits for ever.
+    // The time stands still, so that a future that is not woken waits for ever.
     let runtime = tokio::runtime::Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.expect("a runtime is made");
     let _entered = runtime.enter();
@@ -38,7 +38,7 @@ pub(in crate::dispatch) fn every_order(scenario: impl Fn() + Send + Sync + 'stat
 }
 
 /// A future of a scenario, which goes on only when it is woken.
-pub(in crate::dispatch) struct Running<F> {
+pub(in crate::dispatch) struct ScenarioFuture<F> {
     future: Pin<Box<F>>,
     woken: Arc<Woken>,
 }
@@ -51,12 +51,12 @@ impl Wake for Woken {
     }
 }
 
-impl<F: Future> Running<F> {
+impl<F: Future> ScenarioFuture<F> {
     pub(in crate::dispatch) fn new(future: F) -> Self {
         Self { future: Box::pin(future), woken: Arc::new(Woken(AtomicBool::new(true))) }
     }
 
-    /// Has it go on for as long as it is woken; `None`: it waits.
+    /// Polls it for as long as it is woken; returns `None` if it waits.
     pub(in crate::dispatch) fn go_on(&mut self) -> Option<F::Output> {
         let waker = Waker::from(Arc::clone(&self.woken));
         while self.woken.0.swap(false, Ordering::SeqCst) {
@@ -67,7 +67,7 @@ impl<F: Future> Running<F> {
         None
     }
 
-    /// As [`Running::go_on`], and again once others have done something.
+    /// Like [`ScenarioFuture::go_on`], and again once other threads have done something.
     pub(in crate::dispatch) fn go_on_twice(&mut self) -> Option<F::Output> {
         self.go_on().or_else(|| {
             loom::thread::yield_now();
@@ -76,7 +76,7 @@ impl<F: Future> Running<F> {
     }
 }
 
-/// A lock that a panic of whoever held it does not close.
+/// A lock that stays usable after a panic of the thread that held it.
 #[derive(Debug)]
 pub(in crate::dispatch) enum Mutex<T> {
     Plain(std::sync::Mutex<T>),
@@ -130,7 +130,7 @@ impl<T> DerefMut for MutexGuard<'_, T> {
     }
 }
 
-/// A number.
+/// A counter.
 #[derive(Debug)]
 pub(in crate::dispatch) enum AtomicUsize {
     Plain(std::sync::atomic::AtomicUsize),
@@ -163,7 +163,7 @@ impl AtomicUsize {
     }
 }
 
-/// A wake-up. How tokio makes it is tested there; here it is one step, before which others may come.
+/// A wake-up. Tokio tests its own; here it is one step, before which other threads may go on.
 #[derive(Debug, Default)]
 pub(in crate::dispatch) struct Notify {
     notify: tokio::sync::Notify,

@@ -1,4 +1,4 @@
-//! Tasks that are handed to polls meet what becomes of those in every order.
+//! Tests in every order what happens to tasks that are handed to polls, and to these polls.
 
 use loom::thread;
 use slamon_store::{Applied, Delivery, Replies, WaitingKind};
@@ -9,16 +9,16 @@ use crate::dispatch::committer::hand_off::HandOffs;
 use crate::dispatch::committer::replies::Replier;
 use crate::dispatch::committer::undelivered::{Awaited, Undelivered};
 use crate::dispatch::sync::Mutex;
-use crate::dispatch::sync::modelled::{Running, every_order};
+use crate::dispatch::sync::modelled::{ScenarioFuture, every_order};
 
-/// All that a task passes on its way to a poll, but for the loop and the store.
+/// All parts that a task passes on its way to a poll, except the commit loop and the store.
 #[derive(Clone)]
 struct HandOffScene {
     waiters: Waiters,
     undelivered: Arc<Undelivered>,
     hand_offs: Arc<HandOffs>,
     replier: Arc<Replier>,
-    /// The tasks that wait.
+    /// The tasks that are waiting.
     waiting: Arc<Mutex<Vec<Uuid>>>,
     /// How often a task was handed to a poll that did not ask.
     handed: Arc<Mutex<usize>>,
@@ -89,7 +89,7 @@ impl HandOffScene {
         self.commit(QueuedCommand::new(Command::Submit(task(n)), ReplyTo::Submit(sender), None));
     }
 
-    /// A poll that is held open. What it brings is its agent's.
+    /// Holds a poll open, and returns the tasks that its agent gets.
     async fn poll(self, agent: u128) -> Vec<u128> {
         let stop = CancellationToken::new();
         let request = PollRequest { max_wait: Duration::from_secs(300), max_tasks: 1, ..poll(agent) };
@@ -104,8 +104,8 @@ impl HandOffScene {
         claimed.map(|claimed| ids(&kept(claimed))).unwrap_or_default()
     }
 
-    fn begin(&self, agent: u128) -> Running<impl Future<Output = Vec<u128>> + use<>> {
-        Running::new(self.clone().poll(agent))
+    fn begin(&self, agent: u128) -> ScenarioFuture<impl Future<Output = Vec<u128>> + use<>> {
+        ScenarioFuture::new(self.clone().poll(agent))
     }
 
     /// Does what the commit loop does with what was not delivered.
@@ -116,7 +116,7 @@ impl HandOffScene {
         }
     }
 
-    /// Each of so many tasks waits, or somebody has it; so much is kept of nobody.
+    /// Asserts that each of this many tasks is waiting or with an agent, and that nothing else is kept.
     fn assert_kept(self, tasks: u128, had: impl IntoIterator<Item = u128>) {
         self.release();
         let mut all: Vec<u128> = self.waiting.lock().iter().map(Uuid::as_u128).chain(had).collect();
@@ -220,7 +220,7 @@ fn what_a_poll_was_handed_is_given_back_when_a_newer_one_begins() {
             let scene = scene.clone();
             thread::spawn(move || scene.post(1))
         };
-        // The older one does not go on: the newer one need not wait until it does.
+        // The older poll does not go on, and the newer one need not wait for it.
         let mut newer = scene.begin(1);
         let had = newer.go_on();
         poster.join().unwrap();

@@ -1,4 +1,4 @@
-//! Requests that are held open meet what they wait for in every order.
+//! Tests in every order how requests that are held open meet what they wait for.
 
 use std::convert::Infallible;
 use std::ops::ControlFlow;
@@ -8,11 +8,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::*;
 use crate::dispatch::claimed::Claimed;
-use crate::dispatch::sync::modelled::{Running, every_order};
+use crate::dispatch::sync::modelled::{ScenarioFuture, every_order};
 
 const THRESHOLD: Duration = Duration::from_secs(30);
 
-/// Who waits, and how many tasks of one kind do.
+/// The waiters, and the number of waiting tasks of one kind.
 #[derive(Clone, Default)]
 struct Scene {
     waiters: Waiters,
@@ -20,7 +20,7 @@ struct Scene {
 }
 
 impl Scene {
-    /// A poll that is held open until it has claimed a task; `None`: it was ended.
+    /// Holds a poll open until it has claimed a task; returns `None` if it was ended.
     async fn poll(self, agent: u128) -> Option<Claimed> {
         let stop = CancellationToken::new();
         let claim = |_, _| {
@@ -49,7 +49,7 @@ fn a_task_that_comes_while_a_poll_begins_is_found_or_wakes_it() {
             let scene = scene.clone();
             move || scene.post()
         });
-        let mut poll = Running::new(scene.clone().poll(1));
+        let mut poll = ScenarioFuture::new(scene.clone().poll(1));
         let claimed = poll.go_on_twice();
         poster.join().unwrap();
         let claimed = claimed.or_else(|| poll.go_on()).expect("a task waits, and so does the poll");
@@ -63,13 +63,13 @@ fn a_task_that_comes_while_a_poll_begins_is_found_or_wakes_it() {
 fn what_woke_a_poll_that_is_gone_wakes_the_next_one() {
     every_order(|| {
         let scene = Scene::default();
-        let mut second = Running::new(scene.clone().poll(2));
+        let mut second = ScenarioFuture::new(scene.clone().poll(2));
         let poster = {
             let scene = scene.clone();
             thread::spawn(move || scene.post())
         };
         let first = {
-            let mut poll = Running::new(scene.clone().poll(1));
+            let mut poll = ScenarioFuture::new(scene.clone().poll(1));
             thread::spawn(move || poll.go_on_twice().is_some())
         };
         let second_has = second.go_on();
@@ -87,7 +87,7 @@ fn of_two_polls_of_an_agent_one_is_ended_and_the_other_is_woken() {
     every_order(|| {
         let scene = Scene::default();
         let begin = |scene: &Scene| {
-            let mut poll = Running::new(scene.clone().poll(1));
+            let mut poll = ScenarioFuture::new(scene.clone().poll(1));
             thread::spawn(move || (poll.go_on(), poll))
         };
         let polls = [begin(&scene), begin(&scene)];
@@ -103,7 +103,7 @@ fn of_two_polls_of_an_agent_one_is_ended_and_the_other_is_woken() {
             }
         }
         assert_eq!(has_task, 1, "{ended} were ended");
-        // One that was answered before the other began is not ended.
+        // A poll that was answered before the other one began is not ended.
         assert!(ended <= 1);
         drop(polls);
         scene.waiters.assert_empty();
@@ -115,7 +115,7 @@ fn of_two_polls_of_an_agent_that_begin_at_once_one_is_held() {
     every_order(|| {
         let scene = Scene::default();
         let begin = |scene: &Scene| {
-            let mut poll = Running::new(scene.clone().poll(1));
+            let mut poll = ScenarioFuture::new(scene.clone().poll(1));
             thread::spawn(move || (poll.go_on(), poll))
         };
         let polls = [begin(&scene), begin(&scene)];
@@ -126,7 +126,7 @@ fn of_two_polls_of_an_agent_that_begin_at_once_one_is_held() {
         };
         let are_held = [is_held(0), is_held(1)];
         assert_ne!(are_held[0], are_held[1]);
-        // The end of the other one has changed nothing about it.
+        // The end of the older poll has not changed that the newer one waits.
         assert!(scene.waiters.is_waiting(Uuid::from_u128(1)));
         assert!(scene.waiters.end_older(Uuid::from_u128(1)).is_some());
         assert!(!is_held(usize::from(are_held[1])));
@@ -139,7 +139,7 @@ fn of_two_polls_of_an_agent_that_begin_at_once_one_is_held() {
 fn a_poll_that_does_not_wait_ends_the_one_that_does() {
     every_order(|| {
         let scene = Scene::default();
-        let mut held = Running::new(scene.clone().poll(1));
+        let mut held = ScenarioFuture::new(scene.clone().poll(1));
         assert!(held.go_on().is_none());
         let other = {
             let waiters = scene.waiters.clone();
@@ -174,7 +174,7 @@ fn a_read_hears_of_an_end_that_comes_while_it_begins() {
                 waiters.task_ended(id);
             })
         };
-        let mut read = Running::new({
+        let mut read = ScenarioFuture::new({
             let waiters = waiters.clone();
             async move {
                 let stop = CancellationToken::new();
