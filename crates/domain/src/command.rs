@@ -45,7 +45,8 @@ pub enum Command {
         /// What it was told that is not wanted any more, by the ids that it knows: it is told again.
         cancelled: Vec<Uuid>,
     },
-    /// Agents polled, said nothing new and were told that there is nothing: when each did last.
+    /// Agents were seen, at these times: they polled, said nothing new and were told that there is nothing, or the store has
+    /// given it back in [`Applied::heartbeats`].
     Seen(Vec<(Uuid, Timestamp)>),
     /// Time has passed.
     Sweep(Sweep),
@@ -95,7 +96,7 @@ impl Running {
 }
 
 /// What to look for when time has passed. What is left over is done by the next sweep.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
     /// The most tasks, and the most agents, to change at once.
     pub limit: u32,
@@ -105,6 +106,8 @@ pub struct Sweep {
     pub forget_after: Option<Duration>,
     /// Tasks that ended longer ago are deleted; `None`: none are.
     pub delete_after: Option<Duration>,
+    /// When agents were seen, where that may not be saved: these are not as silent as they look.
+    pub heartbeats: Vec<(Uuid, Timestamp)>,
 }
 
 /// What came of a batch.
@@ -125,6 +128,9 @@ pub struct Applied {
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.
     pub abandoned: usize,
+    /// Agents that were seen, and when, where that is not saved: whoever has batches applied keeps it and gives it back in a
+    /// [`Command::Seen`] before a sweep looks for silent agents.
+    pub heartbeats: Vec<(Uuid, Timestamp)>,
     /// Agents that polled, and of whom what they said could not be saved: somebody else has locked it. Their next poll
     /// says it again.
     pub unsaved: Vec<Uuid>,

@@ -52,8 +52,7 @@ pub trait Store: Send + Sync + 'static {
     /// Polls and claims come last, and see what the other commands of the batch have done. The agents that a
     /// sweep forgets and the tasks that it deletes may stay until the end of the batch.
     ///
-    /// The time at which an agent was seen may be saved a second late, where the agent says nothing else that
-    /// is new.
+    /// When agents were seen may be given back ([`Applied::heartbeats`]) instead of being saved.
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError>;
 
     /// How many batches the store gains from being given at the same time. Such batches must not depend on

@@ -160,6 +160,12 @@ impl DispatchCache {
         self.0.agents().unsaved()
     }
 
+    /// The buffered heartbeats.
+    #[must_use]
+    pub fn unsaved_heartbeats(&self) -> Vec<(Uuid, Timestamp)> {
+        self.0.agents().unsaved_heartbeats()
+    }
+
     /// Takes the oldest of the buffered heartbeats, at most `most`, in the order of agent ids.
     #[must_use]
     pub fn take_unsaved(&self, most: usize) -> Vec<(Uuid, Timestamp)> {

@@ -1,8 +1,10 @@
-//! Saves heartbeats: the times at which agents were seen whose polls were answered without the store.
+//! Saves heartbeats: the times at which agents were seen, as far as the store has not saved them.
 //!
-//! The cache buffers them. They are saved many in one command: once a second, before a sweep searches for
-//! silent agents, and before a read shows when agents were seen. All of these flush them here, and share a
-//! flush if they ask for one at the same time.
+//! A poll that is answered without the store is a heartbeat. The store gives others back with a batch: a result
+//! is a heartbeat of its agent, and another session may have locked the row of an agent. The cache buffers them.
+//! They are saved many in one command: once a second, before a sweep searches for silent agents, and before a
+//! read shows when agents were seen. All of these flush them here, and share a flush if they ask for one at the
+//! same time.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -80,6 +82,11 @@ impl Heartbeats {
         }
         *ended = number;
         Ok(())
+    }
+
+    /// Those that are not saved.
+    pub(crate) fn unsaved(&self) -> Vec<(Uuid, Timestamp)> {
+        self.0.cache.unsaved_heartbeats()
     }
 
     /// Forgets agents that have been silent for longer than `silence`, as the store does.

@@ -94,10 +94,11 @@ impl Sweeper {
         }
         let flushing = Duration::try_from(self.clock.now().duration_since(now)).unwrap_or_default();
         let sweep = self.command(round, now, flushing);
+        let forget_after = sweep.forget_after;
         let swept = self.committer.sweep(sweep).await;
         match &swept {
             Ok(swept) => {
-                if let Some(silence) = sweep.forget_after.filter(|_| swept.forgotten > 0) {
+                if let Some(silence) = forget_after.filter(|_| swept.forgotten > 0) {
                     self.heartbeats.forget_silent(silence, self.clock.now());
                 }
                 if round && !swept.more {
@@ -129,6 +130,8 @@ impl Sweeper {
             lost_after: lost_after.map(|after| after.saturating_add(flushing)),
             forget_after: forget_after.map(|after| after.saturating_add(flushing)),
             delete_after: self.policy.delete_after.filter(|_| round),
+            // Some came meanwhile, and some could not be saved because another session has locked the agent.
+            heartbeats: if lost_after.is_some() { self.heartbeats.unsaved() } else { Vec::new() },
         }
     }
 

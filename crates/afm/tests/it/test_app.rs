@@ -152,8 +152,13 @@ impl TestApp {
     /// Makes the store forget all agents, as if another AFM had done it.
     #[track_caller]
     pub(crate) fn drop_agents(&self) {
-        let sweep =
-            Sweep { limit: 100, lost_after: None, forget_after: Some(Duration::ZERO), delete_after: None };
+        let sweep = Sweep {
+            limit: 100,
+            lost_after: None,
+            forget_after: Some(Duration::ZERO),
+            delete_after: None,
+            heartbeats: Vec::new(),
+        };
         let later = self.clock.clock().now() + Duration::from_secs(1);
         let applied = self.app.store.apply(std::sync::Arc::new([Command::Sweep(sweep)]), later);
         self.block_on(applied).expect("the database is there");

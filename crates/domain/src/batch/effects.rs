@@ -1,7 +1,8 @@
 //! What a batch changes for those who wait.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 
+use jiff::Timestamp;
 use slamon_protocol::PostTask;
 use uuid::Uuid;
 
@@ -16,6 +17,9 @@ pub struct Effects {
     pub ended: Vec<Uuid>,
     /// Agents that are to be told that a task of theirs is not wanted any more.
     pub untold: Vec<Uuid>,
+    /// Agents that were seen, and when, where that is not saved: those of whom results came and, as the store adds them, those
+    /// that another session has locked.
+    pub heartbeats: BTreeMap<Uuid, Timestamp>,
     /// Agents that said what they execute, and had nothing else.
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.
@@ -49,6 +53,7 @@ impl Effects {
             waiting: self.waiting.into_iter().map(|(_, waiting)| waiting).collect(),
             ended: self.ended,
             untold: self.untold,
+            heartbeats: self.heartbeats.into_iter().collect(),
             accounted: self.accounted,
             abandoned: self.abandoned,
             ..Applied::default()

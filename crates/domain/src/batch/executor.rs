@@ -1,6 +1,6 @@
 //! Decides commands, one after the other.
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -22,8 +22,6 @@ pub struct Executor<'a> {
     pub snapshot: Snapshot<'a>,
     /// What these have changed.
     changes: Changes<'a>,
-    /// Agents of whom a result came in this batch.
-    reported: HashSet<Uuid>,
     /// What all commands so far are replied.
     pub replies: Replies,
     /// What all commands so far change for others.
@@ -38,8 +36,6 @@ pub struct Changes<'a> {
     pub ended: Vec<(Uuid, EndedAttempt)>,
     /// Late results, by the task and the number of the attempt; none of these has one.
     pub late: BTreeMap<(Uuid, u32), &'a TaskOutcome>,
-    /// Agents whose results are a sign of life.
-    pub seen: BTreeSet<Uuid>,
     /// When time first changes one of the tasks that were posted.
     posted_due: Option<Timestamp>,
 }
@@ -52,7 +48,6 @@ impl<'a> Executor<'a> {
             now,
             snapshot: Snapshot::default(),
             changes: Changes::default(),
-            reported: HashSet::new(),
             replies: Replies::default(),
             effects: Effects::default(),
         }
@@ -163,8 +158,7 @@ impl<'a> Executor<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         // A result is a sign of life, also a late or a repeated one.
-        self.changes.seen.extend(agent);
-        self.reported.extend(agent);
+        self.effects.heartbeats.extend(agent.map(|agent| (agent, self.now)));
         match report {
             Report::Ends(change) => {
                 self.change(id, change);
@@ -227,11 +221,22 @@ impl<'a> Executor<'a> {
         for id in found.due {
             swept.settled += u64::from(self.advance(id));
         }
+        let mut heartbeats: HashMap<Uuid, Timestamp> = HashMap::new();
+        if !found.silent.is_empty() {
+            for (agent_id, at) in &sweep.heartbeats {
+                heartbeats.entry(*agent_id).and_modify(|latest| *latest = *at.max(latest)).or_insert(*at);
+            }
+        }
+        let seen_before = sweep.lost_after.and_then(|after| self.now.checked_sub(after).ok());
         for (id, last_seen) in found.silent {
             self.advance(id);
             let Some(task) = self.snapshot.task(id) else { continue };
             let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
-            if self.reported.contains(&agent_id) {
+            if self.effects.heartbeats.contains_key(&agent_id) {
+                continue;
+            }
+            let last_seen = heartbeats.get(&agent_id).map_or(last_seen, |at| last_seen.max(*at));
+            if seen_before.is_none_or(|before| last_seen >= before) {
                 continue;
             }
             let silent_for = Duration::try_from(self.now.duration_since(last_seen)).unwrap_or_default();

@@ -1,6 +1,7 @@
 //! The executor against the model, over random batches: executed at once, and each command by itself.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use proptest::prelude::*;
@@ -227,8 +228,8 @@ impl Tables {
                 *late = Some(LateResult { at: now, outcome: (*outcome).clone() });
             }
         }
-        for agent_id in &changes.seen {
-            model.seen(&[(*agent_id, now)]);
+        for (agent_id, at) in &executor.effects.heartbeats {
+            model.seen(&[(*agent_id, *at)]);
         }
         for command in commands {
             if let Command::Release { agent_id, cancelled, .. } = command {
@@ -341,8 +342,15 @@ fn a_late_result_of_a_locked_attempt_is_replied_locked() {
 
 #[test]
 fn a_sweep_whose_limit_is_reached_says_that_there_may_be_more() {
-    let sweep =
-        |limit| [Command::Sweep(Sweep { limit, lost_after: None, forget_after: None, delete_after: None })];
+    let sweep = |limit| {
+        [Command::Sweep(Sweep {
+            limit,
+            lost_after: None,
+            forget_after: None,
+            delete_after: None,
+            heartbeats: Vec::new(),
+        })]
+    };
     let (one, two) = (sweep(1), sweep(2));
     for (batch, more) in [(&one, true), (&two, false)] {
         let mut executor = Executor::new(at(9));
@@ -355,7 +363,13 @@ fn a_sweep_whose_limit_is_reached_says_that_there_may_be_more() {
 
 #[test]
 fn an_agent_that_posts_a_result_is_not_lost_in_the_same_batch() {
-    let sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+    let sweep = Sweep {
+        limit: 9,
+        lost_after: Some(Duration::from_secs(60)),
+        forget_after: None,
+        delete_after: None,
+        heartbeats: Vec::new(),
+    };
     let (result, sweep) = (Command::Report(completed(1, "{}")), Command::Sweep(sweep));
     for (batch, lost) in [([result.clone(), sweep.clone()], 0), ([sweep, result], 1)] {
         let mut executor = Executor::new(at(99));
@@ -380,4 +394,21 @@ fn nobody_knows_the_alias_of_an_attempt_that_was_released() {
     executor.execute(&batch);
     assert_eq!(executor.replies.releases, [Ok(1)]);
     assert_eq!(executor.replies.reports, [Ok(Err(Refusal::UnknownTask))]);
+}
+
+#[test]
+fn an_agent_is_as_silent_as_its_last_heartbeat_says_saved_or_not() {
+    let lost_after = Some(Duration::from_secs(60));
+    let agent_id = poll(1, 0).agent_id;
+    for (seen_at, lost) in [(38, 1), (39, 0)] {
+        let heartbeats = vec![(agent_id, at(7)), (Uuid::nil(), at(98)), (agent_id, at(seen_at))];
+        let sweep = Sweep { limit: 9, lost_after, forget_after: None, delete_after: None, heartbeats };
+        let batch = [Command::Sweep(sweep)];
+        let mut executor = Executor::new(at(99));
+        let task = Task { posted: task(1), created: at(0), attempts: 1, state: claimed(1, 1, at(5)) };
+        executor.snapshot.add_task(LockedTask { task, seq: 0, cursor: QueueCursor::START });
+        executor.snapshot.add_due(DueTasks { due: Vec::new(), silent: vec![(task_id(1), at(5))] });
+        executor.execute(&batch);
+        assert_eq!(executor.replies.sweeps, [Ok(Swept { lost, ..Swept::default() })]);
+    }
 }

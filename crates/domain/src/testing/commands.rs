@@ -113,7 +113,8 @@ pub fn ended(claimed: State, at: Timestamp, end: End) -> State {
 }
 
 /// Sweeps what time has made due, and nothing else.
-pub const DUE: Sweep = Sweep { limit: 100, lost_after: None, forget_after: None, delete_after: None };
+pub const DUE: Sweep =
+    Sweep { limit: 100, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };
 
 pub const fn seconds(n: u64) -> Duration {
     Duration::from_secs(n)

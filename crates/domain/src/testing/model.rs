@@ -287,18 +287,27 @@ impl Model {
         let before = |after: Option<Duration>| now.checked_sub(after?).ok();
         let mut swept = Swept { settled, ..Swept::default() };
         if let Some(before) = before(sweep.lost_after) {
-            swept.lost = ids.iter().filter(|id| self.lose(**id, before, now)).count() as u64;
+            swept.lost =
+                ids.iter().filter(|id| self.lose(**id, before, &sweep.heartbeats, now)).count() as u64;
         }
         self.clean(sweep, now, &mut swept);
         swept.next_due = self.tasks.values().filter_map(Task::due).min();
         swept
     }
 
-    fn lose(&mut self, id: Uuid, seen_before: Timestamp, now: Timestamp) -> bool {
+    fn lose(
+        &mut self,
+        id: Uuid,
+        seen_before: Timestamp,
+        heartbeats: &[(Uuid, Timestamp)],
+        now: Timestamp,
+    ) -> bool {
         let State::Claimed(attempt) = &self.tasks[&id].state else { return false };
         let agent_id = attempt.agent_id;
         // It was there when it claimed, whether that was saved as a sign of life or not.
         let seen = self.agents.get(&agent_id).map_or(attempt.at, |(_, seen)| attempt.at.max(*seen));
+        let buffered = heartbeats.iter().filter(|(id, _)| *id == agent_id).map(|(_, at)| *at);
+        let seen = buffered.fold(seen, Timestamp::max);
         if seen >= seen_before || self.reported.contains(&agent_id) {
             return false;
         }

@@ -258,12 +258,13 @@ fn sweep() -> impl Strategy<Value = Sweep> {
     let after = |share, seconds: &'static [u64]| {
         prop::option::weighted(share, prop::sample::select(seconds).prop_map(Duration::from_secs))
     };
-    (after(0.5, &[0, 1, 60]), after(0.3, &[60, 120]), after(0.2, &[0, 60])).prop_map(
-        |(lost_after, forget_after, delete_after)| Sweep {
+    (after(0.5, &[0, 1, 60]), after(0.3, &[60, 120]), after(0.2, &[0, 60]), seen()).prop_map(
+        |(lost_after, forget_after, delete_after, heartbeats)| Sweep {
             limit: 1_000,
             lost_after,
             forget_after,
             delete_after,
+            heartbeats,
         },
     )
 }

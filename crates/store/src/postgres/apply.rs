@@ -3,14 +3,15 @@
 //! Statements are set-based and travel together: for a batch of any size three trips to the server at most
 //! (one that brings no polls takes two of them, as does one that brings only polls), and one for COMMIT and
 //! what is said to other AFMs. What is rare (sweeps, agents that are new, say something new, say what they
-//! execute or were not seen for a second, tasks posted twice, results of attempts that are over or not the
-//! first, tasks that expire unclaimed, tasks that another AFM was faster to take) takes some more, their
-//! number bounded by the sweep's limit at most.
+//! execute or were seen before, tasks posted twice, results of attempts that are over or not the first, tasks
+//! that expire unclaimed, tasks that another AFM was faster to take) takes some more, their number bounded by
+//! the sweep's limit at most.
 //!
 //! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and
-//! the command that needs it is replied [`Locked`](crate::Locked), or (when an agent was seen) saves it
-//! later. Only inserts wait for others, for a moment (see `locks`), and in one order, so that batches of
-//! several AFMs do not wait for each other in a circle: new tasks by id, attempts, new agents by id.
+//! the command that needs it is replied [`Locked`](slamon_domain::Locked), or (when an agent was seen) what it
+//! says is given back to be saved later. Only inserts wait for others, for a moment (see `locks`), and in one
+//! order, so that batches of several AFMs do not wait for each other in a circle: new tasks by id, attempts,
+//! new agents by id.
 
 mod agents;
 mod claims;
@@ -22,7 +23,6 @@ mod saving;
 mod submits;
 mod sweeps;
 
-use std::collections::HashMap;
 use std::time::Duration;
 
 use futures_util::future::{try_join3, try_join4};
@@ -54,8 +54,6 @@ pub(super) struct Uncommitted {
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked.
     pub(super) swept: Vec<Done>,
-    /// Signs of life that were kept before, and are saved with it.
-    pub(super) signs: HashMap<Uuid, Timestamp>,
     /// The number of the transaction, if anything was claimed in it, or agents were told of cancels.
     pub(super) transaction: Option<String>,
     /// What is said with the commit.
@@ -126,18 +124,8 @@ pub(super) async fn apply(
 
     endings::tell_again(session, batch, &mut executor).await?;
     let saving = Saving::prepare(session, &executor).await?;
-    for agent_id in &executor.changes().seen {
-        if !memory.signs.keeps(*agent_id, now) {
-            agents.see(*agent_id, now);
-        }
-    }
     for (agent_id, at) in seen_in(batch).flatten() {
         agents.see(*agent_id, rows::as_stored(*at));
-    }
-    let mut signs = HashMap::new();
-    if sweeps_in(batch).any(looks_for_silent_agents) {
-        signs = memory.signs.all();
-        agents.see_exactly(&signs);
     }
     let looking_at_agents = agents.prepare(session).await?;
     polls.look_also_for(&executor.effects.waiting, claiming);
@@ -149,12 +137,12 @@ pub(super) async fn apply(
         polls.find(session, now),
     )
     .await?;
-    let saved = agents.save(session, known_agents, now, &memory.signs, locks).await?;
-    signs.retain(|id, _| !saved.locked.contains(id));
+    let saved = agents.save(session, known_agents, now, locks).await?;
     let changed_due = executor.first_due();
-    let Executor { mut replies, effects, .. } = executor;
+    let Executor { mut replies, mut effects, .. } = executor;
     replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
-    let Saved { cancelled, unsaved, .. } = saved;
+    let Saved { cancelled, unsaved, heartbeats, .. } = saved;
+    effects.heartbeats.extend(heartbeats);
     let tells = !cancelled.is_empty();
     let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
     for (sweep, swept) in sweeps_in(batch).zip(replies.sweeps.iter_mut().flatten()) {
@@ -172,15 +160,11 @@ pub(super) async fn apply(
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }
     let first_due = [changed_due, first_due].into_iter().flatten().min();
-    Ok(Uncommitted { applied, claims, first_due, swept: swept_until, signs, transaction, notices })
+    Ok(Uncommitted { applied, claims, first_due, swept: swept_until, transaction, notices })
 }
 
 fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {
     batch.iter().filter_map(|command| if let Command::Sweep(sweep) = command { Some(sweep) } else { None })
-}
-
-fn looks_for_silent_agents(sweep: &Sweep) -> bool {
-    sweep.lost_after.is_some() || sweep.forget_after.is_some()
 }
 
 fn seen_in(batch: &[Command]) -> impl Iterator<Item = &Vec<(Uuid, Timestamp)>> {

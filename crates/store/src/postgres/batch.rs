@@ -100,7 +100,6 @@ impl BatchRunner<'_> {
                 if let Some(due) = uncommitted.first_due {
                     memory.swept.note(due);
                 }
-                memory.signs.saved(&uncommitted.signs);
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => {

@@ -1,12 +1,10 @@
 //! What an AFM remembers from batch to batch. All of it may be lost.
 
-use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-use uuid::Uuid;
 
 use super::claiming::Claiming;
 use super::in_doubt::TransactionsInDoubt;
@@ -28,7 +26,6 @@ pub(super) struct Memory {
     pub(super) me: InstanceId,
     pub(super) reception: Reception,
     pub(super) claiming: Claiming,
-    pub(super) signs: Signs,
     pub(super) swept: Swept,
     pub(super) in_doubt: TransactionsInDoubt,
     pub(super) notify_pause: NotifyPause,
@@ -40,7 +37,6 @@ impl Memory {
             me: InstanceId::random(),
             reception: Reception::default(),
             claiming: Claiming::default(),
-            signs: Signs::default(),
             swept: Swept::default(),
             in_doubt: TransactionsInDoubt::default(),
             notify_pause: NotifyPause::default(),
@@ -49,92 +45,7 @@ impl Memory {
 
     /// The tables are not what they were.
     pub(super) fn clear(&self) {
-        self.signs.clear();
         *self.swept.state() = None;
-    }
-}
-
-/// How old a sign of life must be for the next to be saved. Agents that poll and report all the time would be
-/// written with each: while somebody holds a transaction open, every version of their rows stays, and is read
-/// past.
-const OLD: SignedDuration = SignedDuration::from_secs(1);
-
-/// Of how many agents it is remembered when they were saved last.
-const MOST_SAVED: usize = 100_000;
-
-/// Signs of life that agents gave soon after the last one that was saved. Sweeps know of them when they look
-/// who is lost, and save them.
-#[derive(Debug, Default)]
-pub(super) struct Signs(Mutex<Given>);
-
-#[derive(Debug, Default)]
-struct Given {
-    kept: HashMap<Uuid, Timestamp>,
-    saved: HashMap<Uuid, Timestamp>,
-}
-
-impl Signs {
-    /// Whether a sign of life at `at` is to be saved after one at `saved`.
-    pub(super) fn is_due(saved: Timestamp, at: Timestamp) -> bool {
-        at.duration_since(saved) >= OLD
-    }
-
-    /// Keeps a sign of life, if one was saved a moment before; else `false`.
-    pub(super) fn keeps(&self, id: Uuid, at: Timestamp) -> bool {
-        let mut given = self.given();
-        let is_fresh = given.saved.get(&id).is_some_and(|saved| !Self::is_due(*saved, at));
-        if is_fresh {
-            given.keep(id, at);
-        }
-        is_fresh
-    }
-
-    /// Keeps signs of life of agents that were last saved at these times.
-    pub(super) fn keep(&self, signs: impl IntoIterator<Item = (Uuid, Timestamp, Timestamp)>) {
-        let mut given = self.given();
-        if given.saved.len() > MOST_SAVED {
-            given.saved.clear();
-        }
-        for (id, at, saved) in signs {
-            given.keep(id, at);
-            given.saved.insert(id, saved);
-        }
-    }
-
-    /// The latest of an agent that was kept.
-    pub(super) fn kept_of(&self, id: Uuid) -> Option<Timestamp> {
-        self.given().kept.get(&id).copied()
-    }
-
-    /// All that were kept.
-    pub(super) fn all(&self) -> HashMap<Uuid, Timestamp> {
-        self.given().kept.clone()
-    }
-
-    /// These are saved.
-    pub(super) fn saved(&self, signs: &HashMap<Uuid, Timestamp>) {
-        let mut given = self.given();
-        for (id, at) in signs {
-            if given.kept.get(id).is_some_and(|kept| kept <= at) {
-                given.kept.remove(id);
-            }
-        }
-        given.saved.clear();
-    }
-
-    pub(super) fn clear(&self) {
-        *self.given() = Given::default();
-    }
-
-    fn given(&self) -> MutexGuard<'_, Given> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl Given {
-    fn keep(&mut self, id: Uuid, at: Timestamp) {
-        let latest = self.kept.entry(id).or_insert(at);
-        *latest = at.max(*latest);
     }
 }
 
@@ -184,33 +95,6 @@ mod tests {
 
     fn at(second: i64) -> Timestamp {
         Timestamp::from_second(second).unwrap_or(Timestamp::MAX)
-    }
-
-    #[test]
-    fn the_latest_sign_counts() {
-        let signs = Signs::default();
-        let (a, b) = (Uuid::from_u128(1), Uuid::from_u128(2));
-        signs.keep([(a, at(1), at(1)), (b, at(9), at(9))]);
-        signs.keep([(a, at(3), at(3)), (b, at(5), at(5))]);
-        let all = signs.all();
-        assert_eq!(all, HashMap::from([(a, at(3)), (b, at(9))]));
-        // One that came meanwhile is kept.
-        signs.keep([(a, at(4), at(3))]);
-        signs.saved(&all);
-        assert_eq!(signs.all(), HashMap::from([(a, at(4))]));
-    }
-
-    #[test]
-    fn a_sign_soon_after_one_that_was_saved_is_kept() {
-        let (signs, a) = (Signs::default(), Uuid::from_u128(1));
-        assert!(!signs.keeps(a, at(5)));
-        signs.keep([(a, at(5), at(5))]);
-        let soon = at(5) + SignedDuration::from_millis(999);
-        assert!(signs.keeps(a, soon));
-        assert!(!signs.keeps(a, at(6)));
-        assert_eq!(signs.all(), HashMap::from([(a, soon)]));
-        signs.saved(&signs.all());
-        assert!(!signs.keeps(a, soon));
     }
 
     #[test]

@@ -15,7 +15,8 @@ use uuid::Uuid;
 use slamon_domain::testing::commands::{agent_id, number, poll, submits, task_id, task_under};
 use slamon_domain::testing::outcome::{Outcome, in_order};
 
-/// A store whose failures end the test, with the line that asked.
+/// A store whose failures end the test, with the line that asked. What it gives back of when agents were seen, it is given
+/// at once.
 #[derive(Clone)]
 pub(crate) struct Driver(Arc<dyn Store>);
 
@@ -41,6 +42,10 @@ impl Driver {
             let applied = applied.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
             // Each command has its reply.
             in_order(&batch, applied.replies.clone());
+            if !applied.heartbeats.is_empty() {
+                let seen = Command::Seen(applied.heartbeats.clone());
+                self.apply(Arc::new([seen]), now).await.unwrap_or_else(|e| panic!("asked at {from}: {e:?}"));
+            }
             applied
         }
     }

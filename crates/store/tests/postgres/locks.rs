@@ -80,7 +80,8 @@ async fn a_locked_task_keeps_only_what_needs_it() {
 async fn in_second_attempt(store: &PostgresStore) -> uuid::Uuid {
     let terms = Terms { timeout: Some(Duration::from_secs(5)), max_attempts: 2, ..Terms::default() };
     apply(store, vec![submit_under(1, "t", terms), poll(1, &["t"], 1)]).await;
-    let due = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+    let due =
+        Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };
     try_apply(store, vec![Command::Sweep(due)], 6).await.unwrap();
     let outcomes = try_apply(store, vec![poll(2, &["t"], 1)], 6).await.unwrap();
     let Outcome::Poll(polled) = &outcomes[0] else { panic!("{outcomes:?}") };
@@ -105,7 +106,8 @@ async fn a_late_result_is_kept_although_its_attempt_is_changed_meanwhile() {
     let (cluster, store) = start().await;
     let terms = Terms { ttl: Some(Duration::from_secs(5)), ..Terms::default() };
     apply(&store, vec![submit_under(1, "t", terms), poll(1, &["t"], 1)]).await;
-    let due = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+    let due =
+        Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };
     try_apply(&store, vec![Command::Sweep(due)], 6).await.unwrap();
     // As another AFM does when it tells the agent: the row is another one then, in another place.
     let tell = "update attempt set untold = false";
@@ -179,26 +181,28 @@ async fn a_locked_agent_gets_tasks_and_is_saved_later() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_agent_whose_row_is_locked_is_not_lost_and_saved_by_the_next_sweep() {
+async fn an_agent_whose_row_is_locked_is_not_lost_and_saved_later() {
     let (cluster, store) = start().await;
     apply(&store, vec![submit(1, "t"), poll(1, &["t"], 1)]).await;
     let somebody = somebody(&cluster, "select from agent for update").await;
-    assert_eq!(
-        in_time(&store, vec![Command::Seen(vec![(id(1), at(90))])], 90).await,
-        [Outcome::Seen(vec![])]
-    );
-    let silent = Sweep {
+    let seen = Command::Seen(vec![(id(1), at(90))]);
+    let began = Instant::now();
+    let applied = store.apply(Arc::new([seen]), at(90)).await.unwrap();
+    assert!(began.elapsed() < IN_TIME);
+    assert_eq!((applied.replies.seen, &applied.heartbeats), (vec![Ok(vec![])], &vec![(id(1), at(90))]));
+    let silent = Command::Sweep(Sweep {
         limit: 9,
         lost_after: Some(Duration::from_secs(60)),
         forget_after: Some(Duration::from_secs(60)),
         delete_after: None,
-    };
-    let outcomes = in_time(&store, vec![Command::Sweep(silent)], 100).await;
+        heartbeats: applied.heartbeats.clone(),
+    });
     let nobody = |outcome: &Outcome| matches!(outcome, Outcome::Sweep(Swept { lost: 0, forgotten: 0, .. }));
+    let outcomes = in_time(&store, vec![silent], 100).await;
     assert!(nobody(&outcomes[0]), "{outcomes:?}");
     end(somebody).await;
-    let outcomes = in_time(&store, vec![Command::Sweep(silent)], 101).await;
-    assert!(nobody(&outcomes[0]), "{outcomes:?}");
+    let later = store.apply(Arc::new([Command::Seen(applied.heartbeats)]), at(101)).await.unwrap();
+    assert!(later.heartbeats.is_empty());
     assert_eq!(cluster.sql("select extract(epoch from last_seen)::bigint - 1800000000 from agent"), "90");
 }
 
@@ -214,8 +218,13 @@ async fn sweeps_pass_over_what_belongs_to_locked_rows() {
     );
     let somebody = somebody(&cluster, &rows).await;
     let second = Some(Duration::from_secs(1));
-    let old =
-        Command::Sweep(Sweep { limit: 9, lost_after: None, forget_after: second, delete_after: second });
+    let old = Command::Sweep(Sweep {
+        limit: 9,
+        lost_after: None,
+        forget_after: second,
+        delete_after: second,
+        heartbeats: Vec::new(),
+    });
     let counts = "select (select string_agg(right(id::text, 1), '') from task),
         (select string_agg(right(task_id::text, 1), '') from attempt),
         (select string_agg(right(id::text, 1), '') from agent),

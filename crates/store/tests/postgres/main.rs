@@ -76,13 +76,19 @@ pub(crate) fn report_under(alias: Uuid, n: u128) -> Command {
     Command::Report(ResultPost::parse(&body).unwrap())
 }
 
+/// Applies a batch, and saves what is given back of when agents were seen.
 pub(crate) async fn try_apply(
     store: &PostgresStore,
     batch: Vec<Command>,
     second: i64,
 ) -> Result<Vec<Outcome>, StoreError> {
     let batch: Arc<[Command]> = batch.into();
-    store.apply(Arc::clone(&batch), at(second)).await.map(|applied| in_order(&batch, applied.replies))
+    let applied = store.apply(Arc::clone(&batch), at(second)).await?;
+    if !applied.heartbeats.is_empty() {
+        // A store that is being closed saves no more.
+        let _ = store.apply(Arc::new([Command::Seen(applied.heartbeats)]), at(second)).await;
+    }
+    Ok(in_order(&batch, applied.replies))
 }
 
 /// Applies a batch; what meets a locked row is given again until it does not.

@@ -16,6 +16,7 @@ const SWEEP: Sweep = Sweep {
     lost_after: Some(Duration::from_secs(300)),
     forget_after: Some(Duration::from_secs(86_400)),
     delete_after: None,
+    heartbeats: Vec::new(),
 };
 
 async fn sweep(store: &PostgresStore, sweep: Sweep, second: i64) -> Swept {
@@ -29,11 +30,11 @@ async fn sweep(store: &PostgresStore, sweep: Sweep, second: i64) -> Swept {
 async fn sweep_together(cluster: &Cluster, sweep_for: Sweep, second: i64) -> Swept {
     let mut sweeping = JoinSet::new();
     for _ in 0..4 {
-        let store = cluster.store();
+        let (store, sweep_for) = (cluster.store(), sweep_for.clone());
         sweeping.spawn(async move {
             let mut all = Swept::default();
             loop {
-                let swept = sweep(&store, sweep_for, second).await;
+                let swept = sweep(&store, sweep_for.clone(), second).await;
                 all.settled += swept.settled;
                 all.lost += swept.lost;
                 all.forgotten += swept.forgotten;
@@ -120,8 +121,8 @@ async fn what_is_old_is_deleted_beside_what_runs() {
     apply(&store, vec![poll(1_000, &["t"], 300)]).await;
     apply(&store, (0..200).map(report).collect()).await;
     let keep = Sweep { lost_after: None, delete_after: Some(Duration::from_secs(60)), ..SWEEP };
-    assert_eq!(sweep_together(&cluster, keep, 60).await.deleted, 0);
-    assert_eq!(sweep_together(&cluster, keep, 61).await.deleted, 200);
+    assert_eq!(sweep_together(&cluster, keep.clone(), 60).await.deleted, 0);
+    assert_eq!(sweep_together(&cluster, keep.clone(), 61).await.deleted, 200);
     assert_eq!(
         cluster.sql("select state, count(*) from task group by state order by state"),
         "claimed|100\npending|100"

@@ -17,7 +17,7 @@ const TRUST_MICROS: [i64; 2] = [5 * 60 * 1_000_000, 15 * 60 * 1_000_000];
 /// executes; another AFM may have given it more.
 const ACCOUNT_MICROS: u64 = 60 * 1_000_000;
 
-/// The agents that this AFM has registered with the store.
+/// The agents that this AFM has registered with the store, and those that it has seen otherwise.
 #[derive(Debug, Default)]
 pub(super) struct AgentCache {
     /// The hasher has random keys, so that no agent can make up a text that looks like what it said before.
@@ -83,6 +83,22 @@ impl AgentCache {
             .or_insert(CachedAgent { profile, trusted_until, seen_at: now, accounted: 0, is_saved: true });
     }
 
+    /// Buffers a heartbeat that the store has given back. Nothing else is known of an agent that has not polled here.
+    pub(super) fn add_heartbeat(&mut self, agent_id: Uuid, at: Timestamp) {
+        let at = at.as_microsecond();
+        let agent = self.agents.entry(agent_id).or_insert(CachedAgent {
+            profile: 0,
+            trusted_until: i64::MIN,
+            seen_at: at,
+            accounted: 0,
+            is_saved: true,
+        });
+        agent.seen_at = agent.seen_at.max(at);
+        if std::mem::replace(&mut agent.is_saved, false) {
+            self.unsaved.push_back(agent_id);
+        }
+    }
+
     /// Notes that an agent has no attempts but those that it says it executes.
     pub(super) fn accounted(&mut self, agent_id: Uuid, running: &[Uuid], now: Timestamp) {
         let account = account(&self.hasher, agent_id, running, now.as_microsecond());
@@ -107,6 +123,15 @@ impl AgentCache {
     /// Returns how many heartbeats are buffered, including those of agents that were forgotten meanwhile.
     pub(super) fn unsaved(&self) -> usize {
         self.unsaved.len()
+    }
+
+    /// The buffered heartbeats.
+    pub(super) fn unsaved_heartbeats(&self) -> Vec<(Uuid, Timestamp)> {
+        let unsaved = self.unsaved.iter().filter_map(|id| Some((*id, self.agents.get(id)?)));
+        let unsaved = unsaved.filter(|(_, agent)| !agent.is_saved);
+        unsaved
+            .filter_map(|(id, agent)| Some((id, Timestamp::from_microsecond(agent.seen_at).ok()?)))
+            .collect()
     }
 
     /// Takes at most `most` heartbeats, in the order of agent ids, in which everybody locks several agents.
@@ -308,6 +333,20 @@ mod tests {
         assert_eq!(agents.take_unsaved(2), []);
         agents.put_back(&[(id(2), at(2)), (id(9), at(9))]);
         assert_eq!(agents.take_unsaved(9), [(id(2), at(2))]);
+    }
+
+    #[test]
+    fn what_the_store_gives_back_is_saved_also_of_one_that_has_not_polled_here() {
+        let mut agents = AgentCache::default();
+        agents.saved(&poll(1), at(0));
+        for (agent, seconds) in [(2, 5), (1, 3), (2, 4)] {
+            agents.add_heartbeat(id(agent), at(seconds));
+        }
+        assert_eq!(agents.unsaved_heartbeats(), [(id(2), at(5)), (id(1), at(3))]);
+        assert_eq!(agents.take_unsaved(9), [(id(1), at(3)), (id(2), at(5))]);
+        assert_eq!((agents.unsaved(), agents.unsaved_heartbeats()), (0, vec![]));
+        assert!(agents.buffer_heartbeat(&poll(1), None, at(6)));
+        assert!(!agents.buffer_heartbeat(&poll(2), None, at(6)), "the store has not been told what it says");
     }
 
     #[test]

@@ -49,6 +49,9 @@ impl<'k> Search<'k> {
         let mut agents = self.cache.agents();
         // These agents say it again with their next poll.
         agents.forget(&applied.unsaved);
+        for (agent_id, at) in &applied.heartbeats {
+            agents.add_heartbeat(*agent_id, *at);
+        }
         for poll in registered.filter(|poll| !applied.unsaved.contains(&poll.agent_id)) {
             agents.saved(poll, now);
         }

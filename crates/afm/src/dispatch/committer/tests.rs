@@ -19,7 +19,8 @@ use self::fateful_store::{Fate, FatefulStore};
 use super::*;
 
 /// A sweep that does only what is due.
-const SWEEP: Sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+const SWEEP: Sweep =
+    Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };
 
 fn task(n: u128) -> PostTask {
     let id = Uuid::from_u128(n);

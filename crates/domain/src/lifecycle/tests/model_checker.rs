@@ -157,7 +157,13 @@ impl stateright::Model for Rules {
     }
 
     fn next_state(&self, fleet: &Fleet, event: Event) -> Option<Fleet> {
-        let sweep = Sweep { limit: 9, lost_after: None, forget_after: None, delete_after: None };
+        let sweep = Sweep {
+            limit: 9,
+            lost_after: None,
+            forget_after: None,
+            delete_after: None,
+            heartbeats: Vec::new(),
+        };
         let (mut next, outcome) = match &event {
             Event::Poll(agent) => {
                 let (mut next, outcome) = fleet.after(&Command::from(poll(*agent, 1)));

@@ -12,7 +12,8 @@ use crate::testing::outcome::Outcome;
 use crate::testing::sequences::sequences;
 use crate::{Attempt, AttemptEnd, Command, Refusal, Reported, State, Submitted, Sweep, Task};
 
-const SWEEP: Sweep = Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None };
+const SWEEP: Sweep =
+    Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(500) })]

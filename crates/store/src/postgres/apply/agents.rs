@@ -1,9 +1,9 @@
-//! Agents: those that ask for work, and those that gave another sign of life.
+//! Agents: those that ask for work, and those that were seen before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use futures_util::future::{BoxFuture, try_join3};
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use slamon_domain::Command;
 use slamon_protocol::{Location, PollRequest};
 use tokio_postgres::types::ToSql;
@@ -12,7 +12,6 @@ use uuid::Uuid;
 
 use super::locks::{Inserted, Locks, locked_by_others};
 use crate::postgres::errors::Problem;
-use crate::postgres::memory::Signs;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -128,14 +127,16 @@ const OFFER: &str = "
     from unnest($1::uuid[], $2::text[], $3::bigint[]) as offered (agent_id, type, version)
 ";
 
+/// An agent that polls again so soon, and says nothing new, is not written for it. It may poll all the time: while somebody
+/// holds a transaction open, every version of its row stays, and is read past.
+const SOON: SignedDuration = SignedDuration::from_secs(1);
+
 /// The agents of a batch.
 pub(super) struct Agents<'a> {
     /// Of several polls of one agent, the last counts.
     polling: BTreeMap<Uuid, &'a PollRequest>,
-    /// When agents gave another sign of life.
+    /// When agents were seen before.
     seen: BTreeMap<Uuid, Timestamp>,
-    /// Whether all signs of life are saved, also those that come soon after one that was.
-    exactly: bool,
 }
 
 /// What is known of the agents of a batch.
@@ -155,10 +156,10 @@ struct Knowledge {
 pub(super) struct Saved {
     /// By agent, the ids of tasks that are not wanted any more.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
-    /// Agents that gave another sign of life than a poll, and are known.
+    /// Agents that were seen before, and are known.
     seen: HashSet<Uuid>,
-    /// Agents whose rows somebody else has locked.
-    pub(super) locked: HashSet<Uuid>,
+    /// Agents that were seen, and when, where that is not saved.
+    pub(super) heartbeats: Vec<(Uuid, Timestamp)>,
     /// Those that polled, and of whom what they said is not saved, or not all of it.
     pub(super) unsaved: Vec<Uuid>,
 }
@@ -176,21 +177,13 @@ impl<'a> Agents<'a> {
             Command::Poll { poll, .. } => Some((poll.agent_id, poll)),
             _ => None,
         });
-        Self { polling: polls.collect(), seen: BTreeMap::new(), exactly: false }
+        Self { polling: polls.collect(), seen: BTreeMap::new() }
     }
 
     /// Notes that an agent was there at `at`.
     pub(super) fn see(&mut self, agent_id: Uuid, at: Timestamp) {
         let latest = self.seen.entry(agent_id).or_insert(at);
         *latest = at.max(*latest);
-    }
-
-    /// Saves what was seen to the moment, with what was kept before: somebody is about to ask who is lost.
-    pub(super) fn see_exactly(&mut self, kept: &HashMap<Uuid, Timestamp>) {
-        for (agent_id, at) in kept {
-            self.see(*agent_id, *at);
-        }
-        self.exactly = true;
     }
 
     pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
@@ -243,56 +236,49 @@ impl<'a> Agents<'a> {
         Ok(cancelled)
     }
 
-    /// Saves what is new; signs of life that come too soon after the last are kept for later.
+    /// Saves what is new.
     pub(super) async fn save(
         &self,
         session: &Session,
         known: Known,
         now: Timestamp,
-        signs: &Signs,
         locks: Locks,
     ) -> Result<Saved, Problem> {
         let Known { agents, untold } = known;
         // Attempts before agents, as all do.
         let cancelled = self.tell(session, &untold).await?;
-        let is_due = |known: &Knowledge, at: Timestamp| {
-            if self.exactly { at > known.last_seen } else { Signs::is_due(known.last_seen, at) }
-        };
-        let (mut polling, mut kept) = (Vec::new(), Vec::new());
+        let (mut polling, mut heartbeats) = (Vec::new(), Vec::new());
         for (id, poll) in &self.polling {
             match agents.get(id) {
-                Some(known) if known.same && !is_due(known, now) => kept.push((*id, now, known.last_seen)),
+                Some(known) if known.same && now.duration_since(known.last_seen) < SOON => {
+                    heartbeats.push((*id, now));
+                }
                 _ => polling.push(*poll),
             }
         }
         let (mut seen, mut times) = (Vec::new(), Vec::new());
         for (id, at) in &self.seen {
             match agents.get(id) {
-                Some(known) if is_due(known, *at) => {
+                Some(known) if *at > known.last_seen => {
                     seen.push(*id);
                     times.push(*at);
                 }
-                Some(known) => kept.push((*id, *at, known.last_seen)),
-                None => {}
+                _ => {}
             }
-        }
-        if !self.exactly {
-            signs.keep(kept);
         }
         let is_known = |id: &Uuid| agents.contains_key(id);
         let (known, new): (Vec<&PollRequest>, Vec<&PollRequest>) =
             polling.iter().partition(|poll| is_known(&poll.agent_id));
         let written = self.write(session, (&known, &new), (&seen, &times), now, locks).await?;
         let unseen = seen.iter().zip(times).filter(|(id, _)| !written.seen.contains(id));
-        let mut locked: HashMap<Uuid, Timestamp> = unseen.map(|(id, at)| (*id, at)).collect();
+        // What another session has locked is saved later.
+        heartbeats.extend(unseen.map(|(id, at)| (*id, at)));
         let polls = polling.iter().map(|poll| poll.agent_id);
         let mut unsaved: Vec<Uuid> = polls.filter(|id| !written.polling.contains(id)).collect();
-        locked.extend(unsaved.iter().map(|id| (*id, now)));
-        // Sweeps look at what is kept.
-        signs.keep(locked.iter().filter_map(|(id, at)| Some((*id, *at, agents.get(id)?.last_seen))));
+        heartbeats.extend(unsaved.iter().filter(|id| is_known(id)).map(|id| (*id, now)));
         unsaved.extend(self.save_offers(session, &written.changed).await?);
         let seen = self.seen.keys().copied().filter(is_known).collect();
-        Ok(Saved { cancelled, seen, locked: locked.into_keys().collect(), unsaved })
+        Ok(Saved { cancelled, seen, heartbeats, unsaved })
     }
 
     /// Writes all but what agents offer, and passes over what somebody else has locked.

@@ -127,14 +127,8 @@ pub(super) async fn find(
     if let Some(seen_before) = ago(now, sweep.lost_after) {
         for row in session.query(SILENT, &[&seen_before, &limit]).await? {
             let task = rows::task_without_data(&row)?;
-            // What was kept is only saved later in this batch.
-            let kept = task.last_attempt().and_then(|attempt| memory.signs.kept_of(attempt.agent_id));
-            let last_seen: Timestamp = row.try_get("last_seen")?;
-            let last_seen = kept.map_or(last_seen, |at| at.max(last_seen));
-            if last_seen < seen_before {
-                found.silent.push((task.posted.task_id, last_seen));
-                add_task(&row, task, snapshot)?;
-            }
+            found.silent.push((task.posted.task_id, row.try_get("last_seen")?));
+            add_task(&row, task, snapshot)?;
         }
     }
     snapshot.add_due(found);

@@ -21,9 +21,6 @@ impl Work<'_> {
         for ((task_id, number), outcome) in &changes.late {
             self.keep_late(*task_id, *number, outcome)?;
         }
-        for agent_id in &changes.seen {
-            self.seen(*agent_id, self.now)?;
-        }
         Ok(())
     }
 

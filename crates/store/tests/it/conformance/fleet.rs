@@ -15,7 +15,13 @@ use slamon_domain::testing::commands::{
 };
 use slamon_domain::testing::outcome::Outcome;
 
-const LOST: Sweep = Sweep { lost_after: Some(seconds(300)), ..DUE };
+const LOST: Sweep = Sweep {
+    limit: 100,
+    lost_after: Some(seconds(300)),
+    forget_after: None,
+    delete_after: None,
+    heartbeats: Vec::new(),
+};
 
 pub(crate) async fn an_agent_is_lost_when_its_silence_exceeds_the_threshold(fixture: &impl Fixture) {
     let store = fixture.ready().await;
@@ -104,8 +110,8 @@ pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
     store.poll(at(3), poll(2, 0)).await;
     let before = store.stored(1).await;
     let sweep = Sweep { forget_after: Some(seconds(600)), ..LOST };
-    assert_eq!(store.sweep(at(602), sweep).await.forgotten, 0);
-    assert_eq!(store.sweep(at(602) + MICROSECOND, sweep).await.forgotten, 1);
+    assert_eq!(store.sweep(at(602), sweep.clone()).await.forgotten, 0);
+    assert_eq!(store.sweep(at(602) + MICROSECOND, sweep.clone()).await.forgotten, 1);
     assert_eq!(store.stored(1).await, before);
     assert_eq!(store.stored(1).await.last_attempt().unwrap().agent_name, "agent 1");
     let left: Vec<_> = store.everything().await.agents.items.into_iter().map(|agent| agent.id).collect();
@@ -113,7 +119,7 @@ pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
     // What it offered is forgotten with it.
     let around = store.surroundings(&store.stored(2).await, at(0)).await.unwrap();
     assert_eq!(around.capable, 1);
-    assert_eq!(store.sweep(at(9_999), sweep).await.forgotten, 1);
+    assert_eq!(store.sweep(at(9_999), sweep.clone()).await.forgotten, 1);
     // It may come back.
     assert_eq!(store.claim(at(10_000), 1, 1).await, [2]);
     assert_eq!(store.counts(at(10_000)).await.unwrap(), Counts { agents: 1, tasks_waiting: 0 });
@@ -158,7 +164,7 @@ pub(crate) async fn the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_wa
     store.claim(at(5), 2, 1).await;
     store.poll(at(5), poll(3, 0)).await;
     let forget = Sweep { forget_after: Some(seconds(10)), ..DUE };
-    assert_eq!(store.sweep(at(20), forget).await.forgotten, 3);
+    assert_eq!(store.sweep(at(20), forget.clone()).await.forgotten, 3);
     assert_eq!(names(), "2");
     let named = async |n: u128, name: &str| {
         assert_eq!(store.stored(n).await.last_attempt().unwrap().agent_name, name);
@@ -169,16 +175,16 @@ pub(crate) async fn the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_wa
     // One comes back under another name, and is forgotten again.
     store.poll(at(30), PollRequest { agent_name: "Helsinki 3".to_owned(), ..poll(2, 0) }).await;
     named(1, "Helsinki 3").await;
-    assert_eq!(store.sweep(at(50), forget).await.forgotten, 1);
+    assert_eq!(store.sweep(at(50), forget.clone()).await.forgotten, 1);
     named(1, "Helsinki 3").await;
 
     // Task 1 and its attempts go; task 2 is agent 2's still.
     let delete = Sweep { delete_after: Some(seconds(10)), ..DUE };
-    assert_eq!(store.sweep(at(50), delete).await.deleted, 1);
+    assert_eq!(store.sweep(at(50), delete.clone()).await.deleted, 1);
     assert_eq!(names(), "1");
     named(2, "Helsinki 3").await;
     store.report(at(50), completed(2, "{}")).await.unwrap();
-    assert_eq!(store.sweep(at(70), delete).await.deleted, 1);
+    assert_eq!(store.sweep(at(70), delete.clone()).await.deleted, 1);
     assert_eq!(names(), "0");
 }
 
@@ -192,15 +198,15 @@ pub(crate) async fn finished_tasks_are_deleted_with_their_attempts(fixture: &imp
     store.cancel(at(5), 2).await.unwrap();
     store.cancel(at(5), 1).await.unwrap();
     let sweep = Sweep { delete_after: Some(seconds(60)), ..DUE };
-    assert_eq!(store.sweep(at(65), sweep).await.deleted, 0);
-    assert_eq!(store.sweep(at(65) + MICROSECOND, sweep).await.deleted, 2);
+    assert_eq!(store.sweep(at(65), sweep.clone()).await.deleted, 0);
+    assert_eq!(store.sweep(at(65) + MICROSECOND, sweep.clone()).await.deleted, 2);
     for n in [1, 2] {
         assert_eq!(store.task(task_id(n)).await.unwrap(), None);
         assert!(store.past(n).await.is_empty());
         assert_eq!(store.report(at(66), completed(n, "{}")).await, Err(Refusal::UnknownTask));
     }
     // What is not finished never is too old.
-    assert_eq!(store.sweep(at(1_000_000), sweep).await.deleted, 0);
+    assert_eq!(store.sweep(at(1_000_000), sweep.clone()).await.deleted, 0);
     assert_eq!((store.state(3).await.name(), store.state(4).await.name()), ("claimed", "pending"));
     // An id is free again.
     store.post(at(1_000_000), [1]).await;
@@ -225,6 +231,7 @@ pub(crate) async fn a_sweep_keeps_to_its_limit_and_says_when_there_is_more(fixtu
         lost_after: Some(seconds(20)),
         forget_after: Some(seconds(30)),
         delete_after: Some(seconds(100)),
+        heartbeats: Vec::new(),
     };
     let done = |settled, lost, forgotten, deleted, more, next_due| Swept {
         settled,
@@ -234,20 +241,20 @@ pub(crate) async fn a_sweep_keeps_to_its_limit_and_says_when_there_is_more(fixtu
         more,
         next_due: Some(at(next_due)),
     };
-    assert_eq!(store.sweep(at(10), all).await, done(2, 0, 0, 0, true, 10));
-    assert_eq!(store.sweep(at(11), all).await, done(2, 0, 0, 0, true, 10));
-    assert_eq!(store.sweep(at(12), all).await, done(1, 0, 0, 0, false, 500));
-    assert_eq!(store.sweep(at(31), all).await, done(0, 2, 0, 0, true, 500));
-    assert_eq!(store.sweep(at(50), all).await, done(0, 2, 2, 0, true, 500));
-    assert_eq!(store.sweep(at(50), all).await, done(0, 1, 2, 0, true, 500));
-    assert_eq!(store.sweep(at(50), all).await, done(0, 0, 1, 0, false, 500));
+    assert_eq!(store.sweep(at(10), all.clone()).await, done(2, 0, 0, 0, true, 10));
+    assert_eq!(store.sweep(at(11), all.clone()).await, done(2, 0, 0, 0, true, 10));
+    assert_eq!(store.sweep(at(12), all.clone()).await, done(1, 0, 0, 0, false, 500));
+    assert_eq!(store.sweep(at(31), all.clone()).await, done(0, 2, 0, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all.clone()).await, done(0, 2, 2, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all.clone()).await, done(0, 1, 2, 0, true, 500));
+    assert_eq!(store.sweep(at(50), all.clone()).await, done(0, 0, 1, 0, false, 500));
     let mut deleted = 0;
     while deleted < 10 {
-        let swept = store.sweep(at(200), all).await;
+        let swept = store.sweep(at(200), all.clone()).await;
         assert_eq!((swept.deleted, swept.more), (2, true));
         deleted += swept.deleted;
     }
-    assert_eq!(store.sweep(at(200), all).await, done(0, 0, 0, 0, false, 500));
+    assert_eq!(store.sweep(at(200), all.clone()).await, done(0, 0, 0, 0, false, 500));
 }
 
 pub(crate) async fn a_sweep_comes_in_the_order_of_its_batch(fixture: &impl Fixture) {

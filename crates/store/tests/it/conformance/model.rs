@@ -18,7 +18,13 @@ use slamon_domain::testing::sequences::{Batch, sequences};
 const CASES: u32 = 64;
 
 /// Nobody has been silent for so long.
-const LAST: Sweep = Sweep { limit: 1_000, lost_after: Some(YEAR), forget_after: None, delete_after: None };
+const LAST: Sweep = Sweep {
+    limit: 1_000,
+    lost_after: Some(YEAR),
+    forget_after: None,
+    delete_after: None,
+    heartbeats: Vec::new(),
+};
 
 const YEAR: Duration = Duration::from_secs(365 * 86_400);
 

@@ -179,7 +179,7 @@ pub(crate) async fn times_are_kept_to_the_microsecond(fixture: &impl Fixture) {
         store.report(finished, completed(n, "{}")).await.unwrap();
         assert_eq!(store.state(n).await, ended(claimed(n, n, taken), finished, End::Completed(json("{}"))));
         assert_eq!(store.stored(n).await.created, created);
-        // A result is a sign of life, also a repeated one; what comes within a second of another need not be saved.
+        // A result is a sign of life, also a repeated one.
         assert!((taken..=finished).contains(&store.agent(n).await.last_seen));
         let later = time(base + 1_000_002);
         store.report(later, completed(n, "{}")).await.unwrap();
