@@ -123,7 +123,7 @@ pub struct Applied {
     /// Tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
     /// Agents that have something to be told: a task that they have is not wanted any more.
-    pub untold: Vec<Uuid>,
+    pub pending_cancellations: Vec<Uuid>,
     /// Agents that said what they execute, and had nothing else before they were given what this batch gives them.
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.

@@ -25,5 +25,5 @@ pub use command::{
     Submitted, Sweep, Swept,
 };
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
-pub use pending_reason::{AHEAD_COUNTED, PendingReason, Surroundings, kept_from_agents, pending_reason};
+pub use pending_reason::{AHEAD_COUNTED, PendingReason, QueueDiagnostics, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};

@@ -9,7 +9,7 @@ use crate::{State, Task};
 
 /// The facts about agents and other tasks from which the reason is told why a task is waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct Surroundings {
+pub struct QueueDiagnostics {
     /// The versions in which agents offer the task's type, other than the task's; the lowest ones, ascending.
     pub other_versions: Vec<i64>,
     /// How many agents offer the task's type and version; a thousand of them are looked at.
@@ -35,30 +35,30 @@ pub struct PendingReason {
 
 /// Tells why `task` is waiting; `None` when it is not.
 #[must_use]
-pub fn pending_reason(task: &Task, around: &Surroundings) -> Option<PendingReason> {
+pub fn pending_reason(task: &Task, diagnostics: &QueueDiagnostics) -> Option<PendingReason> {
     let reason = |code, sentence| Some(PendingReason { code, sentence });
     match &task.state {
         State::Claimed(_) | State::Ended { .. } => None,
         State::Delayed { until } => reason("delayed", delayed(task, *until)),
         State::Pending => {
-            let (code, sentence) = pending(task, around);
+            let (code, sentence) = pending(task, diagnostics);
             reason(code, sentence)
         }
     }
 }
 
 /// Tells what kept a task that has expired from agents, as the end of a sentence.
-pub fn kept_from_agents(task: &Task, around: &Surroundings) -> String {
+pub fn kept_from_agents(task: &Task, diagnostics: &QueueDiagnostics) -> String {
     let kind = kind(task);
-    match pending(task, around).0 {
+    match pending(task, diagnostics).0 {
         // Only agents that were seen since it was posted are active.
         "no_agent" | "lost" => format!("no agent offering {kind} polled in that time"),
         "other_versions" => {
-            format!("no agent offering {kind} polled in that time, only {}", versions(around))
+            format!("no agent offering {kind} polled in that time, only {}", versions(diagnostics))
         }
         "filter" => format!("no agent offering {kind} matches its agent_filter"),
         "busy" => format!("all agents offering {kind} were busy"),
-        "behind" => format!("behind {} of {kind}", tasks(around.ahead)),
+        "behind" => format!("behind {} of {kind}", tasks(diagnostics.ahead)),
         _ => format!("no agent offering {kind} came for it"),
     }
 }
@@ -74,25 +74,28 @@ fn delayed(task: &Task, until: Timestamp) -> String {
     }
 }
 
-fn pending(task: &Task, around: &Surroundings) -> (&'static str, String) {
+fn pending(task: &Task, diagnostics: &QueueDiagnostics) -> (&'static str, String) {
     let kind = kind(task);
-    if around.capable == 0 {
-        return if around.other_versions.is_empty() {
+    if diagnostics.capable == 0 {
+        return if diagnostics.other_versions.is_empty() {
             ("no_agent", format!("no agent offers {}", task_type(task)))
         } else {
-            ("other_versions", format!("no agent offers {kind}, only {}", versions(around)))
+            ("other_versions", format!("no agent offers {kind}, only {}", versions(diagnostics)))
         };
     }
-    if around.matching == 0 {
-        ("filter", format!("none of {} offering {kind} matches its agent_filter", agents(around.capable)))
-    } else if around.active == 0 {
-        ("lost", format!("all agents offering {kind} are lost: {}", agents(around.matching)))
-    } else if around.free == 0 {
-        ("busy", format!("all agents offering {kind} are busy: {}", agents(around.active)))
-    } else if around.ahead > 0 {
-        ("behind", format!("behind {} of {kind}", tasks(around.ahead)))
+    if diagnostics.matching == 0 {
+        (
+            "filter",
+            format!("none of {} offering {kind} matches its agent_filter", agents(diagnostics.capable)),
+        )
+    } else if diagnostics.active == 0 {
+        ("lost", format!("all agents offering {kind} are lost: {}", agents(diagnostics.matching)))
+    } else if diagnostics.free == 0 {
+        ("busy", format!("all agents offering {kind} are busy: {}", agents(diagnostics.active)))
+    } else if diagnostics.ahead > 0 {
+        ("behind", format!("behind {} of {kind}", tasks(diagnostics.ahead)))
     } else {
-        ("next", format!("next in line for {} offering {kind}", agents(around.free)))
+        ("next", format!("next in line for {} offering {kind}", agents(diagnostics.free)))
     }
 }
 
@@ -107,8 +110,8 @@ fn kind(task: &Task) -> String {
     format!("{} version {}", task_type(task), task.posted.task_version)
 }
 
-fn versions(around: &Surroundings) -> String {
-    let list: Vec<String> = around.other_versions.iter().map(i64::to_string).collect();
+fn versions(diagnostics: &QueueDiagnostics) -> String {
+    let list: Vec<String> = diagnostics.other_versions.iter().map(i64::to_string).collect();
     format!("version {}", list.join(", "))
 }
 
@@ -131,5 +134,5 @@ fn tasks(n: u64) -> String {
 /// The number up to which agents are counted.
 const AGENTS_COUNTED: u64 = 1_000;
 
-/// How far [`Surroundings::ahead`] is counted.
+/// How far [`QueueDiagnostics::ahead`] is counted.
 pub const AHEAD_COUNTED: u64 = 1_000;

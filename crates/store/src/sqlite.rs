@@ -7,9 +7,9 @@ mod columns;
 mod connections;
 mod errors;
 mod obstacle;
+mod queue_diagnostics;
 mod rows;
 mod schema;
-mod surroundings;
 mod uri;
 mod views;
 mod wal;
@@ -24,7 +24,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
 };
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
@@ -161,9 +161,13 @@ impl Store for SqliteStore {
         self.readers.run(move |connection| Ok(views::past(connection, id, result_bytes)?)).await
     }
 
-    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+    async fn queue_diagnostics(
+        &self,
+        task: &Task,
+        seen_since: Timestamp,
+    ) -> Result<QueueDiagnostics, StoreError> {
         let task = task.clone();
-        self.readers.run(move |connection| Ok(surroundings::of(connection, &task, seen_since)?)).await
+        self.readers.run(move |connection| Ok(queue_diagnostics::of(connection, &task, seen_since)?)).await
     }
 
     async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {

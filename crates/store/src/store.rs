@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
 };
 use slamon_protocol::Capability;
 use tokio::sync::mpsc;
@@ -89,7 +89,11 @@ pub trait Store: Send + Sync + 'static {
 
     /// Reads which agents might take a waiting task, and how many tasks come before it. Agents seen at or
     /// after `seen_since` are active.
-    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError>;
+    async fn queue_diagnostics(
+        &self,
+        task: &Task,
+        seen_since: Timestamp,
+    ) -> Result<QueueDiagnostics, StoreError>;
 
     /// Reads which kinds of tasks wait, and which agents have pending cancellations: at most `limit` of each,
     /// and of the kinds those behind `after`, in an order of the store's own.
@@ -145,7 +149,7 @@ pub struct Backlog {
     /// The kinds that have waiting tasks, each with the place of the first one.
     pub kinds: Vec<KindCursor>,
     /// The agents that have pending cancellations.
-    pub untold: Vec<Uuid>,
+    pub pending_cancellations: Vec<Uuid>,
     /// There may be more kinds with these capabilities than are listed, and likewise with those whose type
     /// begins with the same [`TYPE_BEGINNING`] characters, in the same version.
     pub left_out: Vec<Capability>,

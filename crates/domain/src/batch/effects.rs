@@ -16,7 +16,7 @@ pub struct Effects {
     /// Tasks that ended.
     pub ended: Vec<Uuid>,
     /// Agents that are to be told that a task of theirs is not wanted any more.
-    pub untold: Vec<Uuid>,
+    pub pending_cancellations: Vec<Uuid>,
     /// Agents that were seen, and when, where that is not saved: those of whom results came and, as the store adds them, those
     /// that another session has locked.
     pub heartbeats: BTreeMap<Uuid, Timestamp>,
@@ -52,7 +52,7 @@ impl Effects {
             replies,
             waiting: self.waiting.into_iter().map(|(_, waiting)| waiting).collect(),
             ended: self.ended,
-            untold: self.untold,
+            pending_cancellations: self.pending_cancellations,
             heartbeats: self.heartbeats.into_iter().collect(),
             accounted: self.accounted,
             abandoned: self.abandoned,

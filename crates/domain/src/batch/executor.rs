@@ -276,8 +276,8 @@ impl<'a> Executor<'a> {
     /// Brings a task to where time has brought it; `false` if it was there.
     fn advance(&mut self, id: Uuid) -> bool {
         let Some(task) = self.snapshot.task(id) else { return false };
-        let around = &self.snapshot.around;
-        let fleet = || kept_from_agents(task, &around.get(&id).cloned().unwrap_or_default());
+        let diagnostics = &self.snapshot.diagnostics;
+        let fleet = || kept_from_agents(task, &diagnostics.get(&id).cloned().unwrap_or_default());
         let Some(change) = lifecycle::advance(task, self.now, fleet) else { return false };
         self.change(id, change);
         true
@@ -290,7 +290,7 @@ impl<'a> Executor<'a> {
         self.effects.note(&task.posted, &task.state, *cursor);
         if let Some(ended) = change.ended {
             if ended.end.is_to_be_told() {
-                self.effects.untold.push(ended.attempt.agent_id);
+                self.effects.pending_cancellations.push(ended.attempt.agent_id);
             }
             self.snapshot.end_attempt(id, &ended);
             self.changes.ended.push((id, ended));

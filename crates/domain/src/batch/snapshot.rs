@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use slamon_protocol::PostTask;
 use uuid::Uuid;
 
-use crate::{EndedAttempt, QueueCursor, State, Surroundings, Task};
+use crate::{EndedAttempt, QueueCursor, QueueDiagnostics, State, Task};
 
 /// What a store has found and locked for the commands of a batch: the tasks that they name, and those that
 /// sweeps and agents are about. What it does not hold is not there, or was locked by another session where it
@@ -23,7 +23,7 @@ pub struct Snapshot<'a> {
     locked: HashSet<Uuid>,
     pub(super) locked_attempts: HashSet<Uuid>,
     pub(super) kept_late: HashSet<Uuid>,
-    pub(super) around: HashMap<Uuid, Surroundings>,
+    pub(super) diagnostics: HashMap<Uuid, QueueDiagnostics>,
     pub(super) due: VecDeque<DueTasks>,
     pub(super) held: HashMap<Uuid, HeldTasks>,
 }
@@ -130,8 +130,8 @@ impl<'a> Snapshot<'a> {
     }
 
     /// Adds what was found around a task of [`Snapshot::expired`].
-    pub fn add_surroundings(&mut self, id: Uuid, around: Surroundings) {
-        self.around.insert(id, around);
+    pub fn add_diagnostics(&mut self, id: Uuid, diagnostics: QueueDiagnostics) {
+        self.diagnostics.insert(id, diagnostics);
     }
 
     /// Tasks that time may end while they wait: the error says what was around them.
@@ -179,7 +179,7 @@ impl<'a> Snapshot<'a> {
     }
 
     pub(super) fn clear(&mut self) {
-        let Self { posts, tasks, aliases, past, locked, locked_attempts, kept_late, around, due, held } =
+        let Self { posts, tasks, aliases, past, locked, locked_attempts, kept_late, diagnostics, due, held } =
             self;
         posts.clear();
         tasks.clear();
@@ -188,7 +188,7 @@ impl<'a> Snapshot<'a> {
         locked.clear();
         locked_attempts.clear();
         kept_late.clear();
-        around.clear();
+        diagnostics.clear();
         due.clear();
         held.clear();
     }

@@ -14,7 +14,7 @@ use crate::testing::model::{FLEET, Model, before_the_fleet};
 use crate::testing::sequences::sequences;
 use crate::{
     Applied, Attempt, AttemptEnd, Command, End, EndedAttempt, LateResult, Locked, Polled, QueueCursor,
-    Refusal, Replies, Running, State, Surroundings, Sweep, Swept, Task, WaitingKind, lifecycle,
+    QueueDiagnostics, Refusal, Replies, Running, State, Sweep, Swept, Task, WaitingKind, lifecycle,
 };
 
 proptest! {
@@ -58,9 +58,14 @@ fn check(
     prop_assert_eq!(ended.len(), applied.ended.len());
     // One that was deleted by the batch that ended it is named, too.
     prop_assert!(ended.is_superset(&model.newly_ended(before)));
-    let untold = |model: &Model| model.untold.keys().copied().collect::<BTreeSet<Uuid>>();
-    let named: BTreeSet<Uuid> = applied.untold.iter().copied().collect();
-    prop_assert!(untold(model).difference(&untold(before)).all(|agent| named.contains(agent)));
+    let pending_cancellations =
+        |model: &Model| model.pending_cancellations.keys().copied().collect::<BTreeSet<Uuid>>();
+    let named: BTreeSet<Uuid> = applied.pending_cancellations.iter().copied().collect();
+    prop_assert!(
+        pending_cancellations(model)
+            .difference(&pending_cancellations(before))
+            .all(|agent| named.contains(agent))
+    );
     let mut waiting: Vec<String> =
         applied.waiting.iter().map(|waiting| format!("{:?}", waiting.kind)).collect();
     let waits = |task: &Task| task.state == State::Pending;
@@ -182,7 +187,7 @@ impl Tables {
         }
         let expired: Vec<Uuid> = executor.snapshot.expired(now).map(|task| task.posted.task_id).collect();
         for id in expired {
-            executor.snapshot.add_surroundings(id, Surroundings::default());
+            executor.snapshot.add_diagnostics(id, QueueDiagnostics::default());
         }
     }
 
@@ -217,7 +222,11 @@ impl Tables {
         let changes = executor.changes();
         for (id, ended) in &changes.ended {
             if ended.end.is_to_be_told() {
-                model.untold.entry(ended.attempt.agent_id).or_default().insert(ended.attempt.alias);
+                model
+                    .pending_cancellations
+                    .entry(ended.attempt.agent_id)
+                    .or_default()
+                    .insert(ended.attempt.alias);
             }
             model.past.entry(*id).or_default().push((ended.clone(), None));
         }
@@ -234,7 +243,7 @@ impl Tables {
         for command in commands {
             if let Command::Release { agent_id, cancelled, .. } = command {
                 model.tell_again(*agent_id, cancelled);
-                executor.effects.untold.push(*agent_id);
+                executor.effects.pending_cancellations.push(*agent_id);
             }
         }
         executor.forget_saved();

@@ -27,7 +27,7 @@ pub struct Model {
     /// The attempts of each task that ended without finishing it.
     pub past: BTreeMap<Uuid, Vec<(EndedAttempt, Option<LateResult>)>>,
     /// What each agent has still to be told of.
-    pub untold: BTreeMap<Uuid, BTreeSet<Uuid>>,
+    pub pending_cancellations: BTreeMap<Uuid, BTreeSet<Uuid>>,
     /// Names and last-seen times.
     pub agents: BTreeMap<Uuid, (String, Timestamp)>,
     /// Agents of whom a result came in the batch that is applied.
@@ -142,7 +142,8 @@ impl Model {
     pub fn poll(&mut self, poll: &PollRequest, kinds: Option<&[KindCursor]>, now: Timestamp) -> Polled {
         let agent = self.agents.entry(poll.agent_id).or_insert((String::new(), now));
         *agent = (poll.agent_name.clone(), agent.1.max(now));
-        let cancelled = self.untold.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
+        let cancelled =
+            self.pending_cancellations.remove(&poll.agent_id).unwrap_or_default().into_iter().collect();
         let is_asked_for = |task: &Task| kinds.is_none_or(|kinds| names(kinds, task));
         Polled { tasks: self.hand_out(poll, now, is_asked_for), cancelled }
     }
@@ -241,7 +242,7 @@ impl Model {
         for (ended, _) in self.past.values().flatten() {
             let attempt = &ended.attempt;
             if attempt.agent_id == agent_id && ended.end.is_to_be_told() && aliases.contains(&attempt.alias) {
-                self.untold.entry(agent_id).or_default().insert(attempt.alias);
+                self.pending_cancellations.entry(agent_id).or_default().insert(attempt.alias);
             }
         }
     }
@@ -274,7 +275,9 @@ impl Model {
                     continue;
                 }
                 for (ended, _) in past {
-                    self.untold.values_mut().for_each(|untold| _ = untold.remove(&ended.attempt.alias));
+                    self.pending_cancellations
+                        .values_mut()
+                        .for_each(|aliases| _ = aliases.remove(&ended.attempt.alias));
                 }
             }
         }
@@ -328,7 +331,10 @@ impl Model {
         }
         if let Some(ended) = change.ended {
             if matches!(ended.end, AttemptEnd::Expired | AttemptEnd::Cancelled) {
-                self.untold.entry(ended.attempt.agent_id).or_default().insert(ended.attempt.alias);
+                self.pending_cancellations
+                    .entry(ended.attempt.agent_id)
+                    .or_default()
+                    .insert(ended.attempt.alias);
             }
             self.past.entry(id).or_default().push((ended, None));
         }

@@ -31,41 +31,42 @@ use slamon_domain::batch::Executor;
 use slamon_domain::{Applied, Command, Running, Sweep};
 use uuid::Uuid;
 
-use self::agents::{Agents, Saved};
+use self::agents::{Agents, SavedAgents};
 use self::endings::Endings;
 pub(super) use self::locks::Locks;
 use self::polls::{BatchClaims, Polls};
 use self::saving::Saving;
 use self::submits::Submits;
 use super::claiming::ClaimingBatch;
-use super::errors::Problem;
-use super::memory::{Done, Memory};
-use super::notices::Notices;
+use super::errors::PgError;
+use super::outgoing_notifications::OutgoingNotifications;
+use super::queue_diagnostics;
 use super::rows;
 use super::session::Session;
-use super::surroundings;
+use super::shared_state::SharedState;
+use super::sweep_progress::SweptSpan;
 
 /// A batch that is not committed yet.
-pub(super) struct Uncommitted {
+pub(super) struct UncommittedBatch {
     pub(super) applied: Applied,
     /// Agents and the tasks they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// The first time at which time changes a task that this batch has changed.
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked.
-    pub(super) swept: Vec<Done>,
+    pub(super) swept: Vec<SweptSpan>,
     /// The number of the transaction, if anything was claimed in it, or agents were told of cancels.
     pub(super) transaction: Option<String>,
     /// What is said with the commit.
-    pub(super) notices: Notices,
+    pub(super) notifications: OutgoingNotifications,
 }
 
 /// How a batch is applied.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Manner {
+pub(super) struct ApplyOptions {
     pub(super) locks: Locks,
     /// Whether other AFMs are told.
-    pub(super) says: bool,
+    pub(super) notifies: bool,
     /// How long an attempt may take of a task that does not say.
     pub(super) default_timeout: Option<Duration>,
 }
@@ -76,10 +77,10 @@ pub(super) async fn apply(
     begin: &str,
     batch: &[Command],
     now: Timestamp,
-    memory: &Memory,
+    shared: &SharedState,
     claiming: &ClaimingBatch<'_>,
-    Manner { locks, says, default_timeout }: Manner,
-) -> Result<Uncommitted, Problem> {
+    ApplyOptions { locks, notifies, default_timeout }: ApplyOptions,
+) -> Result<UncommittedBatch, PgError> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
     let mut polls = Polls::of(batch, default_timeout);
@@ -113,11 +114,11 @@ pub(super) async fn apply(
     submits.find(session, &inserted, &mut executor.snapshot).await?;
     let mut swept_until = Vec::new();
     for sweep in sweeps_in(batch) {
-        swept_until.extend(sweeps::find(session, sweep, now, &mut executor.snapshot, memory).await?);
+        swept_until.extend(sweeps::find(session, sweep, now, &mut executor.snapshot, shared).await?);
     }
     running::find(session, batch, &mut executor.snapshot).await?;
-    for (id, around) in surroundings::of_expired(session, executor.snapshot.expired(now)).await? {
-        executor.snapshot.add_surroundings(id, around);
+    for (id, diagnostics) in queue_diagnostics::of_expired(session, executor.snapshot.expired(now)).await? {
+        executor.snapshot.add_diagnostics(id, diagnostics);
     }
 
     executor.execute(batch);
@@ -141,26 +142,30 @@ pub(super) async fn apply(
     let changed_due = executor.first_due();
     let Executor { mut replies, mut effects, .. } = executor;
     replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
-    let Saved { cancelled, unsaved, heartbeats, .. } = saved;
+    let SavedAgents { cancelled, unsaved, heartbeats, .. } = saved;
     effects.heartbeats.extend(heartbeats);
     let tells = !cancelled.is_empty();
     let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
     for (sweep, swept) in sweeps_in(batch).zip(replies.sweeps.iter_mut().flatten()) {
-        sweeps::clean(session, sweep, swept, now, &memory.swept).await?;
+        sweeps::clean(session, sweep, swept, now, &shared.sweep_progress).await?;
     }
 
     let BatchClaims { polled, claims, searched, first_due, mut transaction } = claimed;
     replies.polls = polled.into_iter().map(Ok).collect();
     let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
     let applied = Applied { searched, unsaved, ..effects.into_applied(replies, claimed_ids) };
-    let notices = if says { Notices::prepare(session, memory.me, &applied).await? } else { Notices::none() };
+    let notifications = if notifies {
+        OutgoingNotifications::prepare(session, shared.instance, &applied).await?
+    } else {
+        OutgoingNotifications::none()
+    };
     if tells && transaction.is_none() {
         // What agents are told is given back only once it is known whether they were.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }
     let first_due = [changed_due, first_due].into_iter().flatten().min();
-    Ok(Uncommitted { applied, claims, first_due, swept: swept_until, transaction, notices })
+    Ok(UncommittedBatch { applied, claims, first_due, swept: swept_until, transaction, notifications })
 }
 
 fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {

@@ -4,7 +4,7 @@ use slamon_domain::{KindCursor, QueueCursor, WaitingKind};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::session::Session;
 use super::stored_kind::StoredKind;
 use crate::store::{BACKLOG_BYTES, Backlog, TYPE_BEGINNING};
@@ -74,13 +74,13 @@ const FRONTS: &str = "
 ";
 
 /// A query for the agents that have pending cancellations. They have few, and each is told once.
-const UNTOLD: &str = "select distinct agent_id from attempt where untold limit $1";
+const PENDING_CANCELLATIONS: &str = "select distinct agent_id from attempt where untold limit $1";
 
 pub(super) async fn read(
     session: &Session,
     after: Option<&WaitingKind>,
     limit: u32,
-) -> Result<Backlog, Problem> {
+) -> Result<Backlog, PgError> {
     let (most, most_bytes) = (i64::from(limit), i64::from(BACKLOG_BYTES));
     let rows = match after.map(StoredKind::of) {
         None => session.query(KINDS, &[&most, &most_bytes]).await?,
@@ -101,13 +101,13 @@ pub(super) async fn read(
     }
     let is_last = kinds.len() < limit as usize && bytes <= most_bytes;
     let next = kinds.last().filter(|_| !is_last).map(|last| last.kind.clone());
-    let untold = read_untold(session, limit).await?;
-    let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, left_out, next, is_complete })
+    let pending_cancellations = read_pending_cancellations(session, limit).await?;
+    let is_complete = pending_cancellations.len() < limit as usize;
+    Ok(Backlog { kinds, pending_cancellations, left_out, next, is_complete })
 }
 
 /// Reads which of the kinds of `known` have waiting tasks, and where the first task of each is.
-pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32) -> Result<Backlog, Problem> {
+pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32) -> Result<Backlog, PgError> {
     let mut kinds = Vec::new();
     if !known.is_empty() {
         let asked: Vec<StoredKind> = known.iter().map(|known| StoredKind::of(&known.kind)).collect();
@@ -123,14 +123,14 @@ pub(super) async fn read_of(session: &Session, known: &[KindCursor], limit: u32)
             kinds.push(KindCursor { kind: known.kind.clone(), cursor: cursor(row)? });
         }
     }
-    let untold = read_untold(session, limit).await?;
-    let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete, ..Backlog::default() })
+    let pending_cancellations = read_pending_cancellations(session, limit).await?;
+    let is_complete = pending_cancellations.len() < limit as usize;
+    Ok(Backlog { kinds, pending_cancellations, is_complete, ..Backlog::default() })
 }
 
-async fn read_untold(session: &Session, limit: u32) -> Result<Vec<Uuid>, Problem> {
-    let untold = session.query(UNTOLD, &[&i64::from(limit)]).await?;
-    untold.iter().map(|row| Ok(row.try_get("agent_id")?)).collect()
+async fn read_pending_cancellations(session: &Session, limit: u32) -> Result<Vec<Uuid>, PgError> {
+    let pending_cancellations = session.query(PENDING_CANCELLATIONS, &[&i64::from(limit)]).await?;
+    pending_cancellations.iter().map(|row| Ok(row.try_get("agent_id")?)).collect()
 }
 
 /// Whether the index holds the whole type and filter of a kind.
@@ -138,7 +138,7 @@ fn is_whole(kind: &StoredKind) -> bool {
     [&kind.task_type, &kind.filter].into_iter().all(|text| text.chars().count() < TYPE_BEGINNING)
 }
 
-fn kind(row: &Row) -> Result<StoredKind, Problem> {
+fn kind(row: &Row) -> Result<StoredKind, PgError> {
     Ok(StoredKind {
         task_type: row.try_get("type")?,
         version: row.try_get("version")?,
@@ -146,6 +146,6 @@ fn kind(row: &Row) -> Result<StoredKind, Problem> {
     })
 }
 
-fn cursor(row: &Row) -> Result<QueueCursor, Problem> {
+fn cursor(row: &Row) -> Result<QueueCursor, PgError> {
     Ok(QueueCursor { rank: row.try_get("rank")?, seq: row.try_get("seq")? })
 }

@@ -6,16 +6,16 @@ use jiff::Timestamp;
 use slamon_domain::{Applied, Command};
 use uuid::Uuid;
 
-use super::apply::{self, Locks, Manner};
+use super::apply::{self, ApplyOptions, Locks};
 use super::database::PostgresDatabase;
-use super::errors::Problem;
-use super::memory::Memory;
+use super::errors::PgError;
+use super::shared_state::SharedState;
 use crate::error::StoreError;
 
 /// What a batch needs of its store.
 pub(super) struct BatchRunner<'s> {
     pub(super) database: &'s PostgresDatabase,
-    pub(super) memory: &'s Memory,
+    pub(super) shared: &'s SharedState,
     /// How long an attempt may take of a task that does not say; `None`: for ever.
     pub(super) default_timeout: Option<Duration>,
 }
@@ -24,36 +24,36 @@ impl BatchRunner<'_> {
     /// Applies a batch in one transaction, which is tried again where that may help. `now` must be a time as
     /// it is stored: in whole microseconds.
     pub(super) async fn commit(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
-        let pause = &self.memory.notify_pause;
+        let pause = &self.shared.notify_pause;
         let default_timeout = self.default_timeout;
-        let mut manner = Manner { locks: Locks::Brief, says: !pause.is_paused(), default_timeout };
+        let mut options = ApplyOptions { locks: Locks::Brief, notifies: !pause.is_paused(), default_timeout };
         let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;
-            let problem = match self.try_apply(batch, now, manner).await {
+            let problem = match self.try_apply(batch, now, options).await {
                 Ok(result) => {
                     match (&result, &of_notify) {
                         (Ok(_), Some(problem)) => pause.begin(problem),
-                        (Ok(_), None) if !manner.says => pause.note_unsent(),
+                        (Ok(_), None) if !options.notifies => pause.note_unsent(),
                         _ => {}
                     }
                     return result;
                 }
                 Err(CommitFailure::OfNotify(problem)) => {
                     // It was rolled back; whether that was why, the next try tells.
-                    (tried, manner.says) = (0, false);
+                    (tried, options.notifies) = (0, false);
                     of_notify = Some(problem);
                     continue;
                 }
                 Err(CommitFailure::Other(problem)) => problem,
             };
             if problem.waits_for_insert() {
-                if manner.locks == Locks::Sorting {
+                if options.locks == Locks::Sorting {
                     return Err(StoreError::Locked(anyhow::Error::msg(problem.describe())));
                 }
-                (tried, manner.locks) = (0, Locks::Sorting);
-            } else if problem.waits_for_lock() && manner.locks == Locks::Brief {
-                (tried, manner.locks) = (0, Locks::Long);
+                (tried, options.locks) = (0, Locks::Sorting);
+            } else if problem.waits_for_lock() && options.locks == Locks::Brief {
+                (tried, options.locks) = (0, Locks::Long);
             } else if !self.database.another_try(&problem, tried) {
                 return Err(self.database.explain(problem).await);
             }
@@ -64,20 +64,20 @@ impl BatchRunner<'_> {
         &self,
         batch: &[Command],
         now: Timestamp,
-        manner: Manner,
+        options: ApplyOptions,
     ) -> Result<Result<Applied, StoreError>, CommitFailure> {
-        let (database, memory) = (self.database, self.memory);
+        let (database, shared) = (self.database, self.shared);
         let _call = database.begin_call().await;
         let mut session = database.open(database.statement_timeout).await?;
-        if manner.locks != Locks::Brief {
+        if options.locks != Locks::Brief {
             session.wait_long(database.statement_timeout).await?;
         }
         if batch.iter().any(|command| matches!(command, Command::Release { .. })) {
-            session.bounded(memory.in_doubt.check_ended(&session)).await?;
+            session.bounded(shared.in_doubt.check_ended(&session)).await?;
         }
-        let claiming = memory.claiming.begin();
+        let claiming = shared.claiming.begin();
         let begin = database.fitness.begin();
-        let applied = apply::apply(&session, begin, batch, now, memory, &claiming, manner);
+        let applied = apply::apply(&session, begin, batch, now, shared, &claiming, options);
         let uncommitted = match session.bounded(applied).await {
             Ok(uncommitted) => uncommitted,
             Err(problem) => {
@@ -91,24 +91,24 @@ impl BatchRunner<'_> {
                 return Err(problem.into());
             }
         };
-        match session.bounded(uncommitted.notices.commit(&session)).await {
+        match session.bounded(uncommitted.notifications.commit(&session)).await {
             Ok(()) => {
                 session.finish();
                 for done in uncommitted.swept {
-                    memory.swept.done(done);
+                    shared.sweep_progress.done(done);
                 }
                 if let Some(due) = uncommitted.first_due {
-                    memory.swept.note(due);
+                    shared.sweep_progress.note(due);
                 }
                 Ok(Ok(uncommitted.applied))
             }
             Err(problem) if problem.is_rolled_back() => {
-                let of_notify = !uncommitted.notices.is_empty() && problem.may_be_of_notify();
+                let of_notify = !uncommitted.notifications.is_empty() && problem.may_be_of_notify();
                 Err(if of_notify { CommitFailure::OfNotify(problem) } else { problem.into() })
             }
             Err(problem) => {
                 if let Some(transaction) = uncommitted.transaction {
-                    memory.in_doubt.add(transaction);
+                    shared.in_doubt.add(transaction);
                 }
                 Ok(Err(StoreError::InDoubt {
                     cause: anyhow::Error::msg(problem.describe()),
@@ -124,12 +124,12 @@ impl BatchRunner<'_> {
 /// Why a batch was not committed.
 enum CommitFailure {
     /// It may be so because of what is said with it.
-    OfNotify(Problem),
-    Other(Problem),
+    OfNotify(PgError),
+    Other(PgError),
 }
 
-impl From<Problem> for CommitFailure {
-    fn from(problem: Problem) -> Self {
+impl From<PgError> for CommitFailure {
+    fn from(problem: PgError) -> Self {
         Self::Other(problem)
     }
 }

@@ -16,7 +16,7 @@ use tokio_postgres::error::SqlState;
 use tokio_postgres::{AsyncMessage, Client, Config, Connection, Error, NoTls};
 
 use super::PostgresOptions;
-use super::errors::Problem;
+use super::errors::PgError;
 use super::notifications::{InstanceId, listen_statements};
 use super::pooling::Pooling;
 use super::timeouts::{LOCK_WAIT, milliseconds};
@@ -53,7 +53,7 @@ impl Connect for Connector {
         Box::pin(async {
             match self.open(None).await {
                 Ok(connected) => Ok(connected),
-                Err(Problem::Postgres(error)) => Err(error),
+                Err(PgError::Postgres(error)) => Err(error),
                 // The pool can only pass on errors of PostgreSQL. The session that asked finds the cause in
                 // `pooling`.
                 Err(_) => nowhere().await,
@@ -87,7 +87,7 @@ impl Connector {
     async fn open(
         &self,
         notifications: Option<mpsc::Sender<String>>,
-    ) -> Result<(Client, JoinHandle<()>), Problem> {
+    ) -> Result<(Client, JoinHandle<()>), PgError> {
         let mut last = None;
         for routes in &self.hosts {
             for route in routes {
@@ -148,7 +148,7 @@ impl Connector {
     }
 
     /// Opens a connection that listens, outside the pool, and gives the payloads that arrive on it.
-    pub(super) async fn listen(&self, this: InstanceId) -> Result<(Client, mpsc::Receiver<String>), Problem> {
+    pub(super) async fn listen(&self, this: InstanceId) -> Result<(Client, mpsc::Receiver<String>), PgError> {
         let (sender, heard) = mpsc::channel(NOTIFICATIONS_KEPT);
         let (client, _) = self.open(Some(sender)).await?;
         client.batch_execute(&listen_statements(this)).await?;
@@ -244,7 +244,7 @@ where
             }
             Some(Ok(_)) => {}
             Some(Err(error)) => {
-                tracing::debug!(error = Problem::from(error).describe(), "a connection to PostgreSQL ended");
+                tracing::debug!(error = PgError::from(error).describe(), "a connection to PostgreSQL ended");
                 return;
             }
             None => return,

@@ -15,7 +15,7 @@ use deadpool_postgres::{Client, Pool};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
-use super::errors::Problem;
+use super::errors::PgError;
 
 /// How long to wait before a refused connection is asked for once more: the server may not have noticed yet
 /// that another one has ended.
@@ -51,14 +51,14 @@ impl ConnectionLimit {
     }
 
     /// Takes a connection of `pool`, as soon as there is one.
-    pub(super) async fn take_from(&self, pool: &Pool) -> Result<(Client, Permit), Problem> {
+    pub(super) async fn take_from(&self, pool: &Pool) -> Result<(Client, Permit), PgError> {
         let deadline = Instant::now() + self.patience;
         let mut refused = 0;
         loop {
             let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
             let permit = permit
-                .map_err(|_| Problem::NoConnection("all connections of the pool are in use".to_owned()))?
-                .map_err(|_| Problem::NoConnection("the store is closed".to_owned()))?;
+                .map_err(|_| PgError::NoConnection("all connections of the pool are in use".to_owned()))?
+                .map_err(|_| PgError::NoConnection("the store is closed".to_owned()))?;
             let problem = match get(pool).await {
                 Ok(client) => return Ok((client, permit)),
                 Err(problem) => problem,
@@ -67,7 +67,7 @@ impl ConnectionLimit {
                 return Err(problem);
             }
             refused += 1;
-            let is_certain = refused > 1 || matches!(problem, Problem::Crowded);
+            let is_certain = refused > 1 || matches!(problem, PgError::PoolerFull);
             if is_certain && self.give_up(permit) {
                 self.log_once(&problem);
             } else {
@@ -94,7 +94,7 @@ impl ConnectionLimit {
         true
     }
 
-    fn log_once(&self, problem: &Problem) {
+    fn log_once(&self, problem: &PgError) {
         if !self.was_logged.swap(true, Ordering::SeqCst) {
             tracing::warn!(
                 reason = problem.describe(),
@@ -106,12 +106,12 @@ impl ConnectionLimit {
 }
 
 /// Gets a connection that exists, or makes one.
-async fn get(pool: &Pool) -> Result<Client, Problem> {
+async fn get(pool: &Pool) -> Result<Client, PgError> {
     let mut getting = pin!(pool.get());
     loop {
         match timeout(LENT, &mut getting).await {
             Ok(got) => return Ok(got?),
-            Err(_) if pool.status().size > 0 => return Err(Problem::Crowded),
+            Err(_) if pool.status().size > 0 => return Err(PgError::PoolerFull),
             Err(_) => {}
         }
     }

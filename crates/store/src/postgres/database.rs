@@ -10,7 +10,7 @@ use tokio_postgres::error::SqlState;
 
 use super::connection::{self, Connector};
 use super::connection_limit::ConnectionLimit;
-use super::errors::Problem;
+use super::errors::PgError;
 use super::fitness::{self, Fitness};
 use super::options::PostgresOptions;
 use super::session::Session;
@@ -62,7 +62,7 @@ impl PostgresDatabase {
     }
 
     /// A session whose connection is fit to be used. What is done on it must end within `bound`.
-    pub(super) async fn open(&self, bound: Duration) -> Result<Session, Problem> {
+    pub(super) async fn open(&self, bound: Duration) -> Result<Session, PgError> {
         let session =
             Session::open(&self.pool, &self.connector.pooling, &self.limit, bound, self.echo).await?;
         if session.is_new() {
@@ -72,7 +72,7 @@ impl PostgresDatabase {
     }
 
     /// Whether to try again after `problem`, which came before anything was committed, on try number `tried`.
-    pub(super) fn another_try(&self, problem: &Problem, tried: u32) -> bool {
+    pub(super) fn another_try(&self, problem: &PgError, tried: u32) -> bool {
         if problem.lost_connection() {
             // What cut one connection has often cut them all, and the pool does not know yet.
             self.pool.retain(|_, _| false);
@@ -87,7 +87,7 @@ impl PostgresDatabase {
     pub(super) async fn call_within<T>(
         &self,
         bound: Duration,
-        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, PgError>> + Send + Sync,
     ) -> Result<T, StoreError> {
         let (mut tried, mut waits_long) = (0, false);
         loop {
@@ -105,8 +105,8 @@ impl PostgresDatabase {
         &self,
         bound: Duration,
         waits_long: bool,
-        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>>,
-    ) -> Result<T, Problem> {
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, PgError>>,
+    ) -> Result<T, PgError> {
         let _call = self.begin_call().await;
         let mut session = self.open(bound).await?;
         if waits_long {
@@ -118,13 +118,13 @@ impl PostgresDatabase {
     }
 
     /// The error that a caller gets. Where the server or a right has to be mended, it says how.
-    pub(super) async fn explain(&self, problem: Problem) -> StoreError {
+    pub(super) async fn explain(&self, problem: PgError) -> StoreError {
         if problem.is_worth_a_look()
-            && let Err(found @ (Problem::Schema(_) | Problem::ReadOnly(_))) = self.look_at_rights().await
+            && let Err(found @ (PgError::Schema(_) | PgError::ReadOnly(_))) = self.look_at_rights().await
         {
             return found.into();
         }
-        let Problem::Postgres(error) = &problem else { return problem.into() };
+        let PgError::Postgres(error) = &problem else { return problem.into() };
         let message = error.as_db_error().map(|error| error.message().to_owned()).unwrap_or_default();
         if error.code() == Some(&SqlState::UNDEFINED_OBJECT) && message.contains("plan_cache_mode") {
             return fitness::too_old("11 or older").into();
@@ -136,7 +136,7 @@ impl PostgresDatabase {
     }
 
     /// Checks what is lacking, so that it is reported as at the start.
-    async fn look_at_rights(&self) -> Result<(), Problem> {
+    async fn look_at_rights(&self) -> Result<(), PgError> {
         let session = self.open(self.statement_timeout).await?;
         session.bounded(self.fitness.look_at_rights(&session)).await?;
         session.finish();
@@ -146,7 +146,7 @@ impl PostgresDatabase {
     /// Runs `work` once, or again, as [`PostgresDatabase::call_within`]; it may take as long as a statement.
     pub(super) async fn call<T>(
         &self,
-        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, PgError>> + Send + Sync,
     ) -> Result<T, StoreError> {
         self.call_within(self.statement_timeout, work).await
     }
@@ -154,7 +154,7 @@ impl PostgresDatabase {
     /// Runs a read that may take long or bring much: one at a time.
     pub(super) async fn read_large<T>(
         &self,
-        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, Problem>> + Send + Sync,
+        work: impl for<'a> Fn(&'a Session) -> BoxFuture<'a, Result<T, PgError>> + Send + Sync,
     ) -> Result<T, StoreError> {
         let _turn = self.large_turn.lock().await;
         self.call_within(self.statement_timeout, work).await

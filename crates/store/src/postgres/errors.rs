@@ -13,7 +13,7 @@ use crate::error::{SchemaError, StoreError};
 
 /// Why a call on a connection failed.
 #[derive(Debug)]
-pub(super) enum Problem {
+pub(super) enum PgError {
     /// The server, or the connection to it, reported this error.
     Postgres(Error),
     /// No connection could be had in time.
@@ -29,28 +29,28 @@ pub(super) enum Problem {
     /// A transaction whose commit was not answered is still under way.
     InDoubt,
     /// Notifications do not arrive, although they are sent.
-    Deaf,
+    NotificationsLost,
     /// The queue of notifications is too full to be relied on.
     QueueFull,
     /// A pooler lets a new connection wait while this store has others.
-    Crowded,
+    PoolerFull,
     /// The database holds or did something that contradicts what was asked for; the text says what.
-    Wrong(String),
+    Unexpected(String),
 }
 
-impl From<Error> for Problem {
+impl From<Error> for PgError {
     fn from(error: Error) -> Self {
         Self::Postgres(error)
     }
 }
 
-impl From<SchemaError> for Problem {
+impl From<SchemaError> for PgError {
     fn from(error: SchemaError) -> Self {
         Self::Schema(error)
     }
 }
 
-impl From<PoolError> for Problem {
+impl From<PoolError> for PgError {
     fn from(error: PoolError) -> Self {
         match error {
             PoolError::Backend(error) => Self::Postgres(error),
@@ -60,7 +60,7 @@ impl From<PoolError> for Problem {
     }
 }
 
-impl Problem {
+impl PgError {
     pub(super) fn code(&self) -> Option<&SqlState> {
         match self {
             Self::Postgres(error) => error.code(),
@@ -141,7 +141,7 @@ impl Problem {
 
     /// Whether there are as many connections as the role, the database or the server may have.
     pub(super) fn is_out_of_connections(&self) -> bool {
-        matches!(self, Self::Crowded) || self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
+        matches!(self, Self::PoolerFull) || self.code() == Some(&SqlState::TOO_MANY_CONNECTIONS)
     }
 
     /// Whether the cause may be the server, the database or the user's rights, so that they are worth
@@ -163,10 +163,10 @@ impl Problem {
             | Self::Timeout
             | Self::Deleted
             | Self::InDoubt
-            | Self::Deaf
+            | Self::NotificationsLost
             | Self::QueueFull
-            | Self::Crowded => true,
-            Self::Schema(_) | Self::ReadOnly(_) | Self::Wrong(_) => false,
+            | Self::PoolerFull => true,
+            Self::Schema(_) | Self::ReadOnly(_) | Self::Unexpected(_) => false,
             Self::Postgres(error) => {
                 self.lost_connection()
                     || self.is_collision()
@@ -209,24 +209,24 @@ impl Problem {
                 }
                 text
             }
-            Self::NoConnection(text) | Self::Wrong(text) | Self::ReadOnly(text) => text.clone(),
+            Self::NoConnection(text) | Self::Unexpected(text) | Self::ReadOnly(text) => text.clone(),
             Self::Deleted => "a task was deleted while it was posted again".to_owned(),
             Self::InDoubt => "a commit that was cut short is still under way".to_owned(),
             Self::QueueFull => "the cluster's queue of notifications is at least half full".to_owned(),
-            Self::Crowded => "a pooler lends no more connections".to_owned(),
-            Self::Deaf => "a pooler or proxy loses notifications".to_owned(),
+            Self::PoolerFull => "a pooler lends no more connections".to_owned(),
+            Self::NotificationsLost => "a pooler or proxy loses notifications".to_owned(),
             Self::Timeout => "the server did not answer in time".to_owned(),
             Self::Schema(error) => error.to_string(),
         }
     }
 }
 
-impl From<Problem> for StoreError {
-    fn from(problem: Problem) -> Self {
-        if let Problem::Schema(error) = problem {
+impl From<PgError> for StoreError {
+    fn from(problem: PgError) -> Self {
+        if let PgError::Schema(error) = problem {
             return Self::Schema(error);
         }
-        if let Problem::ReadOnly(text) = problem {
+        if let PgError::ReadOnly(text) = problem {
             return Self::ReadOnly(anyhow::Error::msg(text));
         }
         if problem.code() == Some(&SqlState::UNDEFINED_TABLE) {

@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::session::Session;
 use crate::error::SchemaError;
 
@@ -97,13 +97,13 @@ impl Fitness {
     /// tables.
     ///
     /// # Errors
-    /// [`Problem::Schema`] where they cannot.
-    pub(super) async fn look(&self, session: &Session) -> Result<(), Problem> {
+    /// [`PgError::Schema`] where they cannot.
+    pub(super) async fn look(&self, session: &Session) -> Result<(), PgError> {
         let (user, database) = (&self.user, &self.database);
         let rows = session.query(LOOK, &[]).await?;
-        let row = rows
-            .first()
-            .ok_or_else(|| Problem::Wrong("the query of the server's settings returned no row".to_owned()))?;
+        let row = rows.first().ok_or_else(|| {
+            PgError::Unexpected("the query of the server's settings returned no row".to_owned())
+        })?;
         if row.try_get::<_, i32>("version")? < OLDEST {
             return Err(too_old(row.try_get("version_text")?));
         }
@@ -114,7 +114,7 @@ impl Fitness {
         if !row.try_get::<_, bool>("has_schema")? {
             return Err(no_schema(session, user, database, row.try_get("search_path")?).await?);
         }
-        let is_off = |name: &str| Ok::<_, Problem>(row.try_get::<_, String>(name)? == "off");
+        let is_off = |name: &str| Ok::<_, PgError>(row.try_get::<_, String>(name)? == "off");
         let commits_late = is_off("synchronous_commit")?;
         if commits_late && !self.commits_late.swap(commits_late, Ordering::Relaxed) {
             tracing::warn!(
@@ -139,11 +139,11 @@ impl Fitness {
     /// statements need.
     ///
     /// # Errors
-    /// [`Problem::ReadOnly`] or [`Problem::Schema`] where not.
-    pub(super) async fn look_at_rights(&self, session: &Session) -> Result<(), Problem> {
+    /// [`PgError::ReadOnly`] or [`PgError::Schema`] where not.
+    pub(super) async fn look_at_rights(&self, session: &Session) -> Result<(), PgError> {
         let rows = session.query(IS_STANDBY, &[]).await?;
         if rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false) {
-            return Err(Problem::ReadOnly(
+            return Err(PgError::ReadOnly(
                 "the server is a hot standby: promote it (SELECT pg_promote();), or have the database URI \
                  name the primary (postgresql://HOST1,HOST2/NAME?target_session_attrs=read-write finds it)"
                     .to_owned(),
@@ -183,7 +183,7 @@ impl Fitness {
 
     /// The error of a statement for which a right was lacking, with what to do about it, as far as the
     /// server's message tells.
-    pub(super) fn denied(&self, message: &str) -> Problem {
+    pub(super) fn denied(&self, message: &str) -> PgError {
         if let Some(schema) = message.strip_prefix("permission denied for schema ") {
             return may_not_create(&self.user, &self.database, schema);
         }
@@ -197,7 +197,7 @@ impl Fitness {
 }
 
 /// The error of a server that does not know a setting that every connection makes.
-pub(super) fn too_old(version: &str) -> Problem {
+pub(super) fn too_old(version: &str) -> PgError {
     SchemaError::Unusable(format!(
         "the server is PostgreSQL {version}, and {OLDEST} or newer is needed: upgrade it (pg_upgrade), or \
          move the database to a newer one (pg_dump, then psql)"
@@ -205,7 +205,7 @@ pub(super) fn too_old(version: &str) -> Problem {
     .into()
 }
 
-fn wrong_encoding(database: &str, encoding: &str) -> Problem {
+fn wrong_encoding(database: &str, encoding: &str) -> PgError {
     let other = quoted(&format!("{database}_utf8"));
     SchemaError::Unusable(format!(
         "the database {} is encoded in {encoding}, which cannot hold every task: name one that is encoded \
@@ -217,10 +217,11 @@ fn wrong_encoding(database: &str, encoding: &str) -> Problem {
 }
 
 /// The error of a search path of which no schema exists, or may be used.
-async fn no_schema(session: &Session, user: &str, database: &str, path: &str) -> Result<Problem, Problem> {
+async fn no_schema(session: &Session, user: &str, database: &str, path: &str) -> Result<PgError, PgError> {
     let rows = session.query(SCHEMAS, &[]).await?;
-    let row =
-        rows.first().ok_or_else(|| Problem::Wrong("the query of the catalog returned no row".to_owned()))?;
+    let row = rows
+        .first()
+        .ok_or_else(|| PgError::Unexpected("the query of the catalog returned no row".to_owned()))?;
     let schemas: Vec<String> = row.try_get("schemas")?;
     let source: String = row.try_get("source")?;
     let named = names(path, user);
@@ -264,7 +265,7 @@ fn names(path: &str, user: &str) -> Vec<String> {
 }
 
 /// The error of a schema that the user may not look into, or not make tables in.
-fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
+fn may_not_create(user: &str, database: &str, schema: &str) -> PgError {
     let (user, database, schema) = (quoted(user), quoted(database), quoted_if_needed(schema));
     SchemaError::Denied(format!(
         "the user {user} may not create tables in the schema {schema} of the database {database}: as a \
@@ -274,7 +275,7 @@ fn may_not_create(user: &str, database: &str, schema: &str) -> Problem {
 }
 
 /// Tries whether a row can be written, and rolls back.
-pub(super) async fn try_to_write(session: &Session) -> Result<(), Problem> {
+pub(super) async fn try_to_write(session: &Session) -> Result<(), PgError> {
     session
         .script(&format!(
             "{BEGIN}; insert into agent (id, name, capabilities, last_seen) values ('{}', '', '{{}}', \

@@ -43,7 +43,7 @@ pub fn notification(payload: &[u8]) {
         match event {
             StoreEvent::TaskWaiting(waiting) => applied.waiting.push(waiting.clone()),
             StoreEvent::TaskEnded(id) => applied.ended.push(*id),
-            StoreEvent::CancellationPending(id) => applied.untold.push(*id),
+            StoreEvent::CancellationPending(id) => applied.pending_cancellations.push(*id),
             StoreEvent::EventsMissed | StoreEvent::ListeningStopped | StoreEvent::NotListening => return,
         }
     }

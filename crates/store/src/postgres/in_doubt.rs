@@ -8,7 +8,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tokio_postgres::error::SqlState;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::session::Session;
 
 const UNDER_WAY: &str =
@@ -27,8 +27,8 @@ impl TransactionsInDoubt {
     /// Asks the server which of them have ended, and forgets those. Must not be called in a transaction.
     ///
     /// # Errors
-    /// [`Problem::InDoubt`] as long as one is under way.
-    pub(super) async fn check_ended(&self, session: &Session) -> Result<(), Problem> {
+    /// [`PgError::InDoubt`] as long as one is under way.
+    pub(super) async fn check_ended(&self, session: &Session) -> Result<(), PgError> {
         let given = self.given().clone();
         if given.is_empty() {
             return Ok(());
@@ -41,7 +41,7 @@ impl TransactionsInDoubt {
             Err(problem) => return Err(problem),
         };
         self.given().retain(|id| !given.contains(id) || under_way.contains(id));
-        if under_way.is_empty() { Ok(()) } else { Err(Problem::InDoubt) }
+        if under_way.is_empty() { Ok(()) } else { Err(PgError::InDoubt) }
     }
 
     fn given(&self) -> MutexGuard<'_, Vec<String>> {

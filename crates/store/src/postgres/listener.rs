@@ -16,13 +16,13 @@ use tokio_postgres::Client;
 
 use super::connection::Connector;
 use super::connection_limit::ConnectionLimit;
-use super::errors::Problem;
+use super::errors::PgError;
 use super::leftovers;
-use super::memory::Memory;
 use super::notifications;
 use super::notify_pause::NEARLY_FULL;
 use super::pooling;
 use super::session::Session;
+use super::shared_state::SharedState;
 use super::timeouts::milliseconds;
 use crate::error::SchemaError;
 use crate::event::StoreEvent;
@@ -48,9 +48,9 @@ pub(super) struct Listener<'l> {
     /// The connections over which echoes are sent: never the one that listens.
     pub(super) pool: &'l Pool,
     pub(super) limit: &'l ConnectionLimit,
-    pub(super) memory: &'l Memory,
+    pub(super) shared: &'l SharedState,
     /// Why notifications do not arrive, while they do not.
-    pub(super) problem: Mutex<Option<Problem>>,
+    pub(super) problem: Mutex<Option<PgError>>,
 }
 
 impl Listener<'_> {
@@ -63,8 +63,8 @@ impl Listener<'_> {
     async fn keep_listening(&self, sender: &mpsc::Sender<StoreEvent>) {
         let mut pause = FIRST_PAUSE;
         loop {
-            let connected = timeout(ECHO, self.connector.listen(self.memory.me)).await;
-            let problem = match connected.unwrap_or(Err(Problem::Timeout)) {
+            let connected = timeout(ECHO, self.connector.listen(self.shared.instance)).await;
+            let problem = match connected.unwrap_or(Err(PgError::Timeout)) {
                 Ok((client, heard)) => {
                     let problem = self.hear(&client, heard, &mut pause, sender).await;
                     let _ = sender.send(StoreEvent::ListeningStopped).await;
@@ -76,7 +76,7 @@ impl Listener<'_> {
                 error = problem.describe(),
                 "could not listen for notifications of other AFMs: trying again"
             );
-            let is_shared = matches!(problem, Problem::Schema(SchemaError::Shared));
+            let is_shared = matches!(problem, PgError::Schema(SchemaError::Shared));
             *self.problem() = Some(problem);
             sleep(pause).await;
             if is_shared && self.connector.pooling.may_have_left_something() {
@@ -93,38 +93,38 @@ impl Listener<'_> {
         mut heard: mpsc::Receiver<String>,
         pause: &mut Duration,
         sender: &mpsc::Sender<StoreEvent>,
-    ) -> Problem {
+    ) -> PgError {
         let (echo, first) = (Notify::new(), Notify::new());
         let pass_on = async {
             while let Some(payload) = heard.recv().await {
                 if payload == notifications::ECHO {
                     echo.notify_one();
                 }
-                for event in notifications::events(&payload, self.memory.me) {
+                for event in notifications::events(&payload, self.shared.instance) {
                     // While some notifications are lost, events may have been missed all the time.
-                    let is_sure = event != StoreEvent::EventsMissed || self.memory.reception.is_complete();
+                    let is_sure = event != StoreEvent::EventsMissed || self.shared.reception.is_complete();
                     let _ = sender.send(if is_sure { event } else { StoreEvent::NotListening }).await;
                 }
             }
-            Problem::NoConnection("the connection that listens has ended".to_owned())
+            PgError::NoConnection("the connection that listens has ended".to_owned())
         };
         let keep_asking = async {
             let problem = self.keep_asking(client, &echo, &first).await;
-            problem.err().unwrap_or(Problem::Deaf)
+            problem.err().unwrap_or(PgError::NotificationsLost)
         };
         let begin = async {
             first.notified().await;
             *pause = FIRST_PAUSE;
             *self.problem() = None;
-            let _listening = self.memory.reception.listen();
-            if self.memory.reception.is_complete() {
+            let _listening = self.shared.reception.listen();
+            if self.shared.reception.is_complete() {
                 // Notifications from before the connection listened were missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
             std::future::pending().await
         };
         let (pass_on, keep_asking, begin) = (pin!(pass_on), pin!(keep_asking), pin!(begin));
-        select_all::<[std::pin::Pin<&mut (dyn Future<Output = Problem> + Send)>; 3]>([
+        select_all::<[std::pin::Pin<&mut (dyn Future<Output = PgError> + Send)>; 3]>([
             pass_on,
             keep_asking,
             begin,
@@ -134,16 +134,16 @@ impl Listener<'_> {
     }
 
     /// Sends echoes again and again, and returns when one does not arrive.
-    async fn keep_asking(&self, client: &Client, echo: &Notify, first: &Notify) -> Result<(), Problem> {
+    async fn keep_asking(&self, client: &Client, echo: &Notify, first: &Notify) -> Result<(), PgError> {
         let bounded = async || {
             let backend = timeout(ECHO, pooling::backend(client)).await;
-            Ok::<_, Problem>(backend.map_err(|_| Problem::Timeout)??)
+            Ok::<_, PgError>(backend.map_err(|_| PgError::Timeout)??)
         };
         let backend = bounded().await?;
         loop {
-            match timeout(ECHO, self.say()).await.unwrap_or(Err(Problem::Timeout)) {
+            match timeout(ECHO, self.say()).await.unwrap_or(Err(PgError::Timeout)) {
                 Ok(()) => {
-                    timeout(ECHO, echo.notified()).await.map_err(|_| Problem::Deaf)?;
+                    timeout(ECHO, echo.notified()).await.map_err(|_| PgError::NotificationsLost)?;
                     if bounded().await? != backend {
                         self.connector.pooling.found_shared();
                         return Err(SchemaError::Shared.into());
@@ -162,12 +162,12 @@ impl Listener<'_> {
         }
     }
 
-    async fn say(&self) -> Result<(), Problem> {
-        self.notify(&notifications::echo_statement(self.memory.me)).await
+    async fn say(&self) -> Result<(), PgError> {
+        self.notify(&notifications::echo_statement(self.shared.instance)).await
     }
 
     /// Runs a NOTIFY in a transaction of its own, which may wait for others that notify.
-    async fn notify(&self, notify: &str) -> Result<(), Problem> {
+    async fn notify(&self, notify: &str) -> Result<(), PgError> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         let lock_wait = milliseconds(ECHO);
         let script = format!("begin; set local lock_timeout = {lock_wait}; {notify}; commit");
@@ -177,13 +177,13 @@ impl Listener<'_> {
     }
 
     /// How much of the queue of notifications is in use, from 0 to 1.
-    async fn queue_usage(&self) -> Result<f64, Problem> {
+    async fn queue_usage(&self) -> Result<f64, PgError> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
         let rows = session.bounded(session.query(notifications::QUEUE_USAGE, &[])).await?;
         session.finish();
         let usage = rows.first().map(|row| row.try_get(0)).transpose()?;
         usage.ok_or_else(|| {
-            Problem::Wrong("the query of the queue of notifications returned no row".to_owned())
+            PgError::Unexpected("the query of the queue of notifications returned no row".to_owned())
         })
     }
 
@@ -191,9 +191,9 @@ impl Listener<'_> {
     /// them once there is room again.
     async fn watch_queue(&self, usage: f64, sender: &mpsc::Sender<StoreEvent>) {
         let is_nearly_full = usage >= NEARLY_FULL;
-        let reception = &self.memory.reception;
+        let reception = &self.shared.reception;
         if reception.set_queue_full(is_nearly_full) {
-            *self.problem() = is_nearly_full.then_some(Problem::QueueFull);
+            *self.problem() = is_nearly_full.then_some(PgError::QueueFull);
             if is_nearly_full {
                 let _ = sender.send(StoreEvent::ListeningStopped).await;
             } else if reception.is_complete() {
@@ -201,14 +201,14 @@ impl Listener<'_> {
                 let _ = sender.send(StoreEvent::EventsMissed).await;
             }
         }
-        let pause = &self.memory.notify_pause;
+        let pause = &self.shared.notify_pause;
         let may_end = pause.may_end(usage);
         if may_end {
             pause.end();
         }
         // Other AFMs may have begun to listen again before this one sends again.
         if (may_end || pause.take_unsent())
-            && let Err(problem) = self.notify(&notifications::anything_statement(self.memory.me)).await
+            && let Err(problem) = self.notify(&notifications::anything_statement(self.shared.instance)).await
         {
             tracing::debug!(error = problem.describe(), "could not notify other AFMs");
             pause.note_unsent();
@@ -222,11 +222,11 @@ impl Listener<'_> {
         let mut is_said = false;
         loop {
             sleep(LOOK_AGAIN).await;
-            let usage = timeout(ECHO, self.queue_usage()).await.unwrap_or(Err(Problem::Timeout));
+            let usage = timeout(ECHO, self.queue_usage()).await.unwrap_or(Err(PgError::Timeout));
             if let Ok(usage) = usage {
                 self.watch_queue(usage, sender).await;
             }
-            if self.memory.reception.is_complete() {
+            if self.shared.reception.is_complete() {
                 if is_said {
                     tracing::info!("notifications of other AFMs arrive again");
                 }
@@ -240,8 +240,10 @@ impl Listener<'_> {
                 continue;
             }
             let (is_clear, why) = match &*self.problem() {
-                Some(problem) => (matches!(problem, Problem::Deaf | Problem::QueueFull), problem.describe()),
-                None => (false, Problem::Timeout.describe()),
+                Some(problem) => {
+                    (matches!(problem, PgError::NotificationsLost | PgError::QueueFull), problem.describe())
+                }
+                None => (false, PgError::Timeout.describe()),
             };
             if !is_said && (is_clear || silent_since.elapsed() >= SILENCE) {
                 tracing::warn!(
@@ -255,7 +257,7 @@ impl Listener<'_> {
         }
     }
 
-    fn problem(&self) -> std::sync::MutexGuard<'_, Option<Problem>> {
+    fn problem(&self) -> std::sync::MutexGuard<'_, Option<PgError>> {
         self.problem.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

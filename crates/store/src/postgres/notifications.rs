@@ -93,7 +93,7 @@ pub(super) fn payloads(sender: InstanceId, applied: &Applied) -> Vec<String> {
         )
         .collect();
     payloads.extend(id_payloads(sender, "ended", &applied.ended));
-    payloads.extend(id_payloads(sender, "untold", &applied.untold));
+    payloads.extend(id_payloads(sender, "untold", &applied.pending_cancellations));
     payloads
 }
 
@@ -199,8 +199,13 @@ mod tests {
             kind("", None),
         ];
         let ended: Vec<Uuid> = (0..1_000).map(Uuid::from_u128).collect();
-        let untold = ended[..1].to_vec();
-        let applied = Applied { waiting: kinds.to_vec(), ended: ended.clone(), untold, ..Applied::default() };
+        let pending_cancellations = ended[..1].to_vec();
+        let applied = Applied {
+            waiting: kinds.to_vec(),
+            ended: ended.clone(),
+            pending_cancellations,
+            ..Applied::default()
+        };
         let payloads = payloads(SENDER, &applied);
         assert!(payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD_BYTES));
         assert_eq!(payloads.len(), 4 + 5 + 1);

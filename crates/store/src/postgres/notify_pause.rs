@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::time::Instant;
 
-use super::errors::Problem;
+use super::errors::PgError;
 
 /// How full the queue may be, from 0 to 1, for notifications to be relied on. PostgreSQL warns in its log
 /// from there on.
@@ -39,7 +39,7 @@ impl NotifyPause {
 
     /// Begins a pause, or goes on with it: a batch was committed without its notifications, after `problem`
     /// had kept it from being committed with them.
-    pub(super) fn begin(&self, problem: &Problem) {
+    pub(super) fn begin(&self, problem: &PgError) {
         let mut cause = self.cause();
         if cause.is_none() {
             tracing::warn!(

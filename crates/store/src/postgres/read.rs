@@ -10,7 +10,7 @@ use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::rows;
 use super::session::Session;
 use crate::store::{SMALL_TASK, TaskRead};
@@ -28,14 +28,14 @@ macro_rules! size {
     };
 }
 
-pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Task>>, Problem> {
+pub(super) async fn tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, Arc<Task>>, PgError> {
     let sql = concat!("select ", rows::task_columns!(), ", data from task where id = any($1::uuid[])");
     let task = |row: &Row| rows::task(row).map(|task| (task.posted.task_id, Arc::new(task)));
     session.query(sql, &[&ids]).await?.iter().map(task).collect()
 }
 
 /// Reads the tasks with these ids; of large ones, only how large they are.
-pub(super) async fn small_tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, TaskRead>, Problem> {
+pub(super) async fn small_tasks(session: &Session, ids: &[Uuid]) -> Result<HashMap<Uuid, TaskRead>, PgError> {
     let sql = concat!(
         "select ",
         rows::task_columns!(),
@@ -66,7 +66,7 @@ pub(super) async fn small_tasks(session: &Session, ids: &[Uuid]) -> Result<HashM
 pub(super) async fn attempts(
     session: &Session,
     id: Uuid,
-) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, Problem> {
+) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, PgError> {
     let sql =
         concat!("select ", rows::attempt_columns!(), " from attempt where task_id = $1 order by number");
     let attempt = |row: &Row| rows::attempt(row).map(|(_, ended, late)| (ended, late));
@@ -78,7 +78,7 @@ pub(super) async fn past(
     session: &Session,
     id: Uuid,
     result_bytes: u32,
-) -> Result<Vec<AttemptView>, Problem> {
+) -> Result<Vec<AttemptView>, PgError> {
     let sql = concat!(
         "select number, agent_id, left(",
         rows::agent_name!("attempt"),
@@ -97,12 +97,12 @@ pub(super) async fn past(
     rows.iter().map(attempt_view).collect()
 }
 
-fn attempt_view(row: &Row) -> Result<AttemptView, Problem> {
-    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
+fn attempt_view(row: &Row) -> Result<AttemptView, PgError> {
+    let bytes = |column| Ok::<_, PgError>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
     let late = |at| {
         let (error, error_bytes) = shown_error(row.try_get("late_error")?, bytes("late_error_bytes")?);
         let result = rows::json(row, "late_result")?;
-        Ok::<_, Problem>(LateView {
+        Ok::<_, PgError>(LateView {
             at,
             result,
             result_bytes: bytes("late_result_bytes")?,
@@ -125,11 +125,11 @@ fn attempt_view(row: &Row) -> Result<AttemptView, Problem> {
     })
 }
 
-pub(super) async fn time(session: &Session) -> Result<Timestamp, Problem> {
+pub(super) async fn time(session: &Session) -> Result<Timestamp, PgError> {
     let rows = session.query("select clock_timestamp() as now", &[]).await?;
     let row = rows
         .first()
-        .ok_or_else(|| Problem::Wrong("the query of the server's time returned no row".to_owned()))?;
+        .ok_or_else(|| PgError::Unexpected("the query of the server's time returned no row".to_owned()))?;
     Ok(row.try_get("now")?)
 }
 
@@ -145,7 +145,7 @@ const WAITING: &str = "
     where claimed_at is null and available_at is null and finished_at is null
 ";
 
-pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, Problem> {
+pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<Counts, PgError> {
     let sql = "select count(*) as total from agent where last_seen >= $1";
     let (waiting, agents) = try_join(session.prepare(WAITING), session.prepare(sql)).await?;
     // Once rounded down to what is stored, the time includes an agent that was seen in that very microsecond.
@@ -162,7 +162,7 @@ pub(super) async fn counts(session: &Session, seen_since: Timestamp) -> Result<C
     Ok(Counts { agents: total(&agents)?, tasks_waiting: total(&waiting)? })
 }
 
-pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -> Result<Overview, Problem> {
+pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -> Result<Overview, PgError> {
     let (limit_rows, result_bytes) = (i64::from(limit), i64::from(result_bytes));
     let list_bytes = i64::from(LIST_RESULT_BYTES);
     session.script(BEGIN).await?;
@@ -244,8 +244,8 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
     })
 }
 
-fn task_view(row: &Row) -> Result<TaskView, Problem> {
-    let bytes = |column| Ok::<_, Problem>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
+fn task_view(row: &Row) -> Result<TaskView, PgError> {
+    let bytes = |column| Ok::<_, PgError>(row.try_get::<_, Option<i64>>(column)?.map(i64::unsigned_abs));
     let (error, error_bytes) = shown_error(row.try_get("error")?, bytes("error_bytes")?);
     Ok(TaskView {
         task_id: row.try_get("id")?,
@@ -260,7 +260,7 @@ fn task_view(row: &Row) -> Result<TaskView, Problem> {
     })
 }
 
-fn agent_view(row: &Row) -> Result<AgentView, Problem> {
+fn agent_view(row: &Row) -> Result<AgentView, PgError> {
     Ok(AgentView {
         id: row.try_get("id")?,
         name: shown(row.try_get("name")?),
@@ -270,7 +270,8 @@ fn agent_view(row: &Row) -> Result<AgentView, Problem> {
     })
 }
 
-fn total(rows: &[Row]) -> Result<u64, Problem> {
-    let row = rows.first().ok_or_else(|| Problem::Wrong("a query that counts returned no row".to_owned()))?;
+fn total(rows: &[Row]) -> Result<u64, PgError> {
+    let row =
+        rows.first().ok_or_else(|| PgError::Unexpected("a query that counts returned no row".to_owned()))?;
     Ok(row.try_get::<_, i64>("total")?.unsigned_abs())
 }

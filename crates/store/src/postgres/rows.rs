@@ -8,7 +8,7 @@ use slamon_protocol::{AgentFilter, JsonText, PostTask, Terms, excerpt};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use crate::encoding::{attempt_end, outcome};
 
 /// The columns that [`task_without_data`] reads of a task that waits.
@@ -82,18 +82,18 @@ pub(super) fn small(number: u32) -> i32 {
 }
 
 /// Reads a task from `task_columns!()` and `data`.
-pub(super) fn task(row: &Row) -> Result<Task, Problem> {
+pub(super) fn task(row: &Row) -> Result<Task, PgError> {
     task_with(row, json(row, "data")?)
 }
 
 /// Reads a task from `task_columns!()`, for rules that do not look at its data.
-pub(super) fn task_without_data(row: &Row) -> Result<Task, Problem> {
+pub(super) fn task_without_data(row: &Row) -> Result<Task, PgError> {
     task_with(row, None)
 }
 
-fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, Problem> {
+fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, PgError> {
     let filter: &str = row.try_get("agent_filter")?;
-    let unreadable = |error| Problem::Wrong(format!("task.agent_filter {:?}: {error}", excerpt(filter)));
+    let unreadable = |error| PgError::Unexpected(format!("task.agent_filter {:?}: {error}", excerpt(filter)));
     let terms = Terms {
         ttl: duration(row, "ttl")?,
         timeout: duration(row, "timeout")?,
@@ -117,9 +117,9 @@ fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, Problem> {
     Ok(Task { posted, created: row.try_get("created_at")?, attempts, state })
 }
 
-fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
+fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, PgError> {
     let attempt = || {
-        let Some(agent_id) = row.try_get("agent_id")? else { return Ok::<_, Problem>(None) };
+        let Some(agent_id) = row.try_get("agent_id")? else { return Ok::<_, PgError>(None) };
         Ok(Some(Attempt {
             number,
             alias: row.try_get::<_, Option<Uuid>>("alias")?.unwrap_or(task_id),
@@ -129,12 +129,13 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
             deadline: row.try_get("deadline_at")?,
         }))
     };
-    let text = |column| Ok::<_, Problem>(JsonText::from_stored(row.try_get(column)?));
+    let text = |column| Ok::<_, PgError>(JsonText::from_stored(row.try_get(column)?));
     let end = match row.try_get("state")? {
         "delayed" => return Ok(State::Delayed { until: row.try_get("available_at")? }),
         "pending" => return Ok(State::Pending),
         "claimed" => {
-            let nobody = || Problem::Wrong(format!("task {task_id} is claimed, but its row names no agent"));
+            let nobody =
+                || PgError::Unexpected(format!("task {task_id} is claimed, but its row names no agent"));
             return Ok(State::Claimed(attempt()?.ok_or_else(nobody)?));
         }
         "completed" => End::Completed(text("result")?),
@@ -144,7 +145,10 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
         "expired" => End::Expired(text("error")?),
         "cancelled" => End::Cancelled(text("error")?),
         other => {
-            return Err(Problem::Wrong(format!("task {task_id} is in the unknown state {}", excerpt(other))));
+            return Err(PgError::Unexpected(format!(
+                "task {task_id} is in the unknown state {}",
+                excerpt(other)
+            )));
         }
     };
     Ok(State::Ended { at: row.try_get("finished_at")?, last: attempt()?, end })
@@ -152,10 +156,10 @@ fn state(row: &Row, task_id: Uuid, number: u32) -> Result<State, Problem> {
 
 /// Reads `attempt_columns!()`: the id of a task, an attempt of it that has ended, and the result that came
 /// late.
-pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResult>), Problem> {
+pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResult>), PgError> {
     let name: &str = row.try_get("ending")?;
     let end = attempt_end(name, json(row, "error")?)
-        .ok_or_else(|| Problem::Wrong(format!("an attempt has the unknown ending {}", excerpt(name))))?;
+        .ok_or_else(|| PgError::Unexpected(format!("an attempt has the unknown ending {}", excerpt(name))))?;
     let attempt = Attempt {
         number: count(row, "number")?,
         alias: row.try_get("alias")?,
@@ -165,20 +169,20 @@ pub(super) fn attempt(row: &Row) -> Result<(Uuid, EndedAttempt, Option<LateResul
         deadline: row.try_get("deadline_at")?,
     };
     let outcome = outcome(json(row, "late_result")?, json(row, "late_error")?);
-    let late = outcome.map(|outcome| Ok::<_, Problem>(LateResult { at: row.try_get("late_at")?, outcome }));
+    let late = outcome.map(|outcome| Ok::<_, PgError>(LateResult { at: row.try_get("late_at")?, outcome }));
     let ended = EndedAttempt { attempt, at: row.try_get("ended_at")?, end };
     Ok((row.try_get("task_id")?, ended, late.transpose()?))
 }
 
-pub(super) fn json(row: &Row, column: &str) -> Result<Option<JsonText>, Problem> {
+pub(super) fn json(row: &Row, column: &str) -> Result<Option<JsonText>, PgError> {
     Ok(row.try_get::<_, Option<String>>(column)?.map(JsonText::from_stored))
 }
 
-fn duration(row: &Row, column: &str) -> Result<Option<Duration>, Problem> {
+fn duration(row: &Row, column: &str) -> Result<Option<Duration>, PgError> {
     let micros = row.try_get::<_, Option<i64>>(column)?;
     Ok(micros.map(|micros| Duration::from_micros(micros.unsigned_abs())))
 }
 
-fn count(row: &Row, column: &str) -> Result<u32, Problem> {
+fn count(row: &Row, column: &str) -> Result<u32, PgError> {
     Ok(row.try_get::<_, i32>(column)?.unsigned_abs())
 }

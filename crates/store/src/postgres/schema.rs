@@ -3,7 +3,7 @@
 use slamon_protocol::excerpt;
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::session::Session;
 use crate::error::SchemaError;
 use crate::store::{Adopted, Prepared};
@@ -43,7 +43,7 @@ struct OriginalTables {
 
 /// Finds out which tables exist. Names are looked up along the search path, as the statements of both
 /// programs do.
-async fn look(session: &Session) -> Result<ExistingTables, Problem> {
+async fn look(session: &Session) -> Result<ExistingTables, PgError> {
     let sql = "
         with columns as (
             select attrelid::regclass as of_table, array_agg(attname::text) as names
@@ -69,13 +69,14 @@ async fn look(session: &Session) -> Result<ExistingTables, Problem> {
             ) as capabilities
     ";
     let rows = session.query(sql, &[]).await?;
-    let row =
-        rows.first().ok_or_else(|| Problem::Wrong("the query of the catalog returned no row".to_owned()))?;
-    let has = |column: &str| Ok::<_, Problem>(row.try_get::<_, Option<bool>>(column)?.unwrap_or(false));
+    let row = rows
+        .first()
+        .ok_or_else(|| PgError::Unexpected("the query of the catalog returned no row".to_owned()))?;
+    let has = |column: &str| Ok::<_, PgError>(row.try_get::<_, Option<bool>>(column)?.unwrap_or(false));
     if has("ours")? {
         let rows = session.query("select max(version) from slamon_schema", &[]).await?;
         let version = rows.first().map(|row| row.try_get::<_, Option<i64>>(0)).transpose()?.flatten();
-        let none = || Problem::Wrong("the table slamon_schema is empty".to_owned());
+        let none = || PgError::Unexpected("the table slamon_schema is empty".to_owned());
         return Ok(ExistingTables::Version(version.ok_or_else(none)?));
     }
     if has("tasks")? {
@@ -88,14 +89,14 @@ async fn look(session: &Session) -> Result<ExistingTables, Problem> {
 }
 
 /// Whether slamon-afm 1.1.0 was started again on a database that is ours, and made tables of its own.
-async fn original_beside(session: &Session) -> Result<bool, Problem> {
+async fn original_beside(session: &Session) -> Result<bool, PgError> {
     let sql = "select to_regclass('tasks') is not null and to_regclass('agent_capabilities') is not null";
     let rows = session.query(sql, &[]).await?;
     Ok(rows.first().map(|row| row.try_get(0)).transpose()?.unwrap_or(false))
 }
 
 /// Checks whether the tables are those of this version. Whether they can be written is checked by `fitness`.
-pub(super) async fn check(session: &Session) -> Result<(), Problem> {
+pub(super) async fn check(session: &Session) -> Result<(), PgError> {
     match look(session).await? {
         ExistingTables::Version(NEWEST) => Ok(()),
         ExistingTables::Version(found) if found < NEWEST => {
@@ -108,7 +109,7 @@ pub(super) async fn check(session: &Session) -> Result<(), Problem> {
 }
 
 /// Makes, migrates or adopts the tables, in one transaction.
-pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
+pub(super) async fn create(session: &Session) -> Result<Prepared, PgError> {
     // Locks are waited for as long as ever, but copying millions of rows takes its time, and reads all of
     // them.
     session
@@ -144,14 +145,14 @@ pub(super) async fn create(session: &Session) -> Result<Prepared, Problem> {
     Ok(prepared)
 }
 
-async fn migrate(session: &Session, from: i64) -> Result<(), Problem> {
+async fn migrate(session: &Session, from: i64) -> Result<(), PgError> {
     for (_, sql) in MIGRATIONS.iter().filter(|(version, _)| *version > from) {
         session.script(sql).await?;
     }
     Ok(())
 }
 
-async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, Problem> {
+async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, PgError> {
     // An empty table stands in for one that does not exist, or that hides it where it is not the original's.
     if !original.agents {
         session
@@ -192,8 +193,9 @@ async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, 
             &[],
         )
         .await?;
-    let row = rows.first().ok_or_else(|| Problem::Wrong("a query that counts returned no row".to_owned()))?;
-    let count = |column| Ok::<_, Problem>(row.try_get::<_, i64>(column)?.unsigned_abs());
+    let row =
+        rows.first().ok_or_else(|| PgError::Unexpected("a query that counts returned no row".to_owned()))?;
+    let count = |column| Ok::<_, PgError>(row.try_get::<_, i64>(column)?.unsigned_abs());
     Ok(Adopted {
         tasks: count("tasks")?,
         pending: count("pending")?,
@@ -202,7 +204,7 @@ async fn adopt(session: &Session, original: &OriginalTables) -> Result<Adopted, 
     })
 }
 
-async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
+async fn refuse_bad_ids(session: &Session) -> Result<(), PgError> {
     let columns = [
         ("tasks", "uuid"),
         ("tasks", "test_id"),
@@ -220,7 +222,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
         if let Some(row) = session.query(&sql, &[]).await?.first() {
             let (id, row): (String, String) = (row.try_get(0)?, row.try_get(1)?);
             let (id, row) = (excerpt(&id), excerpt(&row));
-            return Err(Problem::Wrong(format!(
+            return Err(PgError::Unexpected(format!(
                 "the tables of slamon-afm 1.1.0 were left as they are: {table}.{column} {id:?} is not a \
                  UUID; mend or delete the row {row}"
             )));
@@ -230,7 +232,7 @@ async fn refuse_bad_ids(session: &Session) -> Result<(), Problem> {
 }
 
 /// Drops the tables of this program; `false` if there were none.
-pub(super) async fn drop_ours(session: &Session) -> Result<bool, Problem> {
+pub(super) async fn drop_ours(session: &Session) -> Result<bool, PgError> {
     session.script("begin read write; set local synchronous_commit = on").await?;
     session.query(LOCK, &[]).await?;
     let found = matches!(look(session).await?, ExistingTables::Version(_));

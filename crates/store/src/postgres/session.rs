@@ -10,7 +10,7 @@ use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 
 use super::connection_limit::{ConnectionLimit, Permit};
-use super::errors::Problem;
+use super::errors::PgError;
 use super::pooling::Pooling;
 use super::timeouts::milliseconds;
 use crate::error::SchemaError;
@@ -39,7 +39,7 @@ impl Session {
         limit: &ConnectionLimit,
         bound: Duration,
         echo: bool,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, PgError> {
         if pooling.is_shared() {
             if pooling.refuses() {
                 return Err(SchemaError::Shared.into());
@@ -58,7 +58,7 @@ impl Session {
 
     /// Has every statement wait for locks for `lock_wait`. It is set for the session, because preparing a
     /// statement already waits for the locks of its tables.
-    pub(super) async fn wait_long(&mut self, lock_wait: Duration) -> Result<(), Problem> {
+    pub(super) async fn wait_long(&mut self, lock_wait: Duration) -> Result<(), PgError> {
         self.is_altered = true;
         let set = format!("set lock_timeout = {}", milliseconds(lock_wait));
         self.bounded(self.script(&set)).await
@@ -76,23 +76,23 @@ impl Session {
             .is_some_and(|client| deadpool_postgres::Client::metrics(client).recycled.is_none())
     }
 
-    fn client(&self) -> Result<&deadpool_postgres::Client, Problem> {
-        self.client.as_ref().ok_or_else(|| Problem::Wrong("the connection is closed".to_owned()))
+    fn client(&self) -> Result<&deadpool_postgres::Client, PgError> {
+        self.client.as_ref().ok_or_else(|| PgError::Unexpected("the connection is closed".to_owned()))
     }
 
     /// Runs `work`, and gives it up at the deadline of this session.
     pub(super) async fn bounded<T>(
         &self,
-        work: impl Future<Output = Result<T, Problem>>,
-    ) -> Result<T, Problem> {
+        work: impl Future<Output = Result<T, PgError>>,
+    ) -> Result<T, PgError> {
         tokio::time::timeout_at(self.deadline, work).await.unwrap_or_else(|_| {
             self.pooling.met_silence();
-            Err(Problem::Timeout)
+            Err(PgError::Timeout)
         })
     }
 
     /// Prepares a statement on this connection, unless that was done before.
-    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, Problem> {
+    pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, PgError> {
         if self.echo {
             tracing::debug!(sql, "statement");
         }
@@ -100,7 +100,7 @@ impl Session {
     }
 
     /// Prepares a statement as [`Session::prepare`] does, if it is `needed`.
-    pub(super) async fn prepare_if(&self, needed: bool, sql: &str) -> Result<Option<Statement>, Problem> {
+    pub(super) async fn prepare_if(&self, needed: bool, sql: &str) -> Result<Option<Statement>, PgError> {
         if needed { self.prepare(sql).await.map(Some) } else { Ok(None) }
     }
 
@@ -110,7 +110,7 @@ impl Session {
         &self,
         statement: &Statement,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, PgError> {
         Ok(self.client()?.query(statement, parameters).await?)
     }
 
@@ -119,7 +119,7 @@ impl Session {
         &self,
         statement: Option<&Statement>,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, PgError> {
         let Some(statement) = statement else { return Ok(Vec::new()) };
         self.run(statement, parameters).await
     }
@@ -129,12 +129,12 @@ impl Session {
         &self,
         sql: &str,
         parameters: &[&(dyn ToSql + Sync)],
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, PgError> {
         self.run(&self.prepare(sql).await?, parameters).await
     }
 
     /// Runs statements without parameters. They are sent with the first poll of the future.
-    pub(super) async fn script(&self, sql: &str) -> Result<(), Problem> {
+    pub(super) async fn script(&self, sql: &str) -> Result<(), PgError> {
         if self.echo {
             tracing::debug!(sql, "statement");
         }
@@ -142,7 +142,7 @@ impl Session {
     }
 
     /// Runs statements as [`Session::script`] does, if there are any.
-    pub(super) async fn script_if(&self, sql: Option<&str>) -> Result<(), Problem> {
+    pub(super) async fn script_if(&self, sql: Option<&str>) -> Result<(), PgError> {
         match sql {
             Some(sql) => self.script(sql).await,
             None => Ok(()),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Surroundings, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -16,10 +16,10 @@ use uuid::Uuid;
 use super::batch::BatchRunner;
 use super::database::PostgresDatabase;
 use super::listener::Listener;
-use super::memory::Memory;
 use super::options::PostgresOptions;
+use super::shared_state::SharedState;
 use super::uri::UriError;
-use super::{backlog, fitness, read, rows, schema, surroundings};
+use super::{backlog, fitness, queue_diagnostics, read, rows, schema};
 use crate::error::StoreError;
 use crate::event::StoreEvent;
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
@@ -43,7 +43,7 @@ const MIGRATION_TIMEOUT: Duration = Duration::from_secs(60 * 60);
 /// Keeps tasks in a PostgreSQL database.
 pub struct PostgresStore {
     database: PostgresDatabase,
-    memory: Memory,
+    shared: SharedState,
     small_tasks: Reads<Uuid, TaskRead>,
     large_tasks: Reads<Uuid, Arc<Task>>,
     default_timeout: Option<Duration>,
@@ -63,7 +63,7 @@ impl PostgresStore {
     pub fn new(options: &PostgresOptions) -> Result<Self, UriError> {
         Ok(Self {
             database: PostgresDatabase::new(options)?,
-            memory: Memory::new(),
+            shared: SharedState::new(),
             small_tasks: Reads::new(SMALL_AT_ONCE),
             large_tasks: Reads::new(1),
             default_timeout: None,
@@ -116,7 +116,7 @@ impl Store for PostgresStore {
 
     async fn drop_tables(&self) -> Result<bool, StoreError> {
         let dropped = self.database.call(|session| Box::pin(schema::drop_ours(session))).await;
-        self.memory.clear();
+        self.shared.clear();
         dropped
     }
 
@@ -126,7 +126,7 @@ impl Store for PostgresStore {
         }
         let runner = BatchRunner {
             database: &self.database,
-            memory: &self.memory,
+            shared: &self.shared,
             default_timeout: self.default_timeout,
         };
         runner.commit(&batch, rows::as_stored(now)).await
@@ -156,12 +156,16 @@ impl Store for PostgresStore {
         self.database.call(|session| Box::pin(read::past(session, id, result_bytes))).await
     }
 
-    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+    async fn queue_diagnostics(
+        &self,
+        task: &Task,
+        seen_since: Timestamp,
+    ) -> Result<QueueDiagnostics, StoreError> {
         let task = Arc::new(task.clone());
         self.database
             .call(|session| {
                 let task = Arc::clone(&task);
-                Box::pin(async move { surroundings::of(session, &task, seen_since).await })
+                Box::pin(async move { queue_diagnostics::of(session, &task, seen_since).await })
             })
             .await
     }
@@ -194,7 +198,7 @@ impl Store for PostgresStore {
 
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
         let PostgresDatabase { connector, pool, limit, .. } = &self.database;
-        Listener { connector, pool, limit, memory: &self.memory, problem: Mutex::default() }
+        Listener { connector, pool, limit, shared: &self.shared, problem: Mutex::default() }
             .listen(&events)
             .await;
     }

@@ -3,7 +3,7 @@
 use slamon_domain::WaitingKind;
 use slamon_protocol::{AgentFilter, Capability};
 
-use super::errors::Problem;
+use super::errors::PgError;
 
 /// A task type in a version, and an agent filter.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -23,8 +23,8 @@ impl StoredKind {
         }
     }
 
-    pub(super) fn into_waiting(self) -> Result<WaitingKind, Problem> {
-        let filter = AgentFilter::from_key(&self.filter).map_err(|e| Problem::Wrong(e.to_string()))?;
+    pub(super) fn into_waiting(self) -> Result<WaitingKind, PgError> {
+        let filter = AgentFilter::from_key(&self.filter).map_err(|e| PgError::Unexpected(e.to_string()))?;
         Ok(WaitingKind {
             capability: Capability { task_type: self.task_type, version: self.version },
             agent_filter: filter,

@@ -29,7 +29,7 @@ pub(super) fn apply(
 ) -> Result<Applied, StoreError> {
     // The transaction is immediate: two processes on one file must not both read before either writes.
     let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    let mut work = Work {
+    let mut work = BatchTransaction {
         transaction: &transaction,
         now,
         default_timeout,
@@ -58,7 +58,7 @@ pub(super) fn apply(
 }
 
 /// A batch that is applied in a transaction.
-struct Work<'t> {
+struct BatchTransaction<'t> {
     transaction: &'t Transaction<'t>,
     now: Timestamp,
     /// How long an attempt may take of a task that does not say.
@@ -69,7 +69,7 @@ struct Work<'t> {
     handed_out: Vec<Uuid>,
 }
 
-impl<'t> Work<'t> {
+impl<'t> BatchTransaction<'t> {
     /// Applies a command, except that it hands out no tasks.
     fn apply(&mut self, command: &'t Command) -> Result<(), StoreError> {
         match command {

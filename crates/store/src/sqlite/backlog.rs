@@ -34,7 +34,7 @@ const KINDS: &str = kinds!("");
 const KINDS_AFTER: &str = kinds!("and (type, version, agent_filter) > (?2, ?3, ?4)");
 
 /// A query for the agents that have pending cancellations. They have few, and each is told once.
-const UNTOLD: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
+const PENDING_CANCELLATIONS: &str = "select distinct agent_id from attempt where untold is not null limit ?1";
 
 /// A query for whether any task of a kind waits.
 const WAITS: &str = "select exists (
@@ -66,9 +66,9 @@ pub(super) fn read(
     }
     let is_last = kinds.len() < limit as usize && bytes <= BACKLOG_BYTES as usize;
     let next = kinds.last().filter(|_| !is_last).map(|last| last.kind.clone());
-    let untold = read_untold(connection, limit)?;
-    let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, next, is_complete, ..Backlog::default() })
+    let pending_cancellations = read_pending_cancellations(connection, limit)?;
+    let is_complete = pending_cancellations.len() < limit as usize;
+    Ok(Backlog { kinds, pending_cancellations, next, is_complete, ..Backlog::default() })
 }
 
 /// Reads which of the kinds of `known` have waiting tasks.
@@ -86,13 +86,16 @@ pub(super) fn read_of(
             kinds.push(kind.clone().into());
         }
     }
-    let untold = read_untold(connection, limit)?;
-    let is_complete = untold.len() < limit as usize;
-    Ok(Backlog { kinds, untold, is_complete, ..Backlog::default() })
+    let pending_cancellations = read_pending_cancellations(connection, limit)?;
+    let is_complete = pending_cancellations.len() < limit as usize;
+    Ok(Backlog { kinds, pending_cancellations, is_complete, ..Backlog::default() })
 }
 
-fn read_untold(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Uuid>> {
-    connection.prepare_cached(UNTOLD)?.query_map([limit], |row| columns::id(row, "agent_id"))?.collect()
+fn read_pending_cancellations(connection: &Connection, limit: u32) -> rusqlite::Result<Vec<Uuid>> {
+    connection
+        .prepare_cached(PENDING_CANCELLATIONS)?
+        .query_map([limit], |row| columns::id(row, "agent_id"))?
+        .collect()
 }
 
 fn read_kind(row: &Row<'_>) -> rusqlite::Result<WaitingKind> {

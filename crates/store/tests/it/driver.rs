@@ -178,8 +178,8 @@ impl Driver {
         let task = self.stored(n);
         async move {
             let task = task.await;
-            let around = self.surroundings(&task, seen_since).await.unwrap();
-            pending_reason(&task, &around)
+            let diagnostics = self.queue_diagnostics(&task, seen_since).await.unwrap();
+            pending_reason(&task, &diagnostics)
         }
     }
 

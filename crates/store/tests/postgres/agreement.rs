@@ -186,7 +186,7 @@ async fn the_same_commands_come_to_the_same() {
             // What is due at the same time has no order.
             for applied in [&mut one, &mut other] {
                 applied.ended.sort_unstable();
-                applied.untold.sort_unstable();
+                applied.pending_cancellations.sort_unstable();
                 // What a cursor is, and how much is said of what was found, is each store's own.
                 for waiting in &mut applied.waiting {
                     waiting.cursor = QueueCursor::START;
@@ -207,8 +207,8 @@ async fn the_same_commands_come_to_the_same() {
                 );
                 let Some(task) = one else { continue };
                 if step % 10 == 0 {
-                    let around = sqlite.surroundings(&task, at(second - 4)).await.unwrap();
-                    assert_eq!(around, postgres.surroundings(&task, at(second - 4)).await.unwrap());
+                    let diagnostics = sqlite.queue_diagnostics(&task, at(second - 4)).await.unwrap();
+                    assert_eq!(diagnostics, postgres.queue_diagnostics(&task, at(second - 4)).await.unwrap());
                     let (one, other) =
                         (sqlite.attempts(id).await.unwrap(), postgres.attempts(id).await.unwrap());
                     assert_eq!(shown(&one, &aliases), shown(&other, &aliases));

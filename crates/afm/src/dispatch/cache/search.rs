@@ -33,7 +33,7 @@ impl<'k> Search<'k> {
         for kind in &applied.waiting {
             waiting.note(kind);
         }
-        for agent_id in &applied.untold {
+        for agent_id in &applied.pending_cancellations {
             waiting.note_cancellation(*agent_id);
         }
         let polls = commands.iter().filter_map(|command| Some((command, command.poll()?)));

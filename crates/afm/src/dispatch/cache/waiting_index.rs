@@ -297,7 +297,7 @@ impl WaitingIndex {
     ) {
         // The other agents have been told since.
         self.pending_cancellations.retain(|_, noted| *noted > epoch);
-        for agent_id in &backlog.untold {
+        for agent_id in &backlog.pending_cancellations {
             self.note_cancellation(*agent_id);
         }
         let found = backlog.kinds.iter().map(|found| (&found.kind, Some(found.cursor)));

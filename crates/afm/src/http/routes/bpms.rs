@@ -14,7 +14,8 @@ use slamon_protocol::{
     ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
 };
 use slamon_store::{
-    AttemptView, PendingReason, State as TaskState, Submitted, Surroundings, Task, TaskRead, pending_reason,
+    AttemptView, PendingReason, QueueDiagnostics, State as TaskState, Submitted, Task, TaskRead,
+    pending_reason,
 };
 use uuid::Uuid;
 
@@ -136,15 +137,15 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 }
 
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
-    let around = if task.state == TaskState::Pending {
+    let diagnostics = if task.state == TaskState::Pending {
         app.store
-            .surroundings(task, app.active_since().await)
+            .queue_diagnostics(task, app.active_since().await)
             .await
             .map_err(|error| app.read_failed(&error))?
     } else {
-        Surroundings::default()
+        QueueDiagnostics::default()
     };
-    let why = pending_reason(task, &around);
+    let why = pending_reason(task, &diagnostics);
     let ended = task.ended_attempts();
     let mut past = Vec::new();
     // Most tasks have no ended attempts, and nothing is read for them.

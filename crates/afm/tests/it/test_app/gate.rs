@@ -6,7 +6,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
-    Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
+    QueueDiagnostics, Store, StoreError, StoreEvent, Task, TaskRead, WaitingKind,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -215,9 +215,13 @@ impl Store for GatedStore {
         self.store.past(id, result_bytes).await
     }
 
-    async fn surroundings(&self, task: &Task, seen_since: Timestamp) -> Result<Surroundings, StoreError> {
+    async fn queue_diagnostics(
+        &self,
+        task: &Task,
+        seen_since: Timestamp,
+    ) -> Result<QueueDiagnostics, StoreError> {
         self.gate.pass().await?;
-        self.store.surroundings(task, seen_since).await
+        self.store.queue_diagnostics(task, seen_since).await
     }
 
     async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {

@@ -178,8 +178,13 @@ fn check_outcome(
                 prop_assert_eq!((attempt.alias, attempt.number), (delivery.alias, delivery.attempt));
             }
             match command {
-                Command::Poll { .. } => prop_assert!(!after.untold.contains_key(&poll.agent_id)),
-                _ => prop_assert_eq!((&before.untold, &before.agents), (&after.untold, &after.agents)),
+                Command::Poll { .. } => {
+                    prop_assert!(!after.pending_cancellations.contains_key(&poll.agent_id));
+                }
+                _ => prop_assert_eq!(
+                    (&before.pending_cancellations, &before.agents),
+                    (&after.pending_cancellations, &after.agents)
+                ),
             }
         }
         (Command::Report(result), Outcome::Report(Ok(Reported::Stored))) => {

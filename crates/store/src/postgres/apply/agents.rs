@@ -11,7 +11,7 @@ use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use super::locks::{Inserted, Locks, locked_by_others};
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -140,20 +140,20 @@ pub(super) struct Agents<'a> {
 }
 
 /// What is known of the agents of a batch.
-pub(super) struct Known {
-    agents: HashMap<Uuid, Knowledge>,
+pub(super) struct KnownAgents {
+    agents: HashMap<Uuid, KnownAgent>,
     /// Those that polled and have something to be told.
-    untold: Vec<Uuid>,
+    pending_cancellations: Vec<Uuid>,
 }
 
-struct Knowledge {
+struct KnownAgent {
     last_seen: Timestamp,
     /// Whether it says what it has said before, if it says anything.
     same: bool,
 }
 
 /// What was found out while agents were saved.
-pub(super) struct Saved {
+pub(super) struct SavedAgents {
     /// By agent, the ids of tasks that are not wanted any more.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
     /// Agents that were seen before, and are known.
@@ -164,7 +164,7 @@ pub(super) struct Saved {
     pub(super) unsaved: Vec<Uuid>,
 }
 
-impl Saved {
+impl SavedAgents {
     /// Those of `agents` that are not known.
     pub(super) fn unknown(&self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
         agents.iter().map(|(id, _)| *id).filter(|id| !self.seen.contains(id)).collect()
@@ -186,7 +186,7 @@ impl<'a> Agents<'a> {
         *latest = at.max(*latest);
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, PgError> {
         session.prepare_if(!self.polling.is_empty() || !self.seen.is_empty(), KNOWN).await
     }
 
@@ -195,7 +195,7 @@ impl<'a> Agents<'a> {
         &self,
         session: &Session,
         statement: Option<&Statement>,
-    ) -> Result<Known, Problem> {
+    ) -> Result<KnownAgents, PgError> {
         let ids: BTreeSet<Uuid> = self.seen.keys().chain(self.polling.keys()).copied().collect();
         let ids: Vec<Uuid> = ids.into_iter().collect();
         let polls = || ids.iter().map(|id| self.polling.get(id));
@@ -206,27 +206,32 @@ impl<'a> Agents<'a> {
             polls().map(|poll| poll?.agent_location.as_ref().map(Location::to_json)).collect();
         let max_tasks: Vec<Option<i32>> = polls().map(|poll| Some(rows::small(poll?.max_tasks))).collect();
         let asked: [&(dyn ToSql + Sync); 5] = [&ids, &names, &capabilities, &locations, &max_tasks];
-        let mut known = Known { agents: HashMap::with_capacity(ids.len()), untold: Vec::new() };
+        let mut known =
+            KnownAgents { agents: HashMap::with_capacity(ids.len()), pending_cancellations: Vec::new() };
         for row in &session.run_if(statement, &asked).await? {
             let id = row.try_get("id")?;
             if let Some(last_seen) = row.try_get("last_seen")? {
-                known.agents.insert(id, Knowledge { last_seen, same: row.try_get("same")? });
+                known.agents.insert(id, KnownAgent { last_seen, same: row.try_get("same")? });
             }
             if row.try_get("untold")? && self.polling.contains_key(&id) {
-                known.untold.push(id);
+                known.pending_cancellations.push(id);
             }
         }
         Ok(known)
     }
 
     /// Takes what agents are to be told.
-    async fn tell(&self, session: &Session, untold: &[Uuid]) -> Result<HashMap<Uuid, Vec<Uuid>>, Problem> {
+    async fn tell(
+        &self,
+        session: &Session,
+        pending_cancellations: &[Uuid],
+    ) -> Result<HashMap<Uuid, Vec<Uuid>>, PgError> {
         let mut cancelled: HashMap<Uuid, Vec<Uuid>> = HashMap::new();
-        if untold.is_empty() {
+        if pending_cancellations.is_empty() {
             return Ok(cancelled);
         }
         let mut by_task: Vec<(Uuid, Uuid, Uuid)> = Vec::new();
-        for row in &session.query(TELL, &[&untold]).await? {
+        for row in &session.query(TELL, &[&pending_cancellations]).await? {
             by_task.push((row.try_get("task_id")?, row.try_get("agent_id")?, row.try_get("alias")?));
         }
         by_task.sort_unstable();
@@ -240,13 +245,13 @@ impl<'a> Agents<'a> {
     pub(super) async fn save(
         &self,
         session: &Session,
-        known: Known,
+        known: KnownAgents,
         now: Timestamp,
         locks: Locks,
-    ) -> Result<Saved, Problem> {
-        let Known { agents, untold } = known;
+    ) -> Result<SavedAgents, PgError> {
+        let KnownAgents { agents, pending_cancellations } = known;
         // Attempts before agents, as all do.
-        let cancelled = self.tell(session, &untold).await?;
+        let cancelled = self.tell(session, &pending_cancellations).await?;
         let (mut polling, mut heartbeats) = (Vec::new(), Vec::new());
         for (id, poll) in &self.polling {
             match agents.get(id) {
@@ -278,7 +283,7 @@ impl<'a> Agents<'a> {
         heartbeats.extend(unsaved.iter().filter(|id| is_known(id)).map(|id| (*id, now)));
         unsaved.extend(self.save_offers(session, &written.changed).await?);
         let seen = self.seen.keys().copied().filter(is_known).collect();
-        Ok(Saved { cancelled, seen, heartbeats, unsaved })
+        Ok(SavedAgents { cancelled, seen, heartbeats, unsaved })
     }
 
     /// Writes all but what agents offer, and passes over what somebody else has locked.
@@ -289,7 +294,7 @@ impl<'a> Agents<'a> {
         (seen, times): (&[Uuid], &[Timestamp]),
         now: Timestamp,
         locks: Locks,
-    ) -> Result<Written, Problem> {
+    ) -> Result<WrittenAgents, PgError> {
         let see = session.prepare_if(!seen.is_empty(), SEEN).await?;
         let renew = session.prepare_if(!known.is_empty(), RENEW).await?;
         let register = session.prepare_if(!new.is_empty(), REGISTER).await?;
@@ -307,7 +312,7 @@ impl<'a> Agents<'a> {
             },
         )
         .await?;
-        let mut written = Written::default();
+        let mut written = WrittenAgents::default();
         for row in &seen {
             written.seen.insert(row.try_get("id")?);
         }
@@ -325,7 +330,7 @@ impl<'a> Agents<'a> {
     }
 
     /// Writes what agents offer where it has changed. They are locked. Those where that must be done later.
-    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<Vec<Uuid>, Problem> {
+    async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<Vec<Uuid>, PgError> {
         if changed.is_empty() {
             return Ok(Vec::new());
         }
@@ -349,7 +354,7 @@ impl<'a> Agents<'a> {
 
 /// What was written of the agents of a batch.
 #[derive(Default)]
-struct Written {
+struct WrittenAgents {
     /// Those of whom it was saved that they were seen.
     seen: HashSet<Uuid>,
     /// Those that polled, and of whom it was saved what they said.
@@ -358,8 +363,8 @@ struct Written {
     changed: Vec<Uuid>,
 }
 
-impl Written {
-    fn add(&mut self, polling: &[Row]) -> Result<(), Problem> {
+impl WrittenAgents {
+    fn add(&mut self, polling: &[Row]) -> Result<(), PgError> {
         for row in polling {
             let id = row.try_get("id")?;
             self.polling.insert(id);
@@ -376,7 +381,7 @@ async fn save_with(
     statement: Option<&Statement>,
     polling: &[&PollRequest],
     now: Timestamp,
-) -> Result<Vec<Row>, Problem> {
+) -> Result<Vec<Row>, PgError> {
     let Some(statement) = statement else { return Ok(Vec::new()) };
     let polls = || polling.iter();
     let ids: Vec<Uuid> = polls().map(|poll| poll.agent_id).collect();

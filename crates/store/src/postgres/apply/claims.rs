@@ -9,7 +9,7 @@ use tokio_postgres::types::ToSql;
 use uuid::Uuid;
 
 use crate::encoding::state_name;
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -78,7 +78,7 @@ pub(super) async fn save(
     session: &Session,
     chosen: &[Chosen],
     now: Timestamp,
-) -> Result<HashMap<Uuid, Row>, Problem> {
+) -> Result<HashMap<Uuid, Row>, PgError> {
     if chosen.is_empty() {
         return Ok(HashMap::new());
     }
@@ -100,9 +100,9 @@ pub(super) async fn save(
 }
 
 /// Makes the delivery of a task that was claimed, with the data that its row has.
-pub(super) fn deliver(mut task: Task, row: &Row) -> Result<Delivery, Problem> {
+pub(super) fn deliver(mut task: Task, row: &Row) -> Result<Delivery, PgError> {
     task.posted.task_data = rows::json(row, "data")?;
     let task_id = task.posted.task_id;
     Delivery::of(task)
-        .ok_or_else(|| Problem::Wrong(format!("task {task_id} is claimed, but its row names no agent")))
+        .ok_or_else(|| PgError::Unexpected(format!("task {task_id} is claimed, but its row names no agent")))
 }

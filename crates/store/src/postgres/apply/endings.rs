@@ -7,7 +7,7 @@ use slamon_domain::{Command, Locked, QueueCursor, State, Task};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -84,7 +84,7 @@ pub(super) async fn tell_again(
     session: &Session,
     batch: &[Command],
     executor: &mut Executor<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), PgError> {
     let told = || {
         batch.iter().filter_map(|command| match command {
             Command::Release { agent_id, cancelled, .. } => Some((agent_id, cancelled)),
@@ -102,7 +102,7 @@ pub(super) async fn tell_again(
         return Ok(());
     }
     for row in session.query(TELL_AGAIN, &[&agents, &aliases]).await? {
-        executor.effects.untold.push(row.try_get("agent_id")?);
+        executor.effects.pending_cancellations.push(row.try_get("agent_id")?);
     }
     let locked = session.query(NOT_TOLD_AGAIN, &[&agents, &aliases]).await?;
     let locked = locked.iter().map(|row| row.try_get(0)).collect::<Result<BTreeSet<Uuid>, _>>()?;
@@ -148,7 +148,7 @@ impl Endings {
         Self { named: list(named), posted: list(posted), cancelled: list(cancelled) }
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, PgError> {
         session.prepare_if(!self.named.is_empty(), LOCK).await
     }
 
@@ -157,7 +157,7 @@ impl Endings {
         &self,
         session: &Session,
         statement: Option<&Statement>,
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, PgError> {
         session.run_if(statement, &[&self.named, &self.cancelled]).await
     }
 
@@ -167,7 +167,7 @@ impl Endings {
         &self,
         session: &Session,
         snapshot: &mut Snapshot<'_>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), PgError> {
         let missing = |ids: &[Uuid]| -> Vec<Uuid> {
             ids.iter().filter(|id| snapshot.task(**id).is_none()).copied().collect()
         };
@@ -199,7 +199,7 @@ impl Endings {
         session: &Session,
         (named, posted): (&[Uuid], &[Uuid]),
         snapshot: &mut Snapshot<'_>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), PgError> {
         let mut aliased: Vec<(Uuid, Uuid)> = Vec::new();
         for row in session.query(ELSEWHERE, &[&named, &posted]).await? {
             let (name, id) = (row.try_get("name")?, row.try_get("id")?);
@@ -224,7 +224,7 @@ impl Endings {
 }
 
 /// Adds the tasks of rows that were locked just now.
-pub(super) fn add_tasks(rows: &[Row], snapshot: &mut Snapshot<'_>) -> Result<(), Problem> {
+pub(super) fn add_tasks(rows: &[Row], snapshot: &mut Snapshot<'_>) -> Result<(), PgError> {
     for row in rows {
         add_task(row, rows::task(row)?, snapshot)?;
     }
@@ -232,7 +232,7 @@ pub(super) fn add_tasks(rows: &[Row], snapshot: &mut Snapshot<'_>) -> Result<(),
 }
 
 /// Adds the task of a row that was locked just now.
-pub(super) fn add_task(row: &Row, task: Task, snapshot: &mut Snapshot<'_>) -> Result<(), Problem> {
+pub(super) fn add_task(row: &Row, task: Task, snapshot: &mut Snapshot<'_>) -> Result<(), PgError> {
     let seq = row.try_get("seq")?;
     let cursor = QueueCursor::of(&task.posted, seq);
     snapshot.add_task(LockedTask { task, seq, cursor });

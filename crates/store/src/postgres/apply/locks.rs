@@ -12,7 +12,7 @@ use futures_util::future::{BoxFuture, join, join_all, try_join3};
 use tokio::time::Instant;
 use tokio_postgres::Row;
 
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::session::Session;
 use crate::postgres::timeouts::{LOCK_WAIT, milliseconds};
 
@@ -94,8 +94,8 @@ impl Locks {
     pub(super) async fn insert_all(
         self,
         session: &Session,
-        insert: impl Future<Output = Result<Vec<Row>, Problem>>,
-    ) -> Result<Vec<Row>, Problem> {
+        insert: impl Future<Output = Result<Vec<Row>, PgError>>,
+    ) -> Result<Vec<Row>, PgError> {
         match self {
             Self::Brief | Self::Long => insert.await,
             Self::Sorting => briefly(session, insert).await,
@@ -109,8 +109,8 @@ impl Locks {
         self,
         session: &'a Session,
         count: usize,
-        insert: impl Fn(Vec<usize>) -> BoxFuture<'a, Result<Vec<Row>, Problem>> + Send + Sync,
-    ) -> Result<Inserted, Problem> {
+        insert: impl Fn(Vec<usize>) -> BoxFuture<'a, Result<Vec<Row>, PgError>> + Send + Sync,
+    ) -> Result<Inserted, PgError> {
         let all: Vec<usize> = (0..count).collect();
         match self {
             Self::Brief | Self::Long => Ok(Inserted { rows: insert(all).await?, locked: Vec::new() }),
@@ -135,7 +135,7 @@ fn lock_timeout(time: Duration) -> String {
     format!("set local lock_timeout = {}", milliseconds(time))
 }
 
-async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, Problem>>) -> Result<T, Problem> {
+async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, PgError>>) -> Result<T, PgError> {
     let (brief, long) = (lock_timeout(LOCK_WAIT), lock_timeout(session.statement_timeout()));
     let (brief, long) = (session.script(&brief), session.script(&long));
     let ((), done, ()) = try_join3(brief, work, long).await?;
@@ -146,8 +146,8 @@ async fn briefly<T>(session: &Session, work: impl Future<Output = Result<T, Prob
 async fn locked<'a>(
     session: &'a Session,
     all: Vec<usize>,
-    insert: &(impl Fn(Vec<usize>) -> BoxFuture<'a, Result<Vec<Row>, Problem>> + Send + Sync),
-) -> Result<Vec<usize>, Problem> {
+    insert: &(impl Fn(Vec<usize>) -> BoxFuture<'a, Result<Vec<Row>, PgError>> + Send + Sync),
+) -> Result<Vec<usize>, PgError> {
     let end = Instant::now() + SORTING;
     session.script(&format!("{}; savepoint sorting", lock_timeout(NOT_AT_ALL))).await?;
     let mut locked = Vec::new();

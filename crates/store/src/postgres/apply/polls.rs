@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::claims::{self, Candidate, Chosen, Order};
 use crate::postgres::claiming::ClaimingBatch;
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 use crate::postgres::stored_kind::StoredKind;
@@ -156,7 +156,7 @@ impl<'a> Polls<'a> {
         }
     }
 
-    pub(super) async fn prepare(&mut self, session: &Session) -> Result<(), Problem> {
+    pub(super) async fn prepare(&mut self, session: &Session) -> Result<(), PgError> {
         let is_needed = self.cursors.iter().any(|cursor| *cursor < QueueCursor::END);
         self.statement = session.prepare_if(is_needed, CANDIDATES).await?;
         Ok(())
@@ -177,7 +177,7 @@ impl<'a> Polls<'a> {
     }
 
     /// Finds waiting tasks for the polls that are open.
-    pub(super) async fn find(&self, session: &Session, now: Timestamp) -> Result<FoundCandidates, Problem> {
+    pub(super) async fn find(&self, session: &Session, now: Timestamp) -> Result<FoundCandidates, PgError> {
         let wanted = self.wanted();
         let statement = self.statement.as_ref().filter(|_| !wanted.is_empty());
         let Some(statement) = statement else { return Ok(FoundCandidates::default()) };
@@ -218,7 +218,7 @@ impl<'a> Polls<'a> {
         claiming: &ClaimingBatch<'_>,
         mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
-    ) -> Result<BatchClaims, Problem> {
+    ) -> Result<BatchClaims, PgError> {
         let mut transaction = None;
         for round in 1..=ROUNDS {
             let chosen = self.choose(&found, claiming, now)?;
@@ -249,7 +249,7 @@ impl<'a> Polls<'a> {
     }
 
     /// For each kind that was looked for, the place from which on tasks may still wait.
-    fn searched(&self) -> Result<Vec<(WaitingKind, Option<QueueCursor>)>, Problem> {
+    fn searched(&self) -> Result<Vec<(WaitingKind, Option<QueueCursor>)>, PgError> {
         let mut cursors = self.read.clone();
         for (kind, place) in self.left.values() {
             let first = cursors.entry(*kind).or_insert(None);
@@ -267,7 +267,7 @@ impl<'a> Polls<'a> {
         found: &FoundCandidates,
         claiming: &ClaimingBatch<'_>,
         now: Timestamp,
-    ) -> Result<Vec<Chosen>, Problem> {
+    ) -> Result<Vec<Chosen>, PgError> {
         let mut queues = self.queues(found, &claiming.taken_by_others())?;
         let mut chosen = Vec::new();
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
@@ -281,7 +281,7 @@ impl<'a> Polls<'a> {
 
     /// Queues the candidates that were found, kind by kind, except those that were missed before and those
     /// that another batch is claiming. Notes how far each kind was read.
-    fn queues(&mut self, found: &FoundCandidates, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, Problem> {
+    fn queues(&mut self, found: &FoundCandidates, taken: &HashSet<Uuid>) -> Result<Vec<Queue>, PgError> {
         self.passed_over.clear();
         let mut queues: Vec<Queue> = self.kinds.iter().map(|_| Queue::new()).collect();
         let mut counts = vec![0_i64; found.wanted.len()];
@@ -315,7 +315,7 @@ impl<'a> Polls<'a> {
     }
 
     /// Gives the polls what was claimed, with its data, and notes what was missed.
-    fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), Problem> {
+    fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), PgError> {
         for poll in &mut self.polls {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }

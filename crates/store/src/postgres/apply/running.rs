@@ -7,7 +7,7 @@ use slamon_domain::{Command, Running};
 use uuid::Uuid;
 
 use super::endings::add_task;
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -31,7 +31,7 @@ pub(super) async fn find(
     session: &Session,
     batch: &[Command],
     snapshot: &mut Snapshot<'_>,
-) -> Result<(), Problem> {
+) -> Result<(), PgError> {
     let agents: BTreeSet<Uuid> = Running::of(batch).map(|(agent_id, _)| agent_id).collect();
     if agents.is_empty() {
         return Ok(());

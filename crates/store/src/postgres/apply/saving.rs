@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::locks::Locks;
 use crate::encoding::{attempt_end_columns, outcome_columns, state_name};
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -89,7 +89,7 @@ pub(super) struct Saving {
 }
 
 impl Saving {
-    pub(super) async fn prepare(session: &Session, executor: &Executor<'_>) -> Result<Self, Problem> {
+    pub(super) async fn prepare(session: &Session, executor: &Executor<'_>) -> Result<Self, PgError> {
         let changes = executor.changes();
         Ok(Self {
             tasks: session.prepare_if(executor.changed_tasks().len() > 0, SAVE).await?,
@@ -104,7 +104,7 @@ impl Saving {
         session: &Session,
         executor: &Executor<'_>,
         locks: Locks,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), PgError> {
         let changes = executor.changes();
         let saves = try_join3(
             self.save_tasks(session, executor),
@@ -122,7 +122,7 @@ impl Saving {
         all_of("attempts with a late result", changes.late.len(), late)
     }
 
-    async fn save_tasks(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, Problem> {
+    async fn save_tasks(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, PgError> {
         let Some(statement) = &self.tasks else { return Ok(0) };
         let columns = TaskColumns::of(executor.changed_tasks().map(|locked| &locked.task));
         let rows = session
@@ -152,7 +152,7 @@ impl Saving {
         session: &Session,
         executor: &Executor<'_>,
         locks: Locks,
-    ) -> Result<usize, Problem> {
+    ) -> Result<usize, PgError> {
         let Some(statement) = &self.attempts else { return Ok(0) };
         let (changes, now) = (executor.changes(), executor.now());
         let attempts = || changes.ended.iter().map(|(_, ended)| &ended.attempt);
@@ -170,7 +170,7 @@ impl Saving {
         Ok(locks.insert_all(session, session.run(statement, &parameters)).await?.len())
     }
 
-    async fn save_late(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, Problem> {
+    async fn save_late(&self, session: &Session, executor: &Executor<'_>) -> Result<usize, PgError> {
         let Some(statement) = &self.late else { return Ok(0) };
         let (late, now) = (&executor.changes().late, executor.now());
         let task_ids: Vec<Uuid> = late.keys().map(|(id, _)| *id).collect();
@@ -183,11 +183,11 @@ impl Saving {
 }
 
 /// Fails unless all `expected` rows were `saved`.
-fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), Problem> {
+fn all_of(what: &str, expected: usize, saved: usize) -> Result<(), PgError> {
     if saved == expected {
         return Ok(());
     }
-    Err(Problem::Wrong(format!("could not save all {what}: {saved} of {expected} were changed")))
+    Err(PgError::Unexpected(format!("could not save all {what}: {saved} of {expected} were changed")))
 }
 
 /// The columns of tasks, each as an array.

@@ -12,7 +12,7 @@ use uuid::Uuid;
 
 use super::locks::{Inserted, Locks};
 use crate::encoding::{micros, state_name};
-use crate::postgres::errors::Problem;
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -87,7 +87,7 @@ impl<'a> Submits<'a> {
         &mut self,
         session: &Session,
         snapshot: &mut Snapshot<'_>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), PgError> {
         let possible: Vec<Uuid> = self.ids().filter(|id| alias::is_possible(*id)).collect();
         if possible.is_empty() {
             return Ok(());
@@ -102,7 +102,7 @@ impl<'a> Submits<'a> {
         Ok(())
     }
 
-    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, Problem> {
+    pub(super) async fn prepare(&self, session: &Session) -> Result<Option<Statement>, PgError> {
         session.prepare_if(!self.first.is_empty(), INSERT).await
     }
 
@@ -111,7 +111,7 @@ impl<'a> Submits<'a> {
         session: &Session,
         statement: Option<&Statement>,
         locks: Locks,
-    ) -> Result<Inserted, Problem> {
+    ) -> Result<Inserted, PgError> {
         let Some(statement) = statement else { return Ok(Inserted::default()) };
         let insert = |places: Vec<usize>| -> BoxFuture<'_, _> {
             let tasks: Vec<&(&PostTask, State)> =
@@ -126,7 +126,7 @@ impl<'a> Submits<'a> {
         session: &Session,
         statement: &Statement,
         tasks: &[&(&PostTask, State)],
-    ) -> Result<Vec<Row>, Problem> {
+    ) -> Result<Vec<Row>, PgError> {
         let posts = || tasks.iter().map(|(post, _)| post);
         let terms = || posts().map(|post| &post.terms);
         let ids: Vec<Uuid> = posts().map(|post| post.task_id).collect();
@@ -185,7 +185,7 @@ impl<'a> Submits<'a> {
         session: &Session,
         inserted: &Inserted,
         snapshot: &mut Snapshot<'_>,
-    ) -> Result<(), Problem> {
+    ) -> Result<(), PgError> {
         for place in &inserted.locked {
             snapshot.add_post(self.first[*place].0.task_id, PostLookup::Locked);
         }
@@ -208,7 +208,7 @@ impl<'a> Submits<'a> {
         let stored = session.query(READ, &[&taken]).await?;
         if stored.len() < taken.len() {
             // A sweep has just deleted it.
-            return Err(Problem::Deleted);
+            return Err(PgError::Deleted);
         }
         for row in &stored {
             let post = rows::task(row)?.posted;

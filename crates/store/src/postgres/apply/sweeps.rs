@@ -11,10 +11,11 @@ use uuid::Uuid;
 
 use super::endings::add_task;
 use super::locks::locked_by_others;
-use crate::postgres::errors::Problem;
-use crate::postgres::memory::{Done, Memory, Swept as Until};
+use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
+use crate::postgres::shared_state::SharedState;
+use crate::postgres::sweep_progress::{SweepProgress, SweptSpan};
 
 /// What another AFM is sweeping right now is passed over: so it is done once, and nobody waits.
 const DUE: &str = concat!(
@@ -112,14 +113,14 @@ pub(super) async fn find(
     sweep: &Sweep,
     now: Timestamp,
     snapshot: &mut Snapshot<'_>,
-    memory: &Memory,
-) -> Result<Option<Done>, Problem> {
+    shared: &SharedState,
+) -> Result<Option<SweptSpan>, PgError> {
     let mut found = DueTasks::default();
     let limit = i64::from(sweep.limit);
     let clock = Instant::now();
-    let from = memory.swept.until(clock);
+    let from = shared.sweep_progress.until(clock);
     let due = session.query(DUE, &[&now, &limit, &from]).await?;
-    let done = (due.len() < sweep.limit as usize).then_some(Done { from, now, clock });
+    let done = (due.len() < sweep.limit as usize).then_some(SweptSpan { from, now, clock });
     for row in due {
         found.due.push(row.try_get("id")?);
         add_task(&row, rows::task_without_data(&row)?, snapshot)?;
@@ -141,8 +142,8 @@ pub(super) async fn clean(
     sweep: &Sweep,
     swept: &mut Swept,
     now: Timestamp,
-    until: &Until,
-) -> Result<(), Problem> {
+    until: &SweepProgress,
+) -> Result<(), PgError> {
     let limit = i64::from(sweep.limit);
     if let Some(before) = ago(now, sweep.delete_after) {
         let mut agents: BTreeSet<Uuid> = BTreeSet::new();

@@ -5,10 +5,10 @@ use rusqlite::{OptionalExtension, params};
 use slamon_protocol::{Location, PollRequest};
 use uuid::Uuid;
 
-use super::Work;
+use super::BatchTransaction;
 use crate::sqlite::columns;
 
-impl Work<'_> {
+impl BatchTransaction<'_> {
     /// Saves what an agent says of itself.
     pub(super) fn register(&self, poll: &PollRequest) -> rusqlite::Result<()> {
         let capabilities = poll.capabilities_to_json();
@@ -123,7 +123,7 @@ impl Work<'_> {
         )?;
         for alias in aliases {
             if update.execute([alias.as_bytes(), agent_id.as_bytes()])? > 0 {
-                self.executor.effects.untold.push(agent_id);
+                self.executor.effects.pending_cancellations.push(agent_id);
             }
         }
         Ok(())

@@ -4,11 +4,11 @@ use slamon_domain::batch::{HeldTasks, LockedTask};
 use slamon_domain::{Command, State, Task};
 use uuid::Uuid;
 
-use super::Work;
+use super::BatchTransaction;
 use crate::error::StoreError;
-use crate::sqlite::{columns, rows, surroundings};
+use crate::sqlite::{columns, queue_diagnostics, rows};
 
-impl<'t> Work<'t> {
+impl<'t> BatchTransaction<'t> {
     /// Puts what a command names into the snapshot; a task that it posts is inserted.
     pub(super) fn find(&mut self, command: &'t Command) -> Result<(), StoreError> {
         match command {
@@ -66,8 +66,8 @@ impl<'t> Work<'t> {
         for found in found {
             let task = &found.task;
             if self.expires_unclaimed(task) {
-                let around = surroundings::of(self.transaction, task, task.created)?;
-                self.executor.snapshot.add_surroundings(task.posted.task_id, around);
+                let diagnostics = queue_diagnostics::of(self.transaction, task, task.created)?;
+                self.executor.snapshot.add_diagnostics(task.posted.task_id, diagnostics);
             }
             self.executor.snapshot.add_task(found);
         }

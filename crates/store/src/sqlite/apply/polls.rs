@@ -9,7 +9,7 @@ use slamon_domain::{
 };
 use slamon_protocol::{AgentFilter, PollRequest};
 
-use super::Work;
+use super::BatchTransaction;
 use crate::error::StoreError;
 use crate::sqlite::rows;
 
@@ -39,7 +39,7 @@ struct Searched {
     left: Option<usize>,
 }
 
-impl Work<'_> {
+impl BatchTransaction<'_> {
     /// Applies a poll. Where `kinds` is `None`, there may be tasks of any kind.
     pub(super) fn poll(
         &mut self,

@@ -4,12 +4,12 @@ use rusqlite::params;
 use slamon_protocol::TaskOutcome;
 use uuid::Uuid;
 
-use super::Work;
+use super::BatchTransaction;
 use crate::encoding::outcome_columns;
 use crate::error::StoreError;
 use crate::sqlite::rows;
 
-impl Work<'_> {
+impl BatchTransaction<'_> {
     pub(super) fn save(&self) -> Result<(), StoreError> {
         for locked in self.executor.changed_tasks() {
             rows::save_state(self.transaction, locked.seq, &locked.task)?;

@@ -6,12 +6,12 @@ use slamon_domain::batch::PostLookup;
 use slamon_domain::{QueueCursor, State, expires, lifecycle};
 use slamon_protocol::{JsonText, PostTask};
 
-use super::Work;
+use super::BatchTransaction;
 use crate::encoding::{micros, state_name};
 use crate::error::StoreError;
 use crate::sqlite::rows;
 
-impl Work<'_> {
+impl BatchTransaction<'_> {
     /// Inserts a task, unless a task or an attempt has its id.
     pub(super) fn submit(&self, posted: &PostTask) -> Result<PostLookup<'static>, StoreError> {
         if rows::is_of_attempt(self.transaction, posted.task_id)? {

@@ -8,11 +8,11 @@ use rusqlite::{ToSql, params};
 use slamon_domain::Sweep;
 use slamon_domain::batch::DueTasks;
 
-use super::Work;
+use super::BatchTransaction;
 use crate::error::StoreError;
 use crate::sqlite::columns;
 
-impl Work<'_> {
+impl BatchTransaction<'_> {
     /// Finds the tasks that are due, and those whose agents are silent.
     pub(super) fn due(&self, sweep: &Sweep) -> rusqlite::Result<DueTasks> {
         let due = self

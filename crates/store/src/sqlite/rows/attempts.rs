@@ -69,7 +69,7 @@ pub(in crate::sqlite) fn save(
     ended: &EndedAttempt,
 ) -> rusqlite::Result<()> {
     let (end, error) = attempt_end_columns(&ended.end);
-    let untold = ended.end.is_to_be_told().then_some(1);
+    let pending_cancellations = ended.end.is_to_be_told().then_some(1);
     let attempt = &ended.attempt;
     connection
         .prepare_cached(
@@ -89,7 +89,7 @@ pub(in crate::sqlite) fn save(
             ended.at.as_microsecond(),
             end,
             error,
-            untold,
+            pending_cancellations,
         ])?;
     Ok(())
 }

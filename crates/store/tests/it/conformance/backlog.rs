@@ -139,12 +139,12 @@ pub(crate) async fn agents_that_have_something_to_be_told_are_named(fixture: &im
             [2, 3, 4].map(|n| Command::Cancel(slamon_domain::testing::commands::task_id(n))).to_vec(),
         )
         .await;
-    let mut untold = applied.untold;
-    untold.sort_unstable();
-    assert_eq!(untold, [agent_id(1), agent_id(2)], "nobody has task 4");
-    let mut untold = store.backlog(None, ALL).await.unwrap().untold;
-    untold.sort_unstable();
-    assert_eq!(untold, [agent_id(1), agent_id(2)]);
+    let mut pending_cancellations = applied.pending_cancellations;
+    pending_cancellations.sort_unstable();
+    assert_eq!(pending_cancellations, [agent_id(1), agent_id(2)], "nobody has task 4");
+    let mut pending_cancellations = store.backlog(None, ALL).await.unwrap().pending_cancellations;
+    pending_cancellations.sort_unstable();
+    assert_eq!(pending_cancellations, [agent_id(1), agent_id(2)]);
     store.polled(at(3), poll_for(1, 0, &[])).await;
-    assert_eq!(store.backlog(None, ALL).await.unwrap().untold, [agent_id(2)]);
+    assert_eq!(store.backlog(None, ALL).await.unwrap().pending_cancellations, [agent_id(2)]);
 }

@@ -117,8 +117,8 @@ pub(crate) async fn a_forgotten_agent_leaves_its_tasks(fixture: &impl Fixture) {
     let left: Vec<_> = store.everything().await.agents.items.into_iter().map(|agent| agent.id).collect();
     assert_eq!(left, [agent_id(2)]);
     // What it offered is forgotten with it.
-    let around = store.surroundings(&store.stored(2).await, at(0)).await.unwrap();
-    assert_eq!(around.capable, 1);
+    let diagnostics = store.queue_diagnostics(&store.stored(2).await, at(0)).await.unwrap();
+    assert_eq!(diagnostics.capable, 1);
     assert_eq!(store.sweep(at(9_999), sweep.clone()).await.forgotten, 1);
     // It may come back.
     assert_eq!(store.claim(at(10_000), 1, 1).await, [2]);

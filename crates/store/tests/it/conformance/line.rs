@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, PostTask, Terms};
-use slamon_store::{Command, Surroundings, WaitingKind};
+use slamon_store::{Command, QueueDiagnostics, WaitingKind};
 use uuid::Uuid;
 
 use crate::driver::{Driver, numbers};
@@ -117,8 +117,8 @@ pub(crate) async fn only_a_matching_agent_may_have_a_filtered_task(fixture: &imp
     assert_eq!(store.waiting().await, 3);
 }
 
-async fn around(store: &Driver, n: u128, seen_since: i64) -> Surroundings {
-    store.surroundings(&store.stored(n).await, at(seen_since)).await.unwrap()
+async fn diagnostics(store: &Driver, n: u128, seen_since: i64) -> QueueDiagnostics {
+    store.queue_diagnostics(&store.stored(n).await, at(seen_since)).await.unwrap()
 }
 
 pub(crate) async fn a_waiting_task_says_why(fixture: &impl Fixture) {
@@ -129,31 +129,31 @@ pub(crate) async fn a_waiting_task_says_why(fixture: &impl Fixture) {
     };
     let is = |code: &'static str, sentence: &str| (code, sentence.to_owned());
     store.post_under(at(0), filter(in_country("FI")), 1).await;
-    assert_eq!(around(&store, 1, 0).await, Surroundings::default());
+    assert_eq!(diagnostics(&store, 1, 0).await, QueueDiagnostics::default());
     assert_eq!(why(1, 0).await, is("no_agent", "no agent offers wait"));
 
     for (n, version) in [(9, 7), (8, 3), (7, 7), (6, 2), (5, 4), (4, 5), (3, 6)] {
         store.poll(at(1), poll_for(n, 0, &[("wait", version), ("other", 1)])).await;
     }
-    assert_eq!(around(&store, 1, 0).await.other_versions, [2, 3, 4, 5, 6]);
+    assert_eq!(diagnostics(&store, 1, 0).await.other_versions, [2, 3, 4, 5, 6]);
     let sentence = "no agent offers wait version 1, only version 2, 3, 4, 5, 6";
     assert_eq!(why(1, 0).await, is("other_versions", sentence));
 
     store.poll(at(2), poll_from("SE", 1, 5)).await;
     store.poll(at(2), poll(2, 5)).await;
     let expected =
-        Surroundings { capable: 2, other_versions: vec![2, 3, 4, 5, 6], ..Surroundings::default() };
-    assert_eq!(around(&store, 1, 0).await, expected);
+        QueueDiagnostics { capable: 2, other_versions: vec![2, 3, 4, 5, 6], ..QueueDiagnostics::default() };
+    assert_eq!(diagnostics(&store, 1, 0).await, expected);
     assert_eq!(
         why(1, 0).await,
         is("filter", "none of 2 agents offering wait version 1 matches its agent_filter")
     );
 
     store.poll(at(3), poll_from("FI", 2, 0)).await;
-    let expected = Surroundings { matching: 1, active: 1, ..expected };
-    assert_eq!(around(&store, 1, 3).await, expected);
+    let expected = QueueDiagnostics { matching: 1, active: 1, ..expected };
+    assert_eq!(diagnostics(&store, 1, 3).await, expected);
     assert_eq!(why(1, 3).await, is("busy", "all agents offering wait version 1 are busy: 1 agent"));
-    assert_eq!(around(&store, 1, 4).await, Surroundings { active: 0, ..expected });
+    assert_eq!(diagnostics(&store, 1, 4).await, QueueDiagnostics { active: 0, ..expected });
     assert_eq!(why(1, 4).await, is("lost", "all agents offering wait version 1 are lost: 1 agent"));
 }
 
@@ -168,7 +168,7 @@ pub(crate) async fn a_waiting_task_counts_what_is_before_it(fixture: &impl Fixtu
     store.batch(at(0), vec![Command::Submit(task_of("wait", 2, 8))]).await;
     // Tasks for any agent and those with the same filter count, of the same type and version.
     for (n, ahead) in [(1, 1), (2, 2), (3, 3), (4, 4), (5, 4), (6, 0), (7, 4), (8, 0)] {
-        assert_eq!(around(&store, n, 0).await.ahead, ahead, "task {n}");
+        assert_eq!(diagnostics(&store, n, 0).await.ahead, ahead, "task {n}");
     }
     let why = store.why(3, at(0)).await.unwrap();
     assert_eq!((why.code, why.sentence.as_str()), ("behind", "behind 3 tasks of wait version 1"));

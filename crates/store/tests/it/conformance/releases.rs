@@ -134,9 +134,9 @@ pub(crate) async fn what_an_agent_was_told_and_never_heard_is_told_again(fixture
     };
     // Not of another agent's, nor of what is wanted or unknown; and once, however often it is given back.
     let applied = store.applied(at(12), vec![give_back(2, &[1, 2]), give_back(1, &[3, 9])]).await;
-    assert!(applied.untold.is_empty());
+    assert!(applied.pending_cancellations.is_empty());
     let applied = store.applied(at(12), vec![give_back(1, &[1]), give_back(1, &[1, 2])]).await;
-    assert_eq!(applied.untold, [agent_id(1); 2]);
+    assert_eq!(applied.pending_cancellations, [agent_id(1); 2]);
     assert_eq!(applied.replies.releases, [Ok(0), Ok(0)]);
     assert_eq!(told(at(13)).await, both);
     assert!(told(at(14)).await.is_empty());

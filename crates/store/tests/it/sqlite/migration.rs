@@ -81,10 +81,10 @@ async fn every_row_of_version_1_is_brought_up() {
     let names: Vec<_> = agents.iter().map(|agent| (agent.name.as_str(), agent.last_seen)).collect();
     assert_eq!(names, [("agent 3", at(2)), ("agent 1", at(1))]);
     // What agents offered is known, for those that wait.
-    let around = store.surroundings(&store.stored(1).await, at(0)).await.unwrap();
-    assert_eq!((around.capable, around.active, around.ahead), (1, 1, 0));
-    let around = store.surroundings(&store.stored(6).await, at(0)).await.unwrap();
-    assert_eq!(around.other_versions, [i64::MIN]);
+    let diagnostics = store.queue_diagnostics(&store.stored(1).await, at(0)).await.unwrap();
+    assert_eq!((diagnostics.capable, diagnostics.active, diagnostics.ahead), (1, 1, 0));
+    let diagnostics = store.queue_diagnostics(&store.stored(6).await, at(0)).await.unwrap();
+    assert_eq!(diagnostics.other_versions, [i64::MIN]);
 }
 
 #[tokio::test]
@@ -104,8 +104,8 @@ async fn agents_of_version_2_are_brought_up_with_what_they_asked_for() {
         fixture.text(agents).unwrap(),
         format!(r#"agent 1 7 {{"wait":1,"":{lowest}}}, agent 3 1 {{}}"#)
     );
-    let around = store.surroundings(&store.stored(1).await, at(0)).await.unwrap();
-    assert_eq!((around.capable, around.active, around.ahead), (1, 1, 0));
+    let diagnostics = store.queue_diagnostics(&store.stored(1).await, at(0)).await.unwrap();
+    assert_eq!((diagnostics.capable, diagnostics.active, diagnostics.ahead), (1, 1, 0));
 }
 
 /// Names stood with each task and each attempt; now they stand with the agent.

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_store::{
     Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Locked, Overview,
-    Prepared, SqliteStore, Store, StoreError, StoreEvent, Surroundings, Task, TaskRead, WaitingKind,
+    Prepared, QueueDiagnostics, SqliteStore, Store, StoreError, StoreEvent, Task, TaskRead, WaitingKind,
     WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -163,8 +163,8 @@ impl Store for FatefulStore {
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
         self.store.past(id, result_bytes).await
     }
-    async fn surroundings(&self, task: &Task, since: Timestamp) -> Result<Surroundings, StoreError> {
-        self.store.surroundings(task, since).await
+    async fn queue_diagnostics(&self, task: &Task, since: Timestamp) -> Result<QueueDiagnostics, StoreError> {
+        self.store.queue_diagnostics(task, since).await
     }
     async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
         self.store.backlog(after, limit).await

@@ -40,7 +40,7 @@ fn what_the_store_does_not_hold_any_more_goes() {
     let mut index = complete();
     index.add(&any(1));
     index.note_cancellation(Uuid::from_u128(1));
-    index.read(&Backlog { untold: vec![Uuid::from_u128(3)], ..all(vec![any(2).into()]) });
+    index.read(&Backlog { pending_cancellations: vec![Uuid::from_u128(3)], ..all(vec![any(2).into()]) });
     assert_eq!(index.kinds_for(&poll(9, 1)), Some(vec![any(2).into()]));
     assert!(
         !index.has_pending_cancellation(Uuid::from_u128(1))

@@ -1,16 +1,10 @@
-//! What an AFM remembers from batch to batch. All of it may be lost.
+//! How far sweeps have looked for tasks that are due.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
-
-use super::claiming::Claiming;
-use super::in_doubt::TransactionsInDoubt;
-use super::notifications::InstanceId;
-use super::notify_pause::NotifyPause;
-use super::reception::Reception;
 
 /// How long before a sweep a time may be that it must look for again: what makes it due may have been
 /// committed late.
@@ -19,39 +13,9 @@ const LATE: SignedDuration = SignedDuration::from_secs(15);
 /// How often a sweep looks for whatever is due, however long ago.
 const ALL_AGAIN: Duration = Duration::from_secs(60);
 
-/// One for all connections.
-#[derive(Debug)]
-pub(super) struct Memory {
-    /// This AFM, to others.
-    pub(super) me: InstanceId,
-    pub(super) reception: Reception,
-    pub(super) claiming: Claiming,
-    pub(super) swept: Swept,
-    pub(super) in_doubt: TransactionsInDoubt,
-    pub(super) notify_pause: NotifyPause,
-}
-
-impl Memory {
-    pub(super) fn new() -> Self {
-        Self {
-            me: InstanceId::random(),
-            reception: Reception::default(),
-            claiming: Claiming::default(),
-            swept: Swept::default(),
-            in_doubt: TransactionsInDoubt::default(),
-            notify_pause: NotifyPause::default(),
-        }
-    }
-
-    /// The tables are not what they were.
-    pub(super) fn clear(&self) {
-        *self.swept.state() = None;
-    }
-}
-
 /// All was found that was due before `now`, from `from` on; `None`: however long ago.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Done {
+pub(super) struct SweptSpan {
     pub(super) from: Option<Timestamp>,
     pub(super) now: Timestamp,
     /// The same moment as `now`.
@@ -61,9 +25,9 @@ pub(super) struct Done {
 /// Up to when all that was due is done, so that sweeps do not read again what is only left because somebody
 /// holds a transaction open.
 #[derive(Debug, Default)]
-pub(super) struct Swept(Mutex<Option<(Timestamp, Instant)>>);
+pub(super) struct SweepProgress(Mutex<Option<(Timestamp, Instant)>>);
 
-impl Swept {
+impl SweepProgress {
     /// From when on to look; `None`: for whatever is due.
     pub(super) fn until(&self, clock: Instant) -> Option<Timestamp> {
         let state = *self.state();
@@ -71,7 +35,7 @@ impl Swept {
     }
 
     /// Nothing of that is left.
-    pub(super) fn done(&self, Done { from, now, clock }: Done) {
+    pub(super) fn done(&self, SweptSpan { from, now, clock }: SweptSpan) {
         let mut state = self.state();
         let all = state.filter(|_| from.is_some()).map_or(clock, |(_, all)| all);
         *state = now.checked_sub(LATE).ok().map(|until| (until, all));
@@ -82,6 +46,11 @@ impl Swept {
         if let Some((until, _)) = &mut *self.state() {
             *until = time.min(*until);
         }
+    }
+
+    /// Forgets how far sweeps have looked.
+    pub(super) fn forget(&self) {
+        *self.state() = None;
     }
 
     fn state(&self) -> MutexGuard<'_, Option<(Timestamp, Instant)>> {
@@ -99,24 +68,24 @@ mod tests {
 
     #[test]
     fn a_sweep_begins_where_the_last_one_was() {
-        let (swept, clock) = (Swept::default(), Instant::now());
+        let (swept, clock) = (SweepProgress::default(), Instant::now());
         assert_eq!(swept.until(clock), None);
-        swept.done(Done { from: None, now: at(100), clock });
+        swept.done(SweptSpan { from: None, now: at(100), clock });
         assert_eq!(swept.until(clock), Some(at(85)));
         swept.note(at(90));
         assert_eq!(swept.until(clock), Some(at(85)));
         swept.note(at(7));
         assert_eq!(swept.until(clock), Some(at(7)));
-        swept.done(Done { from: Some(at(7)), now: at(101), clock });
+        swept.done(SweptSpan { from: Some(at(7)), now: at(101), clock });
         assert_eq!(swept.until(clock), Some(at(86)));
     }
 
     #[test]
     fn from_time_to_time_a_sweep_looks_for_everything() {
-        let (swept, clock) = (Swept::default(), Instant::now());
-        swept.done(Done { from: None, now: at(100), clock });
+        let (swept, clock) = (SweepProgress::default(), Instant::now());
+        swept.done(SweptSpan { from: None, now: at(100), clock });
         let later = clock + ALL_AGAIN / 2;
-        swept.done(Done { from: swept.until(later), now: at(130), clock: later });
+        swept.done(SweptSpan { from: swept.until(later), now: at(130), clock: later });
         assert_eq!(swept.until(later), Some(at(115)));
         assert_eq!(swept.until(clock + ALL_AGAIN), None);
     }

@@ -2,7 +2,7 @@
 
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
-use slamon_domain::{AHEAD_COUNTED, Surroundings, Task};
+use slamon_domain::{AHEAD_COUNTED, QueueDiagnostics, Task};
 use slamon_protocol::AgentFilter;
 
 use super::rows;
@@ -14,7 +14,7 @@ pub(super) fn of(
     connection: &Connection,
     task: &Task,
     seen_since: Timestamp,
-) -> rusqlite::Result<Surroundings> {
+) -> rusqlite::Result<QueueDiagnostics> {
     let posted = &task.posted;
     let other_versions = connection
         .prepare_cached(
@@ -24,7 +24,7 @@ pub(super) fn of(
         .query_map(params![posted.task_type, posted.task_version, VERSIONS], |row| row.get(0))?
         .collect::<Result<_, _>>()?;
     let filter = &posted.terms.agent_filter;
-    let mut around = connection
+    let mut diagnostics = connection
         .prepare_cached(
             "with capable as (
                  select last_seen >= ?3 as active, max_tasks > 0 as free,
@@ -51,18 +51,18 @@ pub(super) fn of(
                 filter.agent_name,
             ],
             |row| {
-                Ok(Surroundings {
+                Ok(QueueDiagnostics {
                     capable: row.get("capable")?,
                     matching: row.get("matching")?,
                     active: row.get("active")?,
                     free: row.get("free")?,
-                    ..Surroundings::default()
+                    ..QueueDiagnostics::default()
                 })
             },
         )?;
-    around.other_versions = other_versions;
-    around.ahead = ahead(connection, task)?;
-    Ok(around)
+    diagnostics.other_versions = other_versions;
+    diagnostics.ahead = ahead(connection, task)?;
+    Ok(diagnostics)
 }
 
 /// Counts the tasks of the same type and version that come before: those for any agent, and those with the

@@ -4,11 +4,11 @@ use std::collections::HashMap;
 
 use futures_util::future::{try_join_all, try_join3};
 use jiff::Timestamp;
-use slamon_domain::{AHEAD_COUNTED, Surroundings, Task};
+use slamon_domain::{AHEAD_COUNTED, QueueDiagnostics, Task};
 use slamon_protocol::AgentFilter;
 use uuid::Uuid;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::rows;
 use super::session::Session;
 
@@ -85,7 +85,7 @@ pub(super) async fn of(
     session: &Session,
     task: &Task,
     seen_since: Timestamp,
-) -> Result<Surroundings, Problem> {
+) -> Result<QueueDiagnostics, PgError> {
     let posted = &task.posted;
     let filter = &posted.terms.agent_filter;
     let (task_type, version) = (&posted.task_type, &posted.task_version);
@@ -118,10 +118,10 @@ pub(super) async fn of(
     other_versions.retain(|other| other != version);
     other_versions.truncate(VERSIONS as usize);
     let (Some(capable), Some(ahead)) = (capable.first(), ahead.first()) else {
-        return Err(Problem::Wrong("a query that counts returned no row".to_owned()));
+        return Err(PgError::Unexpected("a query that counts returned no row".to_owned()));
     };
-    let count = |column| Ok::<_, Problem>(capable.try_get::<_, i64>(column)?.unsigned_abs());
-    Ok(Surroundings {
+    let count = |column| Ok::<_, PgError>(capable.try_get::<_, i64>(column)?.unsigned_abs());
+    Ok(QueueDiagnostics {
         other_versions,
         capable: count("capable")?,
         matching: count("matching")?,
@@ -136,9 +136,9 @@ pub(super) async fn of(
 pub(super) async fn of_expired<'t>(
     session: &Session,
     tasks: impl Iterator<Item = &'t Task>,
-) -> Result<HashMap<Uuid, Surroundings>, Problem> {
+) -> Result<HashMap<Uuid, QueueDiagnostics>, PgError> {
     let ask = |task: &'t Task| async move {
-        Ok::<_, Problem>((task.posted.task_id, of(session, task, task.created).await?))
+        Ok::<_, PgError>((task.posted.task_id, of(session, task, task.created).await?))
     };
     Ok(try_join_all(tasks.map(ask)).await?.into_iter().collect())
 }

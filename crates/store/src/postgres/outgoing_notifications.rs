@@ -5,7 +5,7 @@ use slamon_domain::Applied;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
 
-use super::errors::Problem;
+use super::errors::PgError;
 use super::notifications::{InstanceId, payloads};
 use super::session::Session;
 use super::timeouts::milliseconds;
@@ -17,18 +17,18 @@ const NOTIFY: &str = "
 ";
 
 /// The notifications that go out with the commit of a batch.
-pub(super) struct Notices {
+pub(super) struct OutgoingNotifications {
     notify: Option<Statement>,
     payloads: Vec<String>,
 }
 
-impl Notices {
+impl OutgoingNotifications {
     /// Prepares what others are told of what was applied.
     pub(super) async fn prepare(
         session: &Session,
         this: InstanceId,
         applied: &Applied,
-    ) -> Result<Self, Problem> {
+    ) -> Result<Self, PgError> {
         let payloads = payloads(this, applied);
         Ok(Self { notify: session.prepare_if(!payloads.is_empty(), NOTIFY).await?, payloads })
     }
@@ -43,7 +43,7 @@ impl Notices {
     }
 
     /// Sends the notifications and commits, in one round trip.
-    pub(super) async fn commit(&self, session: &Session) -> Result<(), Problem> {
+    pub(super) async fn commit(&self, session: &Session) -> Result<(), PgError> {
         let lock_wait = milliseconds(session.statement_timeout()).to_string();
         let parameters: [&(dyn ToSql + Sync); 2] = [&self.payloads, &lock_wait];
         let (notified, committed) =

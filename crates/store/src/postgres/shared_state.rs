@@ -1,0 +1,38 @@
+//! State that all connections of one AFM share, from batch to batch. All of it may be lost.
+
+use super::claiming::Claiming;
+use super::in_doubt::TransactionsInDoubt;
+use super::notifications::InstanceId;
+use super::notify_pause::NotifyPause;
+use super::reception::Reception;
+use super::sweep_progress::SweepProgress;
+
+/// The state that all connections of an AFM share.
+#[derive(Debug)]
+pub(super) struct SharedState {
+    /// The id of this AFM in notifications.
+    pub(super) instance: InstanceId,
+    pub(super) reception: Reception,
+    pub(super) claiming: Claiming,
+    pub(super) sweep_progress: SweepProgress,
+    pub(super) in_doubt: TransactionsInDoubt,
+    pub(super) notify_pause: NotifyPause,
+}
+
+impl SharedState {
+    pub(super) fn new() -> Self {
+        Self {
+            instance: InstanceId::random(),
+            reception: Reception::default(),
+            claiming: Claiming::default(),
+            sweep_progress: SweepProgress::default(),
+            in_doubt: TransactionsInDoubt::default(),
+            notify_pause: NotifyPause::default(),
+        }
+    }
+
+    /// Forgets what depends on the tables, which are not what they were.
+    pub(super) fn clear(&self) {
+        self.sweep_progress.forget();
+    }
+}
