@@ -1,4 +1,4 @@
-//! The ways to change what a store holds, and what comes of each.
+//! Commands, and the replies to them.
 
 use std::time::Duration;
 
@@ -6,47 +6,49 @@ use jiff::Timestamp;
 use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
-use crate::{Attempt, KindCursor, QueueCursor, State, Task, WaitingKind};
+use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
+use crate::task::{Attempt, State, Task};
 
-/// One change. There is no other way to change anything.
+/// One change that a store is asked for. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Command {
     /// A client posts a task.
     Submit(PostTask),
     /// An agent says that it is there and asks for work.
     Poll {
-        /// What it says of itself, and asks.
+        /// What the agent says of itself, and asks for.
         poll: PollRequest,
-        /// Where there may be tasks for it, as in [`Command::Claim`]; `None`: that is not known.
+        /// The kinds of which there may be tasks for it, as in [`Command::Claim`]; `None`: that is not known.
         kinds: Option<Vec<KindCursor>>,
-        /// What it says that it is executing, if it says so: of what it was given before, the rest is lost.
+        /// What it says that it executes, if it says so: of what it was given before, the rest is lost.
         running: Option<Running>,
     },
-    /// An agent asks for work, of whom all else is known: what it offers, when it was seen, and that it has nothing to
-    /// be told.
+    /// An agent asks for work of which all else is known: what it offers, when it was seen, and that it has
+    /// no pending cancellations.
     Claim {
-        /// What it asks.
+        /// What the agent asks for.
         poll: PollRequest,
-        /// Where there may be tasks for it. All of these are of its capabilities, and their filters match it.
+        /// The kinds of which there may be tasks for it, with where to look. It offers all of them, and their
+        /// filters match it.
         kinds: Vec<KindCursor>,
     },
     /// An agent posts what came out of a task.
     Report(ResultPost),
     /// A client does not want a task any more.
     Cancel(Uuid),
-    /// Tasks were handed out, but the answer that carried them was never sent: they wait again.
+    /// Tasks were handed out, but their agent never got the answer: they wait again.
     Release {
         /// The agent that never got them.
         agent_id: Uuid,
-        /// When they were claimed: tells this claim from a later one of the same agent.
+        /// When they were claimed, which tells this claim from a later one of the same agent.
         claimed_at: Timestamp,
         /// The tasks.
         task_ids: Vec<Uuid>,
-        /// What it was told that is not wanted any more, by the ids that it knows: it is told again.
+        /// The cancellations that it was told of in that answer, by the ids that it knows: it is told again.
         cancelled: Vec<Uuid>,
     },
-    /// Agents were seen, at these times: they polled, said nothing new and were told that there is nothing, or the store has
-    /// given it back in [`Applied::heartbeats`].
+    /// Agents were seen at these times: they polled, said nothing new and were told that there is nothing, or
+    /// the store has given the times back in [`Applied::heartbeats`].
     Seen(Vec<(Uuid, Timestamp)>),
     /// Time has passed.
     Sweep(Sweep),
@@ -64,18 +66,18 @@ impl Command {
 }
 
 impl From<PollRequest> for Command {
-    /// A poll of which nothing is known.
+    /// Makes the command of a poll of which nothing is known.
     fn from(poll: PollRequest) -> Self {
         Self::Poll { poll, kinds: None, running: None }
     }
 }
 
-/// What an agent that polls says that it is executing.
+/// What an agent that polls says that it executes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Running {
-    /// Attempts, by the ids that it was handed.
+    /// The attempts, by the ids that the agent was handed.
     pub aliases: Vec<Uuid>,
-    /// Of an attempt that was claimed later it need not have known yet.
+    /// The time from which on it need not have known of attempts that it claimed.
     pub until: Timestamp,
 }
 
@@ -95,7 +97,7 @@ impl Running {
     }
 }
 
-/// What to look for when time has passed. What is left over is done by the next sweep.
+/// What a sweep looks for. What is left over is done by the next sweep.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Sweep {
     /// The most tasks, and the most agents, to change at once.
@@ -106,73 +108,77 @@ pub struct Sweep {
     pub forget_after: Option<Duration>,
     /// Tasks that ended longer ago are deleted; `None`: none are.
     pub delete_after: Option<Duration>,
-    /// When agents were seen, where that may not be saved: these are not as silent as they look.
+    /// The times at which agents were seen, where these may not be saved: such agents are not as silent as
+    /// they look.
     pub heartbeats: Vec<(Uuid, Timestamp)>,
 }
 
-/// What came of a batch.
+/// What applying a batch has brought.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Applied {
-    /// What each command is replied.
+    /// The reply to each command.
     pub replies: Replies,
-    /// One for each task that waits now and did not before, with its place: whoever holds a poll open for it can ask again.
+    /// One entry for each task that waits now and did not before, with its place: whoever holds a poll open
+    /// for it can ask again.
     pub waiting: Vec<KindCursor>,
-    /// Of the kinds that polls were looked for in, in the order that they were, where tasks may still wait as this batch
-    /// leaves it; `None`: nowhere.
+    /// For each kind that was searched for polls, in their order, the place from which on tasks may still
+    /// wait after this batch; `None`: none do.
     pub searched: Vec<(WaitingKind, Option<QueueCursor>)>,
-    /// Tasks that ended: whoever waits for them can read them.
+    /// The tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
-    /// Agents that have something to be told: a task that they have is not wanted any more.
+    /// The agents that have pending cancellations by this batch.
     pub pending_cancellations: Vec<Uuid>,
-    /// Agents that said what they execute, and had nothing else before they were given what this batch gives them.
+    /// The agents that said what they execute, and had nothing else before they were given what this batch
+    /// gives them.
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.
     pub abandoned: usize,
-    /// Agents that were seen, and when, where that is not saved: whoever has batches applied keeps it and gives it back in a
-    /// [`Command::Seen`] before a sweep looks for silent agents.
+    /// The times at which agents were seen, where these are not saved: whoever has batches applied keeps
+    /// them, and gives them back in a [`Command::Seen`] before a sweep looks for silent agents.
     pub heartbeats: Vec<(Uuid, Timestamp)>,
-    /// Agents that polled, and of whom what they said could not be saved: somebody else has locked it. Their next poll
-    /// says it again.
+    /// The agents whose polls could not be saved, because another session has locked their rows. Their next
+    /// poll says the same again.
     pub unsaved: Vec<Uuid>,
 }
 
-/// What the commands of a batch are replied: of each kind, one reply a command, in the order of the commands.
+/// The replies to the commands of a batch: for each kind of command a list, with one reply for each command,
+/// in their order.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Replies {
-    /// Of each [`Command::Submit`].
+    /// The reply to each [`Command::Submit`].
     pub submits: Vec<Reply<Result<Submitted, Refusal>>>,
-    /// Of each [`Command::Poll`] and [`Command::Claim`].
+    /// The reply to each [`Command::Poll`] and [`Command::Claim`].
     pub polls: Vec<Reply<Polled>>,
-    /// Of each [`Command::Report`].
+    /// The reply to each [`Command::Report`].
     pub reports: Vec<Reply<Result<Reported, Refusal>>>,
-    /// Of each [`Command::Cancel`].
+    /// The reply to each [`Command::Cancel`].
     pub cancels: Vec<Reply<Cancelled>>,
-    /// Of each [`Command::Release`]: how many tasks wait again.
+    /// The reply to each [`Command::Release`]: how many tasks wait again.
     pub releases: Vec<Reply<usize>>,
-    /// Of each [`Command::Seen`]: those of the agents that are not known, or not any more.
+    /// The reply to each [`Command::Seen`]: which of the agents are not known, or not any more.
     pub seen: Vec<Reply<Vec<Uuid>>>,
-    /// Of each [`Command::Sweep`].
+    /// The reply to each [`Command::Sweep`].
     pub sweeps: Vec<Reply<Swept>>,
 }
 
-/// What one command is replied.
+/// The reply to one command.
 pub type Reply<T> = Result<T, Locked>;
 
-/// Somebody else has locked a row that a command would have to wait for. The command has changed nothing (a release: all
-/// but the tasks that are locked), and may be given again.
+/// Another session has locked a row that a command would have to wait for. The command has changed nothing (a
+/// release: nothing of the tasks that are locked), and may be given again.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Locked;
 
-/// What a cancel is replied: the task as it is now; `None` if there is none with this id.
+/// The reply to a cancel: the task as it is now; `None` if there is none with this id.
 pub type Cancelled = Option<Result<Box<Task>, Refusal>>;
 
-/// What a poll brings.
+/// The reply to a poll.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Polled {
     /// The tasks that are now the agent's, by priority, then oldest first.
     pub tasks: Vec<Delivery>,
-    /// The ids, as they were handed out to this agent, of tasks that were cancelled or expired since, and that it
-    /// has not been told of.
+    /// The ids, as this agent was handed them, of tasks that were cancelled or have expired since, and of
+    /// which it has not been told.
     pub cancelled: Vec<Uuid>,
 }
 
@@ -187,16 +193,16 @@ pub struct Delivery {
     pub task_type: String,
     /// The version of the type.
     pub task_version: i64,
-    /// What its client sent along.
+    /// The data that its client has posted.
     pub task_data: Option<JsonText>,
-    /// From 1.
+    /// The number of the attempt, from 1.
     pub attempt: u32,
-    /// When a result is too late: the end of the attempt or of the TTL, whichever is sooner.
+    /// When a result is too late: at the end of the attempt or of the TTL, whichever is sooner.
     pub deadline: Option<Timestamp>,
 }
 
 impl Delivery {
-    /// A task that is on its way, with its data; `None` if it is not claimed.
+    /// Makes the delivery of a task with its data; `None` if the task is not claimed.
     #[must_use]
     pub fn of(task: Task) -> Option<Self> {
         // What time changes first about a claimed task is that it is too late.
@@ -214,34 +220,34 @@ impl Delivery {
     }
 }
 
-/// A task was taken.
+/// The reply to a post that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Submitted {
-    /// It is new.
+    /// The task is new.
     Stored,
     /// The same task was there already; nothing changed.
     Repeated,
 }
 
-/// A result was taken.
+/// The reply to a result that was not refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reported {
-    /// It ended the attempt.
+    /// The result ended the attempt.
     Stored,
     /// The same result was there already; nothing changed.
     Repeated,
 }
 
-/// What a sweep did.
+/// The reply to a sweep: what it has done.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Swept {
-    /// Tasks that time changed: expired, timed out, or due to be handed out.
+    /// How many tasks time has changed: they expired, timed out, or became due to be handed out.
     pub settled: u64,
-    /// Attempts that ended because their agent was lost.
+    /// How many attempts ended because their agent was lost.
     pub lost: u64,
-    /// Agents forgotten.
+    /// How many agents were forgotten.
     pub forgotten: u64,
-    /// Tasks deleted.
+    /// How many tasks were deleted.
     pub deleted: u64,
     /// Whether a limit was reached, so that there may be more to do at once.
     pub more: bool,

@@ -25,7 +25,8 @@ use jiff::Timestamp;
 use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
-use crate::{Attempt, AttemptEnd, End, EndedAttempt, Refusal, Running, State, Submitted, Task};
+use crate::command::{Refusal, Running, Submitted};
+use crate::task::{Attempt, AttemptEnd, End, EndedAttempt, State, Task};
 
 /// A task's new state, and the attempt that ended with it without finishing the task.
 #[derive(Debug, Clone, PartialEq, Eq)]

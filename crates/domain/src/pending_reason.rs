@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use jiff::Timestamp;
 use slamon_protocol::{excerpt, sql_time};
 
-use crate::{State, Task};
+use crate::task::{State, Task};
 
 /// The facts about agents and other tasks from which the reason is told why a task is waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

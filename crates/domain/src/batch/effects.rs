@@ -6,21 +6,23 @@ use jiff::Timestamp;
 use slamon_protocol::PostTask;
 use uuid::Uuid;
 
-use crate::{Applied, KindCursor, QueueCursor, Replies, State, WaitingKind};
+use crate::command::{Applied, Replies};
+use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
+use crate::task::State;
 
 /// What a batch changes for those who wait: for tasks, for their ends, or to be told of a cancel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effects {
-    /// Tasks that came to wait for an agent, each with its place in its queue.
+    /// The tasks that came to wait for an agent, each with its place in its queue.
     pub waiting: Vec<(Uuid, KindCursor)>,
-    /// Tasks that ended.
+    /// The tasks that ended.
     pub ended: Vec<Uuid>,
-    /// Agents that are to be told that a task of theirs is not wanted any more.
+    /// The agents that have pending cancellations by this batch.
     pub pending_cancellations: Vec<Uuid>,
-    /// Agents that were seen, and when, where that is not saved: those of whom results came and, as the store adds them, those
-    /// that another session has locked.
+    /// The times at which agents were seen, where these are not saved: of agents that posted results and, as
+    /// the store adds them, of those whose rows another session has locked.
     pub heartbeats: BTreeMap<Uuid, Timestamp>,
-    /// Agents that said what they execute, and had nothing else.
+    /// The agents that said what they execute, and had nothing else.
     pub accounted: Vec<Uuid>,
     /// How many attempts ended because their agent did not say that it executes them.
     pub abandoned: usize,

@@ -8,11 +8,12 @@ use slamon_protocol::{PostTask, ResultPost, TaskOutcome};
 use uuid::Uuid;
 
 use super::{Effects, LockedTask, PostLookup, Snapshot};
-use crate::lifecycle::{self, Change, Report};
-use crate::{
-    Cancelled, Command, EndedAttempt, Locked, Refusal, Replies, Reply, Reported, Running, State, Submitted,
-    Sweep, Swept, Task, expires, kept_from_agents,
+use crate::command::{
+    Cancelled, Command, Locked, Refusal, Replies, Reply, Reported, Running, Submitted, Sweep, Swept,
 };
+use crate::lifecycle::{self, Change, Report};
+use crate::pending_reason::kept_from_agents;
+use crate::task::{EndedAttempt, State, Task, expires};
 
 /// Decides the commands of a batch, but for what polls are handed out.
 #[derive(Debug)]

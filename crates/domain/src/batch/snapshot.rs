@@ -7,7 +7,9 @@ use jiff::Timestamp;
 use slamon_protocol::PostTask;
 use uuid::Uuid;
 
-use crate::{EndedAttempt, QueueCursor, QueueDiagnostics, State, Task};
+use crate::cursor::QueueCursor;
+use crate::pending_reason::QueueDiagnostics;
+use crate::task::{EndedAttempt, State, Task};
 
 /// What a store has found and locked for the commands of a batch: the tasks that they name, and those that
 /// sweeps and agents are about. What it does not hold is not there, or was locked by another session where it

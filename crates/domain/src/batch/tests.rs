@@ -9,13 +9,14 @@ use slamon_protocol::JsonText;
 use uuid::Uuid;
 
 use super::{DueTasks, Executor, HeldTasks, LockedTask, PostLookup};
+use crate::command::{Applied, Command, Locked, Polled, Refusal, Replies, Running, Sweep, Swept};
+use crate::cursor::{QueueCursor, WaitingKind};
+use crate::lifecycle;
+use crate::pending_reason::QueueDiagnostics;
+use crate::task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task};
 use crate::testing::commands::{at, attempt, claimed, completed, completed_as, poll, release, task, task_id};
 use crate::testing::model::{FLEET, Model, before_the_fleet};
 use crate::testing::sequences::sequences;
-use crate::{
-    Applied, Attempt, AttemptEnd, Command, End, EndedAttempt, LateResult, Locked, Polled, QueueCursor,
-    QueueDiagnostics, Refusal, Replies, Running, State, Sweep, Swept, Task, WaitingKind, lifecycle,
-};
 
 proptest! {
     #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(200) })]

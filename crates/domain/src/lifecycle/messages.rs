@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slamon_protocol::{JsonText, excerpt};
 
-use crate::{Attempt, State, Task};
+use crate::task::{Attempt, State, Task};
 
 pub(super) fn expired(task: &Task, now: Timestamp, fleet: impl FnOnce() -> String) -> JsonText {
     let ttl = seconds(task.posted.terms.ttl.unwrap_or_default());

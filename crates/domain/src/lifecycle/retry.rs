@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::Task;
+use crate::task::Task;
 
 /// No task waits longer for its next attempt.
 const LONGEST: Duration = Duration::from_secs(3_600);

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Attempt, Command, End, State, Sweep};
+use crate::command::{Command, Sweep};
+use crate::task::{Attempt, End, State};
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, TaskOutcome, Terms};
 use uuid::Uuid;

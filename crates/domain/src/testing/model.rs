@@ -4,11 +4,13 @@ use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::lifecycle::{self, Change, Report};
-use crate::{
-    AttemptEnd, Cancelled, Command, Delivery, EndedAttempt, KindCursor, LateResult, MAX_TASKS_PER_POLL,
-    Polled, Refusal, Replies, Reported, Running, State, Submitted, Sweep, Swept, Task, WaitingKind,
+use crate::claim_budget::MAX_TASKS_PER_POLL;
+use crate::command::{
+    Cancelled, Command, Delivery, Polled, Refusal, Replies, Reported, Running, Submitted, Sweep, Swept,
 };
+use crate::cursor::{KindCursor, WaitingKind};
+use crate::lifecycle::{self, Change, Report};
+use crate::task::{AttemptEnd, EndedAttempt, LateResult, State, Task};
 use jiff::Timestamp;
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use uuid::Uuid;

@@ -2,7 +2,9 @@
 
 use std::vec::IntoIter;
 
-use crate::{Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept};
+use crate::command::{
+    Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept,
+};
 use uuid::Uuid;
 
 /// What one command is replied.

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use crate::{Command, KindCursor, Running, Sweep, WaitingKind};
+use crate::command::{Command, Running, Sweep};
+use crate::cursor::{KindCursor, WaitingKind};
 use jiff::{SignedDuration, Timestamp};
 use proptest::prelude::*;
 use slamon_protocol::{

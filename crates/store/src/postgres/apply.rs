@@ -1,17 +1,17 @@
-//! A batch of commands in one transaction.
+//! Applies a batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: for a batch of any size three trips to the server at most
-//! (one that brings no polls takes two of them, as does one that brings only polls), and one for COMMIT and
-//! what is said to other AFMs. What is rare (sweeps, agents that are new, say something new, say what they
-//! execute or were seen before, tasks posted twice, results of attempts that are over or not the first, tasks
-//! that expire unclaimed, tasks that another AFM was faster to take) takes some more, their number bounded by
-//! the sweep's limit at most.
+//! Statements are set-based and travel together: a batch of any size takes three round trips at most (one
+//! without polls takes two of them, as does one with polls only), and one for COMMIT and the notifications.
+//! Rare cases take some more, whose number is bounded by the limit of a sweep at most: sweeps, agents that
+//! are new, say something new, say what they execute or were seen before, tasks that are posted twice,
+//! results of attempts that are over or not the first, tasks that expire unclaimed, and tasks that another
+//! AFM was faster to take.
 //!
-//! Rows that are there are locked without waiting: a row that somebody else has locked is passed over, and
-//! the command that needs it is replied [`Locked`](slamon_domain::Locked), or (when an agent was seen) what it
-//! says is given back to be saved later. Only inserts wait for others, for a moment (see `locks`), and in one
-//! order, so that batches of several AFMs do not wait for each other in a circle: new tasks by id, attempts,
-//! new agents by id.
+//! Rows that exist are locked without waiting: a row that another session has locked is passed over, and the
+//! command that needs it is replied [`Locked`](slamon_domain::Locked), or (where an agent was seen) its
+//! heartbeat is given back to be saved later. Only inserts wait for others, for a moment (see `locks`), and
+//! in one order, so that batches of several AFMs do not wait for each other in a circle: new tasks by id,
+//! attempts, new agents by id.
 
 mod agents;
 mod claims;
@@ -49,15 +49,15 @@ use super::sweep_progress::SweptSpan;
 /// A batch that is not committed yet.
 pub(super) struct UncommittedBatch {
     pub(super) applied: Applied,
-    /// Agents and the tasks they were given.
+    /// Agents, and the ids of the tasks that they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// The first time at which time changes a task that this batch has changed.
     pub(super) first_due: Option<Timestamp>,
-    /// How far its sweeps have looked.
+    /// How far its sweeps have looked for what is due.
     pub(super) swept: Vec<SweptSpan>,
-    /// The number of the transaction, if anything was claimed in it, or agents were told of cancels.
+    /// The number of the transaction, if anything was claimed in it, or agents were told of cancellations.
     pub(super) transaction: Option<String>,
-    /// What is said with the commit.
+    /// The notifications that go out with the commit.
     pub(super) notifications: OutgoingNotifications,
 }
 
@@ -65,13 +65,14 @@ pub(super) struct UncommittedBatch {
 #[derive(Debug, Clone, Copy)]
 pub(super) struct ApplyOptions {
     pub(super) locks: Locks,
-    /// Whether other AFMs are told.
+    /// Whether other AFMs are notified.
     pub(super) notifies: bool,
     /// How long an attempt may take of a task that does not say.
     pub(super) default_timeout: Option<Duration>,
 }
 
-/// Applies `batch` in a transaction that `begin` begins, and leaves it open. `now` must be as it is stored.
+/// Applies `batch` in a transaction that the statement `begin` begins, and leaves it open. `now` must be as
+/// it is stored: in whole microseconds.
 pub(super) async fn apply(
     session: &Session,
     begin: &str,
@@ -92,7 +93,7 @@ pub(super) async fn apply(
     // prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
-    // Where the first trip has nothing else to do, the second begins.
+    // Where the first round trip has nothing else to do, the second begins the transaction.
     let says_what_runs = Running::of(batch).next().is_some();
     let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));
     let is_needed =
@@ -102,7 +103,7 @@ pub(super) async fn apply(
     let inserting = submits.insert(session, insert.as_ref(), locks);
     let locking = endings.lock(session, lock.as_ref());
     let (inserted, locked) = if locks == Locks::Sorting {
-        // Rows that are locked while inserts are tried are let go when these are taken back.
+        // Rows that inserts lock while they are tried are let go when these are taken back.
         begun.await?;
         (inserting.await?, locking.await?)
     } else {
@@ -160,7 +161,7 @@ pub(super) async fn apply(
         OutgoingNotifications::none()
     };
     if tells && transaction.is_none() {
-        // What agents are told is given back only once it is known whether they were.
+        // With the number it can be found out after a cut connection whether agents were told.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }

@@ -1,4 +1,4 @@
-//! A batch, tried until it is committed or cannot be.
+//! Commits batches: each is tried until it is committed or cannot be.
 
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use super::errors::PgError;
 use super::shared_state::SharedState;
 use crate::error::StoreError;
 
-/// What a batch needs of its store.
+/// Commits batches to a database.
 pub(super) struct BatchRunner<'s> {
     pub(super) database: &'s PostgresDatabase,
     pub(super) shared: &'s SharedState,
@@ -40,7 +40,7 @@ impl BatchRunner<'_> {
                     return result;
                 }
                 Err(CommitFailure::OfNotify(problem)) => {
-                    // It was rolled back; whether that was why, the next try tells.
+                    // The batch was rolled back; the next try tells whether the notifications were the cause.
                     (tried, options.notifies) = (0, false);
                     of_notify = Some(problem);
                     continue;
@@ -82,7 +82,7 @@ impl BatchRunner<'_> {
             Ok(uncommitted) => uncommitted,
             Err(problem) => {
                 if problem.is_refused() {
-                    // The server tells of an error before it lets go of the locks: the next try must not meet
+                    // The server reports an error before it lets go of the locks: the next try must not meet
                     // them.
                     if session.bounded(session.script("rollback")).await.is_ok() {
                         session.finish();
@@ -123,7 +123,7 @@ impl BatchRunner<'_> {
 
 /// Why a batch was not committed.
 enum CommitFailure {
-    /// It may be so because of what is said with it.
+    /// The notifications that are sent with it may be the cause.
     OfNotify(PgError),
     Other(PgError),
 }
@@ -134,7 +134,7 @@ impl From<PgError> for CommitFailure {
     }
 }
 
-/// What agents are told that is not wanted any more.
+/// The cancellations that agents are told of in the replies of a batch.
 fn told(batch: &[Command], applied: &Applied) -> Vec<(Uuid, Vec<Uuid>)> {
     let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
     polls

@@ -1,4 +1,4 @@
-//! What an AFM tells others of a batch, in the transaction of the batch.
+//! Sends notifications of a batch in the transaction of the batch.
 
 use futures_util::future::join;
 use slamon_domain::Applied;
@@ -23,7 +23,7 @@ pub(super) struct OutgoingNotifications {
 }
 
 impl OutgoingNotifications {
-    /// Prepares what others are told of what was applied.
+    /// Prepares the notifications of what was applied.
     pub(super) async fn prepare(
         session: &Session,
         this: InstanceId,

@@ -6,42 +6,42 @@ use std::time::Duration;
 use jiff::{SignedDuration, Timestamp};
 use tokio::time::Instant;
 
-/// How long before a sweep a time may be that it must look for again: what makes it due may have been
-/// committed late.
+/// How far before its own time a sweep must look again: what makes a task due may have been committed late.
 const LATE: SignedDuration = SignedDuration::from_secs(15);
 
 /// How often a sweep looks for whatever is due, however long ago.
 const ALL_AGAIN: Duration = Duration::from_secs(60);
 
-/// All was found that was due before `now`, from `from` on; `None`: however long ago.
+/// A span of time of which a sweep has found all that was due: before `now`, from `from` on, or (`None`)
+/// however long ago.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct SweptSpan {
     pub(super) from: Option<Timestamp>,
     pub(super) now: Timestamp,
-    /// The same moment as `now`.
+    /// The same moment as `now`, by the clock of this machine.
     pub(super) clock: Instant,
 }
 
-/// Up to when all that was due is done, so that sweeps do not read again what is only left because somebody
-/// holds a transaction open.
+/// Up to which time all that was due is done, so that sweeps do not read again rows that are only left
+/// because a transaction is held open.
 #[derive(Debug, Default)]
 pub(super) struct SweepProgress(Mutex<Option<(Timestamp, Instant)>>);
 
 impl SweepProgress {
-    /// From when on to look; `None`: for whatever is due.
+    /// From when on a sweep has to look; `None`: for whatever is due.
     pub(super) fn until(&self, clock: Instant) -> Option<Timestamp> {
         let state = *self.state();
         state.filter(|(_, all)| clock < *all + ALL_AGAIN).map(|(until, _)| until)
     }
 
-    /// Nothing of that is left.
+    /// Notes that nothing of a span is left to do.
     pub(super) fn done(&self, SweptSpan { from, now, clock }: SweptSpan) {
         let mut state = self.state();
         let all = state.filter(|_| from.is_some()).map_or(clock, |(_, all)| all);
         *state = now.checked_sub(LATE).ok().map(|until| (until, all));
     }
 
-    /// Something is due at `time`.
+    /// Notes that something will be due at `time`.
     pub(super) fn note(&self, time: Timestamp) {
         if let Some((until, _)) = &mut *self.state() {
             *until = time.min(*until);

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 use std::fmt::Debug;
 use std::hash::{Hash, Hasher};
 
+use crate::command::{Command, Reported, Sweep};
 use crate::lifecycle::{self, Report};
-use crate::{AttemptEnd, Command, End, Reported, State, Sweep, Task};
+use crate::task::{AttemptEnd, End, State, Task};
 use jiff::Timestamp;
 use slamon_protocol::{ResultPost, Terms};
 use stateright::{Checker, Model as _, Property};

@@ -7,10 +7,11 @@ use jiff::Timestamp;
 use proptest::prelude::*;
 use uuid::Uuid;
 
+use crate::command::{Command, Refusal, Reported, Submitted, Sweep};
+use crate::task::{Attempt, AttemptEnd, State, Task};
 use crate::testing::model::Model;
 use crate::testing::outcome::Outcome;
 use crate::testing::sequences::sequences;
-use crate::{Attempt, AttemptEnd, Command, Refusal, Reported, State, Submitted, Sweep, Task};
 
 const SWEEP: Sweep =
     Sweep { limit: 1_000, lost_after: None, forget_after: None, delete_after: None, heartbeats: Vec::new() };

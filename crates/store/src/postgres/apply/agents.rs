@@ -1,4 +1,4 @@
-//! Agents: those that ask for work, and those that were seen before.
+//! Saves the agents of a batch: those that poll, and those that were seen before.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
@@ -15,7 +15,7 @@ use crate::postgres::errors::PgError;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
-/// What is known of those that polled or were seen; of those that polled, whether they say nothing new.
+/// Reads what is stored of agents that polled or were seen, and whether those that polled say nothing new.
 const KNOWN: &str = "
     select asked.id, known.*,
         -- EXISTS might read all that is untold, of any agent.
@@ -38,7 +38,8 @@ const KNOWN: &str = "
     ) as known on true
 ";
 
-/// A row that somebody else has locked is passed over: when its agent was seen is saved later.
+/// Saves when agents were seen. A row that another session has locked is passed over: its heartbeat is saved
+/// later.
 const SEEN: &str = "
     update agent
     set last_seen = greatest(last_seen, seen.time)
@@ -53,7 +54,7 @@ const SEEN: &str = "
     returning agent.id
 ";
 
-/// Of agents that are known. A row that somebody else has locked is passed over.
+/// Saves what known agents say. A row that another session has locked is passed over.
 const RENEW: &str = "
     update agent
     set name = polling.name,
@@ -80,7 +81,7 @@ const RENEW: &str = "
     returning agent.id, agent.offered_at = $6 as changed
 ";
 
-/// Of agents that are not known. One that another AFM has met at the same time is renewed after that.
+/// Inserts agents that are not known. One that another AFM inserts at the same time is updated after that.
 const REGISTER: &str = "
     insert into agent (id, name, capabilities, location, max_tasks, last_seen, offered_at)
     select id, name, capabilities, location, max_tasks, $6, $6
@@ -92,7 +93,8 @@ const REGISTER: &str = "
     returning id, true as changed
 ";
 
-/// An attempt that another batch is changing right now is told of by the next poll.
+/// Takes the pending cancellations of agents. An attempt that another batch is changing is left to the next
+/// poll.
 const TELL: &str = "
     update attempt
     set untold = false
@@ -106,8 +108,8 @@ const TELL: &str = "
     returning attempt.agent_id, attempt.alias, attempt.task_id
 ";
 
-/// Where somebody else has locked any of what an agent has offered, all of it stays; these agents are
-/// answered.
+/// Deletes what agents do not offer any more. Where another session has locked any offer of an agent, all of
+/// them stay; these agents are answered.
 const WITHDRAW: &str = concat!(
     "with ",
     locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
@@ -118,7 +120,7 @@ const WITHDRAW: &str = concat!(
     select agent_id from locked"
 );
 
-/// What they offer is to be written when they poll again.
+/// Has the offers of agents written when they poll again.
 const OFFER_LATER: &str = "update agent set offered_at = '-infinity' where id = any($1::uuid[])";
 
 const OFFER: &str = "
@@ -127,45 +129,45 @@ const OFFER: &str = "
     from unnest($1::uuid[], $2::text[], $3::bigint[]) as offered (agent_id, type, version)
 ";
 
-/// An agent that polls again so soon, and says nothing new, is not written for it. It may poll all the time: while somebody
-/// holds a transaction open, every version of its row stays, and is read past.
+/// How soon an agent that polls again, and says nothing new, is not written for it. It may poll all the time:
+/// while a transaction is held open, every version of its row stays, and is read past.
 const SOON: SignedDuration = SignedDuration::from_secs(1);
 
 /// The agents of a batch.
 pub(super) struct Agents<'a> {
-    /// Of several polls of one agent, the last counts.
+    /// The polls; of several of one agent, the last counts.
     polling: BTreeMap<Uuid, &'a PollRequest>,
-    /// When agents were seen before.
+    /// The times at which agents were seen before.
     seen: BTreeMap<Uuid, Timestamp>,
 }
 
-/// What is known of the agents of a batch.
+/// What is stored of the agents of a batch.
 pub(super) struct KnownAgents {
     agents: HashMap<Uuid, KnownAgent>,
-    /// Those that polled and have something to be told.
+    /// The agents that polled and have pending cancellations.
     pending_cancellations: Vec<Uuid>,
 }
 
 struct KnownAgent {
     last_seen: Timestamp,
-    /// Whether it says what it has said before, if it says anything.
+    /// Whether its poll says what it has said before, if it polls.
     same: bool,
 }
 
-/// What was found out while agents were saved.
+/// What saving the agents of a batch has brought.
 pub(super) struct SavedAgents {
-    /// By agent, the ids of tasks that are not wanted any more.
+    /// The cancellations that each agent is told of, by the ids that it knows.
     pub(super) cancelled: HashMap<Uuid, Vec<Uuid>>,
-    /// Agents that were seen before, and are known.
+    /// The agents that were seen before, and are known.
     seen: HashSet<Uuid>,
-    /// Agents that were seen, and when, where that is not saved.
+    /// The times at which agents were seen, where these are not saved.
     pub(super) heartbeats: Vec<(Uuid, Timestamp)>,
-    /// Those that polled, and of whom what they said is not saved, or not all of it.
+    /// The agents that polled, and whose polls are not saved, or not wholly.
     pub(super) unsaved: Vec<Uuid>,
 }
 
 impl SavedAgents {
-    /// Those of `agents` that are not known.
+    /// Tells which of `agents` are not known.
     pub(super) fn unknown(&self, agents: &[(Uuid, Timestamp)]) -> Vec<Uuid> {
         agents.iter().map(|(id, _)| *id).filter(|id| !self.seen.contains(id)).collect()
     }
@@ -180,7 +182,7 @@ impl<'a> Agents<'a> {
         Self { polling: polls.collect(), seen: BTreeMap::new() }
     }
 
-    /// Notes that an agent was there at `at`.
+    /// Notes that an agent was seen at `at`.
     pub(super) fn see(&mut self, agent_id: Uuid, at: Timestamp) {
         let latest = self.seen.entry(agent_id).or_insert(at);
         *latest = at.max(*latest);
@@ -190,7 +192,7 @@ impl<'a> Agents<'a> {
         session.prepare_if(!self.polling.is_empty() || !self.seen.is_empty(), KNOWN).await
     }
 
-    /// Reads what is known of the agents.
+    /// Reads what is stored of the agents.
     pub(super) async fn look(
         &self,
         session: &Session,
@@ -220,7 +222,7 @@ impl<'a> Agents<'a> {
         Ok(known)
     }
 
-    /// Takes what agents are to be told.
+    /// Takes the pending cancellations of agents that have some.
     async fn tell(
         &self,
         session: &Session,
@@ -241,7 +243,7 @@ impl<'a> Agents<'a> {
         Ok(cancelled)
     }
 
-    /// Saves what is new.
+    /// Saves what is new of the agents.
     pub(super) async fn save(
         &self,
         session: &Session,
@@ -250,7 +252,7 @@ impl<'a> Agents<'a> {
         locks: Locks,
     ) -> Result<SavedAgents, PgError> {
         let KnownAgents { agents, pending_cancellations } = known;
-        // Attempts before agents, as all do.
+        // All batches change attempts before agents.
         let cancelled = self.tell(session, &pending_cancellations).await?;
         let (mut polling, mut heartbeats) = (Vec::new(), Vec::new());
         for (id, poll) in &self.polling {
@@ -286,7 +288,7 @@ impl<'a> Agents<'a> {
         Ok(SavedAgents { cancelled, seen, heartbeats, unsaved })
     }
 
-    /// Writes all but what agents offer, and passes over what somebody else has locked.
+    /// Writes all except the offers of agents, and passes over rows that another session has locked.
     async fn write(
         &self,
         session: &Session,
@@ -322,14 +324,15 @@ impl<'a> Agents<'a> {
         if written.polling.len() < known.len() + new.len() {
             let missed: Vec<&PollRequest> =
                 polls().filter(|poll| !written.polling.contains(&poll.agent_id)).collect();
-            // Others may have been done with them just before they were looked for.
+            // Other batches may have let go of rows just before they were looked for.
             let renew = session.prepare(RENEW).await?;
             written.add(&save_with(session, Some(&renew), &missed, now).await?)?;
         }
         Ok(written)
     }
 
-    /// Writes what agents offer where it has changed. They are locked. Those where that must be done later.
+    /// Writes the offers of agents where they have changed; the agents are locked. Gives the agents for which
+    /// that must be done later.
     async fn save_offers(&self, session: &Session, changed: &[Uuid]) -> Result<Vec<Uuid>, PgError> {
         if changed.is_empty() {
             return Ok(Vec::new());
@@ -355,9 +358,9 @@ impl<'a> Agents<'a> {
 /// What was written of the agents of a batch.
 #[derive(Default)]
 struct WrittenAgents {
-    /// Those of whom it was saved that they were seen.
+    /// The agents of whom it was saved that they were seen.
     seen: HashSet<Uuid>,
-    /// Those that polled, and of whom it was saved what they said.
+    /// The agents whose polls were saved.
     polling: HashSet<Uuid>,
     /// Those of them that offer something new.
     changed: Vec<Uuid>,

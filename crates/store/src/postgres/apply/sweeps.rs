@@ -1,4 +1,4 @@
-//! What time has made due.
+//! Finds what time has made due, forgets agents and deletes tasks.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -17,7 +17,8 @@ use crate::postgres::session::Session;
 use crate::postgres::shared_state::SharedState;
 use crate::postgres::sweep_progress::{SweepProgress, SweptSpan};
 
-/// What another AFM is sweeping right now is passed over: so it is done once, and nobody waits.
+/// Finds and locks tasks that are due. What another AFM is sweeping is passed over: so it is done once, and
+/// nobody waits.
 const DUE: &str = concat!(
     "select ",
     rows::task_columns!(),
@@ -30,8 +31,8 @@ const DUE: &str = concat!(
 "
 );
 
-/// Attempts whose agent is silent. An agent was there when it claimed, and so has not been silent since
-/// before.
+/// Finds and locks attempts whose agents are silent. An agent was seen when it claimed, and so has not been
+/// silent since before.
 const SILENT: &str = concat!(
     "select ",
     rows::task_columns!(),
@@ -51,8 +52,8 @@ const SILENT: &str = concat!(
 
 const SILENT_AGENTS: &str = "select id from agent where last_seen < $1 limit $2 for update skip locked";
 
-/// Those that are locked. One of whose offers somebody else has locked any is left for the next sweep. The
-/// name of an agent is kept while there is anything that was its.
+/// Forgets agents. One of whose offers another session has locked any is left for the next sweep. The name of
+/// an agent is kept while there is anything that it has executed.
 const FORGET: &str = concat!(
     "with ",
     locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
@@ -72,7 +73,7 @@ const FORGET: &str = concat!(
     delete from agent where id = any(array(select id from gone)) returning id"
 );
 
-/// A task of whose attempts somebody else has locked any is left for the next sweep.
+/// Deletes tasks. One of whose attempts another session has locked any is left for the next sweep.
 const DELETE: &str = concat!(
     "with old as (
         select id from task
@@ -92,7 +93,7 @@ const DELETE: &str = concat!(
     select agent_id, true as is_task from tasks union all select agent_id, false from attempts"
 );
 
-/// The names of those of whom nothing is left.
+/// Forgets the names of agents of which nothing is left.
 const FORGET_NAMES: &str = "
     delete from past_agent
     where id = any($1::uuid[])
@@ -106,8 +107,8 @@ const NEXT_DUE: &str = "
     where due_at is not null and due_at >= coalesce($1::timestamptz, '-infinity')
 ";
 
-/// Finds and locks what a sweep will change. How far it has looked for what is due, if it has found all of
-/// that.
+/// Finds and locks what a sweep will change. If it has found all that was due, it gives the span of time of
+/// which it has.
 pub(super) async fn find(
     session: &Session,
     sweep: &Sweep,
@@ -136,7 +137,7 @@ pub(super) async fn find(
     Ok(done)
 }
 
-/// Forgets agents and deletes tasks, when all changes are saved.
+/// Forgets agents and deletes tasks, after all changes are saved.
 pub(super) async fn clean(
     session: &Session,
     sweep: &Sweep,
@@ -177,7 +178,7 @@ pub(super) async fn clean(
     Ok(())
 }
 
-/// `None`: not asked for, or so long ago that nothing was.
+/// The time so long before `now`; `None` where nothing is asked for, or where that is before all time.
 fn ago(now: Timestamp, after: Option<Duration>) -> Option<Timestamp> {
     after.and_then(|after| now.checked_sub(after).ok()).map(rows::as_stored)
 }

@@ -24,7 +24,7 @@ impl BatchTransaction<'_> {
         Ok(())
     }
 
-    /// The first late result is kept.
+    /// Saves a late result, unless the attempt has one: the first one is kept.
     fn keep_late(&self, task_id: Uuid, number: u32, outcome: &TaskOutcome) -> rusqlite::Result<()> {
         let (result, error) = outcome_columns(outcome);
         self.transaction
