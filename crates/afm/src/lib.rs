@@ -1,7 +1,7 @@
 //! The SLAMon Agent Fleet Manager takes tasks over HTTP, hands each to one agent that is capable of it, takes
 //! the result and gives it back.
 //!
-//! A request that changes something becomes one [`Command`](slamon_store::Command). The
+//! A request that changes something becomes one [`Command`](slamon_domain::Command). The
 //! [`committer`](dispatch::committer) has the store apply all commands that wait in one transaction, and
 //! answers each after the commit. Reads go straight to the store.
 

@@ -14,11 +14,9 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use jiff::Timestamp;
+use slamon_domain::{Command, Locked, Polled, Refusal, Reply, Reported, State, Submitted};
 use slamon_protocol::{Capability, JsonText, PollRequest, PostTask, ResultPost, Terms};
-use slamon_store::{
-    Command, Locked, Polled, PostgresOptions, PostgresStore, Refusal, Reply, Reported, State, Store,
-    Submitted,
-};
+use slamon_store::{PostgresOptions, PostgresStore, Store};
 use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 use tokio::sync::{Mutex, mpsc, oneshot};
 use tokio::task::JoinSet;

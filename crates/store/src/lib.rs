@@ -1,7 +1,8 @@
 //! Where tasks live.
 //!
-//! A [`Store`] takes [`Command`]s in batches, one transaction a batch, and gives [`Replies`] of each kind.
-//! What a task may become is decided in [`lifecycle`], by plain functions; the stores find rows, lock them
+//! A [`Store`] takes [`Command`](slamon_domain::Command)s in batches, one transaction a batch, and gives
+//! [`Replies`](slamon_domain::Replies) of each kind.
+//! What a task may become is decided in [`lifecycle`](slamon_domain::lifecycle), by plain functions; the stores find rows, lock them
 //! and save what the rules said. This is the only crate with SQL.
 
 #![cfg_attr(
@@ -23,8 +24,6 @@ mod reads;
 mod sqlite;
 mod store;
 mod views;
-
-pub use slamon_domain::*;
 
 pub use error::{SchemaError, StoreError};
 pub use event::StoreEvent;

@@ -4,7 +4,8 @@
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slamon_store::{Replies, Reported, SchemaError, Store, StoreError, Submitted};
+use slamon_domain::{Replies, Reported, Submitted};
+use slamon_store::{SchemaError, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::logging::failure_log::{FailureLog, ShouldLog};

@@ -18,8 +18,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::{Command, KindCursor, WaitingKind};
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, KindCursor, Store, StoreError, StoreEvent, WaitingKind};
+use slamon_store::{Store, StoreError, StoreEvent};
 use uuid::Uuid;
 
 use self::search::Reading;
@@ -190,8 +191,9 @@ impl DispatchCache {
 
 #[cfg(test)]
 mod tests {
+    use slamon_domain::{Applied, Polled, Replies};
     use slamon_protocol::{AgentFilter, Capability};
-    use slamon_store::{Applied, Backlog, Polled, Replies};
+    use slamon_store::Backlog;
 
     use super::*;
 

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::ops::Deref;
 
-use slamon_store::Polled;
+use slamon_domain::Polled;
 
 /// Gives back what a poll has brought: its tasks wait again, and its agent is told again.
 pub type GiveBack = Box<dyn FnOnce() + Send>;

@@ -20,8 +20,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::{Cancelled, Command, Refusal, Reported, Running, Submitted, Sweep, Swept};
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
-use slamon_store::{Cancelled, Command, Refusal, Reported, Running, Store, Submitted, Sweep, Swept};
+use slamon_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;

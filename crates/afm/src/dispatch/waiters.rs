@@ -19,8 +19,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
+use slamon_domain::{Applied, WaitingKind};
 use slamon_protocol::{Capability, PollRequest, PostTask};
-use slamon_store::{Applied, StoreEvent, WaitingKind};
+use slamon_store::StoreEvent;
 use tokio::time::Instant;
 use uuid::Uuid;
 

@@ -5,8 +5,9 @@
 use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use slamon_domain::Refusal;
 use slamon_protocol::{Invalid, ObjectWriter};
-use slamon_store::{Refusal, StoreError};
+use slamon_store::StoreError;
 
 use crate::database::health::Health;
 use crate::dispatch::committer::CommitError;

@@ -7,8 +7,8 @@ use std::time::Instant;
 use axum::extract::{MatchedPath, Request};
 use axum::http::{Method, StatusCode};
 use axum::response::Response;
+use slamon_domain::Delivery;
 use slamon_protocol::excerpt;
-use slamon_store::Delivery;
 use tracing::Level;
 use uuid::Uuid;
 

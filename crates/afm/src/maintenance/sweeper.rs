@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use slamon_store::{Sweep, Swept};
+use slamon_domain::{Sweep, Swept};
 
 use crate::clock::Clock;
 use crate::dispatch::committer::{CommitError, Committer};

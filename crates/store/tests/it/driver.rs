@@ -5,11 +5,12 @@ use std::panic::Location;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
-use slamon_store::{
-    AgentView, Applied, AttemptView, Command, Delivery, EndedAttempt, LateResult, Overview, PendingReason,
-    Polled, Refusal, Reported, State, Store, Submitted, Sweep, Swept, Task, pending_reason,
+use slamon_domain::{
+    Applied, Command, Delivery, EndedAttempt, LateResult, PendingReason, Polled, Refusal, Reported, State,
+    Submitted, Sweep, Swept, Task, pending_reason,
 };
+use slamon_protocol::{PollRequest, PostTask, ResultPost, Terms};
+use slamon_store::{AgentView, AttemptView, Overview, Store};
 use uuid::Uuid;
 
 use slamon_domain::testing::commands::{agent_id, number, poll, submits, task_id, task_under};

@@ -1,7 +1,8 @@
 //! Taking over the tables of slamon-afm 1.1.0. `original/postgres.sql` was dumped from a database it had
 //! filled.
 
-use slamon_store::{Adopted, End, Prepared, Reported, SchemaError, State, Store, StoreError};
+use slamon_domain::{End, Reported, State};
+use slamon_store::{Adopted, Prepared, SchemaError, Store, StoreError};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;
@@ -69,7 +70,7 @@ async fn everything_is_kept() {
 
     // Life goes on: what was claimed is finished, what waits is claimed, in the order of before.
     let body = format!(r#"{{"protocol": 1, "task_id": "{}", "task_data": {{}}}}"#, task_id(3));
-    let report = slamon_store::Command::Report(slamon_protocol::ResultPost::parse(&body).unwrap());
+    let report = slamon_domain::Command::Report(slamon_protocol::ResultPost::parse(&body).unwrap());
     let outcomes =
         apply(&store, vec![report, crate::submit(1, "wait"), poll(1, &["upper", "wait"], 9)]).await;
     assert_eq!(outcomes[0], Outcome::Report(Ok(Reported::Stored)));

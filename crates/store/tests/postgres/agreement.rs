@@ -4,8 +4,9 @@ use std::mem;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slamon_domain::{Command, QueueCursor, Replies, Sweep};
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, ResultPost, Terms};
-use slamon_store::{Command, QueueCursor, Replies, SqliteStore, Store, Sweep};
+use slamon_store::{SqliteStore, Store};
 use uuid::Uuid;
 
 use crate::cluster::Cluster;

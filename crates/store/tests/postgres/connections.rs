@@ -2,7 +2,8 @@
 
 use std::sync::Arc;
 
-use slamon_store::{Command, Store, StoreError, Submitted};
+use slamon_domain::{Command, Submitted};
+use slamon_store::{Store, StoreError};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Notify;
 

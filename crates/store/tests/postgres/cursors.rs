@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use slamon_domain::{Command, KindCursor, QueueCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability};
-use slamon_store::{Command, KindCursor, QueueCursor, Store, TYPE_BEGINNING, WaitingKind};
+use slamon_store::{Store, TYPE_BEGINNING};
 
 use crate::cluster::Cluster;
 use crate::{at, poll, submit};

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slamon_domain::{Applied, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability, Terms};
-use slamon_store::{Applied, PostgresStore, Store, StoreEvent, WaitingKind};
+use slamon_store::{PostgresStore, Store, StoreEvent};
 use tokio::sync::mpsc;
 use tokio::task::JoinHandle;
 

@@ -3,10 +3,9 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use slamon_domain::{Command, Refusal, Reported, State, Submitted, Sweep, Swept};
 use slamon_protocol::Terms;
-use slamon_store::{
-    Command, PostgresStore, Refusal, Reported, State, Store, StoreError, Submitted, Sweep, Swept,
-};
+use slamon_store::{PostgresStore, Store, StoreError};
 use tokio_postgres::Client;
 
 use crate::cluster::Cluster;

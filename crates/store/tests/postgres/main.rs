@@ -25,8 +25,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use slamon_domain::{Command, Delivery};
 use slamon_protocol::{Capability, PollRequest, PostTask, ResultPost, Terms};
-use slamon_store::{Command, Delivery, PostgresStore, Store, StoreError};
+use slamon_store::{PostgresStore, Store, StoreError};
 use uuid::Uuid;
 
 use slamon_domain::testing::outcome::{Outcome, in_order};

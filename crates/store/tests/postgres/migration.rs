@@ -1,6 +1,7 @@
 //! Tables of version 1, brought up.
 
-use slamon_store::{End, Prepared, Reported, SchemaError, State, Store, StoreError};
+use slamon_domain::{End, Reported, State};
+use slamon_store::{Prepared, SchemaError, Store, StoreError};
 
 use crate::cluster::Cluster;
 use crate::{apply, given, id, poll, report, submit};

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use slamon_store::{PostgresStore, SchemaError, Store, StoreError, Submitted};
+use slamon_domain::Submitted;
+use slamon_store::{PostgresStore, SchemaError, Store, StoreError};
 use slamon_testbed::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 
 use crate::cluster::store;

@@ -3,7 +3,8 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use slamon_store::{Prepared, Reported, Store, Submitted};
+use slamon_domain::{Reported, Submitted};
+use slamon_store::{Prepared, Store};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;

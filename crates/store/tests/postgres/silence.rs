@@ -4,7 +4,8 @@ use std::net::TcpListener;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, StoreEvent, Submitted};
+use slamon_domain::Submitted;
+use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, StoreEvent};
 use slamon_testbed::{PgCluster, Relay, TestDatabase};
 use tokio::sync::mpsc;
 

@@ -1,6 +1,7 @@
 //! Connections whose statements, settings or server are not what they were.
 
-use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError, Submitted};
+use slamon_domain::Submitted;
+use slamon_store::{PostgresOptions, PostgresStore, Store, StoreError};
 use slamon_testbed::{PgCluster, TestDatabase};
 
 use crate::cluster::store;

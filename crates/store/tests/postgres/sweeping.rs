@@ -3,8 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use slamon_domain::{AttemptEnd, Command, End, State, Sweep, Swept};
 use slamon_protocol::Terms;
-use slamon_store::{AttemptEnd, Command, End, PostgresStore, State, Store, Sweep, Swept};
+use slamon_store::{PostgresStore, Store};
 use tokio::task::JoinSet;
 
 use crate::cluster::Cluster;

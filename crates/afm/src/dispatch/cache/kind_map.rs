@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 use std::ops::Bound;
 
+use slamon_domain::{KindCursor, QueueCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability, PollRequest};
-use slamon_store::{KindCursor, QueueCursor, WaitingKind};
 
 use super::left_out::LeftOut;
 

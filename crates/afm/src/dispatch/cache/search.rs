@@ -1,7 +1,8 @@
 //! Searches of the store: what they find goes into the cache, unless it was noted meanwhile.
 
 use jiff::Timestamp;
-use slamon_store::{Applied, Backlog, Command};
+use slamon_domain::{Applied, Command};
+use slamon_store::Backlog;
 use tokio::time::Instant;
 
 use super::shared::SharedCache;

@@ -14,8 +14,9 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 
+use slamon_domain::{Command, KindCursor, QueueCursor, WaitingKind};
 use slamon_protocol::{Capability, PollRequest};
-use slamon_store::{Backlog, Command, KindCursor, QueueCursor, WaitingKind};
+use slamon_store::Backlog;
 use tokio::time::Instant;
 use uuid::Uuid;
 

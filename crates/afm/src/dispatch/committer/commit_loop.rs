@@ -3,7 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_store::{Command, Locked, Store, StoreError, WriteConcurrency};
+use slamon_domain::{Command, Locked};
+use slamon_store::{Store, StoreError, WriteConcurrency};
 use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use slamon_domain::{Command, WaitingKind};
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, WaitingKind};
 use tokio::sync::oneshot;
 
 use super::queued::{QueuedCommand, ReplyTo};

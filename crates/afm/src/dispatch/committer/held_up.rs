@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slamon_store::Command;
+use slamon_domain::Command;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;

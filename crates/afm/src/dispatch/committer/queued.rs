@@ -1,7 +1,7 @@
 //! Commands that wait for the store, each with the way back for its reply.
 
 use jiff::Timestamp;
-use slamon_store::{Cancelled, Command, Polled, Refusal, Reported, Submitted, Swept};
+use slamon_domain::{Cancelled, Command, Polled, Refusal, Reported, Submitted, Swept};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;

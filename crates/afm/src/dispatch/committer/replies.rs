@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slamon_store::{Command, Locked, Replies, Reply};
+use slamon_domain::{Command, Locked, Replies, Reply};
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::Instant;
 

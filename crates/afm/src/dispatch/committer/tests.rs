@@ -11,8 +11,9 @@ use std::pin::Pin;
 use std::task::Poll;
 use std::time::Duration;
 
+use slamon_domain::Polled;
 use slamon_protocol::PollRequest;
-use slamon_store::{Polled, WriteConcurrency};
+use slamon_store::WriteConcurrency;
 use tokio::task::JoinHandle;
 
 use self::fateful_store::{Fate, FatefulStore};

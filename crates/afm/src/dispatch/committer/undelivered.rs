@@ -4,7 +4,7 @@ use std::borrow::Borrow;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slamon_store::{Command, Polled};
+use slamon_domain::{Command, Polled};
 use tokio::sync::oneshot;
 use uuid::Uuid;
 

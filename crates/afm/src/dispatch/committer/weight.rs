@@ -2,8 +2,8 @@
 
 use std::mem::size_of;
 
+use slamon_domain::{Command, KindCursor};
 use slamon_protocol::{PollRequest, TaskOutcome};
-use slamon_store::{Command, KindCursor};
 
 /// The commands that wait may have this many KiB together.
 pub(super) const QUEUE_KIB: u32 = 64 * 1_024;
@@ -50,8 +50,8 @@ fn kinds_bytes(kinds: &[KindCursor]) -> usize {
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
+    use slamon_domain::{Running, WaitingKind};
     use slamon_protocol::{AgentFilter, Capability, Limits, PostTask};
-    use slamon_store::{Running, WaitingKind};
     use uuid::Uuid;
 
     use super::*;

@@ -4,8 +4,8 @@ use std::fmt;
 use std::pin::Pin;
 use std::time::Duration;
 
+use slamon_domain::WaitingKind;
 use slamon_protocol::PollRequest;
-use slamon_store::WaitingKind;
 use tokio::time::Instant;
 
 use crate::dispatch::claimed::Claimed;

@@ -5,8 +5,8 @@ mod orders;
 
 use std::time::Duration;
 
+use slamon_domain::Polled;
 use slamon_protocol::AgentFilter;
-use slamon_store::Polled;
 
 use super::*;
 

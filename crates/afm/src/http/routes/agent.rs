@@ -7,8 +7,8 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
+use slamon_domain::{Delivery, Polled, Reported};
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
-use slamon_store::{Delivery, Polled, Reported};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};

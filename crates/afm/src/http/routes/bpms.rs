@@ -10,13 +10,11 @@ use axum::extract::{Path, RawQuery, State};
 use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::{get, post};
+use slamon_domain::{PendingReason, QueueDiagnostics, State as TaskState, Submitted, Task, pending_reason};
 use slamon_protocol::{
     ArrayWriter, Invalid, JsonText, LONGEST_WAIT, ObjectWriter, PostTask, parse_id, sql_time,
 };
-use slamon_store::{
-    AttemptView, PendingReason, QueueDiagnostics, State as TaskState, Submitted, Task, TaskRead,
-    pending_reason,
-};
+use slamon_store::{AttemptView, TaskRead};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};

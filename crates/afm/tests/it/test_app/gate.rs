@@ -4,9 +4,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_domain::{
+    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
+};
 use slamon_store::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Overview, Prepared,
-    QueueDiagnostics, Store, StoreError, StoreEvent, Task, TaskRead, WaitingKind,
+    AttemptView, Backlog, Counts, Overview, Prepared, Store, StoreError, StoreEvent, TaskRead,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;

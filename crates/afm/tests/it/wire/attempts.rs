@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
+use slamon_domain::AttemptEnd;
 use slamon_protocol::TaskOutcome;
-use slamon_store::AttemptEnd;
 
 use super::terms::DUE;
 use crate::test_app::{Body, Place, Setup, TestApp, id};

@@ -86,7 +86,7 @@ fn the_agent_is_told_once_and_its_result_is_late() {
         "task_id: the result came too late, attempt 1 had ended; it is kept for the operator to read",
     );
     let (ended, late) = app.attempts(2).remove(0);
-    assert_eq!(ended.end, slamon_store::AttemptEnd::Cancelled);
+    assert_eq!(ended.end, slamon_domain::AttemptEnd::Cancelled);
     let late = format!("{:?}", late.expect("it is kept").outcome);
     assert_eq!(late, r#"Completed({"n": 1.0})"#);
     // Another agent is told nothing.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slamon_afm::maintenance::sweeper::SweepPolicy;
-use slamon_store::Swept;
+use slamon_domain::Swept;
 
 use crate::test_app::{Body, Place, Setup, TestApp, id};
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use slamon_afm::maintenance::sweeper::SweepPolicy;
-use slamon_store::{AttemptEnd, Swept};
+use slamon_domain::{AttemptEnd, Swept};
 
 use super::terms::DUE;
 use crate::test_app::{Body, TestApp, id};

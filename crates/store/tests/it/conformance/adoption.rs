@@ -4,8 +4,9 @@
 use jiff::Timestamp;
 use jiff::civil::date;
 use jiff::tz::TimeZone;
+use slamon_domain::{Attempt, End, State, Task};
 use slamon_protocol::JsonText;
-use slamon_store::{Adopted, Attempt, End, Prepared, SchemaError, State, StoreError, Task};
+use slamon_store::{Adopted, Prepared, SchemaError, StoreError};
 use uuid::Uuid;
 
 use crate::driver::Driver;

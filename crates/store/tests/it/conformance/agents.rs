@@ -1,8 +1,9 @@
 //! What is known of agents.
 
 use jiff::{SignedDuration, Timestamp};
+use slamon_domain::Command;
 use slamon_protocol::{Location, PollRequest};
-use slamon_store::{AgentView, Command, Counts};
+use slamon_store::{AgentView, Counts};
 
 use crate::fixture::{Fixture, SharedFixture};
 use slamon_domain::testing::commands::{agent_id, at, completed, poll, poll_for, release};

@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 
+use slamon_domain::{Command, KindCursor, QueueCursor, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability, PostTask, Terms};
-use slamon_store::{Backlog, Command, KindCursor, QueueCursor, WaitingKind};
+use slamon_store::Backlog;
 
 use crate::driver::Driver;
 use crate::fixture::Fixture;

@@ -1,7 +1,7 @@
 //! Clients that do not want a task any more.
 
+use slamon_domain::{AttemptEnd, Command, End, EndedAttempt, LateResult, Refusal, State};
 use slamon_protocol::{TaskOutcome, Terms};
-use slamon_store::{AttemptEnd, Command, End, EndedAttempt, LateResult, Refusal, State};
 
 use crate::driver::polled;
 use crate::fixture::Fixture;

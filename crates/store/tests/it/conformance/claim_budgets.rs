@@ -1,8 +1,8 @@
 //! How much a poll is given at once.
 
+use slamon_domain::Command;
+use slamon_domain::{ClaimBudget, MAX_BYTES_PER_POLL};
 use slamon_protocol::{Capability, PollRequest, PostTask};
-use slamon_store::Command;
-use slamon_store::{ClaimBudget, MAX_BYTES_PER_POLL};
 
 use crate::driver::{Driver, delivered, numbers};
 use crate::fixture::Fixture;

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
-use slamon_store::Command;
-use slamon_store::MAX_TASKS_PER_POLL;
+use slamon_domain::Command;
+use slamon_domain::MAX_TASKS_PER_POLL;
 use tokio::task::JoinSet;
 
 use crate::driver::{Driver, delivered, numbers};

@@ -1,7 +1,7 @@
 //! What time alone ends: TTLs, and attempts that take too long.
 
+use slamon_domain::{AttemptEnd, End, EndedAttempt, Refusal, State, Submitted};
 use slamon_protocol::Terms;
-use slamon_store::{AttemptEnd, End, EndedAttempt, Refusal, State, Submitted};
 
 use crate::fixture::Fixture;
 use slamon_domain::testing::commands::{
@@ -140,7 +140,7 @@ pub(crate) async fn a_delayed_task_waits_from_the_end_of_its_delay_on(fixture: &
     assert_eq!(store.waiting().await, 1);
     let swept = store.sweep(at(60) - MICROSECOND, DUE).await;
     assert_eq!((swept.settled, swept.next_due), (0, Some(at(60))));
-    let applied = store.applied(at(60), vec![slamon_store::Command::Sweep(DUE)]).await;
+    let applied = store.applied(at(60), vec![slamon_domain::Command::Sweep(DUE)]).await;
     let [Ok(swept)] = applied.replies.sweeps[..] else { panic!("{applied:?}") };
     assert_eq!((swept.settled, swept.next_due), (1, None));
     assert_eq!(applied.waiting.len(), 1);

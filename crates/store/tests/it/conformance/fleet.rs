@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use jiff::SignedDuration;
+use slamon_domain::{AttemptEnd, Command, Locked, Refusal, Reported, State, Sweep, Swept};
 use slamon_protocol::{PollRequest, ResultPost, Terms};
-use slamon_store::{AttemptEnd, Command, Counts, Locked, Refusal, Reported, State, Sweep, Swept};
+use slamon_store::Counts;
 
 use tokio::task::JoinSet;
 

@@ -1,8 +1,8 @@
 //! Who is handed what, and why the rest waits.
 
 use jiff::Timestamp;
+use slamon_domain::{Command, QueueDiagnostics, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability, Location, PollRequest, PostTask, Terms};
-use slamon_store::{Command, QueueDiagnostics, WaitingKind};
 use uuid::Uuid;
 
 use crate::driver::{Driver, numbers};
@@ -53,9 +53,9 @@ pub(crate) async fn terms_are_kept_as_they_were_posted(fixture: &impl Fixture) {
         store.post_under(at(0), terms.clone(), n).await;
         assert_eq!(store.stored(n).await.posted, task_under(terms.clone(), n));
         let again = store.submit(at(1), task_under(terms, n)).await;
-        assert_eq!(again, Ok(slamon_store::Submitted::Repeated));
+        assert_eq!(again, Ok(slamon_domain::Submitted::Repeated));
         let others = store.submit(at(1), task_under(priority(7), n)).await;
-        assert_eq!(others, Err(slamon_store::Refusal::IdTaken("its terms")));
+        assert_eq!(others, Err(slamon_domain::Refusal::IdTaken("its terms")));
     }
 }
 
@@ -193,7 +193,7 @@ pub(crate) async fn a_delayed_task_says_until_when(fixture: &impl Fixture) {
         ..Terms::default()
     };
     store.post_under(at(0), terms, 1).await;
-    let until = |task: &slamon_store::Task| slamon_protocol::sql_time(task.due().unwrap());
+    let until = |task: &slamon_domain::Task| slamon_protocol::sql_time(task.due().unwrap());
     let why = store.why(1, at(0)).await.unwrap();
     let sentence = format!("delayed until {} UTC", until(&store.stored(1).await));
     assert_eq!((why.code, why.sentence), ("delayed", sentence));

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slamon_store::{Attempt, Command, End, Polled, Replies, Reply, State, Sweep, Task, WaitingKind};
+use slamon_domain::{Attempt, Command, End, Polled, Replies, Reply, State, Sweep, Task, WaitingKind};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 

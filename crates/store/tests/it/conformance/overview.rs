@@ -1,7 +1,8 @@
 //! What people look at.
 
+use slamon_domain::Command;
 use slamon_protocol::PollRequest;
-use slamon_store::{AgentView, Command, LIST_RESULT_BYTES, List, Overview, TaskView};
+use slamon_store::{AgentView, LIST_RESULT_BYTES, List, Overview, TaskView};
 
 use crate::fixture::Fixture;
 use slamon_domain::testing::commands::{

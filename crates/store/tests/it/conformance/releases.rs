@@ -1,8 +1,8 @@
 //! Claims that are given up.
 
 use jiff::SignedDuration;
+use slamon_domain::{Command, Refusal, Reported, State};
 use slamon_protocol::Terms;
-use slamon_store::{Command, Refusal, Reported, State};
 
 use crate::driver::{delivered, numbers, polled};
 use crate::fixture::Fixture;

@@ -1,6 +1,7 @@
 //! What is stored stays stored.
 
-use slamon_store::{Prepared, Reported, Submitted};
+use slamon_domain::{Reported, Submitted};
+use slamon_store::Prepared;
 
 use crate::fixture::SharedFixture;
 use slamon_domain::testing::commands::{at, completed, failed, poll, release, task};

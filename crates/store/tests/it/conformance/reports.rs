@@ -1,7 +1,7 @@
 //! Agents post what came out.
 
 use jiff::Timestamp;
-use slamon_store::{Command, End, Refusal, Reported, State};
+use slamon_domain::{Command, End, Refusal, Reported, State};
 use tokio::task::JoinSet;
 
 use super::submits::OBJECTS;

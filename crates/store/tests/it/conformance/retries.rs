@@ -1,7 +1,7 @@
 //! Attempts: how often, when, and under which id.
 
+use slamon_domain::{AttemptEnd, Command, End, LateResult, Refusal, Reported, State, Submitted, Sweep};
 use slamon_protocol::{ResultPost, TaskOutcome, Terms};
-use slamon_store::{AttemptEnd, Command, End, LateResult, Refusal, Reported, State, Submitted, Sweep};
 
 use crate::driver::Driver;
 use crate::fixture::Fixture;

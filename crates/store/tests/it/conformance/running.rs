@@ -1,8 +1,8 @@
 //! Agents that say what they execute.
 
 use jiff::{SignedDuration, Timestamp};
+use slamon_domain::{Applied, AttemptEnd, Command, End, EndedAttempt, Refusal, Reported, Running, State};
 use slamon_protocol::Terms;
-use slamon_store::{Applied, AttemptEnd, Command, End, EndedAttempt, Refusal, Reported, Running, State};
 use uuid::Uuid;
 
 use crate::driver::numbers;

@@ -1,7 +1,7 @@
 //! Clients post tasks.
 
+use slamon_domain::{Command, Refusal, Reported, State, Submitted, Sweep, Task};
 use slamon_protocol::{PostTask, Terms, parse_id};
-use slamon_store::{Command, Refusal, Reported, State, Submitted, Sweep, Task};
 use uuid::Uuid;
 
 use crate::driver::submitted;

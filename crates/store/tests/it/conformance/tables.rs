@@ -1,6 +1,7 @@
 //! Making, checking and dropping tables.
 
-use slamon_store::{Command, Prepared, SchemaError, StoreError};
+use slamon_domain::Command;
+use slamon_store::{Prepared, SchemaError, StoreError};
 
 use crate::fixture::{Fixture, SharedFixture};
 use slamon_domain::testing::commands::{at, poll, submits, task_id};

@@ -1,7 +1,8 @@
 //! A batch is all or nothing.
 
+use slamon_domain::{Command, Refusal, Reported, State, Submitted};
 use slamon_protocol::PollRequest;
-use slamon_store::{Command, Refusal, Reported, State, StoreError, Submitted};
+use slamon_store::StoreError;
 
 use crate::driver::{delivered, numbers};
 use crate::fixture::{Fixture, SharedFixture};

@@ -3,11 +3,9 @@
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
+use slamon_domain::{Attempt, End, Refusal, Reported, State, Submitted, Task};
 use slamon_protocol::{JsonText, PostTask, ResultPost, TaskOutcome, Terms, parse_id};
-use slamon_store::{
-    Adopted, Attempt, Counts, End, Prepared, Refusal, Reported, SchemaError, State, StoreError, Submitted,
-    Task,
-};
+use slamon_store::{Adopted, Counts, Prepared, SchemaError, StoreError};
 use uuid::Uuid;
 
 use crate::driver::Driver;

@@ -4,8 +4,9 @@
 //! whole process's, hence the other process.
 
 use rustix::process::{Resource, getrlimit, setrlimit};
+use slamon_domain::{Command, End};
 use slamon_protocol::PostTask;
-use slamon_store::{Command, End, SqliteStore, StoreError};
+use slamon_store::{SqliteStore, StoreError};
 
 use super::process::{OtherProcess, database, say};
 use crate::driver::Driver;

@@ -2,7 +2,8 @@
 
 use std::collections::BTreeMap;
 
-use slamon_store::{Command, SqliteStore, State};
+use slamon_domain::{Command, State};
+use slamon_store::SqliteStore;
 
 use super::process::{OtherProcess, database, say};
 use crate::driver::{Driver, delivered, numbers};

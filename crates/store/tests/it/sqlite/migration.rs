@@ -1,7 +1,8 @@
 //! Brings up tables as version 1 left them.
 
+use slamon_domain::{End, Reported, State, Sweep, Task};
 use slamon_protocol::Terms;
-use slamon_store::{End, Prepared, Reported, SchemaError, State, StoreError, Sweep, Task};
+use slamon_store::{Prepared, SchemaError, StoreError};
 
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};
 use slamon_domain::testing::commands::{

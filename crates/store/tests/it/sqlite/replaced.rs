@@ -3,7 +3,8 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use slamon_store::{Command, StoreError};
+use slamon_domain::Command;
+use slamon_store::StoreError;
 
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};

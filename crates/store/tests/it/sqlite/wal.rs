@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use rusqlite::Connection;
+use slamon_domain::Command;
 use slamon_protocol::PostTask;
-use slamon_store::Command;
 
 use crate::driver::Driver;
 use crate::fixture::{Fixture, SharedFixture, SqliteFile};

@@ -5,9 +5,11 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use slamon_domain::{
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Locked, QueueDiagnostics, Task, WaitingKind,
+};
 use slamon_store::{
-    Applied, AttemptView, Backlog, Command, Counts, EndedAttempt, KindCursor, LateResult, Locked, Overview,
-    Prepared, QueueDiagnostics, SqliteStore, Store, StoreError, StoreEvent, Task, TaskRead, WaitingKind,
+    AttemptView, Backlog, Counts, Overview, Prepared, SqliteStore, Store, StoreError, StoreEvent, TaskRead,
     WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};

@@ -1,7 +1,7 @@
 //! Tests in every order what happens to tasks that are handed to polls, and to these polls.
 
 use loom::thread;
-use slamon_store::{Applied, Delivery, Replies, WaitingKind};
+use slamon_domain::{Applied, Delivery, Replies, WaitingKind};
 use tokio_util::sync::CancellationToken;
 
 use super::*;

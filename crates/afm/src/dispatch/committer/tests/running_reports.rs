@@ -8,7 +8,7 @@ fn says_nothing_runs() -> Option<RunningReport> {
 
 async fn is_claimed(store: &FatefulStore, n: u128) -> bool {
     let task = store.task(Uuid::from_u128(n)).await.unwrap().unwrap();
-    matches!(task.state, slamon_store::State::Claimed(_))
+    matches!(task.state, slamon_domain::State::Claimed(_))
 }
 
 #[tokio::test]
