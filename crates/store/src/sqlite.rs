@@ -14,6 +14,7 @@ mod uri;
 mod views;
 mod wal;
 mod workers;
+mod write_transaction;
 
 use std::path::Path;
 use std::sync::Arc;

@@ -14,11 +14,12 @@ use std::slice;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::{Connection, Transaction, TransactionBehavior};
+use rusqlite::Connection;
 use slamon_domain::batch::Executor;
 use slamon_domain::{Applied, Command, QueueCursor, WaitingKind};
 use uuid::Uuid;
 
+use super::write_transaction::WriteTransaction;
 use crate::error::StoreError;
 
 pub(super) fn apply(
@@ -27,10 +28,9 @@ pub(super) fn apply(
     now: Timestamp,
     default_timeout: Option<Duration>,
 ) -> Result<Applied, StoreError> {
-    // The transaction is immediate: two processes on one file must not both read before either writes.
-    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    let transaction = WriteTransaction::begin(connection)?;
     let mut work = BatchTransaction {
-        transaction: &transaction,
+        transaction: transaction.connection,
         now,
         default_timeout,
         executor: Executor::new(now),
@@ -59,7 +59,7 @@ pub(super) fn apply(
 
 /// A batch that is applied in a transaction.
 struct BatchTransaction<'t> {
-    transaction: &'t Transaction<'t>,
+    transaction: &'t Connection,
     now: Timestamp,
     /// How long an attempt may take of a task that does not say.
     default_timeout: Option<Duration>,
