@@ -1,9 +1,9 @@
 //! Where tasks live.
 //!
 //! A [`Store`] takes [`Command`](slamon_domain::Command)s in batches, one transaction a batch, and gives
-//! [`Replies`](slamon_domain::Replies) of each kind.
-//! What a task may become is decided in [`lifecycle`](slamon_domain::lifecycle), by plain functions; the stores find rows, lock them
-//! and save what the rules said. This is the only crate with SQL.
+//! [`Replies`](slamon_domain::Replies) of each kind. What a task may become is decided in
+//! [`lifecycle`](slamon_domain::lifecycle), by plain functions; the stores find rows, lock them and save what
+//! the rules said. This is the only crate with SQL.
 
 #![cfg_attr(
     not(test),

@@ -83,8 +83,8 @@ fn check(
     Ok(())
 }
 
-/// The model knows nothing of the agents that might have taken a task. Whether a sweep already sees what comes after it in
-/// its batch is the store's to say.
+/// The model knows nothing of the agents that might have taken a task. Whether a sweep already sees what
+/// comes after it in its batch is the store's to say.
 fn comparable(mut replies: Replies) -> Replies {
     for task in replies.cancels.iter_mut().flatten().flatten().flatten() {
         forget_fleet(task);
@@ -103,7 +103,8 @@ fn forget_fleet(task: &mut Task) {
     }
 }
 
-/// What a database would hold: a model that is only read and written here, and moved by nothing but the executor.
+/// What a database would hold: a model that is only read and written here, and moved by nothing but the
+/// executor.
 #[derive(Default)]
 struct Tables(Model);
 

@@ -21,7 +21,8 @@ const FIRST: Timestamp = Timestamp::constant(1_795_375_381, 621_614_000);
 /// A batch and when it is applied.
 pub type Batch = (Timestamp, Vec<Command>);
 
-/// Up to `batches` batches of up to `commands` commands. Time goes on, stands still, and sometimes steps back.
+/// Up to `batches` batches of up to `commands` commands. Time goes on, stands still, and sometimes steps
+/// back.
 pub fn sequences(batches: usize, commands: usize) -> impl Strategy<Value = Vec<Batch>> {
     let step = prop_oneof![Just(0), Just(1), Just(1_000_000), Just(10_000_000), Just(60_000_007), Just(-3)];
     let batch = (step, prop::collection::vec(draft(), 1..=commands));
@@ -70,8 +71,8 @@ fn resolve(drafts: Vec<(i64, Vec<Draft>)>) -> Vec<Batch> {
                 Command::Release { agent_id, claimed_at, task_ids, cancelled }
             }
         };
-        // When in its batch a sweep forgets and deletes, and whether it knows who else was seen in it, is the store's to
-        // say: such commands get a batch of their own.
+        // When in its batch a sweep forgets and deletes, and whether it knows who else was seen in it, is the
+        // store's to say: such commands get a batch of their own.
         let tidies = |command: &Command| match command {
             Command::Sweep(sweep) => sweep.forget_after.or(sweep.delete_after).is_some(),
             Command::Seen(_) => true,
@@ -123,7 +124,8 @@ fn json(text: &str) -> JsonText {
     JsonText::from_stored(text.to_owned())
 }
 
-/// Mostly the one task that goes with an id, else one that differs in a field, or only in the way it is written.
+/// Mostly the one task that goes with an id, else one that differs in a field, or only in the way it is
+/// written.
 fn submit() -> impl Strategy<Value = PostTask> {
     let change = prop_oneof![7 => Just(0), 4 => 1..=7];
     (task_id(), change).prop_map(|(task_id, change)| {

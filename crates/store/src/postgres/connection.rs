@@ -259,7 +259,8 @@ pub(super) fn pool(connector: Connector, options: &PostgresOptions) -> Pool {
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let timeout = Some(options.pool_timeout);
     let config = PoolConfig {
-        // Calls wait for a permit of `ConnectionLimit` instead: there are no more of them than places in the pool.
+        // Calls wait for a permit of `ConnectionLimit` instead: there are no more of them than places in the
+        // pool.
         timeouts: Timeouts { wait: None, create: timeout, recycle: timeout },
         ..PoolConfig::new(options.pool_size.max(1))
     };

@@ -16,8 +16,8 @@ use uuid::Uuid;
 use slamon_domain::testing::commands::{agent_id, number, poll, submits, task_id, task_under};
 use slamon_domain::testing::outcome::{Outcome, in_order};
 
-/// A store whose failures end the test, with the line that asked. What it gives back of when agents were seen, it is given
-/// at once.
+/// A store whose failures end the test, with the line that asked. What it gives back of when agents were
+/// seen, it is given at once.
 #[derive(Clone)]
 pub(crate) struct Driver(Arc<dyn Store>);
 

@@ -154,8 +154,8 @@ fn alike(sqlite: &mut Replies, postgres: &mut Replies, aliases: &mut Vec<(Uuid, 
 
 /// A debug text in which the ids that SQLite gave out are those of PostgreSQL.
 ///
-/// Of tasks that expire together, SQLite finds those that come later behind fewer tasks: what a task waited for is left
-/// out.
+/// Of tasks that expire together, SQLite finds those that come later behind fewer tasks: what a task waited
+/// for is left out.
 fn shown(text: &impl std::fmt::Debug, aliases: &[(Uuid, Uuid)]) -> String {
     let text = format!("{text:#?}");
     let lines = text.lines().map(|line| line.split("expired: ").next().unwrap_or(line));

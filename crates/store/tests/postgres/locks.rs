@@ -153,7 +153,8 @@ async fn a_locked_agent_gets_tasks_and_is_saved_later() {
     for row in [
         "select from agent for update",
         "select from agent_offer for update",
-        "insert into agent (id, name, capabilities, last_seen) values (lpad('2', 32, '0')::uuid, '', '', now())",
+        "insert into agent (id, name, capabilities, last_seen)
+         values (lpad('2', 32, '0')::uuid, '', '', now())",
     ] {
         let agent = if row.starts_with("insert") { 2 } else { 1 };
         let before = cluster.sql(capabilities);
@@ -211,7 +212,8 @@ async fn sweeps_pass_over_what_belongs_to_locked_rows() {
     apply(&store, vec![submit(1, "t"), submit(2, "t"), poll(1, &["t"], 2), poll(2, &["t"], 1)]).await;
     apply(&store, vec![Command::Cancel(id(1)), Command::Cancel(id(2))]).await;
     let rows = format!(
-        "select from attempt where task_id = {} for update; select from agent_offer where agent_id = {} for update",
+        "select from attempt where task_id = {} for update;
+         select from agent_offer where agent_id = {} for update",
         sql_id(1),
         sql_id(2)
     );
@@ -272,7 +274,8 @@ async fn a_result_counts_as_its_task_is_once_posts_are_sorted() {
                  end if;
                  return null;
              end';
-         create trigger hold_up after insert on task for each row when (new.id = {}) execute function hold_up()",
+         create trigger hold_up after insert on task for each row
+         when (new.id = {}) execute function hold_up()",
         sql_id(8)
     );
     cluster.sql(&held_up);

@@ -48,13 +48,17 @@ proptest! {
         for (now, batch) in batches {
             // Polls, releases and sweeps are no repeats when they are said again.
             let repeatable =
-                |command: &&Command| matches!(command, Command::Submit(_) | Command::Report(_) | Command::Cancel(_));
+                |command: &&Command| {
+                    matches!(command, Command::Submit(_) | Command::Report(_) | Command::Cancel(_))
+                };
             for command in batch.iter().filter(repeatable) {
                 let said = model.apply_one(command, now);
                 let before = model.clone();
                 let again = model.apply_one(command, now);
                 match &said {
-                    Outcome::Submit(Ok(_)) => prop_assert_eq!(again, Outcome::Submit(Ok(Submitted::Repeated))),
+                    Outcome::Submit(Ok(_)) => {
+                        prop_assert_eq!(again, Outcome::Submit(Ok(Submitted::Repeated)));
+                    }
                     Outcome::Report(Ok(_)) => prop_assert_eq!(again, Outcome::Report(Ok(Reported::Repeated))),
                     _ => prop_assert_eq!(again, said),
                 }
@@ -257,8 +261,8 @@ fn check_abandoned(
     Ok(abandoned)
 }
 
-/// Repeats and refusals change nothing, but that time is let pass for the task, and that a late result is kept and
-/// shows that its agent lives.
+/// Repeats and refusals change nothing, but that time is let pass for the task, and that a late result is
+/// kept and shows that its agent lives.
 fn check_unchanged(
     before: &Model,
     id: Uuid,

@@ -70,7 +70,8 @@ pub(crate) async fn polls_and_results_are_signs_of_life(fixture: &impl Fixture) 
     {
         assert_eq!(store.state(n).await.name(), state, "task {n}");
     }
-    // So are a repeat, by agent 2, and a result that is late, by agent 3; but no result for a task that it never had.
+    // So are a repeat, by agent 2, and a result that is late, by agent 3; but no result for a task that it
+    // never had.
     assert_eq!(store.report(at(450), completed(3, "{}")).await, Ok(Reported::Repeated));
     assert_eq!(store.report(at(460), completed(5, "{}")).await, Err(Refusal::TooLate(1)));
     assert_eq!(store.report(at(470), completed(9, "{}")).await, Err(Refusal::UnknownTask));

@@ -87,8 +87,8 @@ async fn compare(store: &Driver, model: &Model, names: &Names) -> Result<(), Tes
     Ok(())
 }
 
-/// Everything but what agents are called. A store keeps one name an agent, the model that of each poll; here agents say
-/// something else each time, and claim before they have said anything.
+/// Everything but what agents are called. A store keeps one name an agent, the model that of each poll; here
+/// agents say something else each time, and claim before they have said anything.
 fn nameless(shown: &impl std::fmt::Debug) -> String {
     let mut text = format!("{shown:?}");
     for name in ["agent 0", "agent 1", "agent 2"] {
