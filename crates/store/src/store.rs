@@ -20,7 +20,8 @@ use crate::views::{AttemptView, Counts, Overview};
 pub struct WriteConcurrency {
     /// The most batches that may be under way.
     pub max: usize,
-    /// How many commands have to wait before another batch begins while one is under way.
+    /// How many commands have to wait before another batch begins while one is under way: so many, or half of all
+    /// that there are.
     pub min_batch: usize,
 }
 

@@ -7,6 +7,7 @@ mod commit_error;
 mod commit_loop;
 mod hand_off;
 mod held_up;
+mod load;
 mod queued;
 mod replies;
 #[cfg(test)]

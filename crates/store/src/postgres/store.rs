@@ -34,7 +34,7 @@ const MAX_BATCHES: usize = 2;
 /// as much as a large one.
 const CORES_FOR_SMALL_BATCHES: usize = 4;
 
-/// How many commands another batch must have on fewer cores.
+/// How many commands another batch must have on fewer cores, unless these are half of all.
 const LARGE_BATCH: usize = 128;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 use super::commit_error::CommitError;
 use super::hand_off::HandOffs;
 use super::held_up::HeldUp;
+use super::load::Load;
 use super::queued::{Caller, QueuedCommand};
 use super::replies::Replier;
 use super::undelivered::Undelivered;
@@ -88,7 +89,7 @@ impl CommitLoop {
     pub(super) async fn run(self, mut requests: mpsc::Receiver<QueuedCommand>) {
         let this = Arc::new(self);
         let WriteConcurrency { max, min_batch } = this.store.write_concurrency();
-        let min_batch = min_batch.clamp(1, LARGEST_BATCH);
+        let mut load = Load::new(min_batch.min(LARGEST_BATCH));
         let mut running = JoinSet::new();
         // Commands that are held up are tried again beside all others.
         let mut trying_again = JoinSet::new();
@@ -109,7 +110,8 @@ impl CommitLoop {
                     trying_again.spawn(async move { this.commit(due).await });
                 }
             }
-            let may_begin = running.is_empty() || (running.len() < max && batch.len() >= min_batch);
+            let may_begin =
+                running.is_empty() || (running.len() < max && load.is_worth_another_batch(batch.len()));
             if may_begin && !batch.is_empty() {
                 while batch.len() < LARGEST_BATCH
                     && let Ok(request) = requests.try_recv()
@@ -117,6 +119,7 @@ impl CommitLoop {
                     batch.push(request);
                 }
                 let rest = batch.split_off(batch_length(&batch));
+                let waiting = rest.len();
                 let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
                 batch.retain(|request| !request.is_given_up());
                 this.held_up.take_from(&mut batch);
@@ -124,11 +127,17 @@ impl CommitLoop {
                     continue;
                 }
                 this.hand_offs.add_claims(&mut batch);
+                let commands = batch.len();
+                load.began(commands, waiting);
                 if max == 1 {
                     this.commit(batch).await;
+                    load.ended(commands);
                 } else {
                     let this = Arc::clone(&this);
-                    running.spawn(async move { this.commit(batch).await });
+                    running.spawn(async move {
+                        this.commit(batch).await;
+                        commands
+                    });
                 }
                 continue;
             }
@@ -137,7 +146,7 @@ impl CommitLoop {
                 biased;
                 () = this.releases_due(release_at) => {}
                 Some(ended) = running.join_next() => {
-                    resume_panic(ended);
+                    load.ended(resume_panic(ended));
                 }
                 Some(ended) = trying_again.join_next() => {
                     resume_panic(ended);
@@ -150,10 +159,11 @@ impl CommitLoop {
                 }
             }
         }
-        for batches in [&mut running, &mut trying_again] {
-            while let Some(ended) = batches.join_next().await {
-                resume_panic(ended);
-            }
+        while let Some(ended) = running.join_next().await {
+            resume_panic(ended);
+        }
+        while let Some(ended) = trying_again.join_next().await {
+            resume_panic(ended);
         }
         if !batch.is_empty() {
             this.commit(batch).await;
@@ -296,8 +306,9 @@ fn batch_length(requests: &[QueuedCommand]) -> usize {
 }
 
 /// Resumes the panic of a batch: the program ends, so that a supervisor starts it again.
-fn resume_panic(ended: Result<(), JoinError>) {
-    if let Err(error) = ended {
-        std::panic::resume_unwind(error.into_panic());
+fn resume_panic<T>(ended: Result<T, JoinError>) -> T {
+    match ended {
+        Ok(ended) => ended,
+        Err(error) => std::panic::resume_unwind(error.into_panic()),
     }
 }

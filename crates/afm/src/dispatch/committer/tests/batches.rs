@@ -56,19 +56,23 @@ async fn a_batch_is_bounded_in_bytes() {
 
 #[tokio::test]
 async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
-    let (store, committer) = start_with(WriteConcurrency { max: 2, min_batch: 3 }).await;
-    store.hold();
-    let submit = |n| submit_together(&committer, [n]).remove(0);
-    let mut submits = Vec::new();
-    for (n, begun) in [(1, vec![1]), (2, vec![1]), (3, vec![1]), (4, vec![1, 3]), (5, vec![1, 3])] {
-        submits.push(submit(n));
-        assert_eq!(store.begun().await, begun, "after task {n}");
+    // Another batch has half of all commands, or three.
+    for (first, begun) in
+        [(4, vec![vec![4], vec![4, 2], vec![4, 2]]), (9, vec![vec![9], vec![9], vec![9, 3]])]
+    {
+        let (store, committer) = start_with(WriteConcurrency { max: 2, min_batch: 3 }).await;
+        store.hold();
+        let mut submits = submit_together(&committer, 1..=first);
+        assert_eq!(store.begun().await, [first as usize]);
+        for (n, begun) in (first + 1..).zip(&begun) {
+            submits.extend(submit_together(&committer, [n]));
+            assert_eq!(store.begun().await, *begun, "after task {n}");
+        }
+        store.let_go();
+        for submit in submits {
+            assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+        }
     }
-    store.let_go();
-    for submit in submits {
-        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
-    }
-    assert_eq!(store.begun().await, [1, 3, 1]);
 }
 
 #[tokio::test]
@@ -76,12 +80,10 @@ async fn what_waits_for_a_lane_is_done_before_the_end() {
     let TestParts { store, committer, work, .. } =
         TestParts::start(WriteConcurrency { max: 2, min_batch: 3 }).await;
     store.hold();
-    let submit = |n| submit_together(&committer, [n]).remove(0);
-    let mut submits = Vec::new();
-    for n in [1, 2] {
-        submits.push(submit(n));
-        assert_eq!(store.begun().await, [1], "after task {n}");
-    }
+    let mut submits = submit_together(&committer, 1..=4);
+    assert_eq!(store.begun().await, [4]);
+    submits.extend(submit_together(&committer, [5]));
+    assert_eq!(store.begun().await, [4]);
     drop(committer);
     store.let_go();
     for submit in submits {
