@@ -69,7 +69,7 @@ fn stuck(config: &str) -> Stuck {
     let (afm, client) = serve_with(&uri, &[], &config);
     let lock = Sqlite::open(&file).expect("the file is there");
     lock.execute_batch("begin immediate").expect("nobody else writes");
-    let writes = || afm.log_lines().iter().filter(|line| line.contains("BEGIN IMMEDIATE")).count();
+    let writes = || afm.log_lines().iter().filter(|line| line.contains("begin immediate")).count();
     let before = writes();
     let mut request = client.connect();
     request.post("/task", &Body::task(1).to_string());
