@@ -29,6 +29,12 @@ pub struct Effects {
 }
 
 impl Effects {
+    /// Notes when an agent was seen. The latest time counts.
+    pub fn add_heartbeat(&mut self, agent_id: Uuid, at: Timestamp) {
+        let latest = self.heartbeats.entry(agent_id).or_insert(at);
+        *latest = at.max(*latest);
+    }
+
     /// Notes that a task is in this state now.
     pub(super) fn note(&mut self, posted: &PostTask, state: &State, cursor: QueueCursor) {
         match state {

@@ -159,7 +159,9 @@ impl<'a> Executor<'a> {
             Err(refusal) => return Ok(Err(refusal)),
         };
         // A result is a sign of life, also a late or a repeated one.
-        self.effects.heartbeats.extend(agent.map(|agent| (agent, self.now)));
+        if let Some(agent_id) = agent {
+            self.effects.add_heartbeat(agent_id, self.now);
+        }
         match report {
             Report::Ends(change) => {
                 self.change(id, change);
@@ -216,9 +218,7 @@ impl<'a> Executor<'a> {
     /// Changes what a sweep has found, as the commands before have left it.
     fn sweep(&mut self, sweep: &Sweep) -> Swept {
         let found = self.snapshot.due.pop_front().unwrap_or_default();
-        let limit = sweep.limit as usize;
-        let more = found.due.len() >= limit || found.silent.len() >= limit;
-        let mut swept = Swept { more, ..Swept::default() };
+        let mut swept = Swept::default();
         for id in found.due {
             swept.settled += u64::from(self.advance(id));
         }
@@ -229,8 +229,9 @@ impl<'a> Executor<'a> {
             }
         }
         let seen_before = sweep.lost_after.and_then(|after| self.now.checked_sub(after).ok());
+        let mut over = 0;
         for (id, last_seen) in found.silent {
-            self.advance(id);
+            over += u64::from(self.advance(id));
             let Some(task) = self.snapshot.task(id) else { continue };
             let Some(agent_id) = task.last_attempt().map(|attempt| attempt.agent_id) else { continue };
             if self.effects.heartbeats.contains_key(&agent_id) {
@@ -246,6 +247,9 @@ impl<'a> Executor<'a> {
                 swept.lost += 1;
             }
         }
+        // A task that is left as it is must not have the next sweep begin at once.
+        let limit = u64::from(sweep.limit);
+        swept.more = swept.settled >= limit || swept.lost + over >= limit;
         swept
     }
 

@@ -144,7 +144,9 @@ pub(super) async fn apply(
     let Executor { mut replies, mut effects, .. } = executor;
     replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
     let SavedAgents { cancelled, unsaved, heartbeats, .. } = saved;
-    effects.heartbeats.extend(heartbeats);
+    for (agent_id, at) in heartbeats {
+        effects.add_heartbeat(agent_id, at);
+    }
     let tells = !cancelled.is_empty();
     let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
     for (sweep, swept) in sweeps_in(batch).zip(replies.sweeps.iter_mut().flatten()) {
