@@ -7,7 +7,7 @@ use jiff::tz::Offset;
 #[must_use]
 pub fn sql_time(time: Timestamp) -> String {
     let mut text = String::with_capacity(32);
-    write(&mut text, time, ' ');
+    write(&mut text, time, b' ');
     text
 }
 
@@ -15,38 +15,35 @@ pub fn sql_time(time: Timestamp) -> String {
 #[must_use]
 pub fn iso_time(time: Timestamp) -> String {
     let mut text = String::with_capacity(32);
-    write(&mut text, time, 'T');
+    write(&mut text, time, b'T');
     text.push_str("+00:00");
     text
 }
 
-/// Digits are written one by one: every answer to a poll holds a time, and a pattern would take longer than
-/// the rest.
-fn write(text: &mut String, time: Timestamp, between: char) {
+/// Every answer to a poll holds a time, and a format of the library would take longer than the rest.
+fn write(text: &mut String, time: Timestamp, between: u8) {
     let time = Offset::UTC.to_datetime(time);
     if time.year() < 0 {
         text.push('-');
     }
-    digits(text, u32::from(time.year().unsigned_abs()), 4);
+    let mut bytes = *b"0000-00-00 00:00:00.000000";
+    bytes[10] = between;
     let parts = [
-        ('-', time.month()),
-        ('-', time.day()),
-        (between, time.hour()),
-        (':', time.minute()),
-        (':', time.second()),
+        (0..4, u32::from(time.year().unsigned_abs())),
+        (5..7, time.month().unsigned_abs().into()),
+        (8..10, time.day().unsigned_abs().into()),
+        (11..13, time.hour().unsigned_abs().into()),
+        (14..16, time.minute().unsigned_abs().into()),
+        (17..19, time.second().unsigned_abs().into()),
+        (20..26, time.subsec_nanosecond().unsigned_abs() / 1_000),
     ];
-    for (before, part) in parts {
-        text.push(before);
-        digits(text, part.unsigned_abs().into(), 2);
+    for (place, mut number) in parts {
+        for digit in bytes[place].iter_mut().rev() {
+            *digit = b'0' + (number % 10) as u8;
+            number /= 10;
+        }
     }
-    text.push('.');
-    digits(text, time.subsec_nanosecond().unsigned_abs() / 1_000, 6);
-}
-
-fn digits(text: &mut String, number: u32, count: u32) {
-    for place in (0..count).rev() {
-        text.push(char::from(b'0' + (number / 10_u32.pow(place) % 10) as u8));
-    }
+    text.push_str(str::from_utf8(&bytes).unwrap_or_default());
 }
 
 #[cfg(test)]

@@ -31,23 +31,29 @@ impl ObjectWriter {
         Self(text)
     }
 
-    fn name(&mut self, name: &str) {
+    fn comma(&mut self) {
         if self.0.len() > 1 {
             self.0.push(',');
         }
-        write_string(&mut self.0, name);
-        self.0.push(':');
+    }
+
+    fn name(&mut self, name: &'static str) {
+        self.comma();
+        // Names need no escapes.
+        self.0.push('"');
+        self.0.push_str(name);
+        self.0.push_str("\":");
     }
 
     /// Adds a string.
-    pub fn string(&mut self, name: &str, value: &str) -> &mut Self {
+    pub fn string(&mut self, name: &'static str, value: &str) -> &mut Self {
         self.name(name);
         write_string(&mut self.0, value);
         self
     }
 
     /// Adds a string, or `null`.
-    pub fn optional_string(&mut self, name: &str, value: Option<&str>) -> &mut Self {
+    pub fn optional_string(&mut self, name: &'static str, value: Option<&str>) -> &mut Self {
         match value {
             Some(value) => self.string(name, value),
             None => self.text(name, "null"),
@@ -55,7 +61,7 @@ impl ObjectWriter {
     }
 
     /// Adds an id, in lower case.
-    pub fn id(&mut self, name: &str, value: Uuid) -> &mut Self {
+    pub fn id(&mut self, name: &'static str, value: Uuid) -> &mut Self {
         self.name(name);
         self.0.push('"');
         self.0.push_str(value.hyphenated().encode_lower(&mut Uuid::encode_buffer()));
@@ -64,43 +70,53 @@ impl ObjectWriter {
     }
 
     /// Adds an array of ids, in lower case.
-    pub fn ids(&mut self, name: &str, values: &[Uuid]) -> &mut Self {
+    pub fn ids(&mut self, name: &'static str, values: &[Uuid]) -> &mut Self {
         let values: Vec<String> = values.iter().map(|id| format!("\"{id}\"")).collect();
         self.text(name, &format!("[{}]", values.join(",")))
     }
 
     /// Adds an integer.
-    pub fn integer(&mut self, name: &str, value: impl Display + Into<i128>) -> &mut Self {
+    pub fn integer(&mut self, name: &'static str, value: impl Display + Into<i128>) -> &mut Self {
         self.literal(name, value)
     }
 
+    /// Adds an integer under a name that may need escapes.
+    pub fn integer_of(&mut self, name: &str, value: impl Display) -> &mut Self {
+        self.comma();
+        write_string(&mut self.0, name);
+        self.0.push(':');
+        // Writing to a String cannot fail.
+        let _ = write!(self.0, "{value}");
+        self
+    }
+
     /// Adds a floating-point number, which must be finite.
-    pub fn number(&mut self, name: &str, value: f64) -> &mut Self {
+    pub fn number(&mut self, name: &'static str, value: f64) -> &mut Self {
         self.literal(name, serde_json::Value::from(value))
     }
 
     /// Adds `true` or `false`.
-    pub fn boolean(&mut self, name: &str, value: bool) -> &mut Self {
+    pub fn boolean(&mut self, name: &'static str, value: bool) -> &mut Self {
         self.literal(name, value)
     }
 
     /// Adds a value that is JSON already.
-    pub fn json(&mut self, name: &str, value: &JsonText) -> &mut Self {
+    pub fn json(&mut self, name: &'static str, value: &JsonText) -> &mut Self {
         self.text(name, value.as_str())
     }
 
     /// Adds an array.
-    pub fn array(&mut self, name: &str, value: ArrayWriter) -> &mut Self {
+    pub fn array(&mut self, name: &'static str, value: ArrayWriter) -> &mut Self {
         self.text(name, &value.finish())
     }
 
-    fn text(&mut self, name: &str, value: &str) -> &mut Self {
+    fn text(&mut self, name: &'static str, value: &str) -> &mut Self {
         self.name(name);
         self.0.push_str(value);
         self
     }
 
-    fn literal(&mut self, name: &str, value: impl Display) -> &mut Self {
+    fn literal(&mut self, name: &'static str, value: impl Display) -> &mut Self {
         self.name(name);
         // Writing to a String cannot fail.
         let _ = write!(self.0, "{value}");

@@ -103,25 +103,44 @@ impl Committer {
     /// # Errors
     /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
     /// refuse it.
-    pub async fn submit(&self, task: PostTask) -> Result<Result<Submitted, Refusal>, CommitError> {
-        self.apply(Command::Submit(task), ReplyTo::Submit).await
+    pub fn submit(
+        &self,
+        task: PostTask,
+    ) -> impl Future<Output = Result<Result<Submitted, Refusal>, CommitError>> + use<> {
+        self.apply(Command::Submit(task), ReplyTo::Submit)
     }
 
-    /// Registers an agent and claims tasks for it. If the future is dropped, it claims none.
+    /// Registers an agent and claims tasks for it. If the future is dropped, what it claims is released.
     ///
     /// A poll that brings nothing and says nothing new, as the cache knows, is answered at once. If the agent
     /// says what it executes, its other attempts are abandoned.
     ///
     /// # Errors
     /// Fails when the command was not applied.
-    pub async fn poll(
+    pub fn poll(
         &self,
         poll: PollRequest,
         reported: Option<RunningReport>,
-    ) -> Result<Claimed, CommitError> {
+    ) -> impl Future<Output = Result<Claimed, CommitError>> + use<'_> {
+        // The command is queued here and not in the future, which would be as large as the poll.
+        let queued = self.queue_poll(poll, reported);
+        async move {
+            match queued? {
+                Some(mut awaited) => awaited.claimed().await,
+                None => Ok(Claimed::default()),
+            }
+        }
+    }
+
+    /// Queues the command that a poll needs, if it needs one.
+    fn queue_poll(
+        &self,
+        poll: PollRequest,
+        reported: Option<RunningReport>,
+    ) -> Result<Option<Awaited<&Arc<Undelivered>>>, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let lookup = self.cache.lookup(&poll, reported.as_ref().map(|reported| &*reported.running), now);
-        let Some(mut command) = lookup.into_command(poll) else { return Ok(Claimed::default()) };
+        let Some(mut command) = lookup.into_command(poll) else { return Ok(None) };
         if let (Command::Poll { running, .. }, Some(reported)) = (&mut command, reported) {
             // The agent cannot know what is claimed by a batch that is under way.
             let ago = self.under_way.since(reported.at).elapsed() + Duration::from_micros(1);
@@ -129,9 +148,9 @@ impl Committer {
             *running = Some(Running { aliases: reported.running, until });
         }
         let (sender, reply) = oneshot::channel();
-        let mut awaited = Awaited::new(reply, agent_id, &self.undelivered);
+        let awaited = Awaited::new(reply, agent_id, &self.undelivered);
         self.enqueue(command, ReplyTo::Poll(sender))?;
-        awaited.claimed().await
+        Ok(Some(awaited))
     }
 
     /// Reports the result of an attempt.
@@ -139,8 +158,11 @@ impl Committer {
     /// # Errors
     /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
     /// refuse it.
-    pub async fn report(&self, result: ResultPost) -> Result<Result<Reported, Refusal>, CommitError> {
-        self.apply(Command::Report(result), ReplyTo::Report).await
+    pub fn report(
+        &self,
+        result: ResultPost,
+    ) -> impl Future<Output = Result<Result<Reported, Refusal>, CommitError>> + use<> {
+        self.apply(Command::Report(result), ReplyTo::Report)
     }
 
     /// Cancels a task, and returns it; `None` if there is none with this id.
@@ -148,35 +170,44 @@ impl Committer {
     /// # Errors
     /// Fails with a [`CommitError`] when the command was not applied, and with a [`Refusal`] when the rules
     /// refuse it.
-    pub async fn cancel(&self, id: Uuid) -> Result<Cancelled, CommitError> {
-        self.apply(Command::Cancel(id), ReplyTo::Cancel).await
+    pub fn cancel(&self, id: Uuid) -> impl Future<Output = Result<Cancelled, CommitError>> + use<> {
+        self.apply(Command::Cancel(id), ReplyTo::Cancel)
     }
 
     /// Sweeps: does what time has made due.
     ///
     /// # Errors
     /// Fails when the command was not applied.
-    pub async fn sweep(&self, sweep: Sweep) -> Result<Swept, CommitError> {
-        self.apply(Command::Sweep(sweep), ReplyTo::Sweep).await
+    pub fn sweep(&self, sweep: Sweep) -> impl Future<Output = Result<Swept, CommitError>> + use<> {
+        self.apply(Command::Sweep(sweep), ReplyTo::Sweep)
     }
 
     /// Saves heartbeats, and returns the agents that the store does not know.
     ///
     /// # Errors
     /// Fails when the command was not applied.
-    pub async fn see(&self, seen: Vec<(Uuid, Timestamp)>) -> Result<Vec<Uuid>, CommitError> {
-        self.apply(Command::Seen(seen), ReplyTo::Seen).await
+    pub fn see(
+        &self,
+        seen: Vec<(Uuid, Timestamp)>,
+    ) -> impl Future<Output = Result<Vec<Uuid>, CommitError>> + use<> {
+        self.apply(Command::Seen(seen), ReplyTo::Seen)
     }
 
-    /// Queues a command, and waits for its reply.
-    async fn apply<T>(
+    /// Queues a command, and returns a future that waits for its reply.
+    fn apply<T, R>(
         &self,
         command: Command,
-        reply_to: impl FnOnce(ReplySender<T>) -> ReplyTo,
-    ) -> Result<T, CommitError> {
+        reply_to: R,
+    ) -> impl Future<Output = Result<T, CommitError>> + use<T, R>
+    where
+        R: FnOnce(ReplySender<T>) -> ReplyTo,
+    {
         let (sender, reply) = oneshot::channel();
-        self.enqueue(command, reply_to(sender))?;
-        reply.await.unwrap_or(Err(CommitError::Unavailable))
+        let queued = self.enqueue(command, reply_to(sender));
+        async move {
+            queued?;
+            reply.await.unwrap_or(Err(CommitError::Unavailable))
+        }
     }
 
     fn enqueue(&self, command: Command, reply_to: ReplyTo) -> Result<(), CommitError> {

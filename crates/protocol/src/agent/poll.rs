@@ -110,7 +110,7 @@ impl PollRequest {
     pub fn capabilities_to_json(&self) -> String {
         let mut object = ObjectWriter::new();
         for capability in &self.agent_capabilities {
-            object.integer(&capability.task_type, capability.version);
+            object.integer_of(&capability.task_type, capability.version);
         }
         object.finish()
     }

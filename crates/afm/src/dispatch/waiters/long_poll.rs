@@ -4,6 +4,7 @@
 use std::ops::ControlFlow;
 use std::time::Duration;
 
+use futures_util::{FutureExt, TryFutureExt};
 use slamon_protocol::PollRequest;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -29,13 +30,13 @@ impl Waiters {
     ///
     /// # Errors
     /// Fails when `claim` fails.
-    pub async fn poll_until_claimed<C, E>(
+    pub fn poll_until_claimed<C, E>(
         &self,
         poll: PollRequest,
         lost_after: Duration,
         stop: &CancellationToken,
         mut claim: impl FnMut(PollRequest, Option<Instant>) -> C,
-    ) -> Result<Option<Claimed>, E>
+    ) -> impl Future<Output = Result<Option<Claimed>, E>>
     where
         C: Future<Output = Result<Claimed, E>>,
     {
@@ -43,15 +44,10 @@ impl Waiters {
         // The poll has its place in the queues before it asks, so that no task can come in between unnoticed.
         let Some(waiting) = waits.then(|| self.poll(&poll)).flatten() else {
             let older_began = self.end_older(poll.agent_id);
-            return claim(poll, older_began).await.map(Some);
+            return claim(poll, older_began).map_ok(Some).left_future();
         };
-        tokio::select! {
-            biased;
-            () = waiting.ended() => Ok(None),
-            polled = wait_for_tasks(&waiting, poll, lost_after, stop, claim) => polled.map(Some),
-            // A stop also ends a poll that asks a database that does not answer.
-            () = stop.cancelled() => Ok(Some(Claimed::default())),
-        }
+        // The future is in a box, since most polls do not wait, and theirs would be as large.
+        Box::pin(hold(waiting, poll, lost_after, stop, claim)).right_future()
     }
 
     /// Calls `look` until it breaks, because the task has ended. Returns `None` if `time` is over before, or
@@ -73,7 +69,8 @@ impl Waiters {
             return Ok(None);
         }
         let waiting = self.read(task_id);
-        let looks = async {
+        // The future is in a box, since most reads do not wait, and theirs would be as large.
+        let looks = Box::pin(async {
             loop {
                 if let ControlFlow::Break(read) = look().await? {
                     return Ok(Some(read));
@@ -85,8 +82,28 @@ impl Waiters {
                     () = stop.cancelled() => return Ok(None),
                 }
             }
-        };
+        });
         tokio::time::timeout(time, looks).await.unwrap_or(Ok(None))
+    }
+}
+
+/// Waits for tasks, until a newer poll of the agent ends this one.
+async fn hold<C, E>(
+    waiting: WaitingPoll,
+    poll: PollRequest,
+    lost_after: Duration,
+    stop: &CancellationToken,
+    claim: impl FnMut(PollRequest, Option<Instant>) -> C,
+) -> Result<Option<Claimed>, E>
+where
+    C: Future<Output = Result<Claimed, E>>,
+{
+    tokio::select! {
+        biased;
+        () = waiting.ended() => Ok(None),
+        polled = wait_for_tasks(&waiting, poll, lost_after, stop, claim) => polled.map(Some),
+        // A stop also ends a poll that asks a database that does not answer.
+        () = stop.cancelled() => Ok(Some(Claimed::default())),
     }
 }
 
