@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
 use crate::task::{Attempt, State, Task};
+use crate::transition::Transition;
 
 /// One change that a store is asked for. There is no other way to change anything.
 #[derive(Debug, Clone, PartialEq)]
@@ -124,6 +125,8 @@ pub struct Applied {
     /// For each kind that was searched for polls, in their order, the place from which on tasks may still
     /// wait after this batch; `None`: none do.
     pub searched: Vec<(WaitingKind, Option<QueueCursor>)>,
+    /// How the states of tasks changed, in the order of the changes.
+    pub transitions: Vec<Transition>,
     /// The tasks that ended: whoever waits for them can read them.
     pub ended: Vec<Uuid>,
     /// The agents that have pending cancellations by this batch.

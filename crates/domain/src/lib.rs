@@ -18,6 +18,7 @@ mod pending_reason;
 mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod transition;
 
 pub use claim_budget::{ClaimBudget, MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL};
 pub use command::{
@@ -27,3 +28,4 @@ pub use command::{
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
 pub use pending_reason::{AHEAD_COUNTED, PendingReason, QueueDiagnostics, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};
+pub use transition::{AttemptEndName, StateName, Transition};

@@ -17,6 +17,7 @@ use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
+use crate::http::api;
 use crate::http::app::App;
 use crate::http::body;
 use crate::http::error::ApiError;
@@ -24,9 +25,18 @@ use crate::http::overload::Pacing;
 use crate::http::request_log::Answered;
 use crate::http::{memory, peer, request_log};
 
+pub(super) use self::answer::{Routes, json_text};
+
 /// Returns the router of all paths.
 pub fn router(app: App) -> Router {
-    let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
+    let routes = [
+        bpms::routes(),
+        agent::routes(),
+        status::routes(),
+        dashboard::routes(),
+        health::routes(),
+        api::routes(),
+    ];
     let mut router = Router::new();
     for (path, methods) in routes.into_iter().flatten() {
         // Every path also answers with a slash at its end, and with two at its beginning, since clients send

@@ -9,12 +9,15 @@ use uuid::Uuid;
 use crate::command::{Applied, Replies};
 use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
 use crate::task::State;
+use crate::transition::Transition;
 
 /// What a batch changes for those who wait: for tasks, for their ends, or to be told of a cancel.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Effects {
     /// The tasks that came to wait for an agent, each with its place in its queue.
     pub waiting: Vec<(Uuid, KindCursor)>,
+    /// How the states of tasks changed.
+    pub transitions: Vec<Transition>,
     /// The tasks that ended.
     pub ended: Vec<Uuid>,
     /// The agents that have pending cancellations by this batch.
@@ -59,6 +62,7 @@ impl Effects {
         Applied {
             replies,
             waiting: self.waiting.into_iter().map(|(_, waiting)| waiting).collect(),
+            transitions: self.transitions,
             ended: self.ended,
             pending_cancellations: self.pending_cancellations,
             heartbeats: self.heartbeats.into_iter().collect(),

@@ -1,6 +1,7 @@
 //! Decides commands, one after the other.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::mem;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -14,6 +15,7 @@ use crate::command::{
 use crate::lifecycle::{self, Change, Report};
 use crate::pending_reason::kept_from_agents;
 use crate::task::{EndedAttempt, State, Task, expires};
+use crate::transition::Transition;
 
 /// Decides the commands of a batch, but for what polls are handed out.
 #[derive(Debug)]
@@ -129,6 +131,7 @@ impl<'a> Executor<'a> {
                 let state = lifecycle::first_state(posted, self.now);
                 let due = state.due(expires(posted, self.now));
                 self.changes.posted_due = self.changes.posted_due.into_iter().chain(due).min();
+                self.effects.transitions.push(Transition::posted(posted, &state, self.now));
                 self.effects.note(posted, &state, cursor);
                 Ok(lifecycle::submit(None, false, posted))
             }
@@ -290,8 +293,16 @@ impl<'a> Executor<'a> {
 
     fn change(&mut self, id: Uuid, change: Change) {
         let Some(LockedTask { task, cursor, .. }) = self.snapshot.tasks.get_mut(&id) else { return };
-        task.state = change.state;
+        let before = mem::replace(&mut task.state, change.state);
         self.changes.tasks.insert(id);
+        self.effects.transitions.push(Transition::changed(
+            &task.posted,
+            task.created,
+            &before,
+            &task.state,
+            change.ended.as_ref().map(|ended| &ended.end),
+            self.now,
+        ));
         self.effects.note(&task.posted, &task.state, *cursor);
         if let Some(ended) = change.ended {
             if ended.end.is_to_be_told() {

@@ -153,7 +153,8 @@ pub(super) async fn apply(
         sweeps::clean(session, sweep, swept, now, &shared.sweep_progress).await?;
     }
 
-    let BatchClaims { polled, claims, searched, first_due, mut transaction } = claimed;
+    let BatchClaims { polled, claims, searched, transitions, first_due, mut transaction } = claimed;
+    effects.transitions.extend(transitions);
     replies.polls = polled.into_iter().map(Ok).collect();
     let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
     let applied = Applied { searched, unsaved, ..effects.into_applied(replies, claimed_ids) };

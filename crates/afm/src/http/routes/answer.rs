@@ -11,14 +11,14 @@ use slamon_protocol::ObjectWriter;
 use crate::http::app::App;
 
 /// Paths without a slash at their end, each with its handlers.
-pub(super) type Routes = Vec<(&'static str, MethodRouter<App>)>;
+pub(in crate::http) type Routes = Vec<(&'static str, MethodRouter<App>)>;
 
 /// Returns a 200 with a JSON body.
 pub(super) fn json(object: ObjectWriter) -> Response {
     json_text(object.finish().into())
 }
 
-pub(super) fn json_text(text: Bytes) -> Response {
+pub(in crate::http) fn json_text(text: Bytes) -> Response {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));

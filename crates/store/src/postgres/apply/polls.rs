@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_domain::{
-    ClaimBudget, Command, Delivery, KindCursor, Polled, QueueCursor, State, WaitingKind, alias, lifecycle,
+    ClaimBudget, Command, Delivery, KindCursor, Polled, QueueCursor, State, Transition, WaitingKind, alias,
+    lifecycle,
 };
 use slamon_protocol::{AgentFilter, PollRequest};
 use tokio_postgres::types::ToSql;
@@ -68,6 +69,8 @@ pub(super) struct BatchClaims {
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// For each kind that was looked for, the place from which on tasks may still wait; `None`: none do.
     pub(super) searched: Vec<(WaitingKind, Option<QueueCursor>)>,
+    /// The claims, as changes of the tasks' states.
+    pub(super) transitions: Vec<Transition>,
     /// The first time at which time changes one of the tasks that were claimed.
     pub(super) first_due: Option<Timestamp>,
     /// The number of the transaction, if anything was claimed in it.
@@ -99,6 +102,8 @@ pub(super) struct Polls<'a> {
     passed_over: BTreeSet<usize>,
     /// How many tasks other batches of this AFM are claiming.
     taken: i64,
+    /// The claims so far.
+    transitions: Vec<Transition>,
     /// The first time at which time changes one of the tasks that were claimed.
     first_due: Option<Timestamp>,
 }
@@ -152,6 +157,7 @@ impl<'a> Polls<'a> {
             missed: HashMap::new(),
             passed_over: BTreeSet::new(),
             taken: 0,
+            transitions: Vec::new(),
             first_due: None,
         }
     }
@@ -232,7 +238,7 @@ impl<'a> Polls<'a> {
             }
             found = self.find(session, now).await?;
         }
-        let (searched, first_due) = (self.searched()?, self.first_due);
+        let (searched, first_due, transitions) = (self.searched()?, self.first_due, self.transitions);
         let (mut polled, mut claims) = (Vec::with_capacity(self.polls.len()), Vec::new());
         for OpenPoll { request, is_told, mut given, .. } in self.polls {
             // Tasks of a later round may come before those of an earlier one.
@@ -245,7 +251,7 @@ impl<'a> Polls<'a> {
             let cancelled = cancelled.unwrap_or_default();
             polled.push(Polled { tasks, cancelled });
         }
-        Ok(BatchClaims { polled, claims, searched, first_due, transaction })
+        Ok(BatchClaims { polled, claims, searched, transitions, first_due, transaction })
     }
 
     /// For each kind that was looked for, the place from which on tasks may still wait.
@@ -319,13 +325,14 @@ impl<'a> Polls<'a> {
         for poll in &mut self.polls {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
-        for Chosen { poll, kind, candidate, .. } in chosen {
+        for Chosen { poll, kind, candidate, attempt } in chosen {
             let Candidate { order, size, task } = candidate;
             let poll = &mut self.polls[poll];
             match claimed.remove(&task.posted.task_id) {
                 Some(row) => {
                     self.left.remove(&task.posted.task_id);
                     poll.budget.add(size);
+                    self.transitions.push(Transition::claimed(&task.posted, task.created, &attempt));
                     poll.given.push((order, claims::deliver(task, &row)?));
                 }
                 None => {

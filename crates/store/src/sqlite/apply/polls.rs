@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use rusqlite::{Row, params};
 use slamon_domain::batch::LockedTask;
 use slamon_domain::{
-    ClaimBudget, Delivery, KindCursor, Polled, QueueCursor, State, WaitingKind, alias, lifecycle,
+    ClaimBudget, Delivery, KindCursor, Polled, QueueCursor, State, Transition, WaitingKind, alias, lifecycle,
 };
 use slamon_protocol::{AgentFilter, PollRequest};
 
@@ -152,6 +152,8 @@ impl BatchTransaction<'_> {
         task.state = State::Claimed(attempt.clone());
         rows::save_claim(self.transaction, seq, &task, &attempt)?;
         self.handed_out.push(task.posted.task_id);
+        let claimed = Transition::claimed(&task.posted, task.created, &attempt);
+        self.executor.effects.transitions.push(claimed);
         Ok(Delivery::of(task))
     }
 }

@@ -1,0 +1,14 @@
+//! The management API below `/api/v1`: what operators and their programs see of tasks, agents and types, and
+//! what they do to them.
+//!
+//! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
+
+mod answer;
+mod query;
+
+use crate::http::routes::Routes;
+
+/// Returns all paths of the management API.
+pub(super) fn routes() -> Routes {
+    Vec::new()
+}
