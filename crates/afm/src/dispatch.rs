@@ -4,6 +4,7 @@
 pub mod cache;
 pub mod claimed;
 pub mod committer;
+pub(crate) mod event_log;
 pub mod heartbeats;
 pub(crate) mod notifications;
 mod sync;

@@ -115,6 +115,21 @@ impl StateName {
     }
 }
 
+impl AttemptEndName {
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Lost => "lost",
+            Self::Abandoned => "abandoned",
+            Self::TimedOut => "timed_out",
+            Self::Expired => "expired",
+            Self::Cancelled => "cancelled",
+        }
+    }
+}
+
 impl From<&State> for StateName {
     fn from(state: &State) -> Self {
         match state {

@@ -26,7 +26,7 @@ mod store;
 mod views;
 
 pub use error::{SchemaError, StoreError};
-pub use event::StoreEvent;
+pub use event::{Published, StoreEvent};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;

@@ -3,6 +3,7 @@
 mod apply;
 mod backlog;
 mod batch;
+mod changes;
 mod claiming;
 mod connection;
 mod connection_limit;

@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::error::StoreError;
-use crate::event::StoreEvent;
+use crate::event::{Published, StoreEvent};
 use crate::views::{AttemptView, Counts, Overview};
 
 /// How many batches a store gains from being given at the same time.
@@ -113,6 +113,14 @@ pub trait Store: Send + Sync + 'static {
     /// Passes on what other processes have done to the same database, until `events` is closed. An event may
     /// be missed: whoever waits for one must look for itself from time to time.
     async fn listen(&self, events: mpsc::Sender<StoreEvent>);
+
+    /// Tells other processes on the same database of something, which may get lost.
+    ///
+    /// # Errors
+    /// Where the database is away.
+    async fn publish(&self, _: Published) -> Result<(), StoreError> {
+        Ok(())
+    }
 
     /// Reads the time of the database, where that is another clock than this machine's.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError>;

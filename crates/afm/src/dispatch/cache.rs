@@ -145,7 +145,10 @@ impl DispatchCache {
         match event {
             StoreEvent::TaskWaiting(waiting) => self.0.waiting().note(waiting),
             StoreEvent::CancellationPending(agent_id) => self.0.waiting().note_cancellation(*agent_id),
-            StoreEvent::TaskEnded(_) => {}
+            StoreEvent::TaskEnded(_)
+            | StoreEvent::Changed(_)
+            | StoreEvent::ChangesMissed
+            | StoreEvent::Watched => {}
             StoreEvent::EventsMissed => {
                 let forgotten = self.0.waiting().listening_began();
                 drop(forgotten);

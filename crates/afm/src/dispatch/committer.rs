@@ -32,6 +32,7 @@ use crate::clock::Clock;
 use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::claimed::Claimed;
+use crate::dispatch::event_log::EventLog;
 use crate::dispatch::waiters::Waiters;
 pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
@@ -52,6 +53,17 @@ pub struct Committer {
     under_way: Arc<UnderWay>,
     clock: Clock,
     cache: DispatchCache,
+}
+
+/// All that is told what a batch has changed.
+#[derive(Clone, Default)]
+pub(crate) struct Observers {
+    /// Holds requests open that wait for tasks, or for their ends.
+    pub(crate) waiters: Waiters,
+    /// Answers polls that bring nothing.
+    pub(crate) cache: DispatchCache,
+    /// Keeps the latest changes for those who watch.
+    pub(crate) event_log: EventLog,
 }
 
 /// The attempts that an agent said it executes.
@@ -77,8 +89,7 @@ impl Committer {
     pub(crate) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
-        waiters: Waiters,
-        cache: DispatchCache,
+        observers: Observers,
         health: Arc<Health>,
     ) -> (Self, impl Future<Output = ()> + Send) {
         let (queue, requests) = mpsc::channel(QUEUE);
@@ -87,14 +98,13 @@ impl Committer {
         let work = CommitLoop::new(
             store,
             clock.clone(),
-            waiters,
-            cache.clone(),
+            observers.clone(),
             Arc::clone(&undelivered),
             Arc::clone(&under_way),
             health,
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let committer = Self { queue, room, undelivered, under_way, clock, cache };
+        let committer = Self { queue, room, undelivered, under_way, clock, cache: observers.cache };
         (committer, work.run(requests))
     }
 

@@ -6,19 +6,26 @@ use slamon_store::Store;
 use tokio::sync::mpsc;
 
 use super::cache::DispatchCache;
+use super::event_log::EventLog;
 use super::waiters::Waiters;
 
 /// This many events may wait to be passed on.
 const MAX_EVENTS: usize = 1_024;
 
-/// Passes events on to cache and waiters, for as long as the store listens.
-pub(crate) async fn pass_on(store: Arc<dyn Store>, cache: DispatchCache, waiters: Waiters) {
+/// Passes events on to cache, waiters and event log, for as long as the store listens.
+pub(crate) async fn pass_on(
+    store: Arc<dyn Store>,
+    cache: DispatchCache,
+    waiters: Waiters,
+    event_log: EventLog,
+) {
     let (sender, mut events) = mpsc::channel(MAX_EVENTS);
     let pass_on = async {
         while let Some(event) = events.recv().await {
             // The cache comes first, since a poll that is woken looks there.
             cache.on_event(&event);
             waiters.on_event(&event);
+            event_log.on_event(&event);
         }
     };
     tokio::join!(store.listen(sender), pass_on);

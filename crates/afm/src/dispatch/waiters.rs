@@ -123,7 +123,11 @@ impl Waiters {
         match event {
             StoreEvent::TaskWaiting(waiting) => self.tasks_wait(&waiting.kind),
             StoreEvent::TaskEnded(task_id) => self.task_ended(*task_id),
-            StoreEvent::CancellationPending(_) | StoreEvent::ListeningStopped => {}
+            StoreEvent::CancellationPending(_)
+            | StoreEvent::ListeningStopped
+            | StoreEvent::Changed(_)
+            | StoreEvent::ChangesMissed
+            | StoreEvent::Watched => {}
             StoreEvent::EventsMissed | StoreEvent::NotListening => self.wake_all(),
         }
     }

@@ -4,11 +4,12 @@
 //! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
 
 mod answer;
+mod events;
 mod query;
 
 use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
-    Vec::new()
+    [events::routes()].into_iter().flatten().collect()
 }

@@ -13,7 +13,8 @@ use tokio_util::sync::CancellationToken;
 use crate::clock::Clock;
 use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
-use crate::dispatch::committer::Committer;
+use crate::dispatch::committer::{Committer, Observers};
+use crate::dispatch::event_log::EventLog;
 use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
 use crate::http::delayed_answers::DelayedAnswers;
@@ -37,6 +38,8 @@ pub struct Parts {
     pub cache: DispatchCache,
     /// Knows whether the database takes writes.
     pub(crate) health: Arc<Health>,
+    /// Keeps the latest changes of tasks for those who watch.
+    pub(crate) event_log: EventLog,
     /// Saves when agents were seen.
     pub heartbeats: Heartbeats,
     /// Cancelled when the server stops, which ends the requests that are held open.
@@ -59,16 +62,12 @@ impl App {
         settings: Settings,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let (waiters, cache) = (Waiters::default(), DispatchCache::default());
+        let observers = Observers::default();
         let delayed = DelayedAnswers::new();
         let health = Health::new(Arc::clone(&store));
-        let (committer, work) = Committer::new(
-            Arc::clone(&store),
-            clock.clone(),
-            waiters.clone(),
-            cache.clone(),
-            Arc::clone(&health),
-        );
+        let (committer, work) =
+            Committer::new(Arc::clone(&store), clock.clone(), observers.clone(), Arc::clone(&health));
+        let Observers { waiters, cache, event_log } = observers;
         let heartbeats = Heartbeats::new(cache.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
         let parts = Parts {
@@ -78,6 +77,7 @@ impl App {
             waiters,
             cache,
             health,
+            event_log,
             heartbeats,
             stop,
             delayed,

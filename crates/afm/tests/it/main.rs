@@ -1,6 +1,7 @@
 //! Tests the server as its clients see it: over real HTTP, on real databases.
 
 mod adoption;
+mod api;
 mod client;
 mod differential;
 mod process;

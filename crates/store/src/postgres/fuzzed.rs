@@ -1,6 +1,7 @@
 //! What must hold of any database URI and any notification at all. Fuzz targets call these, and tests, with
 //! what fuzzing has found.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_domain::{Applied, KindCursor};
@@ -8,7 +9,7 @@ use slamon_protocol::AgentFilter;
 
 use super::notifications::{self, InstanceId, MAX_TASKS_PER_KIND};
 use super::uri::{ConnectionTarget, options};
-use crate::event::StoreEvent;
+use crate::event::{Published, StoreEvent};
 
 /// What no message shows, wherever it stands in a URI.
 const SECRET: &str = "s3cret";
@@ -39,18 +40,28 @@ pub fn notification(payload: &[u8]) {
     let events = notifications::events(payload, InstanceId::random());
     assert!(events.len() <= MAX_TASKS_PER_KIND.max(payload.len() / 32));
     let mut applied = Applied::default();
+    let mut changed = Vec::new();
     for event in &events {
         match event {
             StoreEvent::TaskWaiting(waiting) => applied.waiting.push(waiting.clone()),
             StoreEvent::TaskEnded(id) => applied.ended.push(*id),
             StoreEvent::CancellationPending(id) => applied.pending_cancellations.push(*id),
-            StoreEvent::EventsMissed | StoreEvent::ListeningStopped | StoreEvent::NotListening => return,
+            StoreEvent::Changed(changes) => changed.extend(changes.iter().cloned().map(Arc::new)),
+            StoreEvent::EventsMissed
+            | StoreEvent::ListeningStopped
+            | StoreEvent::NotListening
+            | StoreEvent::ChangesMissed
+            | StoreEvent::Watched => return,
         }
     }
     assert!(applied.waiting.iter().all(|KindCursor { kind, .. }| {
         AgentFilter::from_key(&kind.agent_filter.key()).is_ok_and(|filter| filter == kind.agent_filter)
     }));
-    let payloads = notifications::payloads(InstanceId::random(), &applied);
+    let mut payloads = notifications::payloads(InstanceId::random(), &applied);
+    if !changed.is_empty() {
+        let changed = Published::Changed(changed);
+        payloads.extend(notifications::published_payloads(InstanceId::random(), &changed));
+    }
     let read = |payload: &String| notifications::events(payload, InstanceId::random());
     let again: Vec<StoreEvent> = payloads.iter().flat_map(read).collect();
     assert!(again == events || again == [StoreEvent::EventsMissed], "{again:?}");

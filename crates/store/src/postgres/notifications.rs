@@ -3,11 +3,12 @@
 use std::collections::HashMap;
 use std::fmt;
 
-use slamon_domain::{Applied, KindCursor, QueueCursor, WaitingKind};
+use slamon_domain::{Applied, KindCursor, QueueCursor, Transition, WaitingKind};
 use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
-use crate::event::StoreEvent;
+use super::changes;
+use crate::event::{Published, StoreEvent};
 
 /// The statements that subscribe a connection to two channels. One is the database's: AFMs in several schemas
 /// of a database get each other's notifications, and find nothing new. The other is this AFM's alone.
@@ -110,6 +111,23 @@ fn id_payloads(sender: InstanceId, word: &str, ids: &[Uuid]) -> impl Iterator<It
     })
 }
 
+/// The payloads that publish something beside a batch. Each is the sender's id and then one of:
+///
+/// - `watched`: somebody watches the changes of tasks there;
+/// - `changed CHANGES`: these tasks have changed, as [`changes::write`] has it;
+/// - `changed-much`: more tasks have changed than can be said.
+pub(super) fn published_payloads(sender: InstanceId, published: &Published) -> Vec<String> {
+    match published {
+        Published::Watched => vec![format!("{sender} watched")],
+        Published::ChangesMissed => vec![format!("{sender} changed-much")],
+        Published::Changed(transitions) => {
+            let start = format!("{sender} changed ");
+            let texts = changes::write(transitions, MAX_PAYLOAD_BYTES - start.len());
+            texts.into_iter().map(|text| format!("{start}{text}")).collect()
+        }
+    }
+}
+
 /// What a notification of another AFM says.
 #[derive(Debug, PartialEq)]
 enum Notification {
@@ -119,6 +137,12 @@ enum Notification {
     Ended(Vec<Uuid>),
     /// These agents have cancellations to be told of.
     PendingCancellations(Vec<Uuid>),
+    /// These tasks have changed.
+    Changed(Vec<Transition>),
+    /// Too many tasks have changed to say which.
+    ChangesMissed,
+    /// Somebody watches the changes of tasks at that AFM.
+    Watched,
 }
 
 impl Notification {
@@ -126,7 +150,13 @@ impl Notification {
     /// happened.
     fn parse(text: &str) -> Option<Self> {
         let ids = |ids: &str| ids.split(' ').map(|id| id.parse().ok()).collect::<Option<_>>();
+        match text {
+            "watched" => return Some(Self::Watched),
+            "changed-much" => return Some(Self::ChangesMissed),
+            _ => {}
+        }
         match text.split_once(' ')? {
+            ("changed", text) => changes::read(text).map(Self::Changed),
             ("waiting", text) => Self::parse_waiting(text),
             ("ended", text) => ids(text).map(Self::Ended),
             ("untold", text) => ids(text).map(Self::PendingCancellations),
@@ -168,6 +198,9 @@ pub(super) fn events(payload: &str, this: InstanceId) -> Vec<StoreEvent> {
         Some(Notification::PendingCancellations(ids)) => {
             ids.into_iter().map(StoreEvent::CancellationPending).collect()
         }
+        Some(Notification::Changed(changes)) => vec![StoreEvent::Changed(changes)],
+        Some(Notification::ChangesMissed) => vec![StoreEvent::ChangesMissed],
+        Some(Notification::Watched) => vec![StoreEvent::Watched],
         None => vec![StoreEvent::EventsMissed],
     }
 }

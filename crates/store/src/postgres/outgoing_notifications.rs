@@ -16,6 +16,13 @@ const NOTIFY: &str = "
     from unnest($1::text[]) as payload
 ";
 
+/// Sends payloads beside a batch, in a transaction of their own.
+pub(super) async fn publish(session: &Session, payloads: &[String]) -> Result<(), PgError> {
+    let lock_wait = milliseconds(session.statement_timeout()).to_string();
+    session.query(NOTIFY, &[&payloads, &lock_wait]).await?;
+    Ok(())
+}
+
 /// The notifications that go out with the commit of a batch.
 pub(super) struct OutgoingNotifications {
     notify: Option<Statement>,

@@ -19,9 +19,9 @@ use super::listener::Listener;
 use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
-use super::{backlog, fitness, queue_diagnostics, read, rows, schema};
+use super::{backlog, fitness, notifications, outgoing_notifications, queue_diagnostics, read, rows, schema};
 use crate::error::StoreError;
-use crate::event::StoreEvent;
+use crate::event::{Published, StoreEvent};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
@@ -201,6 +201,16 @@ impl Store for PostgresStore {
         Listener { connector, pool, limit, shared: &self.shared, problem: Mutex::default() }
             .listen(&events)
             .await;
+    }
+
+    async fn publish(&self, published: Published) -> Result<(), StoreError> {
+        let payloads = notifications::published_payloads(self.shared.instance, &published);
+        self.database
+            .call(|session| {
+                let payloads = payloads.clone();
+                Box::pin(async move { outgoing_notifications::publish(session, &payloads).await })
+            })
+            .await
     }
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {

@@ -9,6 +9,7 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
+use super::Observers;
 use super::commit_error::CommitError;
 use super::hand_off::HandOffs;
 use super::held_up::HeldUp;
@@ -19,8 +20,6 @@ use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use crate::clock::Clock;
 use crate::database::health::Health;
-use crate::dispatch::cache::DispatchCache;
-use crate::dispatch::waiters::Waiters;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 
 /// A batch has at most this many commands, besides the claims for held polls, of which each post has one at
@@ -38,8 +37,7 @@ const RELEASE_AGAIN: Duration = Duration::from_secs(1);
 pub(super) struct CommitLoop {
     store: Arc<dyn Store>,
     clock: Clock,
-    waiters: Waiters,
-    cache: DispatchCache,
+    observers: Observers,
     undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
     held_up: Arc<HeldUp>,
@@ -53,8 +51,7 @@ impl CommitLoop {
     pub(super) fn new(
         store: Arc<dyn Store>,
         clock: Clock,
-        waiters: Waiters,
-        cache: DispatchCache,
+        observers: Observers,
         undelivered: Arc<Undelivered>,
         under_way: Arc<UnderWay>,
         health: Arc<Health>,
@@ -66,16 +63,15 @@ impl CommitLoop {
             failure_log: Arc::clone(&failure_log),
         };
         let hand_offs = HandOffs {
-            waiters: waiters.clone(),
-            cache: cache.clone(),
+            waiters: observers.waiters.clone(),
+            cache: observers.cache.clone(),
             clock: clock.clone(),
             undelivered: Arc::clone(&undelivered),
         };
         Self {
             store,
             clock,
-            waiters,
-            cache,
+            observers,
             undelivered,
             under_way,
             held_up,
@@ -192,7 +188,7 @@ impl CommitLoop {
     /// Applies commands, and sends the replies to their callers. If the database refuses the batch, each half
     /// of it is applied by itself.
     async fn apply(&self, mut commands: Arc<[Command]>, mut callers: Vec<Caller>) {
-        let (now, search) = (self.clock.now(), self.cache.begin(Arc::make_mut(&mut commands)));
+        let (now, search) = (self.clock.now(), self.observers.cache.begin(Arc::make_mut(&mut commands)));
         let fail_all = |callers: Vec<Caller>, error| {
             for (command, caller) in commands.iter().zip(callers) {
                 self.replier.fail(command, caller, error);
@@ -202,7 +198,8 @@ impl CommitLoop {
             Ok(applied) => {
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
-                self.waiters.on_batch(&applied);
+                self.observers.waiters.on_batch(&applied);
+                self.observers.event_log.add(applied.transitions);
                 self.replier.reply(&commands, callers, applied.replies, now);
             }
             Err(StoreError::Failed(error) | StoreError::Locked(error)) if commands.len() > 1 => {
@@ -231,7 +228,7 @@ impl CommitLoop {
                 fail_all(callers, CommitError::Failed);
             }
             Err(error) => {
-                self.cache.invalidate();
+                self.observers.cache.invalidate();
                 self.health.commit_failed(&error, commands.len());
                 if let StoreError::InDoubt { claimed_at, claims, cancelled, .. } = error {
                     self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
@@ -255,11 +252,12 @@ impl CommitLoop {
         let mut locked = Vec::new();
         while let Some(release) = releases.next() {
             let command: Arc<[Command]> = Arc::new([release.clone()]);
-            let (now, search) = (self.clock.now(), self.cache.begin(&mut []));
+            let (now, search) = (self.clock.now(), self.observers.cache.begin(&mut []));
             match self.store.apply(Arc::clone(&command), now).await {
                 Ok(applied) => {
                     search.committed(&command, &applied, now);
-                    self.waiters.on_batch(&applied);
+                    self.observers.waiters.on_batch(&applied);
+                    self.observers.event_log.add(applied.transitions);
                     for reply in applied.replies.releases {
                         match reply {
                             Ok(0) => {}
@@ -280,7 +278,7 @@ impl CommitLoop {
                 }
                 Err(error) => {
                     // The tasks may have been released: then they are waiting, and nobody has noted it.
-                    self.cache.invalidate();
+                    self.observers.cache.invalidate();
                     tracing::warn!(error = format!("{error:#}"), "could not release undelivered tasks yet");
                     self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
                     return Some(Instant::now() + RELEASE_AGAIN);

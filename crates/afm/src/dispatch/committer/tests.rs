@@ -58,15 +58,10 @@ struct TestParts {
 impl TestParts {
     async fn start(concurrency: WriteConcurrency) -> Self {
         let store = FatefulStore::new(concurrency).await;
-        let waiters = Waiters::default();
-        let (committer, work) = Committer::new(
-            store.clone(),
-            Clock::system(),
-            waiters.clone(),
-            DispatchCache::default(),
-            Health::new(store.clone()),
-        );
-        Self { store, committer, waiters, work: tokio::spawn(work) }
+        let observers = Observers::default();
+        let health = Health::new(store.clone());
+        let (committer, work) = Committer::new(store.clone(), Clock::system(), observers.clone(), health);
+        Self { store, committer, waiters: observers.waiters, work: tokio::spawn(work) }
     }
 }
 

@@ -4,9 +4,26 @@ use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use slamon_protocol::JsonText;
+use utoipa::ToSchema;
 
 use crate::http::error::ApiError;
 use crate::http::routes::json_text;
+
+/// Why a request fails, as problem details (RFC 9457).
+#[derive(ToSchema)]
+#[expect(dead_code, reason = "it describes what `ApiError` writes")]
+pub(super) struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    r#type: String,
+    /// The name of the status.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What is wrong, in a sentence.
+    detail: String,
+    /// The field or the parameter that is wrong.
+    field: Option<String>,
+}
 
 /// Returns a 200 with a value as JSON.
 pub(super) fn json(value: &impl Serialize) -> Result<Response, ApiError> {

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use slamon_testbed::{AfmProcess, Relay};
 
 use super::serve_with;
+use crate::api::event_stream::EventStream;
 use crate::test_app::{Body, Client, Connection, PATIENCE, Place, eventually, id};
 
 /// This is less than the 15 s after which a held poll looks again.
@@ -193,4 +194,22 @@ fn where_notifications_get_lost_each_looks_for_itself_every_second() {
     relay.lose_notifications(false);
     afm.wait_for_line(|line| line.contains("arrive again"), PATIENCE);
     assert_eq!(afm.log_lines().iter().filter(|line| is_said(line)).count(), 1, "{:#?}", afm.log_lines());
+}
+
+#[test]
+fn a_stream_at_one_shows_what_happens_at_the_other() {
+    let fleet = Fleet::start("");
+    let mut stream = EventStream::open(fleet.client(1), "", None);
+    // The other server is told that somebody watches, and what it has changed before that is not shown.
+    let mut first = 0;
+    eventually("a change comes", || {
+        first += 1;
+        fleet.client(0).post_task(Body::task(first));
+        stream.has_event()
+    });
+    let (task_id, states) = stream.change();
+    assert!((1..=first).any(|n| id(n) == task_id), "{task_id}");
+    assert_eq!(states, ">pending");
+    fleet.client(0).poll(Body::poll(9).with("max_tasks", "1"));
+    while stream.change() != (id(1), "pending>claimed".to_owned()) {}
 }

@@ -62,6 +62,24 @@ impl Connection {
         Answer::new("bytes".to_owned(), status, headers, Vec::new())
     }
 
+    /// Begins to read an answer that comes in chunks, and gives its headers.
+    #[track_caller]
+    pub(crate) fn answer_in_chunks(&mut self) -> Answer {
+        let (status, headers) = self.head();
+        assert!(headers.contains(&("transfer-encoding".to_owned(), "chunked".to_owned())), "{headers:?}");
+        Answer::new("bytes".to_owned(), status, headers, Vec::new())
+    }
+
+    /// Reads the next chunk; `None` after the last one.
+    #[track_caller]
+    pub(crate) fn chunk(&mut self) -> Option<String> {
+        let length = usize::from_str_radix(&self.line(), 16).expect("a chunk says how long it is");
+        let mut chunk = vec![0; length];
+        self.answers.read_exact(&mut chunk).expect("the whole chunk comes");
+        assert_eq!(self.line(), "");
+        (length > 0).then(|| String::from_utf8(chunk).expect("it is text"))
+    }
+
     #[track_caller]
     fn head(&mut self) -> (u16, Vec<(String, String)>) {
         let status_line = self.line();

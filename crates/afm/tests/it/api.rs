@@ -1,0 +1,4 @@
+//! Tests the management API, resource by resource.
+
+pub(crate) mod event_stream;
+mod events;
