@@ -187,6 +187,7 @@ async fn the_same_commands_come_to_the_same() {
             // What is due at the same time has no order.
             for applied in [&mut one, &mut other] {
                 applied.ended.sort_unstable();
+                applied.transitions.sort_by_key(|change| change.task_id);
                 applied.pending_cancellations.sort_unstable();
                 // What a cursor is, and how much is said of what was found, is each store's own.
                 for waiting in &mut applied.waiting {

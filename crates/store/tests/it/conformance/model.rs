@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use proptest::prelude::*;
 use proptest::test_runner::TestRunner;
-use slamon_domain::{Attempt, Command, End, Polled, Replies, Reply, State, Sweep, Task, WaitingKind};
+use slamon_domain::{
+    Attempt, Command, End, Polled, Replies, Reply, State, StateName, Sweep, Task, Transition, WaitingKind,
+};
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
@@ -56,6 +58,7 @@ async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(),
         prop_assert_eq!(applied.ended.len(), ended.len());
         // One that was deleted by the batch that ended it may be named, too.
         prop_assert!(ended.is_superset(&model.newly_ended(&before)));
+        followed(&applied.transitions, &before, &model)?;
         let waiting = |kinds: Vec<WaitingKind>| {
             let mut kinds: Vec<String> = kinds.iter().map(|kind| format!("{kind:?}")).collect();
             kinds.sort_unstable();
@@ -65,6 +68,23 @@ async fn goes_as_in_the_model(store: &Driver, batches: Vec<Batch>) -> Result<(),
         prop_assert_eq!(waiting(kinds), waiting(newly_waiting(&before, &model)));
     }
     compare(store, &model, &names).await
+}
+
+/// Checks that each change follows the one before, and that they lead from the states before a batch to those
+/// after it.
+fn followed(changes: &[Transition], before: &Model, after: &Model) -> Result<(), TestCaseError> {
+    let states = |model: &Model| -> BTreeMap<Uuid, StateName> {
+        model.tasks.iter().map(|(id, task)| (*id, StateName::from(&task.state))).collect()
+    };
+    let mut followed = states(before);
+    for change in changes {
+        prop_assert_eq!(followed.insert(change.task_id, change.to), change.from, "{:?}", change);
+        prop_assert_eq!(change.to.is_end(), change.lived_for.is_some(), "{:?}", change);
+    }
+    for (id, state) in states(after) {
+        prop_assert_eq!(followed.get(&id), Some(&state), "{}", id);
+    }
+    Ok(())
 }
 
 async fn compare(store: &Driver, model: &Model, names: &Names) -> Result<(), TestCaseError> {
