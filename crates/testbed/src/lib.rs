@@ -28,4 +28,4 @@ pub use postgres::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};
 pub use process::Process;
 pub use relay::Relay;
 
-pub use python::{OriginalAfm, OriginalAgent, PythonEnv, original_afm, original_agent};
+pub use python::{OriginalAfm, OriginalAgent, PythonEnv, original_afm, original_agent, schemathesis};

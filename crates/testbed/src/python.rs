@@ -15,7 +15,7 @@ use crate::Process;
 /// Far beyond what any machine needs; reached only when the program hangs.
 const START: Duration = Duration::from_secs(60);
 
-/// A virtual environment with one of the originals in it.
+/// A virtual environment with one of the originals in it, or with a program that tests use.
 #[derive(Debug)]
 pub struct PythonEnv {
     folder: PathBuf,
@@ -59,6 +59,16 @@ pub fn original_afm() -> Result<&'static PythonEnv> {
 pub fn original_agent() -> Result<&'static PythonEnv> {
     static AGENT: OnceLock<PythonEnv> = OnceLock::new();
     once(&AGENT, "agent-1.1.0")
+}
+
+/// The environment of schemathesis, which tries an API by its OpenAPI document.
+///
+/// # Errors
+///
+/// When it has not been built; the error says how to.
+pub fn schemathesis() -> Result<&'static PythonEnv> {
+    static SCHEMATHESIS: OnceLock<PythonEnv> = OnceLock::new();
+    once(&SCHEMATHESIS, "schemathesis")
 }
 
 fn once(cell: &'static OnceLock<PythonEnv>, name: &str) -> Result<&'static PythonEnv> {

@@ -5,11 +5,14 @@
 
 mod answer;
 mod events;
+mod openapi;
 mod query;
 
+pub(super) use self::answer::Problem;
+pub(super) use self::openapi::protocol::{NewTask, Poll, PollAnswer, StatusCounts, TaskResult, TaskView};
 use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
-    [events::routes()].into_iter().flatten().collect()
+    [events::routes(), openapi::routes()].into_iter().flatten().collect()
 }

@@ -1,12 +1,12 @@
 //! All paths, and what every request passes through.
 
-mod agent;
+pub(super) mod agent;
 mod answer;
-mod bpms;
+pub(super) mod bpms;
 mod dashboard;
 mod head;
 mod health;
-mod status;
+pub(super) mod status;
 
 use std::pin::pin;
 

@@ -2,3 +2,4 @@
 
 pub(crate) mod event_stream;
 mod events;
+mod openapi;

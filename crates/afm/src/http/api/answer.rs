@@ -12,7 +12,7 @@ use crate::http::routes::json_text;
 /// Why a request fails, as problem details (RFC 9457).
 #[derive(ToSchema)]
 #[expect(dead_code, reason = "it describes what `ApiError` writes")]
-pub(super) struct Problem {
+pub(crate) struct Problem {
     /// Always `about:blank`: the status says what kind of problem it is.
     r#type: String,
     /// The name of the status.

@@ -88,7 +88,7 @@ struct EventsMissed {
         (status = 503, description = "Too many clients watch", content_type = "application/problem+json", body = Problem),
     )
 )]
-async fn events(
+pub(super) async fn events(
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,

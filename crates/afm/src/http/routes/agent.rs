@@ -15,6 +15,7 @@ use super::answer::{Routes, json};
 use crate::clock::Clock;
 use crate::dispatch::claimed::Claimed;
 use crate::dispatch::committer::{CommitError, RunningReport};
+use crate::http::api::{Poll, PollAnswer, Problem, TaskResult};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
@@ -26,7 +27,20 @@ pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
 }
 
-async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
+/// Registers an agent, and hands it tasks.
+#[utoipa::path(
+    post,
+    path = "/tasks",
+    tag = "protocol 1: agents",
+    request_body = Poll,
+    responses(
+        (status = 200, description = "The tasks, and when to poll next", body = PollAnswer),
+        (status = 400, description = "A field is wrong", content_type = "application/problem+json", body = Problem),
+        (status = 413, description = "The body is too large", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
     let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
@@ -115,7 +129,20 @@ fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
     object
 }
 
-async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
+/// Posts the result of an attempt.
+#[utoipa::path(
+    post,
+    path = "/tasks/response",
+    tag = "protocol 1: agents",
+    request_body = TaskResult,
+    responses(
+        (status = 200, description = "The result is stored"),
+        (status = 400, description = "A field is wrong, or the task is not the agent's any more", content_type = "application/problem+json", body = Problem),
+        (status = 413, description = "The body is too large", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
     let result = ResultPost::parse(&body.text()?)?;
     drop(body);
     request_log::task(result.task_id);

@@ -18,6 +18,7 @@ use slamon_store::{AttemptView, TaskRead};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};
+use crate::http::api::{NewTask, Problem, TaskView};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
@@ -36,7 +37,23 @@ const BYTES_BESIDE: usize = 4_096;
 
 type TaskId = Result<Path<String>, PathRejection>;
 
-async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
+/// Posts a task. Posting the same task again changes nothing.
+#[utoipa::path(
+    post,
+    path = "/task",
+    tag = "protocol 1: clients",
+    request_body = NewTask,
+    responses(
+        (status = 200, description = "The task is stored"),
+        (status = 400, description = "A field is wrong, or another task has this id", content_type = "application/problem+json", body = Problem),
+        (status = 413, description = "The body is too large", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn post_task(
+    State(app): State<App>,
+    body: JsonBody,
+) -> Result<StatusCode, ApiError> {
     let task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::task(task.task_id);
@@ -48,7 +65,24 @@ async fn post_task(State(app): State<App>, body: JsonBody) -> Result<StatusCode,
     Ok(StatusCode::OK)
 }
 
-async fn get_task(
+/// Shows a task.
+#[utoipa::path(
+    get,
+    path = "/task/{task_id}",
+    tag = "protocol 1: clients",
+    params(
+        ("task_id" = Uuid, Path, description = "The id of the task"),
+        ("wait" = Option<f64>, Query, minimum = 0, maximum = 300, nullable = false,
+         description = "How many seconds the answer may wait for the end of the task"),
+    ),
+    responses(
+        (status = 200, description = "The task", body = TaskView),
+        (status = 400, description = "`wait` is wrong", content_type = "application/problem+json", body = Problem),
+        (status = 404, description = "No task has this id", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn get_task(
     State(app): State<App>,
     task_id: TaskId,
     RawQuery(query): RawQuery,
@@ -103,7 +137,23 @@ async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task
     app.store.large_task(id).await.map_err(|error| app.read_failed(&error))
 }
 
-async fn cancel_task(State(app): State<App>, task_id: TaskId) -> Result<Response, ApiError> {
+/// Cancels a task; its agent is told.
+#[utoipa::path(
+    delete,
+    path = "/task/{task_id}",
+    tag = "protocol 1: clients",
+    params(("task_id" = Uuid, Path, description = "The id of the task")),
+    responses(
+        (status = 200, description = "The task, which is cancelled", body = TaskView),
+        (status = 404, description = "No task has this id", content_type = "application/problem+json", body = Problem),
+        (status = 409, description = "The task has ended otherwise", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn cancel_task(
+    State(app): State<App>,
+    task_id: TaskId,
+) -> Result<Response, ApiError> {
     let id = task_id_of(task_id)?;
     let cancelled = pin!(async {
         let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;

@@ -10,6 +10,7 @@ use slamon_protocol::ObjectWriter;
 use slamon_store::{Counts, ReadResult};
 
 use super::answer::{Routes, json};
+use crate::http::api::{Problem, StatusCounts};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
@@ -18,7 +19,18 @@ pub(super) fn routes() -> Routes {
     vec![("/status", get(status))]
 }
 
-async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+/// Counts the active agents and the waiting tasks.
+#[utoipa::path(
+    get,
+    path = "/status",
+    tag = "server",
+    responses(
+        (status = 200, description = "The counts", body = StatusCounts),
+        (status = 500, description = "The database cannot be queried", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     let counts = pin!(app.counts.get((), |_| Box::pin(count(&app))));
     let counts = request_deadline::within(app.settings.request_timeout, counts).await?;
     let counts = counts.map_err(|error| {

@@ -1,0 +1,137 @@
+//! The OpenAPI document, made from the handlers, and the page on which people read it.
+
+mod page;
+pub(super) mod protocol;
+
+use std::sync::LazyLock;
+
+use askama::Template;
+use axum::http::HeaderName;
+use axum::http::Uri;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use bytes::Bytes;
+use utoipa::OpenApi;
+
+use self::page::Page;
+use super::answer::Problem;
+use super::events;
+use crate::http::error::ApiError;
+use crate::http::routes::{Routes, agent, bpms, json_text, status};
+
+/// The content security policy: the page loads its style, and nothing else.
+const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; \
+     form-action 'none'; frame-ancestors 'none'";
+
+pub(super) fn routes() -> Routes {
+    vec![
+        ("/api/v1/openapi.json", get(async || document())),
+        ("/api/docs", get(page)),
+        ("/api/docs.css", get(style)),
+    ]
+}
+
+#[derive(OpenApi)]
+#[openapi(
+    info(
+        title = "SLAMon Agent Fleet Manager",
+        description = "Takes tasks, hands each to one polling agent that is capable of it, and gives the results back. \
+                       Protocol 1 is for process engines and agents, the management API for operators.",
+        license(name = "Apache-2.0", identifier = "Apache-2.0"),
+    ),
+    tags(
+        (name = "protocol 1: clients", description = "What process engines send: they post tasks and read what became of them."),
+        (name = "protocol 1: agents", description = "What agents send: they poll for tasks and post results."),
+        (name = "events", description = "What changes, as it happens."),
+        (name = "server", description = "How the server is."),
+    ),
+    paths(
+        bpms::post_task,
+        bpms::get_task,
+        bpms::cancel_task,
+        agent::poll,
+        agent::report,
+        events::events,
+        status::status,
+    ),
+    components(schemas(
+        Problem,
+        protocol::NewTask,
+        protocol::AgentFilter,
+        protocol::TaskView,
+        protocol::EndedAttempt,
+        protocol::WaitingReason,
+        protocol::Poll,
+        protocol::PollAnswer,
+        protocol::HandedOut,
+        protocol::Offer,
+        protocol::Completed,
+        protocol::Failed,
+        protocol::TaskResult,
+        protocol::StatusCounts,
+    ))
+)]
+struct Document;
+
+/// The document as JSON, which never changes.
+pub(super) fn document() -> Response {
+    static TEXT: LazyLock<Bytes> = LazyLock::new(|| text().into());
+    json_text(TEXT.clone())
+}
+
+/// Shows the document to people.
+async fn page(address: Uri) -> Result<Response, ApiError> {
+    let page = Page::of(&Document::openapi(), address.path().ends_with('/'));
+    let page = page.map_err(|error| error.to_string());
+    let html = page.and_then(|page| page.render().map_err(|error| error.to_string()));
+    let html = html.map_err(|error| {
+        tracing::error!(error, "could not show the OpenAPI document");
+        ApiError::Failed
+    })?;
+    Ok(page_of("text/html", html))
+}
+
+async fn style() -> Response {
+    page_of("text/css", include_str!("../../../assets/api/docs.css").to_owned())
+}
+
+fn page_of(media_type: &str, text: String) -> Response {
+    let headers: [(HeaderName, String); 6] = [
+        (CONTENT_TYPE, format!("{media_type}; charset=utf-8")),
+        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
+        (X_FRAME_OPTIONS, "DENY".to_owned()),
+        (REFERRER_POLICY, "no-referrer".to_owned()),
+        (CACHE_CONTROL, "no-cache".to_owned()),
+    ];
+    (headers, text).into_response()
+}
+
+fn text() -> String {
+    let mut text = Document::openapi().to_pretty_json().unwrap_or_default();
+    text.push('\n');
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// With WRITE_OPENAPI in the environment the file is written anew.
+    #[test]
+    fn the_committed_document_is_what_the_code_makes() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/openapi.json");
+        if std::env::var_os("WRITE_OPENAPI").is_some() {
+            std::fs::write(path, text()).unwrap();
+        }
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == text(),
+            "docs/openapi.json is old: WRITE_OPENAPI=1 cargo test openapi writes it"
+        );
+    }
+}
