@@ -4,7 +4,7 @@
 //! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
 
 mod answer;
-mod events;
+pub(in crate::http) mod events;
 mod openapi;
 mod query;
 

@@ -28,6 +28,11 @@ pub(crate) enum ApiError {
     TooSlow,
     #[error("request head: {0}")]
     Head(&'static str),
+    #[error(
+        "the request was sent by a page of another site: its Origin is not this Host, which a proxy in front has to \
+         pass on"
+    )]
+    Foreign,
     #[error("too much is being sent at the same time; try again")]
     NoRoom,
     #[error("{}", Self::NoRoom)]
@@ -61,10 +66,11 @@ impl ApiError {
         }
     }
 
-    fn status(&self) -> StatusCode {
+    pub(crate) fn status(&self) -> StatusCode {
         match self {
             Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
+            Self::Foreign => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,

@@ -23,22 +23,18 @@ use crate::http::body;
 use crate::http::error::ApiError;
 use crate::http::overload::Pacing;
 use crate::http::request_log::Answered;
-use crate::http::{memory, peer, request_log};
+use crate::http::{dashboard as pages, memory, peer, request_log, same_site};
 
 pub(super) use self::answer::{Routes, json_text};
 
 /// Returns the router of all paths.
 pub fn router(app: App) -> Router {
-    let routes = [
-        bpms::routes(),
-        agent::routes(),
-        status::routes(),
-        dashboard::routes(),
-        health::routes(),
-        api::routes(),
-    ];
+    let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
+    // Protocol 1 needs no such check: it takes JSON alone, which no form of a browser sends.
+    let guarded = [pages::routes(), api::routes()].into_iter().flatten();
+    let guarded = guarded.map(|(path, methods)| (path, methods.layer(middleware::from_fn(same_site::check))));
     let mut router = Router::new();
-    for (path, methods) in routes.into_iter().flatten() {
+    for (path, methods) in routes.into_iter().flatten().chain(guarded) {
         // Every path also answers with a slash at its end, and with two at its beginning, since clients send
         // those whose base URL ends in one.
         for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {

@@ -2,6 +2,7 @@
 
 mod adoption;
 mod api;
+mod browser;
 mod client;
 mod differential;
 mod process;

@@ -45,13 +45,13 @@ fn program() -> &'static Path {
 
 /// Starts a server on this database, and returns it with a client.
 #[track_caller]
-fn serve(uri: &str) -> (AfmProcess, Client) {
+pub(crate) fn serve(uri: &str) -> (AfmProcess, Client) {
     serve_with(uri, &[], "")
 }
 
 /// Like [`serve`], with environment variables and lines of a configuration file.
 #[track_caller]
-fn serve_with(uri: &str, env: &[(&str, &str)], config: &str) -> (AfmProcess, Client) {
+pub(crate) fn serve_with(uri: &str, env: &[(&str, &str)], config: &str) -> (AfmProcess, Client) {
     let afm = AfmProcess::start(program(), &["--database-uri", uri], env, Some(config));
     let client = Client::new(afm.address());
     (afm, client)

@@ -88,7 +88,7 @@ struct EventsMissed {
         (status = 503, description = "Too many clients watch", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(super) async fn events(
+pub(in crate::http) async fn events(
     State(app): State<App>,
     headers: HeaderMap,
     RawQuery(query): RawQuery,

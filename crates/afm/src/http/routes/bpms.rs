@@ -35,7 +35,7 @@ const LATE_RESULT_BYTES: u32 = 4_096;
 /// Besides the texts of its task, nearly every answer has at most this many bytes.
 const BYTES_BESIDE: usize = 4_096;
 
-type TaskId = Result<Path<String>, PathRejection>;
+pub(in crate::http) type TaskId = Result<Path<String>, PathRejection>;
 
 /// Posts a task. Posting the same task again changes nothing.
 #[utoipa::path(
@@ -121,7 +121,7 @@ async fn read_if_ended(app: &App, id: Uuid) -> Result<ControlFlow<Option<Arc<Tas
 
 /// Reads a task, however large, if there is memory for the answer. A large one is read only after its memory
 /// has been taken, so that a refusal costs little.
-async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
+pub(in crate::http) async fn read(app: &App, id: Uuid) -> Result<Option<Arc<Task>>, ApiError> {
     match app.store.small_task(id).await.map_err(|error| app.read_failed(&error))? {
         None => Ok(None),
         Some(TaskRead::Small(task)) => Ok(Some(task)),
@@ -162,7 +162,7 @@ pub(in crate::http) async fn cancel_task(
     request_deadline::within(app.settings.request_timeout, cancelled).await?
 }
 
-fn task_id_of(task_id: TaskId) -> Result<Uuid, ApiError> {
+pub(in crate::http) fn task_id_of(task_id: TaskId) -> Result<Uuid, ApiError> {
     // A path that is not UTF-8 is no id either.
     let id = task_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTask)?;
     request_log::task(id);
@@ -185,6 +185,15 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 }
 
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
+    let (why, past) = surroundings(app, task).await?;
+    Ok(json(describe(task, why.as_ref(), &past)))
+}
+
+/// Reads why a task waits, if it does, and its attempts that ended without finishing it.
+pub(in crate::http) async fn surroundings(
+    app: &App,
+    task: &Task,
+) -> Result<(Option<PendingReason>, Vec<AttemptView>), ApiError> {
     let diagnostics = if task.state == TaskState::Pending {
         app.store
             .queue_diagnostics(task, app.active_since().await)
@@ -203,7 +212,7 @@ async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
         // An attempt that has ended since the task was read is shown the next time.
         past.retain(|attempt| attempt.number <= ended);
     }
-    Ok(json(describe(task, why.as_ref(), &past)))
+    Ok((why, past))
 }
 
 fn describe(task: &Task, why: Option<&PendingReason>, past: &[AttemptView]) -> ObjectWriter {
@@ -278,7 +287,7 @@ fn describe_attempt(attempt: &AttemptView) -> ObjectWriter {
 }
 
 /// Returns why an attempt ended, if not by a report of its agent.
-fn why_ended(attempt: &AttemptView) -> JsonText {
+pub(in crate::http) fn why_ended(attempt: &AttemptView) -> JsonText {
     let allowed = attempt.deadline.map(|deadline| deadline.duration_since(attempt.claimed).as_secs_f64());
     JsonText::string(&match (&*attempt.end, allowed) {
         ("lost", _) => "its agent fell silent".to_owned(),

@@ -1,14 +1,10 @@
-//! The dashboard: a page for people at `/dashboard`, and the JSON behind it.
+//! `/dashboard/status`: what the page of the original asked for.
 
 use std::collections::HashMap;
 use std::pin::pin;
 
 use axum::extract::State;
-use axum::http::HeaderName;
-use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-};
-use axum::response::{IntoResponse, Redirect, Response};
+use axum::response::{Redirect, Response};
 use axum::routing::get;
 use bytes::Bytes;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
@@ -25,40 +21,14 @@ const LIMIT: u32 = 100;
 /// Results of more than this many bytes are not listed; `GET /task/{task_id}` has them.
 const RESULT_BYTES: u32 = 4_096;
 
-/// The content security policy: the page loads nothing from elsewhere, and runs only its own script.
-const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
-     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
-
 pub(super) fn routes() -> Routes {
-    vec![
-        ("/dashboard", get(async || page("text/html", include_str!("../../../assets/dashboard/index.html")))),
-        (
-            "/dashboard/dashboard.css",
-            get(async || page("text/css", include_str!("../../../assets/dashboard/dashboard.css"))),
-        ),
-        (
-            "/dashboard/dashboard.js",
-            get(async || page("text/javascript", include_str!("../../../assets/dashboard/dashboard.js"))),
-        ),
-        ("/dashboard/status", get(status)),
-    ]
+    vec![("/dashboard/status", get(status))]
 }
 
 /// Redirects a browser from the root to the page. The address is relative, so that it also works below the
 /// prefix of a reverse proxy.
 pub(super) async fn lead_there() -> Redirect {
     Redirect::to("dashboard")
-}
-
-fn page(media_type: &str, text: &'static str) -> Response {
-    let headers: [(HeaderName, String); 5] = [
-        (CONTENT_TYPE, format!("{media_type}; charset=utf-8")),
-        (CONTENT_SECURITY_POLICY, POLICY.to_owned()),
-        (X_CONTENT_TYPE_OPTIONS, "nosniff".to_owned()),
-        (REFERRER_POLICY, "no-referrer".to_owned()),
-        (CACHE_CONTROL, "no-cache".to_owned()),
-    ];
-    (headers, text).into_response()
 }
 
 async fn status(State(app): State<App>) -> Result<Response, ApiError> {

@@ -116,7 +116,7 @@ fn while_all_are_being_answered_others_may_still_read() {
         connection.get(&format!("/task/{}", id(1)));
     }
     gate.wait_until_reached_by(usual);
-    for path in ["/healthz", "/dashboard"] {
+    for path in ["/healthz", "/dashboard/post"] {
         let mut extra = app.connect();
         extra.get(path);
         assert_eq!(extra.answer().status, 200);

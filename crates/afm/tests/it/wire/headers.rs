@@ -51,6 +51,7 @@ fn of_every_kind_of_answer() {
             "date",
             "referrer-policy",
             "x-content-type-options",
+            "x-frame-options",
         ];
         assert_eq!(answer.header_names(), names, "{answer:?}");
     }

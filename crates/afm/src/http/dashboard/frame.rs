@@ -1,0 +1,227 @@
+//! The frame around every page: its links, its headers, and pages that say what went wrong.
+
+use std::convert::Infallible;
+use std::pin::Pin;
+
+use askama::Template;
+use axum::body::Body;
+use axum::extract::FromRequestParts;
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
+    X_FRAME_OPTIONS,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use jiff::Timestamp;
+
+use super::presentation::Moment;
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::request_deadline;
+
+/// The content security policy: a page loads nothing from elsewhere, and runs only its own script.
+const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
+     connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";
+
+/// The header in which a reverse proxy names the prefix that it has removed from the path.
+const FORWARDED_PREFIX: &str = "x-forwarded-prefix";
+
+/// A prefix has at most this many bytes.
+const LONGEST_PREFIX: usize = 256;
+
+/// What every page shows around its content.
+#[derive(Debug, Clone)]
+pub(super) struct Frame {
+    /// What all links begin with: the address of the overview, with a slash at its end.
+    pub(super) root: String,
+    /// When the page was made.
+    pub(super) now: Moment,
+}
+
+impl FromRequestParts<App> for Frame {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let path = parts.uri.path();
+        let root = forwarded_prefix(&parts.headers)
+            .map_or_else(|| relative_root(path), |prefix| format!("{prefix}/dashboard/"));
+        Ok(Self { root, now: Moment(app.clock.now()) })
+    }
+}
+
+impl Frame {
+    /// Waits for a page within the time of a request; what went wrong becomes a page, too.
+    pub(super) async fn answer(
+        &self,
+        app: &App,
+        page: Pin<&mut (impl Future<Output = Result<Response, ApiError>> + Send)>,
+    ) -> Response {
+        let answered = request_deadline::within(app.settings.request_timeout, page).await;
+        answered.and_then(|answer| answer).unwrap_or_else(|error| self.error(error))
+    }
+
+    /// Returns the page that says what went wrong.
+    pub(super) fn error(&self, error: ApiError) -> Response {
+        let (status, detail) = (error.status(), error.to_string());
+        let problem = error.into_response();
+        let page = ErrorPage {
+            frame: self,
+            section: "",
+            title: status.canonical_reason().unwrap_or("Error"),
+            detail: &detail,
+        };
+        let mut response = html_with(status, &page);
+        // Those headers tell clients when to come again, and whether the connection goes on.
+        for name in [axum::http::header::RETRY_AFTER, axum::http::header::CONNECTION] {
+            if let Some(value) = problem.headers().get(&name) {
+                response.headers_mut().insert(name, value.clone());
+            }
+        }
+        *response.extensions_mut() = problem.extensions().clone();
+        response
+    }
+
+    /// Leads the browser to another page of the dashboard, with GET.
+    pub(super) fn lead_to(&self, page: &str) -> Response {
+        let mut response = StatusCode::SEE_OTHER.into_response();
+        let address = HeaderValue::try_from(format!("{}{page}", self.root));
+        response.headers_mut().insert(LOCATION, address.unwrap_or(HeaderValue::from_static(".")));
+        add_headers(response.headers_mut(), "no-store");
+        response
+    }
+
+    /// How long ago a time was.
+    pub(super) fn since(&self, time: Timestamp) -> std::time::Duration {
+        super::presentation::between(time, self.now.0)
+    }
+}
+
+#[derive(Template)]
+#[template(path = "dashboard/error.html")]
+struct ErrorPage<'p> {
+    frame: &'p Frame,
+    section: &'static str,
+    title: &'p str,
+    detail: &'p str,
+}
+
+/// Returns a page.
+pub(super) fn html(page: &impl Template) -> Response {
+    html_with(StatusCode::OK, page)
+}
+
+/// Returns a page with another status than 200.
+pub(super) fn html_with(status: StatusCode, page: &impl Template) -> Response {
+    match page.render() {
+        Ok(text) => own(status, "text/html; charset=utf-8", "no-store", text),
+        Err(error) => {
+            tracing::error!(%error, "could not write a page");
+            ApiError::Failed.into_response()
+        }
+    }
+}
+
+/// Returns one of the files that all pages share.
+pub(super) fn asset(media_type: &'static str, text: &'static str) -> Response {
+    own(StatusCode::OK, media_type, "no-cache", text)
+}
+
+fn own(status: StatusCode, media_type: &'static str, kept: &'static str, text: impl Into<Body>) -> Response {
+    let mut response = (status, text.into()).into_response();
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static(media_type));
+    add_headers(response.headers_mut(), kept);
+    response
+}
+
+fn add_headers(headers: &mut HeaderMap, kept: &'static str) {
+    let all: [(HeaderName, &str); 5] = [
+        (CONTENT_SECURITY_POLICY, POLICY),
+        (X_FRAME_OPTIONS, "DENY"),
+        (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+        (REFERRER_POLICY, "no-referrer"),
+        (CACHE_CONTROL, kept),
+    ];
+    for (name, value) in all {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            headers.insert(name, value);
+        }
+    }
+}
+
+/// Returns the way from the page at `path` to the overview. Being relative, it also holds behind a proxy that
+/// removes a prefix without saying so, or that has another name for `/dashboard/`.
+fn relative_root(path: &str) -> String {
+    let below = path.split_once("/dashboard").map_or("", |(_, below)| below);
+    match below.matches('/').count() {
+        // A browser takes the last part of an address without a slash at its end for a file.
+        0 => "dashboard/".to_owned(),
+        1 => "./".to_owned(),
+        depth => "../".repeat(depth - 1),
+    }
+}
+
+/// Returns the prefix that a reverse proxy names; `None` if it names none, or what is no plain path.
+fn forwarded_prefix(headers: &HeaderMap) -> Option<&str> {
+    let mut values = headers.get_all(FORWARDED_PREFIX).iter();
+    let prefix = values.next()?.to_str().ok()?.trim().trim_end_matches('/');
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.' | '~');
+    let is_part = |part: &str| !part.is_empty() && part != "." && part != ".." && part.chars().all(is_plain);
+    // Two slashes at the beginning would name another host.
+    let is_path =
+        prefix.is_empty() || prefix.strip_prefix('/').is_some_and(|path| path.split('/').all(is_part));
+    (values.next().is_none() && prefix.len() <= LONGEST_PREFIX && is_path).then_some(prefix)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_way_back_is_relative() {
+        for (path, root) in [
+            ("/dashboard", "dashboard/"),
+            ("//dashboard", "dashboard/"),
+            ("/dashboard/", "./"),
+            ("/dashboard/tasks", "./"),
+            ("/dashboard/tasks/", "../"),
+            ("/dashboard/tasks/dashboard", "../"),
+            ("/dashboard/types/a%2Fb/1", "../../"),
+        ] {
+            assert_eq!(relative_root(path), root, "{path}");
+        }
+    }
+
+    #[test]
+    fn only_a_plain_path_is_a_prefix() {
+        for (value, prefix) in [
+            ("/afm", Some("/afm")),
+            ("/a/b-c_d.e~f/", Some("/a/b-c_d.e~f")),
+            ("", Some("")),
+            ("/", Some("")),
+            ("//evil.example", None),
+            ("/..", None),
+            ("/a/../b", None),
+            ("/a//b", None),
+            ("afm", None),
+            ("https://evil.example", None),
+            ("/a\"><script>", None),
+            ("/a b", None),
+            ("/a,/b", None),
+            ("/a?b", None),
+            ("/a\\b", None),
+            ("/%2e%2e", None),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(FORWARDED_PREFIX, HeaderValue::from_str(value).unwrap());
+            assert_eq!(forwarded_prefix(&headers), prefix, "{value}");
+        }
+        let mut headers = HeaderMap::new();
+        assert_eq!(forwarded_prefix(&headers), None);
+        headers.insert(FORWARDED_PREFIX, HeaderValue::from_str(&format!("/{}", "x".repeat(256))).unwrap());
+        assert_eq!(forwarded_prefix(&headers), None);
+        headers.insert(FORWARDED_PREFIX, HeaderValue::from_static("/a"));
+        headers.append(FORWARDED_PREFIX, HeaderValue::from_static("/b"));
+        assert_eq!(forwarded_prefix(&headers), None);
+    }
+}

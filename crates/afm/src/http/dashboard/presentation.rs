@@ -1,0 +1,152 @@
+//! How pages write times, durations, numbers, states and the texts of clients.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use slamon_domain::{State, StateName};
+use slamon_protocol::{excerpt, iso_time, sql_time};
+
+/// A time, which the script of the page shows in the viewer's zone.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Moment(pub(super) Timestamp);
+
+impl Moment {
+    /// The time for programs: RFC 3339.
+    pub(super) fn iso(self) -> String {
+        iso_time(self.0)
+    }
+
+    /// The time for people, to the second.
+    pub(super) fn utc(self) -> String {
+        let text = sql_time(self.0);
+        let seconds = text.rsplit_once('.').map_or(text.as_str(), |(seconds, _)| seconds);
+        format!("{seconds} UTC")
+    }
+}
+
+/// Returns the time from `from` to `to`, which is nothing if a clock was set back meanwhile.
+pub(super) fn between(from: Timestamp, to: Timestamp) -> Duration {
+    Duration::try_from(to.duration_since(from)).unwrap_or_default()
+}
+
+/// Writes a duration in its two largest units.
+pub(super) fn duration(time: impl Borrow<Duration>) -> String {
+    let time = *time.borrow();
+    let (seconds, milliseconds) = (time.as_secs(), time.subsec_millis());
+    match seconds {
+        0 if milliseconds == 0 && !time.is_zero() => "under 1 ms".to_owned(),
+        0 => format!("{milliseconds} ms"),
+        1..10 => format!("{seconds}.{} s", milliseconds / 100),
+        10..60 => format!("{seconds} s"),
+        60..3_600 => units(seconds / 60, "min", seconds % 60, "s"),
+        3_600..86_400 => units(seconds / 3_600, "h", seconds % 3_600 / 60, "min"),
+        _ => units(seconds / 86_400, "d", seconds % 86_400 / 3_600, "h"),
+    }
+}
+
+fn units(large: u64, of_large: &str, small: u64, of_small: &str) -> String {
+    match small {
+        0 => format!("{large} {of_large}"),
+        small => format!("{large} {of_large} {small} {of_small}"),
+    }
+}
+
+/// Writes a number with a comma before every three digits.
+pub(super) fn number(number: impl fmt::Display) -> String {
+    let digits = number.to_string();
+    let (sign, digits) = digits.strip_prefix('-').map_or(("", digits.as_str()), |digits| ("-", digits));
+    let mut text = String::from(sign);
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// Writes a number of things: `1 task`, `2 tasks`.
+pub(super) fn count(things: u64, one: &str) -> String {
+    format!("{} {one}{}", number(things), if things == 1 { "" } else { "s" })
+}
+
+/// Writes a size in bytes.
+pub(super) fn size(bytes: usize) -> String {
+    match bytes {
+        0..1_000 => count(bytes as u64, "byte"),
+        1_000..1_000_000 => format!("{} kB", bytes / 1_000),
+        _ => format!("{}.{} MB", bytes / 1_000_000, bytes % 1_000_000 / 100_000),
+    }
+}
+
+/// A task type or a name, as a client wrote it, cut where it is long.
+pub(super) fn name(text: &str) -> String {
+    if text.trim().is_empty() { "(empty)".to_owned() } else { excerpt(text).into_owned() }
+}
+
+/// The state of a task as a badge: its word and its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Badge {
+    pub(super) word: &'static str,
+    /// The class: `good`, `bad`, `busy` or `calm`.
+    pub(super) class: &'static str,
+}
+
+impl From<StateName> for Badge {
+    fn from(state: StateName) -> Self {
+        let (word, class) = match state {
+            StateName::Delayed => ("delayed", "calm"),
+            StateName::Pending => ("waiting", "calm"),
+            StateName::Claimed => ("running", "busy"),
+            StateName::Completed => ("done", "good"),
+            StateName::Failed => ("failed", "bad"),
+            StateName::Lost => ("lost", "bad"),
+            StateName::TimedOut => ("timed out", "bad"),
+            StateName::Expired => ("expired", "bad"),
+            StateName::Cancelled => ("cancelled", "calm"),
+        };
+        Self { word, class }
+    }
+}
+
+impl From<&State> for Badge {
+    fn from(state: &State) -> Self {
+        StateName::from(state).into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn durations_have_two_units() {
+        for (milliseconds, text) in [
+            (0, "0 ms"),
+            (999, "999 ms"),
+            (1_250, "1.2 s"),
+            (59_999, "59 s"),
+            (60_000, "1 min"),
+            (61_000, "1 min 1 s"),
+            (7_260_000, "2 h 1 min"),
+            (90_000_000, "1 d 1 h"),
+        ] {
+            assert_eq!(duration(Duration::from_millis(milliseconds)), text);
+        }
+        assert_eq!(duration(Duration::from_micros(3)), "under 1 ms");
+    }
+
+    #[test]
+    fn numbers_are_grouped() {
+        for (value, text) in [(0, "0"), (999, "999"), (1_000, "1,000"), (-1_234_567, "-1,234,567")] {
+            assert_eq!(number(value), text);
+        }
+        assert_eq!((count(1, "task"), count(2, "task")), ("1 task".to_owned(), "2 tasks".to_owned()));
+        assert_eq!(
+            (size(1), size(16_384), size(1_048_576)),
+            ("1 byte".into(), "16 kB".into(), "1.0 MB".into())
+        );
+    }
+}

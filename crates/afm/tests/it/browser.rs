@@ -1,0 +1,13 @@
+//! Tests the dashboard as people see it: in a browser.
+
+mod driver;
+mod walk;
+
+use std::path::PathBuf;
+
+pub(crate) use driver::Browser;
+
+/// The root of the repository.
+fn repository() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
+}

@@ -1,0 +1,260 @@
+//! Chromium without a window, told what to do by WebDriver.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Value, json};
+use slamon_testbed::Process;
+use tempfile::TempDir;
+
+use crate::test_app::PATIENCE;
+
+/// A name under which a browser finds this machine, and over which it does not say where requests come from
+/// (`Sec-Fetch-Site`), as over HTTP to any other machine.
+pub(crate) const OTHER_NAME: &str = "afm.test";
+
+/// A browser with one tab. It ends with this value.
+pub(crate) struct Browser {
+    _driver: Process,
+    _profile: TempDir,
+    session: String,
+    http: ureq::Agent,
+    server: SocketAddr,
+}
+
+/// The script that waits until a condition holds in the page: it looks again at each change of the page.
+const UNTIL: &str = "
+    const done = arguments[0];
+    const holds = () => { try { return Boolean(CONDITION); } catch { return false; } };
+    if (holds()) return done(true);
+    const observer = new MutationObserver(() => { if (holds()) { observer.disconnect(); done(true); } });
+    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });";
+
+impl Browser {
+    /// Starts a browser for the server at this address.
+    #[track_caller]
+    pub(crate) fn start(server: SocketAddr) -> Self {
+        let driver = Process::start("chromedriver".as_ref(), &["--port=0"], &[]).expect("sh runs");
+        let port = driver.find_line(PATIENCE, |line| {
+            let (_, port) = line.split_once("started successfully on port ")?;
+            port.trim_end_matches('.').parse::<u16>().ok()
+        });
+        let port = port.expect("chromedriver starts; `make setup` installs it");
+        let http = ureq::Agent::config_builder().http_status_as_error(false);
+        let http: ureq::Agent = http.timeout_global(Some(2 * PATIENCE)).build().into();
+        let profile = TempDir::new().expect("a temporary folder");
+        let arguments = [
+            "--headless=new",
+            // The sandbox refuses root; nothing but pages of ours is shown.
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            "--disable-background-networking",
+            "--disable-component-update",
+            "--no-first-run",
+            "--lang=en",
+            "--hide-scrollbars",
+            &format!("--host-resolver-rules=MAP {OTHER_NAME} 127.0.0.1"),
+            &format!("--user-data-dir={}", profile.path().display()),
+        ];
+        let wanted = json!({"capabilities": {"alwaysMatch": {
+            "goog:chromeOptions": {"args": arguments},
+            "goog:loggingPrefs": {"browser": "ALL", "performance": "ALL"},
+            "timeouts": {"script": 60_000},
+        }}});
+        let root = format!("http://127.0.0.1:{port}");
+        let answer = http.post(format!("{root}/session")).send_json(&wanted).expect("chromedriver answers");
+        let answer: Value = answer.into_body().read_json().expect("JSON");
+        let id = answer["value"]["sessionId"].as_str();
+        let id = id.unwrap_or_else(|| panic!("no session: {answer:#}"));
+        let session = format!("{root}/session/{id}");
+        let browser = Self { _driver: driver, _profile: profile, session, http, server };
+        browser.size(1280, 900);
+        browser
+    }
+
+    fn ask(&self, path: &str, body: &Value) -> Value {
+        let answer = self.http.post(format!("{}{path}", self.session)).send_json(body);
+        let body = answer.expect("chromedriver answers").into_body();
+        let answer: Value = body.into_with_config().limit(u64::MAX).read_json().expect("JSON");
+        answer["value"].clone()
+    }
+
+    #[track_caller]
+    fn command(&self, path: &str, body: &Value) -> Value {
+        let value = self.ask(path, body);
+        assert!(value.get("error").is_none(), "{path} {body}: {value:#}\n{}", self.text());
+        value
+    }
+
+    /// Opens a path of the server.
+    #[track_caller]
+    pub(crate) fn open(&self, path: &str) {
+        self.open_url(&format!("http://{}{path}", self.server));
+    }
+
+    #[track_caller]
+    pub(crate) fn open_url(&self, url: &str) {
+        self.command("/url", &json!({"url": url}));
+    }
+
+    /// Runs a script in the page, and returns what it returns.
+    #[track_caller]
+    pub(crate) fn run(&self, script: &str) -> Value {
+        self.command("/execute/sync", &json!({"script": script, "args": []}))
+    }
+
+    /// Waits until an expression is true in the page, which may be another page by then.
+    #[track_caller]
+    pub(crate) fn until(&self, condition: &str) {
+        let script = json!({"script": UNTIL.replace("CONDITION", condition), "args": []});
+        // A page that goes away takes the script with it: then the next one is asked.
+        for _ in 0..5 {
+            let value = self.ask("/execute/async", &script);
+            if value == true {
+                return;
+            }
+            let is_gone = value["error"] == "javascript error";
+            assert!(is_gone, "never came: {condition}: {value:#}\n{}", self.text());
+        }
+        panic!("never came: {condition}\n{}", self.text());
+    }
+
+    /// Waits until the content of the page has this text.
+    #[track_caller]
+    pub(crate) fn until_text(&self, text: &str) {
+        self.until(&format!("document.querySelector('main').innerText.includes({})", json!(text)));
+    }
+
+    /// Returns the address and the text of the page.
+    pub(crate) fn text(&self) -> String {
+        let script = "return location.href + '\\n' + document.body.innerText";
+        let value = self.ask("/execute/sync", &json!({"script": script, "args": []}));
+        value.as_str().map(str::to_owned).unwrap_or_default()
+    }
+
+    /// Returns the only element that a selector names.
+    #[track_caller]
+    fn element(&self, css: &str) -> String {
+        let found = self.command("/elements", &json!({"using": "css selector", "value": css}));
+        let found = found.as_array().expect("a list");
+        assert_eq!(found.len(), 1, "{css}\n{}", self.text());
+        let id = found[0].as_object().and_then(|element| element.values().next()).and_then(Value::as_str);
+        id.expect("an element").to_owned()
+    }
+
+    /// Clicks on the only element that a selector names.
+    #[track_caller]
+    pub(crate) fn click(&self, css: &str) {
+        let element = self.element(css);
+        self.command(&format!("/element/{element}/click"), &json!({}));
+    }
+
+    /// Clicks on the only link or button with this text.
+    #[track_caller]
+    pub(crate) fn press(&self, text: &str) {
+        self.run(&format!(
+            "document.querySelectorAll('[data-pressed]').forEach(it => it.removeAttribute('data-pressed'));
+             [...document.querySelectorAll('a, button')].filter(it => it.innerText.trim() === {})
+                 .forEach(it => it.setAttribute('data-pressed', ''));",
+            json!(text)
+        ));
+        self.click("[data-pressed]");
+    }
+
+    /// Writes into a field in place of what is there.
+    #[track_caller]
+    pub(crate) fn fill(&self, css: &str, text: &str) {
+        let element = self.element(css);
+        self.command(&format!("/element/{element}/clear"), &json!({}));
+        self.command(&format!("/element/{element}/value"), &json!({"text": text}));
+    }
+
+    /// Presses keys, wherever the focus is.
+    #[track_caller]
+    pub(crate) fn keys(&self, text: &str) {
+        let press =
+            |key: char| ["keyDown", "keyUp"].map(|kind| json!({"type": kind, "value": key.to_string()}));
+        let keys: Vec<Value> = text.chars().flat_map(press).collect();
+        self.command("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": keys}]}));
+    }
+
+    #[track_caller]
+    fn devtools(&self, command: &str, parameters: &Value) -> Value {
+        self.command("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
+    }
+
+    /// Gives the page another size.
+    #[track_caller]
+    pub(crate) fn size(&self, width: u32, height: u32) {
+        let size = json!({"width": width, "height": height, "deviceScaleFactor": 1, "mobile": false});
+        self.devtools("Emulation.setDeviceMetricsOverride", &size);
+    }
+
+    /// Has the viewer prefer dark pages, or light ones.
+    #[track_caller]
+    pub(crate) fn dark(&self, is_dark: bool) {
+        let value = if is_dark { "dark" } else { "light" };
+        let features = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
+        self.devtools("Emulation.setEmulatedMedia", &features);
+    }
+
+    /// Turns the scripts of pages off, or on again.
+    #[track_caller]
+    pub(crate) fn scripts(&self, are_on: bool) {
+        self.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": !are_on}));
+    }
+
+    /// Writes a picture of the page to a file.
+    #[track_caller]
+    pub(crate) fn picture(&self, file: &Path) {
+        let picture = self.devtools("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
+        let bytes = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base 64");
+        std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
+        std::fs::write(file, bytes).expect("the picture is written");
+    }
+
+    fn log(&self, kind: &str) -> Vec<Value> {
+        self.command("/se/log", &json!({"type": kind})).as_array().expect("a list").clone()
+    }
+
+    /// Asserts that the console had no message, and that nothing was asked of another host.
+    #[track_caller]
+    pub(crate) fn was_quiet(&self) {
+        let console = self.log("browser");
+        assert!(console.is_empty(), "{console:#?}");
+        for entry in self.log("performance") {
+            let message: Value = entry["message"].as_str().expect("a text").parse().expect("JSON");
+            let message = &message["message"];
+            if message["method"] != "Network.requestWillBeSent" {
+                continue;
+            }
+            let url = message["params"]["request"]["url"].as_str().expect("a URL");
+            let ours = [
+                format!("http://{}/", self.server),
+                format!("http://{OTHER_NAME}:{}/", self.server.port()),
+                "data:".to_owned(),
+                // The page with which the browser begins.
+                "chrome://".to_owned(),
+            ];
+            assert!(ours.iter().any(|ours| url.starts_with(ours)), "the page asked for {url}");
+        }
+    }
+
+    /// Returns the address of the page.
+    #[track_caller]
+    pub(crate) fn address(&self) -> String {
+        self.run("return location.href").as_str().expect("a URL").to_owned()
+    }
+}
+
+impl Drop for Browser {
+    fn drop(&mut self) {
+        // The browser is a child of the driver's, which ends it.
+        let end = self.http.delete(&self.session).config().timeout_global(Some(Duration::from_secs(10)));
+        drop(end.build().call());
+    }
+}

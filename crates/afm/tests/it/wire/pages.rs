@@ -1,0 +1,289 @@
+//! Tests the pages of the dashboard: their headers, their links, and what they do with what clients have sent.
+
+use crate::test_app::{Answer, Body, Setup, TestApp, id};
+
+const ASSETS: [(&str, &str); 3] = [
+    ("text/javascript; charset=utf-8", "/dashboard/dashboard.js"),
+    ("text/css; charset=utf-8", "/dashboard/dashboard.css"),
+    ("image/svg+xml", "/dashboard/icon.svg"),
+];
+
+/// Starts an AFM with a task that has ended, and returns the paths of all pages.
+fn with_pages() -> (TestApp, Vec<String>) {
+    let app = TestApp::start();
+    app.post_task(Body::task(1).with("task_data", r#"{"a": 1}"#));
+    app.poll(Body::poll(9));
+    app.post("/tasks/response", Body::result(1)).is_empty();
+    let pages = [
+        "/dashboard".to_owned(),
+        "/dashboard/post".to_owned(),
+        "/dashboard/search?q=x".to_owned(),
+        format!("/dashboard/tasks/{}", id(1)),
+        format!("/dashboard/tasks/{}", id(404)),
+    ];
+    (app, pages.into())
+}
+
+/// Posts a form.
+#[track_caller]
+fn send_form(app: &TestApp, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+    let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
+    all.extend(headers);
+    let mut connection = app.connect();
+    let mut head = format!("POST {path} HTTP/1.1\r\nhost: afm\r\ncontent-length: {}\r\n", body.len());
+    for (name, value) in all {
+        head.push_str(&format!("{name}: {value}\r\n"));
+    }
+    connection.write(format!("{head}\r\n{body}"));
+    connection.answer()
+}
+
+#[test]
+fn a_page_may_load_and_run_only_what_is_its_own() {
+    let (app, pages) = with_pages();
+    let pages = pages.iter().map(|page| ("text/html; charset=utf-8", page.as_str()));
+    for (media_type, path) in pages.chain(ASSETS) {
+        let answer = app.get(path);
+        assert_eq!(answer.header("content-type"), Some(media_type));
+        assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+        assert_eq!(answer.header("x-frame-options"), Some("DENY"));
+        assert_eq!(answer.header("referrer-policy"), Some("no-referrer"));
+        let kept = if media_type.starts_with("text/html") { "no-store" } else { "no-cache" };
+        assert_eq!(answer.header("cache-control"), Some(kept));
+        assert_eq!(
+            answer.header("content-security-policy"),
+            Some(
+                "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; connect-src 'self'; \
+                 form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+            )
+        );
+    }
+}
+
+#[test]
+fn a_page_refers_to_no_other_host_and_has_nothing_that_its_policy_would_stop() {
+    let (app, pages) = with_pages();
+    for path in pages.iter().map(String::as_str).chain(ASSETS.map(|(_, path)| path)) {
+        // This is the name of the SVG language, which nobody loads.
+        let text = app.get(path).body.replace("http://www.w3.org/2000/svg", "");
+        for reference in ["http://", "https://", "=\"//", "(//", "(\"//", "@import"] {
+            assert!(!text.contains(reference), "{reference} in {path}");
+        }
+        for inline in ["<style", " style=", " onclick=", " onload=", "javascript:"] {
+            assert!(!text.contains(inline), "{inline} in {path}");
+        }
+    }
+    let script = app.get("/dashboard/dashboard.js").body;
+    // What clients sent is put in as text, never as markup.
+    for markup in ["innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function"]
+    {
+        assert!(!script.contains(markup), "{markup}");
+    }
+}
+
+#[test]
+fn links_hold_behind_a_prefix() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    let task = format!("/dashboard/tasks/{}", id(1));
+    let with = |path: &str, prefix: &str| app.send("GET", path, &[("x-forwarded-prefix", prefix)], "");
+    for (path, root) in
+        [("/dashboard", "dashboard/"), ("/dashboard/", "./"), ("/dashboard/post", "./"), (&task, "../")]
+    {
+        let page = app.get(path).body;
+        assert!(page.contains(&format!("href=\"{root}post\"")), "{path}: {page}");
+        let page = with(path, "/fleet/afm/").body;
+        assert!(page.contains("href=\"/fleet/afm/dashboard/post\""), "{path}: {page}");
+        let page = with(path, "//evil.example").body;
+        assert!(page.contains(&format!("href=\"{root}post\"")), "{path}: {page}");
+        assert!(!page.contains("evil"), "{page}");
+    }
+}
+
+#[test]
+fn forms_of_other_sites_are_refused() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    let cancel = format!("/dashboard/tasks/{}/cancel", id(1));
+    for headers in [
+        &[("origin", "http://evil.example")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+        &[("sec-fetch-site", "same-site"), ("origin", "http://afm")],
+    ] {
+        let answer = send_form(&app, &cancel, headers, &[]);
+        assert_eq!(answer.status, 403, "{answer:?}");
+        let answer = send_form(&app, "/dashboard/post", headers, &[("task_type", "x")]);
+        assert_eq!(answer.status, 403, "{answer:?}");
+    }
+    assert_eq!(app.task(1)["task_state"], "pending");
+    // A page of another site may have an address of ours opened, which changes nothing.
+    let page = app.send("GET", "/dashboard", &[("sec-fetch-site", "cross-site")], "");
+    assert_eq!(page.status, 200);
+    for (n, headers) in
+        [&[][..], &[("origin", "http://afm")], &[("sec-fetch-site", "same-origin")]].into_iter().enumerate()
+    {
+        let n = n as u64 + 2;
+        app.post_task(Body::task(n));
+        let answer = send_form(&app, &format!("/dashboard/tasks/{}/cancel", id(n)), headers, &[]);
+        assert_eq!(answer.status, 303, "{answer:?}");
+        assert_eq!(app.task(n)["task_state"], "cancelled");
+    }
+}
+
+#[test]
+fn a_form_posts_every_field() {
+    let app = TestApp::start();
+    let fields = [
+        ("task_id", id(1)),
+        ("test_id", id(0)),
+        ("task_type", "wait".to_owned()),
+        ("task_version", "7".to_owned()),
+        ("task_data", "{\r\n \"a\": 1.50}".to_owned()),
+        ("task_ttl", "600".to_owned()),
+        ("task_timeout", "60.5".to_owned()),
+        ("task_max_attempts", "3".to_owned()),
+        ("task_retry_errors", "true".to_owned()),
+        ("task_retry_delay", "5".to_owned()),
+        ("task_priority", "-10".to_owned()),
+        ("task_delay", "0".to_owned()),
+        ("agent_filter.country", "FI".to_owned()),
+        ("agent_filter.region", "18".to_owned()),
+        ("agent_filter.agent_name", "Helsinki 3".to_owned()),
+        ("agent_filter.agent_id", id(9)),
+    ];
+    let fields = fields.each_ref().map(|(name, value)| (*name, value.as_str()));
+    let answer = send_form(&app, "/dashboard/post", &[], &fields);
+    assert_eq!(answer.status, 303, "{answer:?}");
+    assert_eq!(answer.header("location"), Some(format!("./tasks/{}", id(1)).as_str()));
+    // The same task by protocol 1 is a repeat only if every field arrived.
+    app.post_task(
+        Body::task(1)
+            .with("task_version", "7")
+            .with("task_data", r#"{"a":1.50}"#)
+            .with("task_ttl", "600")
+            .with("task_timeout", "60.5")
+            .with("task_max_attempts", "3")
+            .with("task_retry_errors", "true")
+            .with("task_retry_delay", "5")
+            .with("task_priority", "-10")
+            .with(
+                "agent_filter",
+                format!(
+                    r#"{{"country":"FI","region":"18","agent_id":"{}","agent_name":"Helsinki 3"}}"#,
+                    id(9)
+                ),
+            ),
+    );
+    // The form for another one has all of them but its id.
+    let page = app.get(&format!("/dashboard/post?from={}", id(1))).body;
+    for value in ["wait", "7", "600", "60.5", "3", "5", "-10", "FI", "18", "Helsinki 3", &id(9), &id(0)] {
+        assert!(page.contains(&format!("value=\"{value}\"")), "{value}: {page}");
+    }
+    assert!(!page.contains(&format!("value=\"{}\"", id(1))), "{page}");
+}
+
+#[test]
+fn what_is_wrong_is_said_at_its_field() {
+    let app = TestApp::start();
+    let id = id(1);
+    for (field, value, problem) in [
+        ("task_type", "", "is required"),
+        ("task_version", "one", "must be an integer, is &#34;one&#34;"),
+        ("task_version", "", "is required"),
+        ("task_version", "1,\"task_type\":\"x\"", "must be an integer"),
+        ("task_data", "[1]", "must be an object, is an array"),
+        ("task_data", "{} , \"task_type\": \"x\"", "is not valid JSON"),
+        ("task_id", "1", "must be a UUID"),
+        ("task_priority", "101", "must be an integer from -100 to 100"),
+        ("task_ttl", "-1", "must be a number of seconds"),
+        ("agent_filter.agent_id", "<script>", "must be a UUID"),
+    ] {
+        let mut fields =
+            vec![("task_id", id.as_str()), ("test_id", &id), ("task_type", "wait"), ("task_version", "1")];
+        fields.retain(|(name, _)| *name != field);
+        fields.push((field, value));
+        let page = send_form(&app, "/dashboard/post", &[], &fields).body;
+        let (_, at_field) =
+            page.split_once(&format!("id=\"{field}-error\"")).unwrap_or_else(|| panic!("{page}"));
+        assert!(at_field[..200.min(at_field.len())].contains(problem), "{field} {value}: {at_field}");
+        assert!(!page.contains("<script>"), "{page}");
+    }
+    app.get(&format!("/task/{id}")).problem(404);
+}
+
+#[test]
+fn texts_of_clients_never_become_markup() {
+    const HOSTILE: &str = "</title><script>alert(1)</script><img src=x onerror=alert(2)>\u{202e}&amp;\"'";
+    let app = TestApp::start();
+    let text = serde_json::Value::from(HOSTILE).to_string();
+    let capabilities = format!("{{{text}: {{\"version\": 1}}}}");
+    app.post_task(
+        Body::task(1)
+            .with("task_type", text.as_str())
+            .with("task_max_attempts", "2")
+            .with("task_retry_errors", "true")
+            .with("task_data", format!("{{{text}: {text}}}")),
+    );
+    app.post_task(Body::task(2).with("task_type", text.as_str()).with("task_delay", "60"));
+    let poll = Body::poll(9).with("agent_name", text.as_str()).with("agent_capabilities", capabilities);
+    app.poll(poll.clone());
+    app.post("/tasks/response", Body::failure(1, &text)).is_empty();
+    app.post_task(Body::task(3).with("task_type", text.as_str()));
+    let alias = app.poll(poll).remove(0);
+    let error = Body::failure(1, &text).with("task_id", format!("\"{alias}\""));
+    app.post("/tasks/response", error).is_empty();
+    let query = form_urlencoded::byte_serialize(HOSTILE.as_bytes()).collect::<String>();
+    for path in [
+        "/dashboard".to_owned(),
+        format!("/dashboard/tasks/{}", id(1)),
+        format!("/dashboard/tasks/{}", id(2)),
+        format!("/dashboard/post?from={}", id(1)),
+        format!("/dashboard/search?q={query}"),
+        format!("/dashboard/post?task_type={query}"),
+        format!("/dashboard/tasks/{query}"),
+    ] {
+        let page = app.get(&path);
+        assert!(page.header("content-type").is_some_and(|kind| kind.starts_with("text/html")), "{page:?}");
+        assert!(!page.body.contains("<script>alert") && !page.body.contains("<img"), "{page:?}");
+    }
+    let page = app.get(&format!("/dashboard/tasks/{}", id(1))).body;
+    assert!(page.contains("&#60;script&#62;alert(1)"), "{page}");
+}
+
+#[test]
+fn large_texts_are_cut_and_all_of_them_is_linked() {
+    let app = TestApp::start();
+    let text = "x".repeat(900_000);
+    app.post_task(Body::task(1).with("task_data", format!("{{\"in\":\"{text}\"}}")));
+    app.poll(Body::poll(9));
+    app.post("/tasks/response", Body::result(1).with("task_data", format!("{{\"out\":\"{text}\"}}")))
+        .is_empty();
+    let path = format!("/dashboard/tasks/{}", id(1));
+    let page = app.get(&path).body;
+    assert!(page.len() < 100_000, "{} bytes", page.len());
+    for part in ["data", "result"] {
+        assert!(page.contains(&format!("{}/{part}\">all of it", id(1))), "{page}");
+        let raw = app.get(&format!("{path}/{part}"));
+        assert_eq!(raw.header("content-type"), Some("application/json"));
+        assert_eq!(
+            raw.json().as_object().and_then(|it| it.values().next()?.as_str().map(str::len)),
+            Some(900_000)
+        );
+    }
+    assert_eq!(app.get(&format!("{path}/error")).status, 404);
+}
+
+#[test]
+fn without_a_database_the_overview_says_so() {
+    let (app, gate) = Setup::default().start_gated();
+    gate.take_database_away();
+    let page = app.get("/dashboard");
+    assert_eq!(page.status, 200);
+    assert!(page.body.contains("The database is not available."), "{page:?}");
+    let page = app.get(&format!("/dashboard/tasks/{}", id(1)));
+    assert_eq!((page.status, page.header("retry-after")), (503, Some("1")), "{page:?}");
+    assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{page:?}");
+    gate.open();
+}
