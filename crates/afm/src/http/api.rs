@@ -9,7 +9,9 @@ mod openapi;
 mod query;
 
 pub(super) use self::answer::Problem;
-pub(super) use self::openapi::protocol::{NewTask, Poll, PollAnswer, StatusCounts, TaskResult, TaskView};
+pub(super) use self::openapi::protocol::{
+    NewTask, Poll, PollAnswer, StatusCounts, TaskAnswers, TaskResult, TaskView,
+};
 use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.

@@ -57,7 +57,7 @@ pub(crate) enum ApiError {
 
 impl ApiError {
     /// Returns which field is wrong, for programs.
-    fn field(&self) -> Option<&str> {
+    pub(crate) fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid(invalid) => invalid.field.as_deref(),
             Self::Refused(Refusal::AnotherAgent) => Some("agent_id"),

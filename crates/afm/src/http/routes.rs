@@ -6,6 +6,7 @@ pub(super) mod bpms;
 mod dashboard;
 mod head;
 mod health;
+mod results;
 pub(super) mod status;
 
 use std::pin::pin;

@@ -17,6 +17,7 @@ mod pages;
 mod paths;
 mod response;
 mod running;
+mod several_results;
 mod status;
 mod terms;
 mod verbatim;

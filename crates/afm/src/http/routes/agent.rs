@@ -5,17 +5,18 @@ use std::time::Duration;
 
 use axum::extract::State;
 use axum::http::StatusCode;
-use axum::response::Response;
+use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use slamon_domain::{Delivery, Polled, Reported};
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};
+use super::results::report_all;
 use crate::clock::Clock;
 use crate::dispatch::claimed::Claimed;
 use crate::dispatch::committer::{CommitError, RunningReport};
-use crate::http::api::{Poll, PollAnswer, Problem, TaskResult};
+use crate::http::api::{Poll, PollAnswer, Problem, TaskAnswers, TaskResult};
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
@@ -129,21 +130,28 @@ fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
     object
 }
 
-/// Posts the result of an attempt.
+/// Posts the result of an attempt, or several.
 #[utoipa::path(
     post,
     path = "/tasks/response",
     tag = "protocol 1: agents",
     request_body = TaskResult,
     responses(
-        (status = 200, description = "The result is stored"),
+        (status = 200, description = "The result is stored; of several results, the answer to each", body = TaskAnswers),
         (status = 400, description = "A field is wrong, or the task is not the agent's any more", content_type = "application/problem+json", body = Problem),
         (status = 413, description = "The body is too large", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> Result<StatusCode, ApiError> {
-    let result = ResultPost::parse(&body.text()?)?;
+pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
+    let result = match ResultPost::parse(&body.text()?) {
+        Ok(result) => result,
+        Err(invalid) => {
+            let results = ResultPost::parse_list(&body.text()?).ok_or(invalid)??;
+            drop(body);
+            return Box::pin(report_all(&app, results)).await;
+        }
+    };
     drop(body);
     request_log::task(result.task_id);
     let completed = matches!(result.outcome, TaskOutcome::Completed(_));
@@ -152,7 +160,7 @@ pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> R
         Reported::Stored => metrics::task_finished(completed),
         Reported::Repeated => request_log::note("the same result was there already"),
     }
-    Ok(StatusCode::OK)
+    Ok(StatusCode::OK.into_response())
 }
 
 #[cfg(test)]

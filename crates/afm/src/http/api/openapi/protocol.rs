@@ -222,12 +222,41 @@ pub(crate) struct HandedOut {
     task_deadline: Option<String>,
 }
 
-/// The result of an attempt: `task_data` or `task_error`.
+/// The result of an attempt, `task_data` or `task_error`; or several of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
 pub(crate) enum TaskResult {
     Completed(Completed),
     Failed(Failed),
+    Several(SeveralResults),
+}
+
+/// Several results in one request.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SeveralResults {
+    /// Each is what a request with it alone would bring, and is judged by itself.
+    #[schema(min_items = 1, max_items = 1_000)]
+    results: Vec<Value>,
+}
+
+/// What a request with each of several alone would be answered, in their order.
+#[derive(ToSchema)]
+pub(crate) struct TaskAnswers {
+    results: Vec<TaskAnswer>,
+}
+
+/// What one of several is answered.
+#[derive(ToSchema)]
+pub(crate) struct TaskAnswer {
+    /// The task, if the element says so.
+    task_id: Option<Uuid>,
+    /// 200, or why not.
+    status: u16,
+    /// What is wrong.
+    detail: Option<String>,
+    /// The field that is wrong.
+    field: Option<String>,
 }
 
 /// What an agent has found out.
