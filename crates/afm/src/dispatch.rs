@@ -7,5 +7,6 @@ pub mod committer;
 pub(crate) mod event_log;
 pub mod heartbeats;
 pub(crate) mod notifications;
+pub(crate) mod pauses;
 mod sync;
 pub mod waiters;

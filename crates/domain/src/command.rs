@@ -7,6 +7,7 @@ use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
 use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
+use crate::operation::{MAX_PAUSES, Operated, Operation};
 use crate::task::{Attempt, State, Task};
 use crate::transition::Transition;
 
@@ -53,6 +54,8 @@ pub enum Command {
     Seen(Vec<(Uuid, Timestamp)>),
     /// Time has passed.
     Sweep(Sweep),
+    /// An operator pauses or resumes an agent or a type, or forgets an agent.
+    Operate(Operation),
 }
 
 impl Command {
@@ -139,6 +142,8 @@ pub struct Applied {
     /// The times at which agents were seen, where these are not saved: whoever has batches applied keeps
     /// them, and gives them back in a [`Command::Seen`] before a sweep looks for silent agents.
     pub heartbeats: Vec<(Uuid, Timestamp)>,
+    /// Whether pauses may have changed: whoever holds them in memory reads them again.
+    pub pauses_changed: bool,
     /// The agents whose polls could not be saved, because another session has locked their rows. Their next
     /// poll says the same again.
     pub unsaved: Vec<Uuid>,
@@ -162,6 +167,8 @@ pub struct Replies {
     pub seen: Vec<Reply<Vec<Uuid>>>,
     /// The reply to each [`Command::Sweep`].
     pub sweeps: Vec<Reply<Swept>>,
+    /// The reply to each [`Command::Operate`].
+    pub operations: Vec<Reply<Operated>>,
 }
 
 /// The reply to one command.
@@ -285,4 +292,16 @@ pub enum Refusal {
     /// Cancel: the task is finished.
     #[error("the task is finished already")]
     CannotCancel,
+    /// Pause, resume or forget: no such agent.
+    #[error("agent_id: no agent has this id")]
+    UnknownAgent,
+    /// Forget: the agent executes tasks.
+    #[error("agent_id: the agent executes tasks; it can be forgotten once they have ended")]
+    AgentExecutes,
+    /// Pause: there is no room for another pause.
+    #[error("there are {MAX_PAUSES} pauses already; end others first")]
+    TooManyPauses,
+    /// Resume of one version: all versions are paused.
+    #[error("task_type: is paused in all its versions; resume the type")]
+    AllVersionsPaused,
 }

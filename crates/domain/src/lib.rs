@@ -14,6 +14,7 @@ mod claim_budget;
 mod command;
 mod cursor;
 pub mod lifecycle;
+mod operation;
 mod pending_reason;
 mod task;
 #[cfg(any(test, feature = "testing"))]
@@ -26,6 +27,7 @@ pub use command::{
     Submitted, Sweep, Swept,
 };
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
+pub use operation::{MAX_PAUSES, Operated, Operation, PauseTarget, Pauses};
 pub use pending_reason::{AHEAD_COUNTED, PendingReason, QueueDiagnostics, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};
 pub use transition::{AttemptEndName, StateName, Transition};

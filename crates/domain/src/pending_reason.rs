@@ -10,6 +10,8 @@ use crate::task::{State, Task};
 /// The facts about agents and other tasks from which the reason is told why a task is waiting.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct QueueDiagnostics {
+    /// Whether the task's type is paused, in its version or in all.
+    pub paused: bool,
     /// The versions in which agents offer the task's type, other than the task's; the lowest ones, ascending.
     pub other_versions: Vec<i64>,
     /// How many agents offer the task's type and version; a thousand of them are looked at.
@@ -18,6 +20,8 @@ pub struct QueueDiagnostics {
     pub matching: u64,
     /// How many of these were seen lately.
     pub active: u64,
+    /// How many of these are not paused.
+    pub unpaused: u64,
     /// How many of these asked for at least one task when they polled last.
     pub free: u64,
     /// How many tasks of this type and version will be handed out before this one, counted up to a thousand.
@@ -57,6 +61,8 @@ pub fn kept_from_agents(task: &Task, diagnostics: &QueueDiagnostics) -> String {
             format!("no agent offering {kind} polled in that time, only {}", versions(diagnostics))
         }
         "filter" => format!("no agent offering {kind} matches its agent_filter"),
+        "paused" => format!("{kind} was paused"),
+        "agents_paused" => format!("all agents offering {kind} were paused"),
         "busy" => format!("all agents offering {kind} were busy"),
         "behind" => format!("behind {} of {kind}", tasks(diagnostics.ahead)),
         _ => format!("no agent offering {kind} came for it"),
@@ -76,6 +82,9 @@ fn delayed(task: &Task, until: Timestamp) -> String {
 
 fn pending(task: &Task, diagnostics: &QueueDiagnostics) -> (&'static str, String) {
     let kind = kind(task);
+    if diagnostics.paused {
+        return ("paused", format!("{kind} is paused"));
+    }
     if diagnostics.capable == 0 {
         return if diagnostics.other_versions.is_empty() {
             ("no_agent", format!("no agent offers {}", task_type(task)))
@@ -90,8 +99,10 @@ fn pending(task: &Task, diagnostics: &QueueDiagnostics) -> (&'static str, String
         )
     } else if diagnostics.active == 0 {
         ("lost", format!("all agents offering {kind} are lost: {}", agents(diagnostics.matching)))
+    } else if diagnostics.unpaused == 0 {
+        ("agents_paused", format!("all agents offering {kind} are paused: {}", agents(diagnostics.active)))
     } else if diagnostics.free == 0 {
-        ("busy", format!("all agents offering {kind} are busy: {}", agents(diagnostics.active)))
+        ("busy", format!("all agents offering {kind} are busy: {}", agents(diagnostics.unpaused)))
     } else if diagnostics.ahead > 0 {
         ("behind", format!("behind {} of {kind}", tasks(diagnostics.ahead)))
     } else {

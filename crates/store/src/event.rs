@@ -20,6 +20,8 @@ pub enum StoreEvent {
     ChangesMissed,
     /// Somebody watches the changes of tasks at another AFM.
     Watched,
+    /// Pauses may have changed.
+    PausesChanged,
     /// Events arrive from now on, and some may have been missed: whoever waits for any must look for itself.
     EventsMissed,
     /// Until the next [`StoreEvent::EventsMissed`], none or not all events arrive: tasks may come to wait

@@ -19,6 +19,7 @@ mod notifications;
 mod notify_pause;
 mod options;
 mod outgoing_notifications;
+mod pauses;
 mod pooling;
 mod queue_diagnostics;
 mod read;

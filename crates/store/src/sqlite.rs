@@ -7,6 +7,7 @@ mod columns;
 mod connections;
 mod errors;
 mod obstacle;
+mod pauses;
 mod queue_diagnostics;
 mod rows;
 mod schema;
@@ -25,7 +26,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::Connection;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
@@ -177,6 +178,10 @@ impl Store for SqliteStore {
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
         self.readers.run(move |connection| Ok(backlog::read_of(connection, &kinds, limit)?)).await
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.readers.run(|connection| Ok(pauses::read(connection)?)).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
 use slamon_protocol::Capability;
 use tokio::sync::mpsc;
@@ -50,7 +50,8 @@ pub trait Store: Send + Sync + 'static {
 
     /// Applies commands in their order, in one transaction: all of them, or none. Each is given a reply.
     ///
-    /// Polls and claims come last, and see what the other commands of the batch have done. The agents that a
+    /// Polls and claims come last, and see what the other commands of the batch have done. They are handed tasks
+    /// whatever is paused: the caller leaves out what is. The agents that a
     /// sweep forgets and the tasks that it deletes may stay until the end of the batch.
     ///
     /// When agents were seen may be given back ([`Applied::heartbeats`]) instead of being saved.
@@ -103,6 +104,9 @@ pub trait Store: Send + Sync + 'static {
     /// Reads as [`Store::backlog`] does, but of the kinds only those given, all of them; none of them may
     /// have a waiting task before its cursor.
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError>;
+
+    /// Reads all pauses.
+    async fn pauses(&self) -> Result<Pauses, StoreError>;
 
     /// Counts the agents seen at or after `seen_since`, and the waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;

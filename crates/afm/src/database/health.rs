@@ -175,9 +175,10 @@ impl HealthState {
 }
 
 /// Says whether any of these replies proves a write. A batch that finds nothing to do writes nothing, and is
-/// committed also where nothing could be written. Replies to cancels and heartbeats prove nothing.
+/// committed also where nothing could be written. Replies to cancels, heartbeats and operators
+/// prove nothing.
 fn have_written(replies: &Replies) -> bool {
-    let Replies { submits, polls, reports, cancels: _, releases, seen: _, sweeps } = replies;
+    let Replies { submits, polls, reports, cancels: _, releases, seen: _, sweeps, operations: _ } = replies;
     submits.contains(&Ok(Ok(Submitted::Stored)))
         || reports.contains(&Ok(Ok(Reported::Stored)))
         || polls.iter().flatten().any(|polled| !polled.tasks.is_empty() || !polled.cancelled.is_empty())

@@ -8,6 +8,7 @@
 //! delays a task, and does no other harm.
 
 mod agent_cache;
+mod held_pauses;
 mod kind_map;
 mod left_out;
 mod search;
@@ -18,7 +19,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_domain::{Command, KindCursor, WaitingKind};
+use slamon_domain::{Command, KindCursor, Pauses, WaitingKind};
 use slamon_protocol::PollRequest;
 use slamon_store::{Store, StoreError, StoreEvent};
 use uuid::Uuid;
@@ -82,10 +83,15 @@ impl DispatchCache {
     /// [`CacheLookup::Unknown`], the cache has buffered a heartbeat of the agent.
     #[must_use]
     pub fn lookup(&self, poll: &PollRequest, running: Option<&[Uuid]>, now: Timestamp) -> CacheLookup {
-        let (kinds, has_pending_cancellation) = {
+        let (mut kinds, has_pending_cancellation) = {
             let waiting = self.0.waiting();
             (waiting.kinds_for(poll), waiting.has_pending_cancellation(poll.agent_id))
         };
+        if let Some(kinds) = &mut kinds
+            && let Some(pauses) = self.0.pauses.known()
+        {
+            held_pauses::retain(kinds, poll, &pauses);
+        }
         if has_pending_cancellation {
             return CacheLookup::Unknown(kinds);
         }
@@ -97,9 +103,28 @@ impl DispatchCache {
     }
 
     /// Begins a search; to be called before the store applies a batch, which may miss what is noted from then
-    /// on. Gives the polls in the batch the cursors from which to look for tasks.
+    /// on. Leaves out of the polls in the batch what is paused, and gives them the cursors from which to look for
+    /// tasks.
     pub fn begin(&self, batch: &mut [Command]) -> Search<'_> {
+        self.0.pauses.leave_out(batch);
         Search::begin(&self.0, batch)
+    }
+
+    /// Returns the pauses that hold; `None` if nothing is paused.
+    #[must_use]
+    pub fn pauses(&self) -> Option<Arc<Pauses>> {
+        self.0.pauses.known()
+    }
+
+    /// Whether the pauses were read. Until then, no poll is handed anything.
+    #[must_use]
+    pub fn knows_pauses(&self) -> bool {
+        self.0.pauses.is_known()
+    }
+
+    /// Replaces the pauses by those that were read.
+    pub fn set_pauses(&self, pauses: Arc<Pauses>) {
+        self.0.pauses.set(pauses);
     }
 
     /// Forgets which tasks wait, because the state of the store is unknown: until it was read, every poll
@@ -148,7 +173,8 @@ impl DispatchCache {
             StoreEvent::TaskEnded(_)
             | StoreEvent::Changed(_)
             | StoreEvent::ChangesMissed
-            | StoreEvent::Watched => {}
+            | StoreEvent::Watched
+            | StoreEvent::PausesChanged => {}
             StoreEvent::EventsMissed => {
                 let forgotten = self.0.waiting().listening_began();
                 drop(forgotten);

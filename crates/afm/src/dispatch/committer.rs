@@ -21,7 +21,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use slamon_domain::{Cancelled, Command, Refusal, Reported, Running, Submitted, Sweep, Swept};
+use slamon_domain::{
+    Cancelled, Command, Operated, Operation, Refusal, Reported, Running, Submitted, Sweep, Swept,
+};
 use slamon_protocol::{PollRequest, PostTask, ResultPost};
 use slamon_store::Store;
 use tokio::sync::{Semaphore, mpsc, oneshot};
@@ -33,6 +35,7 @@ use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::claimed::Claimed;
 use crate::dispatch::event_log::EventLog;
+use crate::dispatch::pauses::PauseReader;
 use crate::dispatch::waiters::Waiters;
 pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
@@ -53,6 +56,7 @@ pub struct Committer {
     under_way: Arc<UnderWay>,
     clock: Clock,
     cache: DispatchCache,
+    pauses: PauseReader,
 }
 
 /// All that is told what a batch has changed.
@@ -95,16 +99,19 @@ impl Committer {
         let (queue, requests) = mpsc::channel(QUEUE);
         let undelivered = Arc::new(Undelivered::default());
         let under_way = Arc::new(UnderWay::default());
+        let pauses = PauseReader::new(Arc::clone(&store), observers.cache.clone(), observers.waiters.clone());
         let work = CommitLoop::new(
             store,
             clock.clone(),
             observers.clone(),
             Arc::clone(&undelivered),
             Arc::clone(&under_way),
+            pauses.clone(),
             health,
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let committer = Self { queue, room, undelivered, under_way, clock, cache: observers.cache };
+        let cache = observers.cache;
+        let committer = Self { queue, room, undelivered, under_way, clock, cache, pauses };
         (committer, work.run(requests))
     }
 
@@ -201,6 +208,33 @@ impl Committer {
         seen: Vec<(Uuid, Timestamp)>,
     ) -> impl Future<Output = Result<Vec<Uuid>, CommitError>> + use<> {
         self.apply(Command::Seen(seen), ReplyTo::Seen)
+    }
+
+    /// Does what an operator asks for. Once this returns, it holds at this AFM: no poll that is answered later is
+    /// handed what was paused.
+    ///
+    /// # Errors
+    /// Fails when the command was not applied, or when the pauses could not be read after that: then it holds
+    /// within a second.
+    pub(crate) async fn operate(&self, operation: Operation) -> Result<Operated, CommitError> {
+        let forgotten = match &operation {
+            Operation::Forget(agent_id) => Some(*agent_id),
+            Operation::Pause(_) | Operation::Resume(_) => None,
+        };
+        let operated = self.apply(Command::Operate(operation), ReplyTo::Operate).await?;
+        if operated.is_ok() {
+            // Its next poll registers it anew.
+            self.cache.forget(forgotten.as_slice());
+            self.pauses.read().await.map_err(|_| CommitError::Unavailable)?;
+            // Batches that began before may be handing out what is paused now.
+            self.under_way.all_ended().await;
+        }
+        Ok(operated)
+    }
+
+    /// Returns the reader of pauses, for the background.
+    pub(crate) fn pauses(&self) -> &PauseReader {
+        &self.pauses
     }
 
     /// Queues a command, and returns a future that waits for its reply.

@@ -2,22 +2,24 @@
 
 use std::sync::Arc;
 
-use slamon_store::Store;
+use slamon_store::{Store, StoreEvent};
 use tokio::sync::mpsc;
 
 use super::cache::DispatchCache;
 use super::event_log::EventLog;
+use super::pauses::PauseReader;
 use super::waiters::Waiters;
 
 /// This many events may wait to be passed on.
 const MAX_EVENTS: usize = 1_024;
 
-/// Passes events on to cache, waiters and event log, for as long as the store listens.
+/// Passes events on to cache, waiters, event log and the reader of pauses, for as long as the store listens.
 pub(crate) async fn pass_on(
     store: Arc<dyn Store>,
     cache: DispatchCache,
     waiters: Waiters,
     event_log: EventLog,
+    pauses: PauseReader,
 ) {
     let (sender, mut events) = mpsc::channel(MAX_EVENTS);
     let pass_on = async {
@@ -26,6 +28,9 @@ pub(crate) async fn pass_on(
             cache.on_event(&event);
             waiters.on_event(&event);
             event_log.on_event(&event);
+            if event == StoreEvent::PausesChanged {
+                pauses.note_change();
+            }
         }
     };
     tokio::join!(store.listen(sender), pass_on);

@@ -19,7 +19,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use slamon_domain::{Applied, WaitingKind};
+use slamon_domain::{Applied, Pauses, WaitingKind};
 use slamon_protocol::{Capability, PollRequest, PostTask};
 use slamon_store::StoreEvent;
 use tokio::time::Instant;
@@ -57,6 +57,8 @@ struct WaitersState {
     /// How many bytes the large ones among the held polls take.
     bytes: usize,
     reads: HashMap<Uuid, Vec<Arc<Notify>>>,
+    /// What is paused, if anything is: such polls and tasks are left alone.
+    pauses: Option<Arc<Pauses>>,
 }
 
 impl Waiters {
@@ -127,7 +129,8 @@ impl Waiters {
             | StoreEvent::ListeningStopped
             | StoreEvent::Changed(_)
             | StoreEvent::ChangesMissed
-            | StoreEvent::Watched => {}
+            | StoreEvent::Watched
+            | StoreEvent::PausesChanged => {}
             StoreEvent::EventsMissed | StoreEvent::NotListening => self.wake_all(),
         }
     }
@@ -165,8 +168,12 @@ impl Waiters {
         let now = Instant::now();
         for task in tasks {
             let kind = WaitingKind::of(task);
-            let Some(queue) = state.polls.get_mut(&kind.capability) else { continue };
-            if let Some(poll) = queue.next(now, |poll| poll.is_idle() && poll.could_take(&kind)) {
+            let WaitersState { polls, pauses, .. } = &mut *state;
+            let Some(queue) = queue_of(polls, pauses.as_deref(), &kind) else { continue };
+            let takes = |poll: &HeldPoll| {
+                poll.is_idle() && !is_paused(pauses.as_deref(), poll) && poll.could_take(&kind)
+            };
+            if let Some(poll) = queue.next(now, takes) {
                 poll.hand_off(claim(&poll.request, kind));
             }
         }
@@ -175,6 +182,29 @@ impl Waiters {
     /// Wakes the requests that wait for the end of a task.
     pub fn task_ended(&self, task_id: Uuid) {
         self.lock().task_ended(task_id);
+    }
+
+    /// Notes what is paused, and wakes the polls that may be handed tasks which were paused until now.
+    pub fn set_pauses(&self, pauses: Option<Arc<Pauses>>) {
+        let mut state = self.lock();
+        let before = std::mem::replace(&mut state.pauses, pauses);
+        let (Some(before), after) = (before, state.pauses.clone()) else { return };
+        for agent_id in before.agents.keys() {
+            if let Some(poll) = state.agents.get(agent_id)
+                && !is_paused(after.as_deref(), poll)
+            {
+                poll.wake();
+            }
+        }
+        if before.has_types() {
+            let is_resumed = |capability: &Capability| {
+                before.of_version(capability).is_some()
+                    && after.as_ref().is_none_or(|after| after.of_version(capability).is_none())
+            };
+            for (_, queue) in state.polls.iter().filter(|(capability, _)| is_resumed(capability)) {
+                queue.all().for_each(HeldPoll::wake);
+            }
+        }
     }
 
     /// Wakes everybody, since events may have been missed.
@@ -193,10 +223,26 @@ impl Waiters {
     }
 }
 
+/// Returns the polls that offer a kind, unless its tasks are paused.
+fn queue_of<'p>(
+    polls: &'p mut HashMap<Capability, PollQueue>,
+    pauses: Option<&Pauses>,
+    kind: &WaitingKind,
+) -> Option<&'p mut PollQueue> {
+    let is_paused = pauses.is_some_and(|pauses| pauses.pauses_kind(kind));
+    polls.get_mut(&kind.capability).filter(|_| !is_paused)
+}
+
+/// Whether the agent of a poll is paused.
+fn is_paused(pauses: Option<&Pauses>, poll: &HeldPoll) -> bool {
+    pauses.is_some_and(|pauses| pauses.pauses_agent(poll.request.agent_id))
+}
+
 impl WaitersState {
     fn tasks_wait(&mut self, kind: &WaitingKind) {
-        if let Some(queue) = self.polls.get_mut(&kind.capability) {
-            queue.next(Instant::now(), |poll| poll.wake_for(kind));
+        let pauses = self.pauses.as_deref();
+        if let Some(queue) = queue_of(&mut self.polls, pauses, kind) {
+            queue.next(Instant::now(), |poll| !is_paused(pauses, poll) && poll.wake_for(kind));
         }
     }
 

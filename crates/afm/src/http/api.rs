@@ -3,10 +3,12 @@
 //!
 //! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
 
+mod agents;
 mod answer;
 pub(in crate::http) mod events;
 mod openapi;
 mod query;
+mod types;
 
 pub(super) use self::answer::Problem;
 pub(super) use self::openapi::protocol::{
@@ -16,5 +18,5 @@ use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
-    [events::routes(), openapi::routes()].into_iter().flatten().collect()
+    [agents::routes(), events::routes(), openapi::routes(), types::routes()].into_iter().flatten().collect()
 }

@@ -60,7 +60,11 @@ impl ApiError {
     pub(crate) fn field(&self) -> Option<&str> {
         match self {
             Self::Invalid(invalid) => invalid.field.as_deref(),
-            Self::Refused(Refusal::AnotherAgent) => Some("agent_id"),
+            Self::Refused(Refusal::AnotherAgent | Refusal::UnknownAgent | Refusal::AgentExecutes) => {
+                Some("agent_id")
+            }
+            Self::Refused(Refusal::AllVersionsPaused) => Some("task_type"),
+            Self::Refused(Refusal::TooManyPauses) => None,
             Self::Refused(_) | Self::UnknownTask => Some("task_id"),
             _ => None,
         }
@@ -68,7 +72,13 @@ impl ApiError {
 
     pub(crate) fn status(&self) -> StatusCode {
         match self {
-            Self::Refused(Refusal::CannotCancel) => StatusCode::CONFLICT,
+            Self::Refused(
+                Refusal::CannotCancel
+                | Refusal::AgentExecutes
+                | Refusal::TooManyPauses
+                | Refusal::AllVersionsPaused,
+            ) => StatusCode::CONFLICT,
+            Self::Refused(Refusal::UnknownAgent) => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::Foreign => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,

@@ -3,3 +3,4 @@
 pub(crate) mod event_stream;
 mod events;
 mod openapi;
+mod pauses;

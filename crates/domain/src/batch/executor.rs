@@ -86,7 +86,7 @@ impl<'a> Executor<'a> {
                     let swept = self.sweep(sweep);
                     self.replies.sweeps.push(Ok(swept));
                 }
-                Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
+                Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) | Command::Operate(_) => {}
             }
         }
         for (agent_id, running) in Running::of(commands) {

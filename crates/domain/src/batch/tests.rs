@@ -181,7 +181,11 @@ impl Tables {
                 named.extend(&tasks);
                 executor.snapshot.add_held(poll.agent_id, HeldTasks { tasks, has_more: false });
             }
-            Command::Submit(_) | Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
+            Command::Submit(_)
+            | Command::Poll { .. }
+            | Command::Claim { .. }
+            | Command::Seen(_)
+            | Command::Operate(_) => {}
         }
         for task in named.iter().filter_map(|id| self.0.tasks.get(id)) {
             let task = task.clone();

@@ -95,6 +95,8 @@ impl Model {
             }
             Command::Seen(agents) => replies.seen.push(Ok(self.seen(agents))),
             Command::Sweep(sweep) => replies.sweeps.push(Ok(self.sweep(sweep, now))),
+            // Pauses and the list of agents are no part of a task's life.
+            Command::Operate(_) => replies.operations.push(Ok(Ok(None))),
         }
     }
 

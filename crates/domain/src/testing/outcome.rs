@@ -5,6 +5,7 @@ use std::vec::IntoIter;
 use crate::command::{
     Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept,
 };
+use crate::operation::Operated;
 use uuid::Uuid;
 
 /// What one command is replied.
@@ -18,6 +19,7 @@ pub enum Outcome {
     Release(usize),
     Seen(Vec<Uuid>),
     Sweep(Swept),
+    Operate(Operated),
     /// Of any command.
     Locked,
 }
@@ -25,10 +27,11 @@ pub enum Outcome {
 /// The replies in the order of their commands; of each kind, there must be as many.
 #[track_caller]
 pub fn in_order(batch: &[Command], replies: Replies) -> Vec<Outcome> {
-    let Replies { submits, polls, reports, cancels, releases, seen, sweeps } = replies;
+    let Replies { submits, polls, reports, cancels, releases, seen, sweeps, operations } = replies;
     let (mut submits, mut polls, mut reports) = (submits.into_iter(), polls.into_iter(), reports.into_iter());
     let (mut cancels, mut releases) = (cancels.into_iter(), releases.into_iter());
     let (mut seen, mut sweeps) = (seen.into_iter(), sweeps.into_iter());
+    let mut operations = operations.into_iter();
     let outcomes = batch
         .iter()
         .map(|command| match command {
@@ -39,10 +42,11 @@ pub fn in_order(batch: &[Command], replies: Replies) -> Vec<Outcome> {
             Command::Release { .. } => next(&mut releases, Outcome::Release),
             Command::Seen(_) => next(&mut seen, Outcome::Seen),
             Command::Sweep(_) => next(&mut sweeps, Outcome::Sweep),
+            Command::Operate(_) => next(&mut operations, Outcome::Operate),
         })
         .collect();
     let left = submits.len() + polls.len() + reports.len() + cancels.len() + releases.len() + seen.len();
-    assert_eq!(left + sweeps.len(), 0, "replies to nothing");
+    assert_eq!(left + sweeps.len() + operations.len(), 0, "replies to nothing");
     outcomes
 }
 

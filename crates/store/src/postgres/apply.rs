@@ -17,6 +17,7 @@ mod agents;
 mod claims;
 mod endings;
 mod locks;
+mod operations;
 mod polls;
 mod running;
 mod saving;
@@ -153,11 +154,14 @@ pub(super) async fn apply(
         sweeps::clean(session, sweep, swept, now, &shared.sweep_progress).await?;
     }
 
+    let (operations, pauses_changed) = operations::apply(session, batch, now).await?;
+    replies.operations = operations;
+
     let BatchClaims { polled, claims, searched, transitions, first_due, mut transaction } = claimed;
     effects.transitions.extend(transitions);
     replies.polls = polled.into_iter().map(Ok).collect();
     let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
-    let applied = Applied { searched, unsaved, ..effects.into_applied(replies, claimed_ids) };
+    let applied = Applied { searched, unsaved, pauses_changed, ..effects.into_applied(replies, claimed_ids) };
     let notifications = if notifies {
         OutgoingNotifications::prepare(session, shared.instance, &applied).await?
     } else {

@@ -33,13 +33,14 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 7] = [
+const NEEDED: [(&str, &[&str]); 8] = [
     ("slamon_schema", &["SELECT"]),
     ("task", &READ_AND_WRITE),
     ("attempt", &READ_AND_WRITE),
     ("agent", &READ_AND_WRITE),
     ("past_agent", &READ_AND_WRITE),
     ("agent_offer", &READ_AND_WRITE),
+    ("pause", &READ_AND_WRITE),
     (SEQUENCE, &["USAGE"]),
 ];
 

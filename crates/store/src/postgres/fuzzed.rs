@@ -46,6 +46,7 @@ pub fn notification(payload: &[u8]) {
             StoreEvent::TaskWaiting(waiting) => applied.waiting.push(waiting.clone()),
             StoreEvent::TaskEnded(id) => applied.ended.push(*id),
             StoreEvent::CancellationPending(id) => applied.pending_cancellations.push(*id),
+            StoreEvent::PausesChanged => applied.pauses_changed = true,
             StoreEvent::Changed(changes) => changed.extend(changes.iter().cloned().map(Arc::new)),
             StoreEvent::EventsMissed
             | StoreEvent::ListeningStopped

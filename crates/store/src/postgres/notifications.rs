@@ -38,6 +38,9 @@ const MAX_PAYLOAD_BYTES: usize = 7_900;
 /// How many waiting tasks of one kind a notification may tell of; no batch has more.
 pub(super) const MAX_TASKS_PER_KIND: usize = 1_000;
 
+/// The text that says that pauses have changed.
+const PAUSES: &str = "pauses";
+
 /// The payload that stands for what is too long for one.
 const ANYTHING: &str = "anything";
 
@@ -64,7 +67,8 @@ impl fmt::Display for InstanceId {
 ///   first of
 ///   them in the queue at this rank and seq; the filter is so many bytes long;
 /// - `ended ID ID …`: these tasks have ended;
-/// - `untold ID ID …`: these agents have cancellations to be told of.
+/// - `untold ID ID …`: these agents have cancellations to be told of;
+/// - `pauses`: pauses may have changed.
 ///
 /// The count is needed because PostgreSQL delivers equal payloads of one transaction only once.
 pub(super) fn payloads(sender: InstanceId, applied: &Applied) -> Vec<String> {
@@ -95,6 +99,7 @@ pub(super) fn payloads(sender: InstanceId, applied: &Applied) -> Vec<String> {
         .collect();
     payloads.extend(id_payloads(sender, "ended", &applied.ended));
     payloads.extend(id_payloads(sender, "untold", &applied.pending_cancellations));
+    payloads.extend(applied.pauses_changed.then(|| format!("{sender} {PAUSES}")));
     payloads
 }
 
@@ -143,6 +148,8 @@ enum Notification {
     ChangesMissed,
     /// Somebody watches the changes of tasks at that AFM.
     Watched,
+    /// Pauses may have changed.
+    Pauses,
 }
 
 impl Notification {
@@ -153,6 +160,7 @@ impl Notification {
         match text {
             "watched" => return Some(Self::Watched),
             "changed-much" => return Some(Self::ChangesMissed),
+            PAUSES => return Some(Self::Pauses),
             _ => {}
         }
         match text.split_once(' ')? {
@@ -201,6 +209,7 @@ pub(super) fn events(payload: &str, this: InstanceId) -> Vec<StoreEvent> {
         Some(Notification::Changed(changes)) => vec![StoreEvent::Changed(changes)],
         Some(Notification::ChangesMissed) => vec![StoreEvent::ChangesMissed],
         Some(Notification::Watched) => vec![StoreEvent::Watched],
+        Some(Notification::Pauses) => vec![StoreEvent::PausesChanged],
         None => vec![StoreEvent::EventsMissed],
     }
 }
@@ -237,17 +246,19 @@ mod tests {
             waiting: kinds.to_vec(),
             ended: ended.clone(),
             pending_cancellations,
+            pauses_changed: true,
             ..Applied::default()
         };
         let payloads = payloads(SENDER, &applied);
         assert!(payloads.iter().all(|payload| payload.len() <= MAX_PAYLOAD_BYTES));
-        assert_eq!(payloads.len(), 4 + 5 + 1);
+        assert_eq!(payloads.len(), 4 + 5 + 1 + 1);
         let read: Vec<StoreEvent> = payloads.iter().flat_map(|payload| events_at(1, payload)).collect();
         let in_groups = [&kinds[0], &kinds[4], &kinds[1], &kinds[2]];
         let mut sent: Vec<StoreEvent> = in_groups.into_iter().cloned().map(StoreEvent::TaskWaiting).collect();
         sent.push(StoreEvent::EventsMissed);
         sent.extend(ended.iter().copied().map(StoreEvent::TaskEnded));
         sent.push(StoreEvent::CancellationPending(ended[0]));
+        sent.push(StoreEvent::PausesChanged);
         assert_eq!(read, sent);
         // The sender knows it already.
         assert_eq!(payloads.iter().flat_map(|payload| events_at(0, payload)).count(), 0);

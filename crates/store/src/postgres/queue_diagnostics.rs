@@ -43,11 +43,17 @@ const CAPABLE: &str = "
         count(*) as capable,
         count(*) filter (where matching) as matching,
         count(*) filter (where matching and active) as active,
-        count(*) filter (where matching and active and free) as free
+        count(*) filter (where matching and active and unpaused) as unpaused,
+        count(*) filter (where matching and active and unpaused and free) as free,
+        exists (
+            select from pause
+            where left(type, 100) = left($1, 100) and type = $1 and (version is null or version = $2)
+        ) as paused
     from (
         select
             agent.last_seen >= $3 as active,
             agent.max_tasks > 0 as free,
+            not exists (select from pause where pause.agent_id = agent.id) as unpaused,
             -- Read only where somebody asks for it.
             case when $4::text is null then true else location::json ->> 'country' is not distinct from $4 end
             and case
@@ -126,7 +132,9 @@ pub(super) async fn of(
         capable: count("capable")?,
         matching: count("matching")?,
         active: count("active")?,
+        unpaused: count("unpaused")?,
         free: count("free")?,
+        paused: capable.try_get("paused")?,
         ahead: ahead.try_get::<_, i64>("ahead")?.unsigned_abs().min(AHEAD_COUNTED),
     })
 }

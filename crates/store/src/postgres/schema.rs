@@ -19,6 +19,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (3, include_str!("../../migrations/postgres/0003_speed.sql")),
     (4, include_str!("../../migrations/postgres/0004_abandoned.sql")),
     (5, include_str!("../../migrations/postgres/0005_names.sql")),
+    (6, include_str!("../../migrations/postgres/0006_pauses.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -239,7 +240,7 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, PgError> {
     if found {
         session
             .script(
-                "drop table if exists task, attempt, agent, agent_offer, past_agent; \
+                "drop table if exists task, attempt, agent, agent_offer, past_agent, pause; \
                  drop table slamon_schema",
             )
             .await?;

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
 use tokio::sync::mpsc;
 use uuid::Uuid;
@@ -19,7 +19,9 @@ use super::listener::Listener;
 use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
-use super::{backlog, fitness, notifications, outgoing_notifications, queue_diagnostics, read, rows, schema};
+use super::{
+    backlog, fitness, notifications, outgoing_notifications, pauses, queue_diagnostics, read, rows, schema,
+};
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
@@ -186,6 +188,10 @@ impl Store for PostgresStore {
                 Box::pin(async move { backlog::read_of(session, &kinds, limit).await })
             })
             .await
+    }
+
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.database.call(|session| Box::pin(pauses::read(session))).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

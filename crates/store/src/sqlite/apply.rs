@@ -5,6 +5,7 @@
 
 mod agents;
 mod find;
+mod operations;
 mod polls;
 mod save;
 mod submits;
@@ -34,6 +35,7 @@ pub(super) fn apply(
         now,
         default_timeout,
         executor: Executor::new(now),
+        pauses_changed: false,
         searched: Vec::new(),
         handed_out: Vec::new(),
     };
@@ -67,6 +69,7 @@ struct BatchTransaction<'t> {
     /// The kinds that were searched for tasks, and from where on more of them may wait.
     searched: Vec<(WaitingKind, Option<QueueCursor>)>,
     handed_out: Vec<Uuid>,
+    pauses_changed: bool,
 }
 
 impl<'t> BatchTransaction<'t> {
@@ -76,6 +79,11 @@ impl<'t> BatchTransaction<'t> {
             Command::Seen(agents) => {
                 let unknown = self.seen_all(agents)?;
                 self.executor.replies.seen.push(Ok(unknown));
+                return Ok(());
+            }
+            Command::Operate(operation) => {
+                let operated = self.operate(operation)?;
+                self.executor.replies.operations.push(Ok(operated));
                 return Ok(());
             }
             Command::Release { agent_id, cancelled, .. } => self.tell_again(*agent_id, cancelled)?,
@@ -104,6 +112,7 @@ impl<'t> BatchTransaction<'t> {
 
     fn finish(self) -> Applied {
         let Executor { replies, effects, .. } = self.executor;
-        Applied { searched: self.searched, ..effects.into_applied(replies, self.handed_out) }
+        let Self { searched, pauses_changed, .. } = self;
+        Applied { searched, pauses_changed, ..effects.into_applied(replies, self.handed_out) }
     }
 }

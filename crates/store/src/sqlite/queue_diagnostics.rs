@@ -30,14 +30,18 @@ pub(super) fn of(
                  select last_seen >= ?3 as active, max_tasks > 0 as free,
                         (?4 is null or ?4 = location ->> '$.country')
                         and (?5 is null or ?5 = location ->> '$.region')
-                        and (?6 is null or ?6 = id) and (?7 is null or ?7 = name) as matching
+                        and (?6 is null or ?6 = id) and (?7 is null or ?7 = name) as matching,
+                        not exists (select 1 from pause where pause.agent_id = agent.id) as unpaused
                  from agent_offer join agent on agent.seq = agent_offer.agent
                  where type = ?1 and version = ?2
                  -- Many are as good as all: this is asked of each task that expires while it waits.
                  limit 1000)
              select count(*) as capable, count(*) filter (where matching) as matching,
                     count(*) filter (where matching and active) as active,
-                    count(*) filter (where matching and active and free) as free
+                    count(*) filter (where matching and active and unpaused) as unpaused,
+                    count(*) filter (where matching and active and unpaused and free) as free,
+                    exists (select 1 from pause where pause.type = ?1
+                            and (pause.version is null or pause.version = ?2)) as paused
              from capable",
         )?
         .query_row(
@@ -55,7 +59,9 @@ pub(super) fn of(
                     capable: row.get("capable")?,
                     matching: row.get("matching")?,
                     active: row.get("active")?,
+                    unpaused: row.get("unpaused")?,
                     free: row.get("free")?,
+                    paused: row.get("paused")?,
                     ..QueueDiagnostics::default()
                 })
             },

@@ -11,6 +11,7 @@ mod fleet;
 mod line;
 mod model;
 mod overview;
+mod pauses;
 mod releases;
 mod reopening;
 mod reports;
@@ -189,6 +190,13 @@ macro_rules! cases_of_every_store {
                 the_results_of_an_agent_are_listed_up_to_a_bound
                 any_limit_will_do
             }
+            pauses {
+                what_is_paused_is_kept_until_it_is_resumed
+                a_waiting_task_says_that_it_is_paused
+                a_task_that_expires_says_that_it_was_paused
+                a_paused_agent_is_not_forgotten_for_its_silence
+                a_batch_with_operations_replies_to_each
+            }
             transactions {
                 outcomes_are_in_the_order_of_their_commands
                 a_dropped_call_leaves_no_half_of_a_batch
@@ -231,6 +239,11 @@ macro_rules! cases_of_shared_databases {
                 an_agent_that_is_not_known_was_last_seen_when_it_claimed
                 the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_was_its
                 sweeps_racing_on_two_stores_end_each_task_once
+            }
+            pauses {
+                there_are_so_many_pauses_at_most
+                an_agent_is_forgotten_unless_it_executes
+                pauses_survive_a_restart
             }
             transactions {
                 a_batch_that_fails_in_the_middle_changes_nothing

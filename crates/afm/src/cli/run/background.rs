@@ -21,13 +21,16 @@ impl Background {
         let mut tasks = JoinSet::new();
         let (committer, heartbeats) = (app.committer.clone(), app.heartbeats.clone());
         tasks.spawn(Sweeper::new(watch, committer, heartbeats.clone(), app.clock.clone()).run());
+        let pauses = app.committer.pauses();
         tasks.spawn(notifications::pass_on(
             Arc::clone(&app.store),
             app.cache.clone(),
             app.waiters.clone(),
             app.event_log.clone(),
+            pauses.clone(),
         ));
         tasks.spawn(app.event_log.clone().keep_published(Arc::clone(&app.store)));
+        tasks.spawn(pauses.clone().keep_read());
         tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
         tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
         tasks.spawn(heartbeats.keep_flushed());

@@ -3,12 +3,14 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use super::agent_cache::AgentCache;
+use super::held_pauses::HeldPauses;
 use super::waiting_index::WaitingIndex;
 
 #[derive(Debug, Default)]
 pub(super) struct SharedCache {
     waiting: Mutex<WaitingIndex>,
     agents: Mutex<AgentCache>,
+    pub(super) pauses: HeldPauses,
 }
 
 impl SharedCache {

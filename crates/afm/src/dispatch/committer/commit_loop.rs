@@ -20,6 +20,7 @@ use super::undelivered::Undelivered;
 use super::under_way::UnderWay;
 use crate::clock::Clock;
 use crate::database::health::Health;
+use crate::dispatch::pauses::PauseReader;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 
 /// A batch has at most this many commands, besides the claims for held polls, of which each post has one at
@@ -40,6 +41,7 @@ pub(super) struct CommitLoop {
     observers: Observers,
     undelivered: Arc<Undelivered>,
     under_way: Arc<UnderWay>,
+    pauses: PauseReader,
     held_up: Arc<HeldUp>,
     failure_log: Arc<FailureLog>,
     health: Arc<Health>,
@@ -54,6 +56,7 @@ impl CommitLoop {
         observers: Observers,
         undelivered: Arc<Undelivered>,
         under_way: Arc<UnderWay>,
+        pauses: PauseReader,
         health: Arc<Health>,
     ) -> Self {
         let (held_up, failure_log) = (Arc::<HeldUp>::default(), Arc::<FailureLog>::default());
@@ -74,6 +77,7 @@ impl CommitLoop {
             observers,
             undelivered,
             under_way,
+            pauses,
             held_up,
             failure_log,
             health,
@@ -182,6 +186,9 @@ impl CommitLoop {
         let _under_way = self.under_way.begin();
         let (commands, callers): (Vec<Command>, Vec<Caller>) =
             batch.into_iter().map(|QueuedCommand { command, caller }| (command, caller)).unzip();
+        if commands.iter().any(|command| command.poll().is_some()) {
+            self.pauses.read_first().await;
+        }
         self.apply(commands.into(), callers).await;
     }
 

@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use slamon_domain::Command;
+use slamon_domain::{Command, Operation};
 use tokio::sync::Notify;
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -142,6 +142,7 @@ pub(super) fn name(command: &Command) -> Option<Uuid> {
         Command::Report(result) => Some(result.task_id),
         Command::Cancel(id) => Some(*id),
         Command::Poll { poll, .. } | Command::Claim { poll, .. } => Some(poll.agent_id),
-        Command::Release { .. } | Command::Seen(_) | Command::Sweep(_) => None,
+        Command::Operate(Operation::Forget(agent_id)) => Some(*agent_id),
+        Command::Release { .. } | Command::Seen(_) | Command::Sweep(_) | Command::Operate(_) => None,
     }
 }

@@ -1,7 +1,7 @@
 //! Commands that wait for the store, each with the way back for its reply.
 
 use jiff::Timestamp;
-use slamon_domain::{Cancelled, Command, Polled, Refusal, Reported, Submitted, Swept};
+use slamon_domain::{Cancelled, Command, Operated, Polled, Refusal, Reported, Submitted, Swept};
 use tokio::sync::{OwnedSemaphorePermit, oneshot};
 use tokio::time::Instant;
 use uuid::Uuid;
@@ -42,6 +42,7 @@ pub(super) enum ReplyTo {
     Cancel(ReplySender<Cancelled>),
     Seen(ReplySender<Vec<Uuid>>),
     Sweep(ReplySender<Swept>),
+    Operate(ReplySender<Operated>),
 }
 
 impl QueuedCommand {
@@ -59,6 +60,8 @@ impl QueuedCommand {
             ReplyTo::Cancel(sender) => sender.is_closed(),
             ReplyTo::Seen(sender) => sender.is_closed(),
             ReplyTo::Sweep(sender) => sender.is_closed(),
+            // What an operator asks for is done, also if the connection breaks meanwhile.
+            ReplyTo::Operate(_) => false,
         }
     }
 }
@@ -76,6 +79,7 @@ impl ReplyTo {
             Self::Cancel(sender) => send(sender, error),
             Self::Seen(sender) => send(sender, error),
             Self::Sweep(sender) => send(sender, error),
+            Self::Operate(sender) => send(sender, error),
         }
     }
 }

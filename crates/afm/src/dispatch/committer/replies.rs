@@ -31,10 +31,11 @@ impl Replier {
     /// Sends the replies to the commands of a batch that was applied at `now`; holds up those that met a
     /// locked row.
     pub(super) fn reply(&self, commands: &[Command], callers: Vec<Caller>, replies: Replies, now: Timestamp) {
-        let Replies { submits, polls, reports, cancels, releases: _, seen, sweeps } = replies;
+        let Replies { submits, polls, reports, cancels, releases: _, seen, sweeps, operations } = replies;
         let (mut submits, mut polls) = (submits.into_iter(), polls.into_iter());
         let (mut reports, mut cancels) = (reports.into_iter(), cancels.into_iter());
         let (mut seen, mut sweeps) = (seen.into_iter(), sweeps.into_iter());
+        let mut operations = operations.into_iter();
         for (command, Caller { reply_to, held_up_since, room }) in commands.iter().zip(callers) {
             let replied = Replied { command, held_up_since, room };
             match reply_to {
@@ -60,6 +61,9 @@ impl Replier {
                 }
                 ReplyTo::Sweep(to) => {
                     self.send(replied, sweeps.next(), to, ReplyTo::Sweep);
+                }
+                ReplyTo::Operate(to) => {
+                    self.send(replied, operations.next(), to, ReplyTo::Operate);
                 }
             }
         }

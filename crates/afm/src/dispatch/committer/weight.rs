@@ -2,7 +2,7 @@
 
 use std::mem::size_of;
 
-use slamon_domain::{Command, KindCursor};
+use slamon_domain::{Command, KindCursor, Operation, PauseTarget};
 use slamon_protocol::{PollRequest, TaskOutcome};
 
 /// The commands that wait may have this many KiB together.
@@ -33,7 +33,12 @@ pub(super) fn kib(command: &Command) -> u32 {
         Command::Release { task_ids, cancelled, .. } => {
             size_of_val(task_ids.as_slice()) + size_of_val(cancelled.as_slice())
         }
-        Command::Cancel(_) | Command::Sweep(_) => 0,
+        Command::Operate(Operation::Pause(target) | Operation::Resume(target)) => match target {
+            PauseTarget::Agent(_) => 0,
+            PauseTarget::Type(task_type) => task_type.len(),
+            PauseTarget::Version(capability) => capability.task_type.len(),
+        },
+        Command::Cancel(_) | Command::Sweep(_) | Command::Operate(Operation::Forget(_)) => 0,
     };
     u32::try_from(bytes / 1_024 + 1).unwrap_or(QUEUE_KIB).min(QUEUE_KIB)
 }

@@ -35,6 +35,10 @@ impl PollQueue {
         self.polls.remove(&poll.place);
     }
 
+    pub(super) fn all(&self) -> impl Iterator<Item = &HeldPoll> {
+        self.polls.values().map(|poll| &**poll)
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.polls.is_empty()
     }

@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use self::page::Page;
 use super::answer::Problem;
-use super::events;
+use super::{agents, events, types};
 use crate::http::error::ApiError;
 use crate::http::routes::{Routes, agent, bpms, json_text, status};
 
@@ -46,6 +46,8 @@ pub(super) fn routes() -> Routes {
     tags(
         (name = "protocol 1: clients", description = "What process engines send: they post tasks and read what became of them."),
         (name = "protocol 1: agents", description = "What agents send: they poll for tasks and post results."),
+        (name = "agents", description = "Who works, and who may."),
+        (name = "types", description = "Task types, and their pauses."),
         (name = "events", description = "What changes, as it happens."),
         (name = "server", description = "How the server is."),
     ),
@@ -55,6 +57,13 @@ pub(super) fn routes() -> Routes {
         bpms::cancel_task,
         agent::poll,
         agent::report,
+        agents::pause,
+        agents::resume,
+        agents::forget,
+        types::pause_type,
+        types::resume_type,
+        types::pause_version,
+        types::resume_version,
         events::events,
         status::status,
     ),

@@ -191,6 +191,13 @@ fn where_notifications_get_lost_each_looks_for_itself_every_second() {
     assert!(!read.is_silent_for(left), "it looked too late");
     assert_eq!(read.answer().json()["task_state"], "completed");
 
+    poster.post("/api/v1/types/wait/pause", "").json();
+    let waiting = until_nothing_is_handed_out(&poster, &client, 1, 10, LOOKED);
+    let mut held = client.connect();
+    held.post("/tasks", &Body::poll(1).with("max_wait", "300").to_string());
+    poster.post("/api/v1/types/wait/resume", "").json();
+    assert_eq!(tasks(&mut held, Instant::now() + LOOKED), [id(waiting)]);
+
     relay.lose_notifications(false);
     afm.wait_for_line(|line| line.contains("arrive again"), PATIENCE);
     assert_eq!(afm.log_lines().iter().filter(|line| is_said(line)).count(), 1, "{:#?}", afm.log_lines());
@@ -212,4 +219,45 @@ fn a_stream_at_one_shows_what_happens_at_the_other() {
     assert_eq!(states, ">pending");
     fleet.client(0).poll(Body::poll(9).with("max_tasks", "1"));
     while stream.change() != (id(1), "pending>claimed".to_owned()) {}
+}
+
+/// Has a server hand out tasks to an agent until it does not; then one waits, whose number this returns.
+#[track_caller]
+fn until_nothing_is_handed_out(
+    poster: &Client,
+    server: &Client,
+    agent: u64,
+    first: u64,
+    within: Duration,
+) -> u64 {
+    let deadline = Instant::now() + within;
+    for n in first.. {
+        poster.post_task(Body::task(n));
+        if server.poll(Body::poll(agent)).is_empty() {
+            return n;
+        }
+        server.post("/tasks/response", Body::result(n)).is_empty();
+        assert!(Instant::now() < deadline, "the pause does not hold");
+    }
+    unreachable!("there are more numbers")
+}
+
+#[test]
+fn a_pause_at_one_holds_at_the_other_and_so_does_its_end() {
+    let fleet = Fleet::start("");
+    fleet.client(1).poll(Body::poll(9));
+    let mut next = 1;
+    for (pause, resume) in [
+        ("types/wait/pause".to_owned(), "types/wait/resume".to_owned()),
+        ("types/wait/1/pause".to_owned(), "types/wait/1/resume".to_owned()),
+        (format!("agents/{}/pause", id(9)), format!("agents/{}/resume", id(9))),
+    ] {
+        fleet.client(0).post(&format!("/api/v1/{pause}"), "").json();
+        let waiting = until_nothing_is_handed_out(fleet.client(0), fleet.client(1), 9, next, AT_ONCE);
+        let mut held = fleet.hold(1, 9);
+        fleet.client(0).post(&format!("/api/v1/{resume}"), "").json();
+        assert_eq!(tasks(&mut held, Instant::now() + AT_ONCE), [id(waiting)], "{resume}");
+        fleet.client(0).post("/tasks/response", Body::result(waiting)).is_empty();
+        next = waiting + 1;
+    }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
 use slamon_store::{
     AttemptView, Backlog, Counts, Overview, Prepared, Store, StoreError, StoreEvent, TaskRead,
@@ -116,6 +116,13 @@ impl Gate {
     #[track_caller]
     pub(crate) fn wait_until_polled(&self, agent_id: Uuid, times: usize) {
         wait_until(&self.0.polls, |polls| count(polls, agent_id) >= times);
+    }
+
+    fn fail_if_away(&self) -> Result<(), StoreError> {
+        if *self.0.state.borrow() == State::Away {
+            return Err(StoreError::Unavailable(std::io::Error::other("taken away").into()));
+        }
+        Ok(())
     }
 
     async fn pass(&self) -> Result<(), StoreError> {
@@ -234,6 +241,12 @@ impl Store for GatedStore {
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
         self.gate.pass().await?;
         self.store.backlog_of(kinds, limit).await
+    }
+
+    /// Does not wait at the gate, since the first poll reads the pauses once.
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        self.gate.fail_if_away()?;
+        self.store.pauses().await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

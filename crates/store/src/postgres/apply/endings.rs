@@ -141,7 +141,8 @@ impl Endings {
                 | Command::Poll { .. }
                 | Command::Claim { .. }
                 | Command::Seen(_)
-                | Command::Sweep(_) => {}
+                | Command::Sweep(_)
+                | Command::Operate(_) => {}
             }
         }
         let list = |set: BTreeSet<Uuid>| set.into_iter().collect();

@@ -50,11 +50,17 @@ const SILENT: &str = concat!(
 "
 );
 
-const SILENT_AGENTS: &str = "select id from agent where last_seen < $1 limit $2 for update skip locked";
+/// Finds and locks silent agents. One that is paused stays, so that operators see what they have paused.
+const SILENT_AGENTS: &str = "
+    select id from agent
+    where last_seen < $1 and not exists (select from pause where pause.agent_id = agent.id)
+    limit $2
+    for update skip locked
+";
 
 /// Forgets agents. One of whose offers another session has locked any is left for the next sweep. The name of
 /// an agent is kept while there is anything that it has executed.
-const FORGET: &str = concat!(
+pub(super) const FORGET: &str = concat!(
     "with ",
     locked_by_others!("agent_offer", "agent_id", "$1::uuid[]"),
     ", gone as (

@@ -41,7 +41,7 @@ impl<'t> BatchTransaction<'t> {
                 self.find_tasks(&silent)?;
                 self.executor.snapshot.add_due(due);
             }
-            Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) => {}
+            Command::Poll { .. } | Command::Claim { .. } | Command::Seen(_) | Command::Operate(_) => {}
         }
         Ok(())
     }

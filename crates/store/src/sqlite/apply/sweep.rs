@@ -55,7 +55,12 @@ impl BatchTransaction<'_> {
         let Some(seen_before) = sweep.forget_after.and_then(|after| self.ago(after)) else { return Ok(0) };
         let forgotten: Vec<i64> = self
             .transaction
-            .prepare_cached("select seq from agent where last_seen < ?1 limit ?2")?
+            .prepare_cached(
+                "select seq from agent
+                 where last_seen < ?1
+                     and not exists (select 1 from pause where pause.agent_id = agent.id)
+                 limit ?2",
+            )?
             .query_map(params![seen_before.as_microsecond(), sweep.limit], |row| row.get(0))?
             .collect::<Result<_, _>>()?;
         for agent in &forgotten {

@@ -150,10 +150,10 @@ pub(crate) async fn a_waiting_task_says_why(fixture: &impl Fixture) {
     );
 
     store.poll(at(3), poll_from("FI", 2, 0)).await;
-    let expected = QueueDiagnostics { matching: 1, active: 1, ..expected };
+    let expected = QueueDiagnostics { matching: 1, active: 1, unpaused: 1, ..expected };
     assert_eq!(diagnostics(&store, 1, 3).await, expected);
     assert_eq!(why(1, 3).await, is("busy", "all agents offering wait version 1 are busy: 1 agent"));
-    assert_eq!(diagnostics(&store, 1, 4).await, QueueDiagnostics { active: 0, ..expected });
+    assert_eq!(diagnostics(&store, 1, 4).await, QueueDiagnostics { active: 0, unpaused: 0, ..expected });
     assert_eq!(why(1, 4).await, is("lost", "all agents offering wait version 1 are lost: 1 agent"));
 }
 

@@ -82,7 +82,10 @@ async fn an_original_database_is_named_until_it_is_adopted() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     let tables = "select group_concat(name) from (select name from sqlite_schema
                   where type = 'table' and name not like 'sqlite_%' order by name)";
-    assert_eq!(fixture.text(tables).unwrap(), "agent,agent_offer,attempt,past_agent,slamon_schema,task");
+    assert_eq!(
+        fixture.text(tables).unwrap(),
+        "agent,agent_offer,attempt,past_agent,pause,slamon_schema,task"
+    );
 }
 
 #[tokio::test]

@@ -53,10 +53,7 @@ async fn every_row_of_version_1_is_brought_up() {
     let fixture = version_1();
     let store = fixture.store();
     let behind = store.check().await;
-    assert!(
-        matches!(behind, Err(StoreError::Schema(SchemaError::Behind { found: 1, needed: 5 }))),
-        "{behind:?}"
-    );
+    assert!(matches!(behind, Err(StoreError::Schema(SchemaError::Behind { found: 1, .. }))), "{behind:?}");
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 1 });
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     store.check().await.unwrap();

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Locked, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Locked, Pauses, QueueDiagnostics, Task,
+    WaitingKind,
 };
 use slamon_store::{
     AttemptView, Backlog, Counts, Overview, Prepared, SqliteStore, Store, StoreError, StoreEvent, TaskRead,
@@ -174,6 +175,9 @@ impl Store for FatefulStore {
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
         self.store.backlog_of(kinds, limit).await
+    }
+    async fn pauses(&self) -> Result<Pauses, StoreError> {
+        Ok(Pauses::default())
     }
     async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(since).await
