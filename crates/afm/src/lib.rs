@@ -19,3 +19,4 @@ pub mod http;
 mod logging;
 pub mod maintenance;
 mod metrics;
+pub mod statistics;

@@ -128,6 +128,8 @@ pub struct Applied {
     /// For each kind that was searched for polls, in their order, the place from which on tasks may still
     /// wait after this batch; `None`: none do.
     pub searched: Vec<(WaitingKind, Option<QueueCursor>)>,
+    /// The number of the commit, as the store numbers them: by it a count of tasks knows what it has seen.
+    pub commit: Option<u64>,
     /// How the states of tasks changed, in the order of the changes.
     pub transitions: Vec<Transition>,
     /// The tasks that ended: whoever waits for them can read them.

@@ -22,6 +22,7 @@ pub mod fuzzed {
 mod postgres;
 mod reads;
 mod sqlite;
+mod statistics;
 mod store;
 mod views;
 
@@ -30,5 +31,9 @@ pub use event::{Published, StoreEvent};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;
+pub use statistics::{
+    AgentCounts, BUCKETS, CountChange, Counter, Counters, Histogram, MinuteStatistics, Saved,
+    StatisticsStore, StatisticsUpdate, TaskCounts, TypeCounts, TypeFigures,
+};
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};

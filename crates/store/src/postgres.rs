@@ -28,6 +28,7 @@ mod rows;
 mod schema;
 mod session;
 mod shared_state;
+mod statistics;
 mod store;
 mod stored_kind;
 mod sweep_progress;

@@ -11,6 +11,7 @@ mod pauses;
 mod queue_diagnostics;
 mod rows;
 mod schema;
+mod statistics;
 mod uri;
 mod views;
 mod wal;
@@ -37,6 +38,7 @@ use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
 use connections::{Access, SqliteConnections};
+use statistics::Counting;
 use workers::Workers;
 
 /// How many connections read a file at the same time, besides the one for large reads.
@@ -57,6 +59,7 @@ pub struct SqliteStore {
     large_tasks: Reads<Uuid, Arc<Task>>,
     /// Whether nothing has been written yet, or the last write failed.
     is_doubtful: AtomicBool,
+    counting: Counting,
     default_timeout: Option<Duration>,
 }
 
@@ -87,6 +90,7 @@ impl SqliteStore {
             small_tasks: Reads::new(SMALL_AT_ONCE),
             large_tasks: Reads::new(1),
             is_doubtful: AtomicBool::new(true),
+            counting: Counting::default(),
             default_timeout: None,
         })
     }
@@ -136,9 +140,13 @@ impl Store for SqliteStore {
     }
 
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
-        let default_timeout = self.default_timeout;
-        let applied =
-            self.writer.run(move |connection| apply::apply(connection, &batch, now, default_timeout)).await;
+        let (default_timeout, commits) = (self.default_timeout, self.counting.commits());
+        let apply = move |connection: &mut Connection| {
+            let mut applied = apply::apply(connection, &batch, now, default_timeout)?;
+            applied.commit = Some(commits.fetch_add(1, Ordering::SeqCst) + 1);
+            Ok(applied)
+        };
+        let applied = self.writer.run(apply).await;
         if applied.is_err() {
             self.is_doubtful.store(true, Ordering::Relaxed);
         }

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
+use crate::statistics::StatisticsStore;
 use crate::views::{AttemptView, Counts, Overview};
 
 /// How many batches a store gains from being given at the same time.
@@ -35,7 +36,7 @@ impl WriteConcurrency {
 /// Every call takes a bounded time; one that takes longer is [`StoreError::Unavailable`]. Dropping the future
 /// of a call never leaves half a change behind.
 #[async_trait]
-pub trait Store: Send + Sync + 'static {
+pub trait Store: StatisticsStore {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 

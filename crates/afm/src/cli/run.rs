@@ -145,7 +145,7 @@ pub(super) async fn run(
     };
     tracing::info!(open_files = files, connections = limits.connections, "limits");
     let router = routes::router(app.clone());
-    let heartbeats = app.heartbeats.clone();
+    let (heartbeats, statistics) = (app.heartbeats.clone(), app.statistics.clone());
     let mut serving =
         tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
@@ -168,6 +168,10 @@ pub(super) async fn run(
         // The router and the background have dropped their committers: the commit loop ends once its queue is
         // empty.
         work.await?;
+        // If this fails, the statistics of the last second are lost, as after a crash.
+        if let Err(error) = statistics.save().await {
+            tracing::warn!(error = format!("{error:#}"), "could not save the last statistics");
+        }
         store.close().await;
         anyhow::Ok(())
     };

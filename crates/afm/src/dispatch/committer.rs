@@ -37,6 +37,7 @@ use crate::dispatch::claimed::Claimed;
 use crate::dispatch::event_log::EventLog;
 use crate::dispatch::pauses::PauseReader;
 use crate::dispatch::waiters::Waiters;
+use crate::statistics::Tally;
 pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
 use queued::{QueuedCommand, ReplySender, ReplyTo};
@@ -68,6 +69,8 @@ pub(crate) struct Observers {
     pub(crate) cache: DispatchCache,
     /// Keeps the latest changes for those who watch.
     pub(crate) event_log: EventLog,
+    /// Counts the changes.
+    pub(crate) tally: Tally,
 }
 
 /// The attempts that an agent said it executes.

@@ -7,6 +7,7 @@ mod agents;
 mod answer;
 pub(in crate::http) mod events;
 mod openapi;
+mod overview;
 mod query;
 mod types;
 
@@ -18,5 +19,8 @@ use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
-    [agents::routes(), events::routes(), openapi::routes(), types::routes()].into_iter().flatten().collect()
+    [agents::routes(), events::routes(), openapi::routes(), overview::routes(), types::routes()]
+        .into_iter()
+        .flatten()
+        .collect()
 }

@@ -19,6 +19,7 @@ use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
+use crate::statistics::{OverviewFigures, Statistics};
 
 /// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
 #[derive(Clone)]
@@ -40,6 +41,8 @@ pub struct Parts {
     pub(crate) health: Arc<Health>,
     /// Keeps the latest changes of tasks for those who watch.
     pub(crate) event_log: EventLog,
+    /// Saves and reads what happens to tasks.
+    pub statistics: Statistics,
     /// Saves when agents were seen.
     pub heartbeats: Heartbeats,
     /// Cancelled when the server stops, which ends the requests that are held open.
@@ -67,7 +70,8 @@ impl App {
         let health = Health::new(Arc::clone(&store));
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), observers.clone(), Arc::clone(&health));
-        let Observers { waiters, cache, event_log } = observers;
+        let Observers { waiters, cache, event_log, tally } = observers;
+        let statistics = Statistics::new(Arc::clone(&store), tally);
         let heartbeats = Heartbeats::new(cache.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
         let parts = Parts {
@@ -78,6 +82,7 @@ impl App {
             cache,
             health,
             event_log,
+            statistics,
             heartbeats,
             stop,
             delayed,
@@ -100,6 +105,16 @@ impl App {
     pub(crate) async fn active_since(&self) -> Timestamp {
         self.heartbeats.flush_for_read().await;
         self.clock.now().checked_sub(self.settings.agent_active_threshold).unwrap_or(Timestamp::MIN)
+    }
+}
+
+impl App {
+    /// Reads the figures of the first page, at most once a second for all who ask.
+    ///
+    /// # Errors
+    /// Fails when they cannot be read.
+    pub async fn overview_figures(&self) -> Result<Arc<OverviewFigures>, StoreError> {
+        self.statistics.overview(self.clock.now(), self.active_since()).await
     }
 }
 

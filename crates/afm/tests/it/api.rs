@@ -3,4 +3,5 @@
 pub(crate) mod event_stream;
 mod events;
 mod openapi;
+mod overview;
 mod pauses;

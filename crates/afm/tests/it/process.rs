@@ -25,6 +25,7 @@ mod rows_locked;
 mod sharing;
 mod signals;
 mod size_limit;
+mod statistics;
 mod statsd;
 mod tables;
 mod turned_away;

@@ -82,6 +82,8 @@ cross join lateral (
     select coalesce(btrim(assigned_agent_uuid, E' \t\n\r\f\v')::uuid, '00000000-0000-0000-0000-000000000000') as id
 ) as holder;
 
+update task_total set is_counted = false;
+
 select setval('task_arrival', (select coalesce(max(seq), 0) + 1 from task), false);
 
 drop table tasks;

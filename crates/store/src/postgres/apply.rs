@@ -56,7 +56,8 @@ pub(super) struct UncommittedBatch {
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked for what is due.
     pub(super) swept: Vec<SweptSpan>,
-    /// The number of the transaction, if anything was claimed in it, or agents were told of cancellations.
+    /// The number of the transaction, if anything was claimed in it, or agents were told of cancellations, or
+    /// tasks have changed without a notification.
     pub(super) transaction: Option<String>,
     /// The notifications that go out with the commit.
     pub(super) notifications: OutgoingNotifications,
@@ -167,8 +168,10 @@ pub(super) async fn apply(
     } else {
         OutgoingNotifications::none()
     };
-    if tells && transaction.is_none() {
-        // With the number it can be found out after a cut connection whether agents were told.
+    let counts_alone = !applied.transitions.is_empty() && notifications.is_empty();
+    if (tells || counts_alone) && transaction.is_none() {
+        // With the number it can be found out after a cut connection whether agents were told, and by a count
+        // whether it has seen these changes. Notifications bring it along.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }

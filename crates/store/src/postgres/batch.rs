@@ -78,7 +78,7 @@ impl BatchRunner<'_> {
         let claiming = shared.claiming.begin();
         let begin = database.fitness.begin();
         let applied = apply::apply(&session, begin, batch, now, shared, &claiming, options);
-        let uncommitted = match session.bounded(applied).await {
+        let mut uncommitted = match session.bounded(applied).await {
             Ok(uncommitted) => uncommitted,
             Err(problem) => {
                 if problem.is_refused() {
@@ -92,8 +92,10 @@ impl BatchRunner<'_> {
             }
         };
         match session.bounded(uncommitted.notifications.commit(&session)).await {
-            Ok(()) => {
+            Ok(number) => {
                 session.finish();
+                let number = uncommitted.transaction.or(number);
+                uncommitted.applied.commit = number.and_then(|number| number.parse().ok());
                 for done in uncommitted.swept {
                     shared.sweep_progress.done(done);
                 }

@@ -33,7 +33,7 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 8] = [
+const NEEDED: [(&str, &[&str]); 11] = [
     ("slamon_schema", &["SELECT"]),
     ("task", &READ_AND_WRITE),
     ("attempt", &READ_AND_WRITE),
@@ -41,6 +41,9 @@ const NEEDED: [(&str, &[&str]); 8] = [
     ("past_agent", &READ_AND_WRITE),
     ("agent_offer", &READ_AND_WRITE),
     ("pause", &READ_AND_WRITE),
+    ("task_count", &READ_AND_WRITE),
+    ("task_total", &["SELECT", "UPDATE"]),
+    ("minute_statistics", &READ_AND_WRITE),
     (SEQUENCE, &["USAGE"]),
 ];
 

@@ -12,7 +12,8 @@ use super::timeouts::milliseconds;
 
 /// Sends payloads. Commits that notify wait for each other, here as long as any statement may take.
 const NOTIFY: &str = "
-    select set_config('lock_timeout', $2, true), pg_notify('slamon_afm', payload)
+    select set_config('lock_timeout', $2, true), pg_notify('slamon_afm', payload),
+        pg_current_xact_id()::text as transaction
     from unnest($1::text[]) as payload
 ";
 
@@ -49,14 +50,16 @@ impl OutgoingNotifications {
         self.payloads.is_empty()
     }
 
-    /// Sends the notifications and commits, in one round trip.
-    pub(super) async fn commit(&self, session: &Session) -> Result<(), PgError> {
+    /// Sends the notifications and commits, in one round trip. Returns the number of the transaction, if anything
+    /// was sent.
+    pub(super) async fn commit(&self, session: &Session) -> Result<Option<String>, PgError> {
         let lock_wait = milliseconds(session.statement_timeout()).to_string();
         let parameters: [&(dyn ToSql + Sync); 2] = [&self.payloads, &lock_wait];
         let (notified, committed) =
             join(session.run_if(self.notify.as_ref(), &parameters), session.script("commit")).await;
         // A COMMIT after a statement that failed rolls back, and is no error.
-        notified?;
-        committed
+        let notified = notified?;
+        committed?;
+        Ok(notified.first().map(|row| row.try_get("transaction")).transpose()?)
     }
 }

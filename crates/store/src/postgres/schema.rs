@@ -20,6 +20,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (4, include_str!("../../migrations/postgres/0004_abandoned.sql")),
     (5, include_str!("../../migrations/postgres/0005_names.sql")),
     (6, include_str!("../../migrations/postgres/0006_pauses.sql")),
+    (7, include_str!("../../migrations/postgres/0007_statistics.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -240,7 +241,8 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, PgError> {
     if found {
         session
             .script(
-                "drop table if exists task, attempt, agent, agent_offer, past_agent, pause; \
+                "drop table if exists task, attempt, agent, agent_offer, past_agent, pause, task_count, \
+                 task_total, minute_statistics; \
                  drop table slamon_schema",
             )
             .await?;

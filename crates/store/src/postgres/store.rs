@@ -78,6 +78,11 @@ impl PostgresStore {
         Self { default_timeout, ..self }
     }
 
+    /// The way to the database.
+    pub(super) fn database(&self) -> &PostgresDatabase {
+        &self.database
+    }
+
     async fn read_small_tasks(&self, ids: Vec<Uuid>) -> ReadResult<Uuid, TaskRead> {
         self.database
             .call(|session| {

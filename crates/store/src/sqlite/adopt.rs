@@ -52,6 +52,7 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, StoreError
         adopted.agents = adopt_agents(transaction, capabilities)?;
     }
     adopt_tasks(transaction, &mut adopted)?;
+    transaction.execute_batch("update task_total set is_counted = 0")?;
     transaction.execute_batch("drop table tasks")?;
     if capabilities {
         transaction.execute_batch("drop table agent_capabilities")?;

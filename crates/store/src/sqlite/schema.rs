@@ -15,6 +15,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0004_abandoned.sql"),
     include_str!("../../migrations/sqlite/0005_names.sql"),
     include_str!("../../migrations/sqlite/0006_pauses.sql"),
+    include_str!("../../migrations/sqlite/0007_statistics.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -72,7 +73,9 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
         transaction.execute_batch(
             "drop table task; drop table agent; drop table slamon_schema;
              drop table if exists attempt; drop table if exists agent_offer;
-             drop table if exists past_agent; drop table if exists pause",
+             drop table if exists past_agent; drop table if exists pause;
+             drop table if exists task_count;
+             drop table if exists task_total; drop table if exists minute_statistics",
         )?;
     }
     transaction.commit()?;

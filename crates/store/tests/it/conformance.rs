@@ -18,6 +18,7 @@ mod reports;
 mod retries;
 mod running;
 mod sizes;
+mod statistics;
 mod submits;
 mod tables;
 mod transactions;
@@ -202,6 +203,13 @@ macro_rules! cases_of_every_store {
                 a_dropped_call_leaves_no_half_of_a_batch
                 a_closed_store_is_unavailable
             }
+            statistics {
+                the_statistics_of_afms_are_added_up_by_the_minute
+                kept_counts_are_the_sum_of_all_changes
+                a_count_finds_what_waits_and_runs
+                what_a_count_has_seen_is_not_added_again
+                agents_are_counted_up_to_a_bound
+            }
             model {
                 any_sequence_of_batches_goes_as_in_the_model
             }
@@ -249,6 +257,10 @@ macro_rules! cases_of_shared_databases {
                 a_batch_that_fails_in_the_middle_changes_nothing
                 a_locked_database_is_unavailable_until_it_is_not
                 two_stores_see_the_same
+            }
+            statistics {
+                counts_are_right_however_often_tasks_are_counted
+                statistics_outlive_their_store
             }
             reopening {
                 everything_is_there_after_reopening

@@ -189,6 +189,8 @@ async fn the_same_commands_come_to_the_same() {
                 applied.ended.sort_unstable();
                 applied.transitions.sort_by_key(|change| change.task_id);
                 applied.pending_cancellations.sort_unstable();
+                // How commits are numbered is each store's own.
+                applied.commit = None;
                 // What a cursor is, and how much is said of what was found, is each store's own.
                 for waiting in &mut applied.waiting {
                     waiting.cursor = QueueCursor::START;

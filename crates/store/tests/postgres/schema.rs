@@ -73,11 +73,11 @@ async fn versions_are_told_apart_and_only_our_tables_dropped() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     store.check().await.unwrap();
     cluster.sql("update slamon_schema set version = 99");
-    let ahead = SchemaError::Ahead { found: 99, known: 5 };
+    let ahead = SchemaError::Ahead { found: 99, known: 7 };
     assert_eq!(schema_error(store.check().await.unwrap_err()), ahead);
     assert_eq!(schema_error(store.create_tables().await.unwrap_err()), ahead);
     cluster.sql("update slamon_schema set version = 0");
-    assert_eq!(schema_error(store.check().await.unwrap_err()), SchemaError::Behind { found: 0, needed: 5 });
+    assert_eq!(schema_error(store.check().await.unwrap_err()), SchemaError::Behind { found: 0, needed: 7 });
     assert!(store.drop_tables().await.unwrap());
     assert!(!store.drop_tables().await.unwrap());
     assert_eq!(

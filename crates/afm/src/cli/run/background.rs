@@ -34,6 +34,9 @@ impl Background {
         tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
         tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
         tasks.spawn(heartbeats.keep_flushed());
+        tasks.spawn(app.statistics.clone().keep_saved());
+        tasks.spawn(app.statistics.clone().keep_counted());
+        tasks.spawn(app.statistics.clone().keep_purged(app.clock.clone()));
         tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }
     }

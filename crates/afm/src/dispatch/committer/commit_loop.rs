@@ -206,6 +206,7 @@ impl CommitLoop {
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
                 self.observers.waiters.on_batch(&applied);
+                self.observers.tally.note(&applied);
                 self.observers.event_log.add(applied.transitions);
                 self.replier.reply(&commands, callers, applied.replies, now);
             }
@@ -237,6 +238,7 @@ impl CommitLoop {
             Err(error) => {
                 self.observers.cache.invalidate();
                 self.health.commit_failed(&error, commands.len());
+                self.observers.tally.note_doubt_of(&error);
                 if let StoreError::InDoubt { claimed_at, claims, cancelled, .. } = error {
                     self.undelivered.add(claims.into_iter().map(|(agent_id, task_ids)| Command::Release {
                         agent_id,
@@ -264,6 +266,7 @@ impl CommitLoop {
                 Ok(applied) => {
                     search.committed(&command, &applied, now);
                     self.observers.waiters.on_batch(&applied);
+                    self.observers.tally.note(&applied);
                     self.observers.event_log.add(applied.transitions);
                     for reply in applied.replies.releases {
                         match reply {
@@ -286,6 +289,7 @@ impl CommitLoop {
                 Err(error) => {
                     // The tasks may have been released: then they are waiting, and nobody has noted it.
                     self.observers.cache.invalidate();
+                    self.observers.tally.note_doubt_of(&error);
                     tracing::warn!(error = format!("{error:#}"), "could not release undelivered tasks yet");
                     self.undelivered.add(locked.into_iter().chain([release]).chain(releases));
                     return Some(Instant::now() + RELEASE_AGAIN);

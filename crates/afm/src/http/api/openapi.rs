@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use self::page::Page;
 use super::answer::Problem;
-use super::{agents, events, types};
+use super::{agents, events, overview, types};
 use crate::http::error::ApiError;
 use crate::http::routes::{Routes, agent, bpms, json_text, status};
 
@@ -49,6 +49,7 @@ pub(super) fn routes() -> Routes {
         (name = "agents", description = "Who works, and who may."),
         (name = "types", description = "Task types, and their pauses."),
         (name = "events", description = "What changes, as it happens."),
+        (name = "overview", description = "What waits and runs, and what happened in the last hour."),
         (name = "server", description = "How the server is."),
     ),
     paths(
@@ -65,6 +66,7 @@ pub(super) fn routes() -> Routes {
         types::pause_version,
         types::resume_version,
         events::events,
+        overview::overview,
         status::status,
     ),
     components(schemas(

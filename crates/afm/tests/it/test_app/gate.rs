@@ -7,8 +7,10 @@ use jiff::Timestamp;
 use slamon_domain::{
     Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
+use slamon_protocol::Capability;
 use slamon_store::{
-    AttemptView, Backlog, Counts, Overview, Prepared, Store, StoreError, StoreEvent, TaskRead,
+    AgentCounts, AttemptView, Backlog, Counts, MinuteStatistics, Overview, Prepared, Saved, StatisticsStore,
+    StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskRead, TypeCounts,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -271,5 +273,56 @@ impl Store for GatedStore {
 
     async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl StatisticsStore for GatedStore {
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    async fn save_statistics(&self, update: Arc<StatisticsUpdate>) -> Result<Saved, StoreError> {
+        self.gate.pass().await?;
+        self.store.save_statistics(update).await
+    }
+
+    async fn recount_tasks(&self) -> Result<Saved, StoreError> {
+        self.gate.pass().await?;
+        self.store.recount_tasks().await
+    }
+
+    async fn statistics(&self, since: Timestamp) -> Result<Vec<MinuteStatistics>, StoreError> {
+        self.gate.pass().await?;
+        self.store.statistics(since).await
+    }
+
+    async fn task_counts(&self) -> Result<Option<TaskCounts>, StoreError> {
+        self.gate.pass().await?;
+        self.store.task_counts().await
+    }
+
+    async fn counts_by_type(
+        &self,
+        limit: u32,
+        after: Option<Capability>,
+    ) -> Result<Vec<TypeCounts>, StoreError> {
+        self.gate.pass().await?;
+        self.store.counts_by_type(limit, after).await
+    }
+
+    async fn counts_of_types(&self, types: Arc<[Capability]>) -> Result<Vec<TypeCounts>, StoreError> {
+        self.gate.pass().await?;
+        self.store.counts_of_types(types).await
+    }
+
+    async fn purge_statistics(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.gate.pass().await?;
+        self.store.purge_statistics(before, limit).await
+    }
+
+    async fn count_agents(&self, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, StoreError> {
+        self.gate.pass().await?;
+        self.store.count_agents(seen_since, limit).await
     }
 }

@@ -84,7 +84,7 @@ async fn an_original_database_is_named_until_it_is_adopted() {
                   where type = 'table' and name not like 'sqlite_%' order by name)";
     assert_eq!(
         fixture.text(tables).unwrap(),
-        "agent,agent_offer,attempt,past_agent,pause,slamon_schema,task"
+        "agent,agent_offer,attempt,minute_statistics,past_agent,pause,slamon_schema,task,task_count,task_total"
     );
 }
 

@@ -9,8 +9,10 @@ use slamon_domain::{
     Applied, Command, EndedAttempt, KindCursor, LateResult, Locked, Pauses, QueueDiagnostics, Task,
     WaitingKind,
 };
+use slamon_protocol::Capability;
 use slamon_store::{
-    AttemptView, Backlog, Counts, Overview, Prepared, SqliteStore, Store, StoreError, StoreEvent, TaskRead,
+    AgentCounts, AttemptView, Backlog, Counts, MinuteStatistics, Overview, Prepared, Saved, SqliteStore,
+    StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskRead, TypeCounts,
     WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
@@ -193,5 +195,48 @@ impl Store for FatefulStore {
     }
     async fn close(&self) {
         self.store.close().await;
+    }
+}
+
+#[async_trait]
+impl StatisticsStore for FatefulStore {
+    fn is_shared(&self) -> bool {
+        self.store.is_shared()
+    }
+
+    async fn save_statistics(&self, update: Arc<StatisticsUpdate>) -> Result<Saved, StoreError> {
+        self.store.save_statistics(update).await
+    }
+
+    async fn recount_tasks(&self) -> Result<Saved, StoreError> {
+        self.store.recount_tasks().await
+    }
+
+    async fn statistics(&self, since: Timestamp) -> Result<Vec<MinuteStatistics>, StoreError> {
+        self.store.statistics(since).await
+    }
+
+    async fn task_counts(&self) -> Result<Option<TaskCounts>, StoreError> {
+        self.store.task_counts().await
+    }
+
+    async fn counts_by_type(
+        &self,
+        limit: u32,
+        after: Option<Capability>,
+    ) -> Result<Vec<TypeCounts>, StoreError> {
+        self.store.counts_by_type(limit, after).await
+    }
+
+    async fn counts_of_types(&self, types: Arc<[Capability]>) -> Result<Vec<TypeCounts>, StoreError> {
+        self.store.counts_of_types(types).await
+    }
+
+    async fn purge_statistics(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.purge_statistics(before, limit).await
+    }
+
+    async fn count_agents(&self, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, StoreError> {
+        self.store.count_agents(seen_since, limit).await
     }
 }
