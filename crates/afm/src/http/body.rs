@@ -229,6 +229,10 @@ fn content_length(headers: &HeaderMap) -> Option<usize> {
 fn charset(headers: &HeaderMap) -> Result<&'static Encoding, ApiError> {
     let expected = || ApiError::Body("must be sent as Content-Type: application/json".to_owned());
     let media_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).ok_or_else(expected)?;
+    // Nearly all clients send this.
+    if media_type == "application/json" {
+        return Ok(encoding_rs::UTF_8);
+    }
     let mut parts = media_type.split(';').map(str::trim);
     let essence = parts.next().unwrap_or_default().to_ascii_lowercase();
     let subtype = essence.strip_prefix("application/").ok_or_else(expected)?;
