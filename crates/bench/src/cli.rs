@@ -7,6 +7,7 @@ use clap::{Parser, Subcommand};
 
 use crate::attack::Attack;
 use crate::backlog::Backlog;
+use crate::batches::Batches;
 use crate::dispatch::Dispatch;
 use crate::fleet::Fleet;
 use crate::life::Life;
@@ -34,6 +35,8 @@ enum Command {
     Poll(Poll),
     /// Whole lives: post a task, claim it, report its result, read it
     Life(Life),
+    /// Whole lives in batches: many tasks in one request
+    Batches(Batches),
     /// Claims, and polls of others, while many tasks are stored and waiting
     Backlog(Backlog),
     /// How soon an agent that holds a poll open is handed a task that is posted
@@ -58,6 +61,7 @@ pub fn main() -> ExitCode {
     let done = match Arguments::parse().command {
         Command::Poll(load) => measure(&load),
         Command::Life(load) => measure(&load),
+        Command::Batches(load) => measure(&load),
         Command::Backlog(load) => measure(&load),
         Command::Dispatch(load) => measure(&load),
         Command::Fleet(load) => measure(&load),

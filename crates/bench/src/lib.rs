@@ -23,6 +23,7 @@
 pub mod attack;
 pub mod backlog;
 pub mod bare;
+pub mod batches;
 mod checks;
 pub mod cli;
 mod client;
