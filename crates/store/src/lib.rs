@@ -13,6 +13,7 @@
 mod encoding;
 mod error;
 mod event;
+mod fleet;
 #[cfg(any(test, fuzzing))]
 pub mod fuzzed {
     //! What fuzz targets call.
@@ -28,6 +29,10 @@ mod views;
 
 pub use error::{SchemaError, StoreError};
 pub use event::{Published, StoreEvent};
+pub use fleet::{
+    AgentDetails, AgentQuery, AgentState, LISTED_CAPABILITIES, ListedAgent, MOST_PASSED_OVER, MOST_RUNNING,
+    Page, RunningTask,
+};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;

@@ -10,6 +10,7 @@ mod connection_limit;
 mod database;
 mod errors;
 mod fitness;
+mod fleet;
 #[cfg(any(test, fuzzing))]
 pub(crate) mod fuzzed;
 mod in_doubt;

@@ -6,6 +6,7 @@ mod backlog;
 mod columns;
 mod connections;
 mod errors;
+mod fleet;
 mod obstacle;
 mod pauses;
 mod queue_diagnostics;
@@ -34,6 +35,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::event::StoreEvent;
+use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
@@ -190,6 +192,14 @@ impl Store for SqliteStore {
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         self.readers.run(|connection| Ok(pauses::read(connection)?)).await
+    }
+
+    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
+        self.readers.run(move |connection| Ok(fleet::list(connection, &query)?)).await
+    }
+
+    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
+        self.readers.run(move |connection| Ok(fleet::agent(connection, id)?)).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
+use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::statistics::StatisticsStore;
 use crate::views::{AttemptView, Counts, Overview};
 
@@ -108,6 +109,13 @@ pub trait Store: StatisticsStore {
 
     /// Reads all pauses.
     async fn pauses(&self) -> Result<Pauses, StoreError>;
+
+    /// Lists agents, in an order of the store's own. A page passes over 5,000 agents at most: it may be short, or
+    /// empty, and not the last.
+    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError>;
+
+    /// Reads an agent, with the tasks that it executes; `None` if there is none with this id.
+    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError>;
 
     /// Counts the agents seen at or after `seen_since`, and the waiting tasks.
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError>;

@@ -8,6 +8,7 @@ mod answer;
 pub(in crate::http) mod events;
 mod openapi;
 mod overview;
+mod place;
 mod query;
 mod types;
 

@@ -26,6 +26,7 @@ use crate::http::overload::Pacing;
 use crate::http::request_log::Answered;
 use crate::http::{dashboard as pages, memory, peer, request_log, same_site};
 
+pub(super) use self::agent::spread;
 pub(super) use self::answer::{Routes, json_text};
 
 /// Returns the router of all paths.

@@ -1,5 +1,6 @@
 //! Tests the management API, resource by resource.
 
+mod agents;
 pub(crate) mod event_stream;
 mod events;
 mod openapi;

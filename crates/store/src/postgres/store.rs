@@ -20,10 +20,12 @@ use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
 use super::{
-    backlog, fitness, notifications, outgoing_notifications, pauses, queue_diagnostics, read, rows, schema,
+    backlog, fitness, fleet, notifications, outgoing_notifications, pauses, queue_diagnostics, read, rows,
+    schema,
 };
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
+use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
@@ -197,6 +199,20 @@ impl Store for PostgresStore {
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         self.database.call(|session| Box::pin(pauses::read(session))).await
+    }
+
+    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
+        let query = Arc::new(query);
+        self.database
+            .call(|session| {
+                let query = Arc::clone(&query);
+                Box::pin(async move { fleet::list(session, &query).await })
+            })
+            .await
+    }
+
+    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
+        self.database.call(|session| Box::pin(fleet::agent(session, id))).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -1,6 +1,7 @@
 //! The cases that every store must pass, by what they are about, and the stores.
 
 mod adoption;
+mod agent_lists;
 mod agents;
 mod backlog;
 mod cancels;
@@ -191,6 +192,12 @@ macro_rules! cases_of_every_store {
                 the_results_of_an_agent_are_listed_up_to_a_bound
                 any_limit_will_do
             }
+            agent_lists {
+                agents_are_listed_by_what_is_asked_for
+                long_types_are_told_apart
+                ids_at_both_ends_are_listed
+                an_agent_is_shown_with_its_tasks
+            }
             pauses {
                 what_is_paused_is_kept_until_it_is_resumed
                 a_waiting_task_says_that_it_is_paused
@@ -247,6 +254,9 @@ macro_rules! cases_of_shared_databases {
                 an_agent_that_is_not_known_was_last_seen_when_it_claimed
                 the_name_of_a_forgotten_agent_is_kept_as_long_as_anything_was_its
                 sweeps_racing_on_two_stores_end_each_task_once
+            }
+            agent_lists {
+                a_page_passes_over_so_many_agents_at_most
             }
             pauses {
                 there_are_so_many_pauses_at_most

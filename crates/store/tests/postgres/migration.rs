@@ -39,8 +39,8 @@ async fn rows_in_every_state_are_kept() {
     let cluster = Cluster::start();
     with_rows(&cluster);
     let store = cluster.store();
-    let behind = SchemaError::Behind { found: 1, needed: 7 };
-    assert!(matches!(store.check().await, Err(StoreError::Schema(error)) if error == behind));
+    let behind = store.check().await;
+    assert!(matches!(behind, Err(StoreError::Schema(SchemaError::Behind { found: 1, .. }))), "{behind:?}");
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Migrated { from: 1 });
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
 

@@ -73,11 +73,12 @@ async fn versions_are_told_apart_and_only_our_tables_dropped() {
     assert_eq!(store.create_tables().await.unwrap(), Prepared::Present);
     store.check().await.unwrap();
     cluster.sql("update slamon_schema set version = 99");
-    let ahead = SchemaError::Ahead { found: 99, known: 7 };
-    assert_eq!(schema_error(store.check().await.unwrap_err()), ahead);
-    assert_eq!(schema_error(store.create_tables().await.unwrap_err()), ahead);
+    for error in [store.check().await.unwrap_err(), store.create_tables().await.unwrap_err()] {
+        assert!(matches!(schema_error(error), SchemaError::Ahead { found: 99, .. }));
+    }
     cluster.sql("update slamon_schema set version = 0");
-    assert_eq!(schema_error(store.check().await.unwrap_err()), SchemaError::Behind { found: 0, needed: 7 });
+    let behind = schema_error(store.check().await.unwrap_err());
+    assert!(matches!(behind, SchemaError::Behind { found: 0, .. }), "{behind:?}");
     assert!(store.drop_tables().await.unwrap());
     assert!(!store.drop_tables().await.unwrap());
     assert_eq!(

@@ -1,34 +1,252 @@
 //! `/api/v1/agents`: agents, their pauses, and forgetting one.
 
+use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::pin::pin;
 
 use axum::extract::rejection::PathRejection;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::response::Response;
-use axum::routing::{delete, post};
+use axum::routing::{get, post};
+use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::value::RawValue;
 use slamon_domain::{Operation, PauseTarget, Refusal};
-use slamon_protocol::{iso_time, parse_id};
+use slamon_protocol::{JsonText, iso_time, parse_id};
+use slamon_store::{AgentDetails, AgentQuery, AgentState, ListedAgent, RunningTask};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::answer::{self, Problem};
+use super::place;
+use super::query::{Query, invalid};
 use crate::http::app::App;
 use crate::http::error::ApiError;
-use crate::http::routes::Routes;
+use crate::http::routes::{Routes, spread};
 use crate::http::{request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
     vec![
-        ("/api/v1/agents/{agent_id}", delete(forget)),
+        ("/api/v1/agents", get(list)),
+        ("/api/v1/agents/{agent_id}", get(read).delete(forget)),
         ("/api/v1/agents/{agent_id}/pause", post(pause)),
         ("/api/v1/agents/{agent_id}/resume", post(resume)),
     ]
 }
 
+const STATES: &[(&str, AgentState)] =
+    &[("active", AgentState::Active), ("lost", AgentState::Lost), ("paused", AgentState::Paused)];
+
+/// A part of the list of agents.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AgentList {
+    agents: Vec<Agent>,
+    /// What to ask for as `cursor` to get the next part; `null` if there is none.
+    next_cursor: Option<String>,
+}
+
+/// An agent.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Agent {
+    agent_id: Uuid,
+    /// Its name, as of its last poll; in a list, at most 200 characters of it.
+    agent_name: String,
+    /// paused; else active, or lost if it is silent for longer than `AGENT_ACTIVE_THRESHOLD`.
+    #[schema(value_type = String)]
+    state: &'static str,
+    /// When it polled or sent a result last.
+    last_seen: String,
+    /// Until when it was told to poll next.
+    next_poll_due: String,
+    /// What it offers; in a list, absent where that is long.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_capabilities: Option<BTreeMap<String, OfferedVersion>>,
+    /// How long that is, in bytes, where it is absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    agent_capabilities_bytes: Option<u64>,
+    /// Where it is, as of its last poll.
+    #[schema(value_type = Option<Object>)]
+    agent_location: Option<Box<RawValue>>,
+    /// How many tasks it asked for when it polled last.
+    max_tasks: u32,
+    /// How many tasks it executes; 100 stands for 100 or more.
+    tasks_running: u32,
+    /// Since when it is paused.
+    paused_since: Option<String>,
+}
+
+/// In which version an agent offers a type.
+#[derive(Serialize, ToSchema)]
+pub(super) struct OfferedVersion {
+    version: i64,
+}
+
+/// An agent with the tasks that it executes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct AgentWithTasks {
+    #[serde(flatten)]
+    agent: Agent,
+    /// The tasks that it executes, oldest first, at most 100.
+    tasks: Vec<Running>,
+    /// Whether it executes more.
+    more_tasks: bool,
+}
+
+/// A task that an agent executes.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Running {
+    task_id: Uuid,
+    test_id: Uuid,
+    /// Its type, at most 200 characters of it.
+    task_type: String,
+    task_version: i64,
+    task_created: String,
+    task_claimed: String,
+    task_attempt: u32,
+    /// When a result is too late.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    task_deadline: Option<String>,
+}
+
+/// Lists agents. A part passes over 5,000 agents at most, so that it may be short, or empty, and not the last one.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents",
+    tag = "agents",
+    params(
+        ("state" = Option<String>, Query, description = "Only agents in this state: active, lost or paused"),
+        ("task_type" = Option<String>, Query, description = "Only agents that offer this type"),
+        ("task_version" = Option<i64>, Query, description = "Only agents that offer the type in this version"),
+        ("country" = Option<String>, Query, description = "Only agents in this country"),
+        ("region" = Option<String>, Query, description = "Only agents in this region"),
+        ("q" = Option<String>, Query, description = "An id, or a part of a name in any letter case"),
+        ("limit" = Option<u32>, Query, description = "The most agents to list, 1 to 1000; 50 if absent"),
+        ("cursor" = Option<String>, Query, description = "The next_cursor of the part before"),
+    ),
+    responses(
+        (status = 200, description = "Agents, in no particular order", body = AgentList),
+        (status = 400, description = "A filter is wrong", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
+    let (list, mut query) = agent_query(Query::of(query.as_deref()))?;
+    let listed = pin!(async {
+        query.seen_since = app.active_since().await;
+        let seen_since = query.seen_since;
+        let page = app.store.list_agents(query).await.map_err(|error| app.read_failed(&error))?;
+        let agents = page.items.into_iter().map(|agent| describe(&app, agent, seen_since)).collect();
+        let next_cursor = page.next.map(|next| place::write(&list, &next));
+        answer::json(&AgentList { agents, next_cursor })
+    });
+    request_deadline::within(app.settings.request_timeout, listed).await?
+}
+
+/// Reads which agents to list; and which list that is.
+fn agent_query(mut query: Query<'_>) -> Result<(String, AgentQuery), ApiError> {
+    let text = |query: &mut Query<'_>, name| Ok::<_, ApiError>(query.text(name)?.map(Cow::into_owned));
+    let mut agents = AgentQuery {
+        state: query.one_of("state", STATES)?,
+        task_type: text(&mut query, "task_type")?,
+        task_version: query.integer("task_version", i64::MIN..=i64::MAX)?,
+        country: text(&mut query, "country")?,
+        region: text(&mut query, "region")?,
+        id: None,
+        name: text(&mut query, "q")?,
+        seen_since: Timestamp::MIN,
+        limit: 0,
+        after: None,
+    };
+    let texts = [
+        ("task_type", &agents.task_type),
+        ("country", &agents.country),
+        ("region", &agents.region),
+        ("q", &agents.name),
+    ];
+    for (name, value) in texts {
+        if value.as_ref().is_some_and(|text| text.contains('\0')) {
+            return Err(invalid(name, "must not contain U+0000"));
+        }
+    }
+    if agents.task_version.is_some() && agents.task_type.is_none() {
+        return Err(invalid("task_version", "needs a task_type"));
+    }
+    agents.id = agents.name.as_deref().and_then(parse_id);
+    if agents.id.is_some() {
+        agents.name = None;
+    }
+    let list = format!("agents {agents:?}");
+    agents.limit = query.integer("limit", 1..=1_000)?.unwrap_or(50);
+    agents.after = place::take(&mut query, &list)?;
+    query.end()?;
+    Ok((list, agents))
+}
+
+fn describe(app: &App, agent: ListedAgent, seen_since: Timestamp) -> Agent {
+    let state = agent.state(seen_since);
+    let interval = spread(app.settings.agent_return_time, agent.id);
+    Agent {
+        agent_id: agent.id,
+        agent_name: agent.name,
+        state: STATES.iter().find(|(_, known)| *known == state).map_or("", |(name, _)| name),
+        last_seen: iso_time(agent.last_seen),
+        next_poll_due: iso_time(agent.last_seen.checked_add(interval).unwrap_or(agent.last_seen)),
+        agent_capabilities_bytes: agent.capabilities.is_none().then_some(agent.capabilities_bytes),
+        agent_capabilities: agent.capabilities.as_ref().map(offers),
+        agent_location: agent.location.as_ref().map(answer::stored),
+        max_tasks: agent.max_tasks,
+        tasks_running: agent.running,
+        paused_since: agent.paused_since.map(iso_time),
+    }
+}
+
+/// Reads what an agent offers, as the store keeps it.
+fn offers(capabilities: &JsonText) -> BTreeMap<String, OfferedVersion> {
+    let versions: BTreeMap<String, i64> = serde_json::from_str(capabilities.as_str()).unwrap_or_default();
+    versions.into_iter().map(|(task_type, version)| (task_type, OfferedVersion { version })).collect()
+}
+
+/// An agent, with the tasks that it executes.
+#[utoipa::path(
+    get,
+    path = "/api/v1/agents/{agent_id}",
+    tag = "agents",
+    params(("agent_id" = Uuid, Path, description = "The agent")),
+    responses(
+        (status = 200, description = "The agent", body = AgentWithTasks),
+        (status = 404, description = "No agent has this id", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(super) async fn read(State(app): State<App>, agent_id: AgentId) -> Result<Response, ApiError> {
+    let id = agent_id_of(agent_id)?;
+    let read = pin!(async {
+        let seen_since = app.active_since().await;
+        let found = app.store.agent_details(id).await.map_err(|error| app.read_failed(&error))?;
+        let AgentDetails { agent, tasks, more_tasks } = found.ok_or(Refusal::UnknownAgent)?;
+        let agent = describe(&app, agent, seen_since);
+        let tasks = tasks.into_iter().map(describe_task).collect();
+        answer::json(&AgentWithTasks { agent, tasks, more_tasks })
+    });
+    request_deadline::within(app.settings.request_timeout, read).await?
+}
+
+fn describe_task(task: RunningTask) -> Running {
+    Running {
+        task_id: task.task_id,
+        test_id: task.test_id,
+        task_type: task.task_type,
+        task_version: task.task_version,
+        task_created: iso_time(task.created),
+        task_claimed: iso_time(task.claimed),
+        task_attempt: task.attempt,
+        task_deadline: task.deadline.map(iso_time),
+    }
+}
+
 /// Whether an agent is paused.
 #[derive(Serialize, ToSchema)]
-struct AgentPause {
+pub(super) struct AgentPause {
     agent_id: Uuid,
     /// Since when it is handed no tasks; `null` if it is not paused.
     paused_since: Option<String>,

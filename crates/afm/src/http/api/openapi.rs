@@ -58,6 +58,8 @@ pub(super) fn routes() -> Routes {
         bpms::cancel_task,
         agent::poll,
         agent::report,
+        agents::list,
+        agents::read,
         agents::pause,
         agents::resume,
         agents::forget,

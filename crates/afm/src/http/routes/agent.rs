@@ -104,7 +104,7 @@ fn carry(claimed: Claimed) -> Polled {
 
 /// Returns up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once
 /// drifts apart, instead of polling in step for ever.
-fn spread(interval: Duration, agent_id: Uuid) -> Duration {
+pub(in crate::http) fn spread(interval: Duration, agent_id: Uuid) -> Duration {
     // In ids of version 1 the first 64 bits are the time; the last ones differ, too.
     let (first, last) = agent_id.as_u64_pair();
     let mixed = (first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15);

@@ -9,8 +9,9 @@ use slamon_domain::{
 };
 use slamon_protocol::Capability;
 use slamon_store::{
-    AgentCounts, AttemptView, Backlog, Counts, MinuteStatistics, Overview, Prepared, Saved, StatisticsStore,
-    StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskRead, TypeCounts,
+    AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
+    Overview, Page, Prepared, Saved, StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent,
+    TaskCounts, TaskRead, TypeCounts,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -249,6 +250,16 @@ impl Store for GatedStore {
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         self.gate.fail_if_away()?;
         self.store.pauses().await
+    }
+
+    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
+        self.gate.pass().await?;
+        self.store.list_agents(query).await
+    }
+
+    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
+        self.gate.pass().await?;
+        self.store.agent_details(id).await
     }
 
     async fn counts(&self, seen_since: Timestamp) -> Result<Counts, StoreError> {

@@ -20,7 +20,7 @@ fn filter(agent_filter: AgentFilter) -> Terms {
 }
 
 /// Agent `n`, standing in `country`, region 18.
-fn poll_from(country: &str, n: u128, most: u32) -> PollRequest {
+pub(super) fn poll_from(country: &str, n: u128, most: u32) -> PollRequest {
     let (country, region) = (country.to_owned(), "18".to_owned());
     PollRequest {
         agent_location: Some(Location { country, region, latitude: None, longitude: None }),

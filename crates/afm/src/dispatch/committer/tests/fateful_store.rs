@@ -11,9 +11,9 @@ use slamon_domain::{
 };
 use slamon_protocol::Capability;
 use slamon_store::{
-    AgentCounts, AttemptView, Backlog, Counts, MinuteStatistics, Overview, Prepared, Saved, SqliteStore,
-    StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskRead, TypeCounts,
-    WriteConcurrency,
+    AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
+    Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore, StatisticsUpdate, Store, StoreError,
+    StoreEvent, TaskCounts, TaskRead, TypeCounts, WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -181,6 +181,14 @@ impl Store for FatefulStore {
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         Ok(Pauses::default())
     }
+    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
+        self.store.list_agents(query).await
+    }
+
+    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
+        self.store.agent_details(id).await
+    }
+
     async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
         self.store.counts(since).await
     }
