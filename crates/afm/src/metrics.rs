@@ -1,6 +1,9 @@
-//! Sends counts and times to StatsD.
+//! Counts and times, for Prometheus and StatsD.
 
+pub(crate) mod families;
+mod process_counts;
 mod statsd;
+pub(crate) mod tasks;
 
 use std::fmt::Write;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,6 +14,7 @@ use cadence::QueuingMetricSink;
 use metrics_exporter_statsd::StatsdBuilder;
 
 use crate::config::Config;
+pub(crate) use process_counts::ProcessCounts;
 use statsd::PacketSink;
 
 /// This many metrics may wait to be sent. Any more are dropped, since whoever counts must not wait.
@@ -41,12 +45,18 @@ pub(crate) fn start(config: &Config) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether metrics are sent at all: if not, no name is built for a request.
+/// Whether metrics are sent to StatsD: if not, no name is built for a request.
 static SENT: AtomicBool = AtomicBool::new(false);
 
+/// Says whether metrics are sent to StatsD.
+pub(crate) fn are_sent() -> bool {
+    SENT.load(Ordering::Relaxed)
+}
+
 /// Counts a request that was answered, and its time.
-pub(crate) fn request(method: &Method, route: &str, status: u16, elapsed: Duration) {
-    if !SENT.load(Ordering::Relaxed) {
+pub(crate) fn request(counts: &ProcessCounts, method: &Method, route: &str, status: u16, elapsed: Duration) {
+    counts.answered(method_name(method), route, status, elapsed);
+    if !are_sent() {
         return;
     }
     metrics::counter!(match status / 100 {
@@ -78,23 +88,6 @@ fn name(method: &Method, route: &str) -> String {
         let _ = write!(name, ".{}", segment.trim_matches(['{', '}']));
     }
     name
-}
-
-/// Counts a new task that a client has posted.
-pub(crate) fn task_posted() {
-    metrics::counter!("task.posted").increment(1);
-}
-
-/// Counts tasks that were handed to an agent.
-pub(crate) fn tasks_claimed(count: usize) {
-    if count > 0 {
-        metrics::counter!("task.claimed").increment(count as u64);
-    }
-}
-
-/// Counts a task that its agent has completed or failed.
-pub(crate) fn task_finished(completed: bool) {
-    metrics::counter!(if completed { "task.completed" } else { "task.failed" }).increment(1);
 }
 
 #[cfg(test)]

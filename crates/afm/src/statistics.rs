@@ -5,6 +5,7 @@
 //! what was not saved; a count of the tasks sets the kept counts right again. Metrics and `/api/v1/overview` read
 //! these figures.
 
+mod gauges;
 mod ledger;
 mod overview;
 
@@ -20,6 +21,8 @@ use uuid::Uuid;
 
 use crate::clock::Clock;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
+use crate::metrics;
+pub use gauges::StoreGauges;
 use ledger::Ledger;
 pub use ledger::TASK_TYPES;
 pub use overview::{MinutePoint, OverviewFigures, TypeTimes};
@@ -54,8 +57,16 @@ pub struct Tally(Arc<Mutex<Ledger>>);
 impl Tally {
     /// Notes what a batch has changed.
     pub(crate) fn note(&self, applied: &Applied) {
-        if !applied.transitions.is_empty() {
-            self.ledger().note(&applied.transitions, applied.commit);
+        if applied.transitions.is_empty() {
+            return;
+        }
+        let mut ledger = self.ledger();
+        ledger.note(&applied.transitions, applied.commit);
+        if metrics::are_sent() {
+            let is_named: Vec<bool> =
+                applied.transitions.iter().map(|transition| ledger.is_named(transition)).collect();
+            drop(ledger);
+            metrics::tasks::changed(&applied.transitions, ledger::counter, &is_named);
         }
     }
 
@@ -88,6 +99,7 @@ struct SharedStatistics {
     saving: tokio::sync::Mutex<()>,
     failures: FailureLog,
     overview: overview::CachedOverview,
+    gauges: gauges::CachedGauges,
 }
 
 impl Statistics {
@@ -101,7 +113,13 @@ impl Statistics {
             saving: tokio::sync::Mutex::default(),
             failures: FailureLog::default(),
             overview: overview::CachedOverview::default(),
+            gauges: gauges::CachedGauges::default(),
         }))
+    }
+
+    /// Returns what counts in memory.
+    pub(crate) fn tally(&self) -> &Tally {
+        &self.0.tally
     }
 
     /// Saves what was noted until now.

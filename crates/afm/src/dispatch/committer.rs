@@ -37,6 +37,7 @@ use crate::dispatch::claimed::Claimed;
 use crate::dispatch::event_log::EventLog;
 use crate::dispatch::pauses::PauseReader;
 use crate::dispatch::waiters::Waiters;
+use crate::metrics::ProcessCounts;
 use crate::statistics::Tally;
 pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
@@ -58,6 +59,7 @@ pub struct Committer {
     clock: Clock,
     cache: DispatchCache,
     pauses: PauseReader,
+    process_counts: Arc<ProcessCounts>,
 }
 
 /// All that is told what a batch has changed.
@@ -71,6 +73,8 @@ pub(crate) struct Observers {
     pub(crate) event_log: EventLog,
     /// Counts the changes.
     pub(crate) tally: Tally,
+    /// Counts batches, and polls that need none.
+    pub(crate) process_counts: Arc<ProcessCounts>,
 }
 
 /// The attempts that an agent said it executes.
@@ -113,9 +117,14 @@ impl Committer {
             health,
         );
         let room = Arc::new(Semaphore::new(QUEUE_KIB as usize));
-        let cache = observers.cache;
-        let committer = Self { queue, room, undelivered, under_way, clock, cache, pauses };
+        let Observers { cache, process_counts, .. } = observers;
+        let committer = Self { queue, room, undelivered, under_way, clock, cache, pauses, process_counts };
         (committer, work.run(requests))
+    }
+
+    /// Returns how many more commands may wait.
+    pub(crate) fn queue_room(&self) -> usize {
+        self.queue.capacity()
     }
 
     /// Posts a task.
@@ -160,7 +169,9 @@ impl Committer {
     ) -> Result<Option<Awaited<&Arc<Undelivered>>>, CommitError> {
         let (now, agent_id) = (self.clock.now(), poll.agent_id);
         let lookup = self.cache.lookup(&poll, reported.as_ref().map(|reported| &*reported.running), now);
-        let Some(mut command) = lookup.into_command(poll) else { return Ok(None) };
+        let command = lookup.into_command(poll);
+        self.process_counts.looked_up(command.is_none());
+        let Some(mut command) = command else { return Ok(None) };
         if let (Command::Poll { running, .. }, Some(reported)) = (&mut command, reported) {
             // The agent cannot know what is claimed by a batch that is under way.
             let ago = self.under_way.since(reported.at).elapsed() + Duration::from_micros(1);

@@ -1,6 +1,7 @@
 //! Passes on the store's events: what other AFMs have done.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use slamon_store::{Store, StoreEvent};
 use tokio::sync::mpsc;
@@ -9,6 +10,7 @@ use super::cache::DispatchCache;
 use super::event_log::EventLog;
 use super::pauses::PauseReader;
 use super::waiters::Waiters;
+use crate::metrics::ProcessCounts;
 
 /// This many events may wait to be passed on.
 const MAX_EVENTS: usize = 1_024;
@@ -20,6 +22,7 @@ pub(crate) async fn pass_on(
     waiters: Waiters,
     event_log: EventLog,
     pauses: PauseReader,
+    process_counts: Arc<ProcessCounts>,
 ) {
     let (sender, mut events) = mpsc::channel(MAX_EVENTS);
     let pass_on = async {
@@ -28,8 +31,12 @@ pub(crate) async fn pass_on(
             cache.on_event(&event);
             waiters.on_event(&event);
             event_log.on_event(&event);
-            if event == StoreEvent::PausesChanged {
-                pauses.note_change();
+            match event {
+                StoreEvent::PausesChanged => pauses.note_change(),
+                StoreEvent::ListeningStopped => {
+                    process_counts.listening_stopped.fetch_add(1, Ordering::Relaxed);
+                }
+                _ => {}
             }
         }
     };

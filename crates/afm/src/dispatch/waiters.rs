@@ -106,6 +106,12 @@ impl Waiters {
         Some(older.place.began)
     }
 
+    /// Returns how many polls, and how many reads, are held open.
+    pub(crate) fn held(&self) -> (usize, usize) {
+        let state = self.lock();
+        (state.agents.len(), state.reads.values().map(Vec::len).sum())
+    }
+
     /// Says whether a poll of this agent waits and is not about to ask.
     #[must_use]
     pub fn is_waiting(&self, agent_id: Uuid) -> bool {

@@ -19,6 +19,7 @@ use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
+use crate::metrics::ProcessCounts;
 use crate::statistics::{OverviewFigures, Statistics};
 
 /// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
@@ -43,6 +44,8 @@ pub struct Parts {
     pub(crate) event_log: EventLog,
     /// Saves and reads what happens to tasks.
     pub statistics: Statistics,
+    /// Counts requests and batches.
+    pub(crate) process_counts: Arc<ProcessCounts>,
     /// Saves when agents were seen.
     pub heartbeats: Heartbeats,
     /// Cancelled when the server stops, which ends the requests that are held open.
@@ -70,7 +73,7 @@ impl App {
         let health = Health::new(Arc::clone(&store));
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), observers.clone(), Arc::clone(&health));
-        let Observers { waiters, cache, event_log, tally } = observers;
+        let Observers { waiters, cache, event_log, tally, process_counts } = observers;
         let statistics = Statistics::new(Arc::clone(&store), tally);
         let heartbeats = Heartbeats::new(cache.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
@@ -83,6 +86,7 @@ impl App {
             health,
             event_log,
             statistics,
+            process_counts,
             heartbeats,
             stop,
             delayed,

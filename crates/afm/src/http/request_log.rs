@@ -13,7 +13,7 @@ use tracing::Level;
 use uuid::Uuid;
 
 use crate::logging::repeats::{self, AnswerKind};
-use crate::metrics;
+use crate::metrics::{self, ProcessCounts};
 
 tokio::task_local! {
     /// What handlers have noted of the request that the running task answers. A span would be formatted anew
@@ -58,8 +58,12 @@ pub(crate) struct Answered {
 }
 
 /// Waits for the answer to a request, and logs it.
-pub(crate) async fn log(head: RequestHead, answer: Pin<&mut impl Future<Output = Response>>) -> Answered {
-    let mut line = RequestLine { started: Instant::now(), head, status: HUNG_UP };
+pub(crate) async fn log(
+    head: RequestHead,
+    counts: &ProcessCounts,
+    answer: Pin<&mut impl Future<Output = Response>>,
+) -> Answered {
+    let mut line = RequestLine { started: Instant::now(), head, status: HUNG_UP, counts };
     let notes = Notes { started: Some(line.started), ..Notes::default() };
     let answered = async {
         let response = answer.await;
@@ -77,19 +81,21 @@ const HUNG_UP: u16 = 499;
 
 /// The log line of a request, which is written when this is dropped: once it is answered, or when its client
 /// hangs up.
-struct RequestLine {
+struct RequestLine<'c> {
     started: Instant,
     head: RequestHead,
     status: u16,
+    counts: &'c ProcessCounts,
 }
 
-impl Drop for RequestLine {
+impl Drop for RequestLine<'_> {
     fn drop(&mut self) {
         let elapsed = self.started.elapsed();
         let route = self.head.route.as_ref().map_or("-", MatchedPath::as_str);
-        metrics::request(&self.head.method, route, self.status, elapsed);
+        metrics::request(self.counts, &self.head.method, route, self.status, elapsed);
         let notes = NOTES.try_with(RefCell::take).unwrap_or_default();
-        let is_routine = notes.is_routine || matches!(route.trim_end_matches('/'), "/healthz" | "/readyz");
+        let is_routine =
+            notes.is_routine || matches!(route.trim_end_matches('/'), "/healthz" | "/readyz" | "/metrics");
         if !is_routine && self.status >= 500 && !repeats::is_first(self.kind(route)) {
             return;
         }
@@ -115,7 +121,7 @@ impl Drop for RequestLine {
     }
 }
 
-impl RequestLine {
+impl RequestLine<'_> {
     /// Returns what lines have in common that are counted rather than logged: clients that get a 5xx come
     /// back at once, and would fill the log.
     fn kind(&self, route: &str) -> AnswerKind {

@@ -6,6 +6,7 @@ pub(super) mod bpms;
 mod dashboard;
 mod head;
 mod health;
+mod metrics;
 mod results;
 pub(super) mod status;
 
@@ -31,7 +32,14 @@ pub(super) use self::answer::{Routes, json_text};
 
 /// Returns the router of all paths.
 pub fn router(app: App) -> Router {
-    let routes = [bpms::routes(), agent::routes(), status::routes(), dashboard::routes(), health::routes()];
+    let routes = [
+        bpms::routes(),
+        agent::routes(),
+        status::routes(),
+        dashboard::routes(),
+        health::routes(),
+        metrics::routes(),
+    ];
     // Protocol 1 needs no such check: it takes JSON alone, which no form of a browser sends.
     let guarded = [pages::routes(), api::routes()].into_iter().flatten();
     let guarded = guarded.map(|(path, methods)| (path, methods.layer(middleware::from_fn(same_site::check))));
@@ -73,7 +81,7 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
             Err(error) => error.into_response(),
         }
     });
-    let Answered { response, failed } = request_log::log(head, answered).await;
+    let Answered { response, failed } = request_log::log(head, &app.process_counts, answered).await;
     if let Some(came) = failed
         // The future is in a box, since it is rare and large.
         && Box::pin(app.delayed.delay(came.into(), &app.stop)).await

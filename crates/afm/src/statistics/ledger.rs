@@ -14,7 +14,7 @@ use uuid::Uuid;
 pub const TASK_TYPES: usize = 200;
 
 /// A type with a longer name, in bytes, has no figures of its own.
-const LONGEST_NAME: usize = 200;
+pub(super) const LONGEST_NAME: usize = 200;
 
 /// A type that was idle for so many minutes makes room for another one.
 const IDLE_MINUTES: i64 = 60;
@@ -274,6 +274,13 @@ impl Ledger {
                 _ => self.must_count = true,
             }
         }
+    }
+
+    /// Whether the type of a change, which was noted, has figures of its own.
+    pub(super) fn is_named(&self, transition: &Transition) -> bool {
+        let versions = self.places.get(&transition.task_type);
+        let place = versions.and_then(|versions| versions.get(&transition.task_version));
+        place.and_then(|place| self.known.get(*place)).is_some_and(|known| known.slot != OTHERS)
     }
 
     /// What was counted of each type since the start of this process.

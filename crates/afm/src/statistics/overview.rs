@@ -22,7 +22,7 @@ const MINUTES: usize = 60;
 const TYPES: usize = 200;
 
 /// At most so many agents are read to be counted.
-const AGENTS: u32 = 100_000;
+pub(super) const AGENTS: u32 = 100_000;
 
 /// The figures that were read last, and when. Whoever reads holds the lock.
 pub(super) type CachedOverview = Mutex<Option<(Instant, Arc<OverviewFigures>)>>;

@@ -12,6 +12,7 @@ mod limits;
 mod listening;
 mod log;
 mod log_stalled;
+mod metrics;
 mod notify;
 mod pooler;
 mod postgres_away;

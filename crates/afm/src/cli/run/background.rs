@@ -28,6 +28,7 @@ impl Background {
             app.waiters.clone(),
             app.event_log.clone(),
             pauses.clone(),
+            Arc::clone(&app.process_counts),
         ));
         tasks.spawn(app.event_log.clone().keep_published(Arc::clone(&app.store)));
         tasks.spawn(pauses.clone().keep_read());
@@ -37,6 +38,7 @@ impl Background {
         tasks.spawn(app.statistics.clone().keep_saved());
         tasks.spawn(app.statistics.clone().keep_counted());
         tasks.spawn(app.statistics.clone().keep_purged(app.clock.clone()));
+        tasks.spawn(app.statistics.clone().keep_sent());
         tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }
     }

@@ -201,8 +201,10 @@ impl CommitLoop {
                 self.replier.fail(command, caller, error);
             }
         };
+        let began = Instant::now();
         match self.store.apply(Arc::clone(&commands), now).await {
             Ok(applied) => {
+                self.observers.process_counts.committed(commands.len(), began.elapsed());
                 self.health.committed(&applied.replies);
                 search.committed(&commands, &applied, now);
                 self.observers.waiters.on_batch(&applied);

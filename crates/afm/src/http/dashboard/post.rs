@@ -19,7 +19,6 @@ use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::routes::bpms;
 use crate::http::{request_log, routes};
-use crate::metrics;
 
 pub(super) fn routes() -> routes::Routes {
     let methods: MethodRouter<App> = get(empty_form).post(post);
@@ -106,9 +105,8 @@ async fn post(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>
 /// Posts a task, as `POST /task` does.
 pub(super) async fn submit(app: &App, task: PostTask) -> Result<(), ApiError> {
     request_log::task(task.task_id);
-    match app.committer.submit(task).await?? {
-        Submitted::Stored => metrics::task_posted(),
-        Submitted::Repeated => request_log::note("the same task was there already"),
+    if app.committer.submit(task).await?? == Submitted::Repeated {
+        request_log::note("the same task was there already");
     }
     Ok(())
 }

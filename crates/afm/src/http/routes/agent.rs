@@ -8,7 +8,7 @@ use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use slamon_domain::{Delivery, Polled, Reported};
-use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, TaskOutcome, iso_time};
+use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
 use uuid::Uuid;
 
 use super::answer::{Routes, json};
@@ -22,7 +22,6 @@ use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
 use crate::http::peer::outstanding::Outstanding;
 use crate::http::{peer, request_deadline, request_log};
-use crate::metrics;
 
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
@@ -55,7 +54,6 @@ pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Res
         request_log::routine();
     }
     request_log::tasks(&polled.tasks);
-    metrics::tasks_claimed(polled.tasks.len());
     let mut tasks = ArrayWriter::new();
     for delivery in &polled.tasks {
         tasks.object(describe(delivery, &app.clock));
@@ -154,11 +152,9 @@ pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> R
     };
     drop(body);
     request_log::task(result.task_id);
-    let completed = matches!(result.outcome, TaskOutcome::Completed(_));
     let report = pin!(app.committer.report(result));
-    match request_deadline::within(app.settings.request_timeout, report).await??? {
-        Reported::Stored => metrics::task_finished(completed),
-        Reported::Repeated => request_log::note("the same result was there already"),
+    if request_deadline::within(app.settings.request_timeout, report).await??? == Reported::Repeated {
+        request_log::note("the same result was there already");
     }
     Ok(StatusCode::OK.into_response())
 }

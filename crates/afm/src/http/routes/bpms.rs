@@ -23,7 +23,6 @@ use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
 use crate::http::{peer, request_deadline, request_log};
-use crate::metrics;
 
 pub(super) fn routes() -> Routes {
     vec![("/task", post(post_task)), ("/task/{task_id}", get(get_task).delete(cancel_task))]
@@ -58,9 +57,8 @@ pub(in crate::http) async fn post_task(
     drop(body);
     request_log::task(task.task_id);
     let submit = pin!(app.committer.submit(task));
-    match request_deadline::within(app.settings.request_timeout, submit).await??? {
-        Submitted::Stored => metrics::task_posted(),
-        Submitted::Repeated => request_log::note("the same task was there already"),
+    if request_deadline::within(app.settings.request_timeout, submit).await??? == Submitted::Repeated {
+        request_log::note("the same task was there already");
     }
     Ok(StatusCode::OK)
 }

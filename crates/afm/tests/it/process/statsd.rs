@@ -49,6 +49,60 @@ fn counts_and_times_are_sent_as_packets() {
     }
 }
 
+/// Takes packets until each of these has come; those in `refused` must not.
+#[track_caller]
+fn await_packets(statsd: &UdpSocket, prefix: &str, expected: &[&str], refused: &[&str]) {
+    let mut expected: BTreeSet<&str> = expected.iter().copied().collect();
+    let mut bytes = [0; 1000];
+    while !expected.is_empty() {
+        let length = statsd.recv(&mut bytes).unwrap_or_else(|e| panic!("{e} while waiting for {expected:?}"));
+        for line in String::from_utf8_lossy(&bytes[..length]).lines() {
+            let measure = line.strip_prefix(prefix).expect("the prefix is there");
+            let (name, value) = measure.split_once(':').expect("a name and a value");
+            let timer = value.ends_with("|ms").then(|| format!("{name}|ms"));
+            let measure = timer.as_deref().unwrap_or(measure);
+            assert!(!refused.contains(&measure), "{measure}");
+            expected.remove(measure);
+        }
+    }
+}
+
+#[test]
+fn tasks_are_counted_by_their_type_and_what_is_tried_again_has_not_failed() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    statsd.set_read_timeout(Some(PATIENCE)).expect("a socket takes timeouts");
+    let port = statsd.local_addr().expect("it has an address").port().to_string();
+    let env = [("STATSD_HOST", "127.0.0.1"), ("STATSD_PORT", &port), ("STATSD_PREFIX", "afm")];
+    let (_afm, client) = serve_with("sqlite://", &env, "");
+    let odd = |n| Body::task(n).with("task_type", r#""a.b:c|d@e/f g\n""#);
+    let poll = Body::poll(9).with("agent_capabilities", r#"{"a.b:c|d@e/f g\n":{"version":1}}"#);
+    client.post_task(odd(1));
+    client.post_task(odd(2).with("task_max_attempts", "2").with("task_retry_errors", "true"));
+    client.post_task(odd(3));
+    assert_eq!(client.poll(poll.clone()), [id(1), id(2), id(3)]);
+    client.post("/tasks/response", Body::failure(2, r#""again""#)).is_empty();
+    client.post("/tasks/response", Body::result(1)).is_empty();
+    let failures = ["task.failed:1|c", "tasks.error:1|c", "tasks.a_b_c_d_e_f_g_.1.error|ms"];
+    await_packets(
+        &statsd,
+        "afm.",
+        &[
+            "tasks.posted:1|c",
+            "tasks.claimed:3|c",
+            "tasks.completed:1|c",
+            "tasks.a_b_c_d_e_f_g_.1.posted:1|c",
+            "tasks.a_b_c_d_e_f_g_.1.claimed|ms",
+            "tasks.a_b_c_d_e_f_g_.1.completed|ms",
+        ],
+        &failures,
+    );
+    client.post("/tasks/response", Body::failure(3, r#""no""#)).is_empty();
+    assert_eq!(client.delete(&format!("/task/{}", id(2))).status, 200);
+    let others =
+        ["tasks.deleted:1|c", "tasks.a_b_c_d_e_f_g_.1.queue:0|g", "tasks.a_b_c_d_e_f_g_.1.processing:0|g"];
+    await_packets(&statsd, "afm.", &[&failures[..], &others[..]].concat(), &[]);
+}
+
 #[test]
 fn a_host_that_cannot_be_found_stops_nothing() {
     // No name ends in it (RFC 6761).

@@ -1,0 +1,92 @@
+//! Sends what happens to tasks to StatsD.
+
+use slamon_domain::{StateName, Transition};
+use slamon_protocol::Capability;
+use slamon_store::{Counter, Counters, TaskCounts};
+
+/// Sends the changes of a batch: their numbers, and those of each type with how long it took. `is_named` says
+/// whether a change belongs to a type that has figures of its own; all others are called `other`.
+pub(crate) fn changed(
+    transitions: &[Transition],
+    counter_of: impl Fn(&Transition) -> Option<Counter>,
+    is_named: &[bool],
+) {
+    let mut counters = Counters::default();
+    for (transition, is_named) in transitions.iter().zip(is_named) {
+        let Some(counter) = counter_of(transition) else { continue };
+        counters.increment(counter);
+        let name = |what: &str| {
+            if *is_named {
+                type_name("tasks", &transition.task_type, transition.task_version, what)
+            } else {
+                format!("tasks.other.{what}")
+            }
+        };
+        match transition.to {
+            StateName::Claimed => {
+                if let Some(queued) = transition.queued_for {
+                    metrics::histogram!(name("claimed")).record(queued);
+                }
+            }
+            _ if counter == Counter::Posted => metrics::counter!(name("posted")).increment(1),
+            StateName::Completed => {
+                metrics::histogram!(name("completed")).record(transition.ran_for.unwrap_or_default());
+            }
+            StateName::Failed | StateName::Lost | StateName::TimedOut => {
+                metrics::histogram!(name("error")).record(transition.ran_for.unwrap_or_default());
+            }
+            _ => {}
+        }
+    }
+    let get = |counter| counters.get(counter);
+    let errors = get(Counter::Failed) + get(Counter::Lost) + get(Counter::TimedOut);
+    for (name, count) in [
+        ("task.posted", get(Counter::Posted)),
+        ("task.claimed", get(Counter::Claimed)),
+        ("task.completed", get(Counter::Completed)),
+        ("task.failed", get(Counter::Failed)),
+        ("tasks.posted", get(Counter::Posted)),
+        ("tasks.claimed", get(Counter::Claimed)),
+        ("tasks.completed", get(Counter::Completed)),
+        ("tasks.error", errors),
+        ("tasks.deleted", get(Counter::Cancelled)),
+    ] {
+        if count > 0 {
+            metrics::counter!(name).increment(count);
+        }
+    }
+}
+
+/// Sends how many tasks of a type wait and run.
+pub(crate) fn counted(capability: &Capability, counts: TaskCounts) {
+    let Capability { task_type, version } = capability;
+    for (what, count) in [("queue", counts.pending), ("processing", counts.claimed)] {
+        #[expect(clippy::cast_precision_loss, reason = "it is rounded")]
+        metrics::gauge!(type_name("tasks", task_type, *version, what)).set(count as f64);
+    }
+}
+
+/// Builds a name such as `tasks.wait.1.posted`. What StatsD reserves becomes `_`.
+fn type_name(of: &str, task_type: &str, version: i64, what: &str) -> String {
+    let reserved =
+        |c: char| matches!(c, ':' | '|' | '@' | '.' | '/' | '#') || c.is_whitespace() || c.is_control();
+    let task_type: String = task_type.chars().map(|c| if reserved(c) { '_' } else { c }).collect();
+    format!("{of}.{task_type}.{version}.{what}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::type_name;
+
+    #[test]
+    fn what_statsd_reserves_is_replaced() {
+        for (task_type, name) in [
+            ("wait", "tasks.wait.1.posted"),
+            ("a.b:c|d@e/f", "tasks.a_b_c_d_e_f.1.posted"),
+            ("x\n y\t\u{a0}é", "tasks.x__y__é.1.posted"),
+            ("", "tasks..1.posted"),
+        ] {
+            assert_eq!(type_name("tasks", task_type, 1, "posted"), name);
+        }
+    }
+}
