@@ -64,6 +64,12 @@ impl JsonText {
         Self(format!("{}…\"", &literal[..end]).into())
     }
 
+    /// Decodes a string literal; `None` if what it says is not Unicode, or it is none.
+    #[must_use]
+    pub fn decode_string(literal: &str) -> Option<String> {
+        serde_json::from_str(literal).ok()
+    }
+
     /// Returns the text.
     #[must_use]
     pub fn as_str(&self) -> &str {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use slamon_domain::{AttemptEnd, End, State};
+use slamon_domain::{AttemptEnd, End, State, StateName};
 use slamon_protocol::{JsonText, TaskOutcome};
 
 /// The name of a task's state in the tables; for clients it is [`State::name`].
@@ -12,6 +12,11 @@ pub(crate) fn state_name(state: &State) -> &'static str {
         State::Ended { end: End::TimedOut(_), .. } => "timed_out",
         other => other.name(),
     }
+}
+
+/// Reads what [`state_name`] has written; `None` where it has written no such thing.
+pub(crate) fn state_of(name: &str) -> Option<StateName> {
+    StateName::ALL.into_iter().find(|state| state.as_str() == name)
 }
 
 /// The name of how an attempt ended in the tables, and the error that is kept with it.

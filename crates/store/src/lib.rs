@@ -20,6 +20,7 @@ pub mod fuzzed {
 
     pub use crate::postgres::fuzzed::{database_uri, notification};
 }
+mod listing;
 mod postgres;
 mod reads;
 mod sqlite;
@@ -33,6 +34,7 @@ pub use fleet::{
     AgentDetails, AgentQuery, AgentState, LISTED_CAPABILITIES, ListedAgent, MOST_PASSED_OVER, MOST_RUNNING,
     Page, RunningTask,
 };
+pub use listing::{ListOrder, States, TaskFilter, TaskPage, TaskPlace, TaskQuery, TaskSummary};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;

@@ -16,6 +16,7 @@ pub(crate) mod fuzzed;
 mod in_doubt;
 mod leftovers;
 mod listener;
+mod listing;
 mod notifications;
 mod notify_pause;
 mod options;

@@ -7,6 +7,7 @@ mod columns;
 mod connections;
 mod errors;
 mod fleet;
+mod listing;
 mod obstacle;
 mod pauses;
 mod queue_diagnostics;
@@ -36,6 +37,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::event::StoreEvent;
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
+use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
@@ -208,6 +210,14 @@ impl Store for SqliteStore {
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.read_large(move |connection| Ok(views::overview(connection, limit, result_bytes)?)).await
+    }
+
+    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError> {
+        self.read_large(move |connection| listing::list(connection, &query)).await
+    }
+
+    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError> {
+        self.readers.run(|connection| Ok(listing::last_place(connection)?)).await
     }
 
     /// Sends no events: no other process is expected on the file.

@@ -14,6 +14,7 @@ use uuid::Uuid;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
+use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::statistics::StatisticsStore;
 use crate::views::{AttemptView, Counts, Overview};
 
@@ -122,6 +123,12 @@ pub trait Store: StatisticsStore {
 
     /// Reads the newest `limit` of each list; results larger than `result_bytes` are left out.
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError>;
+
+    /// Reads a page of a list of tasks. It passes over a bounded number of tasks, however many are stored.
+    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError>;
+
+    /// Reads the last place in the order of arrival that is taken; `None` if there are no tasks.
+    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError>;
 
     /// Passes on what other processes have done to the same database, until `events` is closed. An event may
     /// be missed: whoever waits for one must look for itself from time to time.

@@ -21,6 +21,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (5, include_str!("../../migrations/postgres/0005_names.sql")),
     (6, include_str!("../../migrations/postgres/0006_pauses.sql")),
     (7, include_str!("../../migrations/postgres/0007_statistics.sql")),
+    (8, include_str!("../../migrations/postgres/0008_lists.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");

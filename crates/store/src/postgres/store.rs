@@ -20,12 +20,13 @@ use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
 use super::{
-    backlog, fitness, fleet, notifications, outgoing_notifications, pauses, queue_diagnostics, read, rows,
-    schema,
+    backlog, fitness, fleet, listing, notifications, outgoing_notifications, pauses, queue_diagnostics, read,
+    rows, schema,
 };
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
+use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
@@ -221,6 +222,19 @@ impl Store for PostgresStore {
 
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.database.read_large(|session| Box::pin(read::overview(session, limit, result_bytes))).await
+    }
+
+    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError> {
+        self.database
+            .read_large(|session| {
+                let query = Arc::clone(&query);
+                Box::pin(async move { listing::list(session, &query).await })
+            })
+            .await
+    }
+
+    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError> {
+        self.database.call(|session| Box::pin(listing::last_place(session))).await
     }
 
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {

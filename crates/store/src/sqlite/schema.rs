@@ -16,6 +16,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0005_names.sql"),
     include_str!("../../migrations/sqlite/0006_pauses.sql"),
     include_str!("../../migrations/sqlite/0007_statistics.sql"),
+    include_str!("../../migrations/sqlite/0008_lists.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]

@@ -10,6 +10,7 @@ mod claims;
 mod deadlines;
 mod fleet;
 mod line;
+mod listing;
 mod model;
 mod overview;
 mod pauses;
@@ -204,6 +205,18 @@ macro_rules! cases_of_every_store {
                 a_task_that_expires_says_that_it_was_paused
                 a_paused_agent_is_not_forgotten_for_its_silence
                 a_batch_with_operations_replies_to_each
+            }
+            listing {
+                lists_are_what_their_filters_say
+                a_listed_task_says_what_became_of_it
+                what_is_long_is_listed_in_part
+                a_page_passes_over_a_bounded_number_of_tasks
+                lists_go_by_arrival_whatever_the_clock_says
+                errors_are_searched_as_they_read
+                any_text_can_be_asked_for
+                large_errors_are_searched_in_parts
+                pages_fit_together_while_tasks_come_and_go
+                what_arrived_behind_a_place_can_be_left_out
             }
             transactions {
                 outcomes_are_in_the_order_of_their_commands

@@ -11,7 +11,7 @@ use slamon_protocol::Capability;
 use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
     Overview, Page, Prepared, Saved, StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent,
-    TaskCounts, TaskRead, TypeCounts,
+    TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -272,6 +272,17 @@ impl Store for GatedStore {
         self.gate.0.large_reads.send_modify(|n| *n += 1);
         self.gate.pass().await?;
         self.store.overview(limit, result_bytes).await
+    }
+
+    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError> {
+        self.gate.0.large_reads.send_modify(|n| *n += 1);
+        self.gate.pass().await?;
+        self.store.list_tasks(query).await
+    }
+
+    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError> {
+        self.gate.pass().await?;
+        self.store.last_place().await
     }
 
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {

@@ -13,7 +13,7 @@ use slamon_protocol::Capability;
 use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
     Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore, StatisticsUpdate, Store, StoreError,
-    StoreEvent, TaskCounts, TaskRead, TypeCounts, WriteConcurrency,
+    StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts, WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -194,6 +194,12 @@ impl Store for FatefulStore {
     }
     async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
         self.store.overview(limit, result_bytes).await
+    }
+    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError> {
+        self.store.list_tasks(query).await
+    }
+    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError> {
+        self.store.last_place().await
     }
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
         self.store.listen(events).await;
