@@ -4,6 +4,7 @@
 mod api;
 pub mod app;
 mod body;
+mod bulk;
 mod connections;
 mod dashboard;
 mod delayed_answers;

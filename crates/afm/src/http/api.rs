@@ -5,11 +5,14 @@
 
 mod agents;
 mod answer;
+mod cursor;
 pub(in crate::http) mod events;
+mod members;
 mod openapi;
 mod overview;
 mod place;
 mod query;
+mod tasks;
 mod types;
 
 pub(super) use self::answer::Problem;
@@ -20,8 +23,15 @@ use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
-    [agents::routes(), events::routes(), openapi::routes(), overview::routes(), types::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        agents::routes(),
+        events::routes(),
+        openapi::routes(),
+        overview::routes(),
+        tasks::routes(),
+        types::routes(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -17,6 +17,7 @@ use crate::dispatch::committer::{Committer, Observers};
 use crate::dispatch::event_log::EventLog;
 use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
+use crate::http::bulk::Bulk;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 use crate::metrics::ProcessCounts;
@@ -52,6 +53,8 @@ pub struct Parts {
     pub stop: CancellationToken,
     /// Delays answers to agents that are told to come back later.
     pub(crate) delayed: DelayedAnswers,
+    /// Bounds what requests about many tasks do at the same time, and remembers what they have counted.
+    pub(crate) bulk: Bulk,
     /// Reads the dashboard's lists once for all who ask at the same time.
     pub(crate) overview: Reads<(), Bytes>,
     /// Reads the counts once for all who ask at the same time.
@@ -90,6 +93,7 @@ impl App {
             heartbeats,
             stop,
             delayed,
+            bulk: Bulk::default(),
             overview,
             counts,
             settings,

@@ -43,6 +43,8 @@ pub(crate) enum ApiError {
     UnknownPath,
     #[error("task_id: no task has this id")]
     UnknownTask,
+    #[error("task_id: {0}")]
+    Conflict(&'static str),
     #[error("the method does not go with this path; see the Allow header")]
     WrongMethod,
     #[error("{0}; try again")]
@@ -65,7 +67,7 @@ impl ApiError {
             }
             Self::Refused(Refusal::AllVersionsPaused) => Some("task_type"),
             Self::Refused(Refusal::TooManyPauses) => None,
-            Self::Refused(_) | Self::UnknownTask => Some("task_id"),
+            Self::Refused(_) | Self::UnknownTask | Self::Conflict(_) => Some("task_id"),
             _ => None,
         }
     }
@@ -77,7 +79,8 @@ impl ApiError {
                 | Refusal::AgentExecutes
                 | Refusal::TooManyPauses
                 | Refusal::AllVersionsPaused,
-            ) => StatusCode::CONFLICT,
+            )
+            | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Refused(Refusal::UnknownAgent) => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::Foreign => StatusCode::FORBIDDEN,

@@ -6,3 +6,4 @@ mod events;
 mod openapi;
 mod overview;
 mod pauses;
+mod tasks;

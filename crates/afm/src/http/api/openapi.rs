@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use self::page::Page;
 use super::answer::Problem;
-use super::{agents, events, overview, types};
+use super::{agents, events, overview, tasks, types};
 use crate::http::error::ApiError;
 use crate::http::routes::{Routes, agent, bpms, json_text, status};
 
@@ -48,6 +48,7 @@ pub(super) fn routes() -> Routes {
         (name = "protocol 1: agents", description = "What agents send: they poll for tasks and post results."),
         (name = "agents", description = "Who works, and who may."),
         (name = "types", description = "Task types, and their pauses."),
+        (name = "tasks", description = "What is stored, and what is done to one task or to many."),
         (name = "events", description = "What changes, as it happens."),
         (name = "overview", description = "What waits and runs, and what happened in the last hour."),
         (name = "server", description = "How the server is."),
@@ -67,6 +68,13 @@ pub(super) fn routes() -> Routes {
         types::resume_type,
         types::pause_version,
         types::resume_version,
+        tasks::list::list_tasks,
+        tasks::post::post_tasks,
+        tasks::show::show_task,
+        tasks::cancel::cancel_task,
+        tasks::retry::retry_task,
+        tasks::change::cancel_tasks,
+        tasks::change::retry_tasks,
         events::events,
         overview::overview,
         status::status,

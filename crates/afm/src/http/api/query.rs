@@ -27,6 +27,11 @@ impl<'q> Query<'q> {
         Self { left: pairs.filter(|(_, value)| !value.is_empty()).collect(), known: Vec::new() }
     }
 
+    /// Takes parameters that came in another way.
+    pub(super) fn of_pairs(pairs: Vec<(Cow<'q, str>, Cow<'q, str>)>) -> Self {
+        Self { left: pairs, known: Vec::new() }
+    }
+
     /// Takes a parameter as it is.
     ///
     /// # Errors

@@ -1,0 +1,127 @@
+//! The members of the JSON object that a request has as its body.
+
+use std::collections::BTreeMap;
+
+use serde_json::value::RawValue;
+use slamon_protocol::{Invalid, excerpt};
+
+use super::query::invalid;
+use crate::http::error::ApiError;
+
+/// The members of a JSON object. Each is taken once; what nobody has taken is refused.
+pub(super) struct Members<'a> {
+    left: BTreeMap<String, &'a RawValue>,
+    known: Vec<&'static str>,
+}
+
+impl<'a> Members<'a> {
+    /// Takes a whole body apart. Of a member that is repeated the last value counts.
+    ///
+    /// # Errors
+    /// Fails when it is no JSON object.
+    pub(super) fn of(body: &'a str) -> Result<Self, ApiError> {
+        let wrong = |problem: String| ApiError::Invalid(Invalid { field: None, problem });
+        let value: &RawValue =
+            serde_json::from_str(body).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
+        let members = serde_json::from_str(value.get());
+        let left = members.map_err(|_| wrong(format!("must be a JSON object, is {}", kind(value))))?;
+        Ok(Self { left, known: Vec::new() })
+    }
+
+    /// Takes the members of an object that is one of the members.
+    ///
+    /// # Errors
+    /// Fails when it is no object.
+    pub(super) fn object(
+        &mut self,
+        name: &'static str,
+    ) -> Result<Option<BTreeMap<String, &'a RawValue>>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let members = serde_json::from_str(value.get());
+        members.map(Some).map_err(|_| invalid(name, format!("must be an object, is {}", kind(value))))
+    }
+
+    /// Takes a member.
+    pub(super) fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
+        self.known.push(name);
+        self.left.remove(name)
+    }
+
+    /// Takes an array of 1 to `most` elements.
+    ///
+    /// # Errors
+    /// Fails when it is none.
+    pub(super) fn array(
+        &mut self,
+        name: &'static str,
+        most: usize,
+    ) -> Result<Option<Vec<&'a RawValue>>, ApiError> {
+        let Some(value) = self.take(name) else { return Ok(None) };
+        let expected =
+            |found: &str| invalid(name, format!("must be an array of 1 to {most} elements, {found}"));
+        let elements: Vec<&RawValue> =
+            serde_json::from_str(value.get()).map_err(|_| expected(&format!("is {}", kind(value))))?;
+        if !(1..=most).contains(&elements.len()) {
+            return Err(expected(&format!("has {}", elements.len())));
+        }
+        Ok(Some(elements))
+    }
+
+    /// Ends the reading.
+    ///
+    /// # Errors
+    /// Fails when a member is left that nobody has taken.
+    pub(super) fn end(self) -> Result<(), ApiError> {
+        match self.left.first_key_value() {
+            None => Ok(()),
+            Some((name, _)) => {
+                let problem = format!("is not a known field; known are {}", self.known.join(", "));
+                Err(invalid(&excerpt(name), problem))
+            }
+        }
+    }
+}
+
+/// Describes a value for a message.
+pub(super) fn kind(value: &RawValue) -> String {
+    match value.get().as_bytes().first() {
+        Some(b'{') => "an object".to_owned(),
+        Some(b'[') => "an array".to_owned(),
+        _ => excerpt(value.get()).into_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn message<T>(result: Result<T, ApiError>) -> String {
+        result.err().map(|error| error.to_string()).unwrap_or_default()
+    }
+
+    #[test]
+    fn members_are_taken_once_and_errors_name_them() {
+        let mut members = Members::of(r#" {"a": [1, {"x": 2}], "b": 3, "a": [4], "c": {}}"#).unwrap();
+        let array = members.array("a", 2).unwrap().unwrap();
+        assert_eq!(array.iter().map(|value| value.get()).collect::<Vec<_>>(), ["4"]);
+        assert!(members.array("a", 2).unwrap().is_none());
+        assert_eq!(members.object("c").unwrap().map(|members| members.len()), Some(0));
+        assert_eq!(message(members.end()), "b: is not a known field; known are a, a, c");
+        let array = |text: &str| {
+            Members::of(text)
+                .and_then(|mut members| members.array("a", 2).map(|array| array.map(|array| array.len())))
+        };
+        for (text, error) in [
+            (r#"{"a": []}"#, "a: must be an array of 1 to 2 elements, has 0"),
+            (r#"{"a": [1,2,3]}"#, "a: must be an array of 1 to 2 elements, has 3"),
+            (r#"{"a": {}}"#, "a: must be an array of 1 to 2 elements, is an object"),
+            (r#"{"a": null}"#, "a: must be an array of 1 to 2 elements, is null"),
+            ("[]", "request body: must be a JSON object, is an array"),
+            ("null", "request body: must be a JSON object, is null"),
+        ] {
+            assert_eq!(message(array(text)), error);
+        }
+        assert!(message(array("")).starts_with("request body: is not valid JSON"));
+        assert!(message(array(r#"{"a": 1"#)).starts_with("request body: is not valid JSON"));
+    }
+}

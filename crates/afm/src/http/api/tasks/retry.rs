@@ -1,0 +1,74 @@
+//! `POST /api/v1/tasks/{task_id}/retry`: posts a task again that ended without a result.
+
+use std::pin::pin;
+
+use axum::extract::State;
+use axum::response::Response;
+use serde::Serialize;
+use slamon_domain::{End, State as TaskState, Submitted, Task};
+use slamon_protocol::PostTask;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use super::super::answer::{Problem, json};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::request_deadline;
+use crate::http::routes::bpms::{self, TaskId};
+use crate::metrics;
+
+const NOT_ENDED: &str = "the task has not ended: cancel it first, or wait for its end";
+const COMPLETED: &str =
+    "the task has completed, and its result stands: to have it done again, post a new task";
+
+/// The task that was posted.
+#[derive(Serialize, ToSchema)]
+pub(in crate::http::api) struct Retried {
+    /// The id of the new task.
+    task_id: Uuid,
+}
+
+/// Posts a task again that ended without a result: a new task with an id of its own, and the same test, type,
+/// version, data and terms. The old one stays as it is.
+#[utoipa::path(
+    post,
+    path = "/api/v1/tasks/{task_id}/retry",
+    tag = "tasks",
+    params(("task_id" = Uuid, Path, description = "The id of the task that ended without a result")),
+    responses(
+        (status = 200, description = "The new task", body = Retried),
+        (status = 404, description = "No task has this id", content_type = "application/problem+json", body = Problem),
+        (status = 409, description = "The task has not ended, or has completed", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn retry_task(
+    State(app): State<App>,
+    task_id: TaskId,
+) -> Result<Response, ApiError> {
+    let id = bpms::task_id_of(task_id)?;
+    let new_id = Uuid::new_v4();
+    let retried = pin!(retry(&app, id, new_id));
+    request_deadline::within(app.settings.request_timeout, retried).await??;
+    json(&Retried { task_id: new_id })
+}
+
+/// Posts a task again under a new id.
+pub(super) async fn retry(app: &App, id: Uuid, new_id: Uuid) -> Result<(), ApiError> {
+    let task = app.store.task(id).await.map_err(|error| app.read_failed(&error))?;
+    let posted = posted_again(task.ok_or(ApiError::UnknownTask)?, new_id)?;
+    if app.committer.submit(posted).await?? == Submitted::Stored {
+        metrics::task_posted();
+    }
+    Ok(())
+}
+
+fn posted_again(task: Task, new_id: Uuid) -> Result<PostTask, ApiError> {
+    match &task.state {
+        TaskState::Ended { end: End::Completed(_), .. } => Err(ApiError::Conflict(COMPLETED)),
+        TaskState::Ended { .. } => Ok(PostTask { task_id: new_id, ..task.posted }),
+        TaskState::Delayed { .. } | TaskState::Pending | TaskState::Claimed(_) => {
+            Err(ApiError::Conflict(NOT_ENDED))
+        }
+    }
+}
