@@ -248,8 +248,12 @@ mod tests {
             for order in [ListOrder::NewestFirst, ListOrder::OldestFirst] {
                 let sql = format!("explain query plan {}", statement(&path, order));
                 let mut steps = connection.prepare(&sql).unwrap();
-                let steps = steps.query_map([], |row| row.get::<_, String>("detail")).unwrap();
-                let plan = steps.collect::<Result<Vec<_>, _>>().unwrap().join("; ");
+                let mut rows = steps.raw_query();
+                let mut plan = Vec::new();
+                while let Some(row) = rows.next().unwrap() {
+                    plan.push(row.get::<_, String>("detail").unwrap());
+                }
+                let plan = plan.join("; ");
                 let index = path.index.strip_prefix("indexed by ").unwrap_or("");
                 assert!(plan.starts_with("SEARCH task USING") && plan.contains(index), "{plan}");
                 assert!(path.index != ALL.index || plan.contains("INTEGER PRIMARY KEY"), "{plan}");

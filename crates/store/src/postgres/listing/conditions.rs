@@ -52,8 +52,10 @@ impl Condition {
 const BY_ID: Condition = Condition::by("id = {key}", Key::Task);
 const ENDED_BY_TEST: Condition = Condition::by("test_id = {key} and finished_at is not null", Key::Test);
 const BY_AGENT: Condition = Condition::by("agent_id = {key}", Key::Agent);
-const UNSUCCESSFUL_BY_TYPE: Condition =
-    Condition::by("left(type, 100) = left({key}::text, 100) and error is not null", Key::Type);
+const UNSUCCESSFUL_BY_TYPE: Condition = Condition::by(
+    "left(type, 100) = left({key}::text, 100) and finished_at is not null and result is null",
+    Key::Type,
+);
 
 /// The condition of a part. It does not name the state, so that no plan for a claim or a sweep takes these indexes.
 fn of_part(part: Part) -> Condition {

@@ -6,7 +6,6 @@ use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use slamon_domain::Submitted;
 use slamon_protocol::{Invalid, PostTask, parse_id};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -19,7 +18,6 @@ use super::many;
 use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
-use crate::metrics;
 
 /// A request posts at most this many tasks.
 const MOST: usize = 1_000;
@@ -101,10 +99,7 @@ pub(in crate::http) async fn post_tasks(
     for ((place, id), posted) in places.into_iter().zip(&ids).zip(posted.await) {
         match posted {
             None => {}
-            Some(Ok(submitted)) => {
-                if submitted == Submitted::Stored {
-                    metrics::task_posted();
-                }
+            Some(Ok(_)) => {
                 results[place] = PostedTask { task_id: Some(*id), status: 200, detail: None, field: None };
             }
             Some(Err(error)) => results[place] = PostedTask::failed(Some(*id), &error),

@@ -5,7 +5,7 @@ use std::pin::pin;
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use slamon_domain::{End, State as TaskState, Submitted, Task};
+use slamon_domain::{End, State as TaskState, Task};
 use slamon_protocol::PostTask;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -15,7 +15,6 @@ use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
-use crate::metrics;
 
 const NOT_ENDED: &str = "the task has not ended: cancel it first, or wait for its end";
 const COMPLETED: &str =
@@ -57,9 +56,7 @@ pub(in crate::http) async fn retry_task(
 pub(super) async fn retry(app: &App, id: Uuid, new_id: Uuid) -> Result<(), ApiError> {
     let task = app.store.task(id).await.map_err(|error| app.read_failed(&error))?;
     let posted = posted_again(task.ok_or(ApiError::UnknownTask)?, new_id)?;
-    if app.committer.submit(posted).await?? == Submitted::Stored {
-        metrics::task_posted();
-    }
+    app.committer.submit(posted).await??;
     Ok(())
 }
 
