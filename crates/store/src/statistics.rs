@@ -152,7 +152,9 @@ pub struct AgentCounts {
     /// Agents that were seen since the time that was asked for.
     pub active: u64,
     /// Agents that were not.
-    pub silent: u64,
+    pub lost: u64,
+    /// Agents that are paused, seen or not.
+    pub paused: u64,
     /// Whether all agents were read.
     pub is_complete: bool,
 }

@@ -114,16 +114,15 @@ impl ProcessCounts {
         // One route has several forms, with slashes before and after it.
         let route = route.trim_matches('/');
         let mut requests = self.requests.lock().unwrap_or_else(PoisonError::into_inner);
-        if !requests.contains_key(route) {
-            requests.insert(route.into(), Vec::new());
-        }
-        let Some(methods) = requests.get_mut(route) else { return };
+        let Some(methods) = requests.get_mut(route) else {
+            requests.insert(route.into(), vec![MethodRequests::first(method, status, took)]);
+            return;
+        };
         let found = methods.iter().position(|of_method| of_method.method == method);
-        let place = found.unwrap_or_else(|| {
-            methods.push(MethodRequests { method, statuses: Vec::new(), durations: Bounded::default() });
-            methods.len() - 1
-        });
-        let Some(of_method) = methods.get_mut(place) else { return };
+        let Some(of_method) = found.and_then(|place| methods.get_mut(place)) else {
+            methods.push(MethodRequests::first(method, status, took));
+            return;
+        };
         of_method.durations.record(&DURATIONS, micros(took));
         match of_method.statuses.iter_mut().find(|(known, _)| *known == status) {
             Some((_, count)) => *count += 1,
@@ -143,6 +142,12 @@ impl ProcessCounts {
 }
 
 impl MethodRequests {
+    fn first(method: &'static str, status: u16, took: Duration) -> Self {
+        let mut durations = Bounded::default();
+        durations.record(&DURATIONS, micros(took));
+        Self { method, statuses: vec![(status, 1)], durations }
+    }
+
     /// How long they took.
     pub(crate) fn durations(&self) -> Distribution {
         self.durations.distribution(&DURATIONS, MICROS)

@@ -84,7 +84,7 @@ impl Connector {
     }
 
     /// Opens a connection; the payloads of notifications that arrive on it go to `notifications`.
-    async fn open(
+    pub(super) async fn open(
         &self,
         notifications: Option<mpsc::Sender<String>>,
     ) -> Result<(Client, JoinHandle<()>), PgError> {

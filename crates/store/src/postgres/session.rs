@@ -91,6 +91,11 @@ impl Session {
         })
     }
 
+    /// The connection itself.
+    pub(super) fn connection(&self) -> Result<&tokio_postgres::Client, PgError> {
+        Ok(self.client()?)
+    }
+
     /// Prepares a statement on this connection, unless that was done before.
     pub(super) async fn prepare(&self, sql: &str) -> Result<Statement, PgError> {
         if self.echo {

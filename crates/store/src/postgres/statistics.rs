@@ -13,7 +13,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_protocol::Capability;
-use tokio_postgres::Row;
+use tokio_postgres::{Client, Row};
 use uuid::Uuid;
 
 use super::errors::PgError;
@@ -28,6 +28,9 @@ use crate::statistics::{
 
 /// How long counting tasks may take.
 const COUNT_TIMEOUT: Duration = Duration::from_secs(30 * 60);
+
+/// A connection for it must be there in this time, or it takes one of the pool.
+const CONNECT: Duration = Duration::from_secs(5);
 
 /// Whoever is about to count or to save has the lock; nobody waits for it.
 const LOCK: &str = "select snapshot from task_total for update skip locked";
@@ -118,7 +121,19 @@ impl StatisticsStore for PostgresStore {
     }
 
     async fn recount_tasks(&self) -> Result<Saved, StoreError> {
-        self.database().call_within(COUNT_TIMEOUT, |session| Box::pin(recount(session))).await
+        let database = self.database();
+        // On a connection of its own, since the pool may have one only, and changes must not wait for this.
+        let opened = tokio::time::timeout(CONNECT, database.connector.open(None)).await;
+        if let Ok(Ok((client, _))) = opened {
+            let _call = database.begin_call().await;
+            let counted = tokio::time::timeout(COUNT_TIMEOUT, recount(&client)).await;
+            return match counted.unwrap_or(Err(PgError::Timeout)) {
+                Ok(saved) => Ok(saved),
+                Err(problem) => Err(database.explain(problem).await),
+            };
+        }
+        let count = async |session: &Session| recount(session.connection()?).await;
+        database.call_within(COUNT_TIMEOUT, |session| Box::pin(count(session))).await
     }
 
     async fn statistics(&self, since: Timestamp) -> Result<Vec<MinuteStatistics>, StoreError> {
@@ -222,19 +237,19 @@ async fn save(session: &Session, begin: &str, update: &StatisticsUpdate) -> Resu
     Ok(Saved::Done)
 }
 
-async fn recount(session: &Session) -> Result<Saved, PgError> {
-    session
-        .script(
+async fn recount(client: &Client) -> Result<Saved, PgError> {
+    client
+        .batch_execute(
             "begin isolation level read committed read write; set local statement_timeout = 0; \
              set local enable_hashjoin = on",
         )
         .await?;
-    if lock(session).await?.is_none() {
-        session.script("rollback").await?;
+    if client.query(LOCK, &[]).await?.is_empty() {
+        client.batch_execute("rollback").await?;
         return Ok(Saved::Busy);
     }
-    session.query(RECOUNT, &[]).await?;
-    session.script("commit").await?;
+    client.batch_execute(RECOUNT).await?;
+    client.batch_execute("commit").await?;
     Ok(Saved::Done)
 }
 
@@ -324,16 +339,22 @@ async fn purge(session: &Session, before: Timestamp, limit: u32) -> Result<u64, 
 
 async fn agents(session: &Session, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, PgError> {
     let sql = "
-        select count(*) as total, count(*) filter (where last_seen >= $1) as active
-        from (select last_seen from agent limit $2) as known
+        select count(*) as total, count(*) filter (where is_paused) as paused,
+            count(*) filter (where not is_paused and last_seen >= $1) as active
+        from (
+            select last_seen, id = any(array(select agent_id from pause where agent_id is not null)) as is_paused
+            from agent limit $2
+        ) as known
     ";
     let rows = session.query(sql, &[&rows::as_stored(seen_since), &i64::from(limit)]).await?;
     let row =
         rows.first().ok_or_else(|| PgError::Unexpected("a query that counts returned no row".to_owned()))?;
-    let (all, active): (i64, i64) = (row.try_get("total")?, row.try_get("active")?);
+    let count = |column| Ok::<_, PgError>(row.try_get::<_, i64>(column)?);
+    let (all, paused, active) = (count("total")?, count("paused")?, count("active")?);
     Ok(AgentCounts {
         active: active.unsigned_abs(),
-        silent: (all - active).unsigned_abs(),
+        lost: (all - paused - active).unsigned_abs(),
+        paused: paused.unsigned_abs(),
         is_complete: all < i64::from(limit),
     })
 }

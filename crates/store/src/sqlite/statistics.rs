@@ -292,11 +292,17 @@ fn purge(connection: &Connection, before: Timestamp, limit: u32) -> rusqlite::Re
 }
 
 fn agents(connection: &Connection, seen_since: Timestamp, limit: u32) -> rusqlite::Result<AgentCounts> {
-    let (all, active): (u64, u64) = connection
+    let (all, paused, active): (u64, u64, u64) = connection
         .prepare_cached(
-            "select count(*), count(*) filter (where last_seen >= ?1)
-             from (select last_seen from agent limit ?2)",
+            "select count(*), count(*) filter (where is_paused),
+                 count(*) filter (where not is_paused and last_seen >= ?1)
+             from (
+                 select last_seen, id in (select agent_id from pause where agent_id is not null) as is_paused
+                 from agent limit ?2
+             )",
         )?
-        .query_row(params![seen_since.as_microsecond(), limit], |row| Ok((row.get(0)?, row.get(1)?)))?;
-    Ok(AgentCounts { active, silent: all - active, is_complete: all < u64::from(limit) })
+        .query_row(params![seen_since.as_microsecond(), limit], |row| {
+            Ok((row.get(0)?, row.get(1)?, row.get(2)?))
+        })?;
+    Ok(AgentCounts { active, lost: all - paused - active, paused, is_complete: all < u64::from(limit) })
 }

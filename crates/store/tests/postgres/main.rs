@@ -18,6 +18,7 @@ mod schema;
 mod sharing;
 mod silence;
 mod statements;
+mod statistics;
 mod sweeping;
 mod tls;
 

@@ -54,7 +54,9 @@ struct Agents {
     /// Agents that were seen within AGENT_ACTIVE_THRESHOLD.
     active: u64,
     /// Agents that were not.
-    silent: u64,
+    lost: u64,
+    /// Agents that are paused, seen or not.
+    paused: u64,
     /// Whether all agents were counted: of more than 100,000, only so many are.
     is_complete: bool,
 }
@@ -154,7 +156,12 @@ impl<'a> Overview<'a> {
         Self {
             at: iso_time(*at),
             tasks,
-            agents: Agents { active: agents.active, silent: agents.silent, is_complete: agents.is_complete },
+            agents: Agents {
+                active: agents.active,
+                lost: agents.lost,
+                paused: agents.paused,
+                is_complete: agents.is_complete,
+            },
             minutes: minutes.collect(),
             types: types.collect(),
         }

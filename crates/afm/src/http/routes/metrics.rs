@@ -15,7 +15,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::LabelPair;
 use slamon_protocol::Capability;
-use slamon_store::{Counter, Histogram, TaskCounts, TypeFigures};
+use slamon_store::{AgentCounts, Counter, Histogram, TaskCounts, TypeFigures};
 
 use super::answer::Routes;
 use crate::http::app::App;
@@ -167,10 +167,11 @@ async fn of_store(app: &App, families: &mut Families) {
         });
         families.gauge(name, help, samples);
     }
-    let agents = [("active", gauges.agents.active), ("silent", gauges.agents.silent)];
+    let AgentCounts { active, lost, paused, .. } = gauges.agents;
+    let agents = [("active", active), ("lost", lost), ("paused", paused)];
     families.gauge(
         "slamon_agents",
-        "Agents in the database: seen within AGENT_ACTIVE_THRESHOLD, or not. At most 100,000 are counted.",
+        "Agents in the database: seen within AGENT_ACTIVE_THRESHOLD (active) or not (lost), or paused. At most 100,000 are counted.",
         agents.map(|(state, count)| (labels([("state", state), SCOPE]), number(count))),
     );
 }

@@ -28,7 +28,7 @@ fn what_waits_and_runs_and_what_happened() {
     app.post("/tasks/response", Body::result(1)).is_empty();
     let overview = app.get("/api/v1/overview").json();
     assert_eq!(overview["tasks"], json!({ "delayed": 1, "waiting": 1, "running": 1 }));
-    assert_eq!(overview["agents"], json!({ "active": 1, "silent": 0, "is_complete": true }));
+    assert_eq!(overview["agents"], json!({ "active": 1, "lost": 0, "paused": 0, "is_complete": true }));
     assert_eq!(overview["minutes"].as_array().map(Vec::len), Some(60));
     assert_eq!(
         last_minute(&overview),
@@ -88,10 +88,13 @@ fn the_figures_are_those_of_all_afms() {
 }
 
 #[test]
-fn without_a_database_it_is_503() {
+fn without_a_database_it_is_503_and_what_was_not_saved_is_saved_later() {
     let (app, gate) = Setup::default().start_gated();
+    app.post_task(Body::task(1));
     gate.take_database_away();
     app.get("/api/v1/overview").is_try_again();
     gate.open();
-    app.get("/api/v1/overview").json();
+    app.post_task(Body::task(2));
+    let overview = app.get("/api/v1/overview").json();
+    assert_eq!((&last_minute(&overview)["posted"], &overview["tasks"]["waiting"]), (&json!(2), &json!(2)));
 }

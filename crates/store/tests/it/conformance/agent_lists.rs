@@ -61,7 +61,7 @@ async fn numbers(store: &Driver, query: &AgentQuery) -> Vec<u128> {
     all.unwrap()
 }
 
-async fn pause(store: &Driver, now: Timestamp, n: u128) {
+pub(crate) async fn pause(store: &Driver, now: Timestamp, n: u128) {
     store.batch(now, vec![Command::Operate(Operation::Pause(PauseTarget::Agent(agent_id(n))))]).await;
 }
 

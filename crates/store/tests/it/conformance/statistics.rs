@@ -248,10 +248,13 @@ pub(crate) async fn agents_are_counted_up_to_a_bound(fixture: &impl Fixture) {
         store.applied(at(second), vec![Command::from(poll(n, 1))]).await;
     }
     let read = |limit| store.count_agents(at(5), limit);
-    let all = AgentCounts { active: 2, silent: 1, is_complete: true };
+    let all = AgentCounts { active: 2, lost: 1, paused: 0, is_complete: true };
     assert_eq!(read(4).await.unwrap(), all);
+    super::agent_lists::pause(&store, at(9), 3).await;
+    let with_paused = AgentCounts { active: 1, paused: 1, ..all };
+    assert_eq!(read(4).await.unwrap(), with_paused);
     let some = read(2).await.unwrap();
-    assert_eq!((some.active + some.silent, some.is_complete), (2, false));
+    assert_eq!((some.active + some.lost + some.paused, some.is_complete), (2, false));
 }
 
 pub(crate) async fn statistics_outlive_their_store(fixture: &impl SharedFixture) {
