@@ -77,7 +77,7 @@ pub(in crate::http::api) struct ListedTask {
     #[serde(skip_serializing_if = "Option::is_none")]
     task_error_bytes: Option<u64>,
     /// How often it was handed out.
-    attempts: u32,
+    task_attempt: u32,
     /// The agent that executes it, or executed it last.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_id: Option<Uuid>,
@@ -160,7 +160,7 @@ impl From<TaskSummary> for ListedTask {
             task_result: task.result.as_ref().map(stored),
             task_error: task.error.as_ref().map(stored),
             task_error_bytes: task.error_bytes,
-            attempts: task.attempts,
+            task_attempt: task.attempts,
             agent_id,
             agent_name,
         }
