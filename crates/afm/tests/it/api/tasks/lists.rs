@@ -72,7 +72,7 @@ fn a_listed_task_has_no_data() {
         let claimed = |second: u32| format!("2026-11-22T19:23:0{second}.621614+00:00");
         let common = |n: u64, second: u32| {
             json!({"task_id": id(n), "test_id": id(0), "task_type": "wait", "task_version": 1, "task_priority": 0,
-                "task_created": claimed(second), "task_claimed": claimed(second), "attempts": 1, "agent_id": id(9),
+                "task_created": claimed(second), "task_claimed": claimed(second), "task_attempt": 1, "agent_id": id(9),
                 "agent_name": "agent 9"})
         };
         let with = |mut task: Value, rest: Value| {
