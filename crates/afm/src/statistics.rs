@@ -147,7 +147,7 @@ impl Statistics {
     }
 
     /// Saves before a read that shows what has happened.
-    async fn save_for_read(&self) {
+    pub(crate) async fn save_for_read(&self) {
         // If this fails, the read that follows is a little behind, or fails and says why.
         let _ = self.save().await;
     }

@@ -21,6 +21,7 @@ pub mod fuzzed {
     pub use crate::postgres::fuzzed::{database_uri, notification};
 }
 mod listing;
+mod offers;
 mod postgres;
 mod reads;
 mod sqlite;
@@ -35,6 +36,7 @@ pub use fleet::{
     Page, RunningTask,
 };
 pub use listing::{ListOrder, States, TaskFilter, TaskPage, TaskPlace, TaskQuery, TaskSummary};
+pub use offers::{MOST_OFFERING, OfferedType, OffersQuery};
 pub use postgres::{PostgresOptions, PostgresStore, UriError};
 pub use reads::{ReadResult, Reads};
 pub use sqlite::SqliteStore;

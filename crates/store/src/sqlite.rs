@@ -9,6 +9,7 @@ mod errors;
 mod fleet;
 mod listing;
 mod obstacle;
+mod offers;
 mod pauses;
 mod queue_diagnostics;
 mod rows;
@@ -31,6 +32,7 @@ use rusqlite::Connection;
 use slamon_domain::{
     Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
+use slamon_protocol::Capability;
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
@@ -38,6 +40,7 @@ use crate::error::StoreError;
 use crate::event::StoreEvent;
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::listing::{TaskPage, TaskPlace, TaskQuery};
+use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
@@ -198,6 +201,18 @@ impl Store for SqliteStore {
 
     async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
         self.readers.run(move |connection| Ok(fleet::list(connection, &query)?)).await
+    }
+
+    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError> {
+        self.readers.run(move |connection| Ok(offers::list(connection, &query)?)).await
+    }
+
+    async fn offers_of(
+        &self,
+        types: Arc<[Capability]>,
+        seen_since: Timestamp,
+    ) -> Result<Vec<OfferedType>, StoreError> {
+        self.readers.run(move |connection| Ok(offers::of_types(connection, &types, seen_since)?)).await
     }
 
     async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {

@@ -15,6 +15,7 @@ use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::listing::{TaskPage, TaskPlace, TaskQuery};
+use crate::offers::{OfferedType, OffersQuery};
 use crate::statistics::StatisticsStore;
 use crate::views::{AttemptView, Counts, Overview};
 
@@ -114,6 +115,16 @@ pub trait Store: StatisticsStore {
     /// Lists agents, in an order of the store's own. A page passes over 5,000 agents at most: it may be short, or
     /// empty, and not the last.
     async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError>;
+
+    /// Lists the types that agents offer, in an order of the store's own. A page ends after 5,000 agents.
+    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError>;
+
+    /// Reads how many agents offer these types; a type that no agent offers may be left out.
+    async fn offers_of(
+        &self,
+        types: Arc<[Capability]>,
+        seen_since: Timestamp,
+    ) -> Result<Vec<OfferedType>, StoreError>;
 
     /// Reads an agent, with the tasks that it executes; `None` if there is none with this id.
     async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError>;

@@ -13,6 +13,7 @@ mod overview;
 mod place;
 mod query;
 mod tasks;
+mod type_list;
 mod types;
 
 pub(super) use self::answer::Problem;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes {
         openapi::routes(),
         overview::routes(),
         tasks::routes(),
+        type_list::routes(),
         types::routes(),
     ]
     .into_iter()

@@ -7,3 +7,4 @@ mod openapi;
 mod overview;
 mod pauses;
 mod tasks;
+mod types;

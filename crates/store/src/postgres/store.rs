@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use slamon_domain::{
     Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
 };
+use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
@@ -20,13 +21,14 @@ use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
 use super::{
-    backlog, fitness, fleet, listing, notifications, outgoing_notifications, pauses, queue_diagnostics, read,
-    rows, schema,
+    backlog, fitness, fleet, listing, notifications, offers, outgoing_notifications, pauses,
+    queue_diagnostics, read, rows, schema,
 };
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::listing::{TaskPage, TaskPlace, TaskQuery};
+use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
@@ -208,6 +210,28 @@ impl Store for PostgresStore {
             .call(|session| {
                 let query = Arc::clone(&query);
                 Box::pin(async move { fleet::list(session, &query).await })
+            })
+            .await
+    }
+
+    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError> {
+        self.database
+            .call(|session| {
+                let query = query.clone();
+                Box::pin(async move { offers::list(session, &query).await })
+            })
+            .await
+    }
+
+    async fn offers_of(
+        &self,
+        types: Arc<[Capability]>,
+        seen_since: Timestamp,
+    ) -> Result<Vec<OfferedType>, StoreError> {
+        self.database
+            .call(|session| {
+                let types = Arc::clone(&types);
+                Box::pin(async move { offers::of_types(session, &types, seen_since).await })
             })
             .await
     }

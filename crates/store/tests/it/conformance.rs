@@ -270,6 +270,7 @@ macro_rules! cases_of_shared_databases {
             }
             agent_lists {
                 a_page_passes_over_so_many_agents_at_most
+                a_page_of_types_counts_so_many_agents_at_most
             }
             pauses {
                 there_are_so_many_pauses_at_most

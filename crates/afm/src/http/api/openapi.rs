@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use self::page::Page;
 use super::answer::Problem;
-use super::{agents, events, overview, tasks, types};
+use super::{agents, events, overview, tasks, type_list, types};
 use crate::http::error::ApiError;
 use crate::http::routes::{Routes, agent, bpms, json_text, status};
 
@@ -64,6 +64,8 @@ pub(super) fn routes() -> Routes {
         agents::pause,
         agents::resume,
         agents::forget,
+        type_list::list,
+        type_list::read,
         types::pause_type,
         types::resume_type,
         types::pause_version,

@@ -8,7 +8,7 @@ use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
 use slamon_protocol::iso_time;
-use slamon_store::{Counter, Counters};
+use slamon_store::{Counter, Counters, TaskCounts};
 use utoipa::ToSchema;
 
 use super::answer::{Problem, json};
@@ -39,7 +39,7 @@ struct Overview<'a> {
 
 /// How many tasks have not ended.
 #[derive(Serialize, ToSchema)]
-struct Tasks {
+pub(super) struct Tasks {
     /// Tasks that wait for a time.
     delayed: i64,
     /// Tasks that wait for an agent.
@@ -135,14 +135,23 @@ pub(super) async fn overview(
     json(&Overview::of(&figures))
 }
 
+impl Tasks {
+    /// Whether there are none.
+    pub(super) fn is_zero(&self) -> bool {
+        self.delayed == 0 && self.waiting == 0 && self.running == 0
+    }
+}
+
+impl From<TaskCounts> for Tasks {
+    fn from(counts: TaskCounts) -> Self {
+        Self { delayed: counts.delayed, waiting: counts.pending, running: counts.claimed }
+    }
+}
+
 impl<'a> Overview<'a> {
     fn of(figures: &'a OverviewFigures) -> Self {
         let OverviewFigures { at, tasks, agents, minutes, types } = figures;
-        let tasks = tasks.map(|tasks| Tasks {
-            delayed: tasks.delayed,
-            waiting: tasks.pending,
-            running: tasks.claimed,
-        });
+        let tasks = tasks.map(Tasks::from);
         let minutes = minutes
             .iter()
             .map(|point| Minute { minute: iso_time(point.minute), happened: Happened::of(&point.counters) });

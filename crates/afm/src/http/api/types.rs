@@ -42,8 +42,8 @@ struct TypePause<'t> {
     paused_since: Option<String>,
 }
 
-type TypePath = Result<Path<String>, PathRejection>;
-type VersionPath = Result<Path<(String, String)>, PathRejection>;
+pub(super) type TypePath = Result<Path<String>, PathRejection>;
+pub(super) type VersionPath = Result<Path<(String, String)>, PathRejection>;
 
 /// Hands tasks of a type to nobody, in any version, until it is resumed. They wait; attempts go on.
 #[utoipa::path(
@@ -166,12 +166,12 @@ fn type_of(app: &App, path: TypePath) -> Result<String, ApiError> {
 }
 
 /// Returns the type and the version that a path names.
-fn version_of(app: &App, path: VersionPath) -> Result<(String, i64), ApiError> {
+pub(super) fn version_of(app: &App, path: VersionPath) -> Result<(String, i64), ApiError> {
     let Path((task_type, version)) = path.map_err(|_| invalid("task_type", "is not valid UTF-8"))?;
     Ok((checked(app, task_type)?, parse_version(&version)?))
 }
 
-fn empty_version_of(path: TypePath) -> Result<i64, ApiError> {
+pub(super) fn empty_version_of(path: TypePath) -> Result<i64, ApiError> {
     let Path(version) = path.map_err(|_| invalid("task_version", "must be an integer of at most 64 bits"))?;
     parse_version(&version)
 }

@@ -10,8 +10,8 @@ use slamon_domain::{
 use slamon_protocol::Capability;
 use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
-    Overview, Page, Prepared, Saved, StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent,
-    TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts,
+    OfferedType, OffersQuery, Overview, Page, Prepared, Saved, StatisticsStore, StatisticsUpdate, Store,
+    StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -255,6 +255,20 @@ impl Store for GatedStore {
     async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
         self.gate.pass().await?;
         self.store.list_agents(query).await
+    }
+
+    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError> {
+        self.gate.pass().await?;
+        self.store.list_offers(query).await
+    }
+
+    async fn offers_of(
+        &self,
+        types: Arc<[Capability]>,
+        seen_since: Timestamp,
+    ) -> Result<Vec<OfferedType>, StoreError> {
+        self.gate.pass().await?;
+        self.store.offers_of(types, seen_since).await
     }
 
     async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {

@@ -3,8 +3,11 @@
 use jiff::Timestamp;
 use slamon_domain::testing::commands::{agent_id, at, poll, poll_for, task_id};
 use slamon_domain::{Command, Operation, PauseTarget};
+use slamon_protocol::Capability;
 use slamon_protocol::PollRequest;
-use slamon_store::{AgentQuery, AgentState, ListedAgent, MOST_PASSED_OVER, MOST_RUNNING};
+use slamon_store::{
+    AgentQuery, AgentState, ListedAgent, MOST_OFFERING, MOST_PASSED_OVER, MOST_RUNNING, OffersQuery,
+};
 use uuid::Uuid;
 
 use super::line::poll_from;
@@ -186,4 +189,35 @@ pub(crate) async fn a_page_passes_over_so_many_agents_at_most(fixture: &impl Sha
         let found = usize::from(query.name.is_some());
         assert_eq!(listed(&store, &query).await.len(), found, "{query:?}");
     }
+}
+
+pub(crate) async fn a_page_of_types_counts_so_many_agents_at_most(fixture: &impl SharedFixture) {
+    const TYPES: u32 = 8;
+    let store = fixture.ready().await;
+    let offers: Vec<(String, i64)> = (0..TYPES).map(|n| (format!("type {n}"), 1)).collect();
+    let offers: Vec<(&str, i64)> = offers.iter().map(|(name, version)| (name.as_str(), *version)).collect();
+    for part in 0..u128::from(MOST_OFFERING) / 100 + 1 {
+        let polls = (0..100).map(|n| Command::from(poll_for(1_000 * part + n, 0, &offers)));
+        store.batch(at(i64::from(part > 0)), polls.collect()).await;
+    }
+    let (mut after, mut types, mut pages) = (None, Vec::new(), 0);
+    loop {
+        let page = store.list_offers(OffersQuery { seen_since: at(1), limit: 50, after }).await.unwrap();
+        types.extend(page.items);
+        pages += 1;
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert!((2..=4).contains(&pages), "{pages}");
+    assert_eq!(types.len(), TYPES as usize);
+    for (n, of_type) in types.iter().enumerate() {
+        assert_eq!(of_type.capability.task_type, format!("type {n}"));
+        assert_eq!(of_type.agents, MOST_OFFERING);
+        assert!((MOST_OFFERING - 100..=MOST_OFFERING).contains(&of_type.active), "{of_type:?}");
+    }
+    let unknown = Capability { task_type: "type".to_owned(), version: 1 };
+    let of_types = store.offers_of([unknown].into(), at(0)).await.unwrap();
+    assert!(of_types.iter().all(|offered| offered.agents == 0));
 }

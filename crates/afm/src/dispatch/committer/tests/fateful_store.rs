@@ -12,8 +12,9 @@ use slamon_domain::{
 use slamon_protocol::Capability;
 use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
-    Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore, StatisticsUpdate, Store, StoreError,
-    StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts, WriteConcurrency,
+    OfferedType, OffersQuery, Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore,
+    StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead,
+    TypeCounts, WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -183,6 +184,18 @@ impl Store for FatefulStore {
     }
     async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
         self.store.list_agents(query).await
+    }
+
+    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError> {
+        self.store.list_offers(query).await
+    }
+
+    async fn offers_of(
+        &self,
+        types: Arc<[Capability]>,
+        seen_since: Timestamp,
+    ) -> Result<Vec<OfferedType>, StoreError> {
+        self.store.offers_of(types, seen_since).await
     }
 
     async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
