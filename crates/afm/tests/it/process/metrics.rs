@@ -115,7 +115,7 @@ fn prometheus_reads_what_has_happened() {
             ],
         );
         let above = |sample: &str| {
-            assert!(value(&text, sample).is_some_and(|found| found > 0.0), "{sample} in:\n{text}")
+            assert!(value(&text, sample).is_some_and(|found| found > 0.0), "{sample} in:\n{text}");
         };
         for sample in [
             "slamon_commit_batch_commands_count",
