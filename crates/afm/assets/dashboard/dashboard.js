@@ -144,6 +144,7 @@
 
   let events = null;
   let polling = 0;
+  let again = 0;
 
   function listen() {
     const stream = main.querySelector("[data-live]")?.dataset.live;
@@ -153,8 +154,10 @@
     events = source;
     source.onopen = () => {
       poll(REFRESH);
-      // What happened while nobody listened is not told.
+      // What happened while nobody listened is not told; and what the server shows may be a second old.
       schedule();
+      clearTimeout(again);
+      again = setTimeout(schedule, 2 * AT_MOST_EVERY);
     };
     for (const name of ["task", "missed"]) source.addEventListener(name, schedule);
     source.onerror = () => {
@@ -173,6 +176,7 @@
     events = null;
     clearInterval(polling);
     clearTimeout(timer);
+    clearTimeout(again);
     polling = timer = 0;
   }
 

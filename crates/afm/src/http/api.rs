@@ -5,14 +5,14 @@
 
 mod agents;
 mod answer;
-mod cursor;
+pub(in crate::http) mod cursor;
 pub(in crate::http) mod events;
 mod members;
 mod openapi;
 mod overview;
 mod place;
-mod query;
-mod tasks;
+pub(in crate::http) mod query;
+pub(in crate::http) mod tasks;
 mod type_list;
 mod types;
 

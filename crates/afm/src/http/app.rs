@@ -18,6 +18,7 @@ use crate::dispatch::event_log::EventLog;
 use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
 use crate::http::bulk::Bulk;
+use crate::http::dashboard::CachedLists;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 use crate::metrics::ProcessCounts;
@@ -55,7 +56,9 @@ pub struct Parts {
     pub(crate) delayed: DelayedAnswers,
     /// Bounds what requests about many tasks do at the same time, and remembers what they have counted.
     pub(crate) bulk: Bulk,
-    /// Reads the dashboard's lists once for all who ask at the same time.
+    /// Reads what waits and what has failed once for all who look at the first page of the dashboard.
+    pub(in crate::http) overview_lists: CachedLists,
+    /// Reads the lists of `/dashboard/status` once for all who ask at the same time.
     pub(crate) overview: Reads<(), Bytes>,
     /// Reads the counts once for all who ask at the same time.
     pub(crate) counts: Reads<(), Counts>,
@@ -94,6 +97,7 @@ impl App {
             stop,
             delayed,
             bulk: Bulk::default(),
+            overview_lists: CachedLists::default(),
             overview,
             counts,
             settings,

@@ -3,6 +3,11 @@
 //!
 //! Nothing that a client has sent becomes markup: the templates escape every text.
 
+mod agent;
+mod agents;
+mod bulk;
+mod chart;
+mod failures;
 mod form;
 mod frame;
 mod overview;
@@ -10,16 +15,29 @@ mod post;
 mod presentation;
 mod pretty_json;
 mod search;
+mod stuck;
 mod task;
+mod tasks;
+mod test;
 mod timeline;
+mod types;
+mod verdict;
 
 use axum::routing::get;
+
+pub(super) use self::overview::CachedLists;
 
 use crate::http::api::events;
 use crate::http::routes::Routes;
 
 /// The pages of the bar at the top: name, address below that of the overview, title.
-const PAGES: [(&str, &str, &str); 2] = [("overview", "", "Overview"), ("post", "post", "Post a task")];
+const PAGES: [(&str, &str, &str); 5] = [
+    ("overview", "", "Overview"),
+    ("tasks", "tasks", "Tasks"),
+    ("agents", "agents", "Agents"),
+    ("types", "types", "Types"),
+    ("post", "post", "Post a task"),
+];
 
 /// Returns all paths of the dashboard, but for that of the original's JSON.
 pub(super) fn routes() -> Routes {
@@ -46,8 +64,17 @@ pub(super) fn routes() -> Routes {
             get(async || frame::asset("image/svg+xml", include_str!("../../assets/dashboard/icon.svg"))),
         ),
     ];
-    [assets, overview::routes(), post::routes(), search::routes(), task::routes()]
-        .into_iter()
-        .flatten()
-        .collect()
+    let pages = [
+        overview::routes(),
+        tasks::routes(),
+        task::routes(),
+        test::routes(),
+        bulk::routes(),
+        agents::routes(),
+        agent::routes(),
+        types::routes(),
+        post::routes(),
+        search::routes(),
+    ];
+    assets.into_iter().chain(pages.into_iter().flatten()).collect()
 }

@@ -1,6 +1,10 @@
 //! Tests the dashboard as people see it: in a browser.
 
+mod accessibility;
 mod driver;
+mod operator;
+mod pictures;
+mod scene;
 mod walk;
 
 use std::path::PathBuf;

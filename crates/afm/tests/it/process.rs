@@ -41,7 +41,7 @@ use slamon_testbed::AfmProcess;
 
 use crate::test_app::Client;
 
-fn program() -> &'static Path {
+pub(crate) fn program() -> &'static Path {
     env!("CARGO_BIN_EXE_slamon-afm").as_ref()
 }
 

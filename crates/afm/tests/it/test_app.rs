@@ -140,6 +140,12 @@ impl TestApp {
         self.block_on(self.app.cache.refresh(&*self.app.store)).expect("the database is there");
     }
 
+    /// Counts the tasks, as the background does soon after the start.
+    #[track_caller]
+    pub(crate) fn count_tasks(&self) {
+        self.block_on(self.app.statistics.recount()).expect("the database is there");
+    }
+
     /// Posts tasks to the store directly, as if another AFM had done it.
     #[track_caller]
     pub(crate) fn store_tasks(&self, bodies: impl Iterator<Item = Body>) {

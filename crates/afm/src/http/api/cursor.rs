@@ -6,7 +6,7 @@ use super::query::invalid;
 use crate::http::error::ApiError;
 
 /// Writes a place in a list. `list` says which list it is, with its order and its filters.
-pub(super) fn write(list: &str, place: TaskPlace) -> String {
+pub(in crate::http) fn write(list: &str, place: TaskPlace) -> String {
     format!("{:x}.{:016x}", place.cast_unsigned(), check(list, place))
 }
 
@@ -14,7 +14,7 @@ pub(super) fn write(list: &str, place: TaskPlace) -> String {
 ///
 /// # Errors
 /// Fails when it was damaged, or is of another list.
-pub(super) fn read(list: &str, text: &str) -> Result<TaskPlace, ApiError> {
+pub(in crate::http) fn read(list: &str, text: &str) -> Result<TaskPlace, ApiError> {
     let place = text.split_once('.').and_then(|(place, _)| u64::from_str_radix(place, 16).ok());
     let place = place.map(u64::cast_signed).filter(|place| write(list, *place) == text);
     let problem =

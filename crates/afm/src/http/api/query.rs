@@ -14,7 +14,7 @@ use crate::http::error::ApiError;
 /// The parameters of a query. Each is taken once; what nobody has taken is refused, so that a misspelt filter
 /// does not list everything.
 #[derive(Debug)]
-pub(super) struct Query<'q> {
+pub(in crate::http) struct Query<'q> {
     left: Vec<(Cow<'q, str>, Cow<'q, str>)>,
     known: Vec<&'static str>,
 }
@@ -22,13 +22,13 @@ pub(super) struct Query<'q> {
 impl<'q> Query<'q> {
     /// Reads the text behind the question mark. An empty value is that of a form field which was left empty,
     /// and counts as absent.
-    pub(super) fn of(text: Option<&'q str>) -> Self {
+    pub(in crate::http) fn of(text: Option<&'q str>) -> Self {
         let pairs = form_urlencoded::parse(text.unwrap_or_default().as_bytes());
         Self { left: pairs.filter(|(_, value)| !value.is_empty()).collect(), known: Vec::new() }
     }
 
     /// Takes parameters that came in another way.
-    pub(super) fn of_pairs(pairs: Vec<(Cow<'q, str>, Cow<'q, str>)>) -> Self {
+    pub(in crate::http) fn of_pairs(pairs: Vec<(Cow<'q, str>, Cow<'q, str>)>) -> Self {
         Self { left: pairs, known: Vec::new() }
     }
 
@@ -36,7 +36,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when it is there twice.
-    pub(super) fn text(&mut self, name: &'static str) -> Result<Option<Cow<'q, str>>, ApiError> {
+    pub(in crate::http) fn text(&mut self, name: &'static str) -> Result<Option<Cow<'q, str>>, ApiError> {
         self.known.push(name);
         let mut values = Vec::new();
         self.left.retain_mut(|(key, value)| {
@@ -56,7 +56,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when it is none.
-    pub(super) fn id(&mut self, name: &'static str) -> Result<Option<Uuid>, ApiError> {
+    pub(in crate::http) fn id(&mut self, name: &'static str) -> Result<Option<Uuid>, ApiError> {
         let text = self.text(name)?;
         text.map(|text| parse_id(&text).ok_or_else(|| invalid(name, "must be a UUID"))).transpose()
     }
@@ -65,7 +65,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when it is none, or not within `range`.
-    pub(super) fn integer<T>(
+    pub(in crate::http) fn integer<T>(
         &mut self,
         name: &'static str,
         range: RangeInclusive<T>,
@@ -83,7 +83,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when it is none.
-    pub(super) fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
+    pub(in crate::http) fn time(&mut self, name: &'static str) -> Result<Option<Timestamp>, ApiError> {
         let Some(text) = self.text(name)? else { return Ok(None) };
         // In a query, a plus sign that was not escaped stands for a space.
         let text = text.replacen(' ', "+", usize::from(text.contains('T')));
@@ -97,7 +97,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when it is another one.
-    pub(super) fn one_of<T: Copy>(
+    pub(in crate::http) fn one_of<T: Copy>(
         &mut self,
         name: &'static str,
         words: &[(&str, T)],
@@ -116,7 +116,7 @@ impl<'q> Query<'q> {
     ///
     /// # Errors
     /// Fails when a parameter is left that nobody has taken.
-    pub(super) fn end(self) -> Result<(), ApiError> {
+    pub(in crate::http) fn end(self) -> Result<(), ApiError> {
         match self.left.first() {
             None => Ok(()),
             Some((name, _)) => {
@@ -128,7 +128,7 @@ impl<'q> Query<'q> {
 }
 
 /// Returns the error that names a parameter.
-pub(super) fn invalid(name: &str, problem: impl Into<String>) -> ApiError {
+pub(in crate::http) fn invalid(name: &str, problem: impl Into<String>) -> ApiError {
     ApiError::Invalid(Invalid { field: Some(name.to_owned()), problem: problem.into() })
 }
 

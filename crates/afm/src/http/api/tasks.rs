@@ -1,8 +1,8 @@
 //! `/api/v1/tasks`: lists of tasks, one task with all that is known of it, and what is done to one or to many.
 
 pub(super) mod cancel;
-pub(super) mod change;
-mod filter;
+pub(in crate::http) mod change;
+pub(in crate::http) mod filter;
 pub(super) mod list;
 mod many;
 pub(super) mod post;

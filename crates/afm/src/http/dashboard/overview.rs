@@ -1,20 +1,27 @@
 //! The page that answers whether all is well.
 
-use std::borrow::Cow;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
 use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
-use slamon_store::{Counts, Overview};
+use slamon_store::{Counter, StoreError};
+use tokio::sync::Mutex;
+use tokio::time::Instant;
 
+use super::chart::{self, Chart};
+use super::failures::{self, FailureGroup};
 use super::frame::{Frame, html};
-use super::presentation::count;
+use super::presentation::number;
+use super::stuck::{self, StuckGroup};
+use super::verdict::{NO_DATABASE, Verdict, verdict};
 use crate::http::app::App;
 use crate::http::request_deadline;
 use crate::http::routes::Routes;
+use crate::statistics::OverviewFigures;
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard", get(page))]
@@ -23,8 +30,8 @@ pub(super) fn routes() -> Routes {
 /// A database that does not answer for this long is not available.
 const PATIENCE: Duration = Duration::from_secs(5);
 
-/// Each list has at most this many entries.
-const LIMIT: u32 = 20;
+/// The times of at most this many types are shown.
+const TYPES: usize = 20;
 
 #[derive(Template)]
 #[template(path = "dashboard/overview.html")]
@@ -32,54 +39,109 @@ struct OverviewPage<'p> {
     frame: &'p Frame,
     section: &'static str,
     verdict: Verdict,
-    /// There are none while the database is away.
-    lists: Option<Overview>,
+    /// There is nothing while the database is away.
+    content: Option<Content>,
 }
 
-struct Verdict {
-    class: &'static str,
-    answer: &'static str,
-    reason: Cow<'static, str>,
+struct Content {
+    tiles: Vec<Tile>,
+    ended: Chart,
+    unfinished: Option<Chart>,
+    lists: Arc<Lists>,
+    figures: Arc<OverviewFigures>,
 }
 
-const NO_DATABASE: Verdict = Verdict {
-    class: "bad",
-    answer: "The database is not available.",
-    reason: Cow::Borrowed("Nothing can be posted or handed out until it is back; the log says why."),
-};
+/// What waits, and what has failed.
+struct Lists {
+    waiting: Vec<StuckGroup>,
+    failures: Vec<FailureGroup>,
+}
 
-fn verdict(counts: Counts) -> Verdict {
-    let agents = count(counts.agents, "agent");
-    match counts {
-        Counts { tasks_waiting: 0, .. } => {
-            let reason = format!("No task waits, and {agents} polled lately.").into();
-            Verdict { class: "good", answer: "All is well.", reason }
+/// The lists that were read last, and when: however many people look, they are read once in [`FRESH`]. Whoever
+/// reads holds the lock.
+#[derive(Default)]
+pub(in crate::http) struct CachedLists(Mutex<Option<(Instant, Arc<Lists>)>>);
+
+/// Lists are shown for so long to all who ask.
+const FRESH: Duration = Duration::from_secs(1);
+
+impl CachedLists {
+    async fn get(&self, app: &App) -> Result<Arc<Lists>, StoreError> {
+        let mut cached = self.0.lock().await;
+        if let Some((at, lists)) = &*cached
+            && at.elapsed() < FRESH
+        {
+            return Ok(Arc::clone(lists));
         }
-        Counts { agents: 0, tasks_waiting } => {
-            let reason = format!("No agent has polled lately, and {} for one.", wait(tasks_waiting)).into();
-            Verdict { class: "bad", answer: "Nobody is at work.", reason }
-        }
-        Counts { tasks_waiting, .. } => {
-            let reason = format!("{}, and {agents} polled lately.", wait(tasks_waiting)).into();
-            Verdict { class: "calm", answer: "Tasks are waiting.", reason }
-        }
+        let (waiting, failures) = (stuck::waiting(app).await?, failures::newest(app).await?);
+        let lists = Arc::new(Lists { waiting, failures });
+        *cached = Some((Instant::now(), Arc::clone(&lists)));
+        Ok(lists)
     }
 }
 
-fn wait(tasks: u64) -> String {
-    format!("{} {}", count(tasks, "task"), if tasks == 1 { "waits" } else { "wait" })
+/// A number with its name, which leads to what it counts.
+struct Tile {
+    value: String,
+    label: &'static str,
+    /// The address below that of the overview.
+    page: &'static str,
+    class: &'static str,
 }
 
 async fn page(frame: Frame, State(app): State<App>) -> Response {
-    let read = pin!(async {
-        let counts = app.store.counts(app.active_since().await).await?;
-        Ok((counts, app.store.overview(LIMIT, 0).await?))
-    });
+    let read = pin!(read(&app));
     let read = request_deadline::within(PATIENCE.min(app.settings.request_timeout), read).await;
     let read = read.and_then(|read| read.map_err(|error| app.read_failed(&error)));
-    let (verdict, lists) = match read {
-        Ok((counts, lists)) => (verdict(counts), Some(lists)),
+    let (verdict, content) = match read {
+        Ok((figures, lists, writes)) => {
+            let verdict = verdict(&figures, &lists.waiting, writes);
+            let ended = chart::ended(&figures.minutes);
+            let unfinished = figures.tasks.map(|tasks| chart::unfinished(&figures.minutes, tasks));
+            let tiles = tiles(&figures);
+            (verdict, Some(Content { tiles, ended, unfinished, lists, figures }))
+        }
         Err(_) => (NO_DATABASE, None),
     };
-    html(&OverviewPage { frame: &frame, section: "overview", verdict, lists })
+    html(&OverviewPage { frame: &frame, section: "overview", verdict, content })
+}
+
+type Found = (Arc<OverviewFigures>, Arc<Lists>, Result<(), String>);
+
+async fn read(app: &App) -> Result<Found, StoreError> {
+    let figures = app.overview_figures().await?;
+    let lists = app.overview_lists.get(app).await?;
+    let writes = app.health.check().await.map_err(|reason| reason.to_string());
+    Ok((figures, lists, writes))
+}
+
+fn tiles(figures: &OverviewFigures) -> Vec<Tile> {
+    let in_hour = |count: fn(&slamon_store::Counters) -> u64| -> u64 {
+        figures.minutes.iter().map(|minute| count(&minute.counters)).sum()
+    };
+    let failed = in_hour(chart::failed);
+    let mut tiles = Vec::new();
+    let mut tile = |value: String, label, page, class| tiles.push(Tile { value, label, page, class });
+    if let Some(tasks) = figures.tasks {
+        tile(number(tasks.pending), "waiting", "tasks?state=pending", "");
+        tile(number(tasks.claimed), "running", "tasks?state=claimed", "");
+        tile(number(tasks.delayed), "delayed", "tasks?state=delayed", "");
+    }
+    let finished = in_hour(|counters| counters.get(Counter::Completed));
+    tile(number(finished), "finished in the last hour", "tasks?state=completed", "");
+    tile(
+        number(failed),
+        "failed in the last hour",
+        "tasks?state=failed",
+        if failed > 0 { "bad" } else { "" },
+    );
+    let agents = &figures.agents;
+    tile(number(agents.active), "agents at work", "agents?state=active", "");
+    if agents.lost > 0 {
+        tile(number(agents.lost), "agents lost", "agents?state=lost", "bad");
+    }
+    if agents.paused > 0 {
+        tile(number(agents.paused), "agents paused", "agents?state=paused", "busy");
+    }
+    tiles
 }

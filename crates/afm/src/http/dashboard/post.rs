@@ -1,7 +1,9 @@
 //! The page with the form that posts a task.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
+use std::sync::Arc;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -10,6 +12,7 @@ use axum::routing::{MethodRouter, get};
 use serde_json::value::RawValue;
 use slamon_domain::Submitted;
 use slamon_protocol::{Invalid, JsonText, ObjectWriter, PostTask, parse_id};
+use slamon_store::{TaskFilter, TaskQuery};
 use uuid::Uuid;
 
 use super::form::Form;
@@ -47,6 +50,9 @@ const FILTER: [(&str, &str); 4] = [
 /// The data of a task that is copied into the form are left out beyond this many bytes.
 const MOST_COPIED: usize = 200_000;
 
+/// The types to choose from are not waited for any longer.
+const SUGGESTIONS: Duration = Duration::from_secs(1);
+
 #[derive(Template)]
 #[template(path = "dashboard/post.html")]
 struct PostPage<'p> {
@@ -54,6 +60,9 @@ struct PostPage<'p> {
     section: &'static str,
     form: &'p TaskForm,
     copied: Option<Uuid>,
+    /// Types that tasks were posted with in the last hour.
+    types: Vec<String>,
+    said: Option<String>,
 }
 
 /// The fields of the form, as texts, and what is wrong with them.
@@ -77,24 +86,28 @@ async fn empty_form(frame: Frame, State(app): State<App>, RawQuery(query): RawQu
                 form.values.insert(name, query.text(name));
             }
         }
-        Ok(show(&frame, &form, from))
+        show(&frame, &app, &form, from, None).await
     });
     frame.answer(&app, page).await
 }
 
 async fn post(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>) -> Response {
     let page = pin!(async {
-        let mut form = TaskForm::sent(&form?);
+        let sent = form?;
+        let mut form = TaskForm::sent(&sent);
+        if sent.has("fill") {
+            return form.fill_in_last(&frame, &app).await;
+        }
         let task = match form.task(&app) {
             Ok(task) => task,
-            Err(invalid) => return Ok(form.refused(&frame, &invalid)),
+            Err(invalid) => return form.refused(&frame, &app, &invalid).await,
         };
         let id = task.task_id;
         match submit(&app, task).await {
             Ok(()) => Ok(frame.lead_to(&format!("tasks/{id}"))),
             Err(ApiError::Refused(refusal)) => {
                 form.problems.insert("task_id".to_owned(), refusal.to_string());
-                Ok(show(&frame, &form, None))
+                show(&frame, &app, &form, None, None).await
             }
             Err(error) => Err(error),
         }
@@ -111,8 +124,21 @@ pub(super) async fn submit(app: &App, task: PostTask) -> Result<(), ApiError> {
     Ok(())
 }
 
-fn show(frame: &Frame, form: &TaskForm, copied: Option<Uuid>) -> Response {
-    html(&PostPage { frame, section: "post", form, copied })
+async fn show(
+    frame: &Frame,
+    app: &App,
+    form: &TaskForm,
+    copied: Option<Uuid>,
+    said: Option<String>,
+) -> Result<Response, ApiError> {
+    // The form is of use without them, too.
+    let figures = tokio::time::timeout(SUGGESTIONS, app.overview_figures()).await;
+    let figures = figures.ok().and_then(Result::ok);
+    let types =
+        figures.iter().flat_map(|figures| &figures.types).filter_map(|of_type| of_type.capability.as_ref());
+    let types: BTreeSet<String> = types.map(|capability| capability.task_type.clone()).collect();
+    let types = types.into_iter().collect();
+    Ok(html(&PostPage { frame, section: "post", form, copied, types, said }))
 }
 
 impl TaskForm {
@@ -144,7 +170,7 @@ impl TaskForm {
         }
         let terms = &task.terms;
         let usual = slamon_protocol::Terms::default();
-        let seconds = |time: std::time::Duration| time.as_secs_f64().to_string();
+        let seconds = |time: Duration| time.as_secs_f64().to_string();
         for (name, time) in [("task_ttl", terms.ttl), ("task_timeout", terms.timeout)] {
             if let Some(time) = time {
                 set(name, seconds(time));
@@ -229,14 +255,36 @@ impl TaskForm {
         PostTask::parse_within(&body.finish(), &app.settings.limits)
     }
 
-    fn refused(&mut self, frame: &Frame, invalid: &Invalid) -> Response {
+    /// Puts the data of the last task of the type into the form.
+    async fn fill_in_last(&mut self, frame: &Frame, app: &App) -> Result<Response, ApiError> {
+        let filter =
+            TaskFilter { task_type: Some(self.value("task_type").to_owned()), ..TaskFilter::default() };
+        let query = TaskQuery { filter, limit: 1, ..TaskQuery::default() };
+        let listed = app.store.list_tasks(Arc::new(query)).await.map_err(|error| app.read_failed(&error))?;
+        let last = match listed.tasks.first() {
+            Some(task) => bpms::read(app, task.task_id).await?,
+            None => None,
+        };
+        let Some(last) = last else {
+            self.problems.insert("task_type".to_owned(), "no task of this type is stored".to_owned());
+            return show(frame, app, self, None, None).await;
+        };
+        let data = last.posted.task_data.as_ref().map(|data| pretty(data.as_str(), MOST_COPIED));
+        self.values.insert("task_version", last.posted.task_version.to_string());
+        self.values
+            .insert("task_data", data.filter(|data| !data.is_cut).map(|data| data.text).unwrap_or_default());
+        let said = format!("These are the data of task {}, the last of this type.", last.posted.task_id);
+        show(frame, app, self, None, Some(said)).await
+    }
+
+    async fn refused(&mut self, frame: &Frame, app: &App, invalid: &Invalid) -> Result<Response, ApiError> {
         let field = invalid.field.as_deref().unwrap_or_default();
         // What has no field of its own is said above the form.
         let known = self.values.contains_key(field);
         let (place, problem) =
             if known { (field, invalid.problem.clone()) } else { ("", invalid.to_string()) };
         self.problems.insert(place.to_owned(), problem);
-        show(frame, self, None)
+        show(frame, app, self, None, None).await
     }
 
     fn value(&self, name: &str) -> &str {

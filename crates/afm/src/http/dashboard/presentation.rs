@@ -86,6 +86,32 @@ pub(super) fn name(text: &str) -> String {
     if text.trim().is_empty() { "(empty)".to_owned() } else { excerpt(text).into_owned() }
 }
 
+/// Encodes a text as one part of a path, or for a query.
+pub(super) fn part(text: &str) -> String {
+    let mut encoded = String::with_capacity(text.len());
+    for byte in text.bytes() {
+        if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.' | b'~') {
+            encoded.push(char::from(byte));
+        } else {
+            encoded.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    encoded
+}
+
+/// Cuts a text after so many characters.
+pub(super) fn short(text: &str, most: usize) -> String {
+    match text.char_indices().nth(most) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text.to_owned(),
+    }
+}
+
+/// Whether two texts are the same, for templates, which have references to either.
+pub(super) fn same(one: &str, other: &str) -> bool {
+    one == other
+}
+
 /// The state of a task as a badge: its word and its colour.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Badge {
@@ -148,5 +174,11 @@ mod tests {
             (size(1), size(16_384), size(1_048_576)),
             ("1 byte".into(), "16 kB".into(), "1.0 MB".into())
         );
+    }
+
+    #[test]
+    fn texts_of_clients_are_parts_of_addresses() {
+        assert_eq!(part("a b/c?d=ä&\"<\r\n"), "a%20b%2Fc%3Fd%3D%C3%A4%26%22%3C%0D%0A");
+        assert_eq!(name(" \n"), "(empty)");
     }
 }

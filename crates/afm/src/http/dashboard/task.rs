@@ -15,7 +15,7 @@ use uuid::Uuid;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::post::submit;
-use super::presentation::{Badge, Moment, between, duration, size};
+use super::presentation::{Badge, Moment, between, duration, part, size};
 use super::pretty_json::{plain, pretty};
 use super::timeline::{Event, timeline};
 use crate::http::app::App;
@@ -52,6 +52,7 @@ struct TaskPage<'p> {
     why: Option<PendingReason>,
     error: Option<Text>,
     events: Vec<Event>,
+    type_page: String,
     created: Moment,
     posted_since: std::time::Duration,
     terms: Vec<(&'static str, String)>,
@@ -171,6 +172,7 @@ fn show(
         error: outcome.and_then(Result::err).map(error_text),
         events: timeline(task, why.as_ref(), past),
         why,
+        type_page: type_page(&task.posted.task_type, task.posted.task_version),
         created: Moment(task.created),
         posted_since: frame.since(task.created),
         terms: terms(task),
@@ -189,6 +191,19 @@ fn error_text(text: &JsonText) -> Text {
     let plain = plain(text.as_str());
     let shown: String = plain.chars().take(ERROR_SHOWN).collect();
     Text { is_cut: shown.len() < plain.len(), text: shown, size: size(text.as_str().len()) }
+}
+
+/// Returns the address of the page of a type, below that of the overview.
+pub(super) fn type_page(task_type: &str, task_version: i64) -> String {
+    // Browsers and proxies take these for parts of a path of their own, also where they are escaped.
+    let is_plain =
+        !task_type.is_empty() && task_type != "." && task_type != ".." && !task_type.contains(['/', '\\']);
+    let name = part(task_type);
+    if is_plain {
+        format!("types/{name}/{task_version}")
+    } else {
+        format!("types/one?task_type={name}&task_version={task_version}")
+    }
 }
 
 fn terms(task: &Task) -> Vec<(&'static str, String)> {

@@ -107,17 +107,24 @@ impl Browser {
         self.command("/execute/sync", &json!({"script": script, "args": []}))
     }
 
+    /// Runs a script that calls `done` with what it returns.
+    #[track_caller]
+    pub(crate) fn run_async(&self, script: &str) -> Value {
+        let script = format!("const done = arguments[0]; {script}");
+        self.command("/execute/async", &json!({"script": script, "args": []}))
+    }
+
     /// Waits until an expression is true in the page, which may be another page by then.
     #[track_caller]
     pub(crate) fn until(&self, condition: &str) {
         let script = json!({"script": UNTIL.replace("CONDITION", condition), "args": []});
         // A page that goes away takes the script with it: then the next one is asked.
-        for _ in 0..5 {
+        for _ in 0..20 {
             let value = self.ask("/execute/async", &script);
             if value == true {
                 return;
             }
-            let is_gone = value["error"] == "javascript error";
+            let is_gone = value["error"] != "script timeout";
             assert!(is_gone, "never came: {condition}: {value:#}\n{}", self.text());
         }
         panic!("never came: {condition}\n{}", self.text());
@@ -136,12 +143,12 @@ impl Browser {
         value.as_str().map(str::to_owned).unwrap_or_default()
     }
 
-    /// Returns the only element that a selector names.
+    /// Returns the only element that a selector or a path names.
     #[track_caller]
-    fn element(&self, css: &str) -> String {
-        let found = self.command("/elements", &json!({"using": "css selector", "value": css}));
+    fn element(&self, using: &str, value: &str) -> String {
+        let found = self.command("/elements", &json!({"using": using, "value": value}));
         let found = found.as_array().expect("a list");
-        assert_eq!(found.len(), 1, "{css}\n{}", self.text());
+        assert_eq!(found.len(), 1, "{value}\n{}", self.text());
         let id = found[0].as_object().and_then(|element| element.values().next()).and_then(Value::as_str);
         id.expect("an element").to_owned()
     }
@@ -149,26 +156,34 @@ impl Browser {
     /// Clicks on the only element that a selector names.
     #[track_caller]
     pub(crate) fn click(&self, css: &str) {
-        let element = self.element(css);
+        let element = self.element("css selector", css);
         self.command(&format!("/element/{element}/click"), &json!({}));
     }
 
-    /// Clicks on the only link or button with this text.
+    /// Presses Enter on an element, which needs no place: one may move while the page changes.
+    #[track_caller]
+    fn enter(&self, xpath: &str) {
+        let element = self.element("xpath", xpath);
+        self.command(&format!("/element/{element}/value"), &json!({"text": "\u{e007}"}));
+    }
+
+    /// Follows the only link or presses the only button of the content with this text.
     #[track_caller]
     pub(crate) fn press(&self, text: &str) {
-        self.run(&format!(
-            "document.querySelectorAll('[data-pressed]').forEach(it => it.removeAttribute('data-pressed'));
-             [...document.querySelectorAll('a, button')].filter(it => it.innerText.trim() === {})
-                 .forEach(it => it.setAttribute('data-pressed', ''));",
-            json!(text)
-        ));
-        self.click("[data-pressed]");
+        let is_it = format!("normalize-space(.)='{text}'");
+        self.enter(&format!("//main//a[{is_it}] | //main//button[{is_it}]"));
+    }
+
+    /// Follows a link of the bar at the top.
+    #[track_caller]
+    pub(crate) fn go_to(&self, page: &str) {
+        self.enter(&format!("//header//nav//a[normalize-space(.)='{page}']"));
     }
 
     /// Writes into a field in place of what is there.
     #[track_caller]
     pub(crate) fn fill(&self, css: &str, text: &str) {
-        let element = self.element(css);
+        let element = self.element("css selector", css);
         self.command(&format!("/element/{element}/clear"), &json!({}));
         self.command(&format!("/element/{element}/value"), &json!({"text": text}));
     }
@@ -208,10 +223,10 @@ impl Browser {
         self.devtools("Emulation.setScriptExecutionDisabled", &json!({"value": !are_on}));
     }
 
-    /// Writes a picture of the page to a file.
+    /// Writes a picture of what is seen of the page to a file.
     #[track_caller]
     pub(crate) fn picture(&self, file: &Path) {
-        let picture = self.devtools("Page.captureScreenshot", &json!({"captureBeyondViewport": true}));
+        let picture = self.devtools("Page.captureScreenshot", &json!({}));
         let bytes = STANDARD.decode(picture["data"].as_str().expect("a picture")).expect("base 64");
         std::fs::create_dir_all(file.parent().expect("a folder")).expect("a folder");
         std::fs::write(file, bytes).expect("the picture is written");

@@ -1,10 +1,11 @@
 //! Walks through the pages, from link to link.
 
 use serde_json::json;
+use slamon_testbed::AfmProcess;
 
-use super::{Browser, repository};
+use super::Browser;
 use crate::browser::driver::OTHER_NAME;
-use crate::process::serve;
+use crate::process::{program, serve};
 use crate::test_app::Body;
 
 #[test]
@@ -12,12 +13,11 @@ fn a_task_from_the_form_to_its_result() {
     let (afm, client) = serve("sqlite://");
     let browser = Browser::start(afm.address());
     browser.open("/");
-    browser.press("Post a task");
+    browser.go_to("Post a task");
     browser.fill("#task_type", "wait");
     browser.fill("#task_data", "{\"seconds\": oops}");
     browser.press("Post the task");
     browser.until_text("is not valid JSON");
-    browser.picture(&repository().join("target/pictures/post.png"));
     browser.fill("#task_data", "{\"seconds\": 1.50}");
     browser.press("Post the task");
     browser.until_text("no agent offers wait");
@@ -27,11 +27,8 @@ fn a_task_from_the_form_to_its_result() {
     let result = json!({"protocol": 1, "task_id": polled[0], "task_data": {"done": "<b>yes</b>"}});
     client.post("/tasks/response", result.to_string()).is_empty();
     browser.until_text("<b>yes</b>");
-    browser.picture(&repository().join("target/pictures/task.png"));
     browser.dark(true);
-    browser.picture(&repository().join("target/pictures/task-dark.png"));
     browser.size(400, 800);
-    browser.picture(&repository().join("target/pictures/task-narrow.png"));
     browser.was_quiet();
 }
 
@@ -42,7 +39,7 @@ fn forms_work_without_a_script_and_over_any_name() {
     browser.scripts(false);
     // Over this name, the browser says where the form comes from in Origin alone.
     browser.open_url(&format!("http://{OTHER_NAME}:{}/", afm.address().port()));
-    browser.press("Post a task");
+    browser.go_to("Post a task");
     browser.fill("#task_type", "wait");
     browser.press("Post the task");
     browser.until_text("no agent offers wait");
@@ -59,4 +56,19 @@ fn forms_work_without_a_script_and_over_any_name() {
     browser.keys("\u{e007}");
     browser.until_text("Task was cancelled while it waited");
     browser.was_quiet();
+}
+
+#[test]
+fn a_server_that_goes_away_is_told_and_comes_back() {
+    let (afm, _) = serve("sqlite://");
+    let browser = Browser::start(afm.address());
+    browser.open("/");
+    browser.until("document.querySelector('#live').innerText === 'live'");
+    let port = afm.address().port();
+    drop(afm);
+    browser.until(
+        "/^reconnecting, as of \\d\\d:\\d\\d:\\d\\d$/.test(document.querySelector('#live').innerText)",
+    );
+    let _afm = AfmProcess::start_at(port, program(), &["--database-uri", "sqlite://"], &[], None);
+    browser.until("document.querySelector('#live').innerText === 'live'");
 }

@@ -382,6 +382,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
             both("GET /dashboard/dashboard.css > ask", "404", "200"),
             both("GET /healthz > ask", "404", "200"),
             both("GET /readyz > ask", "404", "200"),
+            both("GET /metrics > ask", "404", "200"),
         ],
     },
     Difference {

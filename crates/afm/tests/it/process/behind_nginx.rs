@@ -28,6 +28,9 @@ fn nginx(folder: &std::path::Path, behind: SocketAddr) -> (Process, Client) {
                proxy_pass http://afm; proxy_http_version 1.1; proxy_set_header Connection '';
                proxy_ignore_client_abort on; proxy_read_timeout 330s;
              }}
+             location /fleet/ {{ proxy_pass http://afm/; }}
+             location /board/ {{ proxy_pass http://afm/dashboard/; }}
+             location /named/ {{ proxy_pass http://afm/; proxy_set_header X-Forwarded-Prefix /named; }}
            }}
          }}"
     );
@@ -88,4 +91,51 @@ fn tasks_come_and_go() {
     afm.signal("TERM");
     assert_eq!(afm.wait_exit(PATIENCE).code(), Some(0), "{:#?}", afm.log_lines());
     nginx.signal("TERM");
+}
+
+/// Returns the address that a link on the page at `page` leads to.
+fn follow(page: &str, link: &str) -> String {
+    let mut parts: Vec<&str> = page.split('/').collect();
+    parts.pop();
+    if link.starts_with('/') {
+        parts.clear();
+    }
+    for part in link.split('/') {
+        match part {
+            "." => {}
+            ".." => _ = parts.pop(),
+            part => parts.push(part),
+        }
+    }
+    parts.join("/")
+}
+
+#[test]
+fn the_dashboard_works_behind_a_prefix() {
+    let (afm, direct) = serve("sqlite://");
+    direct.post_task(Body::task(1));
+    let folder = folder();
+    let (_nginx, client) = nginx(folder.path(), afm.address());
+    let task = format!("tasks/{}", id(1));
+    for (root, page) in [
+        ("/fleet/dashboard/", ""),
+        ("/fleet/dashboard", ""),
+        ("/fleet/dashboard/", "tasks"),
+        ("/fleet/dashboard/", &task),
+        ("/board/", ""),
+        ("/board/", &task),
+        ("/named/dashboard", ""),
+        ("/named/dashboard/", &task),
+    ] {
+        let address = format!("{root}{page}");
+        let answer = client.get(&address);
+        assert_eq!(answer.status, 200, "{answer:?}");
+        let links = answer.body.split("href=\"").skip(1).filter_map(|rest| rest.split('"').next());
+        let links: Vec<String> =
+            links.filter(|link| !link.starts_with('#')).map(|link| follow(&address, link)).collect();
+        assert!(links.len() > 5, "{answer:?}");
+        for link in links {
+            assert_eq!(client.get(&link).status, 200, "{link} from {address}");
+        }
+    }
 }

@@ -19,6 +19,11 @@ impl Client {
         Self { address, http: http.build().into() }
     }
 
+    /// Returns the address of the server.
+    pub(crate) fn address(&self) -> SocketAddr {
+        self.address
+    }
+
     #[track_caller]
     pub(crate) fn get(&self, path: &str) -> Answer {
         self.send("GET", path, &[], "")

@@ -114,8 +114,19 @@ fn forms_of_other_sites_are_refused() {
     ] {
         let answer = send_form(&app, &cancel, headers, &[]);
         assert_eq!(answer.status, 403, "{answer:?}");
-        let answer = send_form(&app, "/dashboard/post", headers, &[("task_type", "x")]);
-        assert_eq!(answer.status, 403, "{answer:?}");
+        for path in [
+            "/dashboard/post",
+            "/dashboard/bulk",
+            "/dashboard/bulk/confirmed",
+            "/dashboard/types/pause",
+            "/api/v1/tasks",
+            "/api/v1/tasks/cancel",
+        ] {
+            let answer = send_form(&app, path, headers, &[("task_type", "x")]);
+            assert_eq!(answer.status, 403, "{answer:?}");
+        }
+        let agent = format!("/api/v1/agents/{}", id(9));
+        assert_eq!(app.send("DELETE", &agent, headers, "").status, 403);
     }
     assert_eq!(app.task(1)["task_state"], "pending");
     // A page of another site may have an address of ours opened, which changes nothing.
@@ -240,6 +251,15 @@ fn texts_of_clients_never_become_markup() {
         format!("/dashboard/tasks/{}", id(1)),
         format!("/dashboard/tasks/{}", id(2)),
         format!("/dashboard/post?from={}", id(1)),
+        "/dashboard/tasks".to_owned(),
+        format!("/dashboard/tasks?q={query}&task_type={query}&from={query}"),
+        format!("/dashboard/tests/{}", id(0)),
+        "/dashboard/agents".to_owned(),
+        format!("/dashboard/agents?name={query}&task_type={query}"),
+        format!("/dashboard/agents/{}", id(9)),
+        "/dashboard/types".to_owned(),
+        format!("/dashboard/types/{query}/1"),
+        format!("/dashboard/types/one?task_type={query}&task_version=1"),
         format!("/dashboard/search?q={query}"),
         format!("/dashboard/post?task_type={query}"),
         format!("/dashboard/tasks/{query}"),
@@ -286,4 +306,43 @@ fn without_a_database_the_overview_says_so() {
     assert_eq!((page.status, page.header("retry-after")), (503, Some("1")), "{page:?}");
     assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{page:?}");
     gate.open();
+}
+
+#[test]
+fn a_page_weighs_little() {
+    let (app, pages) = with_pages();
+    let assets: usize = ASSETS.iter().map(|(_, path)| app.get(path).body.len()).sum();
+    for page in pages {
+        // They are not even compressed.
+        let bytes = assets + app.get(&page).body.len();
+        assert!(bytes < 100_000, "{page}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn a_form_offers_the_data_posted_last() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1).with("task_version", "4").with("task_data", r#"{"url":"http://a"}"#));
+    let fill = [("task_type", "wait"), ("task_version", "1"), ("fill", "last")];
+    let page = send_form(&app, "/dashboard/post", &[], &fill).body;
+    assert!(page.contains("&#34;url&#34;: &#34;http://a&#34;") && page.contains("value=\"4\""), "{page}");
+    let page = send_form(&app, "/dashboard/post", &[], &[("task_type", "other"), ("fill", "last")]).body;
+    assert!(page.contains("no task of this type is stored"), "{page}");
+}
+
+#[test]
+fn types_that_are_no_parts_of_paths_have_pages() {
+    let app = TestApp::start();
+    for (n, task_type) in ["", ".", "..", "a/b", "a\\b", "ä b?c#d%2F", "\u{202e}x"].into_iter().enumerate() {
+        let name = serde_json::Value::from(task_type).to_string();
+        let n = n as u64 + 1;
+        app.post_task(Body::task(n).with("task_type", name));
+        let page = app.get(&format!("/dashboard/tasks/{}", id(n))).body;
+        let link =
+            page.split("href=\"../types/").nth(1).and_then(|rest| rest.split('"').next()).expect("a link");
+        let link = link.replace("&#38;", "&");
+        let page = app.get(&format!("/dashboard/types/{link}"));
+        assert_eq!(page.status, 200, "{page:?}");
+        assert!(page.body.contains(&id(n)), "{page:?}");
+    }
 }

@@ -1,7 +1,7 @@
 //! `POST /api/v1/tasks/cancel` and `/retry`: cancel many tasks, or post them again.
 
-mod by_filter;
-mod by_ids;
+pub(in crate::http) mod by_filter;
+pub(in crate::http) mod by_ids;
 
 use axum::extract::State;
 use axum::response::Response;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::answer::Problem;
+use super::super::answer::{Problem, json};
 use super::super::members::Members;
 use super::super::query::invalid;
 use super::{cancel, retry};
@@ -55,7 +55,7 @@ pub(in crate::http::api) enum TasksChanged {
 
 /// What is done to each task.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Action {
+pub(in crate::http) enum Action {
     Cancel,
     Retry,
 }
@@ -138,13 +138,13 @@ async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, 
             if token.is_some() {
                 return Err(invalid("token", "goes with a filter only"));
             }
-            by_ids::change(app, action, &by_ids::parse(&ids)?, deadline).await
+            json(&by_ids::change(app, action, &by_ids::parse(&ids)?, deadline).await)
         }
         (None, Some(filter)) => {
             let filter = by_filter::parse(&filter)?;
             match token.map(by_filter::parse_token).transpose()? {
-                None => by_filter::count(app, action, filter, deadline).await,
-                Some(token) => by_filter::change(app, action, &filter, token, deadline).await,
+                None => json(&by_filter::count(app, action, filter, deadline).await?),
+                Some(token) => json(&by_filter::change(app, action, &filter, token, deadline).await?),
             }
         }
         (Some(_), Some(_)) => Err(invalid("filter", "cannot be given together with task_ids")),

@@ -25,7 +25,7 @@ const STATES: [(&str, States); 9] = [
 ///
 /// # Errors
 /// The error names the filter that is wrong.
-pub(super) fn read(query: &mut Query<'_>) -> Result<TaskFilter, ApiError> {
+pub(in crate::http) fn read(query: &mut Query<'_>) -> Result<TaskFilter, ApiError> {
     Ok(TaskFilter {
         states: query.one_of("state", &STATES)?.unwrap_or_default(),
         task_type: query.text("task_type")?.map(Cow::into_owned),

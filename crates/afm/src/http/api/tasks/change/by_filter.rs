@@ -4,7 +4,6 @@ use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use slamon_protocol::{excerpt, parse_id};
@@ -14,7 +13,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Action, MOST};
-use crate::http::api::answer::json;
 use crate::http::api::members::kind;
 use crate::http::api::query::{Query, invalid};
 use crate::http::api::tasks::{filter, many};
@@ -33,27 +31,27 @@ const PAGE: u32 = 250;
 
 /// How many tasks there are to be changed. Nothing was changed.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http::api) struct Counted {
+pub(in crate::http) struct Counted {
     /// How many tasks of the filter can be changed: cancelled, if they have not ended, or posted again, if they
     /// ended without a result.
-    count: usize,
+    pub(in crate::http) count: usize,
     /// Whether there may be more than were counted.
-    more: bool,
+    pub(in crate::http) more: bool,
     /// With it, the same request changes them; it is good for ten minutes, and at the AFM that gave it.
-    token: Uuid,
+    pub(in crate::http) token: Uuid,
 }
 
 /// What was changed.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http::api) struct Done {
+pub(in crate::http) struct Done {
     /// How many tasks were changed.
-    changed: usize,
+    pub(in crate::http) changed: usize,
     /// How many were not, because they have come to another state meanwhile.
-    refused: usize,
+    pub(in crate::http) refused: usize,
     /// Whether tasks are left that have to be looked at.
     more: bool,
     /// The token with which to go on; null where none are left.
-    token: Option<Uuid>,
+    pub(in crate::http) token: Option<Uuid>,
 }
 
 /// Reads a filter, which has the names of the parameters of the list.
@@ -114,12 +112,12 @@ async fn page(
 }
 
 /// Counts the tasks, and answers with the token for them.
-pub(super) async fn count(
+pub(in crate::http) async fn count(
     app: &App,
     action: Action,
     filter: TaskFilter,
     deadline: Instant,
-) -> Result<Response, ApiError> {
+) -> Result<Counted, ApiError> {
     let last = tokio::time::timeout_at(deadline, app.store.last_place()).await;
     let last = last.map_err(|_| ApiError::TryAgain("the request took too long".to_owned()))?;
     let last = last.map_err(|error| app.read_failed(&error))?;
@@ -136,17 +134,17 @@ pub(super) async fn count(
         }
     }
     let token = app.bulk.give(plan, app.clock.now());
-    json(&Counted { count, more, token })
+    Ok(Counted { count, more, token })
 }
 
 /// Changes tasks that were counted, a bounded number of them.
-pub(super) async fn change(
+pub(in crate::http) async fn change(
     app: &App,
     action: Action,
     filter: &TaskFilter,
     token: Uuid,
     deadline: Instant,
-) -> Result<Response, ApiError> {
+) -> Result<Done, ApiError> {
     let mut plan = app.bulk.plan(token, app.clock.now()).ok_or_else(unknown_token)?;
     if plan.action != action.name() || plan.filter != *filter {
         return Err(invalid(
@@ -177,7 +175,7 @@ pub(super) async fn change(
         }
     }
     let token = more.then(|| app.bulk.give(plan, app.clock.now()));
-    json(&Done { changed, refused, more, token })
+    Ok(Done { changed, refused, more, token })
 }
 
 /// What came of a page of tasks.

@@ -1,6 +1,5 @@
 //! Changes tasks that are named.
 
-use axum::response::Response;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use slamon_protocol::parse_id;
@@ -9,7 +8,6 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Action};
-use crate::http::api::answer::json;
 use crate::http::api::members::kind;
 use crate::http::api::query::invalid;
 use crate::http::api::tasks::many;
@@ -18,22 +16,22 @@ use crate::http::error::ApiError;
 
 /// What came of each task, in their order.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http::api) struct Changed {
-    results: Vec<ChangedTask>,
+pub(in crate::http) struct Changed {
+    pub(in crate::http) results: Vec<ChangedTask>,
 }
 
 /// What came of a task.
 #[derive(Serialize, ToSchema)]
-pub(in crate::http::api) struct ChangedTask {
-    task_id: Uuid,
+pub(in crate::http) struct ChangedTask {
+    pub(in crate::http) task_id: Uuid,
     /// The status that the request for this task alone would have been answered with.
     status: u16,
     /// What is wrong, in a sentence.
     #[serde(skip_serializing_if = "Option::is_none")]
-    detail: Option<String>,
+    pub(in crate::http) detail: Option<String>,
     /// The id of the new task, if this one was posted again.
     #[serde(skip_serializing_if = "Option::is_none")]
-    new_task_id: Option<Uuid>,
+    pub(in crate::http) new_task_id: Option<Uuid>,
 }
 
 /// Reads the ids.
@@ -49,12 +47,7 @@ pub(super) fn parse(ids: &[&RawValue]) -> Result<Vec<Uuid>, ApiError> {
     ids.iter().enumerate().map(id).collect()
 }
 
-pub(super) async fn change(
-    app: &App,
-    action: Action,
-    ids: &[Uuid],
-    deadline: Instant,
-) -> Result<Response, ApiError> {
+pub(in crate::http) async fn change(app: &App, action: Action, ids: &[Uuid], deadline: Instant) -> Changed {
     let mut seen = std::collections::HashSet::new();
     // A task that is named twice would be posted twice.
     let is_repeated: Vec<bool> = ids.iter().map(|id| !seen.insert(*id) && action == Action::Retry).collect();
@@ -75,5 +68,5 @@ pub(super) async fn change(
         };
         ChangedTask { task_id: *task_id, status, detail, new_task_id }
     };
-    json(&Changed { results: ids.iter().zip(results.await).map(result).collect() })
+    Changed { results: ids.iter().zip(results.await).map(result).collect() }
 }

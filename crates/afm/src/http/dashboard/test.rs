@@ -1,0 +1,161 @@
+//! The page of a test: when each of its tasks waited and ran, and how it went.
+
+use std::fmt::Write;
+use std::pin::pin;
+use std::sync::Arc;
+
+use askama::Template;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, State};
+use axum::response::Response;
+use axum::routing::get;
+use jiff::Timestamp;
+use slamon_domain::StateName;
+use slamon_protocol::parse_id;
+use slamon_store::{ListOrder, TaskFilter, TaskQuery, TaskSummary};
+use uuid::Uuid;
+
+use super::frame::{Frame, html};
+use super::presentation::{Badge, Moment, between, count, duration};
+use super::tasks::{Row, rows};
+use crate::http::app::App;
+use crate::http::error::ApiError;
+use crate::http::routes::Routes;
+
+pub(super) fn routes() -> Routes {
+    vec![("/dashboard/tests/{test_id}", get(page))]
+}
+
+/// So many tasks of a test are shown, those first that were posted first.
+const LIMIT: u32 = 500;
+
+/// How wide the picture is drawn. It is stretched to its place.
+const WIDTH: f64 = 1_000.0;
+
+#[derive(Template)]
+#[template(path = "dashboard/test.html")]
+struct TestPage<'p> {
+    frame: &'p Frame,
+    section: &'static str,
+    id: Uuid,
+    verdict: Badge,
+    sentence: String,
+    bars: Vec<Bar>,
+    began: Moment,
+    ended: Moment,
+    span: String,
+    has_more: bool,
+}
+
+/// The line of a task in the picture.
+struct Bar {
+    row: Row,
+    /// The elements within its SVG, which are made of numbers alone.
+    shapes: String,
+    says: String,
+}
+
+async fn page(
+    frame: Frame,
+    State(app): State<App>,
+    test_id: Result<Path<String>, PathRejection>,
+) -> Response {
+    let page = pin!(async {
+        let id = test_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownPath)?;
+        let filter = TaskFilter { test_id: Some(id), ..TaskFilter::default() };
+        let order = ListOrder::OldestFirst;
+        let query = TaskQuery { filter, order, after: None, up_to: None, limit: LIMIT };
+        let listed = app.store.list_tasks(Arc::new(query)).await;
+        let listed = listed.map_err(|error| app.read_failed(&error))?;
+        if listed.tasks.is_empty() {
+            return Err(ApiError::UnknownPath);
+        }
+        Ok(show(&frame, id, listed.tasks, listed.next.is_some()))
+    });
+    frame.answer(&app, page).await
+}
+
+fn show(frame: &Frame, id: Uuid, tasks: Vec<TaskSummary>, has_more: bool) -> Response {
+    let now = frame.now.0;
+    let (verdict, sentence) = verdict(&tasks, has_more);
+    let began = tasks.iter().map(|task| task.created).min().unwrap_or(now);
+    let ended = tasks.iter().map(|task| task.finished.unwrap_or(now)).max().unwrap_or(now);
+    let scale = Scale { began, length: between(began, ended).as_secs_f64().max(0.001) };
+    let bars = rows(tasks, frame).into_iter().map(|row| scale.bar(row, now)).collect();
+    html(&TestPage {
+        frame,
+        section: "tasks",
+        id,
+        verdict,
+        sentence,
+        bars,
+        began: Moment(began),
+        ended: Moment(ended),
+        span: duration(between(began, ended)),
+        has_more,
+    })
+}
+
+/// Says how the test goes.
+fn verdict(tasks: &[TaskSummary], has_more: bool) -> (Badge, String) {
+    let number = |is: fn(StateName) -> bool| tasks.iter().filter(|task| is(task.state)).count() as u64;
+    let all = tasks.len() as u64;
+    let done = number(|state| state == StateName::Completed);
+    let cancelled = number(|state| state == StateName::Cancelled);
+    let unfinished = number(|state| !state.is_end());
+    let failed = all - done - cancelled - unfinished;
+    let mut parts = Vec::new();
+    for (number, word) in
+        [(done, "done"), (failed, "failed"), (cancelled, "cancelled"), (unfinished, "not finished")]
+    {
+        if number > 0 {
+            parts.push(format!("{number} {word}"));
+        }
+    }
+    let sentence =
+        format!("{}{}: {}.", count(all, "task"), if has_more { " and more" } else { "" }, parts.join(", "));
+    let badge = match (failed, unfinished, cancelled) {
+        (1.., ..) => Badge { word: "failed", class: "bad" },
+        (0, 1.., _) => Badge { word: "running", class: "busy" },
+        (0, 0, 1..) => Badge { word: "cancelled", class: "calm" },
+        (0, 0, 0) => Badge { word: "passed", class: "good" },
+    };
+    (badge, sentence)
+}
+
+struct Scale {
+    began: Timestamp,
+    /// In seconds.
+    length: f64,
+}
+
+impl Scale {
+    fn x(&self, time: Timestamp) -> f64 {
+        (between(self.began, time).as_secs_f64() / self.length * WIDTH).min(WIDTH)
+    }
+
+    fn bar(&self, row: Row, now: Timestamp) -> Bar {
+        let task = &row.task;
+        let end = task.finished.unwrap_or(now);
+        let begun = task.claimed.unwrap_or(end);
+        let mut shapes = String::new();
+        let mut part = |class: &str, from: Timestamp, to: Timestamp, y: u32, height: u32| {
+            let (from, to) = (self.x(from), self.x(to));
+            // What took no time to speak of is seen, too.
+            let width = (to - from).max(4.0);
+            let from = from.min(WIDTH - width);
+            let _ = write!(
+                shapes,
+                "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>"
+            );
+        };
+        part("calm", task.created, begun, 7, 6);
+        let mut says = format!("waited {}", duration(between(task.created, begun)));
+        if let Some(claimed) = task.claimed {
+            part(row.badge.class, claimed, end, 3, 14);
+            let verb = if task.finished.is_some() { "ran" } else { "has run" };
+            says = format!("{says}, {verb} {}", duration(between(claimed, end)));
+        }
+        Bar { row, shapes, says }
+    }
+}

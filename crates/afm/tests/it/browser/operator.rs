@@ -1,0 +1,197 @@
+//! What an operator does, from link to link.
+
+use std::time::Duration;
+
+use super::Browser;
+use crate::test_app::{Body, TestApp, id};
+
+/// Starts an AFM with one task that runs and others that wait, and a browser at its overview.
+fn start() -> (TestApp, Browser) {
+    let app = TestApp::start();
+    app.count_tasks();
+    app.post_task(Body::task(1));
+    assert_eq!(app.poll(Body::poll(9).with("max_tasks", "1")), [id(1)]);
+    for n in 2..=4 {
+        app.post_task(Body::task(n));
+    }
+    let browser = Browser::start(app.address());
+    browser.open("/");
+    browser.until_text("What waits, and why");
+    (app, browser)
+}
+
+#[test]
+fn cancels_many_by_filter_and_one_by_its_box() {
+    let (app, browser) = start();
+    browser.go_to("Tasks");
+    browser.until_text(&id(2));
+    browser.click(&format!("input[value='{}']", id(2)));
+    browser.press("Cancel the chosen");
+    browser.until_text("Cancel 1 task?");
+    assert_eq!(app.task(2)["task_state"], "pending", "nothing is done before it is confirmed");
+    browser.press("Yes, cancel them");
+    browser.until_text("1 task was cancelled.");
+    assert_eq!(app.task(2)["task_state"], "cancelled");
+    browser.press("Go to the list");
+    browser.run("document.querySelector('#state').value = 'pending'");
+    browser.press("Filter");
+    browser.until(&format!("!document.body.innerText.includes('{}')", id(2)));
+    browser.press("Cancel all that match");
+    browser.until_text("Cancel 2 tasks?");
+    browser.press("Yes, cancel them");
+    browser.until_text("2 tasks were cancelled.");
+    assert_eq!(app.task(1)["task_state"], "claimed");
+    for n in [3, 4] {
+        assert_eq!(app.task(n)["task_state"], "cancelled");
+    }
+    browser.go_to("Tasks");
+    browser.until_text("cancelled");
+    browser.press("Post all that match again");
+    browser.until_text("Post 3 tasks again?");
+    browser.press("Yes, post them again");
+    browser.until_text("3 tasks were posted again.");
+    assert_eq!(app.poll(Body::poll(9).with("max_tasks", "9")).len(), 3);
+    browser.was_quiet();
+}
+
+#[test]
+fn pauses_an_agent_and_sees_it_lost() {
+    let (app, browser) = start();
+    browser.go_to("Agents");
+    browser.until_text(&id(9));
+    browser.press("agent 9");
+    browser.until_text("What it runs");
+    browser.press("Pause the agent");
+    browser.until_text("The agent is paused");
+    assert!(app.poll(Body::poll(9)).is_empty());
+    browser.press("Resume the agent");
+    browser.until_text("The agent is resumed");
+    assert_eq!(app.poll(Body::poll(9)).len(), 3);
+    app.clock.advance(Duration::from_secs(301));
+    browser.go_to("Agents");
+    browser.until_text("lost");
+    browser.go_to("Overview");
+    browser.until_text("1 agent is lost");
+    browser.was_quiet();
+}
+
+#[test]
+fn pauses_a_type() {
+    let (app, browser) = start();
+    browser.go_to("Types");
+    browser.until_text("Task types");
+    browser.press("wait");
+    browser.until_text("Agents that offer it");
+    browser.press("Pause this version");
+    browser.until_text("The type is paused");
+    assert!(app.poll(Body::poll(9)).is_empty());
+    browser.go_to("Overview");
+    browser.until_text("wait version 1 is paused");
+    browser.go_to("Types");
+    browser.until_text("Task types");
+    browser.press("wait");
+    browser.until_text("handed to nobody");
+    browser.press("Resume the type");
+    browser.until_text("The type is resumed");
+    assert_eq!(app.poll(Body::poll(9)).len(), 3);
+    browser.was_quiet();
+}
+
+#[test]
+fn finds_what_an_id_or_a_type_names() {
+    let (_app, browser) = start();
+    for (text, address, shown) in [
+        (id(1), format!("/dashboard/tasks/{}", id(1)), "Timeline"),
+        (id(0), format!("/dashboard/tests/{}", id(0)), "When its tasks waited and ran"),
+        (id(9), format!("/dashboard/agents/{}", id(9)), "What it runs"),
+        ("wait".to_owned(), "/dashboard/tasks?task_type=wait".to_owned(), "version 1"),
+        ("<b>".to_owned(), "/dashboard/search?q=%3Cb%3E".to_owned(), "Nothing is called <b>"),
+    ] {
+        browser.fill("#find", &text);
+        browser.keys("\u{e007}");
+        browser.until_text(shown);
+        assert!(browser.address().ends_with(&address), "{}", browser.address());
+    }
+    browser.was_quiet();
+}
+
+#[test]
+fn goes_through_rows_by_keys() {
+    let (_app, browser) = start();
+    browser.go_to("Tasks");
+    browser.until_text(&id(4));
+    let focus =
+        || browser.run("return document.activeElement.getAttribute('href') || document.activeElement.id");
+    browser.keys("j");
+    assert_eq!(focus(), format!("./tasks/{}", id(4)));
+    browser.keys("jjk");
+    assert_eq!(focus(), format!("./tasks/{}", id(3)));
+    browser.keys("?");
+    browser.until("document.querySelector('#help').open");
+    browser.keys("\u{e00c}");
+    browser.until("!document.querySelector('#help').open");
+    browser.keys("/");
+    assert_eq!(focus(), "find");
+    browser.keys("jk");
+    assert_eq!(browser.run("return document.querySelector('#find').value"), "jk");
+    browser.was_quiet();
+}
+
+#[test]
+fn keeps_what_is_chosen_while_the_page_changes() {
+    let (app, browser) = start();
+    browser.go_to("Tasks");
+    let chosen = format!("input[value='{}']", id(3));
+    browser.until_text(&id(3));
+    browser.click(&chosen);
+    browser.run("getSelection().selectAllChildren(document.querySelector('caption'))");
+    app.post_task(Body::task(5));
+    browser.until_text(&id(5));
+    let kept = browser.run(&format!(
+        "const box = document.querySelector(\"{chosen}\");
+         return [box.checked, box === document.activeElement, getSelection().toString().startsWith('Tasks')]"
+    ));
+    assert_eq!(kept, serde_json::json!([true, true, true]));
+    browser.was_quiet();
+}
+
+#[test]
+fn sees_hostile_texts_as_texts() {
+    const HOSTILE: &str =
+        "</bdi><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">";
+    let app = TestApp::start();
+    app.count_tasks();
+    let text = serde_json::Value::from(HOSTILE).to_string();
+    let poll = Body::poll(9)
+        .with("agent_name", text.as_str())
+        .with("agent_capabilities", format!("{{{text}:{{\"version\":1}}}}"));
+    for n in 1..=3 {
+        app.post_task(
+            Body::task(n).with("task_type", text.as_str()).with("task_data", format!("{{{text}:{text}}}")),
+        );
+    }
+    app.poll(poll.with("max_tasks", "2"));
+    app.post("/tasks/response", Body::failure(1, &text)).is_empty();
+    app.post("/tasks/response", Body::result(2).with("task_data", format!("{{{text}:{text}}}"))).is_empty();
+    let browser = Browser::start(app.address());
+    for page in [
+        "/dashboard".to_owned(),
+        "/dashboard/tasks".to_owned(),
+        format!("/dashboard/tasks/{}", id(1)),
+        format!("/dashboard/tasks/{}", id(2)),
+        format!("/dashboard/tests/{}", id(0)),
+        "/dashboard/agents".to_owned(),
+        format!("/dashboard/agents/{}", id(9)),
+        "/dashboard/types".to_owned(),
+        format!("/dashboard/post?from={}", id(1)),
+    ] {
+        browser.open(&page);
+        browser.until("document.readyState === 'complete'");
+        let found = browser.run(
+            "return [document.title === 'taken', document.querySelectorAll('main script, main img').length,
+                 document.documentElement.innerHTML.includes('document.title = ')]",
+        );
+        assert_eq!(found, serde_json::json!([false, 0, true]), "{page}");
+    }
+    browser.was_quiet();
+}
