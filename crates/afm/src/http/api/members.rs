@@ -23,8 +23,7 @@ impl<'a> Members<'a> {
         let wrong = |problem: String| ApiError::Invalid(Invalid { field: None, problem });
         let value: &RawValue =
             serde_json::from_str(body).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
-        let members = serde_json::from_str(value.get());
-        let left = members.map_err(|_| wrong(format!("must be a JSON object, is {}", kind(value))))?;
+        let left = members_of(value, "must be a JSON object").map_err(wrong)?;
         Ok(Self { left, known: Vec::new() })
     }
 
@@ -37,8 +36,7 @@ impl<'a> Members<'a> {
         name: &'static str,
     ) -> Result<Option<BTreeMap<String, &'a RawValue>>, ApiError> {
         let Some(value) = self.take(name) else { return Ok(None) };
-        let members = serde_json::from_str(value.get());
-        members.map(Some).map_err(|_| invalid(name, format!("must be an object, is {}", kind(value))))
+        members_of(value, "must be an object").map(Some).map_err(|problem| invalid(name, problem))
     }
 
     /// Takes a member.
@@ -82,6 +80,17 @@ impl<'a> Members<'a> {
     }
 }
 
+/// Takes an object apart, or says what is wrong.
+fn members_of<'a>(value: &'a RawValue, expected: &str) -> Result<BTreeMap<String, &'a RawValue>, String> {
+    serde_json::from_str(value.get()).map_err(|_| {
+        if value.get().starts_with('{') {
+            "has a name that is not valid Unicode: it has half a surrogate pair".to_owned()
+        } else {
+            format!("{expected}, is {}", kind(value))
+        }
+    })
+}
+
 /// Describes a value for a message.
 pub(super) fn kind(value: &RawValue) -> String {
     match value.get().as_bytes().first() {
@@ -118,6 +127,10 @@ mod tests {
             (r#"{"a": null}"#, "a: must be an array of 1 to 2 elements, is null"),
             ("[]", "request body: must be a JSON object, is an array"),
             ("null", "request body: must be a JSON object, is null"),
+            (
+                r#"{"\ud800": 1}"#,
+                "request body: has a name that is not valid Unicode: it has half a surrogate pair",
+            ),
         ] {
             assert_eq!(message(array(text)), error);
         }

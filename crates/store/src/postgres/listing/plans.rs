@@ -1,6 +1,6 @@
 //! Tests that PostgreSQL reads lists by the indexes that were made for them.
 
-use slamon_testbed::{PgCluster, TestDatabase};
+use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 
 use super::conditions::{Condition, Key, with_indexes};
 use super::{end_statement, summary};
@@ -70,7 +70,18 @@ fn is_by_id(condition: Condition) -> bool {
 
 #[tokio::test]
 async fn lists_are_read_by_their_indexes() {
-    let database = PgCluster::shared().create_database();
+    check_on(&PgCluster::shared().create_database()).await;
+}
+
+#[tokio::test]
+async fn lists_are_read_by_their_indexes_by_the_oldest_and_the_newest_server() {
+    for version in [13, 18] {
+        let cluster = PgCluster::start(&PgOptions { version: Some(version), ..PgOptions::default() });
+        check_on(&cluster.unwrap().create_database()).await;
+    }
+}
+
+async fn check_on(database: &TestDatabase) {
     let store = PostgresStore::new(&PostgresOptions {
         uri: database.uri(),
         pool_size: 1,
@@ -78,11 +89,10 @@ async fn lists_are_read_by_their_indexes() {
         statement_timeout: std::time::Duration::from_secs(60),
         echo: false,
     });
-    let store = store.unwrap();
-    store.create_tables().await.unwrap();
-    check_all(&database, "without rows");
+    store.unwrap().create_tables().await.unwrap();
+    check_all(database, "without rows");
     database.sql(FILL);
-    check_all(&database, "without statistics");
+    check_all(database, "without statistics");
     database.sql("analyze task");
-    check_all(&database, "with statistics");
+    check_all(database, "with statistics");
 }

@@ -1,9 +1,11 @@
 //! Many tasks in one post.
 
+use std::time::Duration;
+
 use serde_json::{Value, json};
 
 use super::{everywhere, list};
-use crate::test_app::{Body, Setup, TestApp, id};
+use crate::test_app::{Body, Setup, TestApp, eventually, id};
 
 fn post(app: &TestApp, tasks: &[String]) -> Vec<Value> {
     let answer = app.post("/api/v1/tasks", format!(r#"{{"tasks": [{}]}}"#, tasks.join(", "))).json();
@@ -131,4 +133,50 @@ fn while_the_database_is_away_each_task_is_to_be_tried_again() {
     let tasks = [Body::task(1).to_string(), "{}".to_owned(), Body::task(2).to_string()];
     let statuses: Vec<_> = post(&app, &tasks).iter().map(|result| result["status"].as_u64()).collect();
     assert_eq!(statuses, [Some(503), Some(400), Some(503)]);
+}
+
+/// Twenty requests with 300 tasks each are more than the queue takes, and a single post finds room beside them.
+#[test]
+fn many_tasks_do_not_fill_the_queue() {
+    let (app, gate) = Setup::default().start_gated();
+    gate.close();
+    let mut bulk: Vec<_> = (0..20).map(|_| app.connect()).collect();
+    for (n, connection) in (0..).zip(&mut bulk) {
+        let tasks: Vec<_> = (1..=300).map(|task| Body::task(n * 1_000 + task).to_string()).collect();
+        connection.post("/api/v1/tasks", &format!(r#"{{"tasks": [{}]}}"#, tasks.join(",")));
+    }
+    gate.wait_until_reached();
+    app.running.wait_for(20);
+    let mut single = app.connect();
+    single.post("/task", &Body::task(99_999).to_string());
+    app.running.wait_for(21);
+    gate.open();
+    assert_eq!(single.answer_without_body().status, 200);
+    for connection in &mut bulk {
+        let answer = connection.answer().json();
+        let results = answer["results"].as_array().expect("results");
+        assert!(results.len() == 300 && results.iter().all(|result| result["status"] == 200), "{answer}");
+    }
+    assert_eq!(app.get("/status").json()["tasks_waiting"], 6_001);
+}
+
+#[test]
+fn what_takes_too_long_is_to_be_tried_again() {
+    let mut setup = Setup::default();
+    setup.settings.request_timeout = Duration::from_millis(300);
+    let (app, gate) = setup.start_gated();
+    gate.close();
+    let tasks = [Body::task(1).to_string(), "{}".to_owned(), Body::task(2).to_string()];
+    let results = post(&app, &tasks);
+    let late = |n| json!({"task_id": id(n), "status": 503, "detail": "the request took too long; try again"});
+    assert_eq!((&results[0], &results[2]), (&late(1), &late(2)));
+    assert_eq!(results[1]["status"], 400);
+    gate.open();
+    eventually("they are stored", || {
+        post(&app, &tasks).iter().map(|result| result["status"].as_u64()).eq([
+            Some(200),
+            Some(400),
+            Some(200),
+        ])
+    });
 }
