@@ -1,6 +1,6 @@
 //! Statistics: the one place that counts what happens to tasks.
 //!
-//! The commit loop gives each change of a task's state to the [`Ledger`], which adds it up in memory. Once a second
+//! The commit loop gives each change of a task's state to the ledger, which adds it up in memory. Once a second
 //! the sums are saved: the figures of each minute, and the changes of how many tasks wait and run. A crash loses
 //! what was not saved; a count of the tasks sets the kept counts right again. Metrics and `/api/v1/overview` read
 //! these figures.

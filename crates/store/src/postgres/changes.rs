@@ -44,7 +44,7 @@ fn entry(change: &Transition) -> String {
     entry
 }
 
-/// Reads what [`write`] has written; `None` where it is something else.
+/// Reads what [`write()`] has written; `None` where it is something else.
 pub(super) fn read(mut text: &str) -> Option<Vec<Transition>> {
     let mut changes = Vec::new();
     while !text.is_empty() {

@@ -10,7 +10,7 @@ pub(in crate::http) fn write(list: &str, place: TaskPlace) -> String {
     format!("{:x}.{:016x}", place.cast_unsigned(), check(list, place))
 }
 
-/// Reads what [`write`] has written for the same list.
+/// Reads what [`write()`] has written for the same list.
 ///
 /// # Errors
 /// Fails when it was damaged, or is of another list.

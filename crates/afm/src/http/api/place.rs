@@ -9,7 +9,7 @@ pub(super) fn write(list: &str, place: &str) -> String {
     format!("{hex}.{:016x}", check(list, place))
 }
 
-/// Takes the parameter `cursor`, which [`write`] has written for the same list.
+/// Takes the parameter `cursor`, which [`write()`] has written for the same list.
 ///
 /// # Errors
 /// Fails when it was damaged, or is of another list.
