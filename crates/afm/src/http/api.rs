@@ -8,6 +8,7 @@ mod answer;
 pub(in crate::http) mod cursor;
 pub(in crate::http) mod events;
 mod members;
+mod one_test;
 mod openapi;
 mod overview;
 mod place;
@@ -27,6 +28,7 @@ pub(super) fn routes() -> Routes {
     [
         agents::routes(),
         events::routes(),
+        one_test::routes(),
         openapi::routes(),
         overview::routes(),
         tasks::routes(),

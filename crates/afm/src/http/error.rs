@@ -43,6 +43,8 @@ pub(crate) enum ApiError {
     UnknownPath,
     #[error("task_id: no task has this id")]
     UnknownTask,
+    #[error("test_id: no task is of this test")]
+    UnknownTest,
     #[error("task_id: {0}")]
     Conflict(&'static str),
     #[error("the method does not go with this path; see the Allow header")]
@@ -68,6 +70,7 @@ impl ApiError {
             Self::Refused(Refusal::AllVersionsPaused) => Some("task_type"),
             Self::Refused(Refusal::TooManyPauses) => None,
             Self::Refused(_) | Self::UnknownTask | Self::Conflict(_) => Some("task_id"),
+            Self::UnknownTest => Some("test_id"),
             _ => None,
         }
     }
@@ -85,7 +88,7 @@ impl ApiError {
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
             Self::Foreign => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
-            Self::UnknownPath | Self::UnknownTask => StatusCode::NOT_FOUND,
+            Self::UnknownPath | Self::UnknownTask | Self::UnknownTest => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
             // 408 would be the status for a slow body, but clients give up at any 4xx.
             Self::TryAgain(_)

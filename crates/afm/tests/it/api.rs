@@ -3,6 +3,7 @@
 mod agents;
 pub(crate) mod event_stream;
 mod events;
+mod one_test;
 mod openapi;
 mod overview;
 mod pauses;

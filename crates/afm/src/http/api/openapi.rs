@@ -19,7 +19,7 @@ use utoipa::OpenApi;
 
 use self::page::Page;
 use super::answer::Problem;
-use super::{agents, events, overview, tasks, type_list, types};
+use super::{agents, events, one_test, overview, tasks, type_list, types};
 use crate::http::error::ApiError;
 use crate::http::routes::{Routes, agent, bpms, json_text, status};
 
@@ -64,6 +64,7 @@ pub(super) fn routes() -> Routes {
         agents::pause,
         agents::resume,
         agents::forget,
+        one_test::read,
         type_list::list,
         type_list::read,
         types::pause_type,
