@@ -11,7 +11,9 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use slamon_domain::{Operation, PauseTarget, Pauses};
 use slamon_protocol::Capability;
-use slamon_store::{AgentQuery, Counter, Counters, ListOrder, StoreError, TaskCounts, TaskFilter, TaskQuery};
+use slamon_store::{
+    AgentQuery, Counter, Counters, ListOrder, OffersQuery, StoreError, TaskCounts, TaskFilter, TaskQuery,
+};
 
 use super::agents::{self, AgentRow};
 use super::form::Form;
@@ -83,11 +85,16 @@ async fn list(frame: Frame, State(app): State<App>) -> Response {
     let page = pin!(async {
         let read = async {
             let counted = app.store.counts_by_type(TYPES, None).await?;
+            let seen_since = app.active_since().await;
+            let offered =
+                app.store.list_offers(OffersQuery { seen_since, limit: TYPES, after: None }).await?;
             let figures = app.overview_figures().await?;
-            Ok::<_, StoreError>((counted, figures, app.store.pauses().await?))
+            Ok::<_, StoreError>((counted, offered, figures, app.store.pauses().await?))
         };
-        let (counted, figures, pauses) = read.await.map_err(|error| app.read_failed(&error))?;
-        let has_more = counted.len() >= TYPES as usize;
+        let (counted, offered, figures, pauses) = read.await.map_err(|error| app.read_failed(&error))?;
+        let has_more = counted.len() >= TYPES as usize || offered.next.is_some();
+        let offered: BTreeSet<Capability> =
+            offered.items.into_iter().map(|of_type| of_type.capability).collect();
         let counts: BTreeMap<Capability, TaskCounts> =
             counted.into_iter().map(|of_type| (of_type.capability, of_type.counts)).collect();
         let times: BTreeMap<&Capability, &TypeTimes> = figures
@@ -95,8 +102,12 @@ async fn list(frame: Frame, State(app): State<App>) -> Response {
             .iter()
             .filter_map(|of_type| Some((of_type.capability.as_deref()?, of_type)))
             .collect();
-        let known: BTreeSet<&Capability> =
-            counts.keys().chain(times.keys().copied()).chain(pauses.versions.keys()).collect();
+        let known: BTreeSet<&Capability> = counts
+            .keys()
+            .chain(times.keys().copied())
+            .chain(&offered)
+            .chain(pauses.versions.keys())
+            .collect();
         let row = |capability: &Capability| {
             let times = times.get(capability);
             let median = |times: Option<[std::time::Duration; 3]>| {

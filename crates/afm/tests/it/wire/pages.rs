@@ -309,6 +309,14 @@ fn without_a_database_the_overview_says_so() {
 }
 
 #[test]
+fn a_type_is_listed_when_an_agent_offers_it() {
+    let app = TestApp::start();
+    app.poll(Body::poll(9).with("agent_capabilities", r#"{"offered": {"version": 3}}"#));
+    let page = app.get("/dashboard/types").body;
+    assert!(page.contains("href=\"./types/offered/3\""), "{page}");
+}
+
+#[test]
 fn a_page_weighs_little() {
     let (app, pages) = with_pages();
     let assets: usize = ASSETS.iter().map(|(_, path)| app.get(path).body.len()).sum();
