@@ -8,7 +8,7 @@ mod answer;
 pub(in crate::http) mod cursor;
 pub(in crate::http) mod events;
 mod members;
-mod one_test;
+pub(in crate::http) mod one_test;
 mod openapi;
 mod overview;
 mod place;

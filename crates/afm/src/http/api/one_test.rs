@@ -95,7 +95,7 @@ pub(super) async fn read(
     })
 }
 
-fn verdict(tasks: &[TaskSummary]) -> &'static str {
+pub(in crate::http) fn verdict(tasks: &[TaskSummary]) -> &'static str {
     if tasks.iter().any(|task| task.state.is_end() && task.state != StateName::Completed) {
         "failed"
     } else if tasks.iter().any(|task| !task.state.is_end()) {

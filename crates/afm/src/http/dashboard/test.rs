@@ -18,6 +18,7 @@ use uuid::Uuid;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, between, count, duration};
 use super::tasks::{Row, rows};
+use crate::http::api::one_test;
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::routes::Routes;
@@ -61,14 +62,14 @@ async fn page(
     test_id: Result<Path<String>, PathRejection>,
 ) -> Response {
     let page = pin!(async {
-        let id = test_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownPath)?;
+        let id = test_id.ok().and_then(|Path(text)| parse_id(&text)).ok_or(ApiError::UnknownTest)?;
         let filter = TaskFilter { test_id: Some(id), ..TaskFilter::default() };
         let order = ListOrder::OldestFirst;
         let query = TaskQuery { filter, order, after: None, up_to: None, limit: LIMIT };
         let listed = app.store.list_tasks(Arc::new(query)).await;
         let listed = listed.map_err(|error| app.read_failed(&error))?;
-        if listed.tasks.is_empty() {
-            return Err(ApiError::UnknownPath);
+        if listed.tasks.is_empty() && listed.next.is_none() {
+            return Err(ApiError::UnknownTest);
         }
         Ok(show(&frame, id, listed.tasks, listed.next.is_some()))
     });
@@ -114,12 +115,13 @@ fn verdict(tasks: &[TaskSummary], has_more: bool) -> (Badge, String) {
     }
     let sentence =
         format!("{}{}: {}.", count(all, "task"), if has_more { " and more" } else { "" }, parts.join(", "));
-    let badge = match (failed, unfinished, cancelled) {
-        (1.., ..) => Badge { word: "failed", class: "bad" },
-        (0, 1.., _) => Badge { word: "running", class: "busy" },
-        (0, 0, 1..) => Badge { word: "cancelled", class: "calm" },
-        (0, 0, 0) => Badge { word: "passed", class: "good" },
+    let word = one_test::verdict(tasks);
+    let class = match word {
+        "failed" => "bad",
+        "running" => "busy",
+        _ => "good",
     };
+    let badge = Badge { word, class };
     (badge, sentence)
 }
 
