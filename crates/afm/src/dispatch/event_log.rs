@@ -60,6 +60,8 @@ struct Shared {
 struct Kept {
     /// The number of the first change that is kept.
     first: u64,
+    /// Whoever has not read up to this number has missed changes, and nobody knows how many.
+    lost_before: u64,
     changes: VecDeque<Arc<Transition>>,
     watchers: usize,
     /// When the last watcher has left.
@@ -80,6 +82,7 @@ impl Default for EventLog {
     fn default() -> Self {
         let kept = Kept {
             first: 0,
+            lost_before: 0,
             changes: VecDeque::new(),
             watchers: 0,
             left_at: None,
@@ -120,7 +123,8 @@ impl EventLog {
             StoreEvent::EventsMissed | StoreEvent::NotListening | StoreEvent::ChangesMissed
                 if kept.is_watched(now) =>
             {
-                kept.first += kept.changes.len() as u64 + 1;
+                kept.first = kept.end() + 1;
+                kept.lost_before = kept.first;
                 kept.changes.clear();
             }
             StoreEvent::Watched => {
@@ -263,9 +267,10 @@ impl Watcher {
         }
         let kept = self.log.0.lock();
         if let Some(missed) = kept.first.checked_sub(self.next).filter(|missed| *missed > 0) {
+            let is_known = self.next >= kept.lost_before;
             self.next = kept.first;
             drop(kept);
-            return Some(Watched::Missed(Some(missed), self.id()));
+            return Some(Watched::Missed(is_known.then_some(missed), self.id()));
         }
         let place = usize::try_from(self.next - kept.first).ok()?;
         let change = Arc::clone(kept.changes.get(place)?);

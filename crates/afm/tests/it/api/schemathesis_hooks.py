@@ -15,3 +15,9 @@ def map_query(context, query):
     if query and isinstance(query.get("wait"), (int, float)) and query["wait"] > 0.2:
         query["wait"] = 0.1
     return query
+
+
+@schemathesis.hook
+def filter_query(context, query):
+    # An empty parameter counts as absent, as forms send fields that were left empty. The document cannot say so.
+    return not query or all(value not in ("", [""], None) for value in query.values())
