@@ -2,7 +2,8 @@
 
 use std::net::SocketAddr;
 use std::path::Path;
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -24,14 +25,6 @@ pub(crate) struct Browser {
     http: ureq::Agent,
     server: SocketAddr,
 }
-
-/// The script that waits until a condition holds in the page: it looks again at each change of the page.
-const UNTIL: &str = "
-    const done = arguments[0];
-    const holds = () => { try { return Boolean(CONDITION); } catch { return false; } };
-    if (holds()) return done(true);
-    const observer = new MutationObserver(() => { if (holds()) { observer.disconnect(); done(true); } });
-    observer.observe(document, { subtree: true, childList: true, attributes: true, characterData: true });";
 
 impl Browser {
     /// Starts a browser for the server at this address.
@@ -117,17 +110,15 @@ impl Browser {
     /// Waits until an expression is true in the page, which may be another page by then.
     #[track_caller]
     pub(crate) fn until(&self, condition: &str) {
-        let script = json!({"script": UNTIL.replace("CONDITION", condition), "args": []});
-        // A page that goes away takes the script with it: then the next one is asked.
-        for _ in 0..20 {
-            let value = self.ask("/execute/async", &script);
-            if value == true {
-                return;
-            }
-            let is_gone = value["error"] != "script timeout";
-            assert!(is_gone, "never came: {condition}: {value:#}\n{}", self.text());
+        // Where scripts are turned off, nothing in the page can wait: it is asked again and again. A page that goes away
+        // answers with an error, and then the next one is asked.
+        let script = format!("try {{ return Boolean({condition}); }} catch {{ return false; }}");
+        let script = json!({"script": script, "args": []});
+        let deadline = Instant::now() + PATIENCE;
+        while self.ask("/execute/sync", &script) != true {
+            assert!(Instant::now() < deadline, "never came: {condition}\n{}", self.text());
+            thread::sleep(Duration::from_millis(20));
         }
-        panic!("never came: {condition}\n{}", self.text());
     }
 
     /// Waits until the content of the page has this text.
