@@ -116,11 +116,11 @@ pub(super) struct Running {
     params(
         ("state" = Option<String>, Query, description = "Only agents in this state: active, lost or paused"),
         ("task_type" = Option<String>, Query, description = "Only agents that offer this type"),
-        ("task_version" = Option<i64>, Query, description = "Only agents that offer the type in this version"),
+        ("task_version" = Option<String>, Query, pattern = "^([+-]?[0-9]{1,19})?$", description = "Only agents that offer the type in this version"),
         ("country" = Option<String>, Query, description = "Only agents in this country"),
         ("region" = Option<String>, Query, description = "Only agents in this region"),
         ("q" = Option<String>, Query, description = "An id, or a part of a name in any letter case"),
-        ("limit" = Option<u32>, Query, description = "The most agents to list, 1 to 1000; 50 if absent"),
+        ("limit" = Option<String>, Query, pattern = "^([+]?0*([1-9][0-9]{0,2}|1000))?$", description = "The most agents to list, 1 to 1000; 50 if absent"),
         ("cursor" = Option<String>, Query, description = "The next_cursor of the part before"),
     ),
     responses(

@@ -54,7 +54,7 @@ pub(super) struct Test {
     tag = "tasks",
     params(
         ("test_id" = Uuid, Path, description = "The test, as its tasks name it"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many tasks the part may have, 50 if nothing is said"),
+        ("limit" = Option<String>, Query, pattern = "^([+]?0*([1-9][0-9]{0,2}|1000))?$", description = "How many tasks the part may have, 50 if nothing is said"),
         ("cursor" = Option<String>, Query, description = "The next_cursor of the part before"),
     ),
     responses(

@@ -88,7 +88,7 @@ enum Place {
     path = "/api/v1/types",
     tag = "types",
     params(
-        ("limit" = Option<u32>, Query, description = "The most types to list, 1 to 1000; 50 if absent"),
+        ("limit" = Option<String>, Query, pattern = "^([+]?0*([1-9][0-9]{0,2}|1000))?$", description = "The most types to list, 1 to 1000; 50 if absent"),
         ("cursor" = Option<String>, Query, description = "The next_cursor of the part before"),
     ),
     responses(

@@ -93,7 +93,7 @@ pub(in crate::http::api) struct ListedTask {
     params(
         ("state" = Option<String>, Query, description = "Only tasks in this state: delayed, pending, claimed, completed, failed (which is failed, lost or timed_out), lost, timed_out, expired or cancelled"),
         ("task_type" = Option<String>, Query, description = "Only tasks of this type"),
-        ("task_version" = Option<i64>, Query, description = "Only tasks of this version"),
+        ("task_version" = Option<String>, Query, pattern = "^([+-]?[0-9]{1,19})?$", description = "Only tasks of this version"),
         ("test_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only tasks of this test"),
         ("task_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only the task with this id"),
         ("agent_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only tasks that this agent executes, or executed last"),
@@ -101,7 +101,7 @@ pub(in crate::http::api) struct ListedTask {
         ("to" = Option<String>, Query, description = "Only tasks that were posted before, a time as RFC 3339 writes it"),
         ("q" = Option<String>, Query, description = "Only tasks whose error has this text in it, whatever the case of its letters"),
         ("order" = Option<String>, Query, description = "newest (first) or oldest (first)"),
-        ("limit" = Option<u32>, Query, minimum = 1, maximum = 1000, description = "How many tasks the page may have, 50 if nothing is said"),
+        ("limit" = Option<String>, Query, pattern = "^([+]?0*([1-9][0-9]{0,2}|1000))?$", description = "How many tasks the page may have, 50 if nothing is said"),
         ("cursor" = Option<String>, Query, description = "The next_cursor of the page before"),
     ),
     responses(
