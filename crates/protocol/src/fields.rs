@@ -106,11 +106,6 @@ impl<'a> Field<'a> {
         invalid(self.within, &format!("{}.{member}", self.name), problem)
     }
 
-    /// Whether the field is there.
-    pub(crate) fn is_there(self) -> bool {
-        self.value.is_some()
-    }
-
     /// Reads a field that must be there.
     pub(crate) fn require<T>(self, read: impl FnOnce(Value<'a>) -> Result<T, Problem>) -> Result<T, Invalid> {
         let value = self.value.ok_or_else(|| self.invalid("is required"))?;

@@ -34,6 +34,7 @@ impl<'a> Value<'a> {
     }
 
     /// Returns the text of the value.
+    #[cfg(test)]
     pub(crate) fn text(self) -> &'a str {
         self.text
     }

@@ -5,8 +5,10 @@
 
 mod agents;
 mod answer;
+mod answers;
 pub(in crate::http) mod cursor;
 pub(in crate::http) mod events;
+mod many;
 mod members;
 pub(in crate::http) mod one_test;
 mod openapi;
@@ -17,10 +19,10 @@ pub(in crate::http) mod tasks;
 mod type_list;
 mod types;
 
-pub(super) use self::answer::Problem;
-pub(super) use self::openapi::protocol::{
-    NewTask, Poll, PollAnswer, StatusCounts, TaskAnswers, TaskResult, TaskView,
-};
+pub(super) use self::answer::{Problem, json};
+pub(super) use self::answers::{MOST_IN_REQUEST, TaskAnswers, answer_each, parse_element};
+pub(super) use self::members::Members;
+pub(super) use self::openapi::protocol::{NewTask, Poll, PollAnswer, StatusCounts, TaskResult, TaskView};
 use crate::http::routes::Routes;
 
 /// Returns all paths of the management API.

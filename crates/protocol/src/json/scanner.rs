@@ -68,11 +68,6 @@ impl<'a> Scanner<'a> {
         if self.peek() == Some(b'[') { self.list(b']', element) } else { self.value() }
     }
 
-    /// Whether the value that follows is an array.
-    pub(crate) fn is_at_list(&mut self) -> bool {
-        self.peek() == Some(b'[')
-    }
-
     /// Checks that nothing but white space follows.
     pub(crate) fn end(&mut self) -> Result<(), NotJson> {
         if self.peek().is_none() { Ok(()) } else { Err(NotJson) }

@@ -26,7 +26,7 @@ pub(crate) struct Problem {
 }
 
 /// Returns a 200 with a value as JSON.
-pub(super) fn json(value: &impl Serialize) -> Result<Response, ApiError> {
+pub(in crate::http) fn json(value: &impl Serialize) -> Result<Response, ApiError> {
     let text = serde_json::to_vec(value).map_err(|error| {
         tracing::error!(%error, "could not write an answer as JSON");
         ApiError::Failed

@@ -9,7 +9,7 @@ use super::query::invalid;
 use crate::http::error::ApiError;
 
 /// The members of a JSON object. Each is taken once; what nobody has taken is refused.
-pub(super) struct Members<'a> {
+pub(in crate::http) struct Members<'a> {
     left: BTreeMap<String, &'a RawValue>,
     known: Vec<&'static str>,
 }
@@ -19,7 +19,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when it is no JSON object.
-    pub(super) fn of(body: &'a str) -> Result<Self, ApiError> {
+    pub(in crate::http) fn of(body: &'a str) -> Result<Self, ApiError> {
         let wrong = |problem: String| ApiError::Invalid(Invalid { field: None, problem });
         let value: &RawValue =
             serde_json::from_str(body).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
@@ -39,6 +39,11 @@ impl<'a> Members<'a> {
         members_of(value, "must be an object").map(Some).map_err(|problem| invalid(name, problem))
     }
 
+    /// Whether there is such a member.
+    pub(in crate::http) fn has(&self, name: &str) -> bool {
+        self.left.contains_key(name)
+    }
+
     /// Takes a member.
     pub(super) fn take(&mut self, name: &'static str) -> Option<&'a RawValue> {
         self.known.push(name);
@@ -49,7 +54,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when it is none.
-    pub(super) fn array(
+    pub(in crate::http) fn array(
         &mut self,
         name: &'static str,
         most: usize,
@@ -69,7 +74,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when a member is left that nobody has taken.
-    pub(super) fn end(self) -> Result<(), ApiError> {
+    pub(in crate::http) fn end(self) -> Result<(), ApiError> {
         match self.left.first_key_value() {
             None => Ok(()),
             Some((name, _)) => {

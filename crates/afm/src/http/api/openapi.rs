@@ -94,8 +94,6 @@ pub(super) fn routes() -> Routes {
         protocol::HandedOut,
         protocol::Offer,
         protocol::SeveralResults,
-        protocol::TaskAnswers,
-        protocol::TaskAnswer,
         protocol::Completed,
         protocol::Failed,
         protocol::TaskResult,

@@ -4,7 +4,6 @@ pub(super) mod cancel;
 pub(in crate::http) mod change;
 pub(in crate::http) mod filter;
 pub(super) mod list;
-mod many;
 pub(super) mod post;
 pub(super) mod retry;
 pub(super) mod show;

@@ -145,9 +145,8 @@ pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> R
     let result = match ResultPost::parse(&body.text()?) {
         Ok(result) => result,
         Err(invalid) => {
-            let results = ResultPost::parse_list(&body.text()?).ok_or(invalid)??;
-            drop(body);
-            return Box::pin(report_all(&app, results)).await;
+            // The future is in a box, since it is large and most requests bring one result.
+            return Box::pin(report_all(&app, &body.text()?)).await.unwrap_or(Err(invalid.into()));
         }
     };
     drop(body);

@@ -40,7 +40,7 @@ fn each_is_judged_as_if_it_had_come_alone() {
             wrong(4, "task_id: the task has not been claimed by an agent"),
             wrong(77, "task_id: no task has this id"),
             wrong(3, "task_data: is required, or else task_error"),
-            { "status": 400, "detail": "request body: must be a JSON object, is 7" },
+            { "task_id": null, "status": 400, "detail": "results: must be a JSON object, is 7", "field": "results" },
         ] })
     );
     let states = [1, 2, 3].map(|n| app.task(n)["task_state"].clone());
@@ -61,15 +61,15 @@ fn a_thousand_at_once() {
     assert_eq!(app.get("/status").json()["tasks_waiting"], 0);
     let again: Vec<String> = results.iter().chain([&results[0]]).cloned().collect();
     app.post("/tasks/response", list(&again))
-        .is_problem(400, "results: must hold 1 to 1000 elements, holds 1001");
+        .is_problem(400, "results: must be an array of 1 to 1000 elements, has 1001");
 }
 
 #[test]
 fn a_list_that_is_wrong_as_a_whole() {
     let app = TestApp::start();
     for (body, detail) in [
-        (r#"{"results": []}"#, "results: must hold 1 to 1000 elements, holds 0"),
-        (r#"{"results": {}}"#, "results: must be an array, is an object"),
+        (r#"{"results": []}"#, "results: must be an array of 1 to 1000 elements, has 0"),
+        (r#"{"results": {}}"#, "results: must be an array of 1 to 1000 elements, is an object"),
         (r#"{"results": [1], "protocol": 1}"#, "protocol: is not a known field; known are results"),
         ("{}", "protocol: is required"),
     ] {

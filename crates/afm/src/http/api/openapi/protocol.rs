@@ -240,25 +240,6 @@ pub(crate) struct SeveralResults {
     results: Vec<Value>,
 }
 
-/// What a request with each of several alone would be answered, in their order.
-#[derive(ToSchema)]
-pub(crate) struct TaskAnswers {
-    results: Vec<TaskAnswer>,
-}
-
-/// What one of several is answered.
-#[derive(ToSchema)]
-pub(crate) struct TaskAnswer {
-    /// The task, if the element says so.
-    task_id: Option<Uuid>,
-    /// 200, or why not.
-    status: u16,
-    /// What is wrong.
-    detail: Option<String>,
-    /// The field that is wrong.
-    field: Option<String>,
-}
-
 /// What an agent has found out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]

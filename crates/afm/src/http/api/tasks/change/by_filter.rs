@@ -13,9 +13,10 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Action, MOST};
+use crate::http::api::many;
 use crate::http::api::members::kind;
 use crate::http::api::query::{Query, invalid};
-use crate::http::api::tasks::{filter, many};
+use crate::http::api::tasks::filter;
 use crate::http::app::App;
 use crate::http::bulk::Plan;
 use crate::http::error::ApiError;

@@ -8,9 +8,9 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::{AT_ONCE, Action};
+use crate::http::api::many;
 use crate::http::api::members::kind;
 use crate::http::api::query::invalid;
-use crate::http::api::tasks::many;
 use crate::http::app::App;
 use crate::http::error::ApiError;
 
