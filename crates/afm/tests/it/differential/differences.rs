@@ -376,7 +376,7 @@ pub(super) const DIFFERENCES: &[Difference] = &[
     },
     Difference {
         name: "new paths",
-        why: "the pages are self-contained, and supervisors can ask",
+        why: "the pages are self-contained, and supervisors, Prometheus and programs of operators can ask",
         seen: &[
             both("GET /dashboard/dashboard.js > ask", "404", "200"),
             both("GET /dashboard/dashboard.css > ask", "404", "200"),
