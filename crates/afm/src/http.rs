@@ -1,6 +1,7 @@
 //! The HTTP server: connections, what every request passes through, and the handlers, one file for each
 //! resource.
 
+mod answer;
 mod api;
 pub mod app;
 mod body;
@@ -11,11 +12,16 @@ mod delayed_answers;
 mod error;
 mod held_places;
 mod keepalive;
+mod many;
+mod members;
 mod memory;
+mod openapi;
 mod overload;
 mod peer;
 mod request_deadline;
 mod request_log;
-pub mod routes;
+pub mod router;
+mod routes;
 mod same_site;
+mod schemas;
 pub mod server;

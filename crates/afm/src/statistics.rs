@@ -5,6 +5,7 @@
 //! what was not saved; a count of the tasks sets the kept counts right again. Metrics and `/api/v1/overview` read
 //! these figures.
 
+mod figures;
 mod gauges;
 mod ledger;
 mod overview;
@@ -22,10 +23,10 @@ use uuid::Uuid;
 use crate::clock::Clock;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 use crate::metrics;
-pub use gauges::StoreGauges;
+use figures::Cached;
+pub use figures::{MinutePoint, OverviewFigures, StoreGauges, TypeTimes};
 use ledger::Ledger;
 pub use ledger::TASK_TYPES;
-pub use overview::{MinutePoint, OverviewFigures, TypeTimes};
 
 /// Statistics are saved once in this long.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
@@ -98,8 +99,8 @@ struct SharedStatistics {
     /// Whoever saves holds the lock.
     saving: tokio::sync::Mutex<()>,
     failures: FailureLog,
-    overview: overview::CachedOverview,
-    gauges: gauges::CachedGauges,
+    overview: Cached<OverviewFigures>,
+    gauges: Cached<StoreGauges>,
 }
 
 impl Statistics {
@@ -112,8 +113,8 @@ impl Statistics {
             tally,
             saving: tokio::sync::Mutex::default(),
             failures: FailureLog::default(),
-            overview: overview::CachedOverview::default(),
-            gauges: gauges::CachedGauges::default(),
+            overview: Cached::default(),
+            gauges: Cached::default(),
         }))
     }
 

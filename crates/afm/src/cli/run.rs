@@ -18,7 +18,7 @@ use crate::clock::SteadyClock;
 use crate::config::Config;
 use crate::database::{Database, DatabaseKind};
 use crate::http::app::{App, Settings};
-use crate::http::routes;
+use crate::http::router::router;
 use crate::http::server::{self, ServerLimits};
 use crate::logging::LogWriter;
 use crate::maintenance::clock_sync::set_clock;
@@ -144,7 +144,7 @@ pub(super) async fn run(
         memory: MEMORY.max(config.max_content_length.saturating_mul(4)),
     };
     tracing::info!(open_files = files, connections = limits.connections, "limits");
-    let router = routes::router(app.clone());
+    let router = router(app.clone());
     let (heartbeats, statistics) = (app.heartbeats.clone(), app.statistics.clone());
     let mut serving =
         tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));

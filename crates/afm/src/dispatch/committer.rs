@@ -8,6 +8,7 @@ mod commit_loop;
 mod hand_off;
 mod held_up;
 mod load;
+mod observers;
 mod queued;
 mod replies;
 #[cfg(test)]
@@ -34,13 +35,11 @@ use crate::clock::Clock;
 use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
 use crate::dispatch::claimed::Claimed;
-use crate::dispatch::event_log::EventLog;
 use crate::dispatch::pauses::PauseReader;
-use crate::dispatch::waiters::Waiters;
 use crate::metrics::ProcessCounts;
-use crate::statistics::Tally;
 pub use commit_error::CommitError;
 use commit_loop::CommitLoop;
+pub(crate) use observers::Observers;
 use queued::{QueuedCommand, ReplySender, ReplyTo};
 use undelivered::{Awaited, Undelivered};
 use under_way::UnderWay;
@@ -60,21 +59,6 @@ pub struct Committer {
     cache: DispatchCache,
     pauses: PauseReader,
     process_counts: Arc<ProcessCounts>,
-}
-
-/// All that is told what a batch has changed.
-#[derive(Clone, Default)]
-pub(crate) struct Observers {
-    /// Holds requests open that wait for tasks, or for their ends.
-    pub(crate) waiters: Waiters,
-    /// Answers polls that bring nothing.
-    pub(crate) cache: DispatchCache,
-    /// Keeps the latest changes for those who watch.
-    pub(crate) event_log: EventLog,
-    /// Counts the changes.
-    pub(crate) tally: Tally,
-    /// Counts batches, and polls that need none.
-    pub(crate) process_counts: Arc<ProcessCounts>,
 }
 
 /// The attempts that an agent said it executes.

@@ -3,27 +3,18 @@
 //!
 //! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
 
-mod agents;
-mod answer;
-mod answers;
-pub(in crate::http) mod cursor;
-pub(in crate::http) mod events;
-mod many;
-mod members;
-pub(in crate::http) mod one_test;
-mod openapi;
-mod overview;
+pub(super) mod agents;
+pub(super) mod cursor;
+pub(super) mod events;
+pub(super) mod one_test;
+pub(super) mod overview;
 mod place;
-pub(in crate::http) mod query;
-pub(in crate::http) mod tasks;
-mod type_list;
-mod types;
+pub(super) mod query;
+pub(super) mod tasks;
+pub(super) mod type_list;
+pub(super) mod types;
 
-pub(super) use self::answer::{Problem, json};
-pub(super) use self::answers::{MOST_IN_REQUEST, TaskAnswers, answer_each, parse_element};
-pub(super) use self::members::Members;
-pub(super) use self::openapi::protocol::{NewTask, Poll, PollAnswer, StatusCounts, TaskResult, TaskView};
-use crate::http::routes::Routes;
+use crate::http::app::Routes;
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
@@ -31,7 +22,6 @@ pub(super) fn routes() -> Routes {
         agents::routes(),
         events::routes(),
         one_test::routes(),
-        openapi::routes(),
         overview::routes(),
         tasks::routes(),
         type_list::routes(),

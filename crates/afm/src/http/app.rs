@@ -4,6 +4,7 @@ use std::ops::Deref;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::routing::MethodRouter;
 use bytes::Bytes;
 use jiff::Timestamp;
 use slamon_protocol::Limits;
@@ -18,7 +19,6 @@ use crate::dispatch::event_log::EventLog;
 use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
 use crate::http::bulk::Bulk;
-use crate::http::dashboard::CachedLists;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 use crate::metrics::ProcessCounts;
@@ -27,6 +27,9 @@ use crate::statistics::{OverviewFigures, Statistics};
 /// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
 #[derive(Clone)]
 pub struct App(Arc<Parts>);
+
+/// Paths without a slash at their end, each with its handlers, which share an [`App`].
+pub(super) type Routes = Vec<(&'static str, MethodRouter<App>)>;
 
 /// The parts of a running AFM.
 pub struct Parts {
@@ -56,8 +59,6 @@ pub struct Parts {
     pub(crate) delayed: DelayedAnswers,
     /// Bounds what requests about many tasks do at the same time, and remembers what they have counted.
     pub(crate) bulk: Bulk,
-    /// Reads what waits and what has failed once for all who look at the first page of the dashboard.
-    pub(in crate::http) overview_lists: CachedLists,
     /// Reads the lists of `/dashboard/status` once for all who ask at the same time.
     pub(crate) overview: Reads<(), Bytes>,
     /// Reads the counts once for all who ask at the same time.
@@ -97,7 +98,6 @@ impl App {
             stop,
             delayed,
             bulk: Bulk::default(),
-            overview_lists: CachedLists::default(),
             overview,
             counts,
             settings,

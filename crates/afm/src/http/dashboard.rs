@@ -25,19 +25,8 @@ mod verdict;
 
 use axum::routing::get;
 
-pub(super) use self::overview::CachedLists;
-
 use crate::http::api::events;
-use crate::http::routes::Routes;
-
-/// The pages of the bar at the top: name, address below that of the overview, title.
-const PAGES: [(&str, &str, &str); 5] = [
-    ("overview", "", "Overview"),
-    ("tasks", "tasks", "Tasks"),
-    ("agents", "agents", "Agents"),
-    ("types", "types", "Types"),
-    ("post", "post", "Post a task"),
-];
+use crate::http::app::Routes;
 
 /// Returns all paths of the dashboard, but for that of the original's JSON.
 pub(super) fn routes() -> Routes {

@@ -102,6 +102,11 @@ impl ApiError {
     }
 }
 
+/// Returns the error that names a field or a parameter.
+pub(super) fn invalid(name: &str, problem: impl Into<String>) -> ApiError {
+    ApiError::Invalid(Invalid { field: Some(name.to_owned()), problem: problem.into() })
+}
+
 impl From<CommitError> for ApiError {
     fn from(error: CommitError) -> Self {
         match error {

@@ -1,111 +1,26 @@
-//! All paths, and what every request passes through.
+//! The paths of protocol 1, and those for whoever watches the server. Each file has one resource.
 
 pub(super) mod agent;
-mod answer;
 pub(super) mod bpms;
-mod dashboard;
-mod head;
+pub(super) mod dashboard;
 mod health;
 mod metrics;
 mod results;
 pub(super) mod status;
 
-use std::pin::pin;
+use crate::http::app::Routes;
 
-use axum::Router;
-use axum::body::HttpBody;
-use axum::extract::{Request, State};
-use axum::middleware::{self, Next};
-use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-
-use crate::http::api;
-use crate::http::app::App;
-use crate::http::body;
-use crate::http::error::ApiError;
-use crate::http::overload::Pacing;
-use crate::http::request_log::Answered;
-use crate::http::{dashboard as pages, memory, peer, request_log, same_site};
-
-pub(super) use self::agent::spread;
-pub(super) use self::answer::{Routes, json_text};
-
-/// Returns the router of all paths.
-pub fn router(app: App) -> Router {
-    let routes = [
+/// Returns all of these paths.
+pub(super) fn routes() -> Routes {
+    [
         bpms::routes(),
         agent::routes(),
         status::routes(),
         dashboard::routes(),
         health::routes(),
         metrics::routes(),
-    ];
-    // Protocol 1 needs no such check: it takes JSON alone, which no form of a browser sends.
-    let guarded = [pages::routes(), api::routes()].into_iter().flatten();
-    let guarded = guarded.map(|(path, methods)| (path, methods.layer(middleware::from_fn(same_site::check))));
-    let mut router = Router::new();
-    for (path, methods) in routes.into_iter().flatten().chain(guarded) {
-        // Every path also answers with a slash at its end, and with two at its beginning, since clients send
-        // those whose base URL ends in one.
-        for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
-            router = router.route(&path, methods.clone());
-        }
-    }
-    for root in ["/", "//"] {
-        router = router.route(root, get(dashboard::lead_there));
-    }
-    router
-        .fallback(async || ApiError::UnknownPath)
-        .method_not_allowed_fallback(async || ApiError::WrongMethod)
-        .layer(middleware::from_fn_with_state(app.clone(), around))
-        .with_state(app)
-}
-
-/// The middleware around every handler. It is one layer, since each costs a few allocations a request.
-async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
-    let connection = request.extensions().get::<Pacing>().cloned();
-    if let Some(connection) = &connection {
-        connection.wait().await;
-    }
-    let head = request_log::RequestHead::of(&request);
-    // The future is pinned and passed by reference: each function that took it by value would copy it, at
-    // twice its size.
-    let answered = pin!(async {
-        let arrived = match head::check(&request) {
-            Ok(()) => body::arrive(&mut request, &app.settings).await,
-            Err(error) => Err(error),
-        };
-        // `body` bounds the time of the body, `request_deadline` that of the handler.
-        match arrived {
-            Ok(()) => fit(next.run(request).await),
-            Err(error) => error.into_response(),
-        }
-    });
-    let Answered { response, failed } = request_log::log(head, &app.process_counts, answered).await;
-    if let Some(came) = failed
-        // The future is in a box, since it is rare and large.
-        && Box::pin(app.delayed.delay(came.into(), &app.stop)).await
-    {
-        return response;
-    }
-    if let Some(connection) = &connection {
-        connection.answered(&response);
-    }
-    response
-}
-
-/// Returns the answer, if there is memory for it until its client has read it; 503 if not.
-fn fit(response: Response) -> Response {
-    let bytes = response.body().size_hint().lower();
-    let Some(bytes) = usize::try_from(bytes).ok().filter(|bytes| *bytes > memory::SMALL) else {
-        return response;
-    };
-    let fits = peer::current(|peer| {
-        let fits = peer.lease_for_answer(bytes);
-        if !fits {
-            peer.keep_nothing();
-        }
-        fits
-    });
-    if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }

@@ -6,10 +6,10 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::Capability;
-use slamon_store::{AgentCounts, StoreError, TaskCounts};
-use tokio::sync::Mutex;
+use slamon_store::{StoreError, TaskCounts};
 use tokio::time::Instant;
 
+use super::figures::StoreGauges;
 use super::overview::AGENTS;
 use super::{Statistics, TASK_TYPES};
 use crate::metrics;
@@ -19,18 +19,6 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The gauges are sent to StatsD once in this long.
 const SEND_AGAIN: Duration = Duration::from_secs(10);
-
-/// What was read last, and when. Whoever reads holds the lock.
-pub(super) type CachedGauges = Mutex<Option<(Instant, Arc<StoreGauges>)>>;
-
-/// What the store holds now, whichever AFM has brought it there.
-#[derive(Debug, Clone)]
-pub struct StoreGauges {
-    /// How many tasks of each type there are; `None`: all types that are not listed. Empty until they were counted.
-    pub types: Vec<(Option<Arc<Capability>>, TaskCounts)>,
-    /// The agents.
-    pub agents: AgentCounts,
-}
 
 impl Statistics {
     /// Reads what the store holds now, or gives what somebody has read a moment ago. Agents seen since

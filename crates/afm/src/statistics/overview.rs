@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
 use slamon_protocol::Capability;
-use slamon_store::{AgentCounts, Counter, Counters, Histogram, StoreError, TaskCounts, TypeFigures};
-use tokio::sync::Mutex;
+use slamon_store::{Counter, Counters, Histogram, StoreError, TypeFigures};
 use tokio::time::Instant;
 
 use super::Statistics;
+use super::figures::{MinutePoint, OverviewFigures, TypeTimes};
 
 /// Figures are shown for so long to all who ask.
 const FRESH: Duration = Duration::from_secs(1);
@@ -23,46 +23,6 @@ const TYPES: usize = 200;
 
 /// At most so many agents are read to be counted.
 pub(super) const AGENTS: u32 = 100_000;
-
-/// The figures that were read last, and when. Whoever reads holds the lock.
-pub(super) type CachedOverview = Mutex<Option<(Instant, Arc<OverviewFigures>)>>;
-
-/// What waits and runs now, and what happened in the last hour, at all AFMs on the database.
-#[derive(Debug, Clone)]
-pub struct OverviewFigures {
-    /// When it was read.
-    pub at: Timestamp,
-    /// How many tasks there are in each state that is no end; `None` until they have been counted.
-    pub tasks: Option<TaskCounts>,
-    /// The agents.
-    pub agents: AgentCounts,
-    /// The last 60 minutes, the one that runs included, the oldest first.
-    pub minutes: Vec<MinutePoint>,
-    /// The types to whose tasks something happened in that time, those with the most tasks first.
-    pub types: Vec<TypeTimes>,
-}
-
-/// What happened in a minute.
-#[derive(Debug, Clone, Copy)]
-pub struct MinutePoint {
-    /// When the minute began.
-    pub minute: Timestamp,
-    /// What happened.
-    pub counters: Counters,
-}
-
-/// What happened to the tasks of a type in the last hour.
-#[derive(Debug, Clone)]
-pub struct TypeTimes {
-    /// The type; `None`: all types that have no figures of their own.
-    pub capability: Option<Arc<Capability>>,
-    /// What happened.
-    pub counters: Counters,
-    /// How long tasks waited for their first attempt: the 50th, 95th and 99th percentile.
-    pub queue: Option<[Duration; 3]>,
-    /// How long attempts took.
-    pub run: Option<[Duration; 3]>,
-}
 
 impl Statistics {
     /// Reads the figures of the first page, or gives those that somebody has read a moment ago. Agents seen since

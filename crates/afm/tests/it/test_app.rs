@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use slamon_afm::dispatch::committer::CommitError;
 use slamon_afm::http::app::{App, Settings};
-use slamon_afm::http::routes;
+use slamon_afm::http::router::router;
 use slamon_afm::http::server::{self, ServerLimits};
 use slamon_afm::maintenance::sweeper::{SweepPolicy, Sweeper};
 use slamon_domain::{Command, EndedAttempt, LateResult, Sweep, Swept};
@@ -82,7 +82,7 @@ impl Setup {
         let (app, work) = App::new(store, clock.clock(), self.settings, stop.clone());
         runtime.spawn(work);
         let running = RunningRequests::default();
-        let router = running.count(routes::router(app.clone()));
+        let router = running.count(router(app.clone()));
         let serving =
             runtime.spawn(server::serve(vec![listener], router, self.limits, stop.clone(), abort.clone()));
         TestApp {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use slamon_afm::clock::Clock;
 use slamon_afm::http::app::{App, Settings};
-use slamon_afm::http::routes;
+use slamon_afm::http::router::router;
 use slamon_afm::http::server::{self, ServerLimits};
 use slamon_store::{PostgresOptions, PostgresStore, SqliteStore, Store};
 use slamon_testbed::{PgCluster, TestDatabase};
@@ -69,7 +69,7 @@ impl Afm {
         let stop = CancellationToken::new();
         let (app, work) = App::new(store, Clock::system(), settings, stop.clone());
         runtime.spawn(work);
-        runtime.spawn(server::serve(vec![listener], routes::router(app), limits, stop.clone(), stop));
+        runtime.spawn(server::serve(vec![listener], router(app), limits, stop.clone(), stop));
         Self { name: place.name(), address, runtime: Some(runtime), _place: place }
     }
 }

@@ -9,11 +9,11 @@ use tokio::sync::{OwnedSemaphorePermit, mpsc};
 use tokio::task::{JoinError, JoinSet};
 use tokio::time::Instant;
 
-use super::Observers;
 use super::commit_error::CommitError;
 use super::hand_off::HandOffs;
 use super::held_up::HeldUp;
 use super::load::Load;
+use super::observers::Observers;
 use super::queued::{Caller, QueuedCommand};
 use super::replies::Replier;
 use super::undelivered::Undelivered;

@@ -18,6 +18,7 @@ use tokio::task::JoinHandle;
 
 use self::fateful_store::{Fate, FatefulStore};
 use super::*;
+use crate::dispatch::waiters::Waiters;
 
 /// A sweep that does only what is due.
 const SWEEP: Sweep =

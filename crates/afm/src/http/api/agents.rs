@@ -17,12 +17,13 @@ use slamon_store::{AgentDetails, AgentQuery, AgentState, ListedAgent, RunningTas
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{self, Problem};
 use super::place;
-use super::query::{Query, invalid};
-use crate::http::app::App;
-use crate::http::error::ApiError;
-use crate::http::routes::{Routes, spread};
+use super::query::Query;
+use crate::http::answer;
+use crate::http::app::{App, Routes};
+use crate::http::error::{ApiError, invalid};
+use crate::http::routes::agent::spread;
+use crate::http::schemas::Problem;
 use crate::http::{request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {

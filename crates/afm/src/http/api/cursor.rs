@@ -2,8 +2,7 @@
 
 use slamon_store::TaskPlace;
 
-use super::query::invalid;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
 
 /// Writes a place in a list. `list` says which list it is, with its order and its filters.
 pub(in crate::http) fn write(list: &str, place: TaskPlace) -> String {

@@ -19,12 +19,11 @@ use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::Problem;
 use super::query::Query;
 use crate::dispatch::event_log::{EventId, Watched, Watcher};
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
-use crate::http::routes::Routes;
+use crate::http::schemas::Problem;
 
 /// While nothing happens, a comment is sent this often, so that both sides notice when the other has gone.
 const COMMENT_AFTER: Duration = Duration::from_secs(15);

@@ -15,14 +15,14 @@ use slamon_store::{ListOrder, TaskFilter, TaskQuery, TaskSummary};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::answer::{Problem, json};
 use super::cursor;
 use super::query::Query;
 use super::tasks::list::ListedTask;
-use crate::http::app::App;
+use crate::http::answer::json;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
-use crate::http::routes::Routes;
+use crate::http::schemas::Problem;
 
 pub(super) fn routes() -> Routes {
     vec![("/api/v1/tests/{test_id}", get(read))]

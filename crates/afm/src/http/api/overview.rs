@@ -11,12 +11,12 @@ use slamon_protocol::iso_time;
 use slamon_store::{Counter, Counters, TaskCounts};
 use utoipa::ToSchema;
 
-use super::answer::{Problem, json};
 use super::query::Query;
-use crate::http::app::App;
+use crate::http::answer::json;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
-use crate::http::routes::Routes;
+use crate::http::schemas::Problem;
 use crate::statistics::OverviewFigures;
 
 pub(super) fn routes() -> Routes {

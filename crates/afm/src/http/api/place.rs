@@ -1,7 +1,7 @@
 //! Places in lists as opaque texts, for lists whose stores name places by texts.
 
-use super::query::{Query, invalid};
-use crate::http::error::ApiError;
+use super::query::Query;
+use crate::http::error::{ApiError, invalid};
 
 /// Writes a place in a list. `list` says which list it is, with its filters.
 pub(super) fn write(list: &str, place: &str) -> String {

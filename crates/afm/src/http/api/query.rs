@@ -6,10 +6,10 @@ use std::ops::RangeInclusive;
 use std::str::FromStr;
 
 use jiff::Timestamp;
-use slamon_protocol::{Invalid, excerpt, parse_id};
+use slamon_protocol::{excerpt, parse_id};
 use uuid::Uuid;
 
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
 
 /// The parameters of a query. Each is taken once; what nobody has taken is refused, so that a misspelt filter
 /// does not list everything.
@@ -125,11 +125,6 @@ impl<'q> Query<'q> {
             }
         }
     }
-}
-
-/// Returns the error that names a parameter.
-pub(in crate::http) fn invalid(name: &str, problem: impl Into<String>) -> ApiError {
-    ApiError::Invalid(Invalid { field: Some(name.to_owned()), problem: problem.into() })
 }
 
 #[cfg(test)]

@@ -1,16 +1,16 @@
 //! `/api/v1/tasks`: lists of tasks, one task with all that is known of it, and what is done to one or to many.
 
-pub(super) mod cancel;
+pub(in crate::http) mod cancel;
 pub(in crate::http) mod change;
 pub(in crate::http) mod filter;
-pub(super) mod list;
-pub(super) mod post;
-pub(super) mod retry;
-pub(super) mod show;
+pub(in crate::http) mod list;
+pub(in crate::http) mod post;
+pub(in crate::http) mod retry;
+pub(in crate::http) mod show;
 
 use axum::routing::{get, post};
 
-use crate::http::routes::Routes;
+use crate::http::app::Routes;
 
 pub(super) fn routes() -> Routes {
     vec![

@@ -16,15 +16,15 @@ use slamon_protocol::{Capability, iso_time};
 use slamon_store::{MOST_OFFERING, OfferedType, OffersQuery, StoreError, TaskCounts};
 use utoipa::ToSchema;
 
-use super::answer::{self, Problem};
 use super::overview::Tasks;
 use super::place;
 use super::query::Query;
 use super::types::{TypePath, VersionPath, empty_version_of, version_of};
-use crate::http::app::App;
+use crate::http::answer;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
-use crate::http::routes::Routes;
+use crate::http::schemas::Problem;
 
 pub(super) fn routes() -> Routes {
     vec![

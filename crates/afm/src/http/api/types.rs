@@ -11,12 +11,11 @@ use slamon_domain::{Operation, PauseTarget};
 use slamon_protocol::{Capability, iso_time};
 use utoipa::ToSchema;
 
-use super::answer::{self, Problem};
-use super::query::invalid;
-use crate::http::app::App;
-use crate::http::error::ApiError;
+use crate::http::answer;
+use crate::http::app::{App, Routes};
+use crate::http::error::{ApiError, invalid};
 use crate::http::request_deadline;
-use crate::http::routes::Routes;
+use crate::http::schemas::Problem;
 
 pub(super) fn routes() -> Routes {
     vec![

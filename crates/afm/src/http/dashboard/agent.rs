@@ -20,10 +20,9 @@ use super::frame::{Frame, html};
 use super::presentation::Moment;
 use super::task::type_page;
 use super::tasks::{Row, rows};
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_log;
-use crate::http::routes::Routes;
 
 pub(super) fn routes() -> Routes {
     vec![

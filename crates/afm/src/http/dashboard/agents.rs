@@ -12,9 +12,8 @@ use slamon_store::{AgentQuery, AgentState, ListedAgent};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, number, part};
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
-use crate::http::routes::Routes;
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/agents", get(page))]

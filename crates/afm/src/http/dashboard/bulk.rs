@@ -14,11 +14,10 @@ use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::count;
 use super::tasks::Filters;
-use crate::http::api::query::invalid;
-use crate::http::api::tasks::change::{Action, by_filter, by_ids};
-use crate::http::app::App;
-use crate::http::error::ApiError;
-use crate::http::routes::Routes;
+use crate::http::api::tasks::change::action::Action;
+use crate::http::api::tasks::change::{by_filter, by_ids};
+use crate::http::app::{App, Routes};
+use crate::http::error::{ApiError, invalid};
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/bulk", post(ask)), ("/dashboard/bulk/confirmed", post(change))]

@@ -20,6 +20,15 @@ use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 
+/// The pages of the bar at the top: name, address below that of the overview, title.
+pub(super) const PAGES: [(&str, &str, &str); 5] = [
+    ("overview", "", "Overview"),
+    ("tasks", "tasks", "Tasks"),
+    ("agents", "agents", "Agents"),
+    ("types", "types", "Types"),
+    ("post", "post", "Post a task"),
+];
+
 /// The content security policy: a page loads nothing from elsewhere, and runs only its own script.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; \
      connect-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors 'none'";

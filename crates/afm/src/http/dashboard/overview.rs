@@ -18,13 +18,13 @@ use super::frame::{Frame, html};
 use super::presentation::number;
 use super::stuck::{self, StuckGroup};
 use super::verdict::{NO_DATABASE, Verdict, verdict};
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::request_deadline;
-use crate::http::routes::Routes;
 use crate::statistics::OverviewFigures;
 
 pub(super) fn routes() -> Routes {
-    vec![("/dashboard", get(page))]
+    let lists = Arc::<CachedLists>::default();
+    vec![("/dashboard", get(move |frame: Frame, app: State<App>| page(frame, app, Arc::clone(&lists))))]
 }
 
 /// A database that does not answer for this long is not available.
@@ -60,7 +60,7 @@ struct Lists {
 /// The lists that were read last, and when: however many people look, they are read once in [`FRESH`]. Whoever
 /// reads holds the lock.
 #[derive(Default)]
-pub(in crate::http) struct CachedLists(Mutex<Option<(Instant, Arc<Lists>)>>);
+struct CachedLists(Mutex<Option<(Instant, Arc<Lists>)>>);
 
 /// Lists are shown for so long to all who ask.
 const FRESH: Duration = Duration::from_secs(1);
@@ -89,8 +89,8 @@ struct Tile {
     class: &'static str,
 }
 
-async fn page(frame: Frame, State(app): State<App>) -> Response {
-    let read = pin!(read(&app));
+async fn page(frame: Frame, State(app): State<App>, lists: Arc<CachedLists>) -> Response {
+    let read = pin!(read(&app, &lists));
     let read = request_deadline::within(PATIENCE.min(app.settings.request_timeout), read).await;
     let read = read.and_then(|read| read.map_err(|error| app.read_failed(&error)));
     let (verdict, content) = match read {
@@ -108,9 +108,9 @@ async fn page(frame: Frame, State(app): State<App>) -> Response {
 
 type Found = (Arc<OverviewFigures>, Arc<Lists>, Result<(), String>);
 
-async fn read(app: &App) -> Result<Found, StoreError> {
+async fn read(app: &App, lists: &CachedLists) -> Result<Found, StoreError> {
     let figures = app.overview_figures().await?;
-    let lists = app.overview_lists.get(app).await?;
+    let lists = lists.get(app).await?;
     let writes = app.health.check().await.map_err(|reason| reason.to_string());
     Ok((figures, lists, writes))
 }

@@ -18,12 +18,12 @@ use uuid::Uuid;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::pretty_json::pretty;
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
+use crate::http::request_log;
 use crate::http::routes::bpms;
-use crate::http::{request_log, routes};
 
-pub(super) fn routes() -> routes::Routes {
+pub(super) fn routes() -> Routes {
     let methods: MethodRouter<App> = get(empty_form).post(post);
     vec![("/dashboard/post", methods)]
 }

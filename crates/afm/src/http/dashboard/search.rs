@@ -13,8 +13,7 @@ use slamon_store::{StoreError, TaskFilter, TaskQuery};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::part;
-use crate::http::app::App;
-use crate::http::routes::Routes;
+use crate::http::app::{App, Routes};
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/search", get(search))]

@@ -18,10 +18,10 @@ use super::post::submit;
 use super::presentation::{Badge, Moment, between, duration, part, size};
 use super::pretty_json::{plain, pretty};
 use super::timeline::{Event, timeline};
-use crate::http::app::App;
+use crate::http::answer::json_text;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::routes::bpms::{self, TaskId};
-use crate::http::routes::{Routes, json_text};
 
 /// Of data and results at most this many bytes are shown.
 const SHOWN: usize = 20_000;

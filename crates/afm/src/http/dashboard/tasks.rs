@@ -19,9 +19,8 @@ use super::pretty_json::plain;
 use crate::http::api::cursor;
 use crate::http::api::query::Query;
 use crate::http::api::tasks::filter;
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
-use crate::http::routes::Routes;
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/tasks", get(page))]

@@ -19,9 +19,8 @@ use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, between, count, duration};
 use super::tasks::{Row, rows};
 use crate::http::api::one_test;
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
-use crate::http::routes::Routes;
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/tests/{test_id}", get(page))]

@@ -21,10 +21,8 @@ use super::frame::{Frame, html};
 use super::presentation::{Moment, duration, part};
 use super::task::type_page;
 use super::tasks::{Row, rows};
-use crate::http::api::query::invalid;
-use crate::http::app::App;
-use crate::http::error::ApiError;
-use crate::http::routes::Routes;
+use crate::http::app::{App, Routes};
+use crate::http::error::{ApiError, invalid};
 use crate::statistics::TypeTimes;
 
 pub(super) fn routes() -> Routes {

@@ -11,16 +11,17 @@ use slamon_domain::{Delivery, Polled, Reported};
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
 use uuid::Uuid;
 
-use super::answer::{Routes, json};
 use super::results::report_all;
 use crate::clock::Clock;
 use crate::dispatch::claimed::Claimed;
 use crate::dispatch::committer::{CommitError, RunningReport};
-use crate::http::api::{Poll, PollAnswer, Problem, TaskAnswers, TaskResult};
-use crate::http::app::App;
+use crate::http::answer::json_object;
+use crate::http::app::{App, Routes};
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
+use crate::http::many::answers::TaskAnswers;
 use crate::http::peer::outstanding::Outstanding;
+use crate::http::schemas::{Poll, PollAnswer, Problem, TaskResult};
 use crate::http::{peer, request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
@@ -66,7 +67,7 @@ pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Res
     if !polled.cancelled.is_empty() {
         answer.ids("cancelled", &polled.cancelled);
     }
-    Ok(json(answer))
+    Ok(json_object(answer))
 }
 
 /// Claims tasks. If there are none and the agent can wait, claims them as soon as there are.

@@ -17,11 +17,11 @@ use slamon_protocol::{
 use slamon_store::{AttemptView, TaskRead};
 use uuid::Uuid;
 
-use super::answer::{Routes, json};
-use crate::http::api::{NewTask, Problem, TaskView};
-use crate::http::app::App;
+use crate::http::answer::json_object;
+use crate::http::app::{App, Routes};
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
+use crate::http::schemas::{NewTask, Problem, TaskView};
 use crate::http::{peer, request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
@@ -184,7 +184,7 @@ fn wait(query: Option<&str>) -> Result<Duration, ApiError> {
 
 async fn answer(app: &App, task: &Task) -> Result<Response, ApiError> {
     let (why, past) = surroundings(app, task).await?;
-    Ok(json(describe(task, why.as_ref(), &past)))
+    Ok(json_object(describe(task, why.as_ref(), &past)))
 }
 
 /// Reads why a task waits, if it does, and its attempts that ended without finishing it.

@@ -10,8 +10,8 @@ use bytes::Bytes;
 use slamon_protocol::{ArrayWriter, ObjectWriter, sql_time};
 use slamon_store::{AgentView, ReadResult, TaskView};
 
-use super::answer::{Routes, json_text};
-use crate::http::app::App;
+use crate::http::answer::json_text;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 
@@ -27,7 +27,7 @@ pub(super) fn routes() -> Routes {
 
 /// Redirects a browser from the root to the page. The address is relative, so that it also works below the
 /// prefix of a reverse proxy.
-pub(super) async fn lead_there() -> Redirect {
+pub(in crate::http) async fn lead_there() -> Redirect {
     Redirect::to("dashboard")
 }
 

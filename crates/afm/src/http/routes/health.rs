@@ -5,8 +5,7 @@ use std::pin::pin;
 use axum::extract::State;
 use axum::routing::get;
 
-use super::answer::Routes;
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 

@@ -17,8 +17,7 @@ use prometheus::proto::LabelPair;
 use slamon_protocol::Capability;
 use slamon_store::{AgentCounts, Counter, Histogram, TaskCounts, TypeFigures};
 
-use super::answer::Routes;
-use crate::http::app::App;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::metrics::families::{self, Distribution, Families, labels, number, seconds};
 

@@ -4,9 +4,11 @@ use axum::response::Response;
 use slamon_protocol::ResultPost;
 use tokio::time::Instant;
 
-use crate::http::api::{MOST_IN_REQUEST, Members, answer_each, json, parse_element};
+use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::error::ApiError;
+use crate::http::many::answers::{MOST_IN_REQUEST, answer_each, parse_element};
+use crate::http::members::Members;
 use crate::http::request_log;
 
 /// Posts the results of a body that has a list of them, and answers in their order what a request with each alone

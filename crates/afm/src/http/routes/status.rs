@@ -9,11 +9,11 @@ use axum::routing::get;
 use slamon_protocol::ObjectWriter;
 use slamon_store::{Counts, ReadResult};
 
-use super::answer::{Routes, json};
-use crate::http::api::{Problem, StatusCounts};
-use crate::http::app::App;
+use crate::http::answer::json_object;
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
+use crate::http::schemas::{Problem, StatusCounts};
 
 pub(super) fn routes() -> Routes {
     vec![("/status", get(status))]
@@ -41,7 +41,7 @@ pub(in crate::http) async fn status(State(app): State<App>) -> Result<Response, 
     let counts = counts.ok_or(ApiError::StatusUnknown)?;
     let mut object = ObjectWriter::new();
     object.integer("agents", counts.agents).integer("tasks_waiting", counts.tasks_waiting);
-    Ok(json(object))
+    Ok(json_object(object))
 }
 
 async fn count(app: &App) -> ReadResult<(), Counts> {

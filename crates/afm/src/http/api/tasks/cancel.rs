@@ -6,12 +6,12 @@ use axum::extract::State;
 use axum::response::Response;
 use uuid::Uuid;
 
-use super::super::answer::Problem;
 use super::show::{self, WholeTask};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
+use crate::http::schemas::Problem;
 
 /// Cancels a task; its agent is told. Cancelling it again changes nothing.
 #[utoipa::path(

@@ -1,32 +1,26 @@
 //! `POST /api/v1/tasks/cancel` and `/retry`: cancel many tasks, or post them again.
 
+pub(in crate::http) mod action;
 pub(in crate::http) mod by_filter;
 pub(in crate::http) mod by_ids;
 
 use axum::extract::State;
 use axum::response::Response;
 use serde::Serialize;
-use slamon_store::States;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::answer::{Problem, json};
-use super::super::members::Members;
-use super::super::query::invalid;
-use super::{cancel, retry};
+use self::action::{Action, MOST};
+use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::body::JsonBody;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
+use crate::http::members::Members;
+use crate::http::schemas::Problem;
 
 pub(in crate::http::api) use by_filter::{Counted, Done};
 pub(in crate::http::api) use by_ids::Changed;
-
-/// A request names at most this many tasks, and one by filter changes as many.
-const MOST: usize = 1_000;
-
-/// So many of them wait for the store at the same time. Each may have a megabyte of data.
-const AT_ONCE: usize = 32;
 
 /// The tasks that are to be changed: those named, or those of a filter.
 #[derive(ToSchema)]
@@ -51,38 +45,6 @@ pub(in crate::http::api) enum TasksChanged {
     Named(Changed),
     Counted(Counted),
     Done(Done),
-}
-
-/// What is done to each task.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::http) enum Action {
-    Cancel,
-    Retry,
-}
-
-impl Action {
-    fn name(self) -> &'static str {
-        match self {
-            Self::Cancel => "cancel",
-            Self::Retry => "retry",
-        }
-    }
-
-    /// The states of tasks to which it can be done.
-    fn states(self) -> States {
-        match self {
-            Self::Cancel => States::UNFINISHED,
-            Self::Retry => States::UNSUCCESSFUL,
-        }
-    }
-
-    /// Does it to a task; gives the id of the new one, if there is one, which is `new_id`.
-    async fn apply(self, app: &App, id: Uuid, new_id: Uuid) -> Result<Option<Uuid>, ApiError> {
-        match self {
-            Self::Cancel => cancel::cancel(app, id).await.map(|()| None),
-            Self::Retry => retry::retry(app, id, new_id).await.map(|()| Some(new_id)),
-        }
-    }
 }
 
 /// Cancels many tasks: those that are named, or those of a filter. By filter it takes two requests: the first

@@ -13,13 +13,14 @@ use slamon_store::{ListOrder, TaskQuery, TaskSummary};
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::answer::{Problem, json, stored};
 use super::super::cursor;
 use super::super::query::Query;
 use super::filter;
+use crate::http::answer::{json, stored};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
+use crate::http::schemas::Problem;
 
 const ORDERS: [(&str, ListOrder); 2] =
     [("newest", ListOrder::NewestFirst), ("oldest", ListOrder::OldestFirst)];

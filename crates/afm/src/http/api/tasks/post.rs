@@ -6,13 +6,13 @@ use slamon_protocol::PostTask;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
-use super::super::answer::{Problem, json};
-use super::super::answers::{MOST_IN_REQUEST, Parsed, TaskAnswers, answer_each, parse_element};
-use super::super::members::Members;
-use super::super::query::invalid;
+use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::body::JsonBody;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
+use crate::http::many::answers::{MOST_IN_REQUEST, Parsed, TaskAnswers, answer_each, parse_element};
+use crate::http::members::Members;
+use crate::http::schemas::Problem;
 
 /// Tasks to be posted.
 #[derive(ToSchema)]

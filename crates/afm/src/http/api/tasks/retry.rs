@@ -10,11 +10,12 @@ use slamon_protocol::PostTask;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::answer::{Problem, json};
+use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
+use crate::http::schemas::Problem;
 
 const NOT_ENDED: &str = "the task has not ended: cancel it first, or wait for its end";
 const COMPLETED: &str =

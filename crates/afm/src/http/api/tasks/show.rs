@@ -12,12 +12,13 @@ use slamon_store::AttemptView;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::super::answer::{Problem, json, stored};
 use super::list::protocol_1;
+use crate::http::answer::{json, stored};
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
+use crate::http::schemas::Problem;
 
 /// A task with all that is known of it.
 #[derive(Serialize, ToSchema)]

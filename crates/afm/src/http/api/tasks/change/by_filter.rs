@@ -12,14 +12,14 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AT_ONCE, Action, MOST};
-use crate::http::api::many;
-use crate::http::api::members::kind;
-use crate::http::api::query::{Query, invalid};
+use super::action::{AT_ONCE, Action, MOST};
+use crate::http::api::query::Query;
 use crate::http::api::tasks::filter;
 use crate::http::app::App;
 use crate::http::bulk::Plan;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
+use crate::http::many;
+use crate::http::members::kind;
 
 /// Tasks are counted up to this many.
 const COUNTED: usize = 10_000;

@@ -7,12 +7,11 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::{AT_ONCE, Action};
-use crate::http::api::many;
-use crate::http::api::members::kind;
-use crate::http::api::query::invalid;
+use super::action::{AT_ONCE, Action};
 use crate::http::app::App;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
+use crate::http::many;
+use crate::http::members::kind;
 
 /// What came of each task, in their order.
 #[derive(Serialize, ToSchema)]

@@ -10,11 +10,9 @@ use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
-use super::many;
-use super::query::invalid;
 use crate::dispatch::committer::CommitError;
 use crate::http::app::App;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
 
 /// A request brings at most this many.
 pub(in crate::http) const MOST_IN_REQUEST: usize = 1_000;
@@ -93,7 +91,7 @@ where
             Err(error) => TaskAnswer::failed(id, &error),
         });
     }
-    let done = many::each(app, &ids, AT_ONCE, deadline, |n| {
+    let done = super::each(app, &ids, AT_ONCE, deadline, |n| {
         let begun = left[n].take().map(&begin);
         async move { Ok::<_, ApiError>(begun.ok_or(ApiError::Failed)?.await??) }
     });

@@ -1,5 +1,7 @@
 //! Sends many commands for one request.
 
+pub(super) mod answers;
+
 use std::collections::HashSet;
 
 use futures_util::StreamExt;

@@ -1,5 +1,5 @@
-//! The bodies of protocol 1, for the OpenAPI document. `slamon-protocol` reads them, and the handlers write
-//! them.
+//! The bodies of protocol 1 and of errors, for the OpenAPI document. `slamon-protocol` reads them, and the handlers
+//! write them.
 #![expect(dead_code, reason = "these types describe bodies, and no value of them is made")]
 
 use std::collections::HashMap;
@@ -14,7 +14,7 @@ use uuid::Uuid;
 /// A task, as a process engine posts it.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct NewTask {
+pub(super) struct NewTask {
     /// Chosen by the client.
     task_id: Uuid,
     /// Groups the tasks of one process instance.
@@ -56,7 +56,7 @@ pub(crate) struct NewTask {
 /// Which agents may have a task: those that match all that is given.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AgentFilter {
+pub(super) struct AgentFilter {
     #[schema(nullable = false)]
     agent_id: Option<Uuid>,
     #[schema(nullable = false, max_length = 1_024, pattern = "^[^\\u0000]*$")]
@@ -69,7 +69,7 @@ pub(crate) struct AgentFilter {
 
 /// A task, as `GET /task/{task_id}` shows it. Times are in UTC, such as `2026-11-22 19:23:01.621614`.
 #[derive(ToSchema)]
-pub(crate) struct TaskView {
+pub(super) struct TaskView {
     task_id: Uuid,
     test_id: Uuid,
     task_type: String,
@@ -112,7 +112,7 @@ pub(crate) struct TaskView {
 
 /// Why a task waits.
 #[derive(ToSchema)]
-pub(crate) struct WaitingReason {
+pub(super) struct WaitingReason {
     /// A word for programs.
     code: String,
     /// A sentence for people.
@@ -121,7 +121,7 @@ pub(crate) struct WaitingReason {
 
 /// An attempt that has ended without finishing its task.
 #[derive(ToSchema)]
-pub(crate) struct EndedAttempt {
+pub(super) struct EndedAttempt {
     #[schema(minimum = 1)]
     attempt: u32,
     /// error, lost, abandoned, `timed_out`, expired or cancelled.
@@ -150,7 +150,7 @@ pub(crate) struct EndedAttempt {
 /// The poll of an agent.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Poll {
+pub(super) struct Poll {
     /// Always 1.
     #[schema(minimum = 1, maximum = 1)]
     protocol: u32,
@@ -178,14 +178,14 @@ pub(crate) struct Poll {
 
 /// The version of a task type that an agent offers.
 #[derive(Deserialize, ToSchema)]
-pub(crate) struct Offer {
+pub(super) struct Offer {
     version: i64,
 }
 
 /// Where an agent is.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct AgentLocation {
+pub(super) struct AgentLocation {
     #[schema(min_length = 2, max_length = 2, pattern = "^[^\\u0000]*$")]
     country: String,
     #[schema(min_length = 2, max_length = 4, pattern = "^[^\\u0000]*$")]
@@ -198,7 +198,7 @@ pub(crate) struct AgentLocation {
 
 /// The answer to a poll.
 #[derive(ToSchema)]
-pub(crate) struct PollAnswer {
+pub(super) struct PollAnswer {
     tasks: Vec<HandedOut>,
     /// When to poll next.
     return_time: String,
@@ -209,7 +209,7 @@ pub(crate) struct PollAnswer {
 
 /// A task that is handed to an agent.
 #[derive(ToSchema)]
-pub(crate) struct HandedOut {
+pub(super) struct HandedOut {
     /// The id to post the result under.
     task_id: Uuid,
     task_type: String,
@@ -225,7 +225,7 @@ pub(crate) struct HandedOut {
 /// The result of an attempt, `task_data` or `task_error`; or several of them.
 #[derive(Deserialize, ToSchema)]
 #[serde(untagged)]
-pub(crate) enum TaskResult {
+pub(super) enum TaskResult {
     Completed(Completed),
     Failed(Failed),
     Several(SeveralResults),
@@ -234,7 +234,7 @@ pub(crate) enum TaskResult {
 /// Several results in one request.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct SeveralResults {
+pub(super) struct SeveralResults {
     /// Each is what a request with it alone would bring, and is judged by itself.
     #[schema(min_items = 1, max_items = 1_000)]
     results: Vec<Value>,
@@ -243,7 +243,7 @@ pub(crate) struct SeveralResults {
 /// What an agent has found out.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Completed {
+pub(super) struct Completed {
     /// Always 1.
     #[schema(minimum = 1, maximum = 1)]
     protocol: u32,
@@ -259,7 +259,7 @@ pub(crate) struct Completed {
 /// Why an agent could not execute a task.
 #[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-pub(crate) struct Failed {
+pub(super) struct Failed {
     /// Always 1.
     #[schema(minimum = 1, maximum = 1)]
     protocol: u32,
@@ -274,11 +274,26 @@ pub(crate) struct Failed {
 
 /// The counts of `GET /status`.
 #[derive(ToSchema)]
-pub(crate) struct StatusCounts {
+pub(super) struct StatusCounts {
     /// How many agents are active.
     agents: u64,
     /// How many tasks are pending.
     tasks_waiting: u64,
+}
+
+/// Why a request fails, as problem details (RFC 9457).
+#[derive(ToSchema)]
+pub(super) struct Problem {
+    /// Always `about:blank`: the status says what kind of problem it is.
+    r#type: String,
+    /// The name of the status.
+    title: String,
+    /// The status.
+    status: u16,
+    /// What is wrong, in a sentence.
+    detail: String,
+    /// The field or the parameter that is wrong.
+    field: Option<String>,
 }
 
 /// An integer from 0 on, however large.

@@ -1,32 +1,33 @@
-//! Answers of the management API.
+//! JSON answers.
 
+use axum::body::Body;
+use axum::http::HeaderValue;
+use axum::http::header::{CACHE_CONTROL, CONTENT_TYPE, X_CONTENT_TYPE_OPTIONS};
 use axum::response::Response;
+use bytes::Bytes;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use slamon_protocol::JsonText;
-use utoipa::ToSchema;
+use slamon_protocol::{JsonText, ObjectWriter};
 
 use crate::http::error::ApiError;
-use crate::http::routes::json_text;
 
-/// Why a request fails, as problem details (RFC 9457).
-#[derive(ToSchema)]
-#[expect(dead_code, reason = "it describes what `ApiError` writes")]
-pub(crate) struct Problem {
-    /// Always `about:blank`: the status says what kind of problem it is.
-    r#type: String,
-    /// The name of the status.
-    title: String,
-    /// The status.
-    status: u16,
-    /// What is wrong, in a sentence.
-    detail: String,
-    /// The field or the parameter that is wrong.
-    field: Option<String>,
+/// Returns a 200 with a JSON text as it is.
+pub(super) fn json_text(text: Bytes) -> Response {
+    let mut response = Response::new(Body::from(text));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    response
+}
+
+/// Returns a 200 with the object that was written.
+pub(super) fn json_object(object: ObjectWriter) -> Response {
+    json_text(object.finish().into())
 }
 
 /// Returns a 200 with a value as JSON.
-pub(in crate::http) fn json(value: &impl Serialize) -> Result<Response, ApiError> {
+pub(super) fn json(value: &impl Serialize) -> Result<Response, ApiError> {
     let text = serde_json::to_vec(value).map_err(|error| {
         tracing::error!(%error, "could not write an answer as JSON");
         ApiError::Failed

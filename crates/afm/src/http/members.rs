@@ -5,11 +5,10 @@ use std::collections::BTreeMap;
 use serde_json::value::RawValue;
 use slamon_protocol::{Invalid, excerpt};
 
-use super::query::invalid;
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
 
 /// The members of a JSON object. Each is taken once; what nobody has taken is refused.
-pub(in crate::http) struct Members<'a> {
+pub(super) struct Members<'a> {
     left: BTreeMap<String, &'a RawValue>,
     known: Vec<&'static str>,
 }
@@ -19,7 +18,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when it is no JSON object.
-    pub(in crate::http) fn of(body: &'a str) -> Result<Self, ApiError> {
+    pub(super) fn of(body: &'a str) -> Result<Self, ApiError> {
         let wrong = |problem: String| ApiError::Invalid(Invalid { field: None, problem });
         let value: &RawValue =
             serde_json::from_str(body).map_err(|error| wrong(format!("is not valid JSON: {error}")))?;
@@ -40,7 +39,7 @@ impl<'a> Members<'a> {
     }
 
     /// Whether there is such a member.
-    pub(in crate::http) fn has(&self, name: &str) -> bool {
+    pub(super) fn has(&self, name: &str) -> bool {
         self.left.contains_key(name)
     }
 
@@ -54,7 +53,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when it is none.
-    pub(in crate::http) fn array(
+    pub(super) fn array(
         &mut self,
         name: &'static str,
         most: usize,
@@ -74,7 +73,7 @@ impl<'a> Members<'a> {
     ///
     /// # Errors
     /// Fails when a member is left that nobody has taken.
-    pub(in crate::http) fn end(self) -> Result<(), ApiError> {
+    pub(super) fn end(self) -> Result<(), ApiError> {
         match self.left.first_key_value() {
             None => Ok(()),
             Some((name, _)) => {

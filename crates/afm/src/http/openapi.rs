@@ -1,7 +1,6 @@
 //! The OpenAPI document, made from the handlers, and the page on which people read it.
 
 mod page;
-pub(super) mod protocol;
 
 use std::sync::LazyLock;
 
@@ -18,10 +17,12 @@ use bytes::Bytes;
 use utoipa::OpenApi;
 
 use self::page::Page;
-use super::answer::Problem;
-use super::{agents, events, one_test, overview, tasks, type_list, types};
+use crate::http::answer::json_text;
+use crate::http::api::{agents, events, one_test, overview, tasks, type_list, types};
+use crate::http::app::Routes;
 use crate::http::error::ApiError;
-use crate::http::routes::{Routes, agent, bpms, json_text, status};
+use crate::http::routes::{agent, bpms, status};
+use crate::http::schemas;
 
 /// The content security policy: the page loads its style, and nothing else.
 const POLICY: &str = "default-src 'none'; style-src 'self'; img-src data:; base-uri 'none'; \
@@ -83,27 +84,27 @@ pub(super) fn routes() -> Routes {
         status::status,
     ),
     components(schemas(
-        Problem,
-        protocol::NewTask,
-        protocol::AgentFilter,
-        protocol::TaskView,
-        protocol::EndedAttempt,
-        protocol::WaitingReason,
-        protocol::Poll,
-        protocol::PollAnswer,
-        protocol::HandedOut,
-        protocol::Offer,
-        protocol::SeveralResults,
-        protocol::Completed,
-        protocol::Failed,
-        protocol::TaskResult,
-        protocol::StatusCounts,
+        schemas::Problem,
+        schemas::NewTask,
+        schemas::AgentFilter,
+        schemas::TaskView,
+        schemas::EndedAttempt,
+        schemas::WaitingReason,
+        schemas::Poll,
+        schemas::PollAnswer,
+        schemas::HandedOut,
+        schemas::Offer,
+        schemas::SeveralResults,
+        schemas::Completed,
+        schemas::Failed,
+        schemas::TaskResult,
+        schemas::StatusCounts,
     ))
 )]
 struct Document;
 
 /// The document as JSON, which never changes.
-pub(super) fn document() -> Response {
+fn document() -> Response {
     static TEXT: LazyLock<Bytes> = LazyLock::new(|| text().into());
     json_text(TEXT.clone())
 }
@@ -121,7 +122,7 @@ async fn page(address: Uri) -> Result<Response, ApiError> {
 }
 
 async fn style() -> Response {
-    page_of("text/css", include_str!("../../../assets/api/docs.css").to_owned())
+    page_of("text/css", include_str!("../../assets/api/docs.css").to_owned())
 }
 
 fn page_of(media_type: &str, text: String) -> Response {
