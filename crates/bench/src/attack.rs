@@ -22,10 +22,12 @@ use crate::client::Request;
 use crate::drive::drive;
 use crate::ledger::Ledger;
 use crate::life::Lives;
+use crate::load::Load;
 use crate::options::{Defaults, Shared};
 use crate::pair::Pair;
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tasks::poll_body;
-use crate::{Load, Report, Stop};
 
 /// `slamon-bench attack`.
 #[derive(Debug, Clone, Args)]

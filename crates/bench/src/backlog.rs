@@ -16,12 +16,14 @@ use uuid::Uuid;
 use crate::client::{Client, Request};
 use crate::drive::drive;
 use crate::ledger::Ledger;
+use crate::load::Load;
 use crate::options::{Defaults, Shared};
 use crate::pair::{Pair, Steps};
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::tasks::{Polled, poll_body};
 use crate::unit::{GaveUp, Took, Worker, ask};
-use crate::{Load, Report, Stop};
 
 /// `slamon-bench backlog`.
 #[derive(Debug, Clone, Args)]

@@ -13,11 +13,13 @@ use uuid::Uuid;
 use crate::client::{Client, Request};
 use crate::drive::drive;
 use crate::ids::Ids;
+use crate::load::Load;
 use crate::options::{Defaults, Shared};
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::tasks::{Polled, poll_body};
 use crate::unit::{GaveUp, Took, Worker, ask};
-use crate::{Load, Report, Stop};
 
 /// `slamon-bench batches`.
 #[derive(Debug, Clone, Args)]

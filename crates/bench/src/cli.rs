@@ -11,9 +11,11 @@ use crate::batches::Batches;
 use crate::dispatch::Dispatch;
 use crate::fleet::Fleet;
 use crate::life::Life;
+use crate::load::Load;
 use crate::mix::Mix;
 use crate::poll::Poll;
-use crate::{Load, Stop, bare, compare, instructions};
+use crate::stop::Stop;
+use crate::{bare, compare, instructions};
 
 /// The run was started in a way that nothing can be measured.
 const CANNOT_MEASURE: u8 = 2;

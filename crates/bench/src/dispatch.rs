@@ -13,12 +13,14 @@ use uuid::Uuid;
 use crate::client::{Client, Request};
 use crate::drive::drive;
 use crate::ledger::Ledger;
+use crate::load::Load;
 use crate::options::{Defaults, Shared};
 use crate::pair::{Pair, Steps};
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::tasks::poll_body;
 use crate::unit::{GaveUp, Took, Worker, judge};
-use crate::{Load, Report, Stop};
 
 /// How many tasks to post when nothing else is said.
 const COUNT: u64 = 2_000;

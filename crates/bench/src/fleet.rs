@@ -10,10 +10,12 @@ use clap::Args;
 
 use crate::drive::{Measured, drive};
 use crate::ids::Ids;
+use crate::load::Load;
 use crate::options::{Defaults, Plan, Shared};
 use crate::poll::pollers;
 use crate::report::Arrival;
-use crate::{Load, Report, Stop};
+use crate::report::Report;
+use crate::stop::Stop;
 
 /// `slamon-bench fleet`.
 #[derive(Debug, Clone, Args)]

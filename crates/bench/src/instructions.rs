@@ -13,11 +13,11 @@ use anyhow::{Context, Result, ensure};
 use slamon_testbed::{Process, free_port};
 use uuid::Uuid;
 
-use crate::Load;
 use crate::client::{Client, Request};
 use crate::compare::{Table, default_output, grouped, replace_table, until_answered};
 use crate::ids::Ids;
 use crate::life::Life;
+use crate::load::Load;
 use crate::tasks::{Polled, Tasks, poll_body};
 use callgrind::{Callgrind, Cost};
 

@@ -9,11 +9,13 @@ use uuid::Uuid;
 
 use crate::drive::drive;
 use crate::ledger::Ledger;
+use crate::load::Load;
 use crate::options::{Defaults, Shared};
 use crate::pair::{Pair, Steps};
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::unit::{GaveUp, Took, Worker};
-use crate::{Load, Report, Stop};
 
 /// `slamon-bench life`.
 #[derive(Debug, Clone, Args)]

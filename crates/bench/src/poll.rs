@@ -7,11 +7,13 @@ use uuid::fmt::Hyphenated;
 use crate::client::{Blank, Client, Request};
 use crate::drive::drive;
 use crate::ids::{Ids, MARKER};
+use crate::load::Load;
 use crate::options::{Defaults, Plan, Shared};
+use crate::report::Report;
+use crate::stop::Stop;
 use crate::tally::Tally;
 use crate::tasks::{Polled, poll_body};
 use crate::unit::{GaveUp, Took, Worker, ask};
-use crate::{Load, Report, Stop};
 
 /// `slamon-bench poll`.
 #[derive(Debug, Clone, Args)]

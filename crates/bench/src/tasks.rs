@@ -146,7 +146,7 @@ mod tests {
 
     fn tasks() -> Tasks {
         let shared = crate::options::parse::<crate::life::Life>(&["127.0.0.1:80"]).unwrap();
-        Tasks::new(crate::Load::shared(&shared), "life")
+        Tasks::new(crate::load::Load::shared(&shared), "life")
     }
 
     fn claim(task: &str) -> bool {

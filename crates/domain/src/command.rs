@@ -7,7 +7,7 @@ use slamon_protocol::{JsonText, PollRequest, PostTask, ResultPost};
 use uuid::Uuid;
 
 use crate::cursor::{KindCursor, QueueCursor, WaitingKind};
-use crate::operation::{MAX_PAUSES, Operated, Operation};
+use crate::operation::{MAX_PAUSES, Operation};
 use crate::task::{Attempt, State, Task};
 use crate::transition::Transition;
 
@@ -183,6 +183,9 @@ pub struct Locked;
 
 /// The reply to a cancel: the task as it is now; `None` if there is none with this id.
 pub type Cancelled = Option<Result<Box<Task>, Refusal>>;
+
+/// The reply to an operation: since when its target is paused; `None` if it is not.
+pub type Operated = Result<Option<Timestamp>, Refusal>;
 
 /// The reply to a poll.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]

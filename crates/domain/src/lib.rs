@@ -23,11 +23,11 @@ mod transition;
 
 pub use claim_budget::{ClaimBudget, MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL};
 pub use command::{
-    Applied, Cancelled, Command, Delivery, Locked, Polled, Refusal, Replies, Reply, Reported, Running,
-    Submitted, Sweep, Swept,
+    Applied, Cancelled, Command, Delivery, Locked, Operated, Polled, Refusal, Replies, Reply, Reported,
+    Running, Submitted, Sweep, Swept,
 };
 pub use cursor::{KindCursor, QueueCursor, WaitingKind};
-pub use operation::{MAX_PAUSES, Operated, Operation, PauseTarget, Pauses};
+pub use operation::{MAX_PAUSES, Operation, PauseTarget, Pauses};
 pub use pending_reason::{AHEAD_COUNTED, PendingReason, QueueDiagnostics, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};
 pub use transition::{AttemptEndName, StateName, Transition};

@@ -6,7 +6,6 @@ use jiff::Timestamp;
 use slamon_protocol::Capability;
 use uuid::Uuid;
 
-use crate::command::Refusal;
 use crate::cursor::WaitingKind;
 
 /// The most pauses that a database holds: all of them are kept in memory, and read once a second.
@@ -22,9 +21,6 @@ pub enum Operation {
     /// Forgets an agent, and ends its pause.
     Forget(Uuid),
 }
-
-/// The reply to an operation: since when its target is paused; `None` if it is not.
-pub type Operated = Result<Option<Timestamp>, Refusal>;
 
 /// What can be paused.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

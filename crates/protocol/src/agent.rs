@@ -10,8 +10,8 @@ pub use self::location::Location;
 pub use self::poll::{LONGEST_WAIT, MOST_RUNNING, PollRequest};
 pub use self::result::{ResultPost, TaskOutcome};
 
-use crate::Invalid;
 use crate::fields::Field;
+use crate::invalid::Invalid;
 
 /// The one version of the protocol that is served.
 pub const PROTOCOL: i64 = 1;

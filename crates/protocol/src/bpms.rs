@@ -3,8 +3,11 @@
 use uuid::Uuid;
 
 use crate::fields::Fields;
+use crate::invalid::Invalid;
+use crate::json::JsonText;
+use crate::limits::Limits;
+use crate::terms::Terms;
 use crate::value::Value;
-use crate::{Invalid, JsonText, Limits, Terms};
 
 /// The body of `POST /task`: a task as its client describes it.
 #[derive(Debug, Clone, PartialEq, Eq)]

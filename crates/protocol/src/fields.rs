@@ -8,8 +8,8 @@ use std::time::Duration;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
-use crate::Invalid;
-use crate::json::{NotJson, Scanner};
+use crate::invalid::Invalid;
+use crate::scanner::{NotJson, Scanner};
 use crate::value::{Problem, Value};
 
 /// The members of a JSON object.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
-use crate::json::Scanner;
+use crate::scanner::Scanner;
 use crate::{
     Invalid, JsonText, LONGEST, LONGEST_WAIT, Limits, PollRequest, PostTask, ResultPost, TaskOutcome,
 };

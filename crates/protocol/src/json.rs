@@ -5,15 +5,13 @@
 //! mended are repeated keys, of which the original kept the last.
 
 mod repeated_keys;
-mod scanner;
 mod tokens;
 
 use std::fmt;
 
-pub(crate) use self::scanner::{NotJson, Scanner};
 use self::tokens::{Token, Tokens};
 
-use crate::EXCERPT;
+use crate::limits::EXCERPT;
 
 /// The text of one JSON value, without white space around it.
 #[derive(Clone, PartialEq, Eq, Hash)]

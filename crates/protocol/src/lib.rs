@@ -25,6 +25,7 @@ mod id;
 mod invalid;
 mod json;
 mod limits;
+mod scanner;
 mod terms;
 mod time;
 mod value;

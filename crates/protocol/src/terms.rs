@@ -6,9 +6,13 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::agent::Location;
 use crate::fields::{Field, Fields};
+use crate::invalid::Invalid;
+use crate::json::JsonText;
+use crate::limits::Limits;
 use crate::value::Value;
-use crate::{Invalid, JsonText, Limits, Location, ObjectWriter};
+use crate::write::ObjectWriter;
 
 /// The longest time that a term can name: 365 days.
 pub const LONGEST: Duration = Duration::from_secs(31_536_000);

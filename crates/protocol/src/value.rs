@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
+use crate::id::parse_id;
+use crate::json::JsonText;
 use crate::limits::{MAX_DEPTH, half_excerpt};
-use crate::{JsonText, parse_id};
 
 /// What is wrong with a value.
 pub(crate) type Problem = Cow<'static, str>;

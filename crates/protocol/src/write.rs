@@ -7,7 +7,7 @@ use std::fmt::{Display, Write};
 
 use uuid::Uuid;
 
-use crate::JsonText;
+use crate::json::JsonText;
 
 /// The room that is made for an answer, in bytes. Most fit in, and are not moved while they grow.
 const USUAL_LENGTH: usize = 256;

@@ -5,6 +5,7 @@ mod apply;
 mod backlog;
 mod columns;
 mod connections;
+mod counting;
 mod errors;
 mod fleet;
 mod listing;
@@ -45,7 +46,7 @@ use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
 use connections::{Access, SqliteConnections};
-use statistics::Counting;
+use counting::Counting;
 use workers::Workers;
 
 /// How many connections read a file at the same time, besides the one for large reads.

@@ -14,7 +14,7 @@ use jiff::Timestamp;
 use slamon_protocol::Capability;
 use uuid::Uuid;
 
-pub use self::figures::{Counter, Counters, TypeFigures};
+pub use self::figures::{Counter, Counters, MinuteStatistics, TypeFigures};
 pub use self::histogram::{BUCKETS, Histogram};
 use crate::error::StoreError;
 
@@ -93,15 +93,6 @@ pub struct CountChange {
     pub commit: Option<u64>,
     /// How many more tasks there are in each state.
     pub by: TaskCounts,
-}
-
-/// What happened to tasks in a minute.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct MinuteStatistics {
-    /// When the minute began.
-    pub minute: Timestamp,
-    /// The figures of each type; those of all types that are not listed by their names have `None`.
-    pub types: Vec<(Option<Arc<Capability>>, TypeFigures)>,
 }
 
 /// How many tasks are in each state that is no end, or how many more there are.

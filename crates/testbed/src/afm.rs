@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use tempfile::NamedTempFile;
 
-use crate::Process;
+use crate::process::Process;
 
 /// Far beyond what any machine needs; reached only when the server hangs.
 const START: Duration = Duration::from_secs(60);

@@ -10,7 +10,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use tempfile::NamedTempFile;
 
-use crate::Process;
+use crate::process::Process;
 
 /// Far beyond what any machine needs; reached only when the program hangs.
 const START: Duration = Duration::from_secs(60);

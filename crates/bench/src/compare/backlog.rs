@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fill::{TASK_TYPE, fill, waiting};
 use super::kind::Kind;
-use super::load::{Latency, Measured};
+use super::load::{self, Latency, Measured};
 use super::place::Place;
 use super::server::Server;
 use super::spread::{Spread, grouped, short};
@@ -47,7 +47,7 @@ impl Backlogs {
                 for (stored, place) in &stores {
                     let server = Server::start(workshop, kind, place, None)?;
                     let args = ["--no-fill", "--type", TASK_TYPE, "--connections", "1"];
-                    let measured = workshop.timed_load("backlog", &server, &args)?;
+                    let measured = load::run_timed(workshop, "backlog", &server, &args)?;
                     let claim = measured.steps.get("claim").map_or(f64::NAN, |claim| claim.p50 / 1e3);
                     eprintln!(
                         "{}, {} stored: claim {} ms",

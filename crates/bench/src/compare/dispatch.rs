@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Kind, OURS};
-use super::load::{Latency, Measured};
+use super::load::{self, Latency, Measured};
 use super::server::Running;
 use super::spread::short;
 use super::table::Table;
@@ -25,7 +25,7 @@ impl Dispatches {
         let count = workshop.scale.dispatches.to_string();
         let one = |kind| {
             let running = Running::start(workshop, kind)?;
-            let measured = workshop.load("dispatch", &running.server, &["--count", &count], None)?;
+            let measured = load::run(workshop, "dispatch", &running.server, &["--count", &count], None)?;
             eprintln!("{}: p99 {} ms", kind.label(), short(measured.latency_us.p99 / 1e3));
             Ok((kind, measured))
         };

@@ -4,7 +4,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::kind::{Kind, OURS};
-use super::load::Measured;
+use super::load::{self, Measured};
 use super::server::{LOAD_CORE, SERVER_CORE, Server};
 use super::spread::{grouped, short};
 use super::table::Table;
@@ -33,7 +33,7 @@ impl Fleets {
         for kind in OURS {
             let place = workshop.place(kind)?;
             let server = Server::start(workshop, kind, &place, Some(SERVER_CORE))?;
-            let measured = workshop.load("fleet", &server, &args, Some(LOAD_CORE))?;
+            let measured = load::run(workshop, "fleet", &server, &args, Some(LOAD_CORE))?;
             eprintln!("{}: {} cores", kind.label(), short(measured.server_cores().unwrap_or(f64::NAN)));
             of.push((kind, measured));
         }

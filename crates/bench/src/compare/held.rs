@@ -11,7 +11,7 @@ use slamon_testbed::TestDatabase;
 use super::backlog::filled;
 use super::fill::TASK_TYPE;
 use super::kind::Kind;
-use super::load::Measured;
+use super::load::{self, Measured};
 use super::server::Server;
 use super::spread::{grouped, short};
 use super::table::Table;
@@ -64,7 +64,7 @@ impl Held {
             let seconds = workshop.scale.slice.as_secs().to_string();
             let fixed =
                 ["--no-fill", "--type", TASK_TYPE, "--connections", CONNECTIONS, "--seconds", &seconds];
-            workshop.load("backlog", &server, &[&fixed, args].concat(), None)
+            load::run(workshop, "backlog", &server, &[&fixed, args].concat(), None)
         };
         let rate = (SHARE * claims(&[])?.per_second).max(1.0).floor();
         let mut slices = Vec::new();

@@ -89,53 +89,51 @@ impl Measured {
     }
 }
 
-impl Workshop {
-    /// A load that goes on for as long as the scale says.
-    ///
-    /// # Errors
-    /// As [`Workshop::load`].
-    pub(crate) fn timed_load(&self, name: &str, server: &Server, args: &[&str]) -> Result<Measured> {
-        let seconds = self.scale.seconds.as_secs_f64().to_string();
-        let warm_up = self.scale.warm_up.as_secs_f64().to_string();
-        let all = [&["--seconds", &seconds, "--warm-up", &warm_up], args].concat();
-        self.load(name, server, &all, None)
-    }
+/// Runs a load for as long as the scale says.
+///
+/// # Errors
+/// As [`run`].
+pub(crate) fn run_timed(workshop: &Workshop, name: &str, server: &Server, args: &[&str]) -> Result<Measured> {
+    let seconds = workshop.scale.seconds.as_secs_f64().to_string();
+    let warm_up = workshop.scale.warm_up.as_secs_f64().to_string();
+    let all = [&["--seconds", &seconds, "--warm-up", &warm_up], args].concat();
+    run(workshop, name, server, &all, None)
+}
 
-    /// Runs `slamon-bench NAME ADDRESS ARGS`. With `core`, all of it runs on that one.
-    ///
-    /// # Errors
-    /// When it measured nothing, or somebody pressed Ctrl-C meanwhile.
-    pub(crate) fn load(
-        &self,
-        name: &str,
-        server: &Server,
-        args: &[&str],
-        core: Option<u32>,
-    ) -> Result<Measured> {
-        self.go_on()?;
-        let file = self.scratch().join("load.json");
-        let mut words = Vec::new();
-        if let Some(core) = core {
-            words.extend(["taskset".into(), "-c".into(), core.to_string()]);
-        }
-        words.extend([self.itself().display().to_string(), name.to_owned(), server.address.to_string()]);
-        words.extend(["--pid".to_owned(), server.pid().to_string()]);
-        words.extend(["--json".to_owned(), file.display().to_string()]);
-        words.extend(args.iter().map(|&word| word.to_owned()));
-        // Errors, and a progress bar if this is a terminal, are for whoever looks on.
-        let status = Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()).status()?;
-        self.go_on()?;
-        let said = || format!("{} ({status})", words.join(" "));
-        let json = fs::read_to_string(&file).with_context(said)?;
-        fs::remove_file(&file)?;
-        let measured: Measured = serde_json::from_str(&json).with_context(said)?;
-        if let Some(complaint) = measured.complaint() {
-            let complaint = format!("{name}, {}: {complaint}", server.kind.label());
-            eprintln!("{complaint}");
-            if OURS.contains(&server.kind) {
-                self.complaints.borrow_mut().push(complaint);
-            }
-        }
-        Ok(measured)
+/// Runs `slamon-bench NAME ADDRESS ARGS`. With `core`, all of it runs on that one.
+///
+/// # Errors
+/// When it measured nothing, or somebody pressed Ctrl-C meanwhile.
+pub(crate) fn run(
+    workshop: &Workshop,
+    name: &str,
+    server: &Server,
+    args: &[&str],
+    core: Option<u32>,
+) -> Result<Measured> {
+    workshop.go_on()?;
+    let file = workshop.scratch().join("load.json");
+    let mut words = Vec::new();
+    if let Some(core) = core {
+        words.extend(["taskset".into(), "-c".into(), core.to_string()]);
     }
+    words.extend([workshop.itself().display().to_string(), name.to_owned(), server.address.to_string()]);
+    words.extend(["--pid".to_owned(), server.pid().to_string()]);
+    words.extend(["--json".to_owned(), file.display().to_string()]);
+    words.extend(args.iter().map(|&word| word.to_owned()));
+    // Errors, and a progress bar if this is a terminal, are for whoever looks on.
+    let status = Command::new(&words[0]).args(&words[1..]).stdout(Stdio::null()).status()?;
+    workshop.go_on()?;
+    let said = || format!("{} ({status})", words.join(" "));
+    let json = fs::read_to_string(&file).with_context(said)?;
+    fs::remove_file(&file)?;
+    let measured: Measured = serde_json::from_str(&json).with_context(said)?;
+    if let Some(complaint) = measured.complaint() {
+        let complaint = format!("{name}, {}: {complaint}", server.kind.label());
+        eprintln!("{complaint}");
+        if OURS.contains(&server.kind) {
+            workshop.complaints.borrow_mut().push(complaint);
+        }
+    }
+    Ok(measured)
 }

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::fleet::mib;
 use super::kind::Kind;
-use super::load::Measured;
+use super::load::{self, Measured};
 use super::server::{LOAD_CORE, SERVER_CORE, Server};
 use super::spread::{Spread, short};
 use super::table::Table;
@@ -69,7 +69,7 @@ impl Overloads {
                 let [brief, seconds, long] = [0.5, 1.0, 3.0].map(|times| (times * seconds).to_string());
                 // Nothing comes of what is posted to the bare route: it gets the requests of lives.
                 let load = if kind == Kind::Bare { "mix" } else { "life" };
-                let life = |args: &[&str]| workshop.load(load, &server, args, Some(LOAD_CORE));
+                let life = |args: &[&str]| load::run(workshop, load, &server, args, Some(LOAD_CORE));
                 let at_capacity =
                     || life(&["--connections", "64", "--warm-up", &brief, "--seconds", &seconds]);
                 let capacity = at_capacity()?;

@@ -5,7 +5,7 @@ use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
 use super::kind::Kind;
-use super::load::{Latency, Measured};
+use super::load::{self, Latency, Measured};
 use super::pgbench;
 use super::server::Running;
 use super::spread::{Spread, short};
@@ -209,7 +209,7 @@ fn take_turn(workshop: &Workshop, kind: Kind, plan: &[Plan]) -> Result<Vec<Turn>
         let connections_text = connections.to_string();
         let mut args = vec!["--connections", &connections_text];
         args.extend((way == Way::Closed).then_some("--close"));
-        let measured = workshop.timed_load(load, &running.server, &args)?;
+        let measured = load::run_timed(workshop, load, &running.server, &args)?;
         Ok(of_load(kind, way, connections, &measured))
     };
     plan.iter().map(turn).collect()

@@ -3,9 +3,8 @@
 use std::vec::IntoIter;
 
 use crate::command::{
-    Cancelled, Command, Locked, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept,
+    Cancelled, Command, Locked, Operated, Polled, Refusal, Replies, Reply, Reported, Submitted, Swept,
 };
-use crate::operation::Operated;
 use uuid::Uuid;
 
 /// What one command is replied.

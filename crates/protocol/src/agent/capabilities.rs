@@ -5,9 +5,10 @@ use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
 
 use crate::fields::{Field, wrong_json};
-use crate::json::{NotJson, Scanner};
+use crate::invalid::Invalid;
+use crate::limits::Limits;
+use crate::scanner::{NotJson, Scanner};
 use crate::value::{Problem, Value, check_length};
-use crate::{Invalid, Limits};
 
 /// A task type that an agent can execute, in one version.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -1,8 +1,9 @@
 //! Where an agent stands.
 
 use crate::fields::Fields;
+use crate::invalid::Invalid;
 use crate::value::Value;
-use crate::{Invalid, ObjectWriter};
+use crate::write::ObjectWriter;
 
 /// Where an agent stands.
 #[derive(Debug, Clone, PartialEq)]

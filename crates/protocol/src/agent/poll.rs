@@ -7,8 +7,10 @@ use uuid::Uuid;
 use super::capabilities::Offers;
 use super::{Capability, Location, check_protocol};
 use crate::fields::Fields;
+use crate::invalid::Invalid;
+use crate::limits::Limits;
 use crate::value::Value;
-use crate::{Invalid, Limits, ObjectWriter};
+use crate::write::ObjectWriter;
 
 /// The longest time that an agent may ask its answer to wait.
 pub const LONGEST_WAIT: Duration = Duration::from_secs(300);

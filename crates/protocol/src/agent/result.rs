@@ -4,8 +4,9 @@ use uuid::Uuid;
 
 use super::check_protocol;
 use crate::fields::Fields;
+use crate::invalid::Invalid;
+use crate::json::JsonText;
 use crate::value::Value;
-use crate::{Invalid, JsonText};
 
 /// The body of `POST /tasks/response`: what came out of a task.
 #[derive(Debug, Clone, PartialEq, Eq)]

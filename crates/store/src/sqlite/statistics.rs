@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use slamon_protocol::Capability;
-use tokio::sync::{Mutex, oneshot};
+use tokio::sync::oneshot;
 
 use super::SqliteStore;
 use super::columns::{time, unreadable};
@@ -22,22 +22,6 @@ use crate::statistics::{
 
 /// For so long the thread that writes waits at most until a count has begun to read.
 const SNAPSHOT: Duration = Duration::from_secs(1);
-
-/// What is known of commits and counts. One process writes to a file, so this is kept in memory.
-#[derive(Debug, Default)]
-pub(super) struct Counting {
-    /// How many batches were committed: the number of the last one.
-    commits: Arc<AtomicU64>,
-    /// The last commit that the last count has seen. Who counts or saves holds the lock.
-    counted: Mutex<u64>,
-}
-
-impl Counting {
-    /// Returns the counter of commits, for the thread that makes them.
-    pub(super) fn commits(&self) -> Arc<AtomicU64> {
-        Arc::clone(&self.commits)
-    }
-}
 
 #[async_trait]
 impl StatisticsStore for SqliteStore {

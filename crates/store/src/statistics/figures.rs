@@ -1,12 +1,12 @@
-//! The figures of a type, and how they are saved.
+//! The figures of each type in a minute, and how they are saved.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use slamon_protocol::Capability;
 
-use super::MinuteStatistics;
 use super::histogram::Histogram;
 
 /// What is counted.
@@ -123,6 +123,15 @@ impl TypeFigures {
     }
 }
 
+/// What happened to tasks in a minute.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MinuteStatistics {
+    /// When the minute began.
+    pub minute: Timestamp,
+    /// The figures of each type; those of all types that are not listed by their names have `None`.
+    pub types: Vec<(Option<Arc<Capability>>, TypeFigures)>,
+}
+
 /// The figures of a type as they are saved.
 #[derive(Serialize, Deserialize)]
 struct SavedFigures {
@@ -182,8 +191,6 @@ pub(crate) fn add_text(
 #[cfg(test)]
 mod tests {
     use std::time::Duration;
-
-    use jiff::Timestamp;
 
     use super::*;
 

@@ -9,7 +9,8 @@ use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
 use super::cluster::PgCluster;
-use crate::{Process, free_port};
+use crate::port::free_port;
+use crate::process::Process;
 
 const PROGRAM: &str = "/usr/sbin/pgbouncer";
 

@@ -10,7 +10,7 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use anyhow::{Context, Result, bail, ensure};
 
 use super::programs::{self, Programs};
-use crate::free_port;
+use crate::port::free_port;
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
