@@ -16,6 +16,7 @@ mod queue_diagnostics;
 mod rows;
 mod schema;
 mod statistics;
+mod test_index;
 mod uri;
 mod views;
 mod wal;

@@ -7,6 +7,7 @@ use rusqlite::{Connection, Row, Transaction, params};
 use slamon_protocol::{JsonText, excerpt, parse_id};
 use uuid::Uuid;
 
+use super::test_index;
 use crate::error::StoreError;
 use crate::store::Adopted;
 
@@ -52,6 +53,7 @@ pub(super) fn adopt(transaction: &Transaction<'_>) -> Result<Adopted, StoreError
         adopted.agents = adopt_agents(transaction, capabilities)?;
     }
     adopt_tasks(transaction, &mut adopted)?;
+    test_index::build(transaction)?;
     transaction.execute_batch("update task_total set is_counted = 0")?;
     transaction.execute_batch("drop table tasks")?;
     if capabilities {

@@ -1,142 +1,145 @@
 //! Lists tasks.
 
+mod paths;
+
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::columns::{agent_name, id, optional_time, text, time, unreadable};
 use crate::encoding::state_of;
 use crate::error::StoreError;
 use crate::listing::{
-    ListOrder, PASSED, Part, RESULT_LISTED, SEARCHED_BYTES, SLACK, Searched, Span, States, TYPE_READ,
-    TaskFilter, TaskPage, TaskPlace, TaskQuery, TaskSummary, Walked, listed_type, merge, microsecond_from,
+    PASSED, RESULT_LISTED, SEARCHED_BYTES, SLACK, Searched, Span, States, TYPE_READ, TaskFilter, TaskPage,
+    TaskPlace, TaskQuery, TaskSummary, Walked, listed_type, merge, microsecond_from,
 };
 use crate::views::{ERROR_READ, shown, shown_error};
-
-/// An index that is read in the order of arrival, and what tells its tasks from others.
-struct Path {
-    index: &'static str,
-    tasks: &'static str,
-}
-
-const BY_ID: Path = Path { index: "", tasks: "id = :task_id" };
-const BY_TEST: Path = Path { index: "indexed by task_of_test", tasks: "test_id = :test_id" };
-const BY_AGENT: Path = Path { index: "indexed by task_of_agent", tasks: "agent_id = :agent_id" };
-const UNSUCCESSFUL_BY_TYPE: Path =
-    Path { index: "indexed by task_unsuccessful_of_type", tasks: "type = :type and error is not null" };
-/// All tasks lie in the order of their arrival.
-const ALL: Path = Path { index: "not indexed", tasks: "true" };
-
-/// The index of a part; completed tasks have none of their own.
-fn path_of(part: Part) -> Option<Path> {
-    let (index, tasks) = match part {
-        Part::Pending => ("indexed by task_arrived", "state = 'pending'"),
-        Part::Claimed => ("indexed by task_running", "state = 'claimed'"),
-        Part::Delayed => ("indexed by task_delayed", "available_at is not null"),
-        Part::Completed => return None,
-        Part::Unsuccessful => ("indexed by task_unsuccessful", "error is not null"),
-    };
-    Some(Path { index, tasks })
-}
-
-/// Chooses the indexes that are read, each of which has some of the tasks, and no two the same.
-fn paths(filter: &TaskFilter, states: States) -> Vec<Path> {
-    if filter.task_id.is_some() {
-        return vec![BY_ID];
-    }
-    if filter.test_id.is_some() {
-        return vec![BY_TEST];
-    }
-    if filter.agent_id.is_some() {
-        return vec![BY_AGENT];
-    }
-    if states.are_among(States::UNSUCCESSFUL) && filter.task_type.is_some() {
-        return vec![UNSUCCESSFUL_BY_TYPE];
-    }
-    let parts = Part::ALL.into_iter().filter(|part| !part.states().and(states).is_empty());
-    parts.map(path_of).collect::<Option<_>>().unwrap_or_else(|| vec![ALL])
-}
+use paths::{ALL, Path, paths, sorted_places, statement};
 
 pub(super) fn list(connection: &mut Connection, query: &TaskQuery) -> Result<TaskPage, StoreError> {
     // All is read from one snapshot.
     let transaction = connection.transaction()?;
     let states = query.filter.possible_states();
-    let Some(span) = span(&transaction, query)?.filter(|_| !states.is_empty()) else {
+    let (Some(first), Some(last)) = ends(&transaction)? else { return Ok(TaskPage::default()) };
+    let span = span(&transaction, query, Span { first, last })?;
+    if span.is_empty() || states.is_empty() {
         return Ok(TaskPage::default());
-    };
-    let paths = paths(&query.filter, states);
+    }
+    let paths = paths(&query.filter, states, span, last);
     let most = PASSED / u32::try_from(paths.len()).unwrap_or(1);
-    let walk = |path: &Path| walk(&transaction, path, query, states, span, most);
+    let walk = |(path, span): &(Path, Span)| Walk::new(query, states, most).along(&transaction, path, *span);
     let walked = paths.iter().map(walk).collect::<Result<Vec<_>, _>>()?;
     let (places, next) = merge(query.order, walked, query.limit);
     let tasks = places.into_iter().map(|place| summary(&transaction, place)).collect::<Result<_, _>>()?;
     Ok(TaskPage { tasks, next })
 }
 
-/// Reads an index until there is one task more than the page may have, or enough were passed over.
-fn walk(
-    connection: &Connection,
-    path: &Path,
-    query: &TaskQuery,
-    states: States,
-    span: Span,
+/// Reads tasks until there is one more than the page may have, or enough were passed over.
+struct Walk<'q> {
+    query: &'q TaskQuery,
+    states: String,
+    searched: Option<Searched>,
     most: u32,
-) -> rusqlite::Result<Walked<TaskPlace>> {
-    let filter = &query.filter;
-    let searched = filter.error_text.as_deref().map(Searched::new);
-    let mut statement = connection.prepare_cached(&statement(path, query.order))?;
-    let states = format!(",{},", states.names().join(","));
-    let mut rows = statement.query(named_params! {
-        ":task_id": filter.task_id.map(uuid::Uuid::into_bytes),
-        ":test_id": filter.test_id.map(uuid::Uuid::into_bytes),
-        ":type": filter.task_type,
-        ":version": filter.task_version,
-        ":agent_id": filter.agent_id.map(uuid::Uuid::into_bytes),
-        ":from": filter.from.map(microsecond_from),
-        ":to": filter.to.map(microsecond_from),
-        ":states": states,
-        ":searches": searched.is_some(),
-        ":first": span.first,
-        ":last": span.last,
-    })?;
-    let (mut found, mut passed, mut bytes) = (Vec::new(), 0, 0);
-    while let Some(row) = rows.next()? {
+    found: Vec<(TaskPlace, TaskPlace)>,
+    passed: u32,
+    bytes: usize,
+}
+
+impl<'q> Walk<'q> {
+    fn new(query: &'q TaskQuery, states: States, most: u32) -> Self {
+        Self {
+            query,
+            states: format!(",{},", states.names().join(",")),
+            searched: query.filter.error_text.as_deref().map(Searched::new),
+            most,
+            found: Vec::new(),
+            passed: 0,
+            bytes: 0,
+        }
+    }
+
+    fn along(
+        mut self,
+        connection: &Connection,
+        path: &Path,
+        span: Span,
+    ) -> rusqlite::Result<Walked<TaskPlace>> {
+        let stopped_at = if path.is_in_order {
+            self.read(connection, path, span)?
+        } else {
+            self.read_sorted(connection, path, span)?
+        };
+        Ok(Walked { found: self.found, stopped_at })
+    }
+
+    /// Reads the tasks of a span, and returns the last place that was read, if others follow.
+    fn read(
+        &mut self,
+        connection: &Connection,
+        path: &Path,
+        span: Span,
+    ) -> rusqlite::Result<Option<TaskPlace>> {
+        let filter = &self.query.filter;
+        let mut statement = connection.prepare_cached(&statement(path, self.query.order))?;
+        let mut rows = statement.query(named_params! {
+            ":task_id": filter.task_id.map(uuid::Uuid::into_bytes),
+            ":test_id": filter.test_id.map(uuid::Uuid::into_bytes),
+            ":type": filter.task_type,
+            ":version": filter.task_version,
+            ":agent_id": filter.agent_id.map(uuid::Uuid::into_bytes),
+            ":from": filter.from.map(microsecond_from),
+            ":to": filter.to.map(microsecond_from),
+            ":states": self.states,
+            ":searches": self.searched.is_some(),
+            ":first": span.first,
+            ":last": span.last,
+        })?;
+        while let Some(row) = rows.next()? {
+            let place = self.pass(row)?;
+            if self.is_full() {
+                return Ok(rows.next()?.is_some().then_some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Does the same for a path that is not in the order of arrival.
+    fn read_sorted(
+        &mut self,
+        connection: &Connection,
+        path: &Path,
+        span: Span,
+    ) -> rusqlite::Result<Option<TaskPlace>> {
+        let mut places = connection.prepare_cached(&sorted_places(path, self.query.order))?;
+        let mut places = places.query(params![span.first, span.last, self.most.saturating_add(1)])?;
+        while let Some(row) = places.next()? {
+            let place = row.get(0)?;
+            self.read(connection, &ALL, Span { first: place, last: place })?;
+            if self.is_full() {
+                return Ok(places.next()?.is_some().then_some(place));
+            }
+        }
+        Ok(None)
+    }
+
+    fn pass(&mut self, row: &Row<'_>) -> rusqlite::Result<TaskPlace> {
         let place = row.get(0)?;
         let error = row.get_ref(2)?.as_str_or_null()?;
-        bytes += error.map_or(0, str::len);
+        self.bytes += error.map_or(0, str::len);
         let says = |searched: &Searched| error.is_some_and(|error| searched.is_in(error));
         // Where a column is null that the filter names, so is the answer.
         let is_listed = row.get::<_, Option<bool>>(1)?.unwrap_or(false);
-        if is_listed && searched.as_ref().is_none_or(says) {
-            found.push((place, place));
+        if is_listed && self.searched.as_ref().is_none_or(says) {
+            self.found.push((place, place));
         }
-        passed += 1;
-        if found.len() > query.limit as usize || passed >= most || bytes >= SEARCHED_BYTES {
-            let stopped_at = rows.next()?.is_some().then_some(place);
-            return Ok(Walked { found, stopped_at });
-        }
+        self.passed += 1;
+        Ok(place)
     }
-    Ok(Walked { found, stopped_at: None })
-}
 
-/// Writes the statement that reads an index.
-fn statement(path: &Path, order: ListOrder) -> String {
-    let direction = match order {
-        ListOrder::NewestFirst => "desc",
-        ListOrder::OldestFirst => "asc",
-    };
-    let Path { index, tasks } = path;
-    format!(
-        "select seq,
-                (:task_id is null or id = :task_id) and (:test_id is null or test_id = :test_id)
-                and (:type is null or type = :type) and (:version is null or version = :version)
-                and (:agent_id is null or agent_id = :agent_id)
-                and (:from is null or created_at >= :from) and (:to is null or created_at < :to)
-                and instr(:states, ',' || state || ',') > 0 as is_listed,
-                iif(:searches, error, null) as error
-         from task {index}
-         where {tasks} and seq between :first and :last
-         order by seq {direction}"
-    )
+    fn is_full(&self) -> bool {
+        self.found.len() > self.query.limit as usize
+            || self.passed >= self.most
+            || self.bytes >= SEARCHED_BYTES
+    }
 }
 
 /// Reads what is listed of the task at a place.
@@ -188,12 +191,10 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<TaskSummary> {
     })
 }
 
-/// The span of places that a page reads; `None` if it is empty.
-fn span(connection: &Connection, query: &TaskQuery) -> rusqlite::Result<Option<Span>> {
+/// The span of places that a page reads, of `all` that are taken.
+fn span(connection: &Connection, query: &TaskQuery, all: Span) -> rusqlite::Result<Span> {
     let mut span = Span::of(query);
-    let (Some(least), Some(greatest)) = ends(connection)? else { return Ok(None) };
     let TaskFilter { from, to, .. } = query.filter;
-    let all = Span { first: least, last: greatest };
     let of = |time: Timestamp, slack: i64| microsecond_from(time).saturating_add(slack * 1_000_000);
     if let Some(from) = from {
         span.first = span.first.max(first_posted_from(connection, all, of(from, -SLACK))?);
@@ -201,7 +202,7 @@ fn span(connection: &Connection, query: &TaskQuery) -> rusqlite::Result<Option<S
     if let Some(to) = to {
         span.last = span.last.min(first_posted_from(connection, all, of(to, SLACK))?);
     }
-    Ok(Some(span).filter(|span| !span.is_empty()))
+    Ok(span)
 }
 
 /// The first and the last place that is taken.
@@ -231,34 +232,4 @@ fn first_posted_from(connection: &Connection, all: Span, micros: i64) -> rusqlit
 /// The last place that is taken; `None` if there are no tasks.
 pub(super) fn last_place(connection: &Connection) -> rusqlite::Result<Option<TaskPlace>> {
     Ok(ends(connection)?.1)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::sqlite::schema;
-
-    /// Every index is read in its order, and nothing is sorted.
-    #[test]
-    fn lists_are_read_by_their_indexes() {
-        let mut connection = Connection::open_in_memory().unwrap();
-        schema::create(&mut connection).unwrap();
-        let parts = Part::ALL.into_iter().filter_map(path_of);
-        for path in parts.chain([BY_ID, BY_TEST, BY_AGENT, UNSUCCESSFUL_BY_TYPE, ALL]) {
-            for order in [ListOrder::NewestFirst, ListOrder::OldestFirst] {
-                let sql = format!("explain query plan {}", statement(&path, order));
-                let mut steps = connection.prepare(&sql).unwrap();
-                let mut rows = steps.raw_query();
-                let mut plan = Vec::new();
-                while let Some(row) = rows.next().unwrap() {
-                    plan.push(row.get::<_, String>("detail").unwrap());
-                }
-                let plan = plan.join("; ");
-                let index = path.index.strip_prefix("indexed by ").unwrap_or("");
-                assert!(plan.starts_with("SEARCH task USING") && plan.contains(index), "{plan}");
-                assert!(path.index != ALL.index || plan.contains("INTEGER PRIMARY KEY"), "{plan}");
-                assert!(!plan.contains("TEMP B-TREE") || path.tasks == BY_ID.tasks, "{plan}");
-            }
-        }
-    }
 }

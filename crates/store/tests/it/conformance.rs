@@ -23,6 +23,7 @@ mod sizes;
 mod statistics;
 mod submits;
 mod tables;
+mod tests_listed;
 mod transactions;
 
 /// Makes a test of each case, on a database of its own.
@@ -217,6 +218,9 @@ macro_rules! cases_of_every_store {
                 large_errors_are_searched_in_parts
                 pages_fit_together_while_tasks_come_and_go
                 what_arrived_behind_a_place_can_be_left_out
+            }
+            tests_listed {
+                the_tasks_of_a_test_are_listed_at_any_place
             }
             transactions {
                 outcomes_are_in_the_order_of_their_commands

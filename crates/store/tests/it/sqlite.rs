@@ -7,4 +7,5 @@ mod killed;
 mod migration;
 mod process;
 mod replaced;
+mod test_index;
 mod wal;

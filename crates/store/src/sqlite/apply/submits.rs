@@ -9,7 +9,7 @@ use slamon_protocol::{JsonText, PostTask};
 use super::BatchTransaction;
 use crate::encoding::{micros, state_name};
 use crate::error::StoreError;
-use crate::sqlite::rows;
+use crate::sqlite::{rows, test_index};
 
 impl BatchTransaction<'_> {
     /// Inserts a task, unless a task or an attempt has its id.
@@ -61,6 +61,9 @@ impl BatchTransaction<'_> {
                 available,
                 due.map(Timestamp::as_microsecond),
             ])?;
+        if inserted == 1 {
+            test_index::inserted(self.transaction, self.transaction.last_insert_rowid())?;
+        }
         Ok(inserted == 1)
     }
 }

@@ -10,7 +10,14 @@ use slamon_domain::batch::DueTasks;
 
 use super::BatchTransaction;
 use crate::error::StoreError;
-use crate::sqlite::columns;
+use crate::sqlite::{columns, test_index};
+
+/// A task that is deleted.
+struct OldTask {
+    seq: i64,
+    id: [u8; 16],
+    test_id: [u8; 16],
+}
 
 impl BatchTransaction<'_> {
     /// Finds the tasks that are due, and those whose agents are silent.
@@ -71,13 +78,17 @@ impl BatchTransaction<'_> {
 
     fn delete_finished(&mut self, sweep: &Sweep) -> Result<u64, StoreError> {
         let Some(before) = sweep.delete_after.and_then(|after| self.ago(after)) else { return Ok(0) };
-        let old: Vec<(i64, [u8; 16])> = self
+        let old: Vec<OldTask> = self
             .transaction
-            .prepare_cached("select seq, id from task where finished_at < ?1 order by finished_at limit ?2")?
-            .query_map(params![before.as_microsecond(), sweep.limit], |row| Ok((row.get(0)?, row.get(1)?)))?
+            .prepare_cached(
+                "select seq, id, test_id from task where finished_at < ?1 order by finished_at limit ?2",
+            )?
+            .query_map(params![before.as_microsecond(), sweep.limit], |row| {
+                Ok(OldTask { seq: row.get(0)?, id: row.get(1)?, test_id: row.get(2)? })
+            })?
             .collect::<Result<_, _>>()?;
         let mut agents: BTreeSet<[u8; 16]> = BTreeSet::new();
-        for (seq, id) in &old {
+        for OldTask { seq, id, test_id } in &old {
             for (delete, key) in [
                 ("delete from attempt where task_id = ?1 returning agent_id", id as &dyn ToSql),
                 ("delete from task where seq = ?1 returning agent_id", seq),
@@ -87,6 +98,7 @@ impl BatchTransaction<'_> {
                     agents.extend(agent?);
                 }
             }
+            test_index::deleted(self.transaction, *test_id, *seq)?;
         }
         for agent in agents {
             self.forget_name(agent)?;

@@ -16,7 +16,7 @@ const VERSION_4: &str = include_str!("../../../migrations/sqlite/0004_abandoned.
 
 /// Tasks 1 to 6: pending, claimed by a known agent, claimed by one that nobody knows, completed, failed,
 /// pending of another kind.
-fn version_1() -> SqliteFile {
+pub(super) fn version_1() -> SqliteFile {
     let fixture = SqliteFile::empty();
     let (zero, one, two) = (at(0).as_microsecond(), at(1).as_microsecond(), at(2).as_microsecond());
     let task = |n: u128, kind: &str, rest: &str| {

@@ -1,0 +1,100 @@
+//! Lists of the tasks of a process instance.
+
+use std::sync::Arc;
+
+use slamon_domain::testing::commands::{DUE, at, number, seconds, task_of};
+use slamon_domain::{Command, Sweep};
+use slamon_protocol::PostTask;
+use slamon_store::{ListOrder, TaskFilter, TaskQuery};
+use uuid::Uuid;
+
+use crate::driver::Driver;
+use crate::fixture::Fixture;
+
+/// A store, and what should be in it: the numbers of the tasks, each with that of its test, as they arrived.
+struct Tests {
+    store: Driver,
+    tasks: Vec<(u128, u128)>,
+    posted: u128,
+}
+
+impl Tests {
+    /// Posts tasks of three tests, all in one batch.
+    async fn post(&mut self, count: u128) {
+        let numbers = self.posted + 1..=self.posted + count;
+        self.posted += count;
+        let tasks: Vec<_> = numbers.map(|n| (n, n * n % 7 % 3)).collect();
+        let submit = |(n, test): &(u128, u128)| {
+            Command::Submit(PostTask { test_id: Uuid::from_u128(*test), ..task_of("t", 1, *n) })
+        };
+        self.store.batch(at(0), tasks.iter().map(submit).collect()).await;
+        self.tasks.extend(tasks);
+    }
+
+    /// Deletes what is asked for by its place in the order of arrival.
+    async fn delete(&mut self, is_deleted: impl Fn(usize) -> bool) {
+        let tasks = std::mem::take(&mut self.tasks);
+        let mut deleted = 0;
+        for (place, task) in tasks.into_iter().enumerate() {
+            if is_deleted(place) {
+                self.store.cancel(at(1), task.0).await.unwrap();
+                deleted += 1;
+            } else {
+                self.tasks.push(task);
+            }
+        }
+        let sweep = Sweep { limit: 1_000, delete_after: Some(seconds(1)), ..DUE };
+        assert_eq!(self.store.sweep(at(9), sweep).await.deleted, deleted);
+    }
+
+    async fn check(&self) {
+        for test in 0..4 {
+            let mut expected: Vec<u128> =
+                self.tasks.iter().filter(|task| task.1 == test).map(|task| task.0).collect();
+            for order in [ListOrder::OldestFirst, ListOrder::NewestFirst] {
+                for limit in [20, 1_000] {
+                    assert_eq!(self.listed(test, order, limit).await, expected, "test {test}");
+                }
+                expected.reverse();
+            }
+        }
+    }
+
+    async fn listed(&self, test: u128, order: ListOrder, limit: u32) -> Vec<u128> {
+        let filter = TaskFilter { test_id: Some(Uuid::from_u128(test)), ..TaskFilter::default() };
+        let mut query = TaskQuery { filter, order, limit, ..TaskQuery::default() };
+        let mut listed = Vec::new();
+        loop {
+            let page = self.store.list_tasks(Arc::new(query.clone())).await.unwrap();
+            listed.extend(page.tasks.iter().map(|task| number(task.task_id)));
+            query.after = page.next;
+            if page.next.is_none() {
+                return listed;
+            }
+        }
+    }
+}
+
+pub(crate) async fn the_tasks_of_a_test_are_listed_at_any_place(fixture: &impl Fixture) {
+    let mut tests = Tests { store: fixture.ready().await, tasks: Vec::new(), posted: 0 };
+    for count in [0, 1, 62, 1, 1, 63, 1, 130] {
+        tests.post(count).await;
+        tests.check().await;
+    }
+    // Places at the end become free and are taken again, by tasks of other tests.
+    for (first, count) in [(258, 1), (255, 2), (200, 40), (200, 70), (128, 1), (127, 1), (63, 1), (60, 200)] {
+        tests.delete(|place| place >= first).await;
+        tests.check().await;
+        tests.post(count).await;
+        tests.check().await;
+    }
+    // So do others, and are not.
+    tests.delete(|place| place % 3 == 0).await;
+    tests.check().await;
+    tests.post(70).await;
+    tests.check().await;
+    tests.delete(|_| true).await;
+    tests.check().await;
+    tests.post(65).await;
+    tests.check().await;
+}
