@@ -3,7 +3,7 @@
 -- Running tasks are found through task_held and sorted: there are no more of them than the fleet executes.
 drop index task_running;
 
--- The tasks of a process instance. It is written a block of 64 tasks at a time: see sqlite/test_index.rs.
+-- The tasks of a process instance. It is written a block of tasks at a time: see sqlite/test_index.rs.
 drop index task_of_test;
 create table task_of_test (
     test_id blob not null,

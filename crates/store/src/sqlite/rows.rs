@@ -7,10 +7,11 @@ mod saving;
 use std::collections::HashMap;
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use slamon_domain::batch::LockedTask;
-use slamon_domain::{Attempt, End, QueueCursor, State, Task};
-use slamon_protocol::{AgentFilter, PostTask, Terms, excerpt};
+use slamon_domain::{Attempt, End, QueueCursor, State, Task, WaitingKind};
+use slamon_protocol::{AgentFilter, Capability, PostTask, Terms, excerpt};
 use uuid::Uuid;
 
 use super::columns::{RowReader, agent_name, missing, named_agent, unreadable};
@@ -20,6 +21,18 @@ use crate::store::{SMALL_TASK, TaskRead};
 pub(super) use self::ids::{is_of_attempt, unused_id};
 pub(super) use self::saving::{save_claim, save_state};
 
+/// The columns that [`read_posted`] reads after the place, in the order that it reads them in.
+macro_rules! posted_columns {
+    ($data:expr) => {
+        concat!(
+            "seq, id, test_id, type, version, ",
+            $data,
+            ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay,
+             agent_filter"
+        )
+    };
+}
+
 /// The columns that [`read_task`] reads, in the order that it reads them in.
 macro_rules! task_columns {
     () => {
@@ -27,11 +40,8 @@ macro_rules! task_columns {
     };
     ($data:expr, $agent_name:expr) => {
         concat!(
-            "seq, id, test_id, type, version, ",
-            $data,
-            ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay,
-             agent_filter,
-             state, attempts, available_at, alias, agent_id, ",
+            posted_columns!($data),
+            ", state, attempts, available_at, alias, agent_id, ",
             $agent_name,
             ", claimed_at, deadline_at, finished_at, result, error"
         )
@@ -50,7 +60,18 @@ macro_rules! size {
 const SMALL_BY_ID: &str =
     concat!("select ", task_columns!(), " from task where id = ?1 and ", size!(), " <= ?2");
 const SIZE_BY_ID: &str = concat!("select ", size!(), ", finished_at is not null from task where id = ?1");
-const BY_SEQ: &str = concat!("select ", task_columns!(), " from task where seq = ?1");
+const PENDING_BY_SEQ: &str =
+    concat!("select ", posted_columns!("data"), ", attempts from task where seq = ?1 and state = 'pending'");
+/// Finds the next waiting task of a kind. Those whose TTL has run out are passed over, so that they take no
+/// other's place: a sweep ends them.
+const NEXT_PENDING: &str = concat!(
+    "select ",
+    posted_columns!("data"),
+    ", attempts from task
+     where state = 'pending' and type = ?1 and version = ?2 and agent_filter = ?3
+       and (due_at is null or due_at > ?4)
+     order by priority desc, seq limit 1"
+);
 const BY_ID_WITHOUT_DATA: &str =
     concat!("select ", task_columns!("null", agent_name!("task")), " from task where id = ?1");
 /// Reads a task for a result that was posted: its data is not looked at, and the agent is named only where an
@@ -100,8 +121,22 @@ pub(super) fn task_without_data(connection: &Connection, id: Uuid) -> rusqlite::
     connection.prepare_cached(BY_ID_WITHOUT_DATA)?.query_row([id.as_bytes()], read_task).optional()
 }
 
-pub(super) fn task_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<LockedTask>> {
-    connection.prepare_cached(BY_SEQ)?.query_row([seq], read_task).optional()
+/// Reads the task at a place, if it is waiting.
+pub(super) fn pending_at(connection: &Connection, seq: i64) -> rusqlite::Result<Option<LockedTask>> {
+    connection.prepare_cached(PENDING_BY_SEQ)?.query_row([seq], read_pending).optional()
+}
+
+/// Reads the task of a kind that is handed out next.
+pub(super) fn next_pending(
+    connection: &Connection,
+    kind: &WaitingKind,
+    now: Timestamp,
+) -> rusqlite::Result<Option<LockedTask>> {
+    let Capability { task_type, version } = &kind.capability;
+    connection
+        .prepare_cached(NEXT_PENDING)?
+        .query_row(params![task_type, version, kind.agent_filter.key(), now.as_microsecond()], read_pending)
+        .optional()
 }
 
 /// Reads for a result that was posted the task that was handed out under `alias`, and the attempt of that
@@ -134,6 +169,24 @@ pub(super) fn task_and_past(
 
 fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
     let mut columns = RowReader::new(row);
+    let (seq, posted, created) = read_posted(&mut columns)?;
+    let (state, attempts) = read_state(&mut columns, posted.task_id)?;
+    Ok(LockedTask { task: Task { posted, created, attempts, state }, seq, cursor: CURSOR })
+}
+
+/// Reads a task that is waiting, of which fewer columns say all.
+fn read_pending(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
+    let mut columns = RowReader::new(row);
+    let (seq, posted, created) = read_posted(&mut columns)?;
+    let task = Task { posted, created, attempts: columns.next()?, state: State::Pending };
+    Ok(LockedTask { task, seq, cursor: CURSOR })
+}
+
+/// The index of waiting tasks keeps none that was claimed: wherever a search starts, it finds what waits.
+const CURSOR: QueueCursor = QueueCursor::START;
+
+/// Reads the place of a task, what was posted, and when.
+fn read_posted(columns: &mut RowReader<'_, '_>) -> rusqlite::Result<(i64, PostTask, Timestamp)> {
     let seq = columns.next()?;
     let (task_id, test_id) = (columns.id()?, columns.id()?);
     let (task_type, task_version) = (columns.next()?, columns.next()?);
@@ -152,11 +205,7 @@ fn read_task(row: &Row<'_>) -> rusqlite::Result<LockedTask> {
             AgentFilter::from_key(&key).map_err(|e| unreadable(e.to_string()))?
         },
     };
-    let posted = PostTask { task_id, test_id, task_type, task_version, task_data, terms };
-    let (state, attempts) = read_state(&mut columns, task_id)?;
-    let task = Task { posted, created, attempts, state };
-    // The index of waiting tasks keeps none that was claimed: wherever a search starts, it finds what waits.
-    Ok(LockedTask { task, seq, cursor: QueueCursor::START })
+    Ok((seq, PostTask { task_id, test_id, task_type, task_version, task_data, terms }, created))
 }
 
 /// Reads the state, and how many attempts there were.

@@ -13,7 +13,7 @@ use rusqlite::{Connection, params};
 use crate::listing::TaskPlace;
 
 /// How many places a block has.
-const BLOCK: TaskPlace = 64;
+const BLOCK: TaskPlace = 128;
 
 /// The last place of the last block that is full, where `last` is the last place that is taken.
 pub(super) fn end(last: TaskPlace) -> TaskPlace {

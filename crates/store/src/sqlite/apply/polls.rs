@@ -62,11 +62,25 @@ impl BatchTransaction<'_> {
     /// Claims tasks of these kinds. The index of waiting tasks keeps none that was claimed: what waits is
     /// found wherever a search starts.
     fn claim_of(&mut self, poll: &PollRequest, kinds: &[KindCursor]) -> Result<Vec<Delivery>, StoreError> {
+        if let [KindCursor { kind, .. }] = kinds
+            && ClaimBudget::of(poll).left() == 1
+        {
+            return self.claim_next(poll, kind);
+        }
         let mut found = FoundForPoll::default();
         for KindCursor { kind, .. } in kinds {
             self.find_waiting(poll, kind.clone(), &mut found)?;
         }
         self.hand_out(poll, found)
+    }
+
+    /// Claims the next task of the only kind, which is what nearly all polls want: it is found and read at once.
+    fn claim_next(&mut self, poll: &PollRequest, kind: &WaitingKind) -> Result<Vec<Delivery>, StoreError> {
+        let next = rows::next_pending(self.transaction, kind, self.now)?;
+        let cursor = next.is_some().then_some(QueueCursor::START);
+        let delivery = next.map(|next| self.take(next, poll)).transpose()?.flatten();
+        self.searched.push((kind.clone(), cursor));
+        Ok(delivery.into_iter().collect())
     }
 
     fn claim_any(&mut self, poll: &PollRequest) -> Result<Vec<Delivery>, StoreError> {
@@ -122,7 +136,8 @@ impl BatchTransaction<'_> {
             if !budget.has_room(size) {
                 break;
             }
-            if let Some(delivery) = self.take(seq, poll)? {
+            let Some(task) = rows::pending_at(self.transaction, seq)? else { continue };
+            if let Some(delivery) = self.take(task, poll)? {
                 budget.add(size);
                 tasks.push(delivery);
                 if let Some(left) = &mut kinds[kind].left {
@@ -136,10 +151,8 @@ impl BatchTransaction<'_> {
         Ok(tasks)
     }
 
-    fn take(&mut self, seq: i64, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
-        let Some(LockedTask { mut task, .. }) = rows::task_at(self.transaction, seq)? else {
-            return Ok(None);
-        };
+    fn take(&mut self, waiting: LockedTask, poll: &PollRequest) -> Result<Option<Delivery>, StoreError> {
+        let LockedTask { mut task, seq, .. } = waiting;
         // The first attempt has the task's own id.
         let alias = if task.attempts > 0 {
             rows::unused_id(self.transaction, alias::new)?

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::params;
 use slamon_domain::batch::PostLookup;
 use slamon_domain::{QueueCursor, State, expires, lifecycle};
-use slamon_protocol::{JsonText, PostTask};
+use slamon_protocol::{JsonText, PostTask, Terms};
 
 use super::BatchTransaction;
 use crate::encoding::{micros, state_name};
@@ -27,14 +27,43 @@ impl BatchTransaction<'_> {
 
     /// Inserts a task; `false` if another one has its id.
     fn insert(&self, posted: &PostTask, state: &State) -> rusqlite::Result<bool> {
+        let inserted = if posted.terms == Terms::default() {
+            self.insert_plain(posted)?
+        } else {
+            self.insert_under_terms(posted, state)?
+        };
+        if inserted == 1 {
+            test_index::inserted(self.transaction, self.transaction.last_insert_rowid())?;
+        }
+        Ok(inserted == 1)
+    }
+
+    /// Inserts a task without terms, as nearly all are: what its columns hold by default need not be said, which
+    /// takes longer than to write it.
+    fn insert_plain(&self, posted: &PostTask) -> rusqlite::Result<usize> {
+        self.transaction
+            .prepare_cached(
+                "insert into task (id, test_id, type, version, data, created_at, state)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, 'pending') on conflict (id) do nothing",
+            )?
+            .execute(params![
+                posted.task_id.as_bytes(),
+                posted.test_id.as_bytes(),
+                posted.task_type,
+                posted.task_version,
+                posted.task_data.as_ref().map(JsonText::as_str),
+                self.now.as_microsecond(),
+            ])
+    }
+
+    fn insert_under_terms(&self, posted: &PostTask, state: &State) -> rusqlite::Result<usize> {
         let terms = &posted.terms;
         let available = match state {
             State::Delayed { until } => Some(until.as_microsecond()),
             _ => None,
         };
         let due = state.due(expires(posted, self.now));
-        let inserted = self
-            .transaction
+        self.transaction
             .prepare_cached(
                 "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
                                    retry_errors, retry_delay, priority, delay, agent_filter,
@@ -60,10 +89,6 @@ impl BatchTransaction<'_> {
                 state_name(state),
                 available,
                 due.map(Timestamp::as_microsecond),
-            ])?;
-        if inserted == 1 {
-            test_index::inserted(self.transaction, self.transaction.last_insert_rowid())?;
-        }
-        Ok(inserted == 1)
+            ])
     }
 }

@@ -77,12 +77,14 @@ impl Tests {
 
 pub(crate) async fn the_tasks_of_a_test_are_listed_at_any_place(fixture: &impl Fixture) {
     let mut tests = Tests { store: fixture.ready().await, tasks: Vec::new(), posted: 0 };
-    for count in [0, 1, 62, 1, 1, 63, 1, 130] {
+    for count in [0, 1, 126, 1, 1, 127, 1, 260] {
         tests.post(count).await;
         tests.check().await;
     }
     // Places at the end become free and are taken again, by tasks of other tests.
-    for (first, count) in [(258, 1), (255, 2), (200, 40), (200, 70), (128, 1), (127, 1), (63, 1), (60, 200)] {
+    for (first, count) in
+        [(516, 1), (511, 2), (400, 80), (400, 140), (256, 1), (255, 1), (127, 1), (120, 400)]
+    {
         tests.delete(|place| place >= first).await;
         tests.check().await;
         tests.post(count).await;
@@ -91,10 +93,10 @@ pub(crate) async fn the_tasks_of_a_test_are_listed_at_any_place(fixture: &impl F
     // So do others, and are not.
     tests.delete(|place| place % 3 == 0).await;
     tests.check().await;
-    tests.post(70).await;
+    tests.post(140).await;
     tests.check().await;
     tests.delete(|_| true).await;
     tests.check().await;
-    tests.post(65).await;
+    tests.post(129).await;
     tests.check().await;
 }
