@@ -8,6 +8,7 @@
 //! delays a task, and does no other harm.
 
 mod agent_cache;
+mod gathered;
 mod held_pauses;
 mod kind_map;
 mod left_out;

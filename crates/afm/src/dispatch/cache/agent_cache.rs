@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use slamon_protocol::PollRequest;
 use uuid::Uuid;
 
+use super::gathered::Gathered;
+
 /// For this long, at least and at most, the store is trusted to hold what an agent said; another AFM may have
 /// written something else meanwhile. The time is random, so that a fleet that arrived together does not come
 /// back together.
@@ -183,7 +185,7 @@ fn account(hasher: &RandomState, agent_id: Uuid, running: &[Uuid], now: i64) -> 
 
 /// Hashes all that a poll says of its agent.
 fn profile_hash(hasher: &RandomState, poll: &PollRequest) -> u64 {
-    let mut hasher = hasher.build_hasher();
+    let mut hasher = Gathered::new(hasher.build_hasher());
     poll.agent_name.hash(&mut hasher);
     poll.agent_capabilities.hash(&mut hasher);
     poll.max_tasks.hash(&mut hasher);
