@@ -19,6 +19,7 @@ mod listener;
 mod listing;
 mod notifications;
 mod notify_pause;
+mod other_afms;
 mod offers;
 mod options;
 mod outgoing_notifications;

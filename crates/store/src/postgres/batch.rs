@@ -26,7 +26,9 @@ impl BatchRunner<'_> {
     pub(super) async fn commit(&self, batch: &[Command], now: Timestamp) -> Result<Applied, StoreError> {
         let pause = &self.shared.notify_pause;
         let default_timeout = self.default_timeout;
-        let mut options = ApplyOptions { locks: Locks::Brief, notifies: !pause.is_paused(), default_timeout };
+        let others = &self.shared.other_afms;
+        let notifies = !pause.is_paused() && others.may_listen();
+        let mut options = ApplyOptions { locks: Locks::Brief, notifies, default_timeout };
         let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;
@@ -34,7 +36,10 @@ impl BatchRunner<'_> {
                 Ok(result) => {
                     match (&result, &of_notify) {
                         (Ok(_), Some(problem)) => pause.begin(problem),
-                        (Ok(_), None) if !options.notifies => pause.note_unsent(),
+                        (Ok(_), None) if !options.notifies => {
+                            pause.note_unsent();
+                            others.note_unsent();
+                        }
                         _ => {}
                     }
                     return result;

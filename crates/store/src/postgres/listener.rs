@@ -100,7 +100,9 @@ impl Listener<'_> {
                 if payload == notifications::ECHO {
                     echo.notify_one();
                 }
-                for event in notifications::events(&payload, self.shared.instance) {
+                let Some(text) = notifications::of_others(&payload, self.shared.instance) else { continue };
+                self.shared.other_afms.heard();
+                for event in notifications::events(text) {
                     // While some notifications are lost, events may have been missed all the time.
                     let is_sure = event != StoreEvent::EventsMissed || self.shared.reception.is_complete();
                     let _ = sender.send(if is_sure { event } else { StoreEvent::NotListening }).await;
@@ -117,6 +119,11 @@ impl Listener<'_> {
             *pause = FIRST_PAUSE;
             *self.problem() = None;
             let _listening = self.shared.reception.listen();
+            // Others see the lock soon, too; this only makes it sooner.
+            let listening = notifications::listening_statement(self.shared.instance);
+            if let Err(problem) = self.notify(&listening).await {
+                tracing::debug!(error = problem.describe(), "could not tell other AFMs that this one listens");
+            }
             if self.shared.reception.is_complete() {
                 // Notifications from before the connection listened were missed.
                 let _ = sender.send(StoreEvent::EventsMissed).await;
@@ -176,15 +183,16 @@ impl Listener<'_> {
         Ok(())
     }
 
-    /// How much of the queue of notifications is in use, from 0 to 1.
-    async fn queue_usage(&self) -> Result<f64, PgError> {
+    /// How much of the queue of notifications is in use, from 0 to 1, and whether other AFMs listen.
+    async fn look_around(&self) -> Result<(f64, bool), PgError> {
         let session = Session::open(self.pool, &self.connector.pooling, self.limit, ECHO, false).await?;
-        let rows = session.bounded(session.query(notifications::QUEUE_USAGE, &[])).await?;
+        let query = notifications::surroundings_query(self.shared.instance);
+        let rows = session.bounded(session.query(&query, &[])).await?;
         session.finish();
-        let usage = rows.first().map(|row| row.try_get(0)).transpose()?;
-        usage.ok_or_else(|| {
+        let row = rows.first().ok_or_else(|| {
             PgError::Unexpected("the query of the queue of notifications returned no row".to_owned())
-        })
+        })?;
+        Ok((row.try_get(0)?, row.try_get(1)?))
     }
 
     /// Notes whether the queue of notifications is too full to be relied on, and ends the pause in sending
@@ -207,11 +215,13 @@ impl Listener<'_> {
             pause.end();
         }
         // Other AFMs may have begun to listen again before this one sends again.
-        if (may_end || pause.take_unsent())
+        let others = &self.shared.other_afms;
+        if (may_end | pause.take_unsent() | others.take_unsent())
             && let Err(problem) = self.notify(&notifications::anything_statement(self.shared.instance)).await
         {
             tracing::debug!(error = problem.describe(), "could not notify other AFMs");
             pause.note_unsent();
+            others.note_unsent();
         }
     }
 
@@ -221,10 +231,14 @@ impl Listener<'_> {
         let mut silent_since = Instant::now();
         let mut is_said = false;
         loop {
-            sleep(LOOK_AGAIN).await;
-            let usage = timeout(ECHO, self.queue_usage()).await.unwrap_or(Err(PgError::Timeout));
-            if let Ok(usage) = usage {
-                self.watch_queue(usage, sender).await;
+            select(pin!(sleep(LOOK_AGAIN)), pin!(self.shared.other_afms.has_unsent())).await;
+            let seen = timeout(ECHO, self.look_around()).await.unwrap_or(Err(PgError::Timeout));
+            match seen {
+                Ok((usage, others_listen)) => {
+                    self.shared.other_afms.saw(others_listen);
+                    self.watch_queue(usage, sender).await;
+                }
+                Err(_) => self.shared.other_afms.lost_sight(),
             }
             if self.shared.reception.is_complete() {
                 if is_said {
@@ -235,7 +249,7 @@ impl Listener<'_> {
                 continue;
             }
             // Without the database there is nothing to look for; others log that.
-            if usage.is_err() {
+            if seen.is_err() {
                 silent_since = Instant::now();
                 continue;
             }

@@ -8,12 +8,15 @@ use slamon_protocol::{AgentFilter, Capability};
 use uuid::Uuid;
 
 use super::changes;
+use super::other_afms::ListeningLock;
 use crate::event::{Published, StoreEvent};
 
-/// The statements that subscribe a connection to two channels. One is the database's: AFMs in several schemas
-/// of a database get each other's notifications, and find nothing new. The other is this AFM's alone.
+/// The statements that subscribe a connection to two channels, and let others see that it listens. One channel
+/// is the database's: AFMs in several schemas of a database get each other's notifications, and find nothing
+/// new. The other is this AFM's alone.
 pub(super) fn listen_statements(this: InstanceId) -> String {
-    format!("listen slamon_afm; listen slamon_afm_{this}")
+    let lock = ListeningLock::of(this).take_statement();
+    format!("{lock}; listen slamon_afm; listen slamon_afm_{this}")
 }
 
 /// The statement that sends an AFM an echo of its own: whether that arrives tells whether notifications do.
@@ -21,13 +24,21 @@ pub(super) fn echo_statement(this: InstanceId) -> String {
     format!("notify slamon_afm_{this}, '{ECHO}'")
 }
 
+/// The statement that tells other AFMs that this one has begun to listen.
+pub(super) fn listening_statement(this: InstanceId) -> String {
+    format!("notify slamon_afm, '{this} {LISTENING}'")
+}
+
 /// The statement that has other AFMs look for themselves after notifications to them were left out.
 pub(super) fn anything_statement(this: InstanceId) -> String {
     format!("notify slamon_afm, '{this} {ANYTHING}'")
 }
 
-/// A query for how much of the server's queue of notifications is in use, from 0 to 1.
-pub(super) const QUEUE_USAGE: &str = "select pg_notification_queue_usage()";
+/// A query for how much of the server's queue of notifications is in use, from 0 to 1, and for whether other
+/// AFMs listen.
+pub(super) fn surroundings_query(this: InstanceId) -> String {
+    format!("select pg_notification_queue_usage(), {}", ListeningLock::of(this).others_expression())
+}
 
 /// The payload of the notification that an AFM sends itself.
 pub(super) const ECHO: &str = "echo";
@@ -41,6 +52,9 @@ pub(super) const MAX_TASKS_PER_KIND: usize = 1_000;
 /// The text that says that pauses have changed.
 const PAUSES: &str = "pauses";
 
+/// The text that says that the sender has begun to listen.
+const LISTENING: &str = "listening";
+
 /// The payload that stands for what is too long for one.
 const ANYTHING: &str = "anything";
 
@@ -52,6 +66,11 @@ impl InstanceId {
     /// A new id, which no other AFM has.
     pub(super) fn random() -> Self {
         Self(Uuid::new_v4())
+    }
+
+    /// The half of it that ends in 48 random bits.
+    pub(super) fn low_bits(self) -> u64 {
+        self.0.as_u64_pair().1
     }
 }
 
@@ -69,6 +88,8 @@ impl fmt::Display for InstanceId {
 /// - `ended ID ID …`: these tasks have ended;
 /// - `untold ID ID …`: these agents have cancellations to be told of;
 /// - `pauses`: pauses may have changed.
+///
+/// Beside batches, `listening` says that the sender has begun to listen.
 ///
 /// The count is needed because PostgreSQL delivers equal payloads of one transaction only once.
 pub(super) fn payloads(sender: InstanceId, applied: &Applied) -> Vec<String> {
@@ -150,6 +171,8 @@ enum Notification {
     Watched,
     /// Pauses may have changed.
     Pauses,
+    /// That AFM has begun to listen.
+    Listening,
 }
 
 impl Notification {
@@ -161,6 +184,7 @@ impl Notification {
             "watched" => return Some(Self::Watched),
             "changed-much" => return Some(Self::ChangesMissed),
             PAUSES => return Some(Self::Pauses),
+            LISTENING => return Some(Self::Listening),
             _ => {}
         }
         match text.split_once(' ')? {
@@ -189,17 +213,21 @@ impl Notification {
     }
 }
 
-/// The events that a payload tells of; none where `this` AFM has sent it itself.
-pub(super) fn events(payload: &str, this: InstanceId) -> Vec<StoreEvent> {
+/// What another AFM says in a payload; `None` where `this` AFM has sent it itself.
+pub(super) fn of_others(payload: &str, this: InstanceId) -> Option<&str> {
     if payload == ECHO {
-        return Vec::new();
+        return None;
     }
     let sent = payload.split_once(' ').and_then(|(sender, text)| Some((sender.parse().ok()?, text)));
-    let text = match sent {
-        Some((sender, _)) if InstanceId(sender) == this => return Vec::new(),
-        Some((_, text)) => text,
-        None => "",
-    };
+    match sent {
+        Some((sender, _)) if InstanceId(sender) == this => None,
+        Some((_, text)) => Some(text),
+        None => Some(""),
+    }
+}
+
+/// The events that a text of another AFM tells of.
+pub(super) fn events(text: &str) -> Vec<StoreEvent> {
     match Notification::parse(text) {
         Some(Notification::Waiting(kind, count)) => vec![StoreEvent::TaskWaiting(kind); count],
         Some(Notification::Ended(ids)) => ids.into_iter().map(StoreEvent::TaskEnded).collect(),
@@ -210,6 +238,7 @@ pub(super) fn events(payload: &str, this: InstanceId) -> Vec<StoreEvent> {
         Some(Notification::ChangesMissed) => vec![StoreEvent::ChangesMissed],
         Some(Notification::Watched) => vec![StoreEvent::Watched],
         Some(Notification::Pauses) => vec![StoreEvent::PausesChanged],
+        Some(Notification::Listening) => Vec::new(),
         None => vec![StoreEvent::EventsMissed],
     }
 }
@@ -221,7 +250,7 @@ mod tests {
     const SENDER: InstanceId = InstanceId(Uuid::nil());
 
     fn events_at(instance: u128, payload: &str) -> Vec<StoreEvent> {
-        events(payload, InstanceId(Uuid::from_u128(instance)))
+        of_others(payload, InstanceId(Uuid::from_u128(instance))).map(events).unwrap_or_default()
     }
 
     #[test]

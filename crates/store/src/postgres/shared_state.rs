@@ -4,6 +4,7 @@ use super::claiming::Claiming;
 use super::in_doubt::TransactionsInDoubt;
 use super::notifications::InstanceId;
 use super::notify_pause::NotifyPause;
+use super::other_afms::OtherAfms;
 use super::reception::Reception;
 use super::sweep_progress::SweepProgress;
 
@@ -17,6 +18,7 @@ pub(super) struct SharedState {
     pub(super) sweep_progress: SweepProgress,
     pub(super) in_doubt: TransactionsInDoubt,
     pub(super) notify_pause: NotifyPause,
+    pub(super) other_afms: OtherAfms,
 }
 
 impl SharedState {
@@ -28,6 +30,7 @@ impl SharedState {
             sweep_progress: SweepProgress::default(),
             in_doubt: TransactionsInDoubt::default(),
             notify_pause: NotifyPause::default(),
+            other_afms: OtherAfms::default(),
         }
     }
 
