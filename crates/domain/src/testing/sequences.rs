@@ -25,7 +25,11 @@ pub type Batch = (Timestamp, Vec<Command>);
 /// back.
 pub fn sequences(batches: usize, commands: usize) -> impl Strategy<Value = Vec<Batch>> {
     let step = prop_oneof![Just(0), Just(1), Just(1_000_000), Just(10_000_000), Just(60_000_007), Just(-3)];
-    let batch = (step, prop::collection::vec(draft(), 1..=commands));
+    let batch = prop_oneof![
+        2 => prop::collection::vec(draft(), 1..=commands),
+        1 => prop::collection::vec(frequent_draft(), 1..=commands),
+    ];
+    let batch = (step, batch);
     prop::collection::vec(batch, 1..=batches).prop_map(resolve)
 }
 
@@ -97,6 +101,15 @@ fn draft() -> impl Strategy<Value = Draft> {
         1 => task_id().prop_map(|id| ready(Command::Cancel(id))),
         2 => sweep().prop_map(|sweep| ready(Command::Sweep(sweep))),
         1 => seen().prop_map(|agents| ready(Command::Seen(agents))),
+    ]
+}
+
+/// What most batches are made of.
+fn frequent_draft() -> impl Strategy<Value = Draft> {
+    prop_oneof![
+        submit().prop_map(|task| ready(Command::Submit(task))),
+        named().prop_map(|(poll, kinds)| ready(Command::Claim { poll, kinds })),
+        report().prop_map(|report| ready(Command::Report(report))),
     ]
 }
 

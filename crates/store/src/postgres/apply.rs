@@ -16,6 +16,7 @@
 mod agents;
 mod claims;
 mod endings;
+mod last_trip;
 mod locks;
 mod operations;
 mod polls;
@@ -24,18 +25,23 @@ mod saving;
 mod submits;
 mod sweeps;
 
+use std::collections::HashMap;
+use std::mem;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
-use futures_util::future::{try_join3, try_join4};
+use futures_util::future::try_join4;
 use jiff::Timestamp;
-use slamon_domain::batch::Executor;
-use slamon_domain::{Applied, Command, Running, Sweep};
+use slamon_domain::batch::{Executor, LockedTask};
+use slamon_domain::{Applied, Command, Running, State, Sweep};
 use uuid::Uuid;
 
-use self::agents::{Agents, SavedAgents};
+use self::agents::{Agents, KnownAgents, SavedAgents};
 use self::endings::Endings;
+use self::last_trip::LastTrip;
+pub(super) use self::last_trip::LastTripFailure;
 pub(super) use self::locks::Locks;
-use self::polls::{BatchClaims, Polls};
+use self::polls::{BatchClaims, FoundCandidates, Polls};
 use self::saving::Saving;
 use self::submits::Submits;
 use super::claiming::ClaimingBatch;
@@ -48,8 +54,14 @@ use super::shared_state::SharedState;
 use super::sweep_progress::SweptSpan;
 
 /// A batch that is not committed yet.
-pub(super) struct UncommittedBatch {
-    pub(super) applied: Applied,
+pub(super) struct UncommittedBatch<'a> {
+    /// What the batch did, but for what its polls are replied.
+    applied: Applied,
+    polls: Polls<'a>,
+    /// The cancellations that each agent is told of.
+    cancelled: HashMap<Uuid, Vec<Uuid>>,
+    last_trip: LastTrip<'a>,
+    now: Timestamp,
     /// Agents, and the ids of the tasks that they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// The first time at which time changes a task that this batch has changed.
@@ -59,8 +71,31 @@ pub(super) struct UncommittedBatch {
     /// The number of the transaction, if anything was claimed in it, or agents were told of cancellations, or
     /// tasks have changed without a notification.
     pub(super) transaction: Option<String>,
-    /// The notifications that go out with the commit.
-    pub(super) notifications: OutgoingNotifications,
+}
+
+impl UncommittedBatch<'_> {
+    /// Whether notifications go out with the commit.
+    pub(super) fn notifies(&self) -> bool {
+        !self.last_trip.notifications.is_empty()
+    }
+
+    /// The cancellations that agents are told of in the replies.
+    pub(super) fn told(&self) -> Vec<(Uuid, Vec<Uuid>)> {
+        self.cancelled.iter().map(|(agent_id, ids)| (*agent_id, ids.clone())).collect()
+    }
+
+    /// Commits the batch.
+    pub(super) async fn commit(self, session: &Session) -> Result<Applied, LastTripFailure> {
+        let Self { mut applied, mut polls, cancelled, last_trip, now, transaction, .. } = self;
+        let number = last_trip.commit(session, &mut polls, now).await?;
+        let claimed = polls.into_claims(cancelled).map_err(LastTripFailure::Commit)?;
+        let BatchClaims { polled, searched, transitions } = claimed;
+        applied.commit = transaction.or(number).and_then(|number| number.parse().ok());
+        applied.searched = searched;
+        applied.transitions.extend(transitions);
+        applied.replies.polls = polled.into_iter().map(Ok).collect();
+        Ok(applied)
+    }
 }
 
 /// How a batch is applied.
@@ -75,15 +110,15 @@ pub(super) struct ApplyOptions {
 
 /// Applies `batch` in a transaction that the statement `begin` begins, and leaves it open. `now` must be as
 /// it is stored: in whole microseconds.
-pub(super) async fn apply(
+pub(super) async fn apply<'a>(
     session: &Session,
     begin: &str,
-    batch: &[Command],
+    batch: &'a [Command],
     now: Timestamp,
     shared: &SharedState,
     claiming: &ClaimingBatch<'_>,
     ApplyOptions { locks, notifies, default_timeout }: ApplyOptions,
-) -> Result<UncommittedBatch, PgError> {
+) -> Result<UncommittedBatch<'a>, PgError> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
     let mut polls = Polls::of(batch, default_timeout);
@@ -91,30 +126,53 @@ pub(super) async fn apply(
     let mut executor = Executor::new(now);
 
     submits.leave_out_attempts(session, &mut executor.snapshot).await?;
+    // What these commands do makes no other task wait, and saves no agent: candidates can be looked for at
+    // once.
+    let is_short = locks != Locks::Sorting
+        && batch.iter().all(|command| {
+            matches!(command, Command::Submit(_) | Command::Report(_) | Command::Claim { .. })
+        });
     // Statements sent together run in the order they are sent in, which is only certain once all are
     // prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
+    if is_short {
+        let arrived = shared.arrivals.load(Ordering::Relaxed);
+        polls.look_also_for(&submits.will_wait(arrived), claiming);
+        polls.prepare(session).await?;
+    }
     // Where the first round trip has nothing else to do, the second begins the transaction.
     let says_what_runs = Running::of(batch).next().is_some();
     let releases = batch.iter().any(|command| matches!(command, Command::Release { .. }));
-    let is_needed =
-        insert.is_some() || lock.is_some() || releases || says_what_runs || sweeps_in(batch).next().is_some();
+    let is_needed = is_short
+        || insert.is_some()
+        || lock.is_some()
+        || releases
+        || says_what_runs
+        || sweeps_in(batch).next().is_some();
     let (at_first, later) = if is_needed { (Some(begin), None) } else { (None, Some(begin)) };
     let begun = session.script_if(at_first);
     let inserting = submits.insert(session, insert.as_ref(), locks);
     let locking = endings.lock(session, lock.as_ref());
-    let (inserted, locked) = if locks == Locks::Sorting {
+    let (inserted, locked, found) = if locks == Locks::Sorting {
         // Rows that inserts lock while they are tried are let go when these are taken back.
         begun.await?;
-        (inserting.await?, locking.await?)
+        (inserting.await?, locking.await?, FoundCandidates::default())
     } else {
-        let ((), inserted, locked) = try_join3(begun, inserting, locking).await?;
-        (inserted, locked)
+        let finding =
+            async { if is_short { polls.find(session, now).await } else { Ok(FoundCandidates::default()) } };
+        let ((), inserted, locked, found) = try_join4(begun, inserting, locking, finding).await?;
+        (inserted, locked, found)
     };
+    let mut transaction = None;
+    for rows in [&inserted.rows, &locked, &found.rows] {
+        if let (None, Some(row)) = (&transaction, rows.first()) {
+            transaction = Some(row.try_get("transaction")?);
+        }
+    }
     endings::add_tasks(&locked, &mut executor.snapshot)?;
     endings.find_rest(session, &mut executor.snapshot).await?;
-    submits.find(session, &inserted, &mut executor.snapshot).await?;
+    submits.find(session, &inserted, &mut executor.snapshot, &shared.arrivals).await?;
     let mut swept_until = Vec::new();
     for sweep in sweeps_in(batch) {
         swept_until.extend(sweeps::find(session, sweep, now, &mut executor.snapshot, shared).await?);
@@ -131,26 +189,52 @@ pub(super) async fn apply(
     for (agent_id, at) in seen_in(batch).flatten() {
         agents.see(*agent_id, rows::as_stored(*at));
     }
-    let looking_at_agents = agents.prepare(session).await?;
-    polls.look_also_for(&executor.effects.waiting, claiming);
-    polls.prepare(session).await?;
-    let ((), (), known_agents, found) = try_join4(
-        session.script_if(later),
-        saving.save(session, &executor, locks),
-        agents.look(session, looking_at_agents.as_ref()),
-        polls.find(session, now),
-    )
-    .await?;
+    // A report may find that its task has come to wait: that one was not looked for.
+    let waits = |locked: &LockedTask| matches!(locked.task.state, State::Pending);
+    let is_short = is_short && saving.is_of_tasks() && !executor.changed_tasks().any(waits);
+    let (found, known_agents) = if is_short {
+        (found, KnownAgents::default())
+    } else {
+        let looking_at_agents = agents.prepare(session).await?;
+        polls.look_also_for(executor.effects.waiting.iter().map(|(_, kind)| kind), claiming);
+        polls.prepare(session).await?;
+        let ((), (), known_agents, found) = try_join4(
+            session.script_if(later),
+            saving.save(session, &executor, locks),
+            agents.look(session, looking_at_agents.as_ref()),
+            polls.find(session, now),
+        )
+        .await?;
+        (found, known_agents)
+    };
     let saved = agents.save(session, known_agents, now, locks).await?;
     let changed_due = executor.first_due();
-    let Executor { mut replies, mut effects, .. } = executor;
+    let mut replies = mem::take(&mut executor.replies);
+    let mut effects = mem::take(&mut executor.effects);
     replies.seen = seen_in(batch).map(|agents| Ok(saved.unknown(agents))).collect();
     let SavedAgents { cancelled, unsaved, heartbeats, .. } = saved;
     for (agent_id, at) in heartbeats {
         effects.add_heartbeat(agent_id, at);
     }
-    let tells = !cancelled.is_empty();
-    let claimed = polls.claim(session, found, claiming, cancelled, now).await?;
+    let chosen = polls.choose(&found, claiming, now)?;
+    if let (None, Some(row)) = (&transaction, found.rows.first()) {
+        transaction = Some(row.try_get("transaction")?);
+    }
+    // Another AFM may be faster to take a task, and then the poll is to get others.
+    let is_last = is_short && (chosen.is_empty() || !notifies) && polls.ends_with(&chosen);
+    let claims = polls.expected_claims(&chosen);
+    let mut last_trip = LastTrip { saving: None, claims: None, notifications: OutgoingNotifications::none() };
+    let claims = if is_last {
+        last_trip.claims = claims::prepare(session, &chosen).await?.map(|statement| (chosen, statement));
+        last_trip.saving = Some((saving, executor));
+        claims
+    } else {
+        if is_short {
+            saving.save_tasks(session, &executor).await?;
+        }
+        polls.claim(session, chosen, claiming, now).await?;
+        polls.expected_claims(&[])
+    };
     for (sweep, swept) in sweeps_in(batch).zip(replies.sweeps.iter_mut().flatten()) {
         sweeps::clean(session, sweep, swept, now, &shared.sweep_progress).await?;
     }
@@ -158,25 +242,22 @@ pub(super) async fn apply(
     let (operations, pauses_changed) = operations::apply(session, batch, now).await?;
     replies.operations = operations;
 
-    let BatchClaims { polled, claims, searched, transitions, first_due, mut transaction } = claimed;
-    effects.transitions.extend(transitions);
-    replies.polls = polled.into_iter().map(Ok).collect();
     let claimed_ids = claims.iter().flat_map(|(_, task_ids)| task_ids).copied();
-    let applied = Applied { searched, unsaved, pauses_changed, ..effects.into_applied(replies, claimed_ids) };
-    let notifications = if notifies {
-        OutgoingNotifications::prepare(session, shared.instance, &applied).await?
-    } else {
-        OutgoingNotifications::none()
-    };
-    let counts_alone = !applied.transitions.is_empty() && notifications.is_empty();
-    if (tells || counts_alone) && transaction.is_none() {
+    let applied = Applied { unsaved, pauses_changed, ..effects.into_applied(replies, claimed_ids) };
+    if notifies {
+        last_trip.notifications = OutgoingNotifications::prepare(session, shared.instance, &applied).await?;
+    }
+    let counts_alone =
+        !(applied.transitions.is_empty() && claims.is_empty()) && last_trip.notifications.is_empty();
+    if (!cancelled.is_empty() || counts_alone) && transaction.is_none() {
         // With the number it can be found out after a cut connection whether agents were told, and by a count
         // whether it has seen these changes. Notifications bring it along.
         let number = session.query("select pg_current_xact_id()::text", &[]).await?;
         transaction = number.first().map(|row| row.try_get(0)).transpose()?;
     }
-    let first_due = [changed_due, first_due].into_iter().flatten().min();
-    Ok(UncommittedBatch { applied, claims, first_due, swept: swept_until, transaction, notifications })
+    let first_due = [changed_due, polls.first_due()].into_iter().flatten().min();
+    let swept = swept_until;
+    Ok(UncommittedBatch { applied, polls, cancelled, last_trip, now, claims, first_due, swept, transaction })
 }
 
 fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {

@@ -4,9 +4,8 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_domain::{Applied, Command};
-use uuid::Uuid;
 
-use super::apply::{self, ApplyOptions, Locks};
+use super::apply::{self, ApplyOptions, LastTripFailure, Locks};
 use super::database::PostgresDatabase;
 use super::errors::PgError;
 use super::shared_state::SharedState;
@@ -83,7 +82,7 @@ impl BatchRunner<'_> {
         let claiming = shared.claiming.begin();
         let begin = database.fitness.begin();
         let applied = apply::apply(&session, begin, batch, now, shared, &claiming, options);
-        let mut uncommitted = match session.bounded(applied).await {
+        let uncommitted = match session.bounded(applied).await {
             Ok(uncommitted) => uncommitted,
             Err(problem) => {
                 if problem.is_refused() {
@@ -96,32 +95,40 @@ impl BatchRunner<'_> {
                 return Err(problem.into());
             }
         };
-        match session.bounded(uncommitted.notifications.commit(&session)).await {
-            Ok(number) => {
+        let (notifies, told, claims) =
+            (uncommitted.notifies(), uncommitted.told(), uncommitted.claims.clone());
+        let (transaction, swept, first_due) =
+            (uncommitted.transaction.clone(), uncommitted.swept.clone(), uncommitted.first_due);
+        let committed = async { Ok(uncommitted.commit(&session).await) };
+        let failure = match session.bounded(committed).await {
+            Ok(Ok(applied)) => {
                 session.finish();
-                let number = uncommitted.transaction.or(number);
-                uncommitted.applied.commit = number.and_then(|number| number.parse().ok());
-                for done in uncommitted.swept {
+                for done in swept {
                     shared.sweep_progress.done(done);
                 }
-                if let Some(due) = uncommitted.first_due {
+                if let Some(due) = first_due {
                     shared.sweep_progress.note(due);
                 }
-                Ok(Ok(uncommitted.applied))
+                return Ok(Ok(applied));
             }
-            Err(problem) if problem.is_rolled_back() => {
-                let of_notify = !uncommitted.notifications.is_empty() && problem.may_be_of_notify();
+            Ok(Err(failure)) => failure,
+            Err(problem) => LastTripFailure::Commit(problem),
+        };
+        match failure {
+            LastTripFailure::Statement(problem) => Err(problem.into()),
+            LastTripFailure::Commit(problem) if problem.is_rolled_back() => {
+                let of_notify = notifies && problem.may_be_of_notify();
                 Err(if of_notify { CommitFailure::OfNotify(problem) } else { problem.into() })
             }
-            Err(problem) => {
-                if let Some(transaction) = uncommitted.transaction {
+            LastTripFailure::Commit(problem) => {
+                if let Some(transaction) = transaction {
                     shared.in_doubt.add(transaction);
                 }
                 Ok(Err(StoreError::InDoubt {
                     cause: anyhow::Error::msg(problem.describe()),
                     claimed_at: now,
-                    claims: uncommitted.claims,
-                    cancelled: told(batch, &uncommitted.applied),
+                    claims,
+                    cancelled: told,
                 }))
             }
         }
@@ -139,13 +146,4 @@ impl From<PgError> for CommitFailure {
     fn from(problem: PgError) -> Self {
         Self::Other(problem)
     }
-}
-
-/// The cancellations that agents are told of in the replies of a batch.
-fn told(batch: &[Command], applied: &Applied) -> Vec<(Uuid, Vec<Uuid>)> {
-    let polls = batch.iter().filter_map(Command::poll).zip(&applied.replies.polls);
-    polls
-        .filter_map(|(poll, reply)| Some((poll.agent_id, reply.as_ref().ok()?.cancelled.clone())))
-        .filter(|(_, cancelled)| !cancelled.is_empty())
-        .collect()
 }

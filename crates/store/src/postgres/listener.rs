@@ -119,10 +119,16 @@ impl Listener<'_> {
             *pause = FIRST_PAUSE;
             *self.problem() = None;
             let _listening = self.shared.reception.listen();
-            // Others see the lock soon, too; this only makes it sooner.
+            // Others see its lock within a second, too.
             let listening = notifications::listening_statement(self.shared.instance);
             if let Err(problem) = self.notify(&listening).await {
-                tracing::debug!(error = problem.describe(), "could not tell other AFMs that this one listens");
+                tracing::debug!(
+                    error = problem.describe(),
+                    "could not tell other AFMs that this one listens"
+                );
+            }
+            if let Ok((_, others_listen)) = self.look_around().await {
+                self.shared.other_afms.saw(others_listen);
             }
             if self.shared.reception.is_complete() {
                 // Notifications from before the connection listened were missed.

@@ -1,6 +1,5 @@
 //! Sends notifications of a batch in the transaction of the batch.
 
-use futures_util::future::join;
 use slamon_domain::Applied;
 use tokio_postgres::Statement;
 use tokio_postgres::types::ToSql;
@@ -50,16 +49,12 @@ impl OutgoingNotifications {
         self.payloads.is_empty()
     }
 
-    /// Sends the notifications and commits, in one round trip. Returns the number of the transaction, if anything
-    /// was sent.
-    pub(super) async fn commit(&self, session: &Session) -> Result<Option<String>, PgError> {
+    /// Sends the notifications with the first poll of the future. Returns the number of the transaction, if
+    /// there are any.
+    pub(super) async fn send(&self, session: &Session) -> Result<Option<String>, PgError> {
         let lock_wait = milliseconds(session.statement_timeout()).to_string();
         let parameters: [&(dyn ToSql + Sync); 2] = [&self.payloads, &lock_wait];
-        let (notified, committed) =
-            join(session.run_if(self.notify.as_ref(), &parameters), session.script("commit")).await;
-        // A COMMIT after a statement that failed rolls back, and is no error.
-        let notified = notified?;
-        committed?;
+        let notified = session.run_if(self.notify.as_ref(), &parameters).await?;
         Ok(notified.first().map(|row| row.try_get("transaction")).transpose()?)
     }
 }

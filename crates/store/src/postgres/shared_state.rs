@@ -1,5 +1,7 @@
 //! State that all connections of one AFM share, from batch to batch. All of it may be lost.
 
+use std::sync::atomic::{AtomicI64, Ordering};
+
 use super::claiming::Claiming;
 use super::in_doubt::TransactionsInDoubt;
 use super::notifications::InstanceId;
@@ -15,6 +17,8 @@ pub(super) struct SharedState {
     pub(super) instance: InstanceId,
     pub(super) reception: Reception,
     pub(super) claiming: Claiming,
+    /// The latest place in the order of arrival that this AFM has seen: new tasks get later ones.
+    pub(super) arrivals: AtomicI64,
     pub(super) sweep_progress: SweepProgress,
     pub(super) in_doubt: TransactionsInDoubt,
     pub(super) notify_pause: NotifyPause,
@@ -27,6 +31,7 @@ impl SharedState {
             instance: InstanceId::random(),
             reception: Reception::default(),
             claiming: Claiming::default(),
+            arrivals: AtomicI64::new(0),
             sweep_progress: SweepProgress::default(),
             in_doubt: TransactionsInDoubt::default(),
             notify_pause: NotifyPause::default(),
@@ -37,5 +42,6 @@ impl SharedState {
     /// Forgets what depends on the tables, which are not what they were.
     pub(super) fn clear(&self) {
         self.sweep_progress.forget();
+        self.arrivals.store(0, Ordering::Relaxed);
     }
 }

@@ -307,6 +307,11 @@ mod sqlite_file {
     cases_of_shared_databases!(crate::fixture::SqliteFile);
 }
 
+/// Without others it sends less, and together.
+mod lone_postgres {
+    cases_of_every_store!(crate::fixture::LonePostgres);
+}
+
 mod postgres {
     cases_of_every_store!(crate::fixture::Postgres);
     cases_of_shared_databases!(crate::fixture::Postgres);

@@ -9,7 +9,7 @@ use slamon_store::SqliteStore;
 use tempfile::TempDir;
 
 use crate::driver::Driver;
-pub(crate) use postgres::Postgres;
+pub(crate) use postgres::{LonePostgres, Postgres};
 
 /// A database with a store on it.
 pub(crate) trait Fixture: Sized {

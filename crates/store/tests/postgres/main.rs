@@ -4,6 +4,7 @@
 
 mod adoption;
 mod agreement;
+mod alone;
 mod claiming;
 mod cluster;
 mod connections;

@@ -142,6 +142,7 @@ pub(super) struct Agents<'a> {
 }
 
 /// What is stored of the agents of a batch.
+#[derive(Default)]
 pub(super) struct KnownAgents {
     agents: HashMap<Uuid, KnownAgent>,
     /// The agents that polled and have pending cancellations.

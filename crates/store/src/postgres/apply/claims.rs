@@ -4,8 +4,8 @@ use std::collections::HashMap;
 
 use jiff::Timestamp;
 use slamon_domain::{Attempt, Delivery, QueueCursor, State, Task};
-use tokio_postgres::Row;
 use tokio_postgres::types::ToSql;
+use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
 use crate::encoding::state_name;
@@ -69,19 +69,23 @@ const CLAIM: &str = "
         ) as locked
     ) as given
     where task.ctid = given.at
-    returning task.id, task.data, pg_current_xact_id()::text as transaction
+    returning task.id, task.data
 ";
 
+/// Prepares the statement that saves claims, if there are any.
+pub(super) async fn prepare(session: &Session, chosen: &[Chosen]) -> Result<Option<Statement>, PgError> {
+    session.prepare_if(!chosen.is_empty(), CLAIM).await
+}
+
 /// Saves claims, except those of tasks that do not wait any more, and gives the rows with the tasks' data by
-/// id.
+/// id. The statement is sent with the first poll of the future.
 pub(super) async fn save(
     session: &Session,
+    statement: Option<&Statement>,
     chosen: &[Chosen],
     now: Timestamp,
 ) -> Result<HashMap<Uuid, Row>, PgError> {
-    if chosen.is_empty() {
-        return Ok(HashMap::new());
-    }
+    let Some(statement) = statement else { return Ok(HashMap::new()) };
     let tasks = || chosen.iter().map(|chosen| (&chosen.candidate.task, &chosen.attempt));
     let ids: Vec<Uuid> = tasks().map(|(task, _)| task.posted.task_id).collect();
     let states: Vec<&str> = tasks().map(|(task, _)| state_name(&task.state)).collect();
@@ -95,7 +99,7 @@ pub(super) async fn save(
     let pending = state_name(&State::Pending);
     let parameters: [&(dyn ToSql + Sync); 9] =
         [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending];
-    let claimed = session.query(CLAIM, &parameters).await?;
+    let claimed = session.run(statement, &parameters).await?;
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }
 

@@ -15,7 +15,7 @@ const LOCK: &str = concat!(
     "
     select ",
     rows::nameless_columns!(),
-    ",
+    ", pg_current_xact_id()::text as transaction,
         -- Only those who cancel are told the agent's name, and errors that time writes.
         case when task.due_at is not null or task.id = any($2::uuid[]) then ",
     rows::agent_name!("task"),

@@ -24,7 +24,9 @@ use crate::postgres::stored_kind::StoredKind;
 /// what is not taken after all must stay for others.
 const CANDIDATES: &str = concat!(
     "
-    select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes, ",
+    select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes,
+        -- A claim will follow, and its commit may be left unanswered.
+        pg_current_xact_id()::text as transaction, ",
     rows::waiting_columns!(),
     "
     from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[])
@@ -57,7 +59,7 @@ const ROUNDS: u32 = 8;
 /// The candidates that were found, and what was looked for: kinds, from where, and how many of each.
 #[derive(Default)]
 pub(super) struct FoundCandidates {
-    rows: Vec<Row>,
+    pub(super) rows: Vec<Row>,
     wanted: Vec<(usize, QueueCursor, i64)>,
 }
 
@@ -65,16 +67,10 @@ pub(super) struct FoundCandidates {
 pub(super) struct BatchClaims {
     /// The reply to each poll.
     pub(super) polled: Vec<Polled>,
-    /// Agents, and the ids of the tasks that they were given.
-    pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
     /// For each kind that was looked for, the place from which on tasks may still wait; `None`: none do.
     pub(super) searched: Vec<(WaitingKind, Option<QueueCursor>)>,
     /// The claims, as changes of the tasks' states.
     pub(super) transitions: Vec<Transition>,
-    /// The first time at which time changes one of the tasks that were claimed.
-    pub(super) first_due: Option<Timestamp>,
-    /// The number of the transaction, if anything was claimed in it.
-    pub(super) transaction: Option<String>,
 }
 
 /// The candidates of a kind, the next one first.
@@ -168,14 +164,18 @@ impl<'a> Polls<'a> {
         Ok(())
     }
 
-    /// Includes the tasks that have come to wait in this batch, and as many more as other batches are
+    /// Includes the tasks that have come to wait in this batch, or will, and as many more as other batches are
     /// claiming.
-    pub(super) fn look_also_for(&mut self, waiting: &[(Uuid, KindCursor)], claiming: &ClaimingBatch<'_>) {
+    pub(super) fn look_also_for<'k>(
+        &mut self,
+        waiting: impl IntoIterator<Item = &'k KindCursor>,
+        claiming: &ClaimingBatch<'_>,
+    ) {
         self.taken = i64::try_from(claiming.taken_by_others().len()).unwrap_or(i64::MAX);
         if self.cursors.iter().all(|cursor| *cursor == QueueCursor::START) {
             return;
         }
-        for (_, KindCursor { kind, cursor }) in waiting {
+        for KindCursor { kind, cursor } in waiting {
             if let Ok(at) = self.kinds.binary_search(&StoredKind::of(kind)) {
                 self.cursors[at] = (*cursor).min(self.cursors[at]);
             }
@@ -216,42 +216,75 @@ impl<'a> Polls<'a> {
         wanted.map(|(kind, (from, most))| (kind, from, most + self.taken)).collect()
     }
 
-    /// Claims tasks for the polls, in the order of the polls, and gives the replies.
+    /// Claims the tasks that were chosen, and others where another AFM was faster.
     pub(super) async fn claim(
-        mut self,
+        &mut self,
         session: &Session,
-        mut found: FoundCandidates,
+        mut chosen: Vec<Chosen>,
         claiming: &ClaimingBatch<'_>,
-        mut cancelled: HashMap<Uuid, Vec<Uuid>>,
         now: Timestamp,
-    ) -> Result<BatchClaims, PgError> {
-        let mut transaction = None;
+    ) -> Result<(), PgError> {
         for round in 1..=ROUNDS {
-            let chosen = self.choose(&found, claiming, now)?;
-            let claimed = claims::save(session, &chosen, now).await?;
-            if let Some(row) = claimed.values().next() {
-                transaction = Some(row.try_get("transaction")?);
-            }
+            let save = claims::prepare(session, &chosen).await?;
+            let claimed = claims::save(session, save.as_ref(), &chosen, now).await?;
             self.give(chosen, claimed)?;
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
                 break;
             }
-            found = self.find(session, now).await?;
+            let found = self.find(session, now).await?;
+            chosen = self.choose(&found, claiming, now)?;
         }
-        let (searched, first_due, transitions) = (self.searched()?, self.first_due, self.transitions);
-        let (mut polled, mut claims) = (Vec::with_capacity(self.polls.len()), Vec::new());
+        Ok(())
+    }
+
+    /// The claims that the polls get if all tasks that were chosen are claimed: agents, and the tasks' ids.
+    pub(super) fn expected_claims(&self, chosen: &[Chosen]) -> Vec<(Uuid, Vec<Uuid>)> {
+        let mut claims: Vec<(Uuid, Vec<Uuid>)> =
+            self.polls.iter().map(|poll| (poll.request.agent_id, poll.given_ids())).collect();
+        for Chosen { poll, candidate, .. } in chosen {
+            claims[*poll].1.push(candidate.task.posted.task_id);
+        }
+        claims.retain(|(_, task_ids)| !task_ids.is_empty());
+        claims
+    }
+
+    /// The first time at which time changes one of the tasks that were chosen.
+    pub(super) fn first_due(&self) -> Option<Timestamp> {
+        self.first_due
+    }
+
+    /// Whether no poll would be open once all tasks that were chosen are claimed.
+    pub(super) fn ends_with(&self, chosen: &[Chosen]) -> bool {
+        let is_passed_over =
+            |poll: &OpenPoll<'_>| poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
+        let mut budgets: HashMap<usize, ClaimBudget> = self
+            .polls
+            .iter()
+            .enumerate()
+            .filter(|(_, poll)| is_passed_over(poll))
+            .map(|(place, poll)| (place, poll.budget.clone()))
+            .collect();
+        for Chosen { poll, candidate, .. } in chosen {
+            if let Some(budget) = budgets.get_mut(poll) {
+                budget.add(candidate.size);
+            }
+        }
+        budgets.values().all(|budget| budget.left() == 0)
+    }
+
+    /// Gives the replies, in the order of the polls.
+    pub(super) fn into_claims(self, mut cancelled: HashMap<Uuid, Vec<Uuid>>) -> Result<BatchClaims, PgError> {
+        let (searched, transitions) = (self.searched()?, self.transitions);
+        let mut polled = Vec::with_capacity(self.polls.len());
         for OpenPoll { request, is_told, mut given, .. } in self.polls {
             // Tasks of a later round may come before those of an earlier one.
             given.sort_unstable_by_key(|(order, _)| *order);
             let tasks: Vec<Delivery> = given.into_iter().map(|(_, delivery)| delivery).collect();
-            if !tasks.is_empty() {
-                claims.push((request.agent_id, tasks.iter().map(|task| task.task_id).collect()));
-            }
             let cancelled = if is_told { cancelled.remove(&request.agent_id) } else { None };
             let cancelled = cancelled.unwrap_or_default();
             polled.push(Polled { tasks, cancelled });
         }
-        Ok(BatchClaims { polled, claims, searched, transitions, first_due, transaction })
+        Ok(BatchClaims { polled, searched, transitions })
     }
 
     /// For each kind that was looked for, the place from which on tasks may still wait.
@@ -268,7 +301,7 @@ impl<'a> Polls<'a> {
     }
 
     /// Chooses what to claim for each open poll.
-    fn choose(
+    pub(super) fn choose(
         &mut self,
         found: &FoundCandidates,
         claiming: &ClaimingBatch<'_>,
@@ -321,7 +354,11 @@ impl<'a> Polls<'a> {
     }
 
     /// Gives the polls what was claimed, with its data, and notes what was missed.
-    fn give(&mut self, chosen: Vec<Chosen>, mut claimed: HashMap<Uuid, Row>) -> Result<(), PgError> {
+    pub(super) fn give(
+        &mut self,
+        chosen: Vec<Chosen>,
+        mut claimed: HashMap<Uuid, Row>,
+    ) -> Result<(), PgError> {
         for poll in &mut self.polls {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
@@ -349,6 +386,11 @@ impl<'a> Polls<'a> {
 }
 
 impl OpenPoll<'_> {
+    /// The ids of the tasks that it is given so far.
+    fn given_ids(&self) -> Vec<Uuid> {
+        self.given.iter().map(|(_, delivery)| delivery.task_id).collect()
+    }
+
     /// Chooses the next tasks of all kinds that the poll asks for.
     fn choose(
         &self,

@@ -1,11 +1,12 @@
 //! Inserts the tasks that a batch posts.
 
 use std::collections::{HashMap, HashSet};
+use std::sync::atomic::{AtomicI64, Ordering};
 
 use futures_util::future::BoxFuture;
 use jiff::Timestamp;
 use slamon_domain::batch::{PostLookup, Snapshot};
-use slamon_domain::{Command, QueueCursor, State, alias, expires, lifecycle};
+use slamon_domain::{Command, KindCursor, QueueCursor, State, WaitingKind, alias, expires, lifecycle};
 use slamon_protocol::{JsonText, PostTask};
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
@@ -46,7 +47,7 @@ const INSERT: &str = "
     -- for the other.
     order by id
     on conflict (id) do nothing
-    returning id, seq
+    returning id, seq, pg_current_xact_id()::text as transaction
 ";
 
 const READ: &str =
@@ -179,12 +180,25 @@ impl<'a> Submits<'a> {
             .await
     }
 
-    /// Finds what is stored under the ids: tasks that were just inserted, and tasks that existed before.
+    /// The queues in which these tasks will wait, each with a place before which they do not: no task that is
+    /// inserted from now on arrives before `last`.
+    pub(super) fn will_wait(&self, last: i64) -> Vec<KindCursor> {
+        let pending = self.first.iter().filter(|(_, state)| matches!(state, State::Pending));
+        let queue = |(post, _): &(&PostTask, State)| KindCursor {
+            kind: WaitingKind::of(post),
+            cursor: QueueCursor::of(post, last + 1),
+        };
+        pending.map(queue).collect()
+    }
+
+    /// Finds what is stored under the ids: tasks that were just inserted, and tasks that existed before. Notes
+    /// in `arrivals` the latest place in the order of arrival.
     pub(super) async fn find(
         &self,
         session: &Session,
         inserted: &Inserted,
         snapshot: &mut Snapshot<'_>,
+        arrivals: &AtomicI64,
     ) -> Result<(), PgError> {
         for place in &inserted.locked {
             snapshot.add_post(self.first[*place].0.task_id, PostLookup::Locked);
@@ -192,6 +206,9 @@ impl<'a> Submits<'a> {
         let mut seqs: HashMap<Uuid, i64> = HashMap::with_capacity(inserted.rows.len());
         for row in &inserted.rows {
             seqs.insert(row.try_get("id")?, row.try_get("seq")?);
+        }
+        if let Some(last) = seqs.values().max() {
+            arrivals.fetch_max(*last, Ordering::Relaxed);
         }
         for (post, _) in &self.first {
             if let Some(seq) = seqs.get(&post.task_id) {
