@@ -28,6 +28,7 @@ mod pooling;
 mod queue_diagnostics;
 mod read;
 mod reception;
+mod row_place;
 mod rows;
 mod schema;
 mod session;

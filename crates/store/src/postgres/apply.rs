@@ -48,6 +48,7 @@ use super::claiming::ClaimingBatch;
 use super::errors::PgError;
 use super::outgoing_notifications::OutgoingNotifications;
 use super::queue_diagnostics;
+use super::row_place::RowPlace;
 use super::rows;
 use super::session::Session;
 use super::shared_state::SharedState;
@@ -171,6 +172,8 @@ pub(super) async fn apply<'a>(
         }
     }
     endings::add_tasks(&locked, &mut executor.snapshot)?;
+    let places = locked.iter().map(|row| Ok((row.try_get("id")?, row.try_get("place")?)));
+    let places: HashMap<Uuid, RowPlace> = places.collect::<Result<_, PgError>>()?;
     endings.find_rest(session, &mut executor.snapshot).await?;
     submits.find(session, &inserted, &mut executor.snapshot, &shared.arrivals).await?;
     let mut swept_until = Vec::new();
@@ -185,7 +188,7 @@ pub(super) async fn apply<'a>(
     executor.execute(batch);
 
     endings::tell_again(session, batch, &mut executor).await?;
-    let saving = Saving::prepare(session, &executor).await?;
+    let saving = Saving::prepare(session, &executor, places).await?;
     for (agent_id, at) in seen_in(batch).flatten() {
         agents.see(*agent_id, rows::as_stored(*at));
     }

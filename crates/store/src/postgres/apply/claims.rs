@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use crate::encoding::state_name;
 use crate::postgres::errors::PgError;
+use crate::postgres::row_place::RowPlace;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
@@ -22,6 +23,8 @@ pub(super) struct Candidate {
     /// How much of a claim budget it takes, in bytes.
     pub(super) size: usize,
     pub(super) task: Task,
+    /// Where its row was found.
+    pub(super) row_place: RowPlace,
 }
 
 /// A task that was chosen for a poll, which gets it unless another AFM is faster.
@@ -34,8 +37,8 @@ pub(super) struct Chosen {
     pub(super) attempt: Attempt,
 }
 
-/// Claims tasks. They are found by their ids, and changed where they were found. A parameter says that they
-/// are pending, so that no plan can use the index of waiting tasks: it might read all of it.
+/// Claims tasks where they were found. A parameter says that they are pending, so that no plan can use the
+/// index of waiting tasks: it might read all of it.
 const CLAIM: &str = "
     update task
     set state = given.state,
@@ -49,14 +52,14 @@ const CLAIM: &str = "
         select given.*, locked.at
         from unnest(
             $1::uuid[], $2::text[], $3::integer[], $4::uuid[], $5::uuid[], $6::timestamptz[],
-            $7::timestamptz[]
-        ) as given (id, state, attempts, alias, agent_id, deadline_at, due_at)
+            $7::timestamptz[], $10::tid[]
+        ) as given (id, state, attempts, alias, agent_id, deadline_at, due_at, found)
         cross join lateral (
             select ctid as at
             from task
-            -- Since it was found, another AFM may have given it out, and it may wait for its next attempt
-            -- by now.
-            where task.id = given.id and task.state = $9 and task.attempts = given.attempts - 1
+            -- Since it was found, another AFM may have given it out, and its row is elsewhere; it may even
+            -- wait for its next attempt by now.
+            where task.ctid = given.found and task.id = given.id and task.state = $9 and task.attempts = given.attempts - 1
                 -- An id that was made up must be nobody's; the next one will be another. First attempts
                 -- have none.
                 and (
@@ -97,8 +100,9 @@ pub(super) async fn save(
     let deadlines: Vec<Option<Timestamp>> = tasks().map(|(_, attempt)| attempt.deadline).collect();
     let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
     let pending = state_name(&State::Pending);
-    let parameters: [&(dyn ToSql + Sync); 9] =
-        [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending];
+    let found: Vec<RowPlace> = chosen.iter().map(|chosen| chosen.candidate.row_place).collect();
+    let parameters: [&(dyn ToSql + Sync); 10] =
+        [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending, &found];
     let claimed = session.run(statement, &parameters).await?;
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }

@@ -15,7 +15,7 @@ const LOCK: &str = concat!(
     "
     select ",
     rows::nameless_columns!(),
-    ", pg_current_xact_id()::text as transaction,
+    ", task.place, pg_current_xact_id()::text as transaction,
         -- Only those who cancel are told the agent's name, and errors that time writes.
         case when task.due_at is not null or task.id = any($2::uuid[]) then ",
     rows::agent_name!("task"),
@@ -24,7 +24,9 @@ const LOCK: &str = concat!(
         case when task.id = any($2::uuid[]) then task.data end as data
     from unnest($1::uuid[]) as named (id)
     -- Nobody is waited for: one row that somebody keeps locked would hold up all others.
-    cross join lateral (select * from task where task.id = named.id for update skip locked) as task
+    cross join lateral (
+        select ctid as place, * from task where task.id = named.id for update skip locked
+    ) as task
 "
 );
 

@@ -24,7 +24,7 @@ use crate::postgres::stored_kind::StoredKind;
 /// what is not taken after all must stay for others.
 const CANDIDATES: &str = concat!(
     "
-    select wanted.place, task.seq, coalesce(octet_length(task.data), 0) as bytes,
+    select wanted.place, task.row_place, task.seq, coalesce(octet_length(task.data), 0) as bytes,
         -- A claim will follow, and its commit may be left unanswered.
         pg_current_xact_id()::text as transaction, ",
     rows::waiting_columns!(),
@@ -32,7 +32,7 @@ const CANDIDATES: &str = concat!(
     from unnest($1::text[], $2::bigint[], $3::text[], $4::bigint[], $5::integer[], $6::bigint[])
         with ordinality as wanted (type, version, filter, most, rank, seq, place)
     cross join lateral (
-        select *
+        select ctid as row_place, *
         from task
         where task.state = 'pending'
             -- The index holds but the beginning of a type and of a filter, which may be of any length.
@@ -340,7 +340,8 @@ impl<'a> Polls<'a> {
             if !self.missed.contains_key(&id) {
                 let bytes = usize::try_from(row.try_get::<_, i32>("bytes")?).unwrap_or_default();
                 let size = ClaimBudget::size(&task.posted.task_type, bytes);
-                queues[*kind].push_back(Candidate { order: (place, id), size, task });
+                let row_place = row.try_get("row_place")?;
+                queues[*kind].push_back(Candidate { order: (place, id), size, task, row_place });
             }
         }
         for (at, (kind, _, most)) in found.wanted.iter().enumerate() {
@@ -363,7 +364,7 @@ impl<'a> Polls<'a> {
             poll.open = poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
         }
         for Chosen { poll, kind, candidate, attempt } in chosen {
-            let Candidate { order, size, task } = candidate;
+            let Candidate { order, size, task, .. } = candidate;
             let poll = &mut self.polls[poll];
             match claimed.remove(&task.posted.task_id) {
                 Some(row) => {

@@ -1,5 +1,7 @@
 //! Saves what a batch has changed.
 
+use std::collections::HashMap;
+
 use futures_util::future::try_join3;
 use jiff::Timestamp;
 use slamon_domain::batch::Executor;
@@ -12,13 +14,15 @@ use uuid::Uuid;
 use super::locks::Locks;
 use crate::encoding::{attempt_end_columns, outcome_columns, state_name};
 use crate::postgres::errors::PgError;
+use crate::postgres::row_place::RowPlace;
 use crate::postgres::rows;
 use crate::postgres::session::Session;
 
 /// Saves tasks. Statements that change rows find each by its key and change it where it was found: if they
 /// joined by the key, a plan made while the table was small might read all of it. A row that another session
-/// moves meanwhile would not be changed: so all rows are locked by a statement before it, and this one fails
-/// where not all of them have changed. It does so itself, since the commit may be sent right behind it.
+/// moves meanwhile would not be changed: so all rows are locked by a statement before it, which may also have
+/// said where they are, and this one fails where not all of them have changed. It does so itself, since the
+/// commit may be sent right behind it.
 const SAVE: &str = "
     with saved as (
     update task
@@ -34,16 +38,17 @@ const SAVE: &str = "
         result = changed.result,
         error = changed.error
     from (
-        select changed.*, locked.at
+        select changed.*,
+            coalesce(changed.place, (select ctid from task where task.id = changed.id limit 1)) as at
         from unnest(
             $1::uuid[], $2::text[], $3::integer[], $4::timestamptz[], $5::timestamptz[], $6::uuid[],
             $7::uuid[],
-            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[]
+            $8::timestamptz[], $9::timestamptz[], $10::timestamptz[], $11::text[], $12::text[],
+            $13::tid[]
         ) as changed (
             id, state, attempts, available_at, due_at, alias, agent_id,
-            claimed_at, deadline_at, finished_at, result, error
+            claimed_at, deadline_at, finished_at, result, error, place
         )
-        cross join lateral (select ctid as at from task where task.id = changed.id limit 1) as locked
     ) as changed
     where task.ctid = changed.at
     returning 1
@@ -91,15 +96,23 @@ pub(super) struct Saving {
     tasks: Option<Statement>,
     attempts: Option<Statement>,
     late: Option<Statement>,
+    /// Where the rows of tasks are, as far as it is known.
+    places: HashMap<Uuid, RowPlace>,
 }
 
 impl Saving {
-    pub(super) async fn prepare(session: &Session, executor: &Executor<'_>) -> Result<Self, PgError> {
+    /// Prepares the statements. `places` are those of rows that this transaction has locked.
+    pub(super) async fn prepare(
+        session: &Session,
+        executor: &Executor<'_>,
+        places: HashMap<Uuid, RowPlace>,
+    ) -> Result<Self, PgError> {
         let changes = executor.changes();
         Ok(Self {
             tasks: session.prepare_if(executor.changed_tasks().len() > 0, SAVE).await?,
             attempts: session.prepare_if(!changes.ended.is_empty(), SAVE_ATTEMPTS).await?,
             late: session.prepare_if(!changes.late.is_empty(), SAVE_LATE).await?,
+            places,
         })
     }
 
@@ -134,6 +147,10 @@ impl Saving {
     /// Saves the tasks that have changed. The statement is sent with the first poll of the future.
     pub(super) async fn save_tasks(&self, session: &Session, executor: &Executor<'_>) -> Result<(), PgError> {
         let Some(statement) = &self.tasks else { return Ok(()) };
+        let places: Vec<Option<RowPlace>> = executor
+            .changed_tasks()
+            .map(|locked| self.places.get(&locked.task.posted.task_id).copied())
+            .collect();
         let columns = TaskColumns::of(executor.changed_tasks().map(|locked| &locked.task));
         session
             .run(
@@ -151,6 +168,7 @@ impl Saving {
                     &columns.finished,
                     &columns.results,
                     &columns.errors,
+                    &places,
                 ],
             )
             .await?;
