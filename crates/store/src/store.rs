@@ -27,11 +27,13 @@ pub struct WriteConcurrency {
     /// How many commands have to wait before another batch begins while one is under way: so many, or half of all
     /// that there are.
     pub min_batch: usize,
+    /// Smaller batches than this are made of one kind of command, since each kind takes statements of its own.
+    pub one_kind_below: usize,
 }
 
 impl WriteConcurrency {
     /// One batch after the other.
-    pub const ONE: Self = Self { max: 1, min_batch: 1 };
+    pub const ONE: Self = Self { max: 1, min_batch: 1, one_kind_below: 0 };
 }
 
 /// Keeps tasks and agents in a database.

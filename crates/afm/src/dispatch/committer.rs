@@ -9,6 +9,7 @@ mod hand_off;
 mod held_up;
 mod load;
 mod observers;
+mod one_kind;
 mod queued;
 mod replies;
 #[cfg(test)]

@@ -41,7 +41,8 @@ const MAX_BATCHES: usize = 2;
 /// as much as a large one.
 const CORES_FOR_SMALL_BATCHES: usize = 4;
 
-/// How many commands another batch must have on fewer cores, unless these are half of all.
+/// How many commands another batch must have on fewer cores, unless these are half of all. So many also pay for
+/// the statements of every kind of command.
 const LARGE_BATCH: usize = 128;
 
 /// How long creating, migrating and adopting tables may take: of the original's tables, every row is copied.
@@ -149,6 +150,7 @@ impl Store for PostgresStore {
         WriteConcurrency {
             max: MAX_BATCHES,
             min_batch: if cores < CORES_FOR_SMALL_BATCHES { LARGE_BATCH } else { 1 },
+            one_kind_below: LARGE_BATCH,
         }
     }
 

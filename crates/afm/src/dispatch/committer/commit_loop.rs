@@ -14,6 +14,7 @@ use super::hand_off::HandOffs;
 use super::held_up::HeldUp;
 use super::load::Load;
 use super::observers::Observers;
+use super::one_kind;
 use super::queued::{Caller, QueuedCommand};
 use super::replies::Replier;
 use super::undelivered::Undelivered;
@@ -88,7 +89,7 @@ impl CommitLoop {
 
     pub(super) async fn run(self, mut requests: mpsc::Receiver<QueuedCommand>) {
         let this = Arc::new(self);
-        let WriteConcurrency { max, min_batch } = this.store.write_concurrency();
+        let WriteConcurrency { max, min_batch, one_kind_below } = this.store.write_concurrency();
         let mut load = Load::new(min_batch.min(LARGEST_BATCH));
         let mut running = JoinSet::new();
         // Commands that are held up are tried again beside all others.
@@ -118,7 +119,8 @@ impl CommitLoop {
                 {
                     batch.push(request);
                 }
-                let rest = batch.split_off(batch_length(&batch));
+                let of_one_kind = one_kind::move_to_front(&mut batch, one_kind_below);
+                let rest = batch.split_off(batch_length(&batch[..of_one_kind]));
                 let waiting = rest.len();
                 let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
                 batch.retain(|request| !request.is_given_up());

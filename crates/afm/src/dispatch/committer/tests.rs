@@ -2,6 +2,7 @@ mod batches;
 mod fateful_store;
 mod heartbeats;
 mod held_up;
+mod one_kind;
 mod orders;
 mod replies;
 mod running_reports;

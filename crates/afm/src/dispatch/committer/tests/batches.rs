@@ -60,7 +60,8 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
     for (first, begun) in
         [(4, vec![vec![4], vec![4, 2], vec![4, 2]]), (9, vec![vec![9], vec![9], vec![9, 3]])]
     {
-        let (store, committer) = start_with(WriteConcurrency { max: 2, min_batch: 3 }).await;
+        let (store, committer) =
+            start_with(WriteConcurrency { max: 2, min_batch: 3, one_kind_below: 0 }).await;
         store.hold();
         let mut submits = submit_together(&committer, 1..=first);
         assert_eq!(store.begun().await, [first as usize]);
@@ -78,7 +79,7 @@ async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
 #[tokio::test]
 async fn what_waits_for_a_lane_is_done_before_the_end() {
     let TestParts { store, committer, work, .. } =
-        TestParts::start(WriteConcurrency { max: 2, min_batch: 3 }).await;
+        TestParts::start(WriteConcurrency { max: 2, min_batch: 3, one_kind_below: 0 }).await;
     store.hold();
     let mut submits = submit_together(&committer, 1..=4);
     assert_eq!(store.begun().await, [4]);
