@@ -89,11 +89,9 @@ create index task_ended_of_test on task (test_id, seq) where finished_at is not 
 -- that run for a moment nor the agents that have none are read.
 create index task_held on task (claimed_at) where state = 'claimed';
 
--- What an agent has, to be compared with what it says that it executes.
-create index task_of_holder on task (agent_id) where state = 'claimed';
-
--- The tasks of an agent, newest first: for people.
-create index task_of_agent on task (agent_id, seq) where agent_id is not null;
+-- What an agent has, to be compared with what it says that it executes; and, with what has ended of what it had, for people.
+create index task_of_holder on task (agent_id, seq) where state = 'claimed';
+create index task_ended_of_agent on task (agent_id, seq) where finished_at is not null;
 
 -- What time changes next. Tasks posted without terms are not in it.
 create index task_due on task (due_at) where due_at is not null;
@@ -215,4 +213,4 @@ create table minute_statistics (
 
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, true);
 
-insert into slamon_schema (version) values (8);
+insert into slamon_schema (version) values (9);

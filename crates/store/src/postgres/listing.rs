@@ -33,15 +33,15 @@ const CHUNK: i64 = 500;
 
 pub(super) async fn list(session: &Session, query: &TaskQuery) -> Result<TaskPage, PgError> {
     let states = query.filter.possible_states();
+    let conditions = conditions(&query.filter, states);
     // PostgreSQL keeps no type with U+0000, and takes none as a parameter.
-    if states.is_empty() || query.filter.task_type.as_ref().is_some_and(|name| name.contains('\0')) {
+    if conditions.is_empty() || query.filter.task_type.as_ref().is_some_and(|name| name.contains('\0')) {
         return Ok(TaskPage::default());
     }
     session.script(BEGIN).await?;
     let page = match span::of(session, query).await? {
         None => TaskPage::default(),
         Some(span) => {
-            let conditions = conditions(&query.filter, states);
             let most = i64::from(PASSED) / i64::try_from(conditions.len()).unwrap_or(1);
             let walks = conditions
                 .into_iter()

@@ -216,7 +216,22 @@ pub(super) async fn overview(session: &Session, limit: u32, result_bytes: u32) -
                 end as result,
                 octet_length(result)::bigint as result_bytes
             from (
-                select * from task where task.agent_id = shown.agent_id order by seq desc limit $2
+                select * from (
+                    (
+                        select * from task
+                        where task.agent_id = shown.agent_id and state = 'claimed'
+                        order by seq desc
+                        limit $2
+                    )
+                    union all (
+                        select * from task
+                        where task.agent_id = shown.agent_id and finished_at is not null
+                        order by seq desc
+                        limit $2
+                    )
+                ) as either
+                order by seq desc
+                limit $2
             ) as its
         ) as newest
         order by shown.place, newest.seq desc

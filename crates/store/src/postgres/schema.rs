@@ -22,6 +22,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (6, include_str!("../../migrations/postgres/0006_pauses.sql")),
     (7, include_str!("../../migrations/postgres/0007_statistics.sql")),
     (8, include_str!("../../migrations/postgres/0008_lists.sql")),
+    (9, include_str!("../../migrations/postgres/0009_tasks_of_agents.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");

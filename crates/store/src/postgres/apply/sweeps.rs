@@ -72,7 +72,8 @@ pub(super) const FORGET: &str = concat!(
         select id, name
         from gone
         -- Values, and no semi-joins, of which a plan might make a join with all tasks.
-        where (select true from task where task.agent_id = gone.id limit 1)
+        where (select true from task where task.agent_id = gone.id and state = 'claimed' limit 1)
+            or (select true from task where task.agent_id = gone.id and finished_at is not null limit 1)
             or (select true from attempt where attempt.agent_id = gone.id limit 1)
         on conflict (id) do update set name = excluded.name
     )
@@ -103,7 +104,12 @@ const DELETE: &str = concat!(
 const FORGET_NAMES: &str = "
     delete from past_agent
     where id = any($1::uuid[])
-        and (select true from task where task.agent_id = past_agent.id limit 1) is null
+        and (
+            select true from task where task.agent_id = past_agent.id and state = 'claimed' limit 1
+        ) is null
+        and (
+            select true from task where task.agent_id = past_agent.id and finished_at is not null limit 1
+        ) is null
         and (select true from attempt where attempt.agent_id = past_agent.id limit 1) is null
 ";
 

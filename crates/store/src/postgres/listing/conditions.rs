@@ -51,7 +51,8 @@ impl Condition {
 
 const BY_ID: Condition = Condition::by("id = {key}", Key::Task);
 const ENDED_BY_TEST: Condition = Condition::by("test_id = {key} and finished_at is not null", Key::Test);
-const BY_AGENT: Condition = Condition::by("agent_id = {key}", Key::Agent);
+const CLAIMED_BY_AGENT: Condition = Condition::by("agent_id = {key} and state = 'claimed'", Key::Agent);
+const ENDED_BY_AGENT: Condition = Condition::by("agent_id = {key} and finished_at is not null", Key::Agent);
 const UNSUCCESSFUL_BY_TYPE: Condition = Condition::by(
     "left(type, 100) = left({key}::text, 100) and finished_at is not null and result is null",
     Key::Type,
@@ -69,7 +70,8 @@ fn of_part(part: Part) -> Condition {
     Condition { sql, key: None }
 }
 
-/// Chooses the indexes that are read, each of which has some of the tasks, and no two the same.
+/// Chooses the indexes that are read, each of which has some of the tasks, and no two the same; none where no task can
+/// be in the list.
 pub(super) fn conditions(filter: &TaskFilter, states: States) -> Vec<Condition> {
     if filter.task_id.is_some() {
         return vec![BY_ID];
@@ -83,7 +85,13 @@ pub(super) fn conditions(filter: &TaskFilter, states: States) -> Vec<Condition> 
         return unfinished.chain(has_ended.then_some(ENDED_BY_TEST)).collect();
     }
     if filter.agent_id.is_some() {
-        return vec![BY_AGENT];
+        // What waits is nobody's.
+        let claimed = !Part::Claimed.states().and(states).is_empty();
+        let has_ended = !states.are_among(States::UNFINISHED);
+        return [(claimed, CLAIMED_BY_AGENT), (has_ended, ENDED_BY_AGENT)]
+            .into_iter()
+            .filter_map(|(is_read, condition)| is_read.then_some(condition))
+            .collect();
     }
     if filter.task_type.is_some() && states.are_among(States::UNSUCCESSFUL) {
         return vec![UNSUCCESSFUL_BY_TYPE];
@@ -107,7 +115,8 @@ pub(super) fn with_indexes() -> Vec<(Condition, &'static str)> {
     let by_key = [
         (BY_ID, "task_pkey"),
         (ENDED_BY_TEST, "task_ended_of_test"),
-        (BY_AGENT, "task_of_agent"),
+        (CLAIMED_BY_AGENT, "task_of_holder"),
+        (ENDED_BY_AGENT, "task_ended_of_agent"),
         (UNSUCCESSFUL_BY_TYPE, "task_unsuccessful_of_type"),
     ];
     Part::ALL.into_iter().map(of_part).chain(by_key).collect()
