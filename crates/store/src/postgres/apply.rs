@@ -1,11 +1,12 @@
 //! Applies a batch of commands in one transaction.
 //!
-//! Statements are set-based and travel together: a batch of any size takes three round trips at most (one
-//! without polls takes two of them, as does one with polls only), and one for COMMIT and the notifications.
-//! Rare cases take some more, whose number is bounded by the limit of a sweep at most: sweeps, agents that
-//! are new, say something new, say what they execute or were seen before, tasks that are posted twice,
-//! results of attempts that are over or not the first, tasks that expire unclaimed, and tasks that another
-//! AFM was faster to take.
+//! Statements are set-based and travel together. A batch of posts, results and claims takes two round trips,
+//! whatever its size: what is found and inserted goes first, what is saved and claimed goes with the COMMIT. If
+//! other AFMs listen, claims take a round trip more, since another one may be faster to take a task; and any
+//! other batch takes three at most, and one for COMMIT and the notifications. Rare cases take some more, whose
+//! number is bounded by the limit of a sweep at most: sweeps, agents that are new, say something new, say what
+//! they execute or were seen before, tasks that are posted twice, results of attempts that are over or not the
+//! first, tasks that expire unclaimed, and tasks that another AFM was faster to take.
 //!
 //! Rows that exist are locked without waiting: a row that another session has locked is passed over, and the
 //! command that needs it is replied [`Locked`](slamon_domain::Locked), or (where an agent was seen) its

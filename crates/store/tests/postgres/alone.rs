@@ -11,7 +11,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::cluster;
-use crate::{at, submit};
+use crate::{at, poll, report, submit};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -118,4 +118,28 @@ async fn an_afm_on_another_database_is_no_other() {
     let mut ear = Ear::at(&database.uri()).await;
     store.apply(vec![submit(1, "t")].into(), at(0)).await.unwrap();
     assert_eq!(ear.heard().await, Vec::<String>::new());
+}
+
+/// A statement that changes fewer rows than it should undoes all of its batch, also where the commit is sent right
+/// behind it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_result_that_cannot_be_saved_is_not_answered() {
+    let database = PgCluster::shared().create_database();
+    let store = cluster::store(&database.uri());
+    store.create_tables().await.unwrap();
+    let (store, _events, _listening) = listen(store).await;
+    store.apply(vec![submit(1, "t")].into(), at(0)).await.unwrap();
+    store.apply(vec![poll(9, &["t"], 1)].into(), at(1)).await.unwrap();
+    database.sql(
+        "create function keep() returns trigger language plpgsql as 'begin return null; end';
+         create trigger keep before update on task for each row when (new.state = 'completed')
+         execute function keep()",
+    );
+    let refused = store.apply(vec![report(1), submit(2, "t")].into(), at(2)).await.unwrap_err();
+    assert!(refused.to_string().contains("saved 0 of 1 locked tasks"), "{refused}");
+    assert_eq!(database.sql("select count(*) from task"), "1");
+
+    database.sql("drop trigger keep on task");
+    let applied = store.apply(vec![report(1), submit(2, "t")].into(), at(2)).await.unwrap();
+    assert!(applied.replies.reports[0].is_ok() && applied.ended.len() == 1);
 }
