@@ -14,6 +14,7 @@ use crate::life::Life;
 use crate::load::Load;
 use crate::mix::Mix;
 use crate::poll::Poll;
+use crate::read::Read;
 use crate::stop::Stop;
 use crate::{bare, compare, instructions};
 
@@ -47,6 +48,8 @@ enum Command {
     Fleet(Fleet),
     /// What an innocent client sees while others have the server keep what they never finish
     Attack(Attack),
+    /// One path, asked for over and over: a list, or a page of the dashboard
+    Read(Read),
     /// The requests of lives, whatever the answers: for the bare route
     Mix(Mix),
     /// A bare axum route that parses the same requests: what any server here could reach
@@ -68,6 +71,7 @@ pub fn main() -> ExitCode {
         Command::Dispatch(load) => measure(&load),
         Command::Fleet(load) => measure(&load),
         Command::Attack(load) => measure(&load),
+        Command::Read(load) => measure(&load),
         Command::Mix(load) => measure(&load),
         Command::Bare(options) => bare::run(&options).map(|()| ExitCode::SUCCESS),
         Command::Compare(options) => compare::run(&options).map(|()| ExitCode::SUCCESS),

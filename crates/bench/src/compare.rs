@@ -5,6 +5,7 @@
 //! ends, and with `--write-docs` to docs/performance.md.
 
 mod backlog;
+mod batches;
 mod dispatch;
 mod documents;
 mod environment;
@@ -12,6 +13,7 @@ mod fill;
 mod fleet;
 mod held;
 mod kind;
+mod lists;
 mod load;
 mod overload;
 mod pgbench;
@@ -35,11 +37,13 @@ use std::{fmt, fs};
 use anyhow::{Context, Result, ensure};
 
 use backlog::Backlogs;
+use batches::Batches;
 use dispatch::Dispatches;
 use environment::Environment;
 use fleet::Fleets;
 use held::Held;
 use kind::Kind;
+use lists::Lists;
 use overload::Overloads;
 use rates::Rates;
 use results::{Results, Section};
@@ -103,6 +107,10 @@ enum Name {
     Backlog,
     /// Claims while a transaction is held open
     Held,
+    /// Lists of tasks, and the dashboard's pages, with ten thousand and ten million stored tasks
+    Lists,
+    /// Whole lives in batches of 100
+    Batches,
 }
 
 /// In lower case, as on the command line.
@@ -112,7 +120,7 @@ impl fmt::Display for Name {
     }
 }
 
-const ALL: [Name; 8] = [
+const ALL: [Name; 10] = [
     Name::Polls,
     Name::Lives,
     Name::Dispatch,
@@ -121,6 +129,8 @@ const ALL: [Name; 8] = [
     Name::Fleet,
     Name::Backlog,
     Name::Held,
+    Name::Lists,
+    Name::Batches,
 ];
 
 /// Measures, prints each section as it ends, and all targets at the end.
@@ -169,6 +179,8 @@ fn measure(name: Name, workshop: &Workshop, results: &mut Results) -> Result<()>
         Name::Fleet => results.fleet = Some(Section::of(workshop, Fleets::measure)?),
         Name::Backlog => results.backlog = Some(Section::of(workshop, Backlogs::measure)?),
         Name::Held => results.held = Some(Section::of(workshop, Held::measure)?),
+        Name::Lists => results.lists = Some(Section::of(workshop, Lists::measure)?),
+        Name::Batches => results.batches = Some(Section::of(workshop, Batches::measure)?),
     }
     Ok(())
 }
@@ -187,6 +199,8 @@ fn table_of(name: Name, results: &Results) -> Option<(Table, String)> {
         Name::Fleet => of(&results.fleet, Fleets::table),
         Name::Backlog => of(&results.backlog, Backlogs::table),
         Name::Held => of(&results.held, Held::table),
+        Name::Lists => of(&results.lists, Lists::table),
+        Name::Batches => of(&results.batches, Batches::table),
     }
 }
 

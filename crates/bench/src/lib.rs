@@ -43,6 +43,7 @@ mod pair;
 pub mod poll;
 mod processes;
 mod progress;
+pub mod read;
 mod report;
 mod schedule;
 mod stop;

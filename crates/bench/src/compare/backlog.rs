@@ -6,7 +6,7 @@ use std::process::Command;
 use anyhow::{Result, ensure};
 use serde::{Deserialize, Serialize};
 
-use super::fill::{TASK_TYPE, fill, waiting};
+use super::fill::{Contents, TASK_TYPE, fill, waiting};
 use super::kind::Kind;
 use super::load::{self, Latency, Measured};
 use super::place::Place;
@@ -41,7 +41,7 @@ impl Backlogs {
         for kind in KINDS {
             let mut stores = Vec::new();
             for &stored in workshop.scale.stored {
-                stores.push((stored, filled(workshop, kind, stored)?));
+                stores.push((stored, filled(workshop, kind, stored, Contents::WaitingLine)?));
             }
             for _ in 0..workshop.scale.rounds {
                 for (stored, place) in &stores {
@@ -131,13 +131,13 @@ pub(crate) struct Growth {
 }
 
 /// A store with tasks in it.
-pub(crate) fn filled(workshop: &Workshop, kind: Kind, stored: u64) -> Result<Place> {
+pub(crate) fn filled(workshop: &Workshop, kind: Kind, stored: u64, contents: Contents) -> Result<Place> {
     let place = workshop.place(kind)?;
     let made = Command::new(workshop.ours())
         .args(["--database-uri", place.uri(), "create-tables"])
         .env_clear()
         .output()?;
     ensure!(made.status.success(), "create-tables: {}", String::from_utf8_lossy(&made.stderr));
-    fill(workshop, &place, stored)?;
+    fill(workshop, &place, stored, contents)?;
     Ok(place)
 }

@@ -1,40 +1,75 @@
 //! Fills a store by SQL with tasks that have been there for long, since ten million of them over HTTP would take hours.
 //!
 //! Columns are named, and what is not named is as the tables have it. Indexes and keys are made again after the rows, which
-//! gives the same indexes in a fraction of the time.
+//! gives the same indexes in a fraction of the time. What the server keeps beside its tasks is made from them.
+
+pub(crate) mod varied;
+mod waiting_line;
 
 use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context, Result};
-use rusqlite::{Connection, params};
+use rusqlite::Connection;
 use slamon_testbed::TestDatabase;
 
 use super::place::Place;
 use super::spread::grouped;
 use super::workshop::Workshop;
 
-/// The type of all of them.
-pub(crate) const TASK_TYPE: &str = "backlog";
+pub(crate) use waiting_line::{TASK_TYPE, waiting};
 
 /// One statement's rows: enough to be fast, few enough to be interrupted.
 const ROWS: u64 = 500_000;
 
-/// How many of `stored` tasks wait; the rest has been completed.
-pub(crate) fn waiting(stored: u64) -> u64 {
-    stored / 10
+/// What the tasks are like. Those that wait are the newest.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Contents {
+    /// All of one type: many wait, the rest was completed.
+    WaitingLine,
+    /// Of many types, tests and agents, and in every state.
+    Varied,
 }
 
-/// Puts `stored` tasks into the empty tables in `place`. Those that wait are the newest.
+impl Contents {
+    /// What inserts tasks `first..=last` of `stored` into an SQLite file.
+    fn sqlite_rows(self, portion: (u64, u64), stored: u64) -> String {
+        match self {
+            Self::WaitingLine => waiting_line::sqlite_rows(portion, stored),
+            Self::Varied => varied::sqlite_rows(portion, stored),
+        }
+    }
+
+    /// The same for PostgreSQL.
+    fn postgres_rows(self, portion: (u64, u64), stored: u64) -> String {
+        match self {
+            Self::WaitingLine => waiting_line::postgres_rows(portion, stored),
+            Self::Varied => varied::postgres_rows(portion, stored),
+        }
+    }
+}
+
+/// Counts what waits and runs, as the server does.
+const COUNT: [&str; 2] = [
+    "insert into task_count (type, version, delayed, pending, claimed)
+     select type, version, count(*) filter (where state = 'delayed'), count(*) filter (where state = 'pending'),
+            count(*) filter (where state = 'claimed')
+     from task where state in ('delayed', 'pending', 'claimed') group by type, version",
+    "update task_total set delayed = (select coalesce(sum(delayed), 0) from task_count),
+                           pending = (select coalesce(sum(pending), 0) from task_count),
+                           claimed = (select coalesce(sum(claimed), 0) from task_count)",
+];
+
+/// Puts `stored` tasks into the empty tables in `place`.
 ///
 /// # Errors
 /// When there is no room, or somebody pressed Ctrl-C.
-pub(crate) fn fill(workshop: &Workshop, place: &Place, stored: u64) -> Result<()> {
+pub(crate) fn fill(workshop: &Workshop, place: &Place, stored: u64, contents: Contents) -> Result<()> {
     let began = Instant::now();
     let go_on = || workshop.go_on();
     match place.database() {
-        Some(database) => fill_postgres(database, stored, go_on)?,
-        None => fill_sqlite(&place.database_file(), stored, go_on)?,
+        Some(database) => fill_postgres(database, stored, contents, go_on)?,
+        None => fill_sqlite(&place.database_file(), stored, contents, go_on)?,
     }
     eprintln!("filled with {} tasks in {:.1} s", grouped(stored as f64), began.elapsed().as_secs_f64());
     Ok(())
@@ -45,7 +80,12 @@ fn portions(stored: u64) -> impl Iterator<Item = (u64, u64)> {
     (0..stored.div_ceil(ROWS)).map(move |n| (n * ROWS + 1, ((n + 1) * ROWS).min(stored)))
 }
 
-fn fill_sqlite(file: &Path, stored: u64, go_on: impl Fn() -> Result<()>) -> Result<()> {
+pub(super) fn fill_sqlite(
+    file: &Path,
+    stored: u64,
+    contents: Contents,
+    go_on: impl Fn() -> Result<()>,
+) -> Result<()> {
     let mut connection = Connection::open(file)?;
     // If it fails, the file is of no use anyway.
     connection.execute_batch(
@@ -59,31 +99,33 @@ fn fill_sqlite(file: &Path, stored: u64, go_on: impl Fn() -> Result<()>) -> Resu
     for (name, _) in &indexes {
         transaction.execute_batch(&format!("drop index \"{name}\""))?;
     }
-    for (first, last) in portions(stored) {
+    for portion in portions(stored) {
         go_on()?;
-        transaction.execute(
-            "with recursive number(i) as (values (?1) union all select i + 1 from number where i < ?2)
-             insert into task (id, test_id, type, version, data, created_at, state, attempts,
-                               agent_id, claimed_at, finished_at, result)
-             select randomblob(16), randomblob(16), ?4, 1, '{\"url\": \"http://127.0.0.1/\", \"number\": ' || i || '}',
-                    1700000000000000 + i * 1000, iif(i > ?3, 'pending', 'completed'), i <= ?3,
-                    iif(i > ?3, null, randomblob(16)),
-                    iif(i > ?3, null, 1700000000500000 + i * 1000),
-                    iif(i > ?3, null, 1700000000900000 + i * 1000), iif(i > ?3, null, '{\"status\": 200}')
-             from number",
-            params![first, last, stored - waiting(stored), TASK_TYPE],
-        )?;
+        transaction.execute_batch(&contents.sqlite_rows(portion, stored))?;
     }
     for (_, sql) in &indexes {
         go_on()?;
         transaction.execute_batch(sql)?;
     }
+    // As the migration that has made this table fills it.
+    transaction.execute_batch(
+        "insert into task_of_test (test_id, seq) select test_id, seq from task order by test_id, seq",
+    )?;
+    if contents == Contents::Varied {
+        varied::sqlite_surroundings().iter().try_for_each(|sql| transaction.execute_batch(sql))?;
+    }
+    COUNT.iter().try_for_each(|sql| transaction.execute_batch(sql))?;
     transaction.commit()?;
     connection.execute_batch("pragma journal_mode = wal;")?;
     Ok(())
 }
 
-fn fill_postgres(database: &TestDatabase, stored: u64, go_on: impl Fn() -> Result<()>) -> Result<()> {
+pub(super) fn fill_postgres(
+    database: &TestDatabase,
+    stored: u64,
+    contents: Contents,
+    go_on: impl Fn() -> Result<()>,
+) -> Result<()> {
     let lines = |sql: &str| -> Result<Vec<String>> {
         Ok(database.try_sql(sql)?.lines().filter(|line| !line.is_empty()).map(str::to_owned).collect())
     };
@@ -100,22 +142,9 @@ fn fill_postgres(database: &TestDatabase, stored: u64, go_on: impl Fn() -> Resul
     for drop in lines(&format!("select format('drop index %I', indexname) {indexes}"))? {
         database.try_sql(&drop)?;
     }
-    let finished = stored - waiting(stored);
-    for (first, last) in portions(stored) {
+    for portion in portions(stored) {
         go_on()?;
-        database.try_sql(&format!(
-            "insert into task (id, test_id, type, version, data, created_at, state, attempts,
-                               agent_id, claimed_at, finished_at, result)
-             select gen_random_uuid(), gen_random_uuid(), '{TASK_TYPE}', 1,
-                    '{{\"url\": \"http://127.0.0.1/\", \"number\": ' || i || '}}',
-                    timestamptz '2023-11-14' + i * interval '1 ms',
-                    case when waits then 'pending' else 'completed' end, case when waits then 0 else 1 end,
-                    case when not waits then gen_random_uuid() end,
-                    case when not waits then timestamptz '2023-11-14' + i * interval '1 ms' + interval '0.5 s' end,
-                    case when not waits then timestamptz '2023-11-14' + i * interval '1 ms' + interval '0.9 s' end,
-                    case when not waits then '{{\"status\": 200}}' end
-             from (select i, i > {finished} as waits from generate_series({first}, {last}) as i) as number"
-        ))?;
+        database.try_sql(&contents.postgres_rows(portion, stored))?;
     }
     for make in make_keys.iter().chain(&make_indexes) {
         go_on()?;
@@ -123,8 +152,16 @@ fn fill_postgres(database: &TestDatabase, stored: u64, go_on: impl Fn() -> Resul
             .try_sql(&format!("set maintenance_work_mem = '1GB'; {make}"))
             .with_context(|| make.clone())?;
     }
+    if contents == Contents::Varied {
+        for sql in varied::postgres_surroundings() {
+            database.try_sql(&sql)?;
+        }
+    }
+    for sql in COUNT {
+        database.try_sql(sql)?;
+    }
     // As autovacuum would have, long ago.
-    database.try_sql("vacuum analyze task; checkpoint;")?;
+    database.try_sql("vacuum analyze; checkpoint;")?;
     Ok(())
 }
 
@@ -146,6 +183,18 @@ mod tests {
         runtime.block_on(store.close());
     }
 
+    fn create_postgres_tables(database: &TestDatabase) {
+        let patience = Duration::from_secs(60);
+        let options = PostgresOptions {
+            uri: database.uri(),
+            pool_size: 1,
+            pool_timeout: patience,
+            statement_timeout: patience,
+            echo: false,
+        };
+        create_tables(&PostgresStore::new(&options).unwrap());
+    }
+
     #[test]
     fn an_sqlite_file_holds_what_was_asked_for_and_has_all_its_indexes() {
         let folder = tempfile::tempdir().unwrap();
@@ -159,7 +208,7 @@ mod tests {
             rows.collect::<Result<Vec<(String, Option<String>)>, _>>().unwrap()
         };
         let before = schema();
-        fill_sqlite(&file, 1_000, || Ok(())).unwrap();
+        fill_sqlite(&file, 1_000, Contents::WaitingLine, || Ok(())).unwrap();
         assert_eq!(schema(), before);
         let connection = Connection::open(&file).unwrap();
         let counts = connection
@@ -178,15 +227,7 @@ mod tests {
     #[test]
     fn a_postgresql_database_holds_what_was_asked_for_and_has_all_its_indexes() {
         let database = PgCluster::shared().create_database();
-        let patience = Duration::from_secs(60);
-        let options = PostgresOptions {
-            uri: database.uri(),
-            pool_size: 1,
-            pool_timeout: patience,
-            statement_timeout: patience,
-            echo: false,
-        };
-        create_tables(&PostgresStore::new(&options).unwrap());
+        create_postgres_tables(&database);
         let schema = || {
             let indexes =
                 database.sql("select indexdef from pg_indexes where schemaname = 'public' order by indexdef");
@@ -195,9 +236,50 @@ mod tests {
             (indexes, database.sql(keys))
         };
         let before = schema();
-        fill_postgres(&database, 1_000, || Ok(())).unwrap();
+        fill_postgres(&database, 1_000, Contents::WaitingLine, || Ok(())).unwrap();
         assert_eq!(schema(), before);
         assert_eq!(database.sql(COUNTS), "1000|900|900|900|backlog|backlog");
+    }
+
+    /// Of both stores: how many are in each state, have a second attempt, have an agent, and are rare.
+    const VARIED: &str = "select (select count(*) from task where state = 'completed'),
+        (select count(*) from task where state = 'failed' and error like '%refused%'),
+        (select count(*) from task where state = 'lost'), (select count(*) from task where state = 'timed_out'),
+        (select count(*) from task where state = 'expired'), (select count(*) from task where state = 'cancelled'),
+        (select count(*) from task where state = 'claimed'), (select count(*) from task where state = 'pending'),
+        (select count(*) from task where state = 'delayed'), (select count(*) from attempt),
+        (select count(*) from task where agent_id is not null), (select count(*) from task where type = 'rare'),
+        (select count(distinct test_id) from task), (select count(*) from agent_offer),
+        (select sum(delayed + pending + claimed) from task_count),
+        (select delayed + pending + claimed from task_total), (select count(*) from minute_statistics)";
+
+    #[test]
+    fn both_stores_have_the_same_tasks_of_all_kinds() {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("afm.db");
+        create_tables(&SqliteStore::new(&format!("sqlite:///{}", file.display()), false).unwrap());
+        fill_sqlite(&file, 10_000, Contents::Varied, || Ok(())).unwrap();
+        let connection = Connection::open(&file).unwrap();
+        let in_file = connection
+            .query_row(VARIED, [], |row| {
+                (0..17)
+                    .map(|column| Ok(row.get::<_, u64>(column)?.to_string()))
+                    .collect::<Result<Vec<_>, _>>()
+            })
+            .unwrap()
+            .join("|");
+        let last = "select lower(hex(test_id)) from task where id = ?1";
+        let id = varied::task_id(9_999).into_bytes();
+        let test: String = connection.query_row(last, [id], |row| row.get(0)).unwrap();
+        assert_eq!(test, varied::test_id(9_999).simple().to_string());
+        let of_test = "select count(*) from task_of_test join task using (seq, test_id)";
+        assert_eq!(connection.query_row(of_test, [], |row| row.get::<_, u64>(0)).unwrap(), 10_000);
+
+        let database = PgCluster::shared().create_database();
+        create_postgres_tables(&database);
+        fill_postgres(&database, 10_000, Contents::Varied, || Ok(())).unwrap();
+        assert_eq!(database.sql(VARIED), in_file);
+        assert_eq!(in_file, "8832|389|94|95|93|97|100|200|100|175|9510|4|501|2000|400|400|60");
     }
 
     #[test]

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use slamon_testbed::TestDatabase;
 
 use super::backlog::filled;
-use super::fill::TASK_TYPE;
+use super::fill::{Contents, TASK_TYPE};
 use super::kind::Kind;
 use super::load::{self, Measured};
 use super::server::Server;
@@ -57,7 +57,7 @@ impl Held {
     /// When the server, the load or the transaction does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
         let stored = workshop.scale.stored.last().copied().unwrap_or_default();
-        let place = filled(workshop, Kind::Postgres, stored)?;
+        let place = filled(workshop, Kind::Postgres, stored, Contents::WaitingLine)?;
         let database = place.database().context("this is about PostgreSQL")?;
         let server = Server::start(workshop, Kind::Postgres, &place, None)?;
         let claims = |args: &[&str]| {

@@ -7,10 +7,12 @@ use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
 use super::backlog::Backlogs;
+use super::batches::Batches;
 use super::dispatch::Dispatches;
 use super::environment::Environment;
 use super::fleet::Fleets;
 use super::held::Held;
+use super::lists::Lists;
 use super::overload::Overloads;
 use super::rates::Rates;
 use super::scale::Size;
@@ -30,6 +32,8 @@ pub(crate) struct Results {
     pub(crate) fleet: Option<Section<Fleets>>,
     pub(crate) backlog: Option<Section<Backlogs>>,
     pub(crate) held: Option<Section<Held>>,
+    pub(crate) lists: Option<Section<Lists>>,
+    pub(crate) batches: Option<Section<Batches>>,
 }
 
 /// A section, how much it measured and when.

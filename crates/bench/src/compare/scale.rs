@@ -32,6 +32,10 @@ pub(crate) struct Scale {
     pub(crate) dispatches: usize,
     /// Tasks in the stores that are filled; a tenth of them waits.
     pub(crate) stored: &'static [u64],
+    /// Tasks in the two stores that are listed.
+    pub(crate) listed: [u64; 2],
+    /// How often each list, and each page of the dashboard, is asked for.
+    pub(crate) reads: u64,
     /// Agents of the fleet.
     pub(crate) agents: u64,
     /// Between two polls of one.
@@ -56,6 +60,8 @@ impl Size {
                 starts: 3,
                 dispatches: 100,
                 stored: &[1_000, 10_000],
+                listed: [1_000, 20_000],
+                reads: 20,
                 agents: 10_000,
                 interval: seconds(5),
                 fleet: seconds(5),
@@ -70,6 +76,8 @@ impl Size {
                 starts: 20,
                 dispatches: 1_000,
                 stored: &[1_000, 10_000, 100_000, 1_000_000],
+                listed: [10_000, 1_000_000],
+                reads: 100,
                 agents: 100_000,
                 interval: seconds(60),
                 fleet: seconds(15),
@@ -84,6 +92,8 @@ impl Size {
                 starts: 20,
                 dispatches: 2_000,
                 stored: &[1_000, 100_000, 1_000_000, 10_000_000],
+                listed: [10_000, 10_000_000],
+                reads: 300,
                 agents: 1_000_000,
                 interval: seconds(60),
                 fleet: seconds(60),

@@ -1,6 +1,7 @@
 //! What was to be reached, and whether it was.
 
 use super::backlog::{Growth, KINDS};
+use super::batches::{self, SIZE};
 use super::fleet::mib;
 use super::kind::{Kind, OURS};
 use super::rates::{Rates, Way};
@@ -65,6 +66,8 @@ fn all(results: &Results) -> Vec<Target> {
         .chain(lives)
         .chain(KINDS.into_iter().filter_map(|kind| of_backlog(results, kind)))
         .chain(of_held(results))
+        .chain(KINDS.into_iter().flat_map(|kind| of_lists(results, kind)))
+        .chain(KINDS.into_iter().filter_map(|kind| of_batches(results, kind)))
         .chain(OURS.into_iter().filter_map(|kind| of_dispatch(results, kind)))
         .chain(OURS.into_iter().flat_map(|kind| of_fleet(results, kind)))
         .chain(OURS.into_iter().filter_map(|kind| of_start(results, kind)))
@@ -154,6 +157,42 @@ fn of_held(results: &Results) -> Option<Target> {
         bound: Bound::AtMost(2.0, " ×"),
         value: last / before,
         measured: format!("{} by {} ms (p50)", short(last), short(before)),
+    })
+}
+
+fn of_lists(results: &Results, kind: Kind) -> Vec<Target> {
+    let Some(lists) = results.lists.as_ref().map(|lists| &lists.found) else { return Vec::new() };
+    let (small, large) = (grouped(lists.small() as f64), grouped(lists.large() as f64));
+    let list = lists.worst_list(kind).map(|worst| Target {
+        what: format!(
+            "the list of a full page that grows most ({}) with {large} stored tasks, by the same at {small}; {}",
+            worst.name,
+            kind.label()
+        ),
+        bound: Bound::AtMost(1.2, " ×"),
+        value: worst.value,
+        measured: worst.measured,
+    });
+    let page = lists.worst_page(kind).map(|worst| Target {
+        what: format!(
+            "the slowest page ({}) with {large} stored tasks, p99, unloaded; {}",
+            worst.name,
+            kind.label()
+        ),
+        bound: Bound::AtMost(100.0, " ms"),
+        value: worst.value,
+        measured: worst.measured,
+    });
+    list.into_iter().chain(page).collect()
+}
+
+fn of_batches(results: &Results, kind: Kind) -> Option<Target> {
+    let (gain, in_batches, single) = results.batches.as_ref()?.found.gain(kind, batches::Way::ManySingle)?;
+    Some(Target {
+        what: format!("whole lives in batches of {SIZE}, by single ones; {}", kind.label()),
+        bound: Bound::AtLeast(if kind == Kind::Postgres { 4.0 } else { 3.0 }, " ×"),
+        value: gain.median,
+        measured: two(in_batches, single, "lives/s"),
     })
 }
 

@@ -2,10 +2,12 @@
 
 use slamon_bench::attack::Attack;
 use slamon_bench::backlog::Backlog;
+use slamon_bench::batches::Batches;
 use slamon_bench::dispatch::Dispatch;
 use slamon_bench::fleet::Fleet;
 use slamon_bench::life::Life;
 use slamon_bench::poll::Poll;
+use slamon_bench::read::Read;
 use slamon_bench::{Load, Report};
 
 use crate::afm::Afm;
@@ -70,6 +72,24 @@ fn lives_of_one_type() {
 #[test]
 fn lives_at_a_rate_after_a_warm_up_on_new_connections() {
     on_every_store::<Life>("--shared --count 100 --rate 200 --warm-up 0.2 --close -c 8", 100);
+}
+
+#[test]
+fn lives_in_batches() {
+    for report in on_every_store::<Batches>("--size 100 --count 12 -c 4", 12) {
+        assert_eq!(requests(&report), 48);
+        let steps: Vec<&str> = report.steps.iter().map(|(name, _)| *name).collect();
+        assert_eq!(steps, ["post", "claim", "report", "list"]);
+    }
+}
+
+#[test]
+fn reads_of_one_path() {
+    on_every_store::<Read>("--path /api/v1/tasks?state=lost --has next_cursor --count 50", 50);
+    for afm in Afm::on_every_store() {
+        let report = run::<Read>(afm.address, "--path /api/v1/tasks --has nothing --count 10");
+        assert_eq!((report.done, report.errors["read: lacks the text"]), (0, 10), "{report}");
+    }
 }
 
 #[test]
