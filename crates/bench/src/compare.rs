@@ -37,7 +37,7 @@ use std::{fmt, fs};
 use anyhow::{Context, Result, ensure};
 
 use backlog::Backlogs;
-use batches::Batches;
+use batches::{Batches, Programs};
 use dispatch::Dispatches;
 use environment::Environment;
 use fleet::Fleets;
@@ -71,6 +71,9 @@ pub struct Options {
     /// Only these sections
     #[arg(long, value_enum, value_delimiter = ',')]
     only: Vec<Name>,
+    /// With batches, also other queues: graphile-worker and RabbitMQ, for which npm and rabbitmq-server must be there
+    #[arg(long)]
+    others: bool,
     /// How often each server has its turn, if not as often as the size says
     #[arg(long, value_parser = clap::value_parser!(u8).range(1..=50))]
     rounds: Option<u8>,
@@ -151,7 +154,8 @@ pub fn run(options: &Options) -> Result<()> {
     }
     let mut complaints = Vec::new();
     if !options.again {
-        let workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
+        let mut workshop = Workshop::new(options.server.as_deref(), &output, scale)?;
+        workshop.others = options.others.then(|| Programs::install(&output)).transpose()?;
         results.environment = Some(Environment::of_now(&workshop)?);
         for name in ALL.into_iter().filter(|name| options.only.is_empty() || options.only.contains(name)) {
             println!("== {name:?}");

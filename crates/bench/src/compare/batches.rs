@@ -1,5 +1,8 @@
 //! Whole lives in batches, beside single ones on the same server.
 
+mod others;
+mod rabbitmq;
+
 use anyhow::Result;
 use serde::{Deserialize, Serialize};
 
@@ -10,6 +13,9 @@ use super::server::Running;
 use super::spread::{Spread, short};
 use super::table::Table;
 use super::workshop::Workshop;
+use others::{Lives, OTHERS, Other};
+
+pub(crate) use others::Programs;
 
 /// Tasks in a request.
 pub(crate) const SIZE: u32 = 100;
@@ -18,6 +24,16 @@ pub(crate) const SIZE: u32 = 100;
 #[derive(Debug, Clone, Serialize, Deserialize)]
 pub(crate) struct Batches {
     turns: Vec<Turn>,
+    #[serde(default)]
+    others: Vec<OtherTurn>,
+}
+
+/// The same lives in another queue, in a request as many.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+struct OtherTurn {
+    round: usize,
+    other: Other,
+    lives: Lives,
 }
 
 /// One load on one server.
@@ -73,7 +89,7 @@ impl Batches {
     /// # Errors
     /// When a server or a load does not run.
     pub(crate) fn measure(workshop: &Workshop) -> Result<Self> {
-        let mut turns = Vec::new();
+        let (mut turns, mut others) = (Vec::new(), Vec::new());
         for round in 1..=workshop.scale.rounds {
             for kind in KINDS {
                 let running = Running::start(workshop, kind)?;
@@ -92,8 +108,15 @@ impl Batches {
                     turns.push(turn);
                 }
             }
+            for (programs, other) in
+                workshop.others.iter().flat_map(|programs| OTHERS.map(|other| (programs, other)))
+            {
+                let lives = programs.measure(workshop, other)?;
+                eprintln!("round {round}: {other}: {}/s", short(lives.lives_per_second));
+                others.push(OtherTurn { round, other, lives });
+            }
         }
-        Ok(Self { turns })
+        Ok(Self { turns, others })
     }
 
     /// Lives a second in batches by those of single tasks, of each round, with both.
@@ -113,6 +136,14 @@ impl Batches {
         Spread::of(self.of(kind, way).map(|turn| turn.lives_per_second))
     }
 
+    /// Lives a second of ours in batches, on what is kept alike, by those of another, of each round.
+    fn lead(&self, other: Other) -> Option<Spread> {
+        let ours = |round| self.of(other.rival(), Way::Batches).find(|turn| turn.round == round);
+        let turns = self.others.iter().filter(|turn| turn.other == other);
+        let ratio = |turn: &OtherTurn| Some(ours(turn.round)?.lives_per_second / turn.lives.lives_per_second);
+        Spread::of(turns.filter_map(ratio))
+    }
+
     pub(crate) fn table(&self) -> Table {
         let mut table = Table::new([
             "server",
@@ -122,6 +153,7 @@ impl Batches {
             "requests a second",
             "÷ single, 64",
             "÷ single, 512",
+            "ours ÷ it",
             "p50, ms",
             "p99, ms",
         ]);
@@ -143,10 +175,38 @@ impl Batches {
                     middle(|turn| turn.requests_per_second),
                     by(Way::Single).unwrap_or_else(|| "–".to_owned()),
                     by(Way::ManySingle).unwrap_or_else(|| "–".to_owned()),
+                    "–".to_owned(),
                     middle(|turn| turn.latency_us.p50 / 1e3),
                     middle(|turn| turn.latency_us.p99 / 1e3),
                 ]);
             }
+        }
+        for other in OTHERS {
+            let middle = |pick: fn(&Lives) -> f64| {
+                let turns = self.others.iter().filter(|turn| turn.other == other);
+                Spread::of(turns.map(|turn| pick(&turn.lives)))
+            };
+            let (Some(lives), Some(lead), Some(p50), Some(p99)) = (
+                middle(|lives| lives.lives_per_second),
+                self.lead(other),
+                middle(|lives| lives.latency_us.p50 / 1e3),
+                middle(|lives| lives.latency_us.p99 / 1e3),
+            ) else {
+                continue;
+            };
+            let none = || "–".to_owned();
+            table.row([
+                other.to_string(),
+                format!("{SIZE} at a time"),
+                Way::Batches.connections().to_string(),
+                lives.to_string(),
+                none(),
+                none(),
+                none(),
+                lead.to_string(),
+                short(p50.median),
+                short(p99.median),
+            ]);
         }
         table
     }
@@ -186,7 +246,11 @@ mod tests {
             turn(2, Way::Batches, 500.0),
             turn(3, Way::Batches, 1.0),
         ];
-        let batches = Batches { turns };
+        let lives = Lives { lives_per_second: 60.0, latency_us: Latency::default() };
+        let others = vec![OtherTurn { round: 1, other: Other::RabbitMq, lives }];
+        let batches = Batches { turns, others };
+        assert_eq!(batches.lead(Other::RabbitMq), Some(Spread { median: 0.5, least: 0.5, most: 0.5 }));
+        assert!(batches.lead(Other::Graphile).is_none());
         let (gain, ..) = batches.gain(Kind::File, Way::Single).unwrap();
         assert_eq!(gain, Spread { median: 4.0, least: 3.0, most: 5.0 });
         assert!(batches.gain(Kind::File, Way::ManySingle).is_none());

@@ -4,6 +4,10 @@ mod readings;
 #[cfg(test)]
 mod tests;
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::time::Duration;
+
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +23,9 @@ use readings::{Reading, readings};
 
 /// Before each reading, in seconds: its pages of the database come into memory.
 const WARM_UP: &str = "0.05";
+
+/// Far beyond what any answer takes.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// Measurements of both stores, in each round.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -37,6 +44,9 @@ struct Read {
     /// Whether a page ends after so many tasks were passed over, which a small store may not have.
     #[serde(default)]
     finds_little: bool,
+    /// Whether the first page of the large store's list has no task, although there are some.
+    #[serde(default)]
+    is_empty: bool,
     at_small: Latency,
     at_large: Latency,
 }
@@ -57,6 +67,14 @@ impl What {
             Self::NewestFirst => "newest first",
             Self::OldestFirst => "oldest first",
             Self::Page => "page",
+        }
+    }
+
+    /// What every answer has in it, however few tasks it lists.
+    fn mark(self) -> &'static str {
+        match self {
+            Self::NewestFirst | Self::OldestFirst => "\"next_cursor\":",
+            Self::Page => "</html>",
         }
     }
 }
@@ -86,9 +104,10 @@ impl Lists {
                 for (for_small, for_large) in readings(small).into_iter().zip(readings(large)) {
                     let at_small = read(workshop, &small_server, &for_small)?;
                     let at_large = read(workshop, &large_server, &for_large)?;
-                    let finds_little = for_large.finds_little();
+                    let is_empty = !for_large.finds_little() && !has(&large_server, &for_large)?;
+                    let finds_little = for_large.finds_little() || is_empty;
                     let Reading { name, what, .. } = for_large;
-                    of.push(Read { kind, name, what, finds_little, at_small, at_large });
+                    of.push(Read { kind, name, what, finds_little, is_empty, at_small, at_large });
                 }
             }
             eprintln!("{}: {} readings", kind.label(), of.len());
@@ -181,9 +200,10 @@ impl Lists {
                 };
                 let ([small_p50, large_p50], [small_p99, large_p99]) =
                     (p50.map(|of| short(of.median)), p99.map(|of| short(of.median)));
+                let is_empty = self.of(kind, name, what).any(|read| read.is_empty);
                 table.row([
                     kind.label().to_owned(),
-                    name.to_owned(),
+                    format!("{name}{}", if is_empty { " (first page empty)" } else { "" }),
                     what.label().to_owned(),
                     small_p50,
                     small_p99,
@@ -200,11 +220,23 @@ impl Lists {
 /// Asks as often as the scale says, one request after the other.
 fn read(workshop: &Workshop, server: &Server, reading: &Reading) -> Result<Latency> {
     let count = workshop.scale.reads.to_string();
-    let args = ["--path", &reading.path, "--has", reading.has, "--count", &count, "--warm-up", WARM_UP];
+    let args =
+        ["--path", &reading.path, "--has", reading.what.mark(), "--count", &count, "--warm-up", WARM_UP];
     let measured = load::run(workshop, "read", server, &[&args[..], &["--quiet"]].concat(), None)?;
     (measured.done > 0).then_some(measured.latency_us).with_context(|| {
         format!("{}, {}: no request was answered as it should be", reading.name, server.kind.label())
     })
+}
+
+/// Whether the answer has what the reading is about.
+fn has(server: &Server, reading: &Reading) -> Result<bool> {
+    let mut stream = TcpStream::connect(server.address)?;
+    stream.set_read_timeout(Some(TIMEOUT))?;
+    let (path, host) = (&reading.path, server.address);
+    write!(stream, "GET {path} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n")?;
+    let mut answer = Vec::new();
+    stream.read_to_end(&mut answer)?;
+    Ok(String::from_utf8_lossy(&answer).contains(reading.has))
 }
 
 #[cfg(test)]
@@ -215,7 +247,15 @@ mod table_tests {
         let latency = |p50| Latency { p50, p99: 2.0 * p50, ..Latency::default() };
         let (at_small, at_large) = (latency(at_small), latency(at_large));
         let finds_little = name == "rare";
-        Read { kind: Kind::File, name: name.to_owned(), what, finds_little, at_small, at_large }
+        Read {
+            kind: Kind::File,
+            name: name.to_owned(),
+            what,
+            finds_little,
+            is_empty: finds_little,
+            at_small,
+            at_large,
+        }
     }
 
     #[test]
@@ -236,6 +276,7 @@ mod table_tests {
         let page = lists.worst_page(Kind::File).unwrap();
         assert_eq!((page.name.as_str(), page.value), ("/dashboard/tasks", 120.0));
         assert!(lists.worst_list(Kind::Postgres).is_none());
+        assert!(lists.table().to_string().contains("| rare (first page empty) | oldest first |"));
         assert!(lists.table().to_string().contains("1.30 (1.10–9.00)"), "{}", lists.table());
     }
 }

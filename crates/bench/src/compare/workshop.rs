@@ -11,6 +11,7 @@ use slamon_testbed::{PgCluster, PgOptions};
 use tempfile::TempDir;
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::batches::Programs;
 use super::kind::Kind;
 use super::place::Place;
 use super::scale::Scale;
@@ -23,6 +24,8 @@ pub(crate) struct Workshop {
     scratch: TempDir,
     cluster: OnceCell<PgCluster>,
     pub(crate) scale: Scale,
+    /// Other queues that have their turns, too.
+    pub(crate) others: Option<Programs>,
     interrupted: Arc<AtomicBool>,
     /// What ours did wrong, of all loads.
     pub(crate) complaints: RefCell<Vec<String>>,
@@ -48,6 +51,7 @@ impl Workshop {
             scratch,
             cluster: OnceCell::new(),
             scale,
+            others: None,
             interrupted,
             complaints: RefCell::default(),
         })

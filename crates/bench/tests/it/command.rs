@@ -139,3 +139,17 @@ fn an_interrupt_ends_the_run_and_what_was_measured_is_reported() {
         assert_eq!(report["unsent"], 0);
     }
 }
+
+#[test]
+fn whoever_asks_for_other_queues_without_them_is_told_what_to_install() {
+    let folder = tempfile::TempDir::new().expect("a temporary folder");
+    let ended = std::process::Command::new(env!("CARGO_BIN_EXE_slamon-bench"))
+        .args(["compare", "--quick", "--only", "batches", "--others", "--server", "/bin/true", "--output"])
+        .arg(folder.path())
+        .env("PATH", folder.path())
+        .output()
+        .expect("it can be started");
+    let said = String::from_utf8_lossy(&ended.stderr);
+    assert_eq!(ended.status.code(), Some(2), "{said}");
+    assert!(said.contains("RabbitMQ is not there: apt-get install"), "{said}");
+}

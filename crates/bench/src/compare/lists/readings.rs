@@ -48,7 +48,9 @@ fn filters(stored: u64) -> Vec<(String, String, &'static str)> {
     let middle = stored / 2;
     let (from, to) = (posted(middle), posted(middle + middle / 2));
     let mut all = vec![("all".to_owned(), String::new(), TASK)];
-    all.extend(STATES.map(|state| (format!("state={state}"), format!("state={state}"), TASK)));
+    // No index of SQLite's has what is completed, and what waits may be all that a page passes over.
+    let has = |state| if state == "completed" { LIST } else { TASK };
+    all.extend(STATES.map(|state| (format!("state={state}"), format!("state={state}"), has(state))));
     let others = [
         ("task_type, half of all", format!("task_type={USUAL_TYPE}"), TASK),
         ("task_type, a fortieth", format!("task_type={OTHER_TYPE}"), TASK),
