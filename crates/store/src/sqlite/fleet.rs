@@ -119,6 +119,11 @@ fn search(
     Ok(search.end(true))
 }
 
+/// What an agent executes. The index is named, or all that it ever had would be read.
+const RUNNING: &str =
+    "select seq, id, test_id, substr(type, 1, ?2) as type, version, created_at, claimed_at, attempts, due_at
+     from task indexed by task_held where state = 'claimed' and agent_id = ?1 limit ?3";
+
 /// Reads an agent; as it is in lists, or whole.
 fn read_agent(connection: &Connection, id: Uuid, is_listed: bool) -> rusqlite::Result<Option<ListedAgent>> {
     let mut select = connection.prepare_cached(
@@ -126,7 +131,7 @@ fn read_agent(connection: &Connection, id: Uuid, is_listed: bool) -> rusqlite::R
                 (select paused_at from pause where pause.agent_id = agent.id) as paused_at,
                 iif(?2 and octet_length(capabilities) > ?4, null, capabilities) as capabilities,
                 octet_length(capabilities) as capabilities_bytes,
-                (select count(*) from (select 1 from task
+                (select count(*) from (select 1 from task indexed by task_held
                      where state = 'claimed' and agent_id = agent.id limit ?5)) as running
          from agent where id = ?1",
     )?;
@@ -152,10 +157,7 @@ pub(super) fn agent(connection: &mut Connection, id: Uuid) -> rusqlite::Result<O
     let transaction = connection.transaction()?;
     let Some(agent) = read_agent(&transaction, id, false)? else { return Ok(None) };
     let mut tasks: Vec<(i64, RunningTask)> = transaction
-        .prepare_cached(
-            "select seq, id, test_id, substr(type, 1, ?2) as type, version, created_at, claimed_at, attempts, due_at
-             from task where state = 'claimed' and agent_id = ?1 limit ?3",
-        )?
+        .prepare_cached(RUNNING)?
         .query_map(params![id.as_bytes(), TEXT_READ, MOST_RUNNING + 1], |row| {
             Ok((row.get("seq")?, running_task(row)?))
         })?
@@ -178,4 +180,20 @@ fn running_task(row: &Row<'_>) -> rusqlite::Result<RunningTask> {
         attempt: row.get("attempts")?,
         deadline: optional_time(row, "due_at")?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sqlite::schema;
+
+    #[test]
+    fn what_an_agent_executes_is_found_without_what_it_has_had() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::create(&mut connection).unwrap();
+        let plan = format!("explain query plan {RUNNING}");
+        let plan =
+            connection.query_row(&plan, params![[0_u8; 16], 1, 1], |row| row.get::<_, String>("detail"));
+        assert!(plan.as_ref().is_ok_and(|plan| plan.contains("INDEX task_held (agent_id=?)")), "{plan:?}");
+    }
 }

@@ -69,7 +69,9 @@ impl BatchTransaction<'_> {
     fn forget(&self, agent_id: Uuid) -> rusqlite::Result<Operated> {
         let executes = self
             .transaction
-            .prepare_cached("select 1 from task where state = 'claimed' and agent_id = ?1 limit 1")?
+            .prepare_cached(
+                "select 1 from task indexed by task_held where state = 'claimed' and agent_id = ?1 limit 1",
+            )?
             .exists([agent_id.as_bytes()])?;
         let agent = self.agent_seq(agent_id)?;
         if executes && agent.is_some() {
