@@ -2,8 +2,8 @@
 //!
 //! Statements are set-based and travel together. A batch of posts, results and claims takes two round trips,
 //! whatever its size: what is found and inserted goes first, what is saved and claimed goes with the COMMIT. If
-//! other AFMs listen, claims take a round trip more, since another one may be faster to take a task; and any
-//! other batch takes three at most, and one for COMMIT and the notifications. Rare cases take some more, whose
+//! other AFMs listen, claims take a round trip more, since another one may be faster to take a task, and so they
+//! do on a second try where somebody else was; and any other batch takes three at most, and one for COMMIT and the notifications. Rare cases take some more, whose
 //! number is bounded by the limit of a sweep at most: sweeps, agents that are new, say something new, say what
 //! they execute or were seen before, tasks that are posted twice, results of attempts that are over or not the
 //! first, tasks that expire unclaimed, and tasks that another AFM was faster to take.
@@ -70,8 +70,8 @@ pub(super) struct UncommittedBatch<'a> {
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked for what is due.
     pub(super) swept: Vec<SweptSpan>,
-    /// The number of the transaction, if anything was claimed in it, or agents were told of cancellations, or
-    /// tasks have changed without a notification.
+    /// The number of the transaction: at least if anything is claimed in it, or agents are told of cancellations,
+    /// or tasks change without a notification.
     pub(super) transaction: Option<String>,
 }
 
@@ -106,12 +106,14 @@ pub(super) struct ApplyOptions {
     pub(super) locks: Locks,
     /// Whether other AFMs are notified.
     pub(super) notifies: bool,
+    /// Whether claims may be saved with the commit, where they fail if somebody else is faster to take a task.
+    pub(super) claims_last: bool,
     /// How long an attempt may take of a task that does not say.
     pub(super) default_timeout: Option<Duration>,
 }
 
-/// Applies `batch` in a transaction that the statement `begin` begins, and leaves it open. `now` must be as
-/// it is stored: in whole microseconds.
+/// Applies `batch` in a transaction that the statement `begin` begins, up to its last round trip. `now` must be
+/// as it is stored: in whole microseconds.
 pub(super) async fn apply<'a>(
     session: &Session,
     begin: &str,
@@ -119,7 +121,7 @@ pub(super) async fn apply<'a>(
     now: Timestamp,
     shared: &SharedState,
     claiming: &ClaimingBatch<'_>,
-    ApplyOptions { locks, notifies, default_timeout }: ApplyOptions,
+    ApplyOptions { locks, notifies, claims_last, default_timeout }: ApplyOptions,
 ) -> Result<UncommittedBatch<'a>, PgError> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
@@ -224,8 +226,7 @@ pub(super) async fn apply<'a>(
     if let (None, Some(row)) = (&transaction, found.rows.first()) {
         transaction = Some(row.try_get("transaction")?);
     }
-    // Another AFM may be faster to take a task, and then the poll is to get others.
-    let is_last = is_short && (chosen.is_empty() || !notifies) && polls.ends_with(&chosen);
+    let is_last = is_short && (chosen.is_empty() || claims_last) && polls.ends_with(&chosen);
     let claims = polls.expected_claims(&chosen);
     let mut last_trip = LastTrip { saving: None, claims: None, notifications: OutgoingNotifications::none() };
     let claims = if is_last {

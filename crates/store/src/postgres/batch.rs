@@ -27,7 +27,9 @@ impl BatchRunner<'_> {
         let default_timeout = self.default_timeout;
         let others = &self.shared.other_afms;
         let notifies = !pause.is_paused() && others.may_listen();
-        let mut options = ApplyOptions { locks: Locks::Brief, notifies, default_timeout };
+        // While others listen, they are likely to be faster now and then.
+        let claims_last = !others.may_listen();
+        let mut options = ApplyOptions { locks: Locks::Brief, notifies, claims_last, default_timeout };
         let (mut tried, mut of_notify) = (0, None);
         loop {
             tried += 1;
@@ -35,10 +37,9 @@ impl BatchRunner<'_> {
                 Ok(result) => {
                     match (&result, &of_notify) {
                         (Ok(_), Some(problem)) => pause.begin(problem),
-                        (Ok(_), None) if !options.notifies => {
-                            pause.note_unsent();
-                            others.note_unsent();
-                        }
+                        // What is in doubt may have been committed.
+                        _ if !options.notifies && pause.is_paused() => pause.note_unsent(),
+                        _ if !options.notifies => others.note_unsent(),
                         _ => {}
                     }
                     return result;
@@ -47,6 +48,10 @@ impl BatchRunner<'_> {
                     // The batch was rolled back; the next try tells whether the notifications were the cause.
                     (tried, options.notifies) = (0, false);
                     of_notify = Some(problem);
+                    continue;
+                }
+                Err(CommitFailure::Missed) => {
+                    (tried, options.claims_last) = (0, false);
                     continue;
                 }
                 Err(CommitFailure::Other(problem)) => problem,
@@ -116,6 +121,10 @@ impl BatchRunner<'_> {
         };
         match failure {
             LastTripFailure::Statement(problem) => Err(problem.into()),
+            LastTripFailure::Missed => {
+                session.finish();
+                Err(CommitFailure::Missed)
+            }
             LastTripFailure::Commit(problem) if problem.is_rolled_back() => {
                 let of_notify = notifies && problem.may_be_of_notify();
                 Err(if of_notify { CommitFailure::OfNotify(problem) } else { problem.into() })
@@ -139,6 +148,8 @@ impl BatchRunner<'_> {
 enum CommitFailure {
     /// The notifications that are sent with it may be the cause.
     OfNotify(PgError),
+    /// Somebody else was faster to take a task.
+    Missed,
     Other(PgError),
 }
 

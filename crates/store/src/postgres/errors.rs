@@ -118,6 +118,16 @@ impl PgError {
         self.code() == Some(&SqlState::PROGRAM_LIMIT_EXCEEDED)
     }
 
+    /// Whether somebody on the way to the server reports that the connection broke.
+    pub(super) fn is_of_connection(&self) -> bool {
+        self.code().is_some_and(|code| code.code().starts_with("08"))
+    }
+
+    /// Whether a statement has failed by a text that is no number, as one does on purpose whose rows are too few.
+    pub(super) fn is_failed_cast(&self) -> bool {
+        self.code() == Some(&SqlState::INVALID_TEXT_REPRESENTATION)
+    }
+
     /// Whether a statement has waited for a lock in vain.
     pub(super) fn waits_for_lock(&self) -> bool {
         self.code() == Some(&SqlState::LOCK_NOT_AVAILABLE)

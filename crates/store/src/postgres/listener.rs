@@ -222,12 +222,17 @@ impl Listener<'_> {
         }
         // Other AFMs may have begun to listen again before this one sends again.
         let others = &self.shared.other_afms;
-        if (may_end | pause.take_unsent() | others.take_unsent())
+        // Others notice a full queue themselves.
+        let unsent = others.take_unsent() && !is_nearly_full;
+        if (may_end | pause.take_unsent() | unsent)
             && let Err(problem) = self.notify(&notifications::anything_statement(self.shared.instance)).await
         {
             tracing::debug!(error = problem.describe(), "could not notify other AFMs");
-            pause.note_unsent();
-            others.note_unsent();
+            if pause.is_paused() {
+                pause.note_unsent();
+            } else {
+                others.note_unsent();
+            }
         }
     }
 

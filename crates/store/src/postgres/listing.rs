@@ -2,7 +2,7 @@
 
 mod conditions;
 #[cfg(test)]
-mod plans;
+pub(super) mod plans;
 mod span;
 mod summary;
 

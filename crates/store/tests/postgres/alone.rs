@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use futures_util::future::poll_fn;
+use slamon_domain::Command;
 use slamon_store::{PostgresStore, Store, StoreEvent};
 use slamon_testbed::PgCluster;
 use tokio::sync::mpsc;
@@ -11,7 +12,7 @@ use tokio::task::JoinHandle;
 use tokio_postgres::{AsyncMessage, Client, NoTls};
 
 use crate::cluster;
-use crate::{at, poll, report, submit};
+use crate::{at, id, poll, report, submit};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -118,6 +119,32 @@ async fn an_afm_on_another_database_is_no_other() {
     let mut ear = Ear::at(&database.uri()).await;
     store.apply(vec![submit(1, "t")].into(), at(0)).await.unwrap();
     assert_eq!(ear.heard().await, Vec::<String>::new());
+}
+
+/// A claim of the oldest task, which somebody has locked.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_locked_task_keeps_no_other_from_agents() {
+    let database = PgCluster::shared().create_database();
+    let store = cluster::store(&database.uri());
+    store.create_tables().await.unwrap();
+    let (store, _events, _listening) = listen(store).await;
+    store.apply(vec![submit(1, "t"), submit(2, "t"), submit(3, "t")].into(), at(0)).await.unwrap();
+    let (mut locker, connection) = tokio_postgres::connect(&database.uri(), NoTls).await.unwrap();
+    tokio::spawn(connection);
+    let locked = locker.transaction().await.unwrap();
+    locked.execute("select from task where id = $1 for update", &[&id(1)]).await.unwrap();
+
+    let claim = async |agent| {
+        let Command::Poll { poll, .. } = poll(agent, &["t"], 1) else { panic!("it is a poll") };
+        let kinds = store.backlog(None, 100).await.unwrap().kinds;
+        let applied = store.apply(vec![Command::Claim { poll, kinds }].into(), at(1)).await.unwrap();
+        let polled = applied.replies.polls[0].as_ref().unwrap();
+        polled.tasks.iter().map(|task| task.task_id).collect::<Vec<_>>()
+    };
+    assert_eq!(claim(8).await, [id(2)]);
+    assert_eq!(claim(9).await, [id(3)]);
+    locked.commit().await.unwrap();
+    assert_eq!(claim(9).await, [id(1)]);
 }
 
 /// A statement that changes fewer rows than it should undoes all of its batch, also where the commit is sent right

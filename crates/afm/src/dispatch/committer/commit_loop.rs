@@ -120,7 +120,9 @@ impl CommitLoop {
                     batch.push(request);
                 }
                 let of_one_kind = one_kind::move_to_front(&mut batch, one_kind_below);
-                let rest = batch.split_off(batch_length(&batch[..of_one_kind]));
+                let mut rest = batch.split_off(of_one_kind);
+                // What is too much goes behind the other kinds, or large commands would keep them waiting.
+                rest.extend(batch.split_off(batch_length(&batch)));
                 let waiting = rest.len();
                 let mut batch: Vec<QueuedCommand> = std::mem::replace(&mut batch, rest);
                 batch.retain(|request| !request.is_given_up());

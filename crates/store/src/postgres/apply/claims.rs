@@ -40,6 +40,7 @@ pub(super) struct Chosen {
 /// Claims tasks where they were found. A parameter says that they are pending, so that no plan can use the
 /// index of waiting tasks: it might read all of it.
 const CLAIM: &str = "
+    with claimed as (
     update task
     set state = given.state,
         attempts = given.attempts,
@@ -73,6 +74,13 @@ const CLAIM: &str = "
     ) as given
     where task.ctid = given.at
     returning task.id, task.data
+    )
+    select id, data from claimed
+    union all
+    -- What goes out with the commit fails as a whole, so that other tasks can be looked for.
+    select null, ('claimed ' || number || ' of ' || cardinality($1::uuid[]) || ' tasks')::bigint::text
+    from (select count(*) as number from claimed) as counted
+    where $11::boolean and number < cardinality($1::uuid[])
 ";
 
 /// Prepares the statement that saves claims, if there are any.
@@ -81,12 +89,14 @@ pub(super) async fn prepare(session: &Session, chosen: &[Chosen]) -> Result<Opti
 }
 
 /// Saves claims, except those of tasks that do not wait any more, and gives the rows with the tasks' data by
-/// id. The statement is sent with the first poll of the future.
+/// id. Where `all` have to be claimed, it fails unless they are. The statement is sent with the first poll of
+/// the future.
 pub(super) async fn save(
     session: &Session,
     statement: Option<&Statement>,
     chosen: &[Chosen],
     now: Timestamp,
+    all: bool,
 ) -> Result<HashMap<Uuid, Row>, PgError> {
     let Some(statement) = statement else { return Ok(HashMap::new()) };
     let tasks = || chosen.iter().map(|chosen| (&chosen.candidate.task, &chosen.attempt));
@@ -101,8 +111,8 @@ pub(super) async fn save(
     let due: Vec<Option<Timestamp>> = tasks().map(|(task, _)| task.due()).collect();
     let pending = state_name(&State::Pending);
     let found: Vec<RowPlace> = chosen.iter().map(|chosen| chosen.candidate.row_place).collect();
-    let parameters: [&(dyn ToSql + Sync); 10] =
-        [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending, &found];
+    let parameters: [&(dyn ToSql + Sync); 11] =
+        [&ids, &states, &numbers, &aliases, &agents, &deadlines, &due, &now, &pending, &found, &all];
     let claimed = session.run(statement, &parameters).await?;
     claimed.into_iter().map(|row| Ok((row.try_get("id")?, row))).collect()
 }

@@ -25,6 +25,8 @@ pub(super) struct LastTrip<'a> {
 pub(in crate::postgres) enum LastTripFailure {
     /// The server has refused a statement before the commit, so nothing was committed.
     Statement(PgError),
+    /// Somebody else was faster to take a task, or has locked it, so nothing was committed.
+    Missed,
     /// The commit failed, or was not answered.
     Commit(PgError),
 }
@@ -47,20 +49,26 @@ impl LastTrip<'_> {
         };
         let claiming = async {
             match &claims {
-                Some((chosen, statement)) => claims::save(session, Some(statement), chosen, now).await,
+                Some((chosen, statement)) => claims::save(session, Some(statement), chosen, now, true).await,
                 None => Ok(std::collections::HashMap::new()),
             }
         };
         let (saved, claimed, notified, committed) =
             join4(saving, claiming, notifications.send(session), session.script("commit")).await;
-        // A COMMIT after a statement that failed rolls back, and is no error. Where the server ends the
-        // connection because of a statement, it has not come to the COMMIT.
-        let before = |problem: PgError| match problem.code() {
-            Some(_) => LastTripFailure::Statement(problem),
-            None => LastTripFailure::Commit(problem),
+        // A COMMIT after a statement that failed rolls back, and is no error. Whoever ends the connection may be
+        // a pooler, behind which the server has committed.
+        let before = |problem: PgError| {
+            if problem.is_rolled_back() && !problem.is_of_connection() {
+                LastTripFailure::Statement(problem)
+            } else {
+                LastTripFailure::Commit(problem)
+            }
         };
         saved.map_err(before)?;
-        let claimed = claimed.map_err(before)?;
+        let claimed = claimed.map_err(|problem| match before(problem) {
+            LastTripFailure::Statement(problem) if problem.is_failed_cast() => LastTripFailure::Missed,
+            failure => failure,
+        })?;
         let number = notified.map_err(LastTripFailure::Commit)?;
         committed.map_err(LastTripFailure::Commit)?;
         if let Some((chosen, _)) = claims {

@@ -34,7 +34,7 @@ const RESUME_TYPE: &str = "
 
 const IS_KNOWN: &str = "select true from agent where id = $1";
 
-const EXECUTES: &str = "select true from task where state = 'claimed' and agent_id = $1 limit 1";
+const EXECUTES: &str = "select true from task where state = 'claimed' and agent_id = $1 order by seq limit 1";
 
 const LOCK_AGENT: &str = "select true from agent where id = $1 for update skip locked";
 

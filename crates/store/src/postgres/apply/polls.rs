@@ -98,6 +98,8 @@ pub(super) struct Polls<'a> {
     passed_over: BTreeSet<usize>,
     /// How many tasks other batches of this AFM are claiming.
     taken: i64,
+    /// Whether another batch of this AFM was just faster to take one of the tasks that were chosen.
+    is_contended: bool,
     /// The claims so far.
     transitions: Vec<Transition>,
     /// The first time at which time changes one of the tasks that were claimed.
@@ -153,6 +155,7 @@ impl<'a> Polls<'a> {
             missed: HashMap::new(),
             passed_over: BTreeSet::new(),
             taken: 0,
+            is_contended: false,
             transitions: Vec::new(),
             first_due: None,
         }
@@ -226,7 +229,7 @@ impl<'a> Polls<'a> {
     ) -> Result<(), PgError> {
         for round in 1..=ROUNDS {
             let save = claims::prepare(session, &chosen).await?;
-            let claimed = claims::save(session, save.as_ref(), &chosen, now).await?;
+            let claimed = claims::save(session, save.as_ref(), &chosen, now, false).await?;
             self.give(chosen, claimed)?;
             if round == ROUNDS || !self.polls.iter().any(|poll| poll.open) {
                 break;
@@ -253,7 +256,7 @@ impl<'a> Polls<'a> {
         self.first_due
     }
 
-    /// Whether no poll would be open once all tasks that were chosen are claimed.
+    /// Whether no poll would be open once all tasks that were chosen are claimed, and they are likely to be.
     pub(super) fn ends_with(&self, chosen: &[Chosen]) -> bool {
         let is_passed_over =
             |poll: &OpenPoll<'_>| poll.kinds.iter().any(|kind| self.passed_over.contains(kind));
@@ -269,7 +272,7 @@ impl<'a> Polls<'a> {
                 budget.add(candidate.size);
             }
         }
-        budgets.values().all(|budget| budget.left() == 0)
+        !self.is_contended && budgets.values().all(|budget| budget.left() == 0)
     }
 
     /// Gives the replies, in the order of the polls.
@@ -312,7 +315,7 @@ impl<'a> Polls<'a> {
         for (place, poll) in self.polls.iter().enumerate().filter(|(_, poll)| poll.open) {
             poll.choose(place, &mut queues, now, self.default_timeout, &mut chosen);
         }
-        claiming.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
+        self.is_contended = !claiming.take(chosen.iter().map(|chosen| chosen.candidate.order.1));
         let due = chosen.iter().filter_map(|chosen| chosen.candidate.task.due());
         self.first_due = due.chain(self.first_due).min();
         Ok(chosen)

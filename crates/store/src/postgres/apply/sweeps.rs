@@ -1,5 +1,8 @@
 //! Finds what time has made due, forgets agents and deletes tasks.
 
+#[cfg(test)]
+mod plans;
+
 use std::collections::BTreeSet;
 use std::time::Duration;
 
@@ -72,8 +75,19 @@ pub(super) const FORGET: &str = concat!(
         select id, name
         from gone
         -- Values, and no semi-joins, of which a plan might make a join with all tasks.
-        where (select true from task where task.agent_id = gone.id and state = 'claimed' limit 1)
-            or (select true from task where task.agent_id = gone.id and finished_at is not null limit 1)
+        -- Ordered, so that no plan reads all that has ended, in the hope to meet one of the agent soon.
+        where (
+                select true from task
+                where task.agent_id = gone.id and state = 'claimed'
+                order by seq
+                limit 1
+            )
+            or (
+                select true from task
+                where task.agent_id = gone.id and finished_at is not null
+                order by seq
+                limit 1
+            )
             or (select true from attempt where attempt.agent_id = gone.id limit 1)
         on conflict (id) do update set name = excluded.name
     )
@@ -105,10 +119,16 @@ const FORGET_NAMES: &str = "
     delete from past_agent
     where id = any($1::uuid[])
         and (
-            select true from task where task.agent_id = past_agent.id and state = 'claimed' limit 1
+            select true from task
+            where task.agent_id = past_agent.id and state = 'claimed'
+            order by seq
+            limit 1
         ) is null
         and (
-            select true from task where task.agent_id = past_agent.id and finished_at is not null limit 1
+            select true from task
+            where task.agent_id = past_agent.id and finished_at is not null
+            order by seq
+            limit 1
         ) is null
         and (select true from attempt where attempt.agent_id = past_agent.id limit 1) is null
 ";

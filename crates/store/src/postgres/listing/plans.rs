@@ -29,7 +29,8 @@ const FILL: &str = "
         md5((n % 50)::text)::uuid, now(), null, now(), '{}', null
     from generate_series(1, 20000) as n where n % 100 > 3";
 
-fn plan(database: &TestDatabase, statement: &str, parameters: usize) -> String {
+/// How a statement runs on a connection of ours.
+pub(in crate::postgres) fn plan(database: &TestDatabase, statement: &str, parameters: usize) -> String {
     let nulls = vec!["null"; parameters].join(", ");
     database.sql(&format!(
         "{SETTINGS}; prepare listed as {statement}; explain (costs off) execute listed ({nulls})"

@@ -55,6 +55,34 @@ async fn a_batch_is_bounded_in_bytes() {
 }
 
 #[tokio::test]
+async fn large_commands_of_one_kind_do_not_keep_others_waiting() {
+    let (store, committer) = start_with(WriteConcurrency { max: 1, min_batch: 1, one_kind_below: 100 }).await;
+    store.hold();
+    let mut submits = submit_together(&committer, [1]);
+    assert_eq!(store.begun().await, [1]);
+    for n in 2..=5 {
+        let committer = committer.clone();
+        let task = PostTask { task_type: "x".repeat(3_000 * 1_024), ..task(n) };
+        submits.push(tokio::spawn(async move { committer.submit(task).await }));
+        store.begun().await;
+    }
+    let reports = [8, 9].map(|n| {
+        let committer = committer.clone();
+        tokio::spawn(async move { committer.report(one_kind::result(n)).await.is_ok() })
+    });
+    store.begun().await;
+    store.let_go();
+    for submit in submits {
+        assert_eq!(submit.await.unwrap(), Ok(Ok(Submitted::Stored)));
+    }
+    for report in reports {
+        assert!(report.await.unwrap());
+    }
+    // Two of the large posts fit into a batch, and the results come before the other two.
+    assert_eq!(store.begun().await, [1, 2, 2, 2]);
+}
+
+#[tokio::test]
 async fn another_batch_is_begun_while_one_is_under_way_once_it_is_worth_it() {
     // Another batch has half of all commands, or three.
     for (first, begun) in

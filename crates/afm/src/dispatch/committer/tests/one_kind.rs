@@ -9,7 +9,7 @@ use super::{poll, task};
 use crate::dispatch::committer::one_kind::move_to_front;
 use crate::dispatch::committer::queued::{QueuedCommand, ReplyTo};
 
-fn result(n: u128) -> ResultPost {
+pub(super) fn result(n: u128) -> ResultPost {
     let task_id = Uuid::from_u128(n);
     ResultPost::parse(&format!(r#"{{"protocol": 1, "task_id": "{task_id}", "task_data": {{}}}}"#)).unwrap()
 }
