@@ -89,8 +89,7 @@ fn of_polls(polls: &Rates) -> Vec<Target> {
 }
 
 fn of_lives(lives: &Rates) -> Vec<Target> {
-    let lives_by = |what: &str, kind, by, least| {
-        let who = (kind, Way::ManyKept);
+    let lives_by = |what: &str, who, by, least| {
         Some(Target {
             what: format!("{what}; {} connections", lives.connections(who)?),
             bound: Bound::AtLeast(least, " ×"),
@@ -114,15 +113,26 @@ fn of_lives(lives: &Rates) -> Vec<Target> {
     let workers = (Kind::Gunicorn, Way::Closed);
     let pgbench = (Kind::Pgbench, Way::Kept);
     [
-        lives_by("whole lives, SQLite file, by slamon-afm 1.1.0", Kind::File, original, 100.0),
+        lives_by("whole lives, SQLite file, by slamon-afm 1.1.0", file, original, 100.0),
         by_bare(),
         lives_by(
             "whole lives, PostgreSQL, by slamon-afm 1.1.0 with 4 workers",
-            Kind::Postgres,
+            (Kind::Postgres, Way::ManyKept),
             workers,
             40.0,
         ),
-        lives_by("whole lives, PostgreSQL, by pgbench's four statements", Kind::Postgres, pgbench, 2.0),
+        lives_by(
+            "whole lives, PostgreSQL, by pgbench's four statements",
+            (Kind::Postgres, Way::ManyKept),
+            pgbench,
+            2.0,
+        ),
+        lives_by(
+            "whole lives, PostgreSQL, by pgbench's four statements",
+            (Kind::Postgres, Way::Kept),
+            pgbench,
+            1.1,
+        ),
     ]
     .into_iter()
     .flatten()
