@@ -1,11 +1,10 @@
 // Whole lives with graphile-worker: jobs are added in batches, taken in batches, their results stored in batches, and read.
 "use strict";
 
-const { fork } = require("node:child_process");
 const { randomUUID } = require("node:crypto");
 const { Logger, makeWorkerUtils, run } = require("graphile-worker");
 const pg = require("pg");
-const { options, measure, end } = require("./loop.cjs");
+const { options, measure, startWorker, end } = require("./loop.cjs");
 
 const quiet = new Logger(() => () => {});
 
@@ -74,12 +73,7 @@ async function post() {
       if (waits.count === 0) waits.done();
     }
   });
-  const worker = fork(__filename, [...process.argv.slice(2), "--worker"]);
-  worker.on("exit", (code) => {
-    console.error(`the worker has ended: ${code}`);
-    process.exit(1);
-  });
-  await new Promise((ready) => worker.once("message", ready));
+  await startWorker(__filename);
   let last = 0;
   await measure(async () => {
     const batch = ++last;

@@ -1,6 +1,7 @@
 // A closed loop, as slamon-bench has it: each connection begins its next batch when its last one has ended.
 "use strict";
 
+const { fork } = require("node:child_process");
 const { parseArgs } = require("node:util");
 
 const { values } = parseArgs({
@@ -54,6 +55,16 @@ async function measure(batch) {
   process.stdout.write(JSON.stringify({ lives_per_second, latency_us }) + "\n");
 }
 
+// Starts a program again as the process that works, and waits until that is ready.
+async function startWorker(program) {
+  const worker = fork(program, [...process.argv.slice(2), "--worker"]);
+  worker.on("exit", (code) => {
+    console.error(`the worker has ended: ${code}`);
+    process.exit(1);
+  });
+  await new Promise((ready) => worker.once("message", ready));
+}
+
 // Ends a process whose parts would keep it.
 function end(work) {
   work.then(
@@ -65,4 +76,4 @@ function end(work) {
   );
 }
 
-module.exports = { options, measure, end };
+module.exports = { options, measure, startWorker, end };

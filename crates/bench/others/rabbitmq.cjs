@@ -1,10 +1,9 @@
 // Whole lives with RabbitMQ: messages and replies that last, in quorum queues, each confirmed and acknowledged.
 "use strict";
 
-const { fork } = require("node:child_process");
 const { randomUUID } = require("node:crypto");
 const amqp = require("amqplib");
-const { options, measure, end } = require("./loop.cjs");
+const { options, measure, startWorker, end } = require("./loop.cjs");
 
 const TASKS = "tasks";
 const REPLIES = "replies";
@@ -53,12 +52,7 @@ async function post() {
       unacknowledged = 0;
     }
   });
-  const worker = fork(__filename, [...process.argv.slice(2), "--worker"]);
-  worker.on("exit", (code) => {
-    console.error(`the worker has ended: ${code}`);
-    process.exit(1);
-  });
-  await new Promise((ready) => worker.once("message", ready));
+  await startWorker(__filename);
   let last = 0;
   await measure(async (number) => {
     const batch = String(++last);

@@ -24,6 +24,8 @@ mod options;
 mod other_afms;
 mod outgoing_notifications;
 mod pauses;
+#[cfg(test)]
+mod plans;
 mod pooling;
 mod queue_diagnostics;
 mod read;

@@ -2,11 +2,12 @@
 //!
 //! Statements are set-based and travel together. A batch of posts, results and claims takes two round trips,
 //! whatever its size: what is found and inserted goes first, what is saved and claimed goes with the COMMIT. If
-//! other AFMs listen, claims take a round trip more, since another one may be faster to take a task, and so they
-//! do on a second try where somebody else was; and any other batch takes three at most, and one for COMMIT and the notifications. Rare cases take some more, whose
-//! number is bounded by the limit of a sweep at most: sweeps, agents that are new, say something new, say what
-//! they execute or were seen before, tasks that are posted twice, results of attempts that are over or not the
-//! first, tasks that expire unclaimed, and tasks that another AFM was faster to take.
+//! other AFMs listen, claims take a round trip more, since another one may be faster to take a task; so they do
+//! on the second try where somebody was. Any other batch takes three at most, and one for COMMIT and the
+//! notifications. Rare cases take some more, whose number is bounded by the limit of a sweep at most: sweeps,
+//! agents that are new, say something new, say what they execute or were seen before, tasks that are posted
+//! twice, results of attempts that are over or not the first, tasks that expire unclaimed, and tasks that another
+//! AFM was faster to take.
 //!
 //! Rows that exist are locked without waiting: a row that another session has locked is passed over, and the
 //! command that needs it is replied [`Locked`](slamon_domain::Locked), or (where an agent was seen) its
@@ -19,6 +20,7 @@ mod claims;
 mod endings;
 mod last_trip;
 mod locks;
+mod open_poll;
 mod operations;
 mod polls;
 mod running;
@@ -35,6 +37,7 @@ use futures_util::future::try_join4;
 use jiff::Timestamp;
 use slamon_domain::batch::{Executor, LockedTask};
 use slamon_domain::{Applied, Command, Running, State, Sweep};
+use tokio_postgres::Row;
 use uuid::Uuid;
 
 use self::agents::{Agents, KnownAgents, SavedAgents};
@@ -64,8 +67,16 @@ pub(super) struct UncommittedBatch<'a> {
     cancelled: HashMap<Uuid, Vec<Uuid>>,
     last_trip: LastTrip<'a>,
     now: Timestamp,
+}
+
+/// What is to be known of a batch once its commit has ended, however it did.
+pub(super) struct BatchFacts {
     /// Agents, and the ids of the tasks that they were given.
     pub(super) claims: Vec<(Uuid, Vec<Uuid>)>,
+    /// The cancellations that agents are told of in the replies.
+    pub(super) told: Vec<(Uuid, Vec<Uuid>)>,
+    /// Whether notifications go out with the commit.
+    pub(super) notifies: bool,
     /// The first time at which time changes a task that this batch has changed.
     pub(super) first_due: Option<Timestamp>,
     /// How far its sweeps have looked for what is due.
@@ -76,27 +87,19 @@ pub(super) struct UncommittedBatch<'a> {
 }
 
 impl UncommittedBatch<'_> {
-    /// Whether notifications go out with the commit.
-    pub(super) fn notifies(&self) -> bool {
-        !self.last_trip.notifications.is_empty()
-    }
-
-    /// The cancellations that agents are told of in the replies.
-    pub(super) fn told(&self) -> Vec<(Uuid, Vec<Uuid>)> {
-        self.cancelled.iter().map(|(agent_id, ids)| (*agent_id, ids.clone())).collect()
-    }
-
-    /// Commits the batch.
-    pub(super) async fn commit(self, session: &Session) -> Result<Applied, LastTripFailure> {
-        let Self { mut applied, mut polls, cancelled, last_trip, now, transaction, .. } = self;
+    /// Commits the batch, and returns the number of the transaction with it, if notifications were sent.
+    pub(super) async fn commit(
+        self,
+        session: &Session,
+    ) -> Result<(Applied, Option<String>), LastTripFailure> {
+        let Self { mut applied, mut polls, cancelled, last_trip, now } = self;
         let number = last_trip.commit(session, &mut polls, now).await?;
         let claimed = polls.into_claims(cancelled).map_err(LastTripFailure::Commit)?;
         let BatchClaims { polled, searched, transitions } = claimed;
-        applied.commit = transaction.or(number).and_then(|number| number.parse().ok());
         applied.searched = searched;
         applied.transitions.extend(transitions);
         applied.replies.polls = polled.into_iter().map(Ok).collect();
-        Ok(applied)
+        Ok((applied, number))
     }
 }
 
@@ -122,7 +125,7 @@ pub(super) async fn apply<'a>(
     shared: &SharedState,
     claiming: &ClaimingBatch<'_>,
     ApplyOptions { locks, notifies, claims_last, default_timeout }: ApplyOptions,
-) -> Result<UncommittedBatch<'a>, PgError> {
+) -> Result<(UncommittedBatch<'a>, BatchFacts), PgError> {
     let mut submits = Submits::of(batch, now);
     let endings = Endings::of(batch);
     let mut polls = Polls::of(batch, default_timeout);
@@ -140,7 +143,8 @@ pub(super) async fn apply<'a>(
     // prepared.
     let insert = submits.prepare(session).await?;
     let lock = endings.prepare(session).await?;
-    if is_short {
+    let looks_early = is_short && !polls.is_empty();
+    if looks_early {
         let arrived = shared.arrivals.load(Ordering::Relaxed);
         polls.look_also_for(&submits.will_wait(arrived), claiming);
         polls.prepare(session).await?;
@@ -163,17 +167,17 @@ pub(super) async fn apply<'a>(
         begun.await?;
         (inserting.await?, locking.await?, FoundCandidates::default())
     } else {
-        let finding =
-            async { if is_short { polls.find(session, now).await } else { Ok(FoundCandidates::default()) } };
+        let finding = async {
+            if looks_early { polls.find(session, now).await } else { Ok(FoundCandidates::default()) }
+        };
         let ((), inserted, locked, found) = try_join4(begun, inserting, locking, finding).await?;
         (inserted, locked, found)
     };
-    let mut transaction = None;
-    for rows in [&inserted.rows, &locked, &found.rows] {
-        if let (None, Some(row)) = (&transaction, rows.first()) {
-            transaction = Some(row.try_get("transaction")?);
-        }
-    }
+    let number = |rows: &[Row]| rows.first().map(|row| row.try_get("transaction")).transpose();
+    let mut transaction: Option<String> = match number(&inserted.rows)? {
+        None => number(&locked)?,
+        inserted => inserted,
+    };
     endings::add_tasks(&locked, &mut executor.snapshot)?;
     let places = locked.iter().map(|row| Ok((row.try_get("id")?, row.try_get("place")?)));
     let places: HashMap<Uuid, RowPlace> = places.collect::<Result<_, PgError>>()?;
@@ -223,13 +227,13 @@ pub(super) async fn apply<'a>(
         effects.add_heartbeat(agent_id, at);
     }
     let chosen = polls.choose(&found, claiming, now)?;
-    if let (None, Some(row)) = (&transaction, found.rows.first()) {
-        transaction = Some(row.try_get("transaction")?);
+    if transaction.is_none() {
+        transaction = number(&found.rows)?;
     }
     let is_last = is_short && (chosen.is_empty() || claims_last) && polls.ends_with(&chosen);
-    let claims = polls.expected_claims(&chosen);
     let mut last_trip = LastTrip { saving: None, claims: None, notifications: OutgoingNotifications::none() };
     let claims = if is_last {
+        let claims = polls.expected_claims(&chosen);
         last_trip.claims = claims::prepare(session, &chosen).await?.map(|statement| (chosen, statement));
         last_trip.saving = Some((saving, executor));
         claims
@@ -257,12 +261,13 @@ pub(super) async fn apply<'a>(
     if (!cancelled.is_empty() || counts_alone) && transaction.is_none() {
         // With the number it can be found out after a cut connection whether agents were told, and by a count
         // whether it has seen these changes. Notifications bring it along.
-        let number = session.query("select pg_current_xact_id()::text", &[]).await?;
-        transaction = number.first().map(|row| row.try_get(0)).transpose()?;
+        transaction = number(&session.query("select pg_current_xact_id()::text as transaction", &[]).await?)?;
     }
     let first_due = [changed_due, polls.first_due()].into_iter().flatten().min();
-    let swept = swept_until;
-    Ok(UncommittedBatch { applied, polls, cancelled, last_trip, now, claims, first_due, swept, transaction })
+    let told = cancelled.iter().map(|(agent_id, ids)| (*agent_id, ids.clone())).collect();
+    let notifies = !last_trip.notifications.is_empty();
+    let facts = BatchFacts { claims, told, notifies, first_due, swept: swept_until, transaction };
+    Ok((UncommittedBatch { applied, polls, cancelled, last_trip, now }, facts))
 }
 
 fn sweeps_in(batch: &[Command]) -> impl Iterator<Item = &Sweep> {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slamon_domain::{Applied, Command};
 
-use super::apply::{self, ApplyOptions, LastTripFailure, Locks};
+use super::apply::{self, ApplyOptions, BatchFacts, LastTripFailure, Locks};
 use super::database::PostgresDatabase;
 use super::errors::PgError;
 use super::shared_state::SharedState;
@@ -87,8 +87,8 @@ impl BatchRunner<'_> {
         let claiming = shared.claiming.begin();
         let begin = database.fitness.begin();
         let applied = apply::apply(&session, begin, batch, now, shared, &claiming, options);
-        let uncommitted = match session.bounded(applied).await {
-            Ok(uncommitted) => uncommitted,
+        let (uncommitted, facts) = match session.bounded(applied).await {
+            Ok(applied) => applied,
             Err(problem) => {
                 if problem.is_refused() {
                     // The server reports an error before it lets go of the locks: the next try must not meet
@@ -100,14 +100,12 @@ impl BatchRunner<'_> {
                 return Err(problem.into());
             }
         };
-        let (notifies, told, claims) =
-            (uncommitted.notifies(), uncommitted.told(), uncommitted.claims.clone());
-        let (transaction, swept, first_due) =
-            (uncommitted.transaction.clone(), uncommitted.swept.clone(), uncommitted.first_due);
+        let BatchFacts { claims, told, notifies, first_due, swept, transaction } = facts;
         let committed = async { Ok(uncommitted.commit(&session).await) };
         let failure = match session.bounded(committed).await {
-            Ok(Ok(applied)) => {
+            Ok(Ok((mut applied, number))) => {
                 session.finish();
+                applied.commit = transaction.or(number).and_then(|number| number.parse().ok());
                 for done in swept {
                     shared.sweep_progress.done(done);
                 }

@@ -70,7 +70,7 @@ const AGENTS: &str = "
         octet_length(agent.capabilities) as capabilities_bytes,
         (
             select count(*)
-            from (select from task where state = 'claimed' and task.agent_id = agent.id limit $5::integer) as its
+            from (select from task where state = 'claimed' and task.agent_id = agent.id order by seq limit $5::integer) as its
         ) as running
     from unnest($1::uuid[]) with ordinality as listed (id, place)
     join agent on agent.id = listed.id
@@ -80,6 +80,7 @@ const AGENTS: &str = "
 const RUNNING: &str = "
     select seq, id, test_id, left(type, $2::integer) as type, version, created_at, claimed_at, attempts, due_at
     from task where state = 'claimed' and agent_id = $1
+    order by seq
     limit $3::integer
 ";
 

@@ -2,7 +2,7 @@
 
 mod conditions;
 #[cfg(test)]
-pub(super) mod plans;
+mod plans;
 mod span;
 mod summary;
 

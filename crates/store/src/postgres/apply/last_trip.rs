@@ -1,5 +1,7 @@
 //! What a batch sends last: the commit, with all before it whose answers nothing else depends on.
 
+use std::collections::HashMap;
+
 use futures_util::future::join4;
 use jiff::Timestamp;
 use slamon_domain::batch::Executor;
@@ -50,7 +52,7 @@ impl LastTrip<'_> {
         let claiming = async {
             match &claims {
                 Some((chosen, statement)) => claims::save(session, Some(statement), chosen, now, true).await,
-                None => Ok(std::collections::HashMap::new()),
+                None => Ok(HashMap::new()),
             }
         };
         let (saved, claimed, notified, committed) =

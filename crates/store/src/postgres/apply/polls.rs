@@ -1,19 +1,19 @@
 //! Claims tasks for the polls of a batch.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_domain::{
-    ClaimBudget, Command, Delivery, KindCursor, Polled, QueueCursor, State, Transition, WaitingKind, alias,
-    lifecycle,
+    ClaimBudget, Command, Delivery, KindCursor, Polled, QueueCursor, Transition, WaitingKind,
 };
-use slamon_protocol::{AgentFilter, PollRequest};
+use slamon_protocol::PollRequest;
 use tokio_postgres::types::ToSql;
 use tokio_postgres::{Row, Statement};
 use uuid::Uuid;
 
-use super::claims::{self, Candidate, Chosen, Order};
+use super::claims::{self, Candidate, Chosen};
+use super::open_poll::{OpenPoll, Queue, kinds_of};
 use crate::postgres::claiming::ClaimingBatch;
 use crate::postgres::errors::PgError;
 use crate::postgres::rows;
@@ -73,9 +73,6 @@ pub(super) struct BatchClaims {
     pub(super) transitions: Vec<Transition>,
 }
 
-/// The candidates of a kind, the next one first.
-type Queue = VecDeque<Candidate>;
-
 /// The polls of a batch.
 pub(super) struct Polls<'a> {
     polls: Vec<OpenPoll<'a>>,
@@ -106,29 +103,11 @@ pub(super) struct Polls<'a> {
     first_due: Option<Timestamp>,
 }
 
-struct OpenPoll<'a> {
-    request: &'a PollRequest,
-    /// Whether its agent is told of pending cancellations.
-    is_told: bool,
-    /// Which of the kinds of all polls it asks for.
-    kinds: Vec<usize>,
-    budget: ClaimBudget,
-    given: Vec<(Order, Delivery)>,
-    /// Whether it is to be given more, as one that has missed a task.
-    open: bool,
-}
-
 impl<'a> Polls<'a> {
     pub(super) fn of(batch: &'a [Command], default_timeout: Option<Duration>) -> Self {
         let requests = || batch.iter().filter_map(|command| Some((command.poll()?, command)));
-        let kinds = |request, command: &Command| match command {
-            Command::Poll { kinds: Some(named), .. } | Command::Claim { kinds: named, .. } => {
-                kinds_named(request, named)
-            }
-            _ => kinds(request),
-        };
         let mut all: BTreeMap<StoredKind, QueueCursor> = BTreeMap::new();
-        for (kind, cursor) in requests().flat_map(|(request, command)| kinds(request, command)) {
+        for (kind, cursor) in requests().flat_map(|(request, command)| kinds_of(request, command)) {
             let lowest = all.entry(kind).or_insert(cursor);
             *lowest = cursor.min(*lowest);
         }
@@ -137,7 +116,7 @@ impl<'a> Polls<'a> {
         let poll = |(request, command): (&'a PollRequest, &'a Command)| OpenPoll {
             request,
             is_told: matches!(command, Command::Poll { .. }),
-            kinds: kinds(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
+            kinds: kinds_of(request, command).keys().filter_map(|kind| places.get(kind).copied()).collect(),
             budget: ClaimBudget::of(request),
             given: Vec::new(),
             open: true,
@@ -159,6 +138,11 @@ impl<'a> Polls<'a> {
             transitions: Vec::new(),
             first_due: None,
         }
+    }
+
+    /// Whether the batch has no polls.
+    pub(super) fn is_empty(&self) -> bool {
+        self.polls.is_empty()
     }
 
     pub(super) async fn prepare(&mut self, session: &Session) -> Result<(), PgError> {
@@ -387,60 +371,4 @@ impl<'a> Polls<'a> {
         }
         Ok(())
     }
-}
-
-impl OpenPoll<'_> {
-    /// The ids of the tasks that it is given so far.
-    fn given_ids(&self) -> Vec<Uuid> {
-        self.given.iter().map(|(_, delivery)| delivery.task_id).collect()
-    }
-
-    /// Chooses the next tasks of all kinds that the poll asks for.
-    fn choose(
-        &self,
-        place: usize,
-        queues: &mut [Queue],
-        now: Timestamp,
-        default_timeout: Option<Duration>,
-        chosen: &mut Vec<Chosen>,
-    ) {
-        let mut budget = self.budget.clone();
-        loop {
-            let fronts = self.kinds.iter().filter_map(|kind| Some((queues.get(*kind)?.front()?, *kind)));
-            let Some((next, kind)) = fronts.min_by_key(|(next, _)| next.order) else { return };
-            if !budget.has_room(next.size) {
-                return;
-            }
-            let Some(mut candidate) = queues[kind].pop_front() else { return };
-            let task = &candidate.task;
-            let attempt = lifecycle::claim(task, self.request, alias::new, now, default_timeout);
-            let Some(attempt) = attempt else { continue };
-            budget.add(candidate.size);
-            candidate.task.attempts = attempt.number;
-            candidate.task.state = State::Claimed(attempt.clone());
-            chosen.push(Chosen { poll: place, kind, candidate, attempt });
-        }
-    }
-}
-
-/// The kinds that a poll names, with where to start; none if it asks for no tasks.
-fn kinds_named(poll: &PollRequest, kinds: &[KindCursor]) -> BTreeMap<StoredKind, QueueCursor> {
-    if ClaimBudget::of(poll).left() == 0 {
-        return BTreeMap::new();
-    }
-    kinds.iter().map(|KindCursor { kind, cursor }| (StoredKind::of(kind), *cursor)).collect()
-}
-
-fn kinds(poll: &PollRequest) -> BTreeMap<StoredKind, QueueCursor> {
-    if ClaimBudget::of(poll).left() == 0 {
-        return BTreeMap::new();
-    }
-    let filters = AgentFilter::matching(poll.agent_id, &poll.agent_name, poll.agent_location.as_ref());
-    let of_filter = |filter: String| {
-        poll.agent_capabilities.iter().map(move |offer| {
-            let (task_type, version) = (offer.task_type.clone(), offer.version);
-            (StoredKind { task_type, version, filter: filter.clone() }, QueueCursor::START)
-        })
-    };
-    filters.iter().map(AgentFilter::key).flat_map(of_filter).collect()
 }

@@ -61,6 +61,23 @@ const SILENT_AGENTS: &str = "
     for update skip locked
 ";
 
+/// An expression that is true where an agent has tasks, or had some that have ended, and else null. Each half is
+/// ordered, so that no plan reads all that has ended, in the hope to meet one of the agent soon.
+macro_rules! has_tasks {
+    ($agent:literal) => {
+        concat!(
+            "coalesce(
+                (select true from task where agent_id = ",
+            $agent,
+            " and state = 'claimed' order by seq limit 1),
+                (select true from task where agent_id = ",
+            $agent,
+            " and finished_at is not null order by seq limit 1)
+            )"
+        )
+    };
+}
+
 /// Forgets agents. One of whose offers another session has locked any is left for the next sweep. The name of
 /// an agent is kept while there is anything that it has executed.
 pub(super) const FORGET: &str = concat!(
@@ -75,19 +92,9 @@ pub(super) const FORGET: &str = concat!(
         select id, name
         from gone
         -- Values, and no semi-joins, of which a plan might make a join with all tasks.
-        -- Ordered, so that no plan reads all that has ended, in the hope to meet one of the agent soon.
-        where (
-                select true from task
-                where task.agent_id = gone.id and state = 'claimed'
-                order by seq
-                limit 1
-            )
-            or (
-                select true from task
-                where task.agent_id = gone.id and finished_at is not null
-                order by seq
-                limit 1
-            )
+        where ",
+    has_tasks!("gone.id"),
+    "
             or (select true from attempt where attempt.agent_id = gone.id limit 1)
         on conflict (id) do update set name = excluded.name
     )
@@ -115,23 +122,14 @@ const DELETE: &str = concat!(
 );
 
 /// Forgets the names of agents of which nothing is left.
-const FORGET_NAMES: &str = "
-    delete from past_agent
+const FORGET_NAMES: &str = concat!(
+    "delete from past_agent
     where id = any($1::uuid[])
-        and (
-            select true from task
-            where task.agent_id = past_agent.id and state = 'claimed'
-            order by seq
-            limit 1
-        ) is null
-        and (
-            select true from task
-            where task.agent_id = past_agent.id and finished_at is not null
-            order by seq
-            limit 1
-        ) is null
-        and (select true from attempt where attempt.agent_id = past_agent.id limit 1) is null
-";
+        and ",
+    has_tasks!("past_agent.id"),
+    " is null
+        and (select true from attempt where attempt.agent_id = past_agent.id limit 1) is null"
+);
 
 const NEXT_DUE: &str = "
     select min(due_at) as due_at

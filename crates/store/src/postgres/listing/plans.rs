@@ -5,12 +5,10 @@ use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 use super::conditions::{Condition, Key, with_indexes};
 use super::{end_statement, summary};
 use crate::listing::{ListOrder, TaskFilter, TaskQuery};
-use crate::postgres::{PostgresOptions, PostgresStore};
-use crate::store::Store;
+use crate::postgres::plans::{make_tables, plan};
 
-/// What every connection sets, and every transaction that reads a list.
-const SETTINGS: &str = "set enable_seqscan = off; set enable_bitmapscan = off; set enable_hashjoin = off; \
-    set enable_mergejoin = off; set plan_cache_mode = force_generic_plan; set enable_sort = off";
+/// What every transaction sets that reads a list.
+const UNSORTED: &str = "set enable_sort = off";
 
 /// 20,000 tasks, of which a hundredth each is pending, delayed, claimed and failed, and all else completed.
 const FILL: &str = "
@@ -29,14 +27,6 @@ const FILL: &str = "
         md5((n % 50)::text)::uuid, now(), null, now(), '{}', null
     from generate_series(1, 20000) as n where n % 100 > 3";
 
-/// How a statement runs on a connection of ours.
-pub(in crate::postgres) fn plan(database: &TestDatabase, statement: &str, parameters: usize) -> String {
-    let nulls = vec!["null"; parameters].join(", ");
-    database.sql(&format!(
-        "{SETTINGS}; prepare listed as {statement}; explain (costs off) execute listed ({nulls})"
-    ))
-}
-
 /// Checks a plan: the index, and nothing that reads or sorts more. A single task may be sorted.
 #[track_caller]
 fn check(plan: &str, index: &str, what: &str) {
@@ -53,13 +43,13 @@ fn check_all(database: &TestDatabase, what: &str) {
             for error_text in [None, Some("text".to_owned())] {
                 let filter = TaskFilter { error_text, ..TaskFilter::default() };
                 let query = TaskQuery { filter, order, ..TaskQuery::default() };
-                let plan = plan(database, &summary::statement(condition, &query), 17);
+                let plan = plan(database, UNSORTED, &summary::statement(condition, &query), 17);
                 check(&plan, index, what);
             }
             let parameters = if condition.key.is_some() { 4 } else { 3 };
             // The index of one task has no order, and needs none.
             if !is_by_id(condition) {
-                check(&plan(database, &end_statement(condition, order), parameters), index, what);
+                check(&plan(database, UNSORTED, &end_statement(condition, order), parameters), index, what);
             }
         }
     }
@@ -83,14 +73,7 @@ async fn lists_are_read_by_their_indexes_by_the_oldest_and_the_newest_server() {
 }
 
 async fn check_on(database: &TestDatabase) {
-    let store = PostgresStore::new(&PostgresOptions {
-        uri: database.uri(),
-        pool_size: 1,
-        pool_timeout: std::time::Duration::from_secs(60),
-        statement_timeout: std::time::Duration::from_secs(60),
-        echo: false,
-    });
-    store.unwrap().create_tables().await.unwrap();
+    make_tables(database).await;
     check_all(database, "without rows");
     database.sql(FILL);
     check_all(database, "without statistics");
