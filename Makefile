@@ -17,7 +17,7 @@ setup: ## install what the tests need: PostgreSQL, the original AFM and agent
 	scripts/setup-tests
 
 test: setup ## run all tests
-	cargo test --workspace --locked
+	scripts/run-tests
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check

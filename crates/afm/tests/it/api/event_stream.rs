@@ -1,10 +1,10 @@
 //! Reads a stream of events.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
-use crate::test_app::{Client, Connection};
+use crate::test_app::{Client, Connection, PATIENCE};
 
 /// A stream of events, as a browser reads it.
 pub(crate) struct EventStream {
@@ -32,10 +32,13 @@ impl EventStream {
     /// Reads the next event: its name and its data.
     #[track_caller]
     pub(crate) fn next(&mut self) -> (String, Value) {
+        let deadline = Instant::now() + PATIENCE;
         loop {
             if let Some(event) = self.block() {
                 return event;
             }
+            // Comments come for ever.
+            assert!(Instant::now() < deadline, "no event comes");
         }
     }
 
@@ -48,18 +51,28 @@ impl EventStream {
         (text("task_id"), format!("{}>{}", text("from"), text("to")))
     }
 
-    /// Whether an event has come, which is then read next.
-    pub(crate) fn has_event(&mut self) -> bool {
-        while !self.text.contains("data: ") && !self.connection.is_silent_for(Duration::from_millis(100)) {
+    /// Reads what has come, until a change of a task has or nothing more comes. Returns whether one has.
+    pub(crate) fn has_come_to_a_change(&mut self) -> bool {
+        loop {
+            while self.text.contains("\n\n") {
+                if self.block().is_some_and(|(name, _)| name == "task") {
+                    return true;
+                }
+            }
+            if self.connection.is_silent_for(Duration::from_millis(100)) {
+                return false;
+            }
             self.text += &self.connection.chunk().expect("the stream goes on");
         }
-        self.text.contains("data: ")
     }
 
     /// Waits until the server ends the stream.
     #[track_caller]
     pub(crate) fn wait_until_ended(&mut self) {
-        while self.connection.chunk().is_some() {}
+        let deadline = Instant::now() + PATIENCE;
+        while self.connection.chunk().is_some() {
+            assert!(Instant::now() < deadline, "the stream goes on");
+        }
     }
 
     /// Reads what stands before the next empty line.
