@@ -6,6 +6,9 @@ use super::adopt;
 use crate::error::{SchemaError, StoreError};
 use crate::store::Prepared;
 
+/// Makes the tables of the newest version. The migrations would make many tables and indexes in vain.
+const TABLES: &str = include_str!("../../migrations/sqlite/tables.sql");
+
 /// The migrations: each brings the tables from the version before to its own, which is its place in this
 /// list, from 1.
 const MIGRATIONS: &[&str] = &[
@@ -38,9 +41,9 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
     if let Some(from) = found {
         tracing::info!(from, to = NEWEST, "{}", crate::error::MIGRATING);
     }
-    let done = found.map_or(0, |found| usize::try_from(found).unwrap_or(0));
-    for migration in &MIGRATIONS[done..] {
-        transaction.execute_batch(migration)?;
+    match found {
+        Some(found) => migrate(&transaction, found)?,
+        None => transaction.execute_batch(TABLES)?,
     }
     let original = found.is_none() && adopt::holds_original(&transaction)?;
     let prepared = match found {
@@ -51,6 +54,12 @@ pub(super) fn create(connection: &mut Connection) -> Result<Prepared, StoreError
     set_version(&transaction)?;
     transaction.commit()?;
     Ok(prepared)
+}
+
+/// Brings the tables from a version to the newest.
+fn migrate(transaction: &Transaction<'_>, from: i64) -> rusqlite::Result<()> {
+    let done = usize::try_from(from).unwrap_or(0);
+    MIGRATIONS[done..].iter().try_for_each(|migration| transaction.execute_batch(migration))
 }
 
 /// Checks the version, and writes it anew, which is either committed (`commits`) or rolled back.
@@ -103,4 +112,46 @@ fn set_version(transaction: &Transaction<'_>) -> rusqlite::Result<()> {
     )?;
     transaction.execute("insert into slamon_schema (version) values (?1)", [NEWEST])?;
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// What there is, without comments and the different ways in which SQLite keeps the same statement.
+    fn schema(connection: &Connection) -> Vec<String> {
+        let sql = "select type || ' ' || name || ' of ' || tbl_name, coalesce(sql, '') from sqlite_schema order by 1";
+        let mut statement = connection.prepare(sql).unwrap();
+        let rows = statement.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)));
+        rows.unwrap()
+            .map(|row| {
+                let (name, sql) = row.unwrap();
+                let code = sql.lines().map(|line| line.split("--").next().unwrap_or_default());
+                let code = code.flat_map(str::split_whitespace).collect::<Vec<_>>().join(" ");
+                format!("{name}: {}", code.replace('"', "").to_lowercase())
+            })
+            .collect()
+    }
+
+    #[test]
+    fn migrated_tables_are_as_new_ones() {
+        let [mut new, mut migrated] = [(); 2].map(|()| Connection::open_in_memory().unwrap());
+        assert_eq!(create(&mut new).unwrap(), Prepared::Created);
+        migrated.execute_batch(MIGRATIONS[0]).unwrap();
+        migrated
+            .execute_batch(
+                "create table slamon_schema (version integer not null) strict;
+                 insert into slamon_schema (version) values (1)",
+            )
+            .unwrap();
+        assert_eq!(create(&mut migrated).unwrap(), Prepared::Migrated { from: 1 });
+        assert_eq!(schema(&new), schema(&migrated));
+        let rows = |connection: &Connection| {
+            let sql = "select delayed, pending, claimed, is_counted, (select max(version) from slamon_schema)
+                       from task_total";
+            let read = |row: &rusqlite::Row<'_>| Ok([0, 1, 2, 3, 4].map(|at| row.get::<_, i64>(at).unwrap()));
+            connection.query_row(sql, [], read).unwrap()
+        };
+        assert_eq!(rows(&new), rows(&migrated));
+    }
 }
