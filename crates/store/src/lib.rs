@@ -27,6 +27,7 @@ mod reads;
 mod sqlite;
 mod statistics;
 mod store;
+mod traces;
 mod views;
 
 pub use error::{SchemaError, StoreError};
@@ -45,4 +46,5 @@ pub use statistics::{
     StatisticsStore, StatisticsUpdate, TaskCounts, TypeCounts, TypeFigures,
 };
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
+pub use traces::{TraceContext, TraceStore};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};

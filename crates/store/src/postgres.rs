@@ -41,6 +41,7 @@ mod stored_kind;
 mod sweep_progress;
 mod timeouts;
 mod tls;
+mod traces;
 mod uri;
 
 pub use self::options::PostgresOptions;

@@ -17,6 +17,7 @@ mod rows;
 mod schema;
 mod statistics;
 mod test_index;
+mod traces;
 mod uri;
 mod views;
 mod wal;

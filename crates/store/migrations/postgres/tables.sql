@@ -211,6 +211,14 @@ create table minute_statistics (
     primary key (minute, instance)
 ) with (fillfactor = 50);
 
+-- The span of whoever posted a task, of those that sent one (W3C Trace Context): trace id, span id and flags. It is written
+-- and read behind the commits, by AFMs that send spans, and deleted when the task has ended. It has no foreign key: a check of
+-- it would lock the task, and claims would pass it over.
+create table task_trace (
+    task_id uuid primary key,
+    context bytea not null check (length(context) = 25)
+);
+
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, true);
 
-insert into slamon_schema (version) values (9);
+insert into slamon_schema (version) values (10);

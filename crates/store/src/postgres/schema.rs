@@ -23,6 +23,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (7, include_str!("../../migrations/postgres/0007_statistics.sql")),
     (8, include_str!("../../migrations/postgres/0008_lists.sql")),
     (9, include_str!("../../migrations/postgres/0009_tasks_of_agents.sql")),
+    (10, include_str!("../../migrations/postgres/0010_traces.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -244,7 +245,7 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, PgError> {
         session
             .script(
                 "drop table if exists task, attempt, agent, agent_offer, past_agent, pause, task_count, \
-                 task_total, minute_statistics; \
+                 task_total, minute_statistics, task_trace; \
                  drop table slamon_schema",
             )
             .await?;

@@ -21,6 +21,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0007_statistics.sql"),
     include_str!("../../migrations/sqlite/0008_lists.sql"),
     include_str!("../../migrations/sqlite/0009_sparing.sql"),
+    include_str!("../../migrations/sqlite/0010_traces.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -87,7 +88,7 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
              drop table if exists past_agent; drop table if exists pause;
              drop table if exists task_count;
              drop table if exists task_total; drop table if exists minute_statistics;
-             drop table if exists task_of_test",
+             drop table if exists task_of_test; drop table if exists task_trace",
         )?;
     }
     transaction.commit()?;

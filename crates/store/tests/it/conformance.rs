@@ -24,6 +24,7 @@ mod statistics;
 mod submits;
 mod tables;
 mod tests_listed;
+mod traces;
 mod transactions;
 
 /// Makes a test of each case, on a database of its own.
@@ -233,6 +234,10 @@ macro_rules! cases_of_every_store {
                 a_count_finds_what_waits_and_runs
                 what_a_count_has_seen_is_not_added_again
                 agents_are_counted_up_to_a_bound
+            }
+            traces {
+                the_first_span_of_a_poster_is_kept
+                spans_of_posters_are_deleted_with_their_tasks
             }
             model {
                 any_sequence_of_batches_goes_as_in_the_model
