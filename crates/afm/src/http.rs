@@ -18,6 +18,7 @@ mod memory;
 mod openapi;
 mod overload;
 mod peer;
+mod posted_in;
 mod request_deadline;
 mod request_log;
 pub mod router;

@@ -20,3 +20,4 @@ mod logging;
 pub mod maintenance;
 mod metrics;
 pub mod statistics;
+mod traces;

@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use axum::http::Uri;
+use axum::http::uri::Scheme;
 use slamon_protocol::excerpt;
 
 use super::database_uri::DatabaseUri;
@@ -52,7 +54,7 @@ impl Key {
 }
 
 /// Every key, in the order of the example file.
-pub(super) const KEYS: [Key; 22] = [
+pub(super) const KEYS: [Key; 23] = [
     Key::new(DATABASE_URI, |config, given| {
         given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
     }),
@@ -144,7 +146,23 @@ pub(super) const KEYS: [Key; 22] = [
         config.statsd_prefix = given.string("a string")?;
         Ok(())
     }),
+    Key::new("OTEL_EXPORTER_OTLP_ENDPOINT", |config, given| {
+        let expected = "a URL that begins with http:// or https://, or None";
+        let endpoint = given.optional_string(expected)?.filter(|endpoint| !endpoint.trim().is_empty());
+        if !endpoint.as_deref().is_none_or(is_web_address) {
+            return given.mismatch(expected);
+        }
+        config.otlp_endpoint = endpoint;
+        Ok(())
+    }),
 ];
+
+/// Says whether a text is the URL of a web server, without a query.
+fn is_web_address(text: &str) -> bool {
+    let Ok(address) = text.parse::<Uri>() else { return false };
+    let is_web = address.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
+    is_web && address.host().is_some_and(|host| !host.is_empty()) && address.query().is_none()
+}
 
 /// Reads a value for which users may write None, as with Flask and Flask-SQLAlchemy, to get the default.
 fn unless_none<'a, T>(

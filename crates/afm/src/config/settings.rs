@@ -56,6 +56,8 @@ pub struct Config {
     pub statsd_port: u16,
     /// `STATSD_PREFIX`: what the names of metrics begin with.
     pub statsd_prefix: String,
+    /// `OTEL_EXPORTER_OTLP_ENDPOINT`: the URL of the collector that spans are sent to, or nowhere.
+    pub otlp_endpoint: Option<String>,
 }
 
 impl Default for Config {
@@ -82,6 +84,7 @@ impl Default for Config {
             statsd_host: None,
             statsd_port: 8125,
             statsd_prefix: "slamon.afm".to_owned(),
+            otlp_endpoint: None,
         }
     }
 }

@@ -106,7 +106,7 @@ fn the_example_holds_every_key_once_with_its_default() {
 #[test]
 fn every_key_is_read_from_files_and_from_the_environment() {
     type ConfigChange = fn(&mut Config);
-    let cases: [(&str, &str, &str, ConfigChange); 22] = [
+    let cases: [(&str, &str, &str, ConfigChange); 23] = [
         ("SQLALCHEMY_DATABASE_URI", "'sqlite:///a.db'", "sqlite:///a.db", |c| {
             c.database_uri = DatabaseUri::new("sqlite:///a.db");
         }),
@@ -133,6 +133,9 @@ fn every_key_is_read_from_files_and_from_the_environment() {
         ("STATSD_HOST", "''", "", |c| c.statsd_host = None),
         ("STATSD_PORT", "65535", "65535", |c| c.statsd_port = 65535),
         ("STATSD_PREFIX", "u'a.b'", "a.b", |c| c.statsd_prefix = "a.b".to_owned()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", "'http://c:4318'", "http://c:4318", |c| {
+            c.otlp_endpoint = Some("http://c:4318".to_owned());
+        }),
     ];
     assert_eq!(cases.map(|(key, ..)| key), KEYS.map(|key| key.name));
     for (key, literal, text, change) in cases {

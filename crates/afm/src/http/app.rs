@@ -23,6 +23,7 @@ use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 use crate::metrics::ProcessCounts;
 use crate::statistics::{OverviewFigures, Statistics};
+use crate::traces::Tracer;
 
 /// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
 #[derive(Clone)]
@@ -49,6 +50,8 @@ pub struct Parts {
     pub(crate) event_log: EventLog,
     /// Saves and reads what happens to tasks.
     pub statistics: Statistics,
+    /// Makes spans of the changes.
+    pub(crate) tracer: Tracer,
     /// Counts requests and batches.
     pub(crate) process_counts: Arc<ProcessCounts>,
     /// Saves when agents were seen.
@@ -75,12 +78,23 @@ impl App {
         settings: Settings,
         stop: CancellationToken,
     ) -> (Self, impl Future<Output = ()> + Send) {
-        let observers = Observers::default();
+        Self::traced(store, clock, settings, stop, Tracer::default())
+    }
+
+    /// Creates an AFM as [`App::new`] does, that makes spans.
+    pub(crate) fn traced(
+        store: Arc<dyn Store>,
+        clock: Clock,
+        settings: Settings,
+        stop: CancellationToken,
+        tracer: Tracer,
+    ) -> (Self, impl Future<Output = ()> + Send) {
+        let observers = Observers { tracer, ..Observers::default() };
         let delayed = DelayedAnswers::new();
         let health = Health::new(Arc::clone(&store));
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), observers.clone(), Arc::clone(&health));
-        let Observers { waiters, cache, event_log, tally, process_counts } = observers;
+        let Observers { waiters, cache, event_log, tally, tracer, process_counts } = observers;
         let statistics = Statistics::new(Arc::clone(&store), tally);
         let heartbeats = Heartbeats::new(cache.clone(), committer.clone());
         let (overview, counts) = (Reads::new(1), Reads::new(1));
@@ -93,6 +107,7 @@ impl App {
             health,
             event_log,
             statistics,
+            tracer,
             process_counts,
             heartbeats,
             stop,

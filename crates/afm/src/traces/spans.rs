@@ -24,6 +24,13 @@ pub(super) struct Life {
     waiting_since: Option<Timestamp>,
 }
 
+impl Life {
+    /// The life of a task that was posted in this span.
+    pub(super) fn of(poster: Option<PosterSpan>) -> Self {
+        Self { poster, waiting_since: None }
+    }
+}
+
 /// The kinds of spans, as numbers that ids are derived from.
 const TASK: u64 = 0;
 const WAIT: u64 = 1;
@@ -128,13 +135,7 @@ impl<'t> Trace<'t> {
     ) -> SpanData {
         attributes.push(KeyValue::new("slamon.task.id", self.change.task_id.to_string()));
         SpanData {
-            span_context: SpanContext::new(
-                self.trace_id,
-                id,
-                TraceFlags::SAMPLED,
-                false,
-                TraceState::NONE,
-            ),
+            span_context: SpanContext::new(self.trace_id, id, TraceFlags::SAMPLED, false, TraceState::NONE),
             parent_span_id: parent,
             parent_span_is_remote: false,
             span_kind: SpanKind::Internal,

@@ -29,6 +29,7 @@ mod size_limit;
 mod statistics;
 mod statsd;
 mod tables;
+mod traces;
 mod turned_away;
 mod two_afms;
 mod unwritable_file;

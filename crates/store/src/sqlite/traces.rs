@@ -62,7 +62,8 @@ fn read(connection: &Connection, tasks: &[Uuid]) -> rusqlite::Result<Vec<(Uuid, 
 fn delete(connection: &mut Connection, tasks: &[Uuid]) -> rusqlite::Result<()> {
     let transaction = WriteTransaction::begin(connection)?;
     {
-        let mut delete = transaction.connection.prepare_cached("delete from task_trace where task_id = ?1")?;
+        let mut delete =
+            transaction.connection.prepare_cached("delete from task_trace where task_id = ?1")?;
         for task in tasks {
             delete.execute([task.as_bytes()])?;
         }

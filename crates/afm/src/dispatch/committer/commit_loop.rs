@@ -213,6 +213,7 @@ impl CommitLoop {
                 search.committed(&commands, &applied, now);
                 self.observers.waiters.on_batch(&applied);
                 self.observers.tally.note(&applied);
+                self.observers.tracer.note(&applied.transitions);
                 self.observers.event_log.add(applied.transitions);
                 self.replier.reply(&commands, callers, applied.replies, now);
             }
@@ -273,6 +274,7 @@ impl CommitLoop {
                     search.committed(&command, &applied, now);
                     self.observers.waiters.on_batch(&applied);
                     self.observers.tally.note(&applied);
+                    self.observers.tracer.note(&applied.transitions);
                     self.observers.event_log.add(applied.transitions);
                     for reply in applied.replies.releases {
                         match reply {

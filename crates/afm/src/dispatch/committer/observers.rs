@@ -7,6 +7,7 @@ use crate::dispatch::event_log::EventLog;
 use crate::dispatch::waiters::Waiters;
 use crate::metrics::ProcessCounts;
 use crate::statistics::Tally;
+use crate::traces::Tracer;
 
 /// All that is told what a batch has changed.
 #[derive(Clone, Default)]
@@ -19,6 +20,8 @@ pub(crate) struct Observers {
     pub(crate) event_log: EventLog,
     /// Counts the changes.
     pub(crate) tally: Tally,
+    /// Makes spans of the changes.
+    pub(crate) tracer: Tracer,
     /// Counts batches, and polls that need none.
     pub(crate) process_counts: Arc<ProcessCounts>,
 }

@@ -21,6 +21,7 @@ use crate::http::answer::json_object;
 use crate::http::app::{App, Routes};
 use crate::http::body::JsonBody;
 use crate::http::error::ApiError;
+use crate::http::posted_in::PostedIn;
 use crate::http::schemas::{NewTask, Problem, TaskView};
 use crate::http::{peer, request_deadline, request_log};
 
@@ -51,11 +52,13 @@ pub(in crate::http) type TaskId = Result<Path<String>, PathRejection>;
 )]
 pub(in crate::http) async fn post_task(
     State(app): State<App>,
+    posted_in: PostedIn,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
     let task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::task(task.task_id);
+    posted_in.note(&app, task.task_id);
     let submit = pin!(app.committer.submit(task));
     if request_deadline::within(app.settings.request_timeout, submit).await??? == Submitted::Repeated {
         request_log::note("the same task was there already");

@@ -238,4 +238,11 @@ fn of_dispatch(app: &App, families: &mut Families) {
         "How often notifications of other AFMs ceased to arrive, so that some were missed.",
         [(Vec::new(), number(counts.listening_stopped.load(Ordering::Relaxed)))],
     );
+    let (sent, dropped) = app.tracer.counts();
+    families.counter(
+        "slamon_spans_total",
+        "Spans for OTEL_EXPORTER_OTLP_ENDPOINT that its collector has taken (sent), or that were dropped.",
+        [("sent", sent), ("dropped", dropped)]
+            .map(|(result, count)| (labels([("result", result)]), number(count))),
+    );
 }

@@ -11,7 +11,8 @@ use slamon_protocol::Capability;
 use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
     OfferedType, OffersQuery, Overview, Page, Prepared, Saved, StatisticsStore, StatisticsUpdate, Store,
-    StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TypeCounts,
+    StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead, TraceContext, TraceStore,
+    TypeCounts,
 };
 use tokio::sync::{mpsc, watch};
 use uuid::Uuid;
@@ -360,5 +361,33 @@ impl StatisticsStore for GatedStore {
     async fn count_agents(&self, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, StoreError> {
         self.gate.pass().await?;
         self.store.count_agents(seen_since, limit).await
+    }
+}
+
+#[async_trait]
+impl TraceStore for GatedStore {
+    async fn save_traces(&self, traces: Arc<[(Uuid, TraceContext)]>) -> Result<(), StoreError> {
+        self.gate.pass().await?;
+        self.store.save_traces(traces).await
+    }
+
+    async fn traces_of(&self, tasks: Arc<[Uuid]>) -> Result<Vec<(Uuid, TraceContext)>, StoreError> {
+        self.gate.pass().await?;
+        self.store.traces_of(tasks).await
+    }
+
+    async fn delete_traces(&self, tasks: Arc<[Uuid]>) -> Result<(), StoreError> {
+        self.gate.pass().await?;
+        self.store.delete_traces(tasks).await
+    }
+
+    async fn purge_traces(
+        &self,
+        after: Option<Uuid>,
+        ended_before: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Uuid>, StoreError> {
+        self.gate.pass().await?;
+        self.store.purge_traces(after, ended_before, limit).await
     }
 }

@@ -61,5 +61,8 @@ pub(crate) async fn spans_of_posters_are_deleted_with_their_tasks(fixture: &impl
         }
     }
     assert_eq!(steps, 3);
-    assert_eq!(kept(&store, 1..=5).await.iter().map(|(id, _)| *id).collect::<Vec<_>>(), [1, 2, 4].map(task_id));
+    assert_eq!(
+        kept(&store, 1..=5).await.iter().map(|(id, _)| *id).collect::<Vec<_>>(),
+        [1, 2, 4].map(task_id)
+    );
 }

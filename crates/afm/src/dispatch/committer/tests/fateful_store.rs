@@ -14,7 +14,7 @@ use slamon_store::{
     AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
     OfferedType, OffersQuery, Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore,
     StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead,
-    TypeCounts, WriteConcurrency,
+    TraceContext, TraceStore, TypeCounts, WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -265,5 +265,29 @@ impl StatisticsStore for FatefulStore {
 
     async fn count_agents(&self, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, StoreError> {
         self.store.count_agents(seen_since, limit).await
+    }
+}
+
+#[async_trait]
+impl TraceStore for FatefulStore {
+    async fn save_traces(&self, traces: Arc<[(Uuid, TraceContext)]>) -> Result<(), StoreError> {
+        self.store.save_traces(traces).await
+    }
+
+    async fn traces_of(&self, tasks: Arc<[Uuid]>) -> Result<Vec<(Uuid, TraceContext)>, StoreError> {
+        self.store.traces_of(tasks).await
+    }
+
+    async fn delete_traces(&self, tasks: Arc<[Uuid]>) -> Result<(), StoreError> {
+        self.store.delete_traces(tasks).await
+    }
+
+    async fn purge_traces(
+        &self,
+        after: Option<Uuid>,
+        ended_before: Timestamp,
+        limit: u32,
+    ) -> Result<Option<Uuid>, StoreError> {
+        self.store.purge_traces(after, ended_before, limit).await
     }
 }

@@ -12,6 +12,7 @@ use crate::http::body::JsonBody;
 use crate::http::error::{ApiError, invalid};
 use crate::http::many::answers::{MOST_IN_REQUEST, Parsed, TaskAnswers, answer_each, parse_element};
 use crate::http::members::Members;
+use crate::http::posted_in::PostedIn;
 use crate::http::schemas::Problem;
 
 /// Tasks to be posted.
@@ -38,12 +39,16 @@ pub(in crate::http::api) struct NewTasks {
 )]
 pub(in crate::http) async fn post_tasks(
     State(app): State<App>,
+    posted_in: PostedIn,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + app.settings.request_timeout;
     let parsed = parse(&app, &body.text()?)?;
     drop(body);
-    let submit = |task| app.committer.submit(task);
+    let submit = |task: PostTask| {
+        posted_in.note(&app, task.task_id);
+        app.committer.submit(task)
+    };
     json(&answer_each(&app, parsed, deadline, |task: &PostTask| task.task_id, submit).await)
 }
 

@@ -13,6 +13,7 @@ use uuid::Uuid;
 use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::error::ApiError;
+use crate::http::posted_in::PostedIn;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
 use crate::http::schemas::Problem;
@@ -44,10 +45,12 @@ pub(in crate::http::api) struct Retried {
 )]
 pub(in crate::http) async fn retry_task(
     State(app): State<App>,
+    posted_in: PostedIn,
     task_id: TaskId,
 ) -> Result<Response, ApiError> {
     let id = bpms::task_id_of(task_id)?;
     let new_id = Uuid::new_v4();
+    posted_in.note(&app, new_id);
     let retried = pin!(retry(&app, id, new_id));
     request_deadline::within(app.settings.request_timeout, retried).await??;
     json(&Retried { task_id: new_id })
