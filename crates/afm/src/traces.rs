@@ -38,6 +38,9 @@ const COLLECTED: Duration = Duration::from_millis(100);
 /// Spans are made of a change after this long, so that another AFM has saved the span of the poster meanwhile.
 const HELD: Duration = Duration::from_secs(1);
 
+/// What is kept of a task is deleted this long after its last span, since another AFM may still have to send one.
+const KEPT: Duration = Duration::from_secs(10);
+
 /// So many spans are sent at once.
 const BATCH: usize = 512;
 
@@ -101,6 +104,7 @@ impl Tracer {
             exporter,
             lives: Recent::new(LIVES),
             held: VecDeque::new(),
+            done: VecDeque::new(),
             lost: None,
         };
         Ok((Self(Some(inbox)), worker))
@@ -140,7 +144,7 @@ impl Tracer {
         }
     }
 
-    /// Deletes what is kept of tasks that ended where nobody makes spans, for ever.
+    /// Deletes what is left of tasks that ended where nobody makes spans, or before a stop, for ever.
     pub(crate) async fn keep_purged(self, store: Arc<dyn Store>, clock: Clock) {
         let mut after = None;
         while self.is_on() {
@@ -164,6 +168,8 @@ pub(crate) struct Worker {
     lives: Recent<Life>,
     /// The changes that wait for their time.
     held: VecDeque<(Instant, Transition)>,
+    /// The tasks of which nothing needs to be kept any more, and since when.
+    done: VecDeque<(Instant, Uuid)>,
     /// How many spans were dropped when the collector ceased to take them; `None` while it takes them.
     lost: Option<u64>,
 }
@@ -174,7 +180,9 @@ impl Worker {
         let stop = self.stop.clone();
         let mut received = Vec::new();
         while !stop.is_cancelled() {
-            let due = self.held.front().map(|(at, _)| *at + HELD);
+            let held = self.held.front().map(|(at, _)| *at + HELD);
+            let done = self.done.front().map(|(at, _)| *at + KEPT);
+            let due = held.into_iter().chain(done).min();
             let is_due = async {
                 match due {
                     Some(due) => tokio::time::sleep_until(due).await,
@@ -195,6 +203,7 @@ impl Worker {
             }
             self.begin(&mut received).await;
             self.finish_until(Instant::now().checked_sub(HELD)).await;
+            self.delete_done(Instant::now().checked_sub(KEPT)).await;
         }
         self.begin(&mut received).await;
         self.finish_until(Some(Instant::now())).await;
@@ -232,24 +241,23 @@ impl Worker {
         }
         let changes: Vec<Transition> = self.held.drain(..due).map(|(_, change)| change).collect();
         let not_known = self.read_lives(&changes).await;
-        let (mut spans, mut done) = (Vec::new(), Vec::new());
+        let mut spans = Vec::new();
         for change in changes {
             let id = change.task_id;
             let Some(mut life) = self.lives.remove(id) else {
                 // Where the store did not say to which trace it belongs, it would be in a wrong one.
-                let is_lost = not_known.contains(&id);
-                if is_lost {
+                if not_known.contains(&id) {
                     self.inbox.counts.dropped.fetch_add(1, Ordering::Relaxed);
-                    continue;
+                } else {
+                    spans.extend(spans::ended(&change, &mut Life::default()));
                 }
-                spans.extend(spans::ended(&change, &mut Life::default()));
                 continue;
             };
             spans.extend(spans::ended(&change, &mut life));
             if !change.to.is_end() {
                 self.lives.insert(id, life);
             } else if life.poster.is_some() {
-                done.push(id);
+                self.done.push_back((Instant::now(), id));
             }
         }
         while !spans.is_empty() {
@@ -257,9 +265,17 @@ impl Worker {
             self.send(spans).await;
             spans = rest;
         }
-        if !done.is_empty()
-            && let Err(error) = self.store.delete_traces(done.into()).await
-        {
+    }
+
+    /// Deletes what is kept of the tasks that were done by this time. What is left over is purged later.
+    async fn delete_done(&mut self, time: Option<Instant>) {
+        let Some(time) = time else { return };
+        let due = self.done.partition_point(|(at, _)| *at <= time);
+        if due == 0 {
+            return;
+        }
+        let ids: Arc<[Uuid]> = self.done.drain(..due).map(|(_, id)| id).collect();
+        if let Err(error) = self.store.delete_traces(ids).await {
             failed("could not delete the spans of posters", &error);
         }
     }
