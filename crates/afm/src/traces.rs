@@ -256,7 +256,7 @@ impl Worker {
             spans.extend(spans::ended(&change, &mut life));
             if !change.to.is_end() {
                 self.lives.insert(id, life);
-            } else if life.poster.is_some() {
+            } else if life.poster.is_some() && self.done.len() < LIVES {
                 self.done.push_back((Instant::now(), id));
             }
         }
@@ -326,3 +326,6 @@ impl Worker {
 fn failed(what: &str, error: &StoreError) {
     tracing::debug!(error = format!("{error:#}"), "{what}");
 }
+
+#[cfg(test)]
+mod tests;

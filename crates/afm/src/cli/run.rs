@@ -1,17 +1,16 @@
 //! The subcommand `run` puts the server together and serves until it is stopped.
 
 mod background;
+mod spans;
 
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use slamon_store::{SchemaError, Store, StoreError};
 use tokio::net::TcpListener;
-use tokio::task::{JoinError, JoinHandle};
+use tokio::task::JoinError;
 use tokio::time::Instant;
-use tokio_util::sync::CancellationToken;
 
 use self::background::Background;
 use super::signals::Shutdown;
@@ -25,7 +24,6 @@ use crate::http::server::{self, ServerLimits};
 use crate::logging::LogWriter;
 use crate::maintenance::clock_sync::set_clock;
 use crate::maintenance::sweeper::SweepPolicy;
-use crate::traces::Tracer;
 
 /// A connection that sends nothing for this long is closed.
 const IDLE: Duration = Duration::from_secs(75);
@@ -39,9 +37,6 @@ const MEMORY: usize = 64 * 1024 * 1024;
 
 /// The last writes have at least this long once the last request has been answered.
 const LAST_WRITES: Duration = Duration::from_secs(1);
-
-/// The last spans have this long.
-const LAST_SPANS: Duration = Duration::from_secs(3);
 
 /// A database that is away is asked again after this long.
 const DATABASE_AGAIN: Duration = Duration::from_secs(1);
@@ -139,8 +134,7 @@ pub(super) async fn run(
         limits: config.limits,
         request_timeout: config.request_timeout,
     };
-    let stop_tracing = CancellationToken::new();
-    let (tracer, tracing) = start_tracing(config, &store, &stop_tracing)?;
+    let (tracer, sending) = spans::start(config, &store)?;
     let (app, work) = App::traced(store.clone(), clock.clock(), settings, shutdown.stop.clone(), tracer);
     let mut work = tokio::spawn(work);
     let addresses = listeners.iter().map(TcpListener::local_addr).collect::<Result<Vec<_>, _>>()?;
@@ -176,15 +170,14 @@ pub(super) async fn run(
         // The router and the background have dropped their committers: the commit loop ends once its queue is
         // empty.
         work.await?;
-        stop_tracing.cancel();
-        if let Some(tracing) = tracing
-            && tokio::time::timeout(LAST_SPANS, tracing).await.is_err()
-        {
-            tracing::warn!("the last spans were dropped: the collector did not take them in time");
-        }
         // If this fails, the statistics of the last second are lost, as after a crash.
         if let Err(error) = statistics.save().await {
             tracing::warn!(error = format!("{error:#}"), "could not save the last statistics");
+        }
+        if let Some(sending) = sending {
+            // The store must still be closed in time.
+            let time_left = deadline.saturating_duration_since(Instant::now()).max(LAST_WRITES) / 2;
+            sending.finish(time_left, &shutdown.abort).await;
         }
         store.close().await;
         anyhow::Ok(())
@@ -204,18 +197,6 @@ pub(super) async fn run(
     }
     tracing::info!("stopped");
     ended
-}
-
-/// Starts to send spans to OTEL_EXPORTER_OTLP_ENDPOINT, if there is one.
-fn start_tracing(
-    config: &Config,
-    store: &Arc<dyn Store>,
-    stop: &CancellationToken,
-) -> anyhow::Result<(Tracer, Option<JoinHandle<()>>)> {
-    let Some(endpoint) = &config.otlp_endpoint else { return Ok((Tracer::default(), None)) };
-    let (tracer, worker) = Tracer::start(endpoint, Arc::clone(store), stop.clone())
-        .map_err(|problem| anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: cannot send spans: {problem}"))?;
-    Ok((tracer, Some(tokio::spawn(worker.run()))))
 }
 
 /// Prepares the database and runs the background tasks. Returns only when either fails.

@@ -210,6 +210,7 @@ fn wrong_values_in_a_file() {
     const SECONDS: &str = "expected a number of seconds greater than 0 and up to 10000000000";
     const LEVEL: &str = "expected DEBUG, INFO, WARNING, ERROR, CRITICAL or a number of Python's logging";
     const POOL: &str = "expected a whole number from 1 to 65535";
+    const COLLECTOR: &str = "expected a URL that begins with http:// or https://, or None";
     for (line, message) in [
         ("REQUEST_TIMEOUT = '60'", format!("REQUEST_TIMEOUT: found the string \"60\", {SECONDS}")),
         ("REQUEST_TIMEOUT = 0", format!("REQUEST_TIMEOUT: found 0, {SECONDS}")),
@@ -223,6 +224,10 @@ fn wrong_values_in_a_file() {
         ("SQLALCHEMY_POOL_SIZE = 5.0", format!("SQLALCHEMY_POOL_SIZE: found 5.0, {POOL}")),
         ("SQLALCHEMY_POOL_SIZE = 65536", format!("SQLALCHEMY_POOL_SIZE: found 65536, {POOL}")),
         ("STATSD_PORT = 0", "STATSD_PORT: found 0, expected a port from 1 to 65535".into()),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT = 'collector'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found the string \"collector\", {COLLECTOR}")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT = 'c:4318'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found the string \"c:4318\", {COLLECTOR}")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT = 'http://c /'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found a URI (not shown), {COLLECTOR}")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT = 'grpc://c:4317'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found a URI (not shown), {COLLECTOR}")),
         ("MAX_NAME_LENGTH = 0", "MAX_NAME_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),
         ("MAX_CAPABILITIES = -1", "MAX_CAPABILITIES: found -1, expected a whole number, 1 or more".into()),
         ("MAX_CONTENT_LENGTH = 0", "MAX_CONTENT_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),

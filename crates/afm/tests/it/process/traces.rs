@@ -242,7 +242,8 @@ fn a_collector_that_hangs_holds_up_nothing() {
     // Connections are accepted by the system, and nobody answers.
     let hangs = TcpListener::bind("127.0.0.1:0").expect("a port");
     let url = format!("http://{}", hangs.local_addr().expect("its address"));
-    let (afm, client) = serve_with("sqlite://", &[("OTEL_EXPORTER_OTLP_ENDPOINT", &url)], "");
+    let env = [("OTEL_EXPORTER_OTLP_ENDPOINT", &*url), ("SHUTDOWN_TIMEOUT", "1")];
+    let (afm, client) = serve_with("sqlite://", &env, "");
     for n in 1..=20 {
         client.post_task(Body::task(n));
         complete(&client, n);
