@@ -29,15 +29,16 @@ const DELETE: &str = "
     delete from task_trace using locked where task_trace.task_id = locked.task_id
 ";
 
-/// The next tasks, of which those that are gone or ended are deleted.
+/// The next tasks, of which those that are gone or ended are deleted, but for what another AFM deletes right now.
 const PURGE: &str = "
     with next as materialized (
         select task_id from task_trace where $1::uuid is null or task_id > $1::uuid order by task_id limit $2
-    ), old as (
-        select next.task_id from next
+    ), old as materialized (
+        select task_trace.task_id from task_trace join next using (task_id)
         where not exists (
-            select from task where task.id = next.task_id and coalesce(task.finished_at >= $3, true)
+            select from task where task.id = task_trace.task_id and coalesce(task.finished_at >= $3, true)
         )
+        order by task_trace.task_id for update of task_trace skip locked
     ), deleted as (
         delete from task_trace using old where task_trace.task_id = old.task_id
     )

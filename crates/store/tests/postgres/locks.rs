@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use slamon_domain::{Command, Refusal, Reported, State, Submitted, Sweep, Swept};
 use slamon_protocol::Terms;
-use slamon_store::{PostgresStore, Store, StoreError};
+use slamon_store::{PostgresStore, Store, StoreError, TraceStore};
 use tokio_postgres::Client;
 
 use crate::cluster::Cluster;
@@ -297,4 +297,20 @@ async fn a_result_counts_as_its_task_is_once_posts_are_sorted() {
     let late = Outcome::Report(Err(Refusal::TooLate(1)));
     assert_eq!(applying.await.unwrap().unwrap(), [STORED, Outcome::Locked, late]);
     assert_eq!(cluster.sql(&format!("select state from task where id = {}", sql_id(2))), "cancelled");
+}
+
+/// Two AFMs that delete what is left of the same tasks would otherwise wait for each other.
+#[tokio::test(flavor = "multi_thread")]
+async fn spans_of_posters_that_somebody_else_deletes_are_passed_over() {
+    let (cluster, store) = start().await;
+    store.save_traces((1..=3).map(|n| (id(n), [1; 25])).collect()).await.unwrap();
+    let rows = format!("delete from task_trace where task_id = {}", sql_id(2));
+    let somebody = somebody(&cluster, &rows).await;
+    let began = Instant::now();
+    assert_eq!(store.purge_traces(None, at(9), 10).await.unwrap(), None);
+    assert!(began.elapsed() < IN_TIME, "it took {:?}", began.elapsed());
+    assert_eq!(cluster.sql("select task_id from task_trace"), id(2).to_string());
+    end(somebody).await;
+    store.purge_traces(None, at(9), 10).await.unwrap();
+    assert_eq!(cluster.sql("select count(*) from task_trace"), "0");
 }
