@@ -147,7 +147,8 @@ pub(super) const KEYS: [Key; 23] = [
         Ok(())
     }),
     Key::new("OTEL_EXPORTER_OTLP_ENDPOINT", |config, given| {
-        let expected = "a URL that begins with http:// or https://, or None";
+        let expected =
+            "a URL such as http://host:4318 or https://host/path, without user, query and fragment, or None";
         let endpoint = given.optional_string(expected)?.filter(|endpoint| !endpoint.trim().is_empty());
         if !endpoint.as_deref().is_none_or(is_web_address) {
             return given.mismatch(expected);
@@ -157,11 +158,20 @@ pub(super) const KEYS: [Key; 23] = [
     }),
 ];
 
-/// Says whether a text is the URL of a web server, without a query.
+/// Says whether a text is the URL of a web server, without user, query and fragment: whoever sends spans would leave
+/// these out.
 fn is_web_address(text: &str) -> bool {
     let Ok(address) = text.parse::<Uri>() else { return false };
     let is_web = address.scheme().is_some_and(|scheme| *scheme == Scheme::HTTP || *scheme == Scheme::HTTPS);
-    is_web && address.host().is_some_and(|host| !host.is_empty()) && address.query().is_none()
+    let Some(authority) = address.authority() else { return false };
+    let (host, server) = (authority.host(), authority.as_str());
+    let is_port = |text: &str| {
+        let port = text.strip_prefix(':').and_then(|port| port.parse::<u16>().ok());
+        text.is_empty() || port.is_some_and(|port| port != 0)
+    };
+    // A user would stand before the host.
+    let is_server = !host.is_empty() && server.strip_prefix(host).is_some_and(is_port);
+    is_web && is_server && !server.contains('@') && address.query().is_none() && !text.contains('#')
 }
 
 /// Reads a value for which users may write None, as with Flask and Flask-SQLAlchemy, to get the default.

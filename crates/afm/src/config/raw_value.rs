@@ -200,7 +200,7 @@ fn seconds(micros: i128) -> f64 {
 
 /// Says whether a text may be a URI in the wrong place, with a password in it.
 fn is_uri(text: &str) -> bool {
-    text.contains("://")
+    text.contains("://") || text.contains('@')
 }
 
 /// Returns a text on one line, cut if it is long.

@@ -210,7 +210,7 @@ fn wrong_values_in_a_file() {
     const SECONDS: &str = "expected a number of seconds greater than 0 and up to 10000000000";
     const LEVEL: &str = "expected DEBUG, INFO, WARNING, ERROR, CRITICAL or a number of Python's logging";
     const POOL: &str = "expected a whole number from 1 to 65535";
-    const COLLECTOR: &str = "expected a URL that begins with http:// or https://, or None";
+    const COLLECTOR: &str = "expected a URL such as http://host:4318 or https://host/path, without user, query and fragment, or None";
     for (line, message) in [
         ("REQUEST_TIMEOUT = '60'", format!("REQUEST_TIMEOUT: found the string \"60\", {SECONDS}")),
         ("REQUEST_TIMEOUT = 0", format!("REQUEST_TIMEOUT: found 0, {SECONDS}")),
@@ -228,6 +228,7 @@ fn wrong_values_in_a_file() {
         ("OTEL_EXPORTER_OTLP_ENDPOINT = 'c:4318'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found the string \"c:4318\", {COLLECTOR}")),
         ("OTEL_EXPORTER_OTLP_ENDPOINT = 'http://c /'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found a URI (not shown), {COLLECTOR}")),
         ("OTEL_EXPORTER_OTLP_ENDPOINT = 'grpc://c:4317'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found a URI (not shown), {COLLECTOR}")),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT = 'afm:secret@c:4318'", format!("OTEL_EXPORTER_OTLP_ENDPOINT: found a URI (not shown), {COLLECTOR}")),
         ("MAX_NAME_LENGTH = 0", "MAX_NAME_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),
         ("MAX_CAPABILITIES = -1", "MAX_CAPABILITIES: found -1, expected a whole number, 1 or more".into()),
         ("MAX_CONTENT_LENGTH = 0", "MAX_CONTENT_LENGTH: found 0, expected a whole number of bytes, 1 or more".into()),
@@ -282,6 +283,46 @@ fn wrong_values_elsewhere() {
     }
     let long = env("LOG_LEVEL", &"x".repeat(1000)).error();
     assert!(long.contains(&format!("found \"{}…\", expected", "x".repeat(199))), "{long}");
+}
+
+#[test]
+fn collectors() {
+    let uri = |text: &str| file(format!("OTEL_EXPORTER_OTLP_ENDPOINT = '{text}'"));
+    for right in [
+        "http://c",
+        "http://c:4318",
+        "HTTPS://c.example:65535/",
+        "http://127.0.0.1:1/a/b/",
+        "https://[::1]:4318",
+        "http://[::1]/@",
+    ] {
+        assert_eq!(uri(right).config().otlp_endpoint.as_deref(), Some(right));
+    }
+    for none in ["", " "] {
+        assert_eq!(uri(none).config().otlp_endpoint, None);
+    }
+    for wrong in [
+        "http://",
+        "http://:4318",
+        "http://c:",
+        "http://c:0",
+        "http://c:65536",
+        "http://c:x",
+        "http://[::1",
+        "http://afm@c",
+        "http://afm:secret@c:4318",
+        "http://@c",
+        "http://c/?a=b",
+        "http://c/#a",
+        "http:/c",
+        "https:c",
+        " http://c",
+        "http://ä",
+    ] {
+        let error = uri(wrong).error();
+        assert!(error.contains("OTEL_EXPORTER_OTLP_ENDPOINT: found "), "{wrong}: {error}");
+        assert!(!error.contains("secret"), "{error}");
+    }
 }
 
 #[test]
