@@ -22,6 +22,11 @@ pub(super) struct Sending {
 /// Starts to send spans to OTEL_EXPORTER_OTLP_ENDPOINT, if there is one.
 pub(super) fn start(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<(Tracer, Option<Sending>)> {
     let Some(endpoint) = &config.otlp_endpoint else { return Ok((Tracer::default(), None)) };
+    for variable in ["OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "OTEL_EXPORTER_OTLP_PROTOCOL"] {
+        if std::env::var(variable).is_ok_and(|protocol| !matches!(&*protocol, "" | "http/protobuf")) {
+            tracing::warn!("{variable} is not followed: spans are sent as http/protobuf");
+        }
+    }
     let stop = CancellationToken::new();
     let (tracer, worker) = Tracer::start(endpoint, Arc::clone(store), stop.clone())
         .map_err(|problem| anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: cannot send spans: {problem}"))?;
@@ -30,14 +35,16 @@ pub(super) fn start(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<(
 
 impl Sending {
     /// Sends the last spans, for as long as there is time and nobody aborts.
-    pub(super) async fn finish(self, time_left: Duration, abort: &CancellationToken) {
+    pub(super) async fn finish(mut self, time_left: Duration, abort: &CancellationToken) {
         self.stop.cancel();
         tokio::select! {
-            _ = self.worker => {}
+            _ = &mut self.worker => {}
             () = tokio::time::sleep(time_left.min(LAST_SPANS)) => {
                 tracing::warn!("the last spans were dropped: the collector did not take them in time");
             }
             () = abort.cancelled() => {}
         }
+        // The store is closed next.
+        self.worker.abort();
     }
 }

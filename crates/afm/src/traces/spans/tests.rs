@@ -67,6 +67,51 @@ fn delays_are_no_waiting() {
     assert_eq!(spans(&mut Life::default(), &changes), expected);
 }
 
+/// The names of the spans that end with a change of a task that runs or waits, and whether they are errors, right, or
+/// neither.
+#[test]
+fn an_end_is_told_by_the_status() {
+    let statuses = |change: Transition| {
+        let mut life = Life::default();
+        ended(&super::tests::change(None, StateName::Pending, 0), &mut life);
+        ended(&change, &mut life)
+            .into_iter()
+            .map(|span| (span.name.into_owned(), span.status))
+            .collect::<Vec<_>>()
+    };
+    let named = |name: &str, status: Status| (name.to_owned(), status);
+    let lived = Some(Duration::from_secs(5));
+    for (end, status) in [
+        (StateName::Completed, Status::Ok),
+        (StateName::Failed, Status::error("failed")),
+        (StateName::Lost, Status::error("lost")),
+        (StateName::TimedOut, Status::error("timed_out")),
+        (StateName::Expired, Status::error("expired")),
+        (StateName::Cancelled, Status::Unset),
+    ] {
+        let ran =
+            Transition { ran_for: Some(Duration::from_secs(1)), lived_for: lived, ..change(CLAIMED, end, 5) };
+        assert_eq!(statuses(ran), [named("attempt", status.clone()), named("task", status.clone())]);
+        let waited = Transition { lived_for: lived, ..change(PENDING, end, 5) };
+        assert_eq!(statuses(waited), [named("wait", Status::Unset), named("task", status)]);
+    }
+    for (end, status) in [
+        (AttemptEndName::Error, Status::error("error")),
+        (AttemptEndName::Lost, Status::error("lost")),
+        (AttemptEndName::Abandoned, Status::error("abandoned")),
+        (AttemptEndName::TimedOut, Status::error("timed_out")),
+        (AttemptEndName::Expired, Status::error("expired")),
+        (AttemptEndName::Cancelled, Status::Unset),
+    ] {
+        let again = Transition {
+            attempt_end: Some(end),
+            ran_for: Some(Duration::from_secs(1)),
+            ..change(CLAIMED, StateName::Delayed, 5)
+        };
+        assert_eq!(statuses(again), [named("attempt", status)]);
+    }
+}
+
 #[test]
 fn who_has_not_seen_the_beginning_makes_the_same_spans() {
     let claimed =

@@ -1,6 +1,7 @@
 //! Tests the spans that a collector gets.
 
 mod collector;
+mod collectors;
 
 use std::net::TcpListener;
 use std::time::Instant;

@@ -1,13 +1,17 @@
 //! A collector that takes spans over OTLP, and shows them.
 
+use std::collections::VecDeque;
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::sync::{Arc, Condvar, Mutex};
 
-use opentelemetry_proto::tonic::collector::trace::v1::ExportTraceServiceRequest;
+use opentelemetry_proto::tonic::collector::trace::v1::{
+    ExportTracePartialSuccess, ExportTraceServiceRequest, ExportTraceServiceResponse,
+};
 use opentelemetry_proto::tonic::common::v1::KeyValue;
 use opentelemetry_proto::tonic::common::v1::any_value::Value;
 use prost::Message;
+use rustls::{ServerConfig, ServerConnection, StreamOwned};
 
 use crate::test_app::PATIENCE;
 
@@ -36,12 +40,19 @@ impl Span {
 struct Taken {
     spans: Vec<Span>,
     services: Vec<String>,
+    /// The first line and the headers of each request.
+    heads: Vec<String>,
+    /// How the next requests are answered, of which nothing is taken; the others are taken.
+    refusals: VecDeque<&'static str>,
+    /// How many spans the next answer rejects, of a request that is taken.
+    rejected: i64,
 }
 
 type Shared = Arc<(Mutex<Taken>, Condvar)>;
 
 pub(super) struct Collector {
     address: SocketAddr,
+    is_https: bool,
     taken: Shared,
 }
 
@@ -50,23 +61,52 @@ impl Collector {
         Self::at("127.0.0.1:0".parse().expect("an address"))
     }
 
+    /// Listens with TLS.
+    pub(super) fn with_tls(config: ServerConfig) -> Self {
+        Self::listen("127.0.0.1:0".parse().expect("an address"), Some(Arc::new(config)))
+    }
+
     /// Listens at this address, until the end of the test process.
     pub(super) fn at(address: SocketAddr) -> Self {
+        Self::listen(address, None)
+    }
+
+    fn listen(address: SocketAddr, tls: Option<Arc<ServerConfig>>) -> Self {
         let listener = TcpListener::bind(address).expect("a free port");
         let address = listener.local_addr().expect("its address");
         let taken = Shared::default();
+        let is_https = tls.is_some();
         let shared = Arc::clone(&taken);
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {
-                let shared = Arc::clone(&shared);
-                std::thread::spawn(move || serve(&stream, &shared));
+                let (shared, tls) = (Arc::clone(&shared), tls.clone());
+                std::thread::spawn(move || accept(stream, tls, &shared));
             }
         });
-        Self { address, taken }
+        Self { address, is_https, taken }
     }
 
     pub(super) fn url(&self) -> String {
+        if self.is_https {
+            // A certificate is for a name.
+            return format!("https://localhost:{}", self.address.port());
+        }
         format!("http://{}", self.address)
+    }
+
+    /// Answers the next requests with these statuses and headers, and takes nothing of them.
+    pub(super) fn refuse(&self, refusals: &[&'static str]) {
+        self.taken.0.lock().expect("no panic").refusals.extend(refusals);
+    }
+
+    /// Says with the next answer that so many of its spans were rejected.
+    pub(super) fn reject(&self, number: i64) {
+        self.taken.0.lock().expect("no panic").rejected = number;
+    }
+
+    /// The first line and the headers of each request so far.
+    pub(super) fn heads(&self) -> Vec<String> {
+        self.taken.0.lock().expect("no panic").heads.clone()
     }
 
     /// Waits for so many spans, which must be all that have come.
@@ -88,12 +128,29 @@ impl Collector {
     }
 }
 
-/// Answers the requests of a connection, until it is closed.
-fn serve(stream: &TcpStream, taken: &Shared) {
+fn accept(stream: TcpStream, tls: Option<Arc<ServerConfig>>, taken: &Shared) {
+    match tls {
+        None => serve(stream, taken),
+        Some(config) => {
+            let connection = ServerConnection::new(config).expect("a configuration");
+            serve(StreamOwned::new(connection, stream), taken);
+        }
+    }
+}
+
+/// Answers the requests of a connection, until it is closed or breaks off.
+fn serve(stream: impl Read + Write, taken: &Shared) {
     let mut reader = BufReader::new(stream);
-    while let Some(body) = read(&mut reader) {
+    while let Some((head, body)) = read(&mut reader) {
         let request = ExportTraceServiceRequest::decode(&*body).expect("spans in Protobuf");
         let mut of = taken.0.lock().expect("no panic");
+        of.heads.push(head);
+        if let Some(refusal) = of.refusals.pop_front() {
+            let answer = format!("HTTP/1.1 {refusal}\r\ncontent-length: 0\r\n\r\n");
+            drop(of);
+            reader.get_mut().write_all(answer.as_bytes()).expect("it reads its answer");
+            continue;
+        }
         for resource_spans in request.resource_spans {
             let attributes = attributes_of(resource_spans.resource.expect("a resource").attributes);
             of.services
@@ -110,32 +167,34 @@ fn serve(stream: &TcpStream, taken: &Shared) {
                 attributes: attributes_of(span.attributes),
             }));
         }
+        let rejected_spans = std::mem::take(&mut of.rejected);
         drop(of);
         taken.1.notify_all();
-        let mut stream = stream;
-        stream
-            .write_all(
-                b"HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: 0\r\n\r\n",
-            )
-            .expect("it reads its answer");
+        let partial = ExportTracePartialSuccess { rejected_spans, error_message: String::new() };
+        let answer = ExportTraceServiceResponse { partial_success: (rejected_spans > 0).then_some(partial) };
+        let answer = answer.encode_to_vec();
+        let head = format!(
+            "HTTP/1.1 200 OK\r\ncontent-type: application/x-protobuf\r\ncontent-length: {}\r\n\r\n",
+            answer.len()
+        );
+        reader.get_mut().write_all(&[head.as_bytes(), &answer].concat()).expect("it reads its answer");
     }
 }
 
-/// Reads the body of a request for the path of traces; `None` if there is no more.
-fn read(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
-    let mut line = String::new();
-    if reader.read_line(&mut line).ok()? == 0 {
-        return None;
-    }
-    assert!(line.starts_with("POST /v1/traces HTTP/1.1"), "{line}");
+/// Reads the head and the body of a request; `None` if there is no more.
+fn read(reader: &mut impl BufRead) -> Option<(String, Vec<u8>)> {
+    let mut head = String::new();
     let mut length = 0;
     loop {
-        line.clear();
-        reader.read_line(&mut line).ok()?;
+        let mut line = String::new();
+        if reader.read_line(&mut line).ok()? == 0 {
+            return None;
+        }
         let header = line.trim_end().to_ascii_lowercase();
         if header.is_empty() {
             break;
         }
+        head.push_str(&line);
         if let Some(value) = header.strip_prefix("content-length:") {
             length = value.trim().parse().expect("a length");
         }
@@ -145,7 +204,7 @@ fn read(reader: &mut BufReader<&TcpStream>) -> Option<Vec<u8>> {
     }
     let mut body = vec![0; length];
     reader.read_exact(&mut body).ok()?;
-    Some(body)
+    Some((head, body))
 }
 
 fn attributes_of(attributes: Vec<KeyValue>) -> Vec<(String, String)> {
