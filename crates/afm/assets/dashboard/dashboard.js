@@ -159,7 +159,7 @@
       clearTimeout(again);
       again = setTimeout(schedule, 2 * AT_MOST_EVERY);
     };
-    for (const name of ["task", "missed"]) source.addEventListener(name, schedule);
+    source.addEventListener("changes", schedule);
     source.onerror = () => {
       poll(POLL);
       if (source.readyState !== EventSource.CLOSED) sayLost();

@@ -260,6 +260,15 @@ impl Watcher {
         }
     }
 
+    /// Passes over all that is there. Returns how many changes these are, if that is known.
+    pub(crate) fn pass_over(&mut self) -> Option<u64> {
+        let kept = self.log.0.lock();
+        let is_known = !std::mem::take(&mut self.is_lost) && self.next >= kept.lost_before;
+        let passed = kept.end() - self.next;
+        self.next = kept.end();
+        is_known.then_some(passed)
+    }
+
     /// What comes next, if it is there.
     pub(crate) fn read(&mut self) -> Option<Watched> {
         if std::mem::take(&mut self.is_lost) {

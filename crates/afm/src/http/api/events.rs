@@ -15,6 +15,7 @@ use futures_util::stream;
 use serde::Serialize;
 use slamon_domain::{AttemptEndName, StateName, Transition};
 use slamon_protocol::iso_time;
+use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -30,6 +31,9 @@ const COMMENT_AFTER: Duration = Duration::from_secs(15);
 
 /// A browser that has lost the connection comes back after this many milliseconds.
 const RETRY: u32 = 2_000;
+
+/// A stream of numbers looks no sooner again after this long where it was not told what it wants.
+const UNWANTED_PAUSE: Duration = Duration::from_millis(100);
 
 /// Events are sent together up to this many bytes.
 const CHUNK: usize = 16 * 1_024;
@@ -68,6 +72,13 @@ struct EventsMissed {
     missed: Option<u64>,
 }
 
+/// Says how many changes there were since the last event.
+#[derive(Serialize, ToSchema)]
+struct Changes {
+    /// `null` where some were missed, so that nobody knows.
+    changes: Option<u64>,
+}
+
 /// The changes of tasks, as they happen: an event `task` for each, and an event `missed` where this client was
 /// too slow, or has come back too late.
 #[utoipa::path(
@@ -79,6 +90,8 @@ struct EventsMissed {
         ("test_id" = Option<Uuid>, Query, description = "Only changes of tasks of this test"),
         ("task_type" = Option<String>, Query, description = "Only changes of tasks of this type"),
         ("agent_id" = Option<Uuid>, Query, description = "Only changes by which this agent begins or ends an attempt"),
+        ("every" = Option<u16>, Query, minimum = 1, maximum = 3_600,
+            description = "Instead of each change, an event `changes` with their number, at most once in so many seconds"),
         ("Last-Event-ID" = Option<String>, Header, description = "The id of the last event that was read"),
     ),
     responses(
@@ -99,6 +112,7 @@ pub(in crate::http) async fn events(
         task_type: query.text("task_type")?.map(std::borrow::Cow::into_owned),
         agent_id: query.id("agent_id")?,
     };
+    let every = query.integer("every", 1..=3_600)?.map(Duration::from_secs);
     query.end()?;
     // An id that this server has not made up is one of another server, or of an earlier run.
     let after = headers
@@ -111,6 +125,7 @@ pub(in crate::http) async fn events(
         chunk: format!("retry: {RETRY}\nid: {}\n\n", watcher.id()),
         watcher,
         filter,
+        pace: every.map(|every| Pace { every, sent: None }),
         stop: app.stop.clone(),
     };
     let chunks = stream::unfold(events, |mut events| async {
@@ -136,6 +151,13 @@ struct Filter {
 }
 
 impl Filter {
+    fn is_empty(&self) -> bool {
+        self.task_id.is_none()
+            && self.test_id.is_none()
+            && self.task_type.is_none()
+            && self.agent_id.is_none()
+    }
+
     fn wants(&self, change: &Transition) -> bool {
         self.task_id.is_none_or(|id| id == change.task_id)
             && self.test_id.is_none_or(|id| id == change.test_id)
@@ -150,21 +172,31 @@ struct Events {
     chunk: String,
     watcher: Watcher,
     filter: Filter,
+    /// How often changes are counted for a client that is not told of each.
+    pace: Option<Pace>,
     stop: CancellationToken,
+}
+
+struct Pace {
+    every: Duration,
+    /// When a number of changes was last sent.
+    sent: Option<Instant>,
 }
 
 impl Events {
     /// Waits for something to send; `None` when the server stops.
     async fn next_chunk(&mut self) -> Option<Bytes> {
+        if self.pace.is_some() && self.chunk.is_empty() {
+            return self.next_number().await;
+        }
+        let quiet_until = Instant::now() + COMMENT_AFTER;
         while self.chunk.is_empty() {
             tokio::select! {
                 biased;
                 () = self.stop.cancelled() => return None,
+                // Before changes, of which there may be no end that this client does not want to see.
+                () = tokio::time::sleep_until(quiet_until) => self.chunk = self.comment(),
                 watched = self.watcher.next() => self.write(&watched),
-                () = tokio::time::sleep(COMMENT_AFTER) => {
-                    // The id goes with it, so that a client whose filter lets nothing through can read on.
-                    self.chunk = format!(": nothing new\nid: {}\n\n", self.watcher.id());
-                }
             }
             while self.chunk.len() < CHUNK
                 && let Some(watched) = self.watcher.read()
@@ -173,6 +205,49 @@ impl Events {
             }
         }
         Some(std::mem::take(&mut self.chunk).into())
+    }
+
+    /// Waits until there is a number of changes to send; `None` when the server stops.
+    async fn next_number(&mut self) -> Option<Bytes> {
+        let quiet_until = Instant::now() + COMMENT_AFTER;
+        let due = self.pace.as_ref().and_then(|pace| Some(pace.sent? + pace.every));
+        let mut changes = Some(0);
+        while changes == Some(0) {
+            tokio::select! {
+                biased;
+                () = self.stop.cancelled() => return None,
+                () = tokio::time::sleep_until(quiet_until) => return Some(self.comment().into()),
+                watched = self.watcher.next() => count(&mut changes, &self.filter, &watched),
+            }
+            // What comes meanwhile is counted, too, and wakes nobody.
+            let wanted = changes != Some(0);
+            let look_again = if wanted { due } else { Some(Instant::now() + UNWANTED_PAUSE) };
+            if let Some(time) = look_again {
+                tokio::select! {
+                    biased;
+                    () = self.stop.cancelled() => return None,
+                    () = tokio::time::sleep_until(time) => {}
+                }
+            }
+            if self.filter.is_empty() {
+                changes = changes.zip(self.watcher.pass_over()).map(|(counted, passed)| counted + passed);
+            } else {
+                while let Some(watched) = self.watcher.read() {
+                    count(&mut changes, &self.filter, &watched);
+                }
+            }
+        }
+        if let Some(pace) = &mut self.pace {
+            pace.sent = Some(Instant::now());
+        }
+        let id = self.watcher.id();
+        self.write_event("changes", &id, serde_json::to_string(&Changes { changes }));
+        Some(std::mem::take(&mut self.chunk).into())
+    }
+
+    /// Writes a comment. The id goes with it, so that a client whose filter lets nothing through can read on.
+    fn comment(&self) -> String {
+        format!(": nothing new\nid: {}\n\n", self.watcher.id())
     }
 
     fn write(&mut self, watched: &Watched) {
@@ -196,6 +271,14 @@ impl Events {
     }
 }
 
+/// Counts a change that a client wants to see.
+fn count(changes: &mut Option<u64>, filter: &Filter, watched: &Watched) {
+    match watched {
+        Watched::Change(change, _) => *changes = changes.map(|n| n + u64::from(filter.wants(change))),
+        Watched::Missed(..) => *changes = None,
+    }
+}
+
 fn describe(change: &Transition) -> TaskChanged<'_> {
     TaskChanged {
         task_id: change.task_id,
@@ -207,5 +290,107 @@ fn describe(change: &Transition) -> TaskChanged<'_> {
         attempt_ended: change.attempt_end.map(AttemptEndName::as_str),
         agent_id: change.agent_id,
         at: iso_time(change.at),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::dispatch::event_log::EventLog;
+
+    fn change(n: u128) -> Transition {
+        Transition {
+            task_id: Uuid::from_u128(n),
+            test_id: Uuid::nil(),
+            task_type: "t".to_owned(),
+            task_version: 1,
+            at: Timestamp::UNIX_EPOCH,
+            from: None,
+            to: StateName::Pending,
+            agent_id: None,
+            attempt_end: None,
+            queued_for: None,
+            ran_for: None,
+            lived_for: None,
+        }
+    }
+
+    fn events(log: &EventLog, task_id: Option<u128>, every: Option<u64>) -> Events {
+        let task_id = task_id.map(Uuid::from_u128);
+        Events {
+            chunk: String::new(),
+            watcher: log.watch(None).unwrap(),
+            filter: Filter { task_id, test_id: None, task_type: None, agent_id: None },
+            pace: every.map(|every| Pace { every: Duration::from_secs(every), sent: None }),
+            stop: CancellationToken::new(),
+        }
+    }
+
+    /// Adds changes of task 1 for ever, ten a second.
+    async fn keep_changing(log: &EventLog) {
+        loop {
+            log.add(vec![change(1)]);
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    async fn next(events: &mut Events) -> String {
+        String::from_utf8(events.next_chunk().await.unwrap().to_vec()).unwrap()
+    }
+
+    fn number(text: &str) -> Option<u64> {
+        let (_, data) = text.split_once("event: changes\n").unwrap().1.split_once("data: ").unwrap();
+        serde_json::from_str::<serde_json::Value>(data).unwrap()["changes"].as_u64()
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn comments_come_also_while_others_change() {
+        let log = EventLog::default();
+        for every in [None, Some(1)] {
+            let mut events = events(&log, Some(2), every);
+            let began = Instant::now();
+            let text = tokio::select! {
+                text = next(&mut events) => text,
+                () = keep_changing(&log) => unreachable!("it changes for ever"),
+            };
+            assert!(text.starts_with(": nothing new\nid: "), "{text}");
+            assert!(began.elapsed() <= COMMENT_AFTER + 2 * UNWANTED_PAUSE, "{:?}", began.elapsed());
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn numbers_come_at_most_once_in_a_while_and_count_all() {
+        let log = EventLog::default();
+        for task_id in [None, Some(1)] {
+            let mut events = events(&log, task_id, Some(7));
+            let mut counted = 0;
+            let reading = async {
+                counted += number(&next(&mut events).await).unwrap();
+                let first = Instant::now();
+                counted += number(&next(&mut events).await).unwrap();
+                assert_eq!(first.elapsed().as_secs(), 7);
+            };
+            tokio::select! {
+                () = reading => {}
+                () = keep_changing(&log) => unreachable!("it changes for ever"),
+            }
+            assert!((70..=72).contains(&counted), "{counted}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn numbers_of_what_was_missed_are_not_known() {
+        let log = EventLog::default();
+        for task_id in [None, Some(1)] {
+            let mut events = events(&log, task_id, Some(1));
+            log.add(vec![change(1)]);
+            log.on_event(&slamon_store::StoreEvent::EventsMissed);
+            log.add(vec![change(1)]);
+            assert_eq!(number(&next(&mut events).await), None);
+            log.add(vec![change(1), change(1)]);
+            assert_eq!(number(&next(&mut events).await), Some(2));
+        }
     }
 }

@@ -73,11 +73,33 @@ fn filters_choose_what_is_sent() {
 }
 
 #[test]
+fn changes_are_counted_for_those_who_want_no_more() {
+    let app = TestApp::start();
+    let mut all = EventStream::open(&app, "?every=1", None);
+    let mut some = EventStream::open(&app, &format!("?every=1&task_id={}", id(2)), None);
+    for n in 1..=3 {
+        app.post_task(Body::task(n));
+    }
+    let mut counted = 0;
+    while counted < 3 {
+        let (name, data) = all.next();
+        assert_eq!(name, "changes");
+        counted += data["changes"].as_u64().expect("nothing was missed");
+    }
+    assert_eq!(counted, 3);
+    assert_eq!(some.next(), ("changes".to_owned(), json!({ "changes": 1 })));
+}
+
+#[test]
 fn wrong_filters_are_named() {
     let app = TestApp::start();
-    for (query, field) in
-        [("task_id=7", "task_id"), ("agent=x", "agent"), ("test_id=&agent_id=-", "agent_id")]
-    {
+    for (query, field) in [
+        ("every=0", "every"),
+        ("every=1s", "every"),
+        ("task_id=7", "task_id"),
+        ("agent=x", "agent"),
+        ("test_id=&agent_id=-", "agent_id"),
+    ] {
         let answer = app.get(&format!("/api/v1/events?{query}"));
         assert_eq!(answer.problem(400)["field"], field, "{query}");
     }
