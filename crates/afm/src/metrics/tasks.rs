@@ -1,4 +1,4 @@
-//! Sends what happens to tasks to StatsD.
+//! Sends what happens to tasks, and which types agents offer, to StatsD.
 
 use slamon_domain::{StateName, Transition};
 use slamon_protocol::Capability;
@@ -66,12 +66,23 @@ pub(crate) fn counted(capability: &Capability, counts: TaskCounts) {
     }
 }
 
-/// Builds a name such as `tasks.wait.1.posted`. What StatsD reserves becomes `_`.
+/// Sends how many active agents offer a type.
+pub(crate) fn offered(capability: &Capability, agents: u32) {
+    let Capability { task_type, version } = capability;
+    metrics::gauge!(of_type("capability", task_type, *version)).set(f64::from(agents));
+}
+
+/// Builds a name such as `tasks.wait.1.posted`.
 fn type_name(of: &str, task_type: &str, version: i64, what: &str) -> String {
+    format!("{}.{what}", of_type(of, task_type, version))
+}
+
+/// Builds a name such as `capability.wait.1`. What StatsD reserves becomes `_`.
+fn of_type(of: &str, task_type: &str, version: i64) -> String {
     let reserved =
         |c: char| matches!(c, ':' | '|' | '@' | '.' | '/' | '#') || c.is_whitespace() || c.is_control();
     let task_type: String = task_type.chars().map(|c| if reserved(c) { '_' } else { c }).collect();
-    format!("{of}.{task_type}.{version}.{what}")
+    format!("{of}.{task_type}.{version}")
 }
 
 #[cfg(test)]

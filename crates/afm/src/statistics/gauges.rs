@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_protocol::Capability;
-use slamon_store::{StoreError, TaskCounts};
+use slamon_store::{OffersQuery, StoreError, TaskCounts};
 use tokio::time::Instant;
 
 use super::figures::StoreGauges;
+use super::ledger::LONGEST_NAME;
 use super::overview::AGENTS;
 use super::{Statistics, TASK_TYPES};
 use crate::metrics;
@@ -19,6 +20,9 @@ const FRESH: Duration = Duration::from_secs(1);
 
 /// The gauges are sent to StatsD once in this long.
 const SEND_AGAIN: Duration = Duration::from_secs(10);
+
+/// Between two times at least this many times as long passes as the reads took.
+const SHARE_OF_READING: u32 = 100;
 
 impl Statistics {
     /// Reads what the store holds now, or gives what somebody has read a moment ago. Agents seen since
@@ -59,8 +63,7 @@ impl Statistics {
         }
         for of_type in found {
             let is_shown = types.contains_key(&of_type.capability)
-                || (types.len() < TASK_TYPES
-                    && of_type.capability.task_type.len() <= super::ledger::LONGEST_NAME);
+                || (types.len() < TASK_TYPES && of_type.capability.task_type.len() <= LONGEST_NAME);
             if is_shown {
                 types.insert(of_type.capability, of_type.counts);
             }
@@ -77,12 +80,43 @@ impl Statistics {
         Ok(named.chain([(None, others)]).collect())
     }
 
-    /// Sends how many tasks wait and run to StatsD now and then, for ever.
-    pub(crate) async fn keep_sent(self) {
+    /// Reads how many active agents offer each type, for as many types as have figures of their own.
+    async fn read_offers(&self, seen_since: Timestamp) -> Result<BTreeMap<Capability, u32>, StoreError> {
+        let (mut offers, mut after) = (BTreeMap::new(), None);
+        loop {
+            let limit = u32::try_from(TASK_TYPES - offers.len()).unwrap_or(u32::MAX);
+            let page = self.0.store.list_offers(OffersQuery { seen_since, limit, after }).await?;
+            let short = page.items.into_iter().filter(|of| of.capability.task_type.len() <= LONGEST_NAME);
+            offers.extend(short.map(|of| (of.capability, of.active)));
+            after = page.next;
+            if after.is_none() || offers.len() >= TASK_TYPES {
+                return Ok(offers);
+            }
+        }
+    }
+
+    /// Sends how many tasks wait and run, and how many agents offer each type, to StatsD now and then, for ever.
+    /// Agents seen since `active_since` are active.
+    pub(crate) async fn keep_sent<F: Future<Output = Timestamp>>(self, active_since: impl Fn() -> F) {
         if !metrics::are_sent() {
             return;
         }
+        let mut sent = BTreeMap::new();
         loop {
+            let began = Instant::now();
+            match self.read_offers(active_since().await).await {
+                Ok(offers) => {
+                    // A gauge stays as it was sent last.
+                    for capability in sent.keys().filter(|capability| !offers.contains_key(capability)) {
+                        metrics::tasks::offered(capability, 0);
+                    }
+                    for (capability, agents) in &offers {
+                        metrics::tasks::offered(capability, *agents);
+                    }
+                    sent = offers;
+                }
+                Err(error) => self.failed("could not read which types agents offer for STATSD_HOST", &error),
+            }
             match self.read_types().await {
                 Ok(types) => {
                     for (capability, counts) in types {
@@ -93,7 +127,7 @@ impl Statistics {
                 }
                 Err(error) => self.failed("could not read counts for STATSD_HOST", &error),
             }
-            tokio::time::sleep(SEND_AGAIN).await;
+            tokio::time::sleep(SEND_AGAIN.max(began.elapsed() * SHARE_OF_READING)).await;
         }
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::clock::SteadyClock;
@@ -34,11 +35,20 @@ impl Background {
         tasks.spawn(pauses.clone().keep_read());
         tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
         tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
+        let (seen, of_agents) = (heartbeats.clone(), app.clock.clone());
+        let threshold = app.settings.agent_active_threshold;
+        let active_since = move || {
+            let (seen, clock) = (seen.clone(), of_agents.clone());
+            async move {
+                seen.flush_for_read().await;
+                clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN)
+            }
+        };
+        tasks.spawn(app.statistics.clone().keep_sent(active_since));
         tasks.spawn(heartbeats.keep_flushed());
         tasks.spawn(app.statistics.clone().keep_saved());
         tasks.spawn(app.statistics.clone().keep_counted());
         tasks.spawn(app.statistics.clone().keep_purged(app.clock.clone()));
-        tasks.spawn(app.statistics.clone().keep_sent());
         tasks.spawn(app.tracer.clone().keep_purged(Arc::clone(&app.store), app.clock.clone()));
         tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }

@@ -104,6 +104,22 @@ fn tasks_are_counted_by_their_type_and_what_is_tried_again_has_not_failed() {
 }
 
 #[test]
+fn active_agents_are_counted_by_what_they_offer() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    statsd.set_read_timeout(Some(PATIENCE)).expect("a socket takes timeouts");
+    let port = statsd.local_addr().expect("it has an address").port().to_string();
+    let env = [("STATSD_HOST", "127.0.0.1"), ("STATSD_PORT", &port), ("STATSD_PREFIX", "afm")];
+    let (_afm, client) = serve_with("sqlite://", &env, "");
+    let offers = |offers: &str| Body::poll(9).with("agent_capabilities", offers);
+    client.poll(Body::poll(8));
+    client.poll(offers(r#"{"wait":{"version":1},"a.b c":{"version":-2}}"#));
+    await_packets(&statsd, "afm.", &["capability.wait.1:2|g", "capability.a_b_c.-2:1|g"], &[]);
+    // What nobody offers any more is told once more.
+    client.poll(offers(r#"{"wait":{"version":1}}"#));
+    await_packets(&statsd, "afm.", &["capability.wait.1:2|g", "capability.a_b_c.-2:0|g"], &[]);
+}
+
+#[test]
 fn a_host_that_cannot_be_found_stops_nothing() {
     // No name ends in it (RFC 6761).
     let (afm, client) = serve_with("sqlite://", &[("STATSD_HOST", "statsd.invalid")], "");
