@@ -37,6 +37,12 @@
     }
   }
 
+  /** Writes the address of the AFM, as this browser has found it, into the commands of a page. */
+  function address(within) {
+    const base = new URL("..", root).href.replace(/\/$/, "");
+    for (const place of within.querySelectorAll("[data-base]")) place.textContent = base;
+  }
+
   // ---- Staying as the server sees things -----------------------------------------------------------------------------
 
   /** What names an element among its siblings. */
@@ -120,6 +126,7 @@
       const fresh = page.getElementById("main");
       if (!fresh) throw new Error("no page of the dashboard");
       localize(fresh);
+      address(fresh);
       morph(main, fresh);
       if (page.title !== document.title) document.title = page.title;
       equip(main);
@@ -203,20 +210,40 @@
     for (const button of within.querySelectorAll("[data-copy], [data-all]")) button.hidden = false;
   }
 
+  /** Copies a text the old way, which also works over plain HTTP. */
+  function copySelected(text) {
+    const field = document.createElement("textarea");
+    field.value = text;
+    field.className = "unseen";
+    document.body.append(field);
+    field.focus({ preventScroll: true });
+    field.select();
+    const done = document.execCommand("copy");
+    field.remove();
+    return done;
+  }
+
+  /** Copies what is shown, or all of it where only the beginning is shown. */
   async function copy(button) {
     const source = document.getElementById(button.dataset.copy);
-    const text = source.textContent;
     let done = false;
     try {
-      await navigator.clipboard.writeText(text);
-      done = true;
+      const whole = button.dataset.whole;
+      const text = whole ? await fetchText(whole) : source.textContent;
+      done = await navigator.clipboard?.writeText(text).then(() => true, () => false) || copySelected(text);
     } catch {
-      // Over plain HTTP there is no clipboard but the old way.
-      getSelection().selectAllChildren(source);
-      done = document.execCommand("copy");
+      // The server has not answered.
     }
+    if (!done) getSelection().selectAllChildren(source);
     button.textContent = done ? "Copied" : "Press Ctrl+C";
+    button.focus();
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
+  }
+
+  async function fetchText(address) {
+    const answer = await fetch(address, { credentials: "same-origin", signal: AbortSignal.timeout(TIMEOUT) });
+    if (!answer.ok) throw new Error(`status ${answer.status}`);
+    return answer.text();
   }
 
   document.addEventListener("click", (event) => {
@@ -266,6 +293,7 @@
   // ---- Begin ---------------------------------------------------------------------------------------------------------
 
   localize(main);
+  address(main);
   equip(main);
   if (main.querySelector("[data-live]")) sayLive();
   listen();

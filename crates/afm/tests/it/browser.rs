@@ -2,9 +2,12 @@
 
 mod accessibility;
 mod driver;
+mod first_steps;
+mod hostile;
 mod operator;
 mod pictures;
 mod scene;
+mod viewer;
 mod walk;
 
 use std::path::PathBuf;

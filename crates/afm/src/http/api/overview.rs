@@ -39,13 +39,13 @@ struct Overview<'a> {
 
 /// How many tasks have not ended.
 #[derive(Serialize, ToSchema)]
-pub(super) struct Tasks {
+pub(in crate::http) struct Tasks {
     /// Tasks that wait for a time.
-    delayed: i64,
+    pub(in crate::http) delayed: i64,
     /// Tasks that wait for an agent.
-    waiting: i64,
+    pub(in crate::http) waiting: i64,
     /// Tasks that an agent executes.
-    running: i64,
+    pub(in crate::http) running: i64,
 }
 
 /// How many agents there are.

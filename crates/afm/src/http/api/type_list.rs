@@ -45,34 +45,34 @@ pub(super) struct TypeList {
 
 /// A type in one version.
 #[derive(Serialize, ToSchema)]
-pub(super) struct TypeInVersion {
-    task_type: String,
+pub(in crate::http) struct TypeInVersion {
+    pub(in crate::http) task_type: String,
     /// The version; null stands for all versions of a type that is paused in all.
-    task_version: Option<i64>,
+    pub(in crate::http) task_version: Option<i64>,
     /// Whether any agent offers it. If none does, its tasks wait.
-    offered: bool,
+    pub(in crate::http) offered: bool,
     /// The agents that offer it.
-    agents: OfferingAgents,
+    pub(in crate::http) agents: OfferingAgents,
     /// Its tasks that have not ended; null until tasks have been counted, soon after the start.
-    tasks: Option<Tasks>,
+    pub(in crate::http) tasks: Option<Tasks>,
     /// Since when it is paused, by itself or with all versions.
-    paused_since: Option<String>,
+    pub(in crate::http) paused_since: Option<String>,
 }
 
 /// How many agents offer a type.
 #[derive(Serialize, ToSchema)]
-pub(super) struct OfferingAgents {
+pub(in crate::http) struct OfferingAgents {
     /// Agents that were seen within AGENT_ACTIVE_THRESHOLD, paused or not.
-    active: u64,
+    pub(in crate::http) active: u64,
     /// Agents that were not.
-    silent: u64,
+    pub(in crate::http) silent: u64,
     /// Whether all were counted: of more than 1,000, only so many are.
-    is_complete: bool,
+    pub(in crate::http) is_complete: bool,
 }
 
 /// A place in the list.
 #[derive(Debug, PartialEq, Eq)]
-enum Place {
+pub(in crate::http) enum Place {
     /// Behind this place among the types that are offered.
     Offered(Option<String>),
     /// Behind this type among those that have tasks.
@@ -100,13 +100,12 @@ enum Place {
 pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
     let mut query = Query::of(query.as_deref());
     let limit = query.integer("limit", 1..=1_000)?.unwrap_or(50);
-    let place =
-        place::take(&mut query, "types")?.map_or(Some(Place::Offered(None)), |text| Place::read(&text));
+    let place = Place::take(&mut query)?;
     query.end()?;
     let listed = pin!(async {
         let reader = TypeReader::begin(&app).await?;
         let (types, next) = reader.page(place, limit).await?;
-        Ok(TypeList { types, next_cursor: next.map(|next| place::write("types", &next.to_string())) })
+        Ok(TypeList { types, next_cursor: next.as_ref().map(Place::cursor) })
     });
     let listed: Result<TypeList, StoreError> =
         request_deadline::within(app.settings.request_timeout, listed).await?;
@@ -152,7 +151,7 @@ async fn read_one(app: &App, capability: Capability) -> Result<Response, ApiErro
 }
 
 /// Reads types from their sources.
-struct TypeReader<'a> {
+pub(in crate::http) struct TypeReader<'a> {
     app: &'a App,
     seen_since: Timestamp,
     pauses: Pauses,
@@ -161,7 +160,7 @@ struct TypeReader<'a> {
 }
 
 impl<'a> TypeReader<'a> {
-    async fn begin(app: &'a App) -> Result<Self, StoreError> {
+    pub(in crate::http) async fn begin(app: &'a App) -> Result<Self, StoreError> {
         app.statistics.save_for_read().await;
         let seen_since = app.active_since().await;
         let is_counted = app.store.task_counts().await?.is_some();
@@ -169,7 +168,7 @@ impl<'a> TypeReader<'a> {
     }
 
     /// Reads a part of the list, and the place where the next one begins. A part ends where a source does.
-    async fn page(
+    pub(in crate::http) async fn page(
         &self,
         place: Option<Place>,
         limit: u32,
@@ -248,6 +247,20 @@ impl<'a> TypeReader<'a> {
         Ok((described, next, false))
     }
 
+    /// Reads those of `types` that are in no part of the list.
+    pub(in crate::http) async fn unlisted(
+        &self,
+        types: Vec<Capability>,
+    ) -> Result<Vec<TypeInVersion>, StoreError> {
+        let mut described = self.describe(self.not_offered(types).await?).await?;
+        described.retain(|of| {
+            let version = of.task_version.unwrap_or_default();
+            let capability = Capability { task_type: of.task_type.clone(), version };
+            of.tasks.as_ref().is_none_or(Tasks::is_zero) && !self.pauses.versions.contains_key(&capability)
+        });
+        Ok(described)
+    }
+
     /// Returns those of `types` that no agent offers.
     async fn not_offered(&self, types: Vec<Capability>) -> Result<Vec<OfferedType>, StoreError> {
         let types: Arc<[Capability]> = types.into();
@@ -298,6 +311,16 @@ impl TypeInVersion {
 }
 
 impl Place {
+    /// Takes the place that a query names, or else the begin of the list; `None` is its end.
+    pub(in crate::http) fn take(query: &mut Query<'_>) -> Result<Option<Self>, ApiError> {
+        Ok(place::take(query, "types")?.map_or(Some(Self::Offered(None)), |text| Self::read(&text)))
+    }
+
+    /// Writes the place for a query.
+    pub(in crate::http) fn cursor(&self) -> String {
+        place::write("types", &self.to_string())
+    }
+
     fn read(text: &str) -> Option<Self> {
         let (source, place) = text.split_at_checked(1)?;
         let named = || {

@@ -126,7 +126,7 @@ async fn resume(frame: Frame, State(app): State<App>, agent_id: AgentId) -> Resp
 }
 
 async fn forget(frame: Frame, State(app): State<App>, agent_id: AgentId) -> Response {
-    operate(&frame, &app, agent_id, Operation::Forget, "").await
+    operate(&frame, &app, agent_id, Operation::Forget, "forgotten").await
 }
 
 async fn operate(
@@ -140,8 +140,8 @@ async fn operate(
         let id = agent_id_of(agent_id)?;
         app.committer.operate(operation(id)).await??;
         // An agent that was forgotten has no page any more.
-        let page = if said.is_empty() { "agents".to_owned() } else { format!("agents/{id}?said={said}") };
-        Ok(frame.lead_to(&page))
+        let page = if said == "forgotten" { "agents".to_owned() } else { format!("agents/{id}") };
+        Ok(frame.lead_to(&format!("{page}?said={said}")))
     });
     frame.answer(app, page).await
 }

@@ -37,6 +37,9 @@ struct AgentsPage<'p> {
     state: &'p str,
     name: &'p str,
     task_type: &'p str,
+    is_filtered: bool,
+    /// Whether an agent was just forgotten, whose page led here.
+    is_forgotten: bool,
     rows: Vec<AgentRow>,
     /// The query of the next page.
     next: Option<String>,
@@ -133,6 +136,8 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
             state,
             name,
             task_type,
+            is_filtered: !pairs.is_empty(),
+            is_forgotten: form.text("said") == "forgotten",
             rows,
             next,
         }))

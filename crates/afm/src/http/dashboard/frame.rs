@@ -7,13 +7,14 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, LOCATION, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS,
-    X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
+    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use jiff::Timestamp;
+use uuid::Uuid;
 
 use super::presentation::Moment;
 use crate::http::app::App;
@@ -44,6 +45,8 @@ const LONGEST_PREFIX: usize = 256;
 pub(super) struct Frame {
     /// What all links begin with: the address of the overview, with a slash at its end.
     pub(super) root: String,
+    /// The address of the AFM, without a slash at its end, as far as it is known here: the script knows it better.
+    pub(super) base: String,
     /// When the page was made.
     pub(super) now: Moment,
 }
@@ -53,9 +56,10 @@ impl FromRequestParts<App> for Frame {
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
         let path = parts.uri.path();
-        let root = forwarded_prefix(&parts.headers)
-            .map_or_else(|| relative_root(path), |prefix| format!("{prefix}/dashboard/"));
-        Ok(Self { root, now: Moment(app.clock.now()) })
+        let prefix = forwarded_prefix(&parts.headers);
+        let root = prefix.map_or_else(|| relative_root(path), |prefix| format!("{prefix}/dashboard/"));
+        let base = format!("http://{}{}", host(&parts.headers), prefix.unwrap_or_default());
+        Ok(Self { root, base, now: Moment(app.clock.now()) })
     }
 }
 
@@ -98,6 +102,12 @@ impl Frame {
         response.headers_mut().insert(LOCATION, address.unwrap_or(HeaderValue::from_static(".")));
         add_headers(response.headers_mut(), "no-store");
         response
+    }
+
+    /// Returns an id that nothing has yet, for a command that somebody copies.
+    #[expect(clippy::unused_self, reason = "templates call it")]
+    pub(super) fn fresh_id(&self) -> Uuid {
+        Uuid::new_v4()
     }
 
     /// How long ago a time was.
@@ -170,6 +180,18 @@ fn relative_root(path: &str) -> String {
     }
 }
 
+/// Returns the host and the port under which the client has found the AFM.
+fn host(headers: &HeaderMap) -> &str {
+    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    // It becomes a part of a command.
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '[' | ']');
+    if !host.is_empty() && host.len() <= LONGEST_PREFIX && host.chars().all(is_plain) {
+        host
+    } else {
+        "localhost"
+    }
+}
+
 /// Returns the prefix that a reverse proxy names; `None` if it names none, or what is no plain path.
 fn forwarded_prefix(headers: &HeaderMap) -> Option<&str> {
     let mut values = headers.get_all(FORWARDED_PREFIX).iter();
@@ -199,6 +221,23 @@ mod tests {
         ] {
             assert_eq!(relative_root(path), root, "{path}");
         }
+    }
+
+    #[test]
+    fn only_a_plain_host_becomes_a_part_of_a_command() {
+        for (value, expected) in [
+            ("afm.example:8080", "afm.example:8080"),
+            ("[::1]:8080", "[::1]:8080"),
+            ("a;reboot", "localhost"),
+            ("a b", "localhost"),
+            ("$(reboot)", "localhost"),
+            ("", "localhost"),
+        ] {
+            let mut headers = HeaderMap::new();
+            headers.insert(HOST, HeaderValue::from_str(value).unwrap());
+            assert_eq!(host(&headers), expected, "{value}");
+        }
+        assert_eq!(host(&HeaderMap::new()), "localhost");
     }
 
     #[test]

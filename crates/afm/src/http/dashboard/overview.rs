@@ -17,7 +17,7 @@ use super::failures::{self, FailureGroup};
 use super::frame::{Frame, html};
 use super::presentation::number;
 use super::stuck::{self, StuckGroup};
-use super::verdict::{NO_DATABASE, Verdict, verdict};
+use super::verdict::{self, NO_DATABASE, Verdict, verdict};
 use crate::http::app::{App, Routes};
 use crate::http::request_deadline;
 use crate::statistics::OverviewFigures;
@@ -44,6 +44,8 @@ struct OverviewPage<'p> {
 }
 
 struct Content {
+    /// Whether there are neither agents nor tasks.
+    is_new: bool,
     tiles: Vec<Tile>,
     ended: Chart,
     unfinished: Option<Chart>,
@@ -99,7 +101,8 @@ async fn page(frame: Frame, State(app): State<App>, lists: Arc<CachedLists>) -> 
             let ended = chart::ended(&figures.minutes);
             let unfinished = figures.tasks.map(|tasks| chart::unfinished(&figures.minutes, tasks));
             let tiles = tiles(&figures);
-            (verdict, Some(Content { tiles, ended, unfinished, lists, figures }))
+            let is_new = verdict::is_new(&figures) && lists.waiting.is_empty() && lists.failures.is_empty();
+            (verdict, Some(Content { is_new, tiles, ended, unfinished, lists, figures }))
         }
         Err(_) => (NO_DATABASE, None),
     };
@@ -136,12 +139,16 @@ fn tiles(figures: &OverviewFigures) -> Vec<Tile> {
         if failed > 0 { "bad" } else { "" },
     );
     let agents = &figures.agents;
-    tile(number(agents.active), "agents at work", "agents?state=active", "");
+    let one_or = |count: u64, one: &'static str, many: &'static str| if count == 1 { one } else { many };
+    let label = one_or(agents.active, "agent at work", "agents at work");
+    tile(number(agents.active), label, "agents?state=active", "");
     if agents.lost > 0 {
-        tile(number(agents.lost), "agents lost", "agents?state=lost", "bad");
+        let label = one_or(agents.lost, "agent lost", "agents lost");
+        tile(number(agents.lost), label, "agents?state=lost", "bad");
     }
     if agents.paused > 0 {
-        tile(number(agents.paused), "agents paused", "agents?state=paused", "busy");
+        let label = one_or(agents.paused, "agent paused", "agents paused");
+        tile(number(agents.paused), label, "agents?state=paused", "busy");
     }
     tiles
 }

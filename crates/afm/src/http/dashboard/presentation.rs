@@ -1,12 +1,14 @@
 //! How pages write times, durations, numbers, states and the texts of clients.
 
-use std::borrow::Borrow;
+use std::borrow::{Borrow, Cow};
 use std::fmt;
 use std::time::Duration;
 
 use jiff::Timestamp;
 use slamon_domain::{State, StateName};
 use slamon_protocol::{excerpt, iso_time, sql_time};
+
+use super::pretty_json::is_unseen;
 
 /// A time, which the script of the page shows in the viewer's zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -83,7 +85,28 @@ pub(super) fn size(bytes: usize) -> String {
 
 /// A task type or a name, as a client wrote it, cut where it is long.
 pub(super) fn name(text: &str) -> String {
-    if text.trim().is_empty() { "(empty)".to_owned() } else { excerpt(text).into_owned() }
+    if text.trim().is_empty() { "(empty)".to_owned() } else { excerpt(&shown(text)).into_owned() }
+}
+
+/// A text of a client for people. Characters that turn the direction of what follows around, or that nobody
+/// sees, are written as escapes: so they act on nothing beside the text, and no text looks like another one.
+pub(super) fn shown(text: &str) -> Cow<'_, str> {
+    // Those two join and part letters, which changes how words of some languages look.
+    let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
+    let is_blank = text.chars().all(|c| c.is_whitespace() || is_unseen(c));
+    let is_escaped = |c: char| is_unseen(c) && !matches!(c, '\n' | '\r' | '\t') && (is_blank || !joins(c));
+    if !text.contains(is_escaped) {
+        return Cow::Borrowed(text);
+    }
+    let mut out = String::with_capacity(text.len() * 2);
+    for c in text.chars() {
+        if is_escaped(c) {
+            out.push_str(&format!("\\u{:04x}", u32::from(c)));
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
 }
 
 /// Encodes a text as one part of a path, or for a query.
@@ -180,5 +203,21 @@ mod tests {
     fn texts_of_clients_are_parts_of_addresses() {
         assert_eq!(part("a b/c?d=ä&\"<\r\n"), "a%20b%2Fc%3Fd%3D%C3%A4%26%22%3C%0D%0A");
         assert_eq!(name(" \n"), "(empty)");
+    }
+
+    #[test]
+    fn what_nobody_sees_is_written() {
+        for (text, expected) in [
+            ("plain\ttext\n", "plain\ttext\n"),
+            // It would end the isolation of the text, and turn around what stands behind it.
+            ("\u{2069}\u{202e}wait", "\\u2069\\u202ewait"),
+            ("wa\u{200b}it\u{0}", "wa\\u200bit\\u0000"),
+            ("می\u{200c}خواهم 👩\u{200d}🔧", "می\u{200c}خواهم 👩\u{200d}🔧"),
+            ("\u{200d} ", "\\u200d "),
+            ("\u{e0041}", "\\ue0041"),
+        ] {
+            assert_eq!(shown(text), expected);
+        }
+        assert_eq!(name(&"\u{202e}".repeat(10_000)).chars().count(), 200);
     }
 }

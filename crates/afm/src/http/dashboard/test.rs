@@ -26,8 +26,11 @@ pub(super) fn routes() -> Routes {
     vec![("/dashboard/tests/{test_id}", get(page))]
 }
 
-/// So many tasks of a test are shown, those first that were posted first.
+/// So many tasks of a test are looked at, those first that were posted first.
 const LIMIT: u32 = 500;
+
+/// So many of them are drawn.
+const DRAWN: usize = 120;
 
 /// How wide the picture is drawn. It is stretched to its place.
 const WIDTH: f64 = 1_000.0;
@@ -81,7 +84,9 @@ fn show(frame: &Frame, id: Uuid, tasks: Vec<TaskSummary>, has_more: bool) -> Res
     let began = tasks.iter().map(|task| task.created).min().unwrap_or(now);
     let ended = tasks.iter().map(|task| task.finished.unwrap_or(now)).max().unwrap_or(now);
     let scale = Scale { began, length: between(began, ended).as_secs_f64().max(0.001) };
-    let bars = rows(tasks, frame).into_iter().map(|row| scale.bar(row, now)).collect();
+    let has_more = has_more || tasks.len() > DRAWN;
+    let drawn = tasks.into_iter().take(DRAWN).collect();
+    let bars = rows(drawn, frame).into_iter().map(|row| scale.bar(row, now)).collect();
     html(&TestPage {
         frame,
         section: "tasks",

@@ -1,6 +1,6 @@
 //! The list of task types, the page of one, and their pauses.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::pin;
 use std::sync::Arc;
 
@@ -11,16 +11,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use slamon_domain::{Operation, PauseTarget, Pauses};
 use slamon_protocol::Capability;
-use slamon_store::{
-    AgentQuery, Counter, Counters, ListOrder, OffersQuery, StoreError, TaskCounts, TaskFilter, TaskQuery,
-};
+use slamon_store::{AgentQuery, Counter, Counters, ListOrder, StoreError, TaskCounts, TaskFilter, TaskQuery};
 
 use super::agents::{self, AgentRow};
 use super::form::Form;
 use super::frame::{Frame, html};
-use super::presentation::{Moment, duration, part};
+use super::presentation::{Badge, Moment, duration, number, part};
 use super::task::type_page;
 use super::tasks::{Row, rows};
+use crate::http::api::query::Query;
+use crate::http::api::type_list::{OfferingAgents, Place, TypeInVersion, TypeReader};
 use crate::http::app::{App, Routes};
 use crate::http::error::{ApiError, invalid};
 use crate::statistics::TypeTimes;
@@ -36,8 +36,8 @@ pub(super) fn routes() -> Routes {
     ]
 }
 
-/// So many types with tasks are listed.
-const TYPES: u32 = 500;
+/// So many types are on a page.
+const TYPES: u32 = 100;
 
 /// So many tasks and agents of a type are shown.
 const SHOWN: u32 = 20;
@@ -48,18 +48,73 @@ struct TypesPage<'p> {
     frame: &'p Frame,
     section: &'static str,
     types: Vec<TypeRow>,
-    has_more: bool,
+    said: Option<&'static str>,
+    /// The query of the next page.
+    next: Option<String>,
+    /// Whether this is the first page.
+    is_first: bool,
 }
 
 /// A type in the list.
 struct TypeRow {
-    capability: Capability,
+    listed: TypeInVersion,
+    /// The address of what its name leads to, below that of the overview.
     page: String,
-    counts: TaskCounts,
+    badge: Badge,
+    agents: String,
+    /// How many tasks wait and run; `None` until they have been counted.
+    waiting: Option<String>,
+    running: Option<String>,
     counters: Counters,
     queue: Option<String>,
     run: Option<String>,
-    is_paused: bool,
+}
+
+impl TypeRow {
+    fn of(listed: TypeInVersion, times: Option<&TypeTimes>) -> Self {
+        let median = |times: Option<[std::time::Duration; 3]>| {
+            times.map(|[half, most, _]| format!("{} / {}", duration(half), duration(most)))
+        };
+        Self {
+            page: listed.task_version.map_or_else(
+                || format!("tasks?task_type={}", part(&listed.task_type)),
+                |version| type_page(&listed.task_type, version),
+            ),
+            badge: badge(&listed),
+            agents: agents_in_words(&listed.agents),
+            waiting: listed.tasks.as_ref().map(|tasks| number(tasks.waiting)),
+            running: listed.tasks.as_ref().map(|tasks| number(tasks.running)),
+            counters: times.map(|times| times.counters).unwrap_or_default(),
+            queue: times.and_then(|times| median(times.queue)),
+            run: times.and_then(|times| median(times.run)),
+            listed,
+        }
+    }
+}
+
+fn badge(listed: &TypeInVersion) -> Badge {
+    let waits = listed.tasks.as_ref().is_some_and(|tasks| tasks.waiting > 0);
+    match listed {
+        TypeInVersion { paused_since: Some(_), .. } => Badge { word: "paused", class: "busy" },
+        TypeInVersion { offered: true, agents, .. } if agents.active > 0 || !agents.is_complete => {
+            Badge { word: "offered", class: "good" }
+        }
+        // Nobody can take what waits.
+        TypeInVersion { offered: true, .. } => {
+            Badge { word: "agents lost", class: if waits { "bad" } else { "calm" } }
+        }
+        _ => Badge { word: "not offered", class: if waits { "bad" } else { "calm" } },
+    }
+}
+
+fn agents_in_words(agents: &OfferingAgents) -> String {
+    match agents {
+        OfferingAgents { is_complete: false, active, silent } => {
+            format!("at least {}", number(active + silent))
+        }
+        OfferingAgents { silent: 0, active, .. } => number(active),
+        OfferingAgents { silent, active, .. } => format!("{}, {} lost", number(active), number(silent)),
+    }
 }
 
 #[derive(Template)]
@@ -79,50 +134,47 @@ struct TypePage<'p> {
     query: String,
 }
 
-async fn list(frame: Frame, State(app): State<App>) -> Response {
+async fn list(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
     let page = pin!(async {
+        let query = query.unwrap_or_default();
+        let place = Place::take(&mut Query::of(Some(&query)))?;
+        let form = Form::of(query.as_bytes());
         let read = async {
-            let counted = app.store.counts_by_type(TYPES, None).await?;
-            let seen_since = app.active_since().await;
-            let offered =
-                app.store.list_offers(OffersQuery { seen_since, limit: TYPES, after: None }).await?;
+            let reader = TypeReader::begin(&app).await?;
+            let (mut types, next) = reader.page(place, TYPES).await?;
             let figures = app.overview_figures().await?;
-            Ok::<_, StoreError>((counted, offered, figures, app.store.pauses().await?))
+            if next.is_none() {
+                // Behind the end of the list come those that had tasks lately.
+                let lately =
+                    figures.types.iter().filter_map(|of_type| of_type.capability.as_deref().cloned());
+                types.extend(reader.unlisted(lately.collect()).await?);
+            }
+            Ok::<_, StoreError>((types, next, figures))
         };
-        let (counted, offered, figures, pauses) = read.await.map_err(|error| app.read_failed(&error))?;
-        let has_more = counted.len() >= TYPES as usize || offered.next.is_some();
-        let offered: BTreeSet<Capability> =
-            offered.items.into_iter().map(|of_type| of_type.capability).collect();
-        let counts: BTreeMap<Capability, TaskCounts> =
-            counted.into_iter().map(|of_type| (of_type.capability, of_type.counts)).collect();
-        let times: BTreeMap<&Capability, &TypeTimes> = figures
+        let (types, next, figures) = read.await.map_err(|error| app.read_failed(&error))?;
+        let times: BTreeMap<(&str, Option<i64>), &TypeTimes> = figures
             .types
             .iter()
-            .filter_map(|of_type| Some((of_type.capability.as_deref()?, of_type)))
+            .filter_map(|of_type| {
+                let Capability { task_type, version } = of_type.capability.as_deref()?;
+                Some(((task_type.as_str(), Some(*version)), of_type))
+            })
             .collect();
-        let known: BTreeSet<&Capability> = counts
-            .keys()
-            .chain(times.keys().copied())
-            .chain(&offered)
-            .chain(pauses.versions.keys())
-            .collect();
-        let row = |capability: &Capability| {
-            let times = times.get(capability);
-            let median = |times: Option<[std::time::Duration; 3]>| {
-                times.map(|[half, most, _]| format!("{} / {}", duration(half), duration(most)))
-            };
-            TypeRow {
-                page: type_page(&capability.task_type, capability.version),
-                counts: counts.get(capability).copied().unwrap_or_default(),
-                counters: times.map(|times| times.counters).unwrap_or_default(),
-                queue: times.and_then(|times| median(times.queue)),
-                run: times.and_then(|times| median(times.run)),
-                is_paused: pauses.of_version(capability).is_some(),
-                capability: capability.clone(),
-            }
+        let row = |listed: TypeInVersion| {
+            let times = times.get(&(listed.task_type.as_str(), listed.task_version)).copied();
+            TypeRow::of(listed, times)
         };
-        let types = known.into_iter().map(row).collect();
-        Ok(html(&TypesPage { frame: &frame, section: "types", types, has_more }))
+        Ok(html(&TypesPage {
+            frame: &frame,
+            section: "types",
+            types: types.into_iter().map(row).collect(),
+            said: match form.text("said").as_str() {
+                "resumed" => Some("The type is resumed in all versions: its tasks are handed out again."),
+                _ => None,
+            },
+            next: next.map(|next| format!("cursor={}", next.cursor())),
+            is_first: !form.has("cursor"),
+        }))
     });
     frame.answer(&app, page).await
 }
@@ -158,9 +210,12 @@ fn version_of(text: &str) -> Result<i64, ApiError> {
 }
 
 fn capability_of(form: &Form) -> Result<Capability, ApiError> {
-    // The texts of a type may have line breaks, which must stay as they are.
-    let task_type = form.all("task_type").next().unwrap_or_default().to_owned();
-    Ok(Capability { task_type, version: version_of(&form.text("task_version"))? })
+    Ok(Capability { task_type: type_of(form), version: version_of(&form.text("task_version"))? })
+}
+
+/// Returns the type that a form names. It may have line breaks, which must stay as they are.
+fn type_of(form: &Form) -> String {
+    form.all("task_type").next().unwrap_or_default().to_owned()
 }
 
 async fn show(frame: &Frame, app: &App, capability: &Capability, said: &str) -> Result<Response, ApiError> {
@@ -225,15 +280,20 @@ async fn resume(frame: Frame, State(app): State<App>, form: Result<Form, ApiErro
 async fn operate(frame: &Frame, app: &App, form: Result<Form, ApiError>, said: &'static str) -> Response {
     let page = pin!(async {
         let form = form?;
-        let capability = capability_of(&form)?;
-        let target = if form.has("all") {
-            PauseTarget::Type(capability.task_type.clone())
+        let (target, page) = if form.has("all") && !form.has("task_version") {
+            (PauseTarget::Type(type_of(&form)), "types".to_owned())
         } else {
-            PauseTarget::Version(capability.clone())
+            let capability = capability_of(&form)?;
+            let page = type_page(&capability.task_type, capability.version);
+            let target = if form.has("all") {
+                PauseTarget::Type(capability.task_type)
+            } else {
+                PauseTarget::Version(capability)
+            };
+            (target, page)
         };
         let operation = if said == "paused" { Operation::Pause(target) } else { Operation::Resume(target) };
         app.committer.operate(operation).await??;
-        let page = type_page(&capability.task_type, capability.version);
         let mark = if page.contains('?') { '&' } else { '?' };
         Ok(frame.lead_to(&format!("{page}{mark}said={said}")))
     });

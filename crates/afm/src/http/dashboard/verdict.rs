@@ -7,7 +7,7 @@ use slamon_store::{Counter, Counters};
 use super::chart::failed;
 use super::presentation::{count, number};
 use super::stuck::StuckGroup;
-use crate::statistics::OverviewFigures;
+use crate::statistics::{MinutePoint, OverviewFigures};
 
 /// The answer to the question whether all is well.
 #[derive(Debug, PartialEq, Eq)]
@@ -75,18 +75,26 @@ pub(super) fn verdict(
         let reason = format!(
             "{} {are} lost and no longer {polls}; {} at work.",
             count(agents.lost, "agent"),
-            if agents.active == 1 { "1 is".to_owned() } else { format!("{} are", number(agents.active)) }
+            match agents.active {
+                0 => "none is".to_owned(),
+                1 => "1 is".to_owned(),
+                active => format!("{} are", number(active)),
+            }
         );
         return of("busy", "Agents are missing.", reason);
+    }
+    if is_new(figures) && stuck.is_empty() {
+        let reason = "No agent has polled, and no task was posted in the last hour.".to_owned();
+        return of("calm", "Nothing has happened yet.", reason);
     }
     let hour = figures.minutes.iter().map(|minute| minute.counters.get(Counter::Completed)).sum::<u64>();
     let failed_in_hour = figures.minutes.iter().map(|minute| failed(&minute.counters)).sum::<u64>();
     let reason = format!(
         "{} at work; in the last hour {} finished and {} failed.",
-        if agents.active == 1 {
-            "1 agent is".to_owned()
-        } else {
-            format!("{} agents are", number(agents.active))
+        match agents.active {
+            0 => "No agent is".to_owned(),
+            1 => "1 agent is".to_owned(),
+            active => format!("{} agents are", number(active)),
         },
         count(hour, "task"),
         if failed_in_hour == 0 { "none".to_owned() } else { number(failed_in_hour) },
@@ -103,6 +111,9 @@ pub(super) fn verdict(
             format!("{} {are} paused. {reason}", count(agents.paused, "agent")),
         );
     }
+    if agents.active == 0 {
+        return of("busy", "No agent is at work.", reason);
+    }
     if let Some(group) = stuck.first() {
         return of(
             "good",
@@ -113,6 +124,15 @@ pub(super) fn verdict(
     of("good", "All is well.", reason)
 }
 
+/// Whether there are neither agents nor unfinished tasks, and nothing has happened in the last hour.
+pub(super) fn is_new(figures: &OverviewFigures) -> bool {
+    let agents = &figures.agents;
+    let has_tasks = figures.tasks.is_some_and(|tasks| tasks.delayed + tasks.pending + tasks.claimed > 0);
+    let happened =
+        |minute: &MinutePoint| Counter::ALL.iter().any(|counter| minute.counters.get(*counter) > 0);
+    agents.active + agents.lost + agents.paused == 0 && !has_tasks && !figures.minutes.iter().any(happened)
+}
+
 #[cfg(test)]
 mod tests {
     use jiff::Timestamp;
@@ -121,8 +141,6 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::statistics::MinutePoint;
-
     fn figures(agents: [u64; 3], happened: &[(Counter, u64)]) -> OverviewFigures {
         let [active, lost, paused] = agents;
         let mut counters = Counters::default();
@@ -166,6 +184,8 @@ mod tests {
             (&figures([2, 1, 1], &happened), &paused[..], Ok(()), "busy", "Agents are missing."),
             (&well, &paused[..], Ok(()), "busy", "Something is paused."),
             (&figures([2, 0, 1], &happened), &[], Ok(()), "busy", "Something is paused."),
+            (&figures([0, 0, 0], &happened), &[], Ok(()), "busy", "No agent is at work."),
+            (&figures([0, 0, 0], &[]), &[], Ok(()), "calm", "Nothing has happened yet."),
             (&well, &stuck[..1], Ok(()), "good", "All is well."),
             (&well, &[], Ok(()), "good", "All is well."),
         ] {

@@ -188,6 +188,14 @@ impl Browser {
         self.command("/actions", &json!({"actions": [{"type": "key", "id": "keyboard", "actions": keys}]}));
     }
 
+    /// Pastes into a field what was copied.
+    #[track_caller]
+    pub(crate) fn paste(&self, css: &str) {
+        let element = self.element("css selector", css);
+        // The control key is held down until the end.
+        self.command(&format!("/element/{element}/value"), &json!({"text": "\u{e009}v"}));
+    }
+
     #[track_caller]
     fn devtools(&self, command: &str, parameters: &Value) -> Value {
         self.command("/goog/cdp/execute", &json!({"cmd": command, "params": parameters}))
@@ -206,6 +214,30 @@ impl Browser {
         let value = if is_dark { "dark" } else { "light" };
         let features = json!({"features": [{"name": "prefers-color-scheme", "value": value}]});
         self.devtools("Emulation.setEmulatedMedia", &features);
+    }
+
+    /// Hides the page, as behind another window, or shows it again.
+    #[track_caller]
+    pub(crate) fn hide(&self, is_hidden: bool) {
+        let (path, body) = if is_hidden {
+            ("/window/minimize", json!({}))
+        } else {
+            ("/window/rect", json!({"x": 0, "y": 0, "width": 1280, "height": 900}))
+        };
+        self.command(path, &body);
+        self.until(&format!("document.hidden === {is_hidden}"));
+    }
+
+    /// Has the viewer be in another time zone.
+    #[track_caller]
+    pub(crate) fn time_zone(&self, zone: &str) {
+        self.devtools("Emulation.setTimezoneOverride", &json!({"timezoneId": zone}));
+    }
+
+    /// Runs a script in each page from now on, before those of the page.
+    #[track_caller]
+    pub(crate) fn run_first(&self, script: &str) {
+        self.devtools("Page.addScriptToEvaluateOnNewDocument", &json!({"source": script}));
     }
 
     /// Turns the scripts of pages off, or on again.

@@ -156,42 +156,112 @@ fn keeps_what_is_chosen_while_the_page_changes() {
 }
 
 #[test]
-fn sees_hostile_texts_as_texts() {
-    const HOSTILE: &str =
-        "</bdi><script>document.title = 'taken'</script><img src=x onerror=\"document.title = 'taken'\">";
+fn chooses_all_of_a_page_and_leaves_what_came_later() {
+    let (app, browser) = start();
+    browser.go_to("Tasks");
+    browser.until_text(&id(4));
+    browser.click("input[data-all]");
+    browser.press("Cancel the chosen");
+    browser.until_text("Cancel 4 tasks?");
+    browser.press("No, go back");
+    browser.until_text(&id(4));
+    browser.run("document.querySelector('#state').value = 'pending'");
+    browser.press("Filter");
+    browser.until(&format!("!document.body.innerText.includes('{}')", id(1)));
+    browser.press("Cancel all that match");
+    browser.until_text("Cancel 3 tasks?");
+    // It was not among those that were counted.
+    app.post_task(Body::task(5));
+    browser.press("Yes, cancel them");
+    browser.until_text("3 tasks were cancelled.");
+    assert_eq!(app.task(5)["task_state"], "pending");
+    assert_eq!(app.task(1)["task_state"], "claimed");
+    browser.was_quiet();
+}
+
+#[test]
+fn edits_a_task_and_posts_it() {
+    let (app, browser) = start();
+    app.post_task(Body::task(5).with("task_data", r#"{"url":"http://a"}"#).with("task_priority", "7"));
+    browser.open(&format!("/dashboard/tasks/{}", id(5)));
+    browser.press("Edit and post");
+    browser.until_text("Copied from task");
+    browser.fill("#task_data", r#"{"url": "http://b"}"#);
+    browser.press("Post the task");
+    browser.until_text("Waiting");
+    let address = browser.address();
+    let (_, new) = address.rsplit_once('/').expect("the page of the task");
+    assert_ne!(new, id(5));
+    let task = app.get(&format!("/api/v1/tasks/{new}")).json();
+    let facts = [&task["task_data"]["url"], &task["task_priority"], &task["test_id"]];
+    assert_eq!(facts.map(ToString::to_string), ["\"http://b\"", "7", &format!("\"{}\"", id(0))]);
+    assert_eq!(app.task(5)["task_data"]["url"], "http://a");
+    browser.was_quiet();
+}
+
+#[test]
+fn has_an_agent_forgotten() {
+    let (app, browser) = start();
+    app.poll(Body::poll(10).with("max_tasks", "0"));
+    // What an agent runs would be lost.
+    browser.open(&format!("/dashboard/agents/{}", id(9)));
+    assert!(!browser.text().contains("Forget the agent"));
+    browser.open(&format!("/dashboard/agents/{}", id(10)));
+    browser.press("Forget the agent");
+    browser.until_text("The agent is forgotten.");
+    browser.until(&format!("!document.body.innerText.includes('{}')", id(10)));
+    assert_eq!(app.get(&format!("/api/v1/agents/{}", id(10))).status, 404);
+    assert_eq!(app.get(&format!("/api/v1/agents/{}", id(9))).status, 200);
+    browser.was_quiet();
+}
+
+#[test]
+fn resumes_a_type_that_nobody_knows() {
+    let (app, browser) = start();
+    app.post("/api/v1/types/unknown/pause", "").json();
+    browser.go_to("Types");
+    browser.until_text("all versions");
+    browser.press("Resume all versions");
+    browser.until_text("The type is resumed in all versions");
+    browser.until("!document.querySelector('table').innerText.includes('unknown')");
+    browser.was_quiet();
+}
+
+#[test]
+fn sees_when_the_tasks_of_a_test_waited_and_ran() {
     let app = TestApp::start();
-    app.count_tasks();
-    let text = serde_json::Value::from(HOSTILE).to_string();
-    let poll = Body::poll(9)
-        .with("agent_name", text.as_str())
-        .with("agent_capabilities", format!("{{{text}:{{\"version\":1}}}}"));
-    for n in 1..=3 {
-        app.post_task(
-            Body::task(n).with("task_type", text.as_str()).with("task_data", format!("{{{text}:{text}}}")),
-        );
-    }
-    app.poll(poll.with("max_tasks", "2"));
-    app.post("/tasks/response", Body::failure(1, &text)).is_empty();
-    app.post("/tasks/response", Body::result(2).with("task_data", format!("{{{text}:{text}}}"))).is_empty();
+    let poll = || app.poll(Body::poll(9).with("max_tasks", "1"));
+    let pass = |seconds| app.clock.advance(Duration::from_secs(seconds));
+    app.post_task(Body::task(1));
+    pass(10);
+    assert_eq!(poll(), [id(1)]);
+    app.post_task(Body::task(2));
+    pass(20);
+    app.post("/tasks/response", Body::result(1)).is_empty();
+    assert_eq!(poll(), [id(2)]);
+    pass(10);
+    app.post("/tasks/response", Body::failure(2, "\"no\"")).is_empty();
     let browser = Browser::start(app.address());
-    for page in [
-        "/dashboard".to_owned(),
-        "/dashboard/tasks".to_owned(),
-        format!("/dashboard/tasks/{}", id(1)),
-        format!("/dashboard/tasks/{}", id(2)),
-        format!("/dashboard/tests/{}", id(0)),
-        "/dashboard/agents".to_owned(),
-        format!("/dashboard/agents/{}", id(9)),
-        "/dashboard/types".to_owned(),
-        format!("/dashboard/post?from={}", id(1)),
-    ] {
-        browser.open(&page);
-        browser.until("document.readyState === 'complete'");
-        let found = browser.run(
-            "return [document.title === 'taken', document.querySelectorAll('main script, main img').length,
-                 document.documentElement.innerHTML.includes('document.title = ')]",
-        );
-        assert_eq!(found, serde_json::json!([false, 0, true]), "{page}");
-    }
+    browser.open(&format!("/dashboard/tests/{}", id(0)));
+    browser.until_text("2 tasks: 1 done, 1 failed.");
+    assert_eq!(browser.run("return document.querySelector('h1 .badge').innerText"), "failed");
+    // In hundredths of the whole width.
+    let bars = browser.run(
+        "return [...document.querySelectorAll('.gantt tbody tr')].map(row => {
+             const lane = row.querySelector('svg').getBoundingClientRect();
+             const share = (length) => Math.round(length / lane.width * 100);
+             const bars = [...row.querySelectorAll('rect')].map(bar => {
+                 const { left, width } = bar.getBoundingClientRect();
+                 return [bar.getAttribute('class'), share(left - lane.left), share(width)];
+             });
+             return [row.querySelector('a').getAttribute('href').split('/').pop(), bars,
+                 row.querySelector('.lane').innerText.trim()];
+         })",
+    );
+    let expected = serde_json::json!([
+        [id(1), [["calm", 0, 25], ["good", 25, 50]], "waited 10 s, ran 20 s"],
+        [id(2), [["calm", 25, 50], ["bad", 75, 25]], "waited 20 s, ran 10 s"],
+    ]);
+    assert_eq!(bars, expected);
     browser.was_quiet();
 }

@@ -328,6 +328,85 @@ fn a_page_weighs_little() {
 }
 
 #[test]
+fn full_lists_weigh_little() {
+    let app = TestApp::start();
+    let named = |n: u64, what: &str| format!("\"{what} {n} {}\"", "long \\\"name\\\" ".repeat(5));
+    let poll = |n: u64| {
+        let offers = format!("{{{}:{{\"version\":1}},\"wait\":{{\"version\":1}}}}", named(n, "type"));
+        let poll = Body::poll(n).with("agent_name", named(n, "agent"));
+        app.poll(poll.with("agent_capabilities", offers).with("max_tasks", "1"));
+    };
+    for n in 1..=120 {
+        poll(n);
+    }
+    let error = format!("\"{}\"", "a <long> & winding \\\"error\\\" ".repeat(50));
+    let data = format!("{{\"text\":\"{}\"}}", "\\\"'<&>".repeat(2_000));
+    for n in 1..=130 {
+        app.post_task(Body::task(n).with("task_data", data.as_str()));
+        poll(n % 120 + 1);
+        app.post("/tasks/response", Body::failure(n, &error)).is_empty();
+    }
+    let assets: usize = ASSETS.iter().map(|(_, path)| app.get(path).body.len()).sum();
+    for (page, has) in [
+        ("/dashboard".to_owned(), "Newest failures"),
+        ("/dashboard/tasks".to_owned(), "rel=\"next\""),
+        (format!("/dashboard/tests/{}", id(0)), "These are the first 120 tasks"),
+        ("/dashboard/agents".to_owned(), "rel=\"next\""),
+        ("/dashboard/types".to_owned(), "rel=\"next\""),
+        ("/dashboard/types/wait/1".to_owned(), "Newest tasks"),
+        (format!("/dashboard/agents/{}", id(2)), "Its newest tasks"),
+        (format!("/dashboard/tasks/{}", id(1)), "Timeline"),
+    ] {
+        let page_text = app.get(&page).body;
+        assert!(page_text.contains(has), "{page}: {page_text}");
+        let bytes = assets + page_text.len();
+        assert!(bytes < 200_000, "{page}: {bytes} bytes");
+    }
+}
+
+#[test]
+fn types_are_on_several_pages_and_what_is_paused_is_on_one() {
+    let app = TestApp::start();
+    app.count_tasks();
+    app.poll(Body::poll(9).with("agent_capabilities", r#"{"offered": {"version": 3}}"#));
+    for n in 1..=230 {
+        app.post_task(Body::task(n).with("task_type", format!("\"type-{n:03}\"")));
+    }
+    for path in ["type-007/1", "nobody/7", "<everything>"] {
+        app.post(&format!("/api/v1/types/{path}/pause").replace('<', "%3C").replace('>', "%3E"), "").json();
+    }
+    let mut pages = Vec::new();
+    let mut address = "/dashboard/types".to_owned();
+    loop {
+        let page = app.get(&address).body;
+        let next = page.split("rel=\"next\" href=\"./").nth(1).and_then(|rest| rest.split('"').next());
+        let next = next.map(|next| format!("/dashboard/{}", next.replace("&#38;", "&")));
+        assert_eq!(page.contains(">First page<"), !pages.is_empty());
+        pages.push(page);
+        assert!(pages.len() < 10, "the list does not end");
+        match next {
+            Some(next) => address = next,
+            None => break,
+        }
+    }
+    assert!(pages.len() > 2, "{}", pages.len());
+    let all = pages.concat();
+    let times = |link: &str| all.matches(&format!("href=\"./types/{link}\"")).count();
+    assert_eq!((times("offered/3"), times("nobody/7")), (1, 1));
+    for n in 1..=230 {
+        assert_eq!(times(&format!("type-{n:03}/1")), 1, "{n}");
+    }
+    // A type that is paused in all versions has no agents and no tasks, and can be resumed.
+    assert!(all.contains("&#60;everything&#62;</bdi></a> <span class=\"note\">all versions"), "{all}");
+    let resume = [("task_type", "<everything>"), ("all", "true")];
+    let answer = send_form(&app, "/dashboard/types/resume", &[], &resume);
+    assert_eq!(answer.header("location"), Some("../types?said=resumed"), "{answer:?}");
+    let listed = app.get("/api/v1/types?limit=1000").body;
+    assert!(listed.contains("nobody") && !listed.contains("everything"), "{listed}");
+    assert_eq!(app.get("/dashboard/types?cursor=6f.0").status, 400);
+}
+
+#[test]
 fn a_form_offers_the_data_posted_last() {
     let app = TestApp::start();
     app.post_task(Body::task(1).with("task_version", "4").with("task_data", r#"{"url":"http://a"}"#));
