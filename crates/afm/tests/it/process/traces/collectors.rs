@@ -6,9 +6,9 @@ use std::process::Command;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-use slamon_testbed::AfmProcess;
+use slamon_testbed::{AfmProcess, Process};
 
-use super::super::{folder, run, serve_with};
+use super::super::{folder, program, serve_with};
 use super::collector::Collector;
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
 
@@ -146,10 +146,11 @@ fn what_can_never_be_sent_is_refused_at_the_start() {
         ([(ENDPOINT, "https://localhost:9"), ("SSL_CERT_FILE", "/nowhere/at.all")], "certificates"),
         ([(ENDPOINT, "http://afm:secret@localhost:9"), ("A", "b")], "found a URI (not shown)"),
     ] {
-        let ended = run(folder().path(), &["run", "127.0.0.1", "0"], &env);
-        assert!(ended.status.is_some_and(|status| status != 0), "{ended:?}");
-        assert!(ended.stderr.contains(ENDPOINT) && ended.stderr.contains(named), "{ended:?}");
-        assert!(!ended.stderr.contains("secret"), "{ended:?}");
+        let afm = Process::start(program(), &["run", "127.0.0.1", "0"], &env).expect("sh runs");
+        assert!(!afm.wait_exit(PATIENCE).success());
+        let text = afm.log_lines().join("\n");
+        assert!(text.contains(ENDPOINT) && text.contains(named), "{text}");
+        assert!(!text.contains("secret"), "{text}");
     }
 }
 
