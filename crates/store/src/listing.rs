@@ -1,14 +1,18 @@
 //! Lists of tasks: what is asked for, what is answered, and how several indexes are read as one list.
 
+#[cfg(test)]
+mod every_filter;
 mod merge;
 mod states;
 mod text;
 
 use jiff::Timestamp;
 use slamon_domain::StateName;
-use slamon_protocol::JsonText;
+use slamon_protocol::{AgentFilter, JsonText};
 use uuid::Uuid;
 
+#[cfg(test)]
+pub(crate) use self::every_filter::every_filter;
 pub(crate) use self::merge::{Walked, merge};
 pub use self::states::States;
 pub(crate) use self::text::Searched;
@@ -43,6 +47,8 @@ pub struct TaskFilter {
     pub states: States,
     /// The agent that executes them, or executed them last.
     pub agent_id: Option<Uuid>,
+    /// The country that their agent filter names, to the letter.
+    pub country: Option<String>,
     /// They were posted then or later.
     pub from: Option<Timestamp>,
     /// They were posted before.
@@ -87,6 +93,8 @@ pub struct TaskPage {
     pub tasks: Vec<TaskSummary>,
     /// Where the next page begins; `None` at the end of the list.
     pub next: Option<TaskPlace>,
+    /// About how many tasks were passed over for the page, whether they are in the list or not.
+    pub passed: u32,
 }
 
 /// A task as it is listed.
@@ -155,6 +163,14 @@ impl TaskFilter {
     pub(crate) fn possible_states(&self) -> States {
         if self.error_text.is_some() { self.states.and(States::UNSUCCESSFUL) } else { self.states }
     }
+
+    /// How the agent filters of these tasks begin as they are stored: the country is what they have first.
+    pub(crate) fn agent_filter_begins(&self) -> Option<String> {
+        let mut begins = AgentFilter { country: Some(self.country.clone()?), ..AgentFilter::default() }.key();
+        // What follows is the end, or a comma with the rest.
+        begins.pop();
+        Some(begins)
+    }
 }
 
 /// The places from which on and up to which a page reads, both included.
@@ -215,6 +231,30 @@ mod tests {
         }
         assert!(microsecond_from(Timestamp::MIN) > Timestamp::MIN.as_microsecond());
         assert_eq!(microsecond_from(Timestamp::MAX), Timestamp::MAX.as_microsecond());
+    }
+
+    #[test]
+    fn agent_filters_are_known_by_their_beginning() {
+        let named =
+            |country: &str| AgentFilter { country: Some(country.to_owned()), ..AgentFilter::default() };
+        for country in ["", "FI", "\"", "\\", "\0", "é", "a\",\"region\":\"b"] {
+            let filter = TaskFilter { country: Some(country.to_owned()), ..TaskFilter::default() };
+            let begins = filter.agent_filter_begins().unwrap();
+            let more = AgentFilter {
+                region: Some("18".to_owned()),
+                agent_id: Some(Uuid::nil()),
+                agent_name: Some("a".to_owned()),
+                ..named(country)
+            };
+            assert!(named(country).key().starts_with(&begins) && more.key().starts_with(&begins), "{begins}");
+            let longer = named(&format!("{country}x")).key();
+            let elsewhere =
+                AgentFilter { agent_name: Some(country.to_owned()), ..AgentFilter::default() }.key();
+            for other in [&longer, &elsewhere, ""] {
+                assert!(!other.starts_with(&begins), "{other} {begins}");
+            }
+        }
+        assert_eq!(TaskFilter::default().agent_filter_begins(), None);
     }
 
     #[test]

@@ -18,7 +18,7 @@ use super::{resource_limits, tables};
 use crate::clock::SteadyClock;
 use crate::config::Config;
 use crate::database::{Database, DatabaseKind};
-use crate::http::app::{App, Settings};
+use crate::http::app::{App, LIST_LOOKS_FOR, Settings};
 use crate::http::router::router;
 use crate::http::server::{self, ServerLimits};
 use crate::logging::LogWriter;
@@ -133,6 +133,7 @@ pub(super) async fn run(
         max_content_length: config.max_content_length,
         limits: config.limits,
         request_timeout: config.request_timeout,
+        list_looks_for: LIST_LOOKS_FOR,
     };
     let (tracer, sending) = spans::start(config, &store)?;
     let (app, work) = App::traced(store.clone(), clock.clock(), settings, shutdown.stop.clone(), tracer);

@@ -210,13 +210,32 @@ impl FromRequest<App> for JsonBody {
 
     async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
         let charset = charset(request.headers())?;
-        // The body has been read already, and is not too large.
-        let bytes = match request.into_body().frame().await {
-            Some(Ok(frame)) => frame.into_data().unwrap_or_default(),
-            Some(Err(_)) => return Err(broken()),
-            None => Bytes::new(),
-        };
-        Ok(Self { bytes, charset })
+        Ok(Self { bytes: arrived(request).await?, charset })
+    }
+}
+
+/// Gives the body of a request, which has been read already, and is not too large.
+async fn arrived(request: Request) -> Result<Bytes, ApiError> {
+    match request.into_body().frame().await {
+        Some(Ok(frame)) => Ok(frame.into_data().unwrap_or_default()),
+        Some(Err(_)) => Err(broken()),
+        None => Ok(Bytes::new()),
+    }
+}
+
+/// The body of a request that may have none. If it has one, it is as [`JsonBody`].
+pub(crate) struct OptionalJsonBody(pub(crate) Option<JsonBody>);
+
+impl FromRequest<App> for OptionalJsonBody {
+    type Rejection = ApiError;
+
+    async fn from_request(request: Request, _: &App) -> Result<Self, ApiError> {
+        let charset = charset(request.headers());
+        let bytes = arrived(request).await?;
+        if bytes.is_empty() {
+            return Ok(Self(None));
+        }
+        Ok(Self(Some(JsonBody { bytes, charset: charset? })))
     }
 }
 

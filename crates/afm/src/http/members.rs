@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use serde_json::value::RawValue;
-use slamon_protocol::{Invalid, excerpt};
+use slamon_protocol::{Invalid, excerpt, parse_id};
+use uuid::Uuid;
 
 use crate::http::error::{ApiError, invalid};
 
@@ -69,6 +70,24 @@ impl<'a> Members<'a> {
         Ok(Some(elements))
     }
 
+    /// Takes an id.
+    ///
+    /// # Errors
+    /// Fails when it is none.
+    pub(super) fn id(&mut self, name: &'static str) -> Result<Option<Uuid>, ApiError> {
+        self.take(name).map(|value| id_of(name, value)).transpose()
+    }
+
+    /// Takes an array of 1 to `most` ids.
+    ///
+    /// # Errors
+    /// Fails when it is none. The error names the first element that is no id.
+    pub(super) fn ids(&mut self, name: &'static str, most: usize) -> Result<Option<Vec<Uuid>>, ApiError> {
+        let Some(elements) = self.array(name, most)? else { return Ok(None) };
+        let ids = elements.iter().enumerate().map(|(n, value)| id_of(&format!("{name}.{n}"), value));
+        ids.collect::<Result<_, _>>().map(Some)
+    }
+
     /// Ends the reading.
     ///
     /// # Errors
@@ -82,6 +101,12 @@ impl<'a> Members<'a> {
             }
         }
     }
+}
+
+fn id_of(name: &str, value: &RawValue) -> Result<Uuid, ApiError> {
+    let text: Option<String> = serde_json::from_str(value.get()).ok();
+    let wrong = || invalid(name, format!("must be a UUID, is {}", kind(value)));
+    text.and_then(|text| parse_id(&text)).ok_or_else(wrong)
 }
 
 /// Takes an object apart, or says what is wrong.
@@ -138,6 +163,11 @@ mod tests {
         ] {
             assert_eq!(message(array(text)), error);
         }
+        let mut members =
+            Members::of(r#"{"a": "1", "b": ["00000000-0000-0000-0000-00000000000A", null]}"#).unwrap();
+        assert_eq!(message(members.id("a")), "a: must be a UUID, is \"1\"");
+        assert_eq!(message(members.ids("b", 2)), "b.1: must be a UUID, is null");
+        assert_eq!(members.id("c").unwrap(), None);
         assert!(message(array("")).starts_with("request body: is not valid JSON"));
         assert!(message(array(r#"{"a": 1"#)).starts_with("request body: is not valid JSON"));
     }

@@ -55,6 +55,7 @@ impl Default for Setup {
                 max_content_length: 1024 * 1024,
                 limits: slamon_protocol::Limits::default(),
                 request_timeout: 10 * PATIENCE,
+                list_looks_for: PATIENCE,
             },
             limits: ServerLimits {
                 idle: 10 * PATIENCE,

@@ -58,6 +58,7 @@ impl Afm {
             max_content_length: 1024 * 1024,
             limits: slamon_afm::config::Config::default().limits,
             request_timeout: PATIENCE,
+            list_looks_for: PATIENCE,
         };
         let limits = ServerLimits {
             idle: PATIENCE,

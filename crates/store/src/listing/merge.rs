@@ -9,6 +9,16 @@ pub(crate) struct Walked<T> {
     pub(crate) found: Vec<(TaskPlace, T)>,
     /// The last place that was looked at, if others follow.
     pub(crate) stopped_at: Option<TaskPlace>,
+    /// How many tasks were passed over, in the list or not.
+    pub(crate) passed: u32,
+}
+
+impl<T> Walked<T> {
+    /// What was read where all that was passed over is in the list.
+    pub(crate) fn of(found: Vec<(TaskPlace, T)>, stopped_at: Option<TaskPlace>) -> Self {
+        let passed = u32::try_from(found.len()).unwrap_or(u32::MAX);
+        Self { found, stopped_at, passed }
+    }
 }
 
 /// Makes a page of at most `limit` tasks, and says behind which place the next one begins.
@@ -40,7 +50,7 @@ mod tests {
     use super::*;
 
     fn walked(places: &[i64], stopped_at: Option<i64>) -> Walked<i64> {
-        Walked { found: places.iter().map(|place| (*place, *place)).collect(), stopped_at }
+        Walked::of(places.iter().map(|place| (*place, *place)).collect(), stopped_at)
     }
 
     #[test]

@@ -21,8 +21,8 @@ use conditions::{Condition, conditions};
 
 pub(super) use self::span::last_place;
 
-/// All of a page is read from one snapshot. Its indexes have the order of arrival, so that no plan need sort what is
-/// passed over.
+/// All of a page is read from one snapshot. But for that of what is running, its indexes have the order of arrival, so
+/// that no plan need sort what is passed over.
 const BEGIN: &str = "begin isolation level repeatable read read only; set local enable_sort = off";
 
 /// At most this many bytes of errors are read at once, and one error more.
@@ -42,12 +42,15 @@ pub(super) async fn list(session: &Session, query: &TaskQuery) -> Result<TaskPag
     let page = match span::of(session, query).await? {
         None => TaskPage::default(),
         Some(span) => {
-            let most = i64::from(PASSED) / i64::try_from(conditions.len()).unwrap_or(1);
+            let in_order = conditions.iter().filter(|condition| condition.is_in_order).count();
+            let most = i64::from(PASSED) / i64::try_from(in_order.max(1)).unwrap_or(1);
             let walks = conditions
                 .into_iter()
                 .map(|condition| Walk { session, condition, query, states, most }.walk(span));
-            let (tasks, next) = merge(query.order, try_join_all(walks).await?, query.limit);
-            TaskPage { tasks, next }
+            let walked = try_join_all(walks).await?;
+            let passed = walked.iter().map(|walked| walked.passed).sum();
+            let (tasks, next) = merge(query.order, walked, query.limit);
+            TaskPage { tasks, next, passed }
         }
     };
     session.script("commit").await?;
@@ -67,8 +70,12 @@ struct Walk<'a> {
 
 impl Walk<'_> {
     /// Reads until there is one task more than the page may have, or enough were passed over.
-    async fn walk(self, span: Span) -> Result<Walked<TaskSummary>, PgError> {
+    async fn walk(mut self, span: Span) -> Result<Walked<TaskSummary>, PgError> {
         let wanted = i64::from(self.query.limit) + 1;
+        if !self.condition.is_in_order {
+            // All are read, and only those wanted are sorted.
+            self.most = wanted;
+        }
         if let Some(text) = &self.query.filter.error_text {
             return self.search(span, wanted, &Searched::new(text)).await;
         }
@@ -77,8 +84,12 @@ impl Walk<'_> {
         // A page that is full says by itself where it ends.
         let is_full = i64::try_from(found.len()).is_ok_and(|found| found >= wanted);
         let last = found.last().filter(|_| is_full).map(|(place, _)| *place);
-        let stopped_at = if last.is_some() { last } else { self.end(span).await? };
-        Ok(Walked { found, stopped_at })
+        if last.is_some() || !self.condition.is_in_order {
+            return Ok(Walked::of(found, last));
+        }
+        let stopped_at = self.end(span).await?;
+        let passed = if stopped_at.is_some() { self.passed() } else { 0 };
+        Ok(Walked { passed, ..Walked::of(found, stopped_at) })
     }
 
     /// Does the same where errors are searched, which are read a few megabytes at once.
@@ -94,6 +105,7 @@ impl Walk<'_> {
             (ListOrder::NewestFirst, Some(end)) => left.first = end,
             (ListOrder::OldestFirst, Some(end)) => left.last = end,
         }
+        let passed = if end.is_some() { self.passed() } else { 0 };
         let (mut found, mut bytes) = (Vec::new(), 0);
         loop {
             let rows = self.read(left, CHUNK).await?;
@@ -107,16 +119,21 @@ impl Walk<'_> {
                 }
                 let is_full = i64::try_from(found.len()).is_ok_and(|found| found >= wanted);
                 if is_full || bytes >= SEARCHED_BYTES {
-                    return Ok(Walked { found, stopped_at: Some(place) });
+                    return Ok(Walked { passed, ..Walked::of(found, Some(place)) });
                 }
                 last = Some(place);
             }
             match (self.query.order, last) {
-                (_, None) => return Ok(Walked { found, stopped_at: end }),
+                (_, None) => return Ok(Walked { passed, ..Walked::of(found, end) }),
                 (ListOrder::NewestFirst, Some(last)) => left.last = last - 1,
                 (ListOrder::OldestFirst, Some(last)) => left.first = last + 1,
             }
         }
+    }
+
+    /// How many tasks are passed over up to the end.
+    fn passed(self) -> u32 {
+        u32::try_from(self.most).unwrap_or(PASSED)
     }
 
     /// Reads at most `limit` tasks of the list. Where errors are searched, fewer are read if they are large.
@@ -128,7 +145,8 @@ impl Walk<'_> {
         let (text_read, error_read) = (TEXT_READ.cast_signed(), ERROR_READ.cast_signed());
         let (type_read, result_listed) = (TYPE_READ.cast_signed(), i64::from(RESULT_LISTED));
         let states = states.names();
-        let parameters: [&(dyn ToSql + Sync); 17] = [
+        let agent_filter = filter.agent_filter_begins();
+        let parameters: [&(dyn ToSql + Sync); 18] = [
             &span.first,
             &span.last,
             &most,
@@ -146,6 +164,7 @@ impl Walk<'_> {
             &text_read,
             &result_listed,
             &error_read,
+            &agent_filter,
         ];
         self.session.query(&sql, &parameters).await
     }

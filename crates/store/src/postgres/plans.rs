@@ -13,9 +13,10 @@ const SETTINGS: &str = "set enable_seqscan = off; set enable_bitmapscan = off; s
 
 /// How a statement runs on a connection of ours, where a transaction sets something `besides`.
 pub(super) fn plan(database: &TestDatabase, besides: &str, statement: &str, parameters: usize) -> String {
-    let nulls = vec!["null"; parameters].join(", ");
+    let nulls =
+        if parameters == 0 { String::new() } else { format!("({})", vec!["null"; parameters].join(", ")) };
     database.sql(&format!(
-        "{SETTINGS}; {besides}; prepare planned as {statement}; explain (costs off) execute planned ({nulls})"
+        "{SETTINGS}; {besides}; prepare planned as {statement}; explain (costs off) execute planned {nulls}"
     ))
 }
 

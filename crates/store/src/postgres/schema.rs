@@ -24,6 +24,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (8, include_str!("../../migrations/postgres/0008_lists.sql")),
     (9, include_str!("../../migrations/postgres/0009_tasks_of_agents.sql")),
     (10, include_str!("../../migrations/postgres/0010_traces.sql")),
+    (11, include_str!("../../migrations/postgres/0011_tests.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");

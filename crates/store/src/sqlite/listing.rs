@@ -28,15 +28,17 @@ pub(super) fn list(connection: &mut Connection, query: &TaskQuery) -> Result<Tas
     let most = PASSED / u32::try_from(paths.len()).unwrap_or(1);
     let walk = |(path, span): &(Path, Span)| Walk::new(query, states, most).along(&transaction, path, *span);
     let walked = paths.iter().map(walk).collect::<Result<Vec<_>, _>>()?;
+    let passed = walked.iter().map(|walked| walked.passed).sum();
     let (places, next) = merge(query.order, walked, query.limit);
     let tasks = places.into_iter().map(|place| summary(&transaction, place)).collect::<Result<_, _>>()?;
-    Ok(TaskPage { tasks, next })
+    Ok(TaskPage { tasks, next, passed })
 }
 
 /// Reads tasks until there is one more than the page may have, or enough were passed over.
 struct Walk<'q> {
     query: &'q TaskQuery,
     states: String,
+    agent_filter: Option<String>,
     searched: Option<Searched>,
     most: u32,
     found: Vec<(TaskPlace, TaskPlace)>,
@@ -49,6 +51,7 @@ impl<'q> Walk<'q> {
         Self {
             query,
             states: format!(",{},", states.names().join(",")),
+            agent_filter: query.filter.agent_filter_begins(),
             searched: query.filter.error_text.as_deref().map(Searched::new),
             most,
             found: Vec::new(),
@@ -68,7 +71,7 @@ impl<'q> Walk<'q> {
         } else {
             self.read_sorted(connection, path, span)?
         };
-        Ok(Walked { found: self.found, stopped_at })
+        Ok(Walked { found: self.found, stopped_at, passed: self.passed })
     }
 
     /// Reads the tasks of a span, and returns the last place that was read, if others follow.
@@ -86,6 +89,7 @@ impl<'q> Walk<'q> {
             ":type": filter.task_type,
             ":version": filter.task_version,
             ":agent_id": filter.agent_id.map(uuid::Uuid::into_bytes),
+            ":agent_filter": self.agent_filter,
             ":from": filter.from.map(microsecond_from),
             ":to": filter.to.map(microsecond_from),
             ":states": self.states,

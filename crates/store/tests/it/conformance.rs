@@ -219,8 +219,11 @@ macro_rules! cases_of_every_store {
                 large_errors_are_searched_in_parts
                 pages_fit_together_while_tasks_come_and_go
                 what_arrived_behind_a_place_can_be_left_out
+                times_are_found_whatever_runs
+                what_runs_is_listed_page_by_page
             }
             tests_listed {
+                the_tasks_of_a_test_are_found_among_all_that_wait
                 the_tasks_of_a_test_are_listed_at_any_place
             }
             transactions {

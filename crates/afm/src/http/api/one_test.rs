@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::pin::pin;
-use std::sync::Arc;
 
 use axum::extract::rejection::PathRejection;
 use axum::extract::{Path, RawQuery, State};
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::cursor;
 use super::query::Query;
 use super::tasks::list::ListedTask;
+use super::tasks::pages;
 use crate::http::answer::json;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -79,7 +79,7 @@ pub(super) async fn read(
     let after = cursor.map(|text| cursor::read(&list, &text)).transpose()?;
     let filter = TaskFilter { test_id: Some(id), ..TaskFilter::default() };
     let asked = TaskQuery { filter, order: ListOrder::OldestFirst, after, up_to: None, limit };
-    let page = pin!(app.store.list_tasks(Arc::new(asked)));
+    let page = pin!(pages::read(&app, asked));
     let page = request_deadline::within(app.settings.request_timeout, page).await?;
     let page = page.map_err(|error| app.read_failed(&error))?;
     if page.tasks.is_empty() && page.next.is_none() && after.is_none() {

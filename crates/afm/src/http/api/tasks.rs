@@ -4,6 +4,7 @@ pub(in crate::http) mod cancel;
 pub(in crate::http) mod change;
 pub(in crate::http) mod filter;
 pub(in crate::http) mod list;
+pub(in crate::http) mod pages;
 pub(in crate::http) mod post;
 pub(in crate::http) mod retry;
 pub(in crate::http) mod show;

@@ -1,7 +1,6 @@
 //! The page of an agent, and what can be done with it there.
 
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -20,6 +19,7 @@ use super::frame::{Frame, html};
 use super::presentation::Moment;
 use super::task::type_page;
 use super::tasks::{Row, rows};
+use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_log;
@@ -81,7 +81,7 @@ async fn page(
         let filter = TaskFilter { agent_id: Some(id), ..TaskFilter::default() };
         let order = ListOrder::NewestFirst;
         let query_of_tasks = TaskQuery { filter, order, after: None, up_to: None, limit: NEWEST };
-        let newest = app.store.list_tasks(Arc::new(query_of_tasks)).await;
+        let newest = pages::read(&app, query_of_tasks).await;
         let newest = newest.map_err(|error| app.read_failed(&error))?.tasks;
         let said = match Form::of(query.unwrap_or_default().as_bytes()).text("said").as_str() {
             "paused" => Some("The agent is paused: it is handed no more tasks. What it runs goes on."),

@@ -34,6 +34,8 @@ struct ConfirmPage<'p> {
     question: String,
     filters: &'p Filters,
     ids: &'p [Uuid],
+    /// Under which ids they are posted again, also if the form is sent twice.
+    new_ids: Vec<Uuid>,
     token: Option<Uuid>,
     /// Whether there is anything to be done.
     is_any: bool,
@@ -76,15 +78,17 @@ impl Asked {
         if all {
             return Ok(Self { action, filters, ids: None });
         }
-        let ids =
-            form.all("task_id").map(|id| parse_id(id).ok_or_else(|| invalid("task_id", "must be a UUID")));
-        let ids = ids.collect::<Result<Vec<_>, _>>()?;
+        let ids = ids_of(form, "task_id")?;
         match ids.len() {
             0 => Err(invalid("task_id", "choose at least one task first, by the boxes before the rows")),
             1..=MOST => Ok(Self { action, filters, ids: Some(ids) }),
             _ => Err(invalid("task_id", "choose at most 1,000 tasks, or all that match")),
         }
     }
+}
+
+fn ids_of(form: &Form, name: &str) -> Result<Vec<Uuid>, ApiError> {
+    form.all(name).map(|id| parse_id(id).ok_or_else(|| invalid(name, "must be a UUID"))).collect()
 }
 
 /// So many tasks can be chosen.
@@ -115,6 +119,10 @@ async fn ask(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>)
             question,
             filters: &asked.filters,
             ids: asked.ids.as_deref().unwrap_or_default(),
+            new_ids: match asked.action {
+                Action::Cancel => Vec::new(),
+                Action::Retry => asked.ids.iter().flatten().map(|_| Uuid::new_v4()).collect(),
+            },
             token,
             is_any: tasks > 0 || more,
         }))
@@ -141,7 +149,12 @@ async fn change(frame: Frame, State(app): State<App>, form: Result<Form, ApiErro
         };
         let (done, refused) = match &asked.ids {
             Some(ids) => {
-                let changed = by_ids::change(&app, asked.action, ids, deadline).await;
+                let new_ids = ids_of(&form, "new_task_id")?;
+                let new_ids = Some(new_ids).filter(|new_ids| !new_ids.is_empty());
+                if let Some(new_ids) = &new_ids {
+                    by_ids::check_new_ids(asked.action, ids, new_ids)?;
+                }
+                let changed = by_ids::change(&app, asked.action, ids, new_ids.as_deref(), deadline).await;
                 for task in changed.results {
                     page.new.extend(task.new_task_id);
                     if let Some(detail) = task.detail {

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
-use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -18,6 +17,7 @@ use uuid::Uuid;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::pretty_json::pretty;
+use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_log;
@@ -260,7 +260,7 @@ impl TaskForm {
         let filter =
             TaskFilter { task_type: Some(self.value("task_type").to_owned()), ..TaskFilter::default() };
         let query = TaskQuery { filter, limit: 1, ..TaskQuery::default() };
-        let listed = app.store.list_tasks(Arc::new(query)).await.map_err(|error| app.read_failed(&error))?;
+        let listed = pages::read(app, query).await.map_err(|error| app.read_failed(&error))?;
         let last = match listed.tasks.first() {
             Some(task) => bpms::read(app, task.task_id).await?,
             None => None,

@@ -1,7 +1,6 @@
 //! Finds what a text names, and leads to its page.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -13,6 +12,7 @@ use slamon_store::{StoreError, TaskFilter, TaskQuery};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::part;
+use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 
 pub(super) fn routes() -> Routes {
@@ -61,7 +61,7 @@ async fn find(app: &App, wanted: &str) -> Result<Option<String>, StoreError> {
 
 async fn exists(app: &App, filter: TaskFilter) -> Result<bool, StoreError> {
     let query = TaskQuery { filter, limit: 1, ..TaskQuery::default() };
-    let found = app.store.list_tasks(Arc::new(query)).await?;
+    let found = pages::read(app, query).await?;
     // Where too many others had to be passed over, the list goes on to look.
     Ok(!found.tasks.is_empty() || found.next.is_some())
 }

@@ -8,7 +8,7 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::{get, post};
 use slamon_domain::{PendingReason, State as TaskState, Task};
-use slamon_protocol::{JsonText, PostTask};
+use slamon_protocol::{JsonText, PostTask, parse_id};
 use slamon_store::AttemptView;
 use uuid::Uuid;
 
@@ -20,7 +20,7 @@ use super::pretty_json::{plain, pretty};
 use super::timeline::{Event, timeline};
 use crate::http::answer::json_text;
 use crate::http::app::{App, Routes};
-use crate::http::error::ApiError;
+use crate::http::error::{ApiError, invalid};
 use crate::http::routes::bpms::{self, TaskId};
 
 /// Of data and results at most this many bytes are shown.
@@ -46,6 +46,8 @@ struct TaskPage<'p> {
     frame: &'p Frame,
     section: &'static str,
     task: &'p Task,
+    /// Under which id it is posted again, also if the form is sent twice.
+    new_id: Uuid,
     badge: Badge,
     has_ended: bool,
     said: Option<&'static Said>,
@@ -114,15 +116,28 @@ async fn cancel(frame: Frame, State(app): State<App>, task_id: TaskId) -> Respon
     frame.answer(&app, page).await
 }
 
-async fn post_again(frame: Frame, State(app): State<App>, task_id: TaskId) -> Response {
+async fn post_again(
+    frame: Frame,
+    State(app): State<App>,
+    task_id: TaskId,
+    form: Result<Form, ApiError>,
+) -> Response {
     let page = pin!(async {
+        let form = form?;
         let task = read(&app, task_id).await?;
-        let again = PostTask { task_id: Uuid::new_v4(), ..task.posted.clone() };
-        let id = again.task_id;
+        let id = match form.all("task_id").next() {
+            Some(id) => parse_id(id).filter(|id| *id != task.posted.task_id).ok_or_else(not_new)?,
+            None => Uuid::new_v4(),
+        };
+        let again = PostTask { task_id: id, ..task.posted.clone() };
         submit(&app, again).await?;
         Ok(frame.lead_to(&format!("tasks/{id}?said=again")))
     });
     frame.answer(&app, page).await
+}
+
+fn not_new() -> ApiError {
+    invalid("task_id", "must be a new UUID")
 }
 
 async fn data(frame: Frame, State(app): State<App>, task_id: TaskId) -> Response {
@@ -166,6 +181,7 @@ fn show(
         frame,
         section: "tasks",
         task,
+        new_id: Uuid::new_v4(),
         badge: (&task.state).into(),
         has_ended: matches!(task.state, TaskState::Ended { .. }),
         said,

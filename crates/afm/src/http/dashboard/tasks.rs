@@ -1,7 +1,6 @@
 //! The list of tasks, with its filters.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -18,7 +17,7 @@ use super::presentation::{Badge, Moment, between, duration, part, short};
 use super::pretty_json::plain;
 use crate::http::api::cursor;
 use crate::http::api::query::Query;
-use crate::http::api::tasks::filter;
+use crate::http::api::tasks::{filter, pages};
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 
@@ -33,10 +32,11 @@ const LIMIT: u32 = 50;
 const FILTERS: [(&str, &str); 2] = [("task_type", "Type"), ("q", "Text in the error")];
 
 /// The other filters.
-const MORE_FILTERS: [(&str, &str); 5] = [
+const MORE_FILTERS: [(&str, &str); 6] = [
     ("task_version", "Version"),
     ("test_id", "Test id"),
     ("agent_id", "Agent id"),
+    ("country", "For agents in country"),
     ("from", "Posted from (UTC)"),
     ("to", "Posted before (UTC)"),
 ];
@@ -169,7 +169,7 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
                 text => Some(cursor::read(&list, text)?),
             };
             let query = TaskQuery { filter, order, after, up_to: None, limit: LIMIT };
-            let page = app.store.list_tasks(Arc::new(query)).await;
+            let page = pages::read(&app, query).await;
             let page = page.map_err(|error| app.read_failed(&error))?;
             Ok((page.tasks, page.next.map(|place| cursor::write(&list, place))))
         };

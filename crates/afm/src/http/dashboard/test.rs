@@ -2,7 +2,6 @@
 
 use std::fmt::Write;
 use std::pin::pin;
-use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
@@ -19,6 +18,7 @@ use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, between, count, duration};
 use super::tasks::{Row, rows};
 use crate::http::api::one_test;
+use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 
@@ -68,7 +68,7 @@ async fn page(
         let filter = TaskFilter { test_id: Some(id), ..TaskFilter::default() };
         let order = ListOrder::OldestFirst;
         let query = TaskQuery { filter, order, after: None, up_to: None, limit: LIMIT };
-        let listed = app.store.list_tasks(Arc::new(query)).await;
+        let listed = pages::read(&app, query).await;
         let listed = listed.map_err(|error| app.read_failed(&error))?;
         if listed.tasks.is_empty() && listed.next.is_none() {
             return Err(ApiError::UnknownTest);

@@ -20,6 +20,7 @@ use super::presentation::{Badge, Moment, duration, number, part};
 use super::task::type_page;
 use super::tasks::{Row, rows};
 use crate::http::api::query::Query;
+use crate::http::api::tasks::pages;
 use crate::http::api::type_list::{OfferingAgents, Place, TypeInVersion, TypeReader};
 use crate::http::app::{App, Routes};
 use crate::http::error::{ApiError, invalid};
@@ -235,7 +236,7 @@ async fn show(frame: &Frame, app: &App, capability: &Capability, said: &str) -> 
     let read = async {
         let counts = app.store.counts_of_types(Arc::from([capability.clone()])).await?;
         let (figures, pauses) = (app.overview_figures().await?, app.store.pauses().await?);
-        let newest = app.store.list_tasks(Arc::new(newest)).await?;
+        let newest = pages::read(app, newest).await?;
         Ok::<_, StoreError>((
             counts,
             figures,

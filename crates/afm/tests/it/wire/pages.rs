@@ -143,6 +143,49 @@ fn forms_of_other_sites_are_refused() {
     }
 }
 
+/// Returns the value of a hidden field of a page.
+#[track_caller]
+fn hidden(page: &str, name: &str) -> String {
+    let field = format!("name=\"{name}\" value=\"");
+    let value = page.split_once(&field).unwrap_or_else(|| panic!("no {name} in {page}")).1;
+    value.split('"').next().unwrap_or_default().to_owned()
+}
+
+#[test]
+fn a_form_that_is_sent_twice_posts_again_once() {
+    let app = TestApp::start();
+    for n in [1, 2] {
+        app.post_task(Body::task(n));
+        app.delete(&format!("/task/{}", id(n))).json();
+    }
+    let waiting = || app.get("/api/v1/tasks?state=pending").json()["tasks"].as_array().map(Vec::len);
+    let task = format!("/dashboard/tasks/{}", id(1));
+    let new = hidden(&app.get(&task).body, "task_id");
+    for _ in 0..2 {
+        let answer = send_form(&app, &format!("{task}/again"), &[], &[("task_id", &new)]);
+        assert_eq!(answer.status, 303, "{answer:?}");
+        assert_eq!(waiting(), Some(1));
+    }
+    for wrong in ["x", &id(1)] {
+        assert_eq!(send_form(&app, &format!("{task}/again"), &[], &[("task_id", wrong)]).status, 400);
+    }
+    assert_eq!(send_form(&app, &format!("{task}/again"), &[], &[]).status, 303);
+    assert_eq!(waiting(), Some(2));
+
+    let (one, two) = (id(1), id(2));
+    let chosen = [("act", "again"), ("task_id", &*one), ("task_id", &*two)];
+    let confirm = send_form(&app, "/dashboard/bulk", &[], &chosen).body;
+    let first = hidden(&confirm, "new_task_id");
+    let second = hidden(confirm.split_once(&first).expect("it is there").1, "new_task_id");
+    let with_ids: Vec<_> =
+        chosen.into_iter().chain([("new_task_id", &*first), ("new_task_id", &*second)]).collect();
+    for _ in 0..2 {
+        let answer = send_form(&app, "/dashboard/bulk/confirmed", &[], &with_ids);
+        assert!(answer.body.contains("2 tasks were posted again."), "{answer:?}");
+        assert_eq!(waiting(), Some(4));
+    }
+}
+
 #[test]
 fn a_form_posts_every_field() {
     let app = TestApp::start();

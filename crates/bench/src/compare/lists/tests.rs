@@ -32,6 +32,7 @@ async fn all_readings(store: Arc<dyn Store>) {
         max_content_length: 1024 * 1024,
         limits: slamon_afm::config::Config::default().limits,
         request_timeout: PATIENCE,
+        list_looks_for: PATIENCE,
     };
     let limits = ServerLimits {
         idle: PATIENCE,

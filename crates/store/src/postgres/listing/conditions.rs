@@ -4,18 +4,20 @@ use tokio_postgres::types::ToSql;
 
 use crate::listing::{ListOrder, Part, States, TaskFilter};
 
-/// What the tasks of an index have in common, in the words of that index, which has them in the order of arrival.
+/// What the tasks of an index have in common, in the words of that index.
 ///
 /// Each index has statements of its own: a plan is made once, for any parameters.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Condition {
     /// `{key}` stands for the parameter with the key.
     sql: &'static str,
     pub(super) key: Option<Key>,
+    /// Whether the index has its tasks in the order of arrival. If not, all of them are read and sorted.
+    pub(super) is_in_order: bool,
 }
 
 /// The part of a filter that an index is searched by.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Key {
     Task,
     Test,
@@ -37,7 +39,7 @@ impl Key {
 
 impl Condition {
     const fn by(sql: &'static str, key: Key) -> Self {
-        Self { sql, key: Some(key) }
+        Self { sql, key: Some(key), is_in_order: true }
     }
 
     /// Writes the condition with the parameter that `parameter` names for the key.
@@ -50,7 +52,9 @@ impl Condition {
 }
 
 const BY_ID: Condition = Condition::by("id = {key}", Key::Task);
-const ENDED_BY_TEST: Condition = Condition::by("test_id = {key} and finished_at is not null", Key::Test);
+/// All but what is running, whose index would be written to once more with each claim.
+const NOT_RUNNING_BY_TEST: Condition =
+    Condition::by("test_id = {key} and (claimed_at is null or finished_at is not null)", Key::Test);
 const CLAIMED_BY_AGENT: Condition = Condition::by("agent_id = {key} and state = 'claimed'", Key::Agent);
 const ENDED_BY_AGENT: Condition = Condition::by("agent_id = {key} and finished_at is not null", Key::Agent);
 const UNSUCCESSFUL_BY_TYPE: Condition = Condition::by(
@@ -58,16 +62,20 @@ const UNSUCCESSFUL_BY_TYPE: Condition = Condition::by(
     Key::Type,
 );
 
-/// The condition of a part. It does not name the state, so that no plan for a claim or a sweep takes these indexes.
+/// What is running, which is sorted: there is no more of it than the fleet executes.
+pub(super) const RUNNING: Condition = Condition { sql: "state = 'claimed'", key: None, is_in_order: false };
+
+/// The condition of a part. But for what is running it does not name the state, so that no plan for a claim or a sweep
+/// takes these indexes.
 fn of_part(part: Part) -> Condition {
     let sql = match part {
+        Part::Claimed => return RUNNING,
         Part::Pending => "claimed_at is null and available_at is null and finished_at is null",
-        Part::Claimed => "claimed_at is not null and finished_at is null",
         Part::Delayed => "available_at is not null",
         Part::Completed => "result is not null",
         Part::Unsuccessful => "error is not null",
     };
-    Condition { sql, key: None }
+    Condition { sql, key: None, is_in_order: true }
 }
 
 /// Chooses the indexes that are read, each of which has some of the tasks, and no two the same; none where no task can
@@ -77,21 +85,18 @@ pub(super) fn conditions(filter: &TaskFilter, states: States) -> Vec<Condition> 
         return vec![BY_ID];
     }
     let parts = Part::ALL.into_iter().filter(|part| !part.states().and(states).is_empty());
+    let chosen = |conditions: [(bool, Condition); 2]| {
+        conditions.into_iter().filter_map(|(is_read, condition)| is_read.then_some(condition)).collect()
+    };
+    let claimed = !Part::Claimed.states().and(states).is_empty();
     if filter.test_id.is_some() {
-        // What a process instance has that has not ended is looked for among all such tasks: an index of those
-        // would be written to twice more in the life of each task.
-        let unfinished = parts.filter(|part| part.states().are_among(States::UNFINISHED)).map(of_part);
-        let has_ended = !states.are_among(States::UNFINISHED);
-        return unfinished.chain(has_ended.then_some(ENDED_BY_TEST)).collect();
+        let others = !states.are_among(Part::Claimed.states());
+        return chosen([(claimed, RUNNING), (others, NOT_RUNNING_BY_TEST)]);
     }
     if filter.agent_id.is_some() {
         // What waits is nobody's.
-        let claimed = !Part::Claimed.states().and(states).is_empty();
         let has_ended = !states.are_among(States::UNFINISHED);
-        return [(claimed, CLAIMED_BY_AGENT), (has_ended, ENDED_BY_AGENT)]
-            .into_iter()
-            .filter_map(|(is_read, condition)| is_read.then_some(condition))
-            .collect();
+        return chosen([(claimed, CLAIMED_BY_AGENT), (has_ended, ENDED_BY_AGENT)]);
     }
     if filter.task_type.is_some() && states.are_among(States::UNSUCCESSFUL) {
         return vec![UNSUCCESSFUL_BY_TYPE];
@@ -99,32 +104,33 @@ pub(super) fn conditions(filter: &TaskFilter, states: States) -> Vec<Condition> 
     parts.map(of_part).collect()
 }
 
-/// All conditions, each with the index that it is of.
+/// All conditions, each with the indexes any of which may be read for it.
 #[cfg(test)]
-pub(super) fn with_indexes() -> Vec<(Condition, &'static str)> {
-    let of_part = |part| {
-        let index = match part {
-            Part::Pending => "task_arrived",
-            Part::Claimed => "task_running",
-            Part::Delayed => "task_delayed",
-            Part::Completed => "task_completed",
-            Part::Unsuccessful => "task_unsuccessful",
+pub(super) fn with_indexes() -> Vec<(Condition, &'static [&'static str])> {
+    let of_part = |part| -> (Condition, &'static [&'static str]) {
+        let indexes: &[&str] = match part {
+            Part::Pending => &["task_arrived"],
+            Part::Claimed => &["task_held", "task_of_holder"],
+            Part::Delayed => &["task_delayed"],
+            Part::Completed => &["task_completed"],
+            Part::Unsuccessful => &["task_unsuccessful"],
         };
-        (of_part(part), index)
+        (of_part(part), indexes)
     };
-    let by_key = [
-        (BY_ID, "task_pkey"),
-        (ENDED_BY_TEST, "task_ended_of_test"),
-        (CLAIMED_BY_AGENT, "task_of_holder"),
-        (ENDED_BY_AGENT, "task_ended_of_agent"),
-        (UNSUCCESSFUL_BY_TYPE, "task_unsuccessful_of_type"),
+    let by_key: [(Condition, &[&str]); 5] = [
+        (BY_ID, &["task_pkey"]),
+        (NOT_RUNNING_BY_TEST, &["task_of_test"]),
+        (CLAIMED_BY_AGENT, &["task_of_holder"]),
+        (ENDED_BY_AGENT, &["task_ended_of_agent"]),
+        (UNSUCCESSFUL_BY_TYPE, &["task_unsuccessful_of_type"]),
     ];
     Part::ALL.into_iter().map(of_part).chain(by_key).collect()
 }
 
-/// The conditions that all tasks fulfil, each one of them.
-pub(super) fn all() -> impl Iterator<Item = String> {
-    Part::ALL.into_iter().map(|part| of_part(part).in_terms_of(|_| ""))
+/// The conditions of which all tasks that are not running fulfil one each. All have the order of arrival.
+pub(super) fn not_running() -> impl Iterator<Item = String> {
+    let parts = Part::ALL.into_iter().map(of_part).filter(|condition| condition.is_in_order);
+    parts.map(|condition| condition.in_terms_of(|_| ""))
 }
 
 pub(super) fn direction(order: ListOrder) -> &'static str {

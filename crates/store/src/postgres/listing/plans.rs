@@ -2,9 +2,9 @@
 
 use slamon_testbed::{PgCluster, PgOptions, TestDatabase};
 
-use super::conditions::{Condition, Key, with_indexes};
-use super::{end_statement, summary};
-use crate::listing::{ListOrder, TaskFilter, TaskQuery};
+use super::conditions::{Condition, Key, conditions, with_indexes};
+use super::{end_statement, span, summary};
+use crate::listing::{ListOrder, TaskFilter, TaskQuery, every_filter};
 use crate::postgres::plans::{make_tables, plan};
 
 /// What every transaction sets that reads a list.
@@ -27,36 +27,67 @@ const FILL: &str = "
         md5((n % 50)::text)::uuid, now(), null, now(), '{}', null
     from generate_series(1, 20000) as n where n % 100 > 3";
 
-/// Checks a plan: the index, and nothing that reads or sorts more. A single task may be sorted.
+/// Checks a plan: one of the indexes, and nothing that reads or sorts more. What runs is sorted, and a single task may be.
 #[track_caller]
-fn check(plan: &str, index: &str, what: &str) {
-    assert!(plan.contains(&format!(" using {index} on task")), "{what}: {plan}");
+fn check(plan: &str, condition: Condition, indexes: &[&str], what: &str) {
+    let is_used = |index: &&str| plan.contains(&format!(" using {index} on task"));
+    assert!(indexes.iter().any(is_used), "{what}: {plan}");
     for other in ["Seq Scan on task", "Sort", "Bitmap"] {
-        let is_one = other == "Sort" && index == "task_pkey";
-        assert!(is_one || !plan.contains(other), "{what}: {plan}");
+        let is_sorted = other == "Sort" && (is_by_id(condition) || !condition.is_in_order);
+        assert!(is_sorted || !plan.contains(other), "{what}: {plan}");
     }
 }
 
 fn check_all(database: &TestDatabase, what: &str) {
-    for (condition, index) in with_indexes() {
+    for (condition, indexes) in with_indexes() {
         for order in [ListOrder::NewestFirst, ListOrder::OldestFirst] {
             for error_text in [None, Some("text".to_owned())] {
                 let filter = TaskFilter { error_text, ..TaskFilter::default() };
                 let query = TaskQuery { filter, order, ..TaskQuery::default() };
-                let plan = plan(database, UNSORTED, &summary::statement(condition, &query), 17);
-                check(&plan, index, what);
+                let plan = plan(database, UNSORTED, &summary::statement(condition, &query), 18);
+                check(&plan, condition, indexes, what);
             }
             let parameters = if condition.key.is_some() { 4 } else { 3 };
             // The index of one task has no order, and needs none.
-            if !is_by_id(condition) {
-                check(&plan(database, UNSORTED, &end_statement(condition, order), parameters), index, what);
+            if condition.is_in_order && !is_by_id(condition) {
+                let plan = plan(database, UNSORTED, &end_statement(condition, order), parameters);
+                check(&plan, condition, indexes, what);
             }
+        }
+    }
+    for (statement, parameters) in [(span::ends_statement(), 0), (span::next_statement(), 2)] {
+        let plan = plan(database, UNSORTED, &statement, parameters);
+        for index in ["task_arrived", "task_delayed", "task_completed", "task_unsuccessful"] {
+            assert!(plan.contains(&format!(" using {index} on task")), "{what}: {plan}");
+        }
+        for other in ["Seq Scan on task", "Bitmap", "task_of_test", "task_finished"] {
+            assert!(!plan.contains(other), "{what}: {plan}");
         }
     }
 }
 
 fn is_by_id(condition: Condition) -> bool {
-    matches!(condition.key, Some(Key::Task))
+    condition.key == Some(Key::Task)
+}
+
+/// Whatever is asked for, only these conditions are, and each by a key that the filter has.
+#[test]
+fn every_list_has_its_indexes() {
+    let known: Vec<Condition> = with_indexes().into_iter().map(|(condition, _)| condition).collect();
+    for filter in every_filter() {
+        let states = filter.possible_states();
+        for condition in conditions(&filter, states) {
+            assert!(known.contains(&condition), "{filter:?} {condition:?}");
+            let has_key = match condition.key {
+                None => true,
+                Some(Key::Task) => filter.task_id.is_some(),
+                Some(Key::Test) => filter.test_id.is_some(),
+                Some(Key::Agent) => filter.agent_id.is_some(),
+                Some(Key::Type) => filter.task_type.is_some(),
+            };
+            assert!(has_key, "{filter:?} {condition:?}");
+        }
+    }
 }
 
 #[tokio::test]

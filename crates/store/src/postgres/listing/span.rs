@@ -43,43 +43,58 @@ pub(in crate::postgres) async fn last_place(session: &Session) -> Result<Option<
 
 /// The first and the last place that is taken; `None` if there are no tasks.
 async fn ends(session: &Session) -> Result<Option<Span>, PgError> {
-    let end = |direction: &str| {
-        let ends: Vec<String> = conditions::all()
-            .map(|tasks| format!("(select seq from task where {tasks} order by seq {direction} limit 1)"))
-            .collect();
-        ends.join(", ")
-    };
-    let sql = format!("select least({}) as first, greatest({}) as last", end("asc"), end("desc"));
-    let rows = session.query(&sql, &[]).await?;
+    let rows = session.query(&ends_statement(), &[]).await?;
     let Some(row) = rows.first() else { return Ok(None) };
     let (first, last): (Option<i64>, Option<i64>) = (row.try_get("first")?, row.try_get("last")?);
     Ok(first.zip(last).map(|(first, last)| Span { first, last }))
 }
 
-/// Finds a short span: what lies before it was posted before a time, and what lies behind it was not, as if times
-/// rose with places.
-async fn posted_around(session: &Session, all: Span, time: Timestamp) -> Result<Span, PgError> {
-    let next: Vec<String> = conditions::all()
+pub(super) fn ends_statement() -> String {
+    let end = |direction: &str| {
+        let ends: Vec<String> = conditions::not_running()
+            .map(|tasks| format!("(select seq from task where {tasks} order by seq {direction} limit 1)"))
+            .collect();
+        ends.join(", ")
+    };
+    format!(
+        "select least(running.first, {}) as first, greatest(running.last, {}) as last
+         from (select min(seq) as first, max(seq) as last from task where {}) as running",
+        end("asc"),
+        end("desc"),
+        conditions::RUNNING.in_terms_of(|_| "")
+    )
+}
+
+/// Writes the statement that finds, for each of the places `$1`, the next task that is not running, and whether it
+/// was posted before `$2`.
+pub(super) fn next_statement() -> String {
+    let next: Vec<String> = conditions::not_running()
         .map(|tasks| {
             format!("(select seq, created_at from task where {tasks} and seq >= place order by seq limit 1)")
         })
         .collect();
-    let sql = format!(
-        "select place, next.created_at < $2::timestamptz as is_before
+    format!(
+        "select next.seq, next.created_at < $2::timestamptz as is_before
          from unnest($1::bigint[]) as places (place)
          cross join lateral (
-             select created_at from ({}) as nexts order by seq limit 1
+             select seq, created_at from ({}) as nexts order by seq limit 1
          ) as next
          order by place",
         next.join(" union all ")
-    );
+    )
+}
+
+/// Finds a short span: what lies before it was posted before a time, and what lies behind it was not, as if times
+/// rose with places. It looks at no task that is running, as those have no index in this order.
+async fn posted_around(session: &Session, all: Span, time: Timestamp) -> Result<Span, PgError> {
+    let sql = next_statement();
     let mut span = all;
     while span.last - span.first > SHORT {
         let step = (span.last - span.first) / AT_ONCE;
         let places: Vec<i64> = (1..AT_ONCE).map(|n| span.first + n * step).collect();
         let before = span;
         for row in session.query(&sql, &[&places, &time]).await? {
-            let place: i64 = row.try_get("place")?;
+            let place: i64 = row.try_get("seq")?;
             if row.try_get("is_before")? {
                 span.first = place;
             } else {

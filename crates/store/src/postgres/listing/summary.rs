@@ -12,7 +12,8 @@ use crate::postgres::rows;
 use crate::views::{shown, shown_error};
 
 /// Writes the statement that reads tasks of a list by one index. The inner limit bounds what is passed over, the
-/// outer one what is given.
+/// outer one what is given. Where the index has not the order of the list, all of its tasks are read, so that
+/// the filter comes before the order.
 pub(super) fn statement(condition: Condition, query: &TaskQuery) -> String {
     let direction = direction(query.order);
     let tasks = condition.in_terms_of(|key| match key {
@@ -29,6 +30,14 @@ pub(super) fn statement(condition: Condition, query: &TaskQuery) -> String {
         ("null::bigint".to_owned(), "null::text")
     };
     let agent_name = rows::agent_name!("task");
+    let filter = "($5::uuid is null or id = $5) and ($6::uuid is null or test_id = $6)
+                 and ($7::text is null or type = $7) and ($8::bigint is null or version = $8)
+                 and ($9::uuid is null or agent_id = $9)
+                 and ($10::timestamptz is null or created_at >= $10)
+                 and ($11::timestamptz is null or created_at < $11)
+                 and state = any($12::text[])
+                 and ($18::text is null or starts_with(agent_filter, $18))";
+    let (before_order, after_limit) = if condition.is_in_order { ("true", filter) } else { (filter, "true") };
     format!(
         "select id, seq, test_id, left(type, $14::integer) as type, version, priority, created_at, state,
              attempts, agent_id, left({agent_name}, $15::integer) as agent_name, claimed_at, finished_at,
@@ -39,16 +48,11 @@ pub(super) fn statement(condition: Condition, query: &TaskQuery) -> String {
          from (
              select passed.*, {before} as bytes_before
              from (
-                 select * from task where {tasks} and seq between $1 and $2
+                 select * from task where {tasks} and seq between $1 and $2 and {before_order}
                  order by seq {direction}
                  limit $3
              ) as passed
-             where ($5::uuid is null or id = $5) and ($6::uuid is null or test_id = $6)
-                 and ($7::text is null or type = $7) and ($8::bigint is null or version = $8)
-                 and ($9::uuid is null or agent_id = $9)
-                 and ($10::timestamptz is null or created_at >= $10)
-                 and ($11::timestamptz is null or created_at < $11)
-                 and state = any($12::text[])
+             where {after_limit}
          ) as task
          where bytes_before is null or bytes_before < $13::bigint
          order by seq {direction}

@@ -105,6 +105,7 @@ pub(super) fn statement(path: &Path, order: ListOrder) -> String {
                 (:task_id is null or id = :task_id) and (:test_id is null or test_id = :test_id)
                 and (:type is null or type = :type) and (:version is null or version = :version)
                 and (:agent_id is null or agent_id = :agent_id)
+                and (:agent_filter is null or substr(agent_filter, 1, length(:agent_filter)) = :agent_filter)
                 and (:from is null or created_at >= :from) and (:to is null or created_at < :to)
                 and instr(:states, ',' || state || ',') > 0 as is_listed,
                 iif(:searches, error, null) as error
@@ -119,6 +120,7 @@ mod tests {
     use rusqlite::Connection;
 
     use super::*;
+    use crate::listing::every_filter;
     use crate::sqlite::schema;
 
     fn plan(connection: &Connection, sql: &str) -> String {
@@ -129,6 +131,36 @@ mod tests {
             plan.push(row.get::<_, String>("detail").unwrap());
         }
         plan.join("; ")
+    }
+
+    /// Whatever is asked for, nothing is read but a span of an index or of places, and what runs.
+    #[test]
+    fn no_list_reads_all_tasks() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        schema::create(&mut connection).unwrap();
+        let mut checked = std::collections::HashSet::new();
+        let span = Span { first: 1, last: 1_000 };
+        for filter in every_filter() {
+            let states = filter.possible_states();
+            if states.is_empty() {
+                continue;
+            }
+            for (path, _) in paths(&filter, states, span, 1_000) {
+                for order in [ListOrder::NewestFirst, ListOrder::OldestFirst] {
+                    let sql =
+                        if path.is_in_order { statement(&path, order) } else { sorted_places(&path, order) };
+                    if !checked.insert(sql.clone()) {
+                        continue;
+                    }
+                    let plan = plan(&connection, &sql);
+                    let is_running = plan.contains("COVERING INDEX task_held");
+                    assert!(
+                        is_running || plan.starts_with("SEARCH") && !plan.contains("SCAN"),
+                        "{filter:?}: {plan}"
+                    );
+                }
+            }
+        }
     }
 
     /// Every index is read in its order, and nothing is sorted but places of tasks that are running.

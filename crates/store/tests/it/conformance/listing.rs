@@ -54,10 +54,16 @@ fn numbers(tasks: &[TaskSummary]) -> Vec<u128> {
 async fn fill(store: &Driver) {
     let task = |n: u128| {
         let mut terms = Terms::default();
+        let country = ["FI", "SE", "fi", "\u{0}\"é"].map(str::to_owned);
         match n % 10 {
             0 => terms.delay = seconds(1_000),
             5 => terms.ttl = Some(seconds(20)),
             6 => terms.timeout = Some(seconds(5)),
+            // Those that no agent is handed.
+            1 => {
+                terms.agent_filter.country = Some(country[n as usize / 10].clone());
+                terms.agent_filter.region = (n == 1).then(|| "18".to_owned());
+            }
             _ => {}
         }
         // Those that stay pending are nobody's.
@@ -105,6 +111,10 @@ fn is_listed(task: &Task, filter: &TaskFilter) -> bool {
         && filter.task_version.is_none_or(|version| version == task.posted.task_version)
         && filter.states.contains(StateName::from(&task.state))
         && filter.agent_id.is_none_or(|id| task.last_attempt().is_some_and(|last| last.agent_id == id))
+        && filter
+            .country
+            .as_ref()
+            .is_none_or(|name| task.posted.terms.agent_filter.country.as_ref() == Some(name))
         && filter.from.is_none_or(|from| task.created >= from)
         && filter.to.is_none_or(|to| task.created < to)
         && filter.error_text.as_ref().is_none_or(|text| {
@@ -150,6 +160,8 @@ pub(crate) async fn lists_are_what_their_filters_say(fixture: &impl Fixture) {
                 ..base()
             },
             TaskFilter { task_type: Some("A".to_owned()), ..base() },
+            TaskFilter { country: Some("FI".to_owned()), ..base() },
+            TaskFilter { country: Some("\u{0}\"é".to_owned()), test_id: Some(test_id(1)), ..base() },
         ]);
     }
     for filter in filters {
@@ -377,5 +389,56 @@ pub(crate) async fn what_arrived_behind_a_place_can_be_left_out(fixture: &impl F
         let mut listed = numbers(&page.tasks);
         listed.sort_unstable();
         assert_eq!((listed, page.next), (vec![0, 1, 2, 3, 4], None));
+    }
+}
+
+/// Places are searched by time, whichever tasks are running.
+pub(crate) async fn times_are_found_whatever_runs(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    // A hundred tasks arrive every 1,000 s. Those that run are at the beginning, all along, and at the end.
+    for n in 0..30_u128 {
+        let is_run = |task: u128| !(8..=27).contains(&n) || task.is_multiple_of(3);
+        let task = |task| task_of(if is_run(task) { "run" } else { "wait" }, 1, task);
+        let commands = (n * 100..n * 100 + 100).map(|number| Command::Submit(task(number))).collect();
+        store.batch(at(i64::try_from(n).unwrap() * 1_000), commands).await;
+    }
+    while !store.poll(at(30_000), poll_for(1, 500, &[("run", 1)])).await.is_empty() {}
+    for (from, to) in [(0, 2), (3, 4), (5, 12), (12, 13), (14, 29), (26, 30), (29, 30), (30, 31)] {
+        let [from_time, to_time] = [from, to].map(|n: u128| Some(at(i64::try_from(n).unwrap() * 1_000)));
+        let filter = TaskFilter { from: from_time, to: to_time, ..TaskFilter::default() };
+        let expected: Vec<u128> = (from * 100..to.min(30) * 100).collect();
+        let mut listed = numbers(&all(&store, &filter, ListOrder::OldestFirst, 1_000).await);
+        assert_eq!(listed, expected, "from {from} to {to}");
+        listed = numbers(&all(&store, &filter, ListOrder::NewestFirst, 1_000).await);
+        listed.reverse();
+        assert_eq!(listed, expected, "from {from} to {to}");
+    }
+}
+
+pub(crate) async fn what_runs_is_listed_page_by_page(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    for first in [0, 1_000, 2_000] {
+        let tasks = (first..first + 1_000).map(|n| Command::Submit(task_of("t", 1, n))).collect();
+        store.batch(at(0), tasks).await;
+    }
+    // Three agents have tasks from here and there.
+    let mut claimed = 0;
+    for agent in (0..3).cycle() {
+        let polled = store.poll(at(9), poll_for(agent, 100, &[("t", 1)])).await;
+        claimed += polled.len();
+        if polled.is_empty() {
+            break;
+        }
+    }
+    assert_eq!(claimed, 3_000);
+    let running = TaskFilter { states: States::of(&[StateName::Claimed]), ..TaskFilter::default() };
+    for order in ORDERS {
+        for (filter, limit) in [(&running, 1_000), (&running, 700), (&TaskFilter::default(), 1_000)] {
+            let mut listed = numbers(&all(&store, filter, order, limit).await);
+            if order == ListOrder::NewestFirst {
+                listed.reverse();
+            }
+            assert!(listed.iter().copied().eq(0..3_000), "{order:?} {limit} {}", listed.len());
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use slamon_domain::testing::commands::{DUE, at, number, seconds, task_of};
+use slamon_domain::testing::commands::{DUE, at, completed, number, poll_for, seconds, task_of};
 use slamon_domain::{Command, Sweep};
 use slamon_protocol::PostTask;
 use slamon_store::{ListOrder, TaskFilter, TaskQuery};
@@ -72,6 +72,29 @@ impl Tests {
                 return listed;
             }
         }
+    }
+}
+
+/// However many tasks of others wait, the first page has those of the test.
+pub(crate) async fn the_tasks_of_a_test_are_found_among_all_that_wait(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let of_test = |test: u128, task_type: &str, n: u128| {
+        Command::Submit(PostTask { test_id: Uuid::from_u128(test), ..task_of(task_type, 1, n) })
+    };
+    let others = |from: u128| (from..from + 6_000).map(|n| of_test(n, "other", n)).collect();
+    store.batch(at(0), others(10_000)).await;
+    // One runs, one is done, and one waits.
+    store.batch(at(0), (1..=3).map(|n| of_test(1, "t", n)).collect()).await;
+    store.poll(at(1), poll_for(1, 2, &[("t", 1)])).await;
+    store.report(at(2), completed(1, "{}")).await.unwrap();
+    store.batch(at(3), others(20_000)).await;
+    for order in [ListOrder::OldestFirst, ListOrder::NewestFirst] {
+        let filter = TaskFilter { test_id: Some(Uuid::from_u128(1)), ..TaskFilter::default() };
+        let query = TaskQuery { filter, order, limit: 9, ..TaskQuery::default() };
+        let page = store.list_tasks(Arc::new(query)).await.unwrap();
+        let mut listed: Vec<u128> = page.tasks.iter().map(|task| number(task.task_id)).collect();
+        listed.sort_unstable();
+        assert_eq!((listed, page.next), (vec![1, 2, 3], None), "{order:?}");
     }
 }
 

@@ -29,6 +29,10 @@ pub(in crate::http::api) struct TasksToChange {
     /// The ids of 1 to 1,000 tasks.
     #[schema(min_items = 1, max_items = 1000)]
     task_ids: Option<Vec<Uuid>>,
+    /// With `task_ids`, to post tasks again: the ids of the new ones, in the same order. With them the request can be
+    /// repeated, and posts no task twice.
+    #[schema(min_items = 1, max_items = 1000)]
+    new_task_ids: Option<Vec<Uuid>>,
     /// Which tasks, under the names of the parameters of `GET /api/v1/tasks`.
     #[schema(value_type = Option<Object>)]
     filter: Option<serde_json::Value>,
@@ -91,7 +95,8 @@ async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, 
     let deadline = Instant::now() + app.settings.request_timeout;
     let text = body.text()?;
     let mut members = Members::of(&text)?;
-    let ids = members.array("task_ids", MOST)?;
+    let ids = members.ids("task_ids", MOST)?;
+    let new_ids = members.ids("new_task_ids", MOST)?;
     let filter = members.object("filter")?;
     let token = members.take("token");
     members.end()?;
@@ -100,9 +105,15 @@ async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, 
             if token.is_some() {
                 return Err(invalid("token", "goes with a filter only"));
             }
-            json(&by_ids::change(app, action, &by_ids::parse(&ids)?, deadline).await)
+            if let Some(new_ids) = &new_ids {
+                by_ids::check_new_ids(action, &ids, new_ids)?;
+            }
+            json(&by_ids::change(app, action, &ids, new_ids.as_deref(), deadline).await)
         }
         (None, Some(filter)) => {
+            if new_ids.is_some() {
+                return Err(invalid("new_task_ids", "goes with task_ids only"));
+            }
             let filter = by_filter::parse(&filter)?;
             match token.map(by_filter::parse_token).transpose()? {
                 None => json(&by_filter::count(app, action, filter, deadline).await?),

@@ -33,6 +33,7 @@ pub(in crate::http) fn read(query: &mut Query<'_>) -> Result<TaskFilter, ApiErro
         test_id: query.id("test_id")?,
         task_id: query.id("task_id")?,
         agent_id: query.id("agent_id")?,
+        country: query.text("country")?.map(Cow::into_owned),
         from: query.time("from")?,
         to: query.time("to")?,
         error_text: query.text("q")?.map(Cow::into_owned),

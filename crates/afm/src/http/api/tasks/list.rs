@@ -1,7 +1,6 @@
 //! `GET /api/v1/tasks`: lists of tasks.
 
 use std::pin::pin;
-use std::sync::Arc;
 
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
@@ -15,7 +14,7 @@ use uuid::Uuid;
 
 use super::super::cursor;
 use super::super::query::Query;
-use super::filter;
+use super::{filter, pages};
 use crate::http::answer::{json, stored};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -32,7 +31,7 @@ pub(super) const MOST: u32 = 1_000;
 #[derive(Serialize, ToSchema)]
 pub(in crate::http::api) struct TaskList {
     /// The tasks. There may be fewer than `limit`, even none, although others follow: a page looks through a
-    /// bounded number of tasks.
+    /// bounded number of tasks, for a bounded time.
     tasks: Vec<ListedTask>,
     /// The `cursor` of the next page; null at the end of the list.
     next_cursor: Option<String>,
@@ -98,6 +97,7 @@ pub(in crate::http::api) struct ListedTask {
         ("test_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only tasks of this test"),
         ("task_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only the task with this id"),
         ("agent_id" = Option<String>, Query, pattern = "^([0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12})?$", description = "Only tasks that this agent executes, or executed last"),
+        ("country" = Option<String>, Query, description = "Only tasks whose agent_filter names this country, letter by letter"),
         ("from" = Option<String>, Query, description = "Only tasks that were posted then or later, a time as RFC 3339 writes it"),
         ("to" = Option<String>, Query, description = "Only tasks that were posted before, a time as RFC 3339 writes it"),
         ("q" = Option<String>, Query, description = "Only tasks whose error has this text in it, whatever the case of its letters"),
@@ -122,8 +122,7 @@ pub(in crate::http) async fn list_tasks(
     let list = format!("tasks {order:?} {filter:?}");
     let after = query.text("cursor")?.map(|text| cursor::read(&list, &text)).transpose()?;
     query.end()?;
-    let asked = Arc::new(TaskQuery { filter, order, after, up_to: None, limit });
-    let page = pin!(app.store.list_tasks(asked));
+    let page = pin!(pages::read(&app, TaskQuery { filter, order, after, up_to: None, limit }));
     let page = request_deadline::within(app.settings.request_timeout, page).await?;
     let page = page.map_err(|error| app.read_failed(&error))?;
     json(&TaskList {

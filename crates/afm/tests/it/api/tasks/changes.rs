@@ -85,6 +85,7 @@ fn what_can_be_changed_is_counted_only() {
             ("retry", json!({"state": "failed"}), 1),
             ("retry", json!({"q": "ROUTE", "task_version": 1}), 1),
             ("retry", json!({"task_version": 2}), 0),
+            ("retry", json!({"country": "FI"}), 0),
             ("retry", json!({"state": "pending"}), 0),
             ("retry", json!({"from": "2026-11-22T19:23:03Z"}), 1),
         ] {
@@ -152,6 +153,7 @@ fn a_token_is_of_one_request_and_of_ten_minutes() {
     let another = "token: was given for another request: its filter and its path must be the same";
     post("retry", &filter, &token).is_problem(400, another);
     post("cancel", &json!({}), &token).is_problem(400, another);
+    post("cancel", &json!({"state": "pending", "country": "FI"}), &token).is_problem(400, another);
     let unknown = "token: is not known here: it was given more than ten minutes ago, or by another AFM, or before \
                    a restart; count the tasks again";
     for token in [json!(id(1)), json!("x"), json!(1), json!(null), json!([])] {
@@ -168,14 +170,17 @@ fn what_is_wrong_in_a_change_is_named() {
     app.post_task(Body::task(1));
     for action in ["cancel", "retry"] {
         let post = |body: &str| app.post(&format!("/api/v1/tasks/{action}"), body);
-        let known = "state, task_type, task_version, test_id, task_id, agent_id, from, to, q";
+        let known = "state, task_type, task_version, test_id, task_id, agent_id, country, from, to, q";
         for (body, problem) in [
             ("{}", "task_ids: is required, or else filter".to_owned()),
             (
                 r#"{"task_ids": [], "x": 1}"#,
                 "task_ids: must be an array of 1 to 1000 elements, has 0".to_owned(),
             ),
-            (r#"{"x": 1}"#, "x: is not a known field; known are task_ids, filter, token".to_owned()),
+            (
+                r#"{"x": 1}"#,
+                "x: is not a known field; known are task_ids, new_task_ids, filter, token".to_owned(),
+            ),
             (r#"{"task_ids": ["x"]}"#, "task_ids.0: must be a UUID, is \"x\"".to_owned()),
             (r#"{"task_ids": [{}]}"#, "task_ids.0: must be a UUID, is an object".to_owned()),
             (r#"{"filter": []}"#, "filter: must be an object, is an array".to_owned()),
@@ -214,4 +219,67 @@ fn what_is_wrong_in_a_change_is_named() {
             .is_problem(400, "task_ids: must be an array of 1 to 1000 elements, has 1001");
     }
     assert_eq!(list(&app, "state=pending"), [id(1)], "nothing was changed");
+}
+
+#[test]
+fn tasks_of_a_country_are_changed_by_filter() {
+    everywhere(|app| {
+        for (n, country) in [(1, "FI"), (2, "SE"), (3, "FI")] {
+            app.post_task(Body::task(n).with("agent_filter", format!(r#"{{"country": "{country}"}}"#)));
+        }
+        let filter = json!({"country": "FI"});
+        let counted = change(app, "cancel", &json!({"filter": filter}));
+        assert_eq!(counted["count"], 2);
+        change(app, "cancel", &json!({"filter": filter, "token": counted["token"]}));
+        assert_eq!(list(app, "state=cancelled&order=oldest"), [1, 3].map(id));
+        assert_eq!(list(app, "state=pending"), [id(2)]);
+    });
+}
+
+#[test]
+fn posting_again_under_new_ids_posts_nothing_twice() {
+    everywhere(|app| {
+        for n in 1..=3 {
+            app.post_task(Body::task(n));
+        }
+        let all = [1, 2, 3].map(id).to_vec();
+        change(app, "cancel", &json!({"task_ids": all}));
+        let body = json!({"task_ids": [id(1), id(2)], "new_task_ids": [id(11), id(12).to_uppercase()]});
+        for _ in 0..2 {
+            let answer = change(app, "retry", &body);
+            assert_eq!(statuses(&answer), [200, 200]);
+            assert_eq!(answer["results"][1]["new_task_id"], id(12));
+            assert_eq!(list(app, "state=pending&order=oldest"), [11, 12].map(id));
+        }
+        let post = |action: &str, body: Value| app.post(&format!("/api/v1/tasks/{action}"), body.to_string());
+        let [one, two, new] = [1, 2, 11].map(id);
+        for (action, body, problem) in [
+            (
+                "cancel",
+                json!({"task_ids": [one], "new_task_ids": [new]}),
+                "new_task_ids: goes with posting again only",
+            ),
+            (
+                "retry",
+                json!({"task_ids": [one, two], "new_task_ids": [new]}),
+                "new_task_ids: must have one id for each of task_ids, has 1",
+            ),
+            (
+                "retry",
+                json!({"task_ids": [one, two], "new_task_ids": [new, new]}),
+                "new_task_ids.1: was named before: each must be another",
+            ),
+            (
+                "retry",
+                json!({"task_ids": [one], "new_task_ids": ["x"]}),
+                "new_task_ids.0: must be a UUID, is \"x\"",
+            ),
+            ("retry", json!({"filter": {}, "new_task_ids": [new]}), "new_task_ids: goes with task_ids only"),
+        ] {
+            post(action, body).is_problem(400, problem);
+        }
+        // Each by itself: the id of the task itself is not new.
+        let answer = change(app, "retry", &json!({"task_ids": [one, two], "new_task_ids": [id(13), two]}));
+        assert_eq!(statuses(&answer), [200, 400]);
+    });
 }

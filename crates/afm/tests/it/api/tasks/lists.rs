@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::{everywhere, fill, ids, list};
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Setup, TestApp, id};
 
 #[track_caller]
 fn numbers(app: &TestApp, query: &str) -> Vec<u64> {
@@ -18,6 +18,7 @@ fn tasks_are_listed_by_filter_and_page_by_page() {
     everywhere(|app| {
         fill(app);
         let other = Body::task(7).with("task_type", r#""other""#).with("task_version", "-2");
+        let other = other.with("agent_filter", r#"{"region": "18", "country": "FI"}"#);
         app.post_task(other.with("test_id", format!("\"{}\"", id(50))));
         let test = id(0).to_uppercase();
         for (query, expected) in [
@@ -58,6 +59,15 @@ fn tasks_are_listed_by_filter_and_page_by_page() {
             ("q=cancel", vec![3]),
             ("q=route&state=completed", vec![]),
             ("task_type=%00", vec![]),
+            ("country=FI", vec![7]),
+            ("country=FI&state=pending&task_type=other", vec![7]),
+            ("country=FI&state=completed", vec![]),
+            ("country=fi", vec![]),
+            ("country=F", vec![]),
+            ("country=18", vec![]),
+            ("country=%00", vec![]),
+            ("country=FI%22%2C%22region%22%3A%2218", vec![]),
+            ("country=", vec![7, 6, 5, 4, 3, 2, 1]),
         ] {
             assert_eq!(numbers(app, query), expected, "{query}");
         }
@@ -111,8 +121,7 @@ fn what_is_wrong_in_a_query_is_named() {
     }
     let page = |query: &str| app.get(&format!("/api/v1/tasks?{query}"));
     let words = "delayed, pending, claimed, completed, failed, lost, timed_out, expired, cancelled";
-    let known =
-        "state, task_type, task_version, test_id, task_id, agent_id, from, to, q, order, limit, cursor";
+    let known = "state, task_type, task_version, test_id, task_id, agent_id, country, from, to, q, order, limit, cursor";
     page("state=done").is_problem(400, &format!("state: must be one of {words}"));
     page("limit=0").is_problem(400, "limit: must be an integer from 1 to 1000");
     page("limit=1001").is_problem(400, "limit: must be an integer from 1 to 1000");
@@ -134,6 +143,7 @@ fn what_is_wrong_in_a_query_is_named() {
         format!("cursor={}", "9".repeat(10_000)),
         format!("cursor={cursor}&order=oldest"),
         format!("cursor={cursor}&state=pending"),
+        format!("cursor={cursor}&country=FI"),
         format!("cursor={cursor}%00"),
     ] {
         page(&query).is_problem(400, wrong);
@@ -178,4 +188,54 @@ fn lists_need_the_database() {
     app.gate.take_database_away();
     app.get("/api/v1/tasks").is_try_again();
     app.get(&format!("/api/v1/tasks/{}", id(1))).is_try_again();
+}
+
+/// What is listed is on the first page, although a page of the store passes over fewer tasks than wait.
+#[test]
+fn what_is_rare_is_on_the_first_page() {
+    everywhere(|app| {
+        app.post_task(Body::task(1));
+        assert_eq!(app.poll(Body::poll(9)), [id(1)]);
+        app.post("/tasks/response", Body::result(1)).is_empty();
+        app.post_task(Body::task(2).with("task_type", r#""rare""#));
+        let others: Vec<String> =
+            (10..8_010).map(|n| Body::task(n).with("task_type", r#""other""#).to_string()).collect();
+        for others in others.chunks(1_000) {
+            app.post("/api/v1/tasks", format!(r#"{{"tasks": [{}]}}"#, others.join(","))).json();
+        }
+        let test = format!("test_id={}&task_type=rare", id(0));
+        for (query, number) in [
+            ("state=completed", 1),
+            ("task_type=rare", 2),
+            ("to=2026-11-22T23:59:59Z&task_type=rare", 2),
+            (&test, 2),
+        ] {
+            let page = app.get(&format!("/api/v1/tasks?{query}")).json();
+            assert_eq!(super::ids(&page), [id(number)], "{query}");
+            let shown = app.get(&format!("/dashboard/tasks?{query}")).body;
+            assert!(shown.contains(&id(number)), "{query}");
+        }
+        let found = app.get("/dashboard/search?q=rare");
+        assert_eq!(found.status, 303, "{found:?}");
+        // Nothing is found by looking through all.
+        let none = app.get("/api/v1/tasks?task_type=none").json();
+        assert_eq!((super::ids(&none).len(), &none["next_cursor"]), (0, &Value::Null));
+    });
+}
+
+/// However long it looks, a page ends where there may be more.
+#[test]
+fn a_page_looks_on_for_a_bounded_time() {
+    let mut setup = Setup::default();
+    setup.settings.list_looks_for = Duration::ZERO;
+    let app = setup.start();
+    let others: Vec<String> = (10..5_110).map(|n| Body::task(n).to_string()).collect();
+    for others in others.chunks(1_000) {
+        app.post("/api/v1/tasks", format!(r#"{{"tasks": [{}]}}"#, others.join(","))).json();
+    }
+    let page = app.get("/api/v1/tasks?task_type=none").json();
+    assert!(super::ids(&page).is_empty() && page["next_cursor"].is_string(), "{page}");
+    let shown = app.get("/dashboard/tasks?task_type=none").body;
+    assert!(shown.contains("None of the tasks that were looked through here match; there are more."));
+    assert!(list(&app, "task_type=none").is_empty());
 }

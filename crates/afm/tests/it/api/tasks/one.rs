@@ -5,7 +5,7 @@ use std::time::Duration;
 use serde_json::json;
 use slamon_afm::maintenance::sweeper::SweepPolicy;
 
-use super::{everywhere, fill};
+use super::{everywhere, fill, list};
 use crate::test_app::{Body, Place, Setup, TestApp, id};
 
 /// Only does what time has made due.
@@ -146,6 +146,51 @@ fn a_task_that_ended_without_a_result_is_posted_again() {
         app.post("/tasks/response", Body::result(0).with("task_id", format!("\"{new}\""))).is_empty();
         app.post(&format!("/api/v1/tasks/{new}/retry"), "").problem(409);
         app.post(&format!("{}/retry", path(9)), "").is_problem(404, "task_id: no task has this id");
+    });
+}
+
+#[test]
+fn posting_again_under_a_new_id_can_be_repeated() {
+    everywhere(|app| {
+        app.post_task(Body::task(1).with("task_data", r#"{"n": 1.50}"#));
+        app.post_task(Body::task(2));
+        for n in [1, 2] {
+            app.post(&format!("{}/cancel", path(n)), "").json();
+        }
+        let retry = |n: u64, body: &str| app.post(&format!("{}/retry", path(n)), body);
+        let as_new = format!(r#"{{"task_id": "{}"}}"#, id(3).to_uppercase());
+        for _ in 0..3 {
+            retry(1, &as_new).is_json(&format!(r#"{{"task_id":"{}"}}"#, id(3)));
+            assert_eq!(list(app, "state=pending"), [id(3)]);
+        }
+        // Also when it has been handed out, and when it has ended.
+        assert_eq!(app.poll(Body::poll(9)), [id(3)]);
+        retry(1, &as_new).json();
+        app.post("/tasks/response", Body::result(3)).is_empty();
+        retry(1, &as_new).json();
+        assert_eq!(list(app, "").len(), 3);
+        retry(2, &as_new).is_problem(400, "task_id: is taken by a task that differs in task_data");
+        for (body, problem) in [
+            (
+                format!(r#"{{"task_id": "{}"}}"#, id(1)),
+                "task_id: must be a new id, is that of the task that is posted again",
+            ),
+            (r#"{"task_id": "x"}"#.to_owned(), "task_id: must be a UUID, is \"x\""),
+            (r#"{"task_id": null}"#.to_owned(), "task_id: must be a UUID, is null"),
+            (r#"{"id": 1}"#.to_owned(), "id: is not a known field; known are task_id"),
+            ("[]".to_owned(), "request body: must be a JSON object, is an array"),
+        ] {
+            retry(1, &body).is_problem(400, problem);
+        }
+        let plain = [("content-type", "text/plain")];
+        app.send("POST", &format!("{}/retry", path(1)), &plain, &as_new)
+            .is_problem(400, "request body: must be sent as Content-Type: application/json");
+        // Without an id, each posts another one; a body is not needed, nor a media type.
+        for body in ["", "{}"] {
+            assert_ne!(retry(2, body).json()["task_id"], retry(2, body).json()["task_id"]);
+        }
+        app.send("POST", &format!("{}/retry", path(2)), &[], "").json();
+        assert_eq!(list(app, "").len(), 8);
     });
 }
 

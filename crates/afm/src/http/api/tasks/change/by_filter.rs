@@ -15,6 +15,7 @@ use uuid::Uuid;
 use super::action::{AT_ONCE, Action, MOST};
 use crate::http::api::query::Query;
 use crate::http::api::tasks::filter;
+use crate::http::api::tasks::pages::{PASSED, passed_over};
 use crate::http::app::App;
 use crate::http::bulk::Plan;
 use crate::http::error::{ApiError, invalid};
@@ -23,9 +24,6 @@ use crate::http::members::kind;
 
 /// Tasks are counted up to this many.
 const COUNTED: usize = 10_000;
-
-/// A request reads at most so many pages of a list, which pass over 5,000 tasks each.
-const PAGES: usize = 20;
 
 /// A page that is changed has at most this many tasks.
 const PAGE: u32 = 250;
@@ -124,15 +122,13 @@ pub(in crate::http) async fn count(
     let last = last.map_err(|error| app.read_failed(&error))?;
     // Whatever arrives from now on is not touched.
     let plan = Plan::new(action.name(), filter, last.unwrap_or(TaskPlace::MIN));
-    let (mut counted, mut count, mut more) = (plan.clone(), 0, true);
-    for _ in 0..PAGES {
+    let (mut counted, mut count, mut more, mut passed) = (plan.clone(), 0, true, 0);
+    while more && count < COUNTED && passed < PASSED {
         let page = page(app, &counted, action.states(), 1_000, deadline).await?;
         count += page.tasks.len();
+        passed += passed_over(&page);
         more = page.next.is_some();
         counted.after = page.next;
-        if !more || count >= COUNTED {
-            break;
-        }
     }
     let token = app.bulk.give(plan, app.clock.now());
     Ok(Counted { count, more, token })
@@ -153,8 +149,8 @@ pub(in crate::http) async fn change(
             "was given for another request: its filter and its path must be the same",
         ));
     }
-    let (mut changed, mut refused, mut more) = (0, 0, true);
-    for _ in 0..PAGES {
+    let (mut changed, mut refused, mut more, mut passed) = (0, 0, true, 0);
+    while more && changed + refused < MOST && passed < PASSED {
         let step = step(app, action, &plan, deadline).await;
         let step = match step {
             Ok(step) => step,
@@ -171,9 +167,7 @@ pub(in crate::http) async fn change(
         }
         more = step.next.is_some();
         plan.after = step.next;
-        if !more || changed + refused >= MOST {
-            break;
-        }
+        passed += step.passed;
     }
     let token = more.then(|| app.bulk.give(plan, app.clock.now()));
     Ok(Done { changed, refused, more, token })
@@ -186,14 +180,17 @@ struct Step {
     /// Why some were not even decided: the page has to be done again, which changes nothing of what was done.
     failed: Option<ApiError>,
     next: Option<TaskPlace>,
+    /// How many tasks were passed over.
+    passed: u32,
 }
 
 async fn step(app: &App, action: Action, plan: &Plan, deadline: Instant) -> Result<Step, ApiError> {
     let page = page(app, plan, action.states(), PAGE, deadline).await?;
+    let passed = passed_over(&page);
     let ids: Vec<Uuid> = page.tasks.iter().map(|task| task.task_id).collect();
     let results =
         many::each(app, &ids, AT_ONCE, deadline, |n| action.apply(app, ids[n], plan.new_id(ids[n])));
-    let mut step = Step { changed: 0, refused: 0, failed: None, next: page.next };
+    let mut step = Step { changed: 0, refused: 0, failed: None, next: page.next, passed };
     for result in results.await {
         match result {
             Some(Ok(_)) => step.changed += 1,

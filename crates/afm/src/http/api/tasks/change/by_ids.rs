@@ -1,8 +1,8 @@
 //! Changes tasks that are named.
 
+use std::collections::HashSet;
+
 use serde::Serialize;
-use serde_json::value::RawValue;
-use slamon_protocol::parse_id;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
@@ -11,7 +11,6 @@ use super::action::{AT_ONCE, Action};
 use crate::http::app::App;
 use crate::http::error::{ApiError, invalid};
 use crate::http::many;
-use crate::http::members::kind;
 
 /// What came of each task, in their order.
 #[derive(Serialize, ToSchema)]
@@ -33,21 +32,36 @@ pub(in crate::http) struct ChangedTask {
     pub(in crate::http) new_task_id: Option<Uuid>,
 }
 
-/// Reads the ids.
+/// Checks the ids under which tasks are posted again.
 ///
 /// # Errors
-/// The error names the first one that is none.
-pub(super) fn parse(ids: &[&RawValue]) -> Result<Vec<Uuid>, ApiError> {
-    let id = |(n, value): (usize, &&RawValue)| {
-        let text: Option<String> = serde_json::from_str(value.get()).ok();
-        let wrong = || invalid(&format!("task_ids.{n}"), format!("must be a UUID, is {}", kind(value)));
-        text.and_then(|text| parse_id(&text)).ok_or_else(wrong)
-    };
-    ids.iter().enumerate().map(id).collect()
+/// Fails when there is not one for each task, or when one comes twice: of two tasks with the same contents, only one
+/// would be posted.
+pub(in crate::http) fn check_new_ids(action: Action, ids: &[Uuid], new_ids: &[Uuid]) -> Result<(), ApiError> {
+    let wrong = |problem: String| Err(invalid("new_task_ids", problem));
+    if action != Action::Retry {
+        return wrong("goes with posting again only".to_owned());
+    }
+    if ids.len() != new_ids.len() {
+        return wrong(format!("must have one id for each of task_ids, has {}", new_ids.len()));
+    }
+    let mut seen = HashSet::new();
+    match new_ids.iter().position(|id| !seen.insert(id)) {
+        Some(n) => Err(invalid(&format!("new_task_ids.{n}"), "was named before: each must be another")),
+        None => Ok(()),
+    }
 }
 
-pub(in crate::http) async fn change(app: &App, action: Action, ids: &[Uuid], deadline: Instant) -> Changed {
-    let mut seen = std::collections::HashSet::new();
+/// Does something to the tasks that are named. Those that are posted again get the new ids, or random ones if there
+/// are none.
+pub(in crate::http) async fn change(
+    app: &App,
+    action: Action,
+    ids: &[Uuid],
+    new_ids: Option<&[Uuid]>,
+    deadline: Instant,
+) -> Changed {
+    let mut seen = HashSet::new();
     // A task that is named twice would be posted twice.
     let is_repeated: Vec<bool> = ids.iter().map(|id| !seen.insert(*id) && action == Action::Retry).collect();
     let results = many::each(app, ids, AT_ONCE, deadline, |n| {
@@ -56,7 +70,8 @@ pub(in crate::http) async fn change(app: &App, action: Action, ids: &[Uuid], dea
             if is_repeated {
                 return Err(ApiError::Conflict("this request has named the task before"));
             }
-            action.apply(app, id, Uuid::new_v4()).await
+            let new_id = new_ids.and_then(|new_ids| new_ids.get(n).copied()).unwrap_or_else(Uuid::new_v4);
+            action.apply(app, id, new_id).await
         }
     });
     let result = |(task_id, result): (&Uuid, Option<Result<Option<Uuid>, ApiError>>)| {
