@@ -73,6 +73,9 @@ pub(in crate::http) async fn retry_task(
 
 fn new_id(body: &JsonBody) -> Result<Option<Uuid>, ApiError> {
     let text = body.text()?;
+    if text.trim() == "null" {
+        return Ok(None);
+    }
     let mut members = Members::of(&text)?;
     let new_id = members.id("task_id")?;
     members.end()?;
