@@ -221,4 +221,4 @@ create table task_trace (
 
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, true);
 
-insert into slamon_schema (version) values (10);
+insert into slamon_schema (version) values (11);
