@@ -54,7 +54,7 @@ fn numbers(tasks: &[TaskSummary]) -> Vec<u128> {
 async fn fill(store: &Driver) {
     let task = |n: u128| {
         let mut terms = Terms::default();
-        let country = ["FI", "SE", "fi", "\u{0}\"é"].map(str::to_owned);
+        let country = ["FI", "SE", "fi", "\"é"].map(str::to_owned);
         match n % 10 {
             0 => terms.delay = seconds(1_000),
             5 => terms.ttl = Some(seconds(20)),
@@ -161,7 +161,7 @@ pub(crate) async fn lists_are_what_their_filters_say(fixture: &impl Fixture) {
             },
             TaskFilter { task_type: Some("A".to_owned()), ..base() },
             TaskFilter { country: Some("FI".to_owned()), ..base() },
-            TaskFilter { country: Some("\u{0}\"é".to_owned()), test_id: Some(test_id(1)), ..base() },
+            TaskFilter { country: Some("\"é".to_owned()), test_id: Some(test_id(1)), ..base() },
         ]);
     }
     for filter in filters {
