@@ -202,10 +202,21 @@ impl Transition {
 
     fn new(posted: &PostTask, from: Option<StateName>, to: StateName, at: Timestamp) -> Self {
         Self {
-            task_id: posted.task_id,
             test_id: posted.test_id,
             task_type: posted.task_type.clone(),
             task_version: posted.task_version,
+            ..Self::of(posted.task_id, from, to, at)
+        }
+    }
+
+    /// A change of a task of which nothing else is known.
+    #[must_use]
+    pub fn of(task_id: Uuid, from: Option<StateName>, to: StateName, at: Timestamp) -> Self {
+        Self {
+            task_id,
+            test_id: Uuid::nil(),
+            task_type: String::new(),
+            task_version: 0,
             at,
             from,
             to,

@@ -1,6 +1,8 @@
 //! Tests the configuration as the binary sees it: arguments, environment and files in, settings or error out.
 
+mod collectors;
 mod expressions;
+mod together;
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -286,46 +288,6 @@ fn wrong_values_elsewhere() {
 }
 
 #[test]
-fn collectors() {
-    let uri = |text: &str| file(format!("OTEL_EXPORTER_OTLP_ENDPOINT = '{text}'"));
-    for right in [
-        "http://c",
-        "http://c:4318",
-        "HTTPS://c.example:65535/",
-        "http://127.0.0.1:1/a/b/",
-        "https://[::1]:4318",
-        "http://[::1]/@",
-    ] {
-        assert_eq!(uri(right).config().otlp_endpoint.as_deref(), Some(right));
-    }
-    for none in ["", " "] {
-        assert_eq!(uri(none).config().otlp_endpoint, None);
-    }
-    for wrong in [
-        "http://",
-        "http://:4318",
-        "http://c:",
-        "http://c:0",
-        "http://c:65536",
-        "http://c:x",
-        "http://[::1",
-        "http://afm@c",
-        "http://afm:secret@c:4318",
-        "http://@c",
-        "http://c/?a=b",
-        "http://c/#a",
-        "http:/c",
-        "https:c",
-        " http://c",
-        "http://ä",
-    ] {
-        let error = uri(wrong).error();
-        assert!(error.contains("OTEL_EXPORTER_OTLP_ENDPOINT: found "), "{wrong}: {error}");
-        assert!(!error.contains("secret"), "{error}");
-    }
-}
-
-#[test]
 fn log_levels() {
     for (text, level) in [
         ("NOTSET", Level::TRACE),
@@ -412,31 +374,6 @@ fn a_log_format_of_the_original_is_passed_over() {
             "FILE:1: LOG_FORMAT: a format string of Python's logging has no meaning here; take 'text' or 'json'"
         ]
     );
-}
-
-#[test]
-fn values_that_do_not_go_together() {
-    assert_eq!(
-        file("AGENT_ACTIVE_THRESHOLD = 7200").config().agent_drop_threshold,
-        secs(7200),
-        "a default gives way to what the original's files can say"
-    );
-    assert_eq!(
-        env("AGENT_DROP_THRESHOLD", "0.5").file("AGENT_ACTIVE_THRESHOLD = 1").error(),
-        "AGENT_DROP_THRESHOLD (0.5 s, environment variable AGENT_DROP_THRESHOLD) is less than \
-         AGENT_ACTIVE_THRESHOLD (1 s, FILE:1): agents would be forgotten before they count as lost"
-    );
-    assert_eq!(
-        file("AGENT_DROP_THRESHOLD = 300").config().agent_drop_threshold,
-        secs(300),
-        "equal is enough"
-    );
-    assert_eq!(
-        env("AGENT_ACTIVE_THRESHOLD", "30").warnings(),
-        ["AGENT_ACTIVE_THRESHOLD (30 s, environment variable AGENT_ACTIVE_THRESHOLD) is less than \
-          AGENT_RETURN_TIME (60 s, the default): agents count as lost before they are told to come back"]
-    );
-    assert_eq!(file("AGENT_ACTIVE_THRESHOLD = 60").config().agent_active_threshold, secs(60));
 }
 
 #[test]

@@ -5,20 +5,7 @@ use super::*;
 
 /// The post of a task.
 fn posted(n: u128) -> Transition {
-    Transition {
-        task_id: Uuid::from_u128(n),
-        test_id: Uuid::from_u128(2),
-        task_type: "wait".to_owned(),
-        task_version: 1,
-        at: jiff::Timestamp::UNIX_EPOCH,
-        from: None,
-        to: StateName::Pending,
-        agent_id: None,
-        attempt_end: None,
-        queued_for: None,
-        ran_for: None,
-        lived_for: None,
-    }
+    Transition::of(Uuid::from_u128(n), None, StateName::Pending, jiff::Timestamp::UNIX_EPOCH)
 }
 
 fn memory() -> Arc<dyn Store> {

@@ -68,20 +68,9 @@ pub(super) fn read(mut text: &str) -> Option<Vec<Transition>> {
         let (length, rest) = text.split_once(' ')?;
         let (task_type, rest) = rest.split_at_checked(length.parse().ok()?)?;
         text = rest.strip_prefix(' ')?;
-        changes.push(Transition {
-            task_id,
-            test_id,
-            task_type: task_type.to_owned(),
-            task_version,
-            at,
-            from,
-            to,
-            agent_id,
-            attempt_end: None,
-            queued_for: None,
-            ran_for: None,
-            lived_for: None,
-        });
+        let task_type = task_type.to_owned();
+        let change = Transition::of(task_id, from, to, at);
+        changes.push(Transition { test_id, task_type, task_version, agent_id, ..change });
     }
     Some(changes)
 }
@@ -95,19 +84,15 @@ mod tests {
     use super::*;
 
     fn change(n: u128, task_type: &str) -> Transition {
+        let from = n.is_multiple_of(2).then_some(StateName::Claimed);
+        let to = StateName::ALL[usize::try_from(n % 9).unwrap()];
+        let at = Timestamp::from_microsecond(1_795_375_381_621_614).unwrap();
         Transition {
-            task_id: Uuid::from_u128(n),
             test_id: Uuid::from_u128(n + 1),
             task_type: task_type.to_owned(),
             task_version: -3,
-            at: Timestamp::from_microsecond(1_795_375_381_621_614).unwrap(),
-            from: n.is_multiple_of(2).then_some(StateName::Claimed),
-            to: StateName::ALL[usize::try_from(n % 9).unwrap()],
             agent_id: n.is_multiple_of(3).then(|| Uuid::from_u128(n + 2)),
-            attempt_end: None,
-            queued_for: None,
-            ran_for: None,
-            lived_for: None,
+            ..Transition::of(Uuid::from_u128(n), from, to, at)
         }
     }
 

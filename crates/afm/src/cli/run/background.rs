@@ -2,7 +2,6 @@
 
 use std::sync::Arc;
 
-use jiff::Timestamp;
 use tokio::task::JoinSet;
 
 use crate::clock::SteadyClock;
@@ -35,14 +34,10 @@ impl Background {
         tasks.spawn(pauses.clone().keep_read());
         tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
         tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
-        let (seen, of_agents) = (heartbeats.clone(), app.clock.clone());
-        let threshold = app.settings.agent_active_threshold;
+        let of_agents = app.clone();
         let active_since = move || {
-            let (seen, clock) = (seen.clone(), of_agents.clone());
-            async move {
-                seen.flush_for_read().await;
-                clock.now().checked_sub(threshold).unwrap_or(Timestamp::MIN)
-            }
+            let app = of_agents.clone();
+            async move { app.active_since().await }
         };
         tasks.spawn(app.statistics.clone().keep_sent(active_since));
         tasks.spawn(heartbeats.keep_flushed());

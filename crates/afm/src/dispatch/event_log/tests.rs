@@ -5,20 +5,7 @@ use uuid::Uuid;
 use super::*;
 
 fn change(n: u64) -> Transition {
-    Transition {
-        task_id: Uuid::from_u128(n.into()),
-        test_id: Uuid::nil(),
-        task_type: "t".to_owned(),
-        task_version: 1,
-        at: Timestamp::UNIX_EPOCH,
-        from: None,
-        to: StateName::Pending,
-        agent_id: None,
-        attempt_end: None,
-        queued_for: None,
-        ran_for: None,
-        lived_for: None,
-    }
+    Transition::of(Uuid::from_u128(n.into()), None, StateName::Pending, Timestamp::UNIX_EPOCH)
 }
 
 fn changes(from: u64, to: u64) -> Vec<Transition> {

@@ -301,20 +301,7 @@ mod tests {
     use crate::dispatch::event_log::EventLog;
 
     fn change(n: u128) -> Transition {
-        Transition {
-            task_id: Uuid::from_u128(n),
-            test_id: Uuid::nil(),
-            task_type: "t".to_owned(),
-            task_version: 1,
-            at: Timestamp::UNIX_EPOCH,
-            from: None,
-            to: StateName::Pending,
-            agent_id: None,
-            attempt_end: None,
-            queued_for: None,
-            ran_for: None,
-            lived_for: None,
-        }
+        Transition::of(Uuid::from_u128(n), None, StateName::Pending, Timestamp::UNIX_EPOCH)
     }
 
     fn events(log: &EventLog, task_id: Option<u128>, every: Option<u64>) -> Events {

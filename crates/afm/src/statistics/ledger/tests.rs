@@ -6,19 +6,11 @@ use super::*;
 
 /// A change of a task of this type.
 fn change(task_type: &str, version: i64, from: Option<StateName>, to: StateName, second: i64) -> Transition {
+    let at = Timestamp::from_second(second).unwrap();
     Transition {
-        task_id: Uuid::nil(),
-        test_id: Uuid::nil(),
         task_type: task_type.to_owned(),
         task_version: version,
-        at: Timestamp::from_second(second).unwrap(),
-        from,
-        to,
-        agent_id: None,
-        attempt_end: None,
-        queued_for: None,
-        ran_for: None,
-        lived_for: None,
+        ..Transition::of(Uuid::nil(), from, to, at)
     }
 }
 

@@ -8,18 +8,10 @@ fn at(second: i64) -> Timestamp {
 
 fn change(from: Option<StateName>, to: StateName, second: i64) -> Transition {
     Transition {
-        task_id: Uuid::from_u128(7),
         test_id: Uuid::from_u128(8),
         task_type: "wait".to_owned(),
         task_version: 1,
-        at: at(second),
-        from,
-        to,
-        agent_id: None,
-        attempt_end: None,
-        queued_for: None,
-        ran_for: None,
-        lived_for: None,
+        ..Transition::of(Uuid::from_u128(7), from, to, at(second))
     }
 }
 
