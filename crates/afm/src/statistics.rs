@@ -3,11 +3,12 @@
 //! The commit loop gives each change of a task's state to the ledger, which adds it up in memory. Once a second
 //! the sums are saved: the figures of each minute, and the changes of how many tasks wait and run. A crash loses
 //! what was not saved; a count of the tasks sets the kept counts right again. Metrics and `/api/v1/overview` read
-//! these figures.
+//! these figures. How the attempts of each agent ended is added up beside that, and saved less often.
 
 mod figures;
 mod gauges;
 mod ledger;
+mod outcomes;
 mod overview;
 
 use std::fmt;
@@ -27,6 +28,7 @@ use figures::Cached;
 pub use figures::{MinutePoint, OverviewFigures, StoreGauges, TypeTimes};
 use ledger::Ledger;
 pub use ledger::TASK_TYPES;
+use outcomes::OutcomeLedger;
 
 /// Statistics are saved once in this long.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
@@ -53,7 +55,13 @@ const COUNT_SOON: Duration = Duration::from_secs(10);
 
 /// Counts what happens to tasks, in memory. All clones are one.
 #[derive(Debug, Clone, Default)]
-pub struct Tally(Arc<Mutex<Ledger>>);
+pub struct Tally(Arc<Noted>);
+
+#[derive(Debug, Default)]
+struct Noted {
+    ledger: Mutex<Ledger>,
+    outcomes: Mutex<OutcomeLedger>,
+}
 
 impl Tally {
     /// Notes what a batch has changed.
@@ -61,6 +69,7 @@ impl Tally {
         if applied.transitions.is_empty() {
             return;
         }
+        self.outcomes().note(&applied.transitions);
         let mut ledger = self.ledger();
         ledger.note(&applied.transitions, applied.commit);
         if metrics::are_sent() {
@@ -84,7 +93,11 @@ impl Tally {
     }
 
     fn ledger(&self) -> MutexGuard<'_, Ledger> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+        self.0.ledger.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn outcomes(&self) -> MutexGuard<'_, OutcomeLedger> {
+        self.0.outcomes.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

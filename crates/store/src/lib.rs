@@ -10,6 +10,7 @@
     warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
 )]
 
+mod agent_figures;
 mod encoding;
 mod error;
 mod event;
@@ -30,6 +31,7 @@ mod store;
 mod traces;
 mod views;
 
+pub use agent_figures::{AgentFiguresStore, AgentOutcomes, Outcomes, Place, PlaceCounts, PlacesPart};
 pub use error::{SchemaError, StoreError};
 pub use event::{Published, StoreEvent};
 pub use fleet::{

@@ -1,5 +1,6 @@
 //! Tasks in PostgreSQL (13 or newer), which any number of AFMs may share.
 
+mod agent_figures;
 mod apply;
 mod backlog;
 mod batch;

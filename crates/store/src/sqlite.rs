@@ -1,6 +1,7 @@
 //! Tasks in an SQLite file, or in memory.
 
 mod adopt;
+mod agent_figures;
 mod apply;
 mod backlog;
 mod columns;

@@ -11,6 +11,7 @@ use slamon_protocol::Capability;
 use tokio::sync::mpsc;
 use uuid::Uuid;
 
+use crate::agent_figures::AgentFiguresStore;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -42,7 +43,7 @@ impl WriteConcurrency {
 /// Every call takes a bounded time; one that takes longer is [`StoreError::Unavailable`]. Dropping the future
 /// of a call never leaves half a change behind.
 #[async_trait]
-pub trait Store: StatisticsStore + TraceStore {
+pub trait Store: StatisticsStore + TraceStore + AgentFiguresStore {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 

@@ -171,9 +171,11 @@ pub(super) async fn run(
         // The router and the background have dropped their committers: the commit loop ends once its queue is
         // empty.
         work.await?;
-        // If this fails, the statistics of the last second are lost, as after a crash.
-        if let Err(error) = statistics.save().await {
-            tracing::warn!(error = format!("{error:#}"), "could not save the last statistics");
+        // If this fails, the statistics of the last seconds are lost, as after a crash.
+        for saved in [statistics.save().await, statistics.save_outcomes().await] {
+            if let Err(error) = saved {
+                tracing::warn!(error = format!("{error:#}"), "could not save the last statistics");
+            }
         }
         if let Some(sending) = sending {
             // The store must still be closed in time.

@@ -185,6 +185,19 @@ impl DispatchCache {
         }
     }
 
+    /// Notes when a poll of an agent that was held open is answered.
+    pub fn answered(&self, agent_id: Uuid, at: Timestamp) {
+        self.0.agents().answered(agent_id, at);
+    }
+
+    /// Returns when each of these agents, which the store has as last seen at a time, polled here last; `None` where it
+    /// has not, or may have polled at another AFM since.
+    #[must_use]
+    pub fn polled_at(&self, agents: &[(Uuid, Timestamp)]) -> Vec<Option<Timestamp>> {
+        let cached = self.0.agents();
+        agents.iter().map(|(agent_id, last_seen)| cached.polled_at(*agent_id, *last_seen)).collect()
+    }
+
     /// Returns how many heartbeats are buffered, at most.
     #[must_use]
     pub fn unsaved(&self) -> usize {

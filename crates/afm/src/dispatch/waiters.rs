@@ -112,6 +112,13 @@ impl Waiters {
         (state.agents.len(), state.reads.values().map(Vec::len).sum())
     }
 
+    /// Says of each of these agents whether a poll of it is held open.
+    #[must_use]
+    pub fn are_held(&self, agents: &[Uuid]) -> Vec<bool> {
+        let state = self.lock();
+        agents.iter().map(|agent_id| state.agents.contains_key(agent_id)).collect()
+    }
+
     /// Says whether a poll of this agent waits and is not about to ask.
     #[must_use]
     pub fn is_waiting(&self, agent_id: Uuid) -> bool {

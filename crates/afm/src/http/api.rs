@@ -3,9 +3,11 @@
 //!
 //! Its names and its errors are those of protocol 1; its times are written as RFC 3339.
 
+pub(super) mod agent_figures;
 pub(super) mod agents;
 pub(super) mod cursor;
 pub(super) mod events;
+pub(super) mod last_hour;
 pub(super) mod one_test;
 pub(super) mod overview;
 mod place;

@@ -4,6 +4,7 @@
 //! Nothing that a client has sent becomes markup: the templates escape every text.
 
 mod agent;
+mod agent_figures;
 mod agents;
 mod bulk;
 mod chart;

@@ -34,6 +34,19 @@ pub struct OverviewFigures {
     pub minutes: Vec<MinutePoint>,
     /// The types to whose tasks something happened in that time, those with the most tasks first.
     pub types: Vec<TypeTimes>,
+    /// Whether all such types are listed.
+    pub has_all_types: bool,
+}
+
+impl OverviewFigures {
+    /// Returns what happened to the tasks of a type in the last hour; `None` if that cannot be told apart from others.
+    pub(crate) fn last_hour_of(&self, capability: &Capability) -> Option<Counters> {
+        let of = |wanted: Option<&Capability>| {
+            self.types.iter().find(|of_type| of_type.capability.as_deref() == wanted)
+        };
+        let found = of(Some(capability)).map(|of_type| of_type.counters);
+        found.or_else(|| (self.has_all_types && of(None).is_none()).then(Counters::default))
+    }
 }
 
 /// What happened in a minute.

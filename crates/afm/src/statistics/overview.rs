@@ -73,9 +73,10 @@ impl Statistics {
         }
         let mut types: Vec<TypeTimes> = types.into_iter().map(TypeTimes::of).collect();
         types.sort_by_key(|of_type| std::cmp::Reverse(of_type.changes()));
+        let has_all_types = types.len() <= TYPES;
         types.truncate(TYPES);
         let minutes = points.into_iter().map(|(minute, counters)| MinutePoint { minute, counters });
-        Ok(OverviewFigures { at: now, tasks, agents, minutes: minutes.collect(), types })
+        Ok(OverviewFigures { at: now, tasks, agents, minutes: minutes.collect(), types, has_all_types })
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests the management API, resource by resource.
 
+mod agent_figures;
 mod agents;
 pub(crate) mod event_stream;
 mod events;

@@ -147,6 +147,12 @@ impl TestApp {
         self.block_on(self.app.statistics.recount()).expect("the database is there");
     }
 
+    /// Saves how attempts ended, as the background does now and then.
+    #[track_caller]
+    pub(crate) fn save_outcomes(&self) {
+        self.block_on(self.app.statistics.save_outcomes()).expect("the database is there");
+    }
+
     /// Posts tasks to the store directly, as if another AFM had done it.
     #[track_caller]
     pub(crate) fn store_tasks(&self, bodies: impl Iterator<Item = Body>) {

@@ -219,6 +219,17 @@ create table task_trace (
     context bytea not null check (length(context) = 25)
 );
 
+-- How the attempts of an agent ended in a period of some minutes, as one AFM has seen it: that AFM alone writes the row. What is
+-- older than an hour is deleted. Behind the commits: no task waits for it.
+create table agent_outcome (
+    period timestamptz not null,
+    agent_id uuid not null,
+    instance uuid not null,
+    completed bigint not null,
+    failed bigint not null,
+    primary key (period, agent_id, instance)
+) with (fillfactor = 70);
+
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, true);
 
-insert into slamon_schema (version) values (11);
+insert into slamon_schema (version) values (12);

@@ -199,4 +199,14 @@ create table task_trace (
     context blob not null check (length(context) = 25)
 ) strict, without rowid;
 
+-- How the attempts of an agent ended in a period of some minutes, as one AFM has seen it. What is older than an hour is deleted.
+create table agent_outcome (
+    period    integer not null,
+    agent_id  blob not null check (length(agent_id) = 16),
+    instance  blob not null check (length(instance) = 16),
+    completed integer not null,
+    failed    integer not null,
+    primary key (period, agent_id, instance)
+) strict, without rowid;
+
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, 1);

@@ -33,7 +33,7 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 12] = [
+const NEEDED: [(&str, &[&str]); 13] = [
     ("slamon_schema", &["SELECT"]),
     ("task", &READ_AND_WRITE),
     ("attempt", &READ_AND_WRITE),
@@ -45,6 +45,7 @@ const NEEDED: [(&str, &[&str]); 12] = [
     ("task_total", &["SELECT", "UPDATE"]),
     ("minute_statistics", &READ_AND_WRITE),
     ("task_trace", &READ_AND_WRITE),
+    ("agent_outcome", &READ_AND_WRITE),
     (SEQUENCE, &["USAGE"]),
 ];
 

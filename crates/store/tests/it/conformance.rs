@@ -1,6 +1,7 @@
 //! The cases that every store must pass, by what they are about, and the stores.
 
 mod adoption;
+mod agent_figures;
 mod agent_lists;
 mod agents;
 mod backlog;
@@ -237,6 +238,11 @@ macro_rules! cases_of_every_store {
                 a_count_finds_what_waits_and_runs
                 what_a_count_has_seen_is_not_added_again
                 agents_are_counted_up_to_a_bound
+            }
+            agent_figures {
+                outcomes_replace_what_the_same_afm_has_saved_of_a_period
+                outcomes_of_old_periods_are_deleted_step_by_step
+                agents_are_counted_by_place_step_by_step
             }
             traces {
                 the_first_span_of_a_poster_is_kept

@@ -44,6 +44,8 @@ impl Background {
         tasks.spawn(app.statistics.clone().keep_saved());
         tasks.spawn(app.statistics.clone().keep_counted());
         tasks.spawn(app.statistics.clone().keep_purged(app.clock.clone()));
+        tasks.spawn(app.statistics.clone().keep_outcomes_saved());
+        tasks.spawn(app.statistics.clone().keep_outcomes_purged(app.clock.clone()));
         tasks.spawn(app.tracer.clone().keep_purged(Arc::clone(&app.store), app.clock.clone()));
         tasks.spawn(follow_time(Arc::clone(&app.store), clock));
         Self { tasks }

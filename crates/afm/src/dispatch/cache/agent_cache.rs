@@ -37,6 +37,8 @@ struct CachedAgent {
     /// When the store has to be told again.
     trusted_until: i64,
     seen_at: i64,
+    /// When it polled here last, or when a poll that was held open was answered; `i64::MIN` if it has not.
+    polled_at: i64,
     /// The hash of the attempts that the agent said it executes, if it had no others ([`account`]); 0 if that
     /// is unknown.
     accounted: u64,
@@ -65,6 +67,7 @@ impl AgentCache {
             return false;
         }
         agent.seen_at = agent.seen_at.max(now);
+        agent.polled_at = agent.polled_at.max(now);
         if std::mem::replace(&mut agent.is_saved, false) {
             self.unsaved.push_back(poll.agent_id);
         }
@@ -81,8 +84,16 @@ impl AgentCache {
                 agent.profile = profile;
                 agent.trusted_until = trusted_until;
                 agent.seen_at = agent.seen_at.max(now);
+                agent.polled_at = agent.polled_at.max(now);
             })
-            .or_insert(CachedAgent { profile, trusted_until, seen_at: now, accounted: 0, is_saved: true });
+            .or_insert(CachedAgent {
+                profile,
+                trusted_until,
+                seen_at: now,
+                polled_at: now,
+                accounted: 0,
+                is_saved: true,
+            });
     }
 
     /// Buffers a heartbeat that the store has given back. Nothing else is known of an agent that has not polled here.
@@ -92,6 +103,7 @@ impl AgentCache {
             profile: 0,
             trusted_until: i64::MIN,
             seen_at: at,
+            polled_at: i64::MIN,
             accounted: 0,
             is_saved: true,
         });
@@ -99,6 +111,22 @@ impl AgentCache {
         if std::mem::replace(&mut agent.is_saved, false) {
             self.unsaved.push_back(agent_id);
         }
+    }
+
+    /// Notes when a poll of an agent that was held open is answered.
+    pub(super) fn answered(&mut self, agent_id: Uuid, at: Timestamp) {
+        if let Some(agent) = self.agents.get_mut(&agent_id) {
+            agent.polled_at = agent.polled_at.max(at.as_microsecond());
+        }
+    }
+
+    /// Returns when an agent polled here last, if no other AFM can have told it since when to poll: the store has it
+    /// as seen at `last_seen`.
+    pub(super) fn polled_at(&self, agent_id: Uuid, last_seen: Timestamp) -> Option<Timestamp> {
+        let agent = self.agents.get(&agent_id)?;
+        let is_latest = last_seen.as_microsecond() <= agent.seen_at.max(agent.polled_at);
+        let polled_at = Some(agent.polled_at).filter(|at| is_latest && *at > i64::MIN);
+        polled_at.and_then(|at| Timestamp::from_microsecond(at).ok())
     }
 
     /// Notes that an agent has no attempts but those that it says it executes.

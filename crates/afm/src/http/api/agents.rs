@@ -17,12 +17,13 @@ use slamon_store::{AgentDetails, AgentQuery, AgentState, ListedAgent, RunningTas
 use utoipa::ToSchema;
 use uuid::Uuid;
 
+use super::agent_figures::{AgentFigures, NextPoll, with_figures};
+use super::last_hour::LastHour;
 use super::place;
 use super::query::Query;
 use crate::http::answer;
 use crate::http::app::{App, Routes};
 use crate::http::error::{ApiError, invalid};
-use crate::http::routes::agent::spread;
 use crate::http::schemas::Problem;
 use crate::http::{request_deadline, request_log};
 
@@ -57,8 +58,11 @@ pub(super) struct Agent {
     state: &'static str,
     /// When it polled or sent a result last.
     last_seen: String,
-    /// Until when it was told to poll next.
-    next_poll_due: String,
+    /// When it was told to poll next; null while a poll of it is held open at this AFM. If another AFM has answered
+    /// its last poll, it is counted from when the agent was seen last.
+    next_poll_due: Option<String>,
+    /// Whether a poll of it is held open at this AFM.
+    poll_held: bool,
     /// What it offers; in a list, absent where that is long.
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_capabilities: Option<BTreeMap<String, OfferedVersion>>,
@@ -72,6 +76,9 @@ pub(super) struct Agent {
     max_tasks: u32,
     /// How many tasks it executes; 100 stands for 100 or more.
     tasks_running: u32,
+    /// How its attempts ended in the last 50 to 60 minutes. One that ended with an error failed, as did one that was
+    /// lost or abandoned, or timed out, whether or not the task is tried again.
+    last_hour: LastHour,
     /// Since when it is paused.
     paused_since: Option<String>,
 }
@@ -136,7 +143,9 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
         query.seen_since = app.active_since().await;
         let seen_since = query.seen_since;
         let page = app.store.list_agents(query).await.map_err(|error| app.read_failed(&error))?;
-        let agents = page.items.into_iter().map(|agent| describe(&app, agent, seen_since)).collect();
+        let agents = with_figures(&app, page.items).await.map_err(|error| app.read_failed(&error))?;
+        let agents =
+            agents.into_iter().map(|(agent, figures)| describe(agent, figures, seen_since)).collect();
         let next_cursor = page.next.map(|next| place::write(&list, &next));
         answer::json(&AgentList { agents, next_cursor })
     });
@@ -183,20 +192,23 @@ fn agent_query(mut query: Query<'_>) -> Result<(String, AgentQuery), ApiError> {
     Ok((list, agents))
 }
 
-fn describe(app: &App, agent: ListedAgent, seen_since: Timestamp) -> Agent {
+fn describe(agent: ListedAgent, figures: AgentFigures, seen_since: Timestamp) -> Agent {
     let state = agent.state(seen_since);
-    let interval = spread(app.settings.agent_return_time, agent.id);
+    let AgentFigures { next_poll, last_hour } = figures;
+    let next_poll_due = if let NextPoll::Due(due) = next_poll { Some(iso_time(due)) } else { None };
     Agent {
         agent_id: agent.id,
         agent_name: agent.name,
         state: STATES.iter().find(|(_, known)| *known == state).map_or("", |(name, _)| name),
         last_seen: iso_time(agent.last_seen),
-        next_poll_due: iso_time(agent.last_seen.checked_add(interval).unwrap_or(agent.last_seen)),
+        next_poll_due,
+        poll_held: next_poll == NextPoll::Held,
         agent_capabilities_bytes: agent.capabilities.is_none().then_some(agent.capabilities_bytes),
         agent_capabilities: agent.capabilities.as_ref().map(offers),
         agent_location: agent.location.as_ref().map(answer::stored),
         max_tasks: agent.max_tasks,
         tasks_running: agent.running,
+        last_hour,
         paused_since: agent.paused_since.map(iso_time),
     }
 }
@@ -225,7 +237,9 @@ pub(super) async fn read(State(app): State<App>, agent_id: AgentId) -> Result<Re
         let seen_since = app.active_since().await;
         let found = app.store.agent_details(id).await.map_err(|error| app.read_failed(&error))?;
         let AgentDetails { agent, tasks, more_tasks } = found.ok_or(Refusal::UnknownAgent)?;
-        let agent = describe(&app, agent, seen_since);
+        let known = with_figures(&app, vec![agent]).await.map_err(|error| app.read_failed(&error))?.pop();
+        let (agent, figures) = known.ok_or(Refusal::UnknownAgent)?;
+        let agent = describe(agent, figures, seen_since);
         let tasks = tasks.into_iter().map(describe_task).collect();
         answer::json(&AgentWithTasks { agent, tasks, more_tasks })
     });

@@ -150,7 +150,7 @@ impl From<TaskCounts> for Tasks {
 
 impl<'a> Overview<'a> {
     fn of(figures: &'a OverviewFigures) -> Self {
-        let OverviewFigures { at, tasks, agents, minutes, types } = figures;
+        let OverviewFigures { at, tasks, agents, minutes, types, .. } = figures;
         let tasks = tasks.map(Tasks::from);
         let minutes = minutes
             .iter()

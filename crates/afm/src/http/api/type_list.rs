@@ -16,6 +16,7 @@ use slamon_protocol::{Capability, iso_time};
 use slamon_store::{MOST_OFFERING, OfferedType, OffersQuery, StoreError, TaskCounts};
 use utoipa::ToSchema;
 
+use super::last_hour::LastHour;
 use super::overview::Tasks;
 use super::place;
 use super::query::Query;
@@ -25,6 +26,7 @@ use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::schemas::Problem;
+use crate::statistics::OverviewFigures;
 
 pub(super) fn routes() -> Routes {
     vec![
@@ -55,6 +57,9 @@ pub(in crate::http) struct TypeInVersion {
     pub(in crate::http) agents: OfferingAgents,
     /// Its tasks that have not ended; null until tasks have been counted, soon after the start.
     pub(in crate::http) tasks: Option<Tasks>,
+    /// How its tasks ended in the last hour, at all AFMs on the database. Those that failed, were lost, timed out or
+    /// expired have failed. Null: its figures are counted together with those of other types, or it is all versions.
+    pub(in crate::http) last_hour: Option<LastHour>,
     /// Since when it is paused, by itself or with all versions.
     pub(in crate::http) paused_since: Option<String>,
 }
@@ -157,14 +162,16 @@ pub(in crate::http) struct TypeReader<'a> {
     pauses: Pauses,
     /// Whether the tasks of types have been counted.
     is_counted: bool,
+    figures: Arc<OverviewFigures>,
 }
 
 impl<'a> TypeReader<'a> {
     pub(in crate::http) async fn begin(app: &'a App) -> Result<Self, StoreError> {
+        let figures = app.overview_figures().await?;
         app.statistics.save_for_read().await;
         let seen_since = app.active_since().await;
         let is_counted = app.store.task_counts().await?.is_some();
-        Ok(Self { app, seen_since, pauses: app.store.pauses().await?, is_counted })
+        Ok(Self { app, seen_since, pauses: app.store.pauses().await?, is_counted, figures })
     }
 
     /// Reads a part of the list, and the place where the next one begins. A part ends where a source does.
@@ -285,6 +292,7 @@ impl<'a> TypeReader<'a> {
                 is_complete: agents < MOST_OFFERING,
             },
             tasks: self.is_counted.then(|| counts.get(&capability).copied().unwrap_or_default().into()),
+            last_hour: self.figures.last_hour_of(&capability).map(|counters| LastHour::from(&counters)),
             paused_since: self.pauses.of_version(&capability).map(iso_time),
             task_version: Some(capability.version),
             task_type: capability.task_type,
@@ -305,6 +313,7 @@ impl TypeInVersion {
             offered: false,
             agents: OfferingAgents { active: 0, silent: 0, is_complete: true },
             tasks: None,
+            last_hour: None,
             paused_since: since.map(iso_time),
         }
     }

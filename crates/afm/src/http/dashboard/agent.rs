@@ -10,15 +10,17 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use slamon_domain::{Operation, PauseTarget, Refusal};
 use slamon_protocol::parse_id;
-use slamon_store::{ListOrder, RunningTask, TaskFilter, TaskQuery};
+use slamon_store::{AgentDetails, ListOrder, RunningTask, TaskFilter, TaskQuery};
 use uuid::Uuid;
 
+use super::agent_figures::FiguresShown;
 use super::agents::{AgentRow, capabilities};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::Moment;
 use super::task::type_page;
 use super::tasks::{Row, rows};
+use crate::http::api::agent_figures::with_figures;
 use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -42,6 +44,7 @@ struct AgentPage<'p> {
     frame: &'p Frame,
     section: &'static str,
     row: AgentRow,
+    figures: FiguresShown,
     said: Option<&'static str>,
     paused: Option<Moment>,
     running: Vec<RunningRow>,
@@ -77,7 +80,9 @@ async fn page(
         let id = agent_id_of(agent_id)?;
         let seen_since = app.active_since().await;
         let found = app.store.agent_details(id).await.map_err(|error| app.read_failed(&error))?;
-        let found = found.ok_or(Refusal::UnknownAgent)?;
+        let AgentDetails { agent, tasks, more_tasks } = found.ok_or(Refusal::UnknownAgent)?;
+        let known = with_figures(&app, vec![agent]).await.map_err(|error| app.read_failed(&error))?.pop();
+        let (agent, figures) = known.ok_or(Refusal::UnknownAgent)?;
         let filter = TaskFilter { agent_id: Some(id), ..TaskFilter::default() };
         let order = ListOrder::NewestFirst;
         let query_of_tasks = TaskQuery { filter, order, after: None, up_to: None, limit: NEWEST };
@@ -88,14 +93,14 @@ async fn page(
             "resumed" => Some("The agent is resumed: it is handed tasks again."),
             _ => None,
         };
-        let running = found.tasks.into_iter().map(|task| RunningRow {
+        let running = tasks.into_iter().map(|task| RunningRow {
             claimed: Moment(task.claimed),
             since: frame.since(task.claimed),
             deadline: task.deadline.map(Moment),
             task,
         });
         let running = running.collect();
-        let offers = capabilities(&found.agent).map(|offered| {
+        let offers = capabilities(&agent).map(|offered| {
             let with_page = |(name, version): (String, i64)| {
                 let page = type_page(&name, version);
                 (name, version, page)
@@ -105,11 +110,12 @@ async fn page(
         Ok(html(&AgentPage {
             frame: &frame,
             section: "agents",
-            paused: found.agent.paused_since.map(Moment),
-            row: AgentRow::of(found.agent, seen_since, &frame),
+            paused: agent.paused_since.map(Moment),
+            row: AgentRow::of(agent, seen_since, &frame),
+            figures: FiguresShown::of(figures, &frame),
             said,
             running,
-            more_running: found.more_tasks,
+            more_running: more_tasks,
             offers,
             newest: rows(newest, &frame),
         }))

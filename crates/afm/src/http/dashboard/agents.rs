@@ -9,9 +9,11 @@ use axum::response::Response;
 use axum::routing::get;
 use slamon_store::{AgentQuery, AgentState, ListedAgent};
 
+use super::agent_figures::FiguresShown;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, number, part};
+use crate::http::api::agent_figures::with_figures;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 
@@ -40,7 +42,7 @@ struct AgentsPage<'p> {
     is_filtered: bool,
     /// Whether an agent was just forgotten, whose page led here.
     is_forgotten: bool,
-    rows: Vec<AgentRow>,
+    rows: Vec<(AgentRow, FiguresShown)>,
     /// The query of the next page.
     next: Option<String>,
 }
@@ -128,7 +130,10 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
         let pairs = fields.iter().filter(|(_, value)| !value.is_empty());
         let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}&", part(value))).collect();
         let next = listed.next.map(|next| format!("{}after={}", pairs.concat(), part(&next)));
-        let rows = listed.items.into_iter().map(|agent| AgentRow::of(agent, seen_since, &frame)).collect();
+        let agents = with_figures(&app, listed.items).await.map_err(|error| app.read_failed(&error))?;
+        let row =
+            |(agent, figures)| (AgentRow::of(agent, seen_since, &frame), FiguresShown::of(figures, &frame));
+        let rows = agents.into_iter().map(row).collect();
         let (state, name, task_type) = (&*state, &*name, &*task_type);
         Ok::<_, ApiError>(html(&AgentsPage {
             frame: &frame,

@@ -8,6 +8,7 @@ use std::fmt::Write;
 use slamon_store::{Counter, Counters, TaskCounts};
 
 use super::presentation::{count, number};
+pub(super) use crate::http::api::last_hour::failed;
 use crate::statistics::MinutePoint;
 
 /// How wide a minute is drawn.
@@ -35,14 +36,6 @@ pub(super) struct Chart {
 struct Ended {
     well: u64,
     badly: u64,
-}
-
-/// How many tasks failed: those that were cancelled did not.
-pub(super) fn failed(counters: &Counters) -> u64 {
-    [Counter::Failed, Counter::TimedOut, Counter::Lost, Counter::Expired]
-        .map(|counter| counters.get(counter))
-        .iter()
-        .sum()
 }
 
 /// Draws how many tasks finished and failed in each minute.

@@ -11,14 +11,16 @@ use axum::response::Response;
 use axum::routing::{get, post};
 use slamon_domain::{Operation, PauseTarget, Pauses};
 use slamon_protocol::Capability;
-use slamon_store::{AgentQuery, Counter, Counters, ListOrder, StoreError, TaskCounts, TaskFilter, TaskQuery};
+use slamon_store::{AgentQuery, ListOrder, StoreError, TaskCounts, TaskFilter, TaskQuery};
 
+use super::agent_figures::HourShown;
 use super::agents::{self, AgentRow};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, duration, number, part};
 use super::task::type_page;
 use super::tasks::{Row, rows};
+use crate::http::api::last_hour::LastHour;
 use crate::http::api::query::Query;
 use crate::http::api::tasks::pages;
 use crate::http::api::type_list::{OfferingAgents, Place, TypeInVersion, TypeReader};
@@ -66,7 +68,8 @@ struct TypeRow {
     /// How many tasks wait and run; `None` until they have been counted.
     waiting: Option<String>,
     running: Option<String>,
-    counters: Counters,
+    /// What of its tasks ended in the last hour; `None` if that is not known.
+    hour: Option<HourShown>,
     queue: Option<String>,
     run: Option<String>,
 }
@@ -85,7 +88,7 @@ impl TypeRow {
             agents: agents_in_words(&listed.agents),
             waiting: listed.tasks.as_ref().map(|tasks| number(tasks.waiting)),
             running: listed.tasks.as_ref().map(|tasks| number(tasks.running)),
-            counters: times.map(|times| times.counters).unwrap_or_default(),
+            hour: listed.last_hour.map(HourShown::from),
             queue: times.and_then(|times| median(times.queue)),
             run: times.and_then(|times| median(times.run)),
             listed,
@@ -130,6 +133,7 @@ struct TypePage<'p> {
     all_paused: bool,
     counts: TaskCounts,
     times: Option<&'p TypeTimes>,
+    hour: Option<HourShown>,
     agents: Vec<AgentRow>,
     newest: Vec<Row>,
     query: String,
@@ -260,6 +264,7 @@ async fn show(frame: &Frame, app: &App, capability: &Capability, said: &str) -> 
         all_paused: is_paused_as_a_whole(&pauses, capability),
         counts: counts.first().map(|of_type| of_type.counts).unwrap_or_default(),
         times,
+        hour: figures.last_hour_of(capability).map(|counters| LastHour::from(&counters).into()),
         agents: agents.into_iter().map(|agent| AgentRow::of(agent, seen_since, frame)).collect(),
         newest: rows(newest, frame),
         query: format!("task_type={}&task_version={}", part(&capability.task_type), capability.version),

@@ -155,6 +155,7 @@ mod tests {
             agents: AgentCounts { active, lost, paused, is_complete: true },
             minutes: vec![MinutePoint { minute: Timestamp::UNIX_EPOCH, counters }],
             types: Vec::new(),
+            has_all_types: true,
         }
     }
 

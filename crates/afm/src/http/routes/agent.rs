@@ -7,6 +7,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
+use jiff::Timestamp;
 use slamon_domain::{Delivery, Polled, Reported};
 use slamon_protocol::{ArrayWriter, JsonText, ObjectWriter, PollRequest, ResultPost, iso_time};
 use uuid::Uuid;
@@ -47,7 +48,7 @@ pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Res
     request_log::agent(poll.agent_id);
     poll.max_wait = peer::hold(poll.max_wait);
     let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
-    let agent_id = poll.agent_id;
+    let (agent_id, may_be_held) = (poll.agent_id, !poll.max_wait.is_zero());
     let reported =
         poll.agent_running.take().map(|running| RunningReport { running, at: request_log::started().into() });
     let polled = carry(request_deadline::within(allowed, pin!(claim(&app, poll, reported))).await??);
@@ -60,9 +61,11 @@ pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Res
         tasks.object(describe(delivery, &app.clock));
     }
     let mut answer = ObjectWriter::new();
-    // A return time so far off that no calendar has it means "now".
     let now = app.clock.now();
-    let return_time = now.checked_add(spread(app.settings.agent_return_time, agent_id)).unwrap_or(now);
+    if may_be_held {
+        app.cache.answered(agent_id, now);
+    }
+    let return_time = return_time(now, app.settings.agent_return_time, agent_id);
     answer.array("tasks", tasks).string("return_time", &iso_time(app.clock.for_agents(return_time)));
     if !polled.cancelled.is_empty() {
         answer.ids("cancelled", &polled.cancelled);
@@ -101,9 +104,15 @@ fn carry(claimed: Claimed) -> Polled {
     polled
 }
 
+/// Returns until when an agent is told to poll again, in an answer at this time.
+pub(in crate::http) fn return_time(answered: Timestamp, interval: Duration, agent_id: Uuid) -> Timestamp {
+    // A time so far off that no calendar has it means "now".
+    answered.checked_add(spread(interval, agent_id)).unwrap_or(answered)
+}
+
 /// Returns up to a tenth less than `interval`, always the same for one agent: a fleet that is started at once
 /// drifts apart, instead of polling in step for ever.
-pub(in crate::http) fn spread(interval: Duration, agent_id: Uuid) -> Duration {
+fn spread(interval: Duration, agent_id: Uuid) -> Duration {
     // In ids of version 1 the first 64 bits are the time; the last ones differ, too.
     let (first, last) = agent_id.as_u64_pair();
     let mixed = (first ^ last).wrapping_mul(0x9E37_79B9_7F4A_7C15);

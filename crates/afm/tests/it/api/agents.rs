@@ -44,10 +44,11 @@ fn an_agent_is_listed_as_it_is_now() {
         assert!(("2026-11-22T19:24:24"..="2026-11-22T19:24:32").contains(&due.as_str()), "{due}");
         let agent = json!({
             "agent_id": id(9), "agent_name": "Helsinki 3", "state": "active",
-            "last_seen": "2026-11-22T19:23:31.621614+00:00", "next_poll_due": due,
+            "last_seen": "2026-11-22T19:23:31.621614+00:00", "next_poll_due": due, "poll_held": false,
             "agent_capabilities": { "wait": { "version": 1 } },
             "agent_location": { "country": "FI", "region": "18", "latitude": 60.5 },
             "max_tasks": 1, "tasks_running": 1, "paused_since": null,
+            "last_hour": { "completed": 0, "failed": 0, "error_share": null },
         });
         assert_eq!(agents, json!({ "agents": [agent], "next_cursor": null }));
         let mut with_tasks = agent;

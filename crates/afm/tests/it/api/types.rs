@@ -33,6 +33,7 @@ fn of(task_type: &str, version: Option<i64>, agents: [u64; 2], tasks: Option<[i6
         "tasks": tasks.map(|[delayed, waiting, running]| {
             json!({ "delayed": delayed, "waiting": waiting, "running": running })
         }),
+        "last_hour": version.map(|_| json!({ "completed": 0, "failed": 0, "error_share": null })),
         "paused_since": null,
     })
 }

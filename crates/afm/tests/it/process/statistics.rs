@@ -30,6 +30,8 @@ fn a_clean_stop_saves_all_of_them() {
         let figures = ["posted", "claimed", "completed"].map(|what| happened(&overview, what));
         assert_eq!(figures, [2, 1, 1], "{overview}");
         assert_eq!(overview["tasks"], json!({ "delayed": 0, "waiting": 1, "running": 0 }));
+        let agent = client.get(&format!("/api/v1/agents/{}", id(9))).json();
+        assert_eq!(agent["last_hour"], json!({ "completed": 1, "failed": 0, "error_share": 0.0 }));
     }
 }
 

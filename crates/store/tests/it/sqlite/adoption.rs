@@ -84,7 +84,7 @@ async fn an_original_database_is_named_until_it_is_adopted() {
                   where type = 'table' and name not like 'sqlite_%' order by name)";
     assert_eq!(
         fixture.text(tables).unwrap(),
-        "agent,agent_offer,attempt,minute_statistics,past_agent,pause,slamon_schema,task,task_count,task_of_test,\
+        "agent,agent_offer,agent_outcome,attempt,minute_statistics,past_agent,pause,slamon_schema,task,task_count,task_of_test,\
          task_total,task_trace"
     );
 }

@@ -11,10 +11,10 @@ use slamon_domain::{
 };
 use slamon_protocol::Capability;
 use slamon_store::{
-    AgentCounts, AgentDetails, AgentQuery, AttemptView, Backlog, Counts, ListedAgent, MinuteStatistics,
-    OfferedType, OffersQuery, Overview, Page, Prepared, Saved, SqliteStore, StatisticsStore,
-    StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskPage, TaskPlace, TaskQuery, TaskRead,
-    TraceContext, TraceStore, TypeCounts, WriteConcurrency,
+    AgentCounts, AgentDetails, AgentFiguresStore, AgentOutcomes, AgentQuery, AttemptView, Backlog, Counts,
+    ListedAgent, MinuteStatistics, OfferedType, OffersQuery, Overview, Page, PlacesPart, Prepared, Saved,
+    SqliteStore, StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskPage,
+    TaskPlace, TaskQuery, TaskRead, TraceContext, TraceStore, TypeCounts, WriteConcurrency,
 };
 use tokio::sync::{Semaphore, mpsc};
 use uuid::Uuid;
@@ -289,5 +289,33 @@ impl TraceStore for FatefulStore {
         limit: u32,
     ) -> Result<Option<Uuid>, StoreError> {
         self.store.purge_traces(after, ended_before, limit).await
+    }
+}
+
+#[async_trait]
+impl AgentFiguresStore for FatefulStore {
+    async fn save_outcomes(&self, instance: Uuid, outcomes: Arc<[AgentOutcomes]>) -> Result<(), StoreError> {
+        self.store.save_outcomes(instance, outcomes).await
+    }
+
+    async fn outcomes_of(
+        &self,
+        agents: Arc<[Uuid]>,
+        since: Timestamp,
+    ) -> Result<Vec<(Uuid, AgentOutcomes)>, StoreError> {
+        self.store.outcomes_of(agents, since).await
+    }
+
+    async fn purge_outcomes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
+        self.store.purge_outcomes(before, limit).await
+    }
+
+    async fn count_places(
+        &self,
+        seen_since: Timestamp,
+        after: Option<String>,
+        limit: u32,
+    ) -> Result<PlacesPart, StoreError> {
+        self.store.count_places(seen_since, after, limit).await
     }
 }
