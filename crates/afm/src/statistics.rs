@@ -25,7 +25,7 @@ use crate::clock::Clock;
 use crate::logging::failure_log::{FailureLog, ShouldLog};
 use crate::metrics;
 use figures::Cached;
-pub use figures::{MinutePoint, OverviewFigures, StoreGauges, TypeTimes};
+pub use figures::{LATELY, MinutePoint, OverviewFigures, StoreGauges, TypeTimes};
 use ledger::Ledger;
 pub use ledger::TASK_TYPES;
 use outcomes::OutcomeLedger;

@@ -108,6 +108,8 @@ pub struct TaskSummary {
     pub task_type: String,
     /// The version of the type.
     pub task_version: i64,
+    /// Which agents may take it, as the store compares it, cut where it is long.
+    pub agent_filter: String,
     /// Its priority.
     pub priority: i32,
     /// When it was posted.

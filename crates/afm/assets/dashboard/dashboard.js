@@ -203,7 +203,7 @@
     }
   });
 
-  // ---- Copying, choosing, fresh ids ----------------------------------------------------------------------------------
+  // ---- Copying, choosing, checking -----------------------------------------------------------------------------------
 
   /** Shows the buttons that only work with this script. */
   function equip(within) {
@@ -255,6 +255,32 @@
     const all = event.target;
     if (!all.matches?.("[data-all]")) return;
     for (const box of all.closest("form").querySelectorAll(`input[name="${all.dataset.all}"]`)) box.checked = all.checked;
+  });
+
+  /** Says what is wrong with a JSON object; nothing is one, too. */
+  function problemOf(text) {
+    if (!text.trim()) return "";
+    try {
+      const value = JSON.parse(text);
+      return value && typeof value === "object" && !Array.isArray(value) ? "" : "must be a JSON object, as in {\"url\": \"…\"}";
+    } catch (error) {
+      return `is not valid JSON: ${error.message}`;
+    }
+  }
+
+  /** Checks JSON once whoever writes it pauses. */
+  let checking = 0;
+  document.addEventListener("input", (event) => {
+    const field = event.target;
+    if (!field.dataset?.json) return;
+    clearTimeout(checking);
+    checking = setTimeout(() => {
+      const problem = problemOf(field.value);
+      const place = document.getElementById(field.dataset.json);
+      if (place.textContent !== problem) place.textContent = problem;
+      if (problem) field.setAttribute("aria-invalid", "true");
+      else field.removeAttribute("aria-invalid");
+    }, 250);
   });
 
   // ---- Keys ----------------------------------------------------------------------------------------------------------

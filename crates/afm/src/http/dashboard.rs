@@ -17,6 +17,7 @@ mod presentation;
 mod pretty_json;
 mod search;
 mod stuck;
+mod suggestions;
 mod task;
 mod tasks;
 mod test;
@@ -24,10 +25,19 @@ mod timeline;
 mod types;
 mod verdict;
 
+use std::sync::Arc;
+
+use axum::extract::Request;
+use axum::http::Method;
+use axum::http::header::ACCEPT;
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use frame::Frame;
+use suggestions::Known;
 
 use crate::http::api::events;
-use crate::http::app::Routes;
+use crate::http::app::{App, Routes};
+use crate::http::error::ApiError;
 
 /// Returns all paths of the dashboard, but for that of the original's JSON.
 pub(super) fn routes() -> Routes {
@@ -54,17 +64,33 @@ pub(super) fn routes() -> Routes {
             get(async || frame::asset("image/svg+xml", include_str!("../../assets/dashboard/icon.svg"))),
         ),
     ];
+    let known = Arc::<Known>::default();
     let pages = [
         overview::routes(),
-        tasks::routes(),
+        tasks::routes(&known),
         task::routes(),
         test::routes(),
         bulk::routes(),
         agents::routes(),
         agent::routes(),
         types::routes(),
-        post::routes(),
+        post::routes(&known),
         search::routes(),
     ];
     assets.into_iter().chain(pages.into_iter().flatten()).collect()
+}
+
+/// Returns what a request gets that has no handler: a page where a browser has asked for one, below the overview.
+pub(super) fn refused(app: &App, request: &Request, error: ApiError) -> Response {
+    let is_page = request.method() == Method::GET
+        && request.uri().path().trim_start_matches('/').starts_with("dashboard/")
+        && request
+            .headers()
+            .get(ACCEPT)
+            .is_some_and(|types| types.to_str().is_ok_and(|types| types.contains("text/html")));
+    if is_page {
+        Frame::of(request.uri().path(), request.headers(), app).error(error)
+    } else {
+        error.into_response()
+    }
 }

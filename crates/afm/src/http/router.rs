@@ -35,8 +35,12 @@ pub fn router(app: App) -> Router {
         router = router.route(root, get(lead_there));
     }
     router
-        .fallback(async || ApiError::UnknownPath)
-        .method_not_allowed_fallback(async || ApiError::WrongMethod)
+        .fallback(async |app: State<App>, request: Request| {
+            dashboard::refused(&app, &request, ApiError::UnknownPath)
+        })
+        .method_not_allowed_fallback(async |app: State<App>, request: Request| {
+            dashboard::refused(&app, &request, ApiError::WrongMethod)
+        })
         .layer(middleware::from_fn_with_state(app.clone(), around))
         .with_state(app)
 }

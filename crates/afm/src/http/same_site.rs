@@ -38,7 +38,9 @@ pub(super) fn is_foreign(headers: &HeaderMap) -> bool {
     // A proxy may have put its own name for the server into Host, and that of the browser beside it. No page
     // of another site can set either.
     let hosts = [headers.get(HOST), headers.get("x-forwarded-host")];
-    let mut hosts = hosts.into_iter().flatten().filter_map(|host| host.to_str().ok());
+    let hosts = hosts.into_iter().flatten().filter_map(|host| host.to_str().ok());
+    // Where there are several proxies, each adds what it has found.
+    let mut hosts = hosts.flat_map(|hosts| hosts.split(','));
     !hosts.any(|host| without_port(host).eq_ignore_ascii_case(without_port(authority)))
 }
 
@@ -62,6 +64,8 @@ mod tests {
             (&[("origin", "http://afm:8080"), ("host", "afm:8080")], false),
             (&[("origin", "http://AFM"), ("host", "afm:80")], false),
             (&[("origin", "https://afm"), ("host", "127.0.0.1"), ("x-forwarded-host", "afm")], false),
+            (&[("origin", "http://afm"), ("host", "10.0.0.1"), ("x-forwarded-host", "afm, inner")], false),
+            (&[("origin", "http://evil"), ("host", "10.0.0.1"), ("x-forwarded-host", "afm, inner")], true),
             (&[("origin", "http://afm:8081"), ("host", "afm:8080")], true),
             (&[("origin", "http://evil"), ("host", "afm")], true),
             (&[("origin", "null"), ("host", "afm")], true),

@@ -9,6 +9,9 @@ use slamon_store::{AgentCounts, Counters, TaskCounts};
 use tokio::sync::Mutex;
 use tokio::time::Instant;
 
+/// So many of the last minutes tell how things are going.
+pub const LATELY: usize = 10;
+
 /// What was read last, and when. Whoever reads holds the lock.
 pub(super) type Cached<T> = Mutex<Option<(Instant, Arc<T>)>>;
 
@@ -65,6 +68,8 @@ pub struct TypeTimes {
     pub capability: Option<Arc<Capability>>,
     /// What happened.
     pub counters: Counters,
+    /// What of it happened in the last [`LATELY`] minutes.
+    pub lately: Counters,
     /// How long tasks waited for their first attempt: the 50th, 95th and 99th percentile.
     pub queue: Option<[Duration; 3]>,
     /// How long attempts took.

@@ -10,7 +10,7 @@ use slamon_store::{Counter, Counters, Histogram, StoreError, TypeFigures};
 use tokio::time::Instant;
 
 use super::Statistics;
-use super::figures::{MinutePoint, OverviewFigures, TypeTimes};
+use super::figures::{LATELY, MinutePoint, OverviewFigures, TypeTimes};
 
 /// Figures are shown for so long to all who ask.
 const FRESH: Duration = Duration::from_secs(1);
@@ -62,13 +62,17 @@ impl Statistics {
         let agents = store.count_agents(active_since, AGENTS).await?;
         let mut points: BTreeMap<Timestamp, Counters> =
             (0..MINUTES).map(|ago| (minute(ago), Counters::default())).collect();
-        let mut types: BTreeMap<Option<Arc<Capability>>, TypeFigures> = BTreeMap::new();
+        let mut types: BTreeMap<Option<Arc<Capability>>, (TypeFigures, Counters)> = BTreeMap::new();
         for found in store.statistics(minute(MINUTES - 1)).await? {
             for (capability, figures) in found.types {
                 if let Some(point) = points.get_mut(&found.minute) {
                     point.merge(&figures.counters);
                 }
-                types.entry(capability).or_default().merge(&figures);
+                let (of_hour, lately) = types.entry(capability).or_default();
+                of_hour.merge(&figures);
+                if found.minute >= minute(LATELY - 1) {
+                    lately.merge(&figures.counters);
+                }
             }
         }
         let mut types: Vec<TypeTimes> = types.into_iter().map(TypeTimes::of).collect();
@@ -81,7 +85,7 @@ impl Statistics {
 }
 
 impl TypeTimes {
-    fn of((capability, figures): (Option<Arc<Capability>>, TypeFigures)) -> Self {
+    fn of((capability, (figures, lately)): (Option<Arc<Capability>>, (TypeFigures, Counters))) -> Self {
         let percentiles = |histogram: &Histogram| {
             let [median, most, nearly_all] = [0.5, 0.95, 0.99].map(|share| histogram.quantile(share));
             Some([median?, most?, nearly_all?])
@@ -89,6 +93,7 @@ impl TypeTimes {
         Self {
             capability,
             counters: figures.counters,
+            lately,
             queue: percentiles(&figures.queue),
             run: percentiles(&figures.run),
         }

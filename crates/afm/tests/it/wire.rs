@@ -13,6 +13,7 @@ mod health;
 mod held;
 mod lives;
 mod lost;
+mod overview_page;
 mod pages;
 mod paths;
 mod response;

@@ -150,8 +150,9 @@ impl<'q> Walk<'q> {
 fn summary(connection: &Connection, place: TaskPlace) -> rusqlite::Result<TaskSummary> {
     connection
         .prepare_cached(concat!(
-            "select id, test_id, substr(type, 1, :type_read) as type, version, priority, created_at, state,
-                    attempts, agent_id, ",
+            "select id, test_id, substr(type, 1, :type_read) as type, version,
+                    substr(agent_filter, 1, :type_read) as agent_filter, priority, created_at, state, attempts,
+                    agent_id, ",
             agent_name!("task"),
             ", claimed_at, finished_at,
                     iif(octet_length(result) <= :result_listed, result, null) as result,
@@ -181,6 +182,7 @@ fn read_summary(row: &Row<'_>) -> rusqlite::Result<TaskSummary> {
         test_id: id(row, "test_id")?,
         task_type: listed_type(row.get_ref("type")?.as_str()?),
         task_version: row.get("version")?,
+        agent_filter: row.get("agent_filter")?,
         priority: row.get("priority")?,
         created: time(row, "created_at")?,
         state: state_of(state).ok_or_else(|| unreadable(format!("{state:?} is no state of a task")))?,

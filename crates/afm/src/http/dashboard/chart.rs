@@ -92,12 +92,13 @@ fn waiting(tasks: u64) -> String {
 
 /// How many tasks waited (or were delayed) and ran at the end of a minute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-struct Level {
-    waiting: u64,
+pub(super) struct Level {
+    pub(super) waiting: u64,
     running: u64,
 }
 
-fn levels(minutes: &[MinutePoint], now: TaskCounts) -> Vec<Level> {
+/// Returns the level at the end of each minute.
+pub(super) fn levels(minutes: &[MinutePoint], now: TaskCounts) -> Vec<Level> {
     let get = |counters: &Counters, which: &[Counter]| -> i64 {
         let sum = which.iter().map(|counter| counters.get(*counter)).sum::<u64>();
         i64::try_from(sum).unwrap_or(i64::MAX)

@@ -9,6 +9,7 @@ use uuid::Uuid;
 
 use super::presentation::{Moment, between};
 use super::pretty_json::plain;
+use super::task::type_query;
 use crate::http::app::App;
 
 /// So many failures are looked at.
@@ -22,6 +23,8 @@ const SHOWN: usize = 8;
 pub(super) struct FailureGroup {
     pub(super) task_type: String,
     pub(super) task_version: i64,
+    /// How they ended.
+    pub(super) state: StateName,
     /// The error of the newest.
     pub(super) error: String,
     pub(super) tasks: u64,
@@ -30,6 +33,13 @@ pub(super) struct FailureGroup {
     pub(super) ago: Duration,
     /// The error without what is different each time.
     key: String,
+}
+
+impl FailureGroup {
+    /// The filters of the list of such tasks, whatever their error.
+    pub(super) fn query(&self) -> String {
+        format!("state={}&{}", self.state.as_str(), type_query(&self.task_type, self.task_version))
+    }
 }
 
 /// Reads the newest failures, and puts together those that say the same.
@@ -47,8 +57,13 @@ fn group(tasks: Vec<TaskSummary>, now: jiff::Timestamp) -> Vec<FailureGroup> {
     for task in tasks {
         let error = task.error.map(|error| plain(error.as_str())).unwrap_or_default();
         let key = without_numbers(&error);
+        // What the AFM says of its own names agents and counts tasks.
+        let key = if task.state == StateName::Failed { key } else { without_names(&key) };
         let same = |group: &&mut FailureGroup| {
-            group.task_type == task.task_type && group.task_version == task.task_version && group.key == key
+            group.task_type == task.task_type
+                && group.task_version == task.task_version
+                && group.state == task.state
+                && group.key == key
         };
         let at = Moment(task.finished.unwrap_or(task.created));
         match groups.iter_mut().find(same) {
@@ -61,6 +76,7 @@ fn group(tasks: Vec<TaskSummary>, now: jiff::Timestamp) -> Vec<FailureGroup> {
             None => groups.push(FailureGroup {
                 task_type: task.task_type,
                 task_version: task.task_version,
+                state: task.state,
                 error,
                 tasks: 1,
                 newest: task.task_id,
@@ -76,6 +92,18 @@ fn group(tasks: Vec<TaskSummary>, now: jiff::Timestamp) -> Vec<FailureGroup> {
         group.ago = between(group.at.0, now);
     }
     groups
+}
+
+/// Replaces names, which stand in quotation marks, and tells one task from many no more.
+fn without_names(text: &str) -> String {
+    let mut parts = text.split('"');
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    if let Some(last) = parts.next_back() {
+        // A name may have quotation marks itself.
+        out.push_str("\"\"");
+        out.push_str(last);
+    }
+    out.replace(" tasks ", " task ")
 }
 
 /// Replaces ids, times and other numbers, which are different each time.
@@ -112,6 +140,13 @@ mod tests {
             error("00000000-75b4-431b-adb2-eb6b9e546014", 301),
         ];
         assert_eq!(without_numbers(&one), without_numbers(&other));
+        let [one, other] = [
+            "Task TTL of 3 s expired: waited 3.0 s, behind 1 task of wait version 1",
+            "Task TTL of 3 s expired: waited 3.2 s, behind 12 tasks of wait version 1",
+        ];
+        assert_eq!(without_names(&without_numbers(one)), without_names(&without_numbers(other)));
+        let [one, other] = ["Agent \"A\" was lost", "Agent \"the \"B\" of it\" was lost"].map(without_names);
+        assert_eq!(one, other);
         assert_ne!(without_numbers("no route"), without_numbers("no host"));
         assert_eq!(without_numbers(""), "");
     }

@@ -55,15 +55,19 @@ impl FromRequestParts<App> for Frame {
     type Rejection = Infallible;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
-        let path = parts.uri.path();
-        let prefix = forwarded_prefix(&parts.headers);
-        let root = prefix.map_or_else(|| relative_root(path), |prefix| format!("{prefix}/dashboard/"));
-        let base = format!("http://{}{}", host(&parts.headers), prefix.unwrap_or_default());
-        Ok(Self { root, base, now: Moment(app.clock.now()) })
+        Ok(Self::of(parts.uri.path(), &parts.headers, app))
     }
 }
 
 impl Frame {
+    /// Makes the frame of the page that a request with this path and these headers asks for.
+    pub(super) fn of(path: &str, headers: &HeaderMap, app: &App) -> Self {
+        let prefix = forwarded_prefix(headers);
+        let root = prefix.map_or_else(|| relative_root(path), |prefix| format!("{prefix}/dashboard/"));
+        let base = format!("{}://{}{}", scheme(headers), host(headers), prefix.unwrap_or_default());
+        Self { root, base, now: Moment(app.clock.now()) }
+    }
+
     /// Waits for a page within the time of a request; what went wrong becomes a page, too.
     pub(super) async fn answer(
         &self,
@@ -180,16 +184,26 @@ fn relative_root(path: &str) -> String {
     }
 }
 
-/// Returns the host and the port under which the client has found the AFM.
+/// Returns the host and the port under which the client has found the AFM, or the reverse proxy before it.
 fn host(headers: &HeaderMap) -> &str {
-    let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
+    let hosts = [headers.get("x-forwarded-host"), headers.get(HOST)].into_iter().flatten();
+    let mut hosts = hosts.filter_map(|host| host.to_str().ok()).map(first);
     // It becomes a part of a command.
     let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '.' | ':' | '[' | ']');
-    if !host.is_empty() && host.len() <= LONGEST_PREFIX && host.chars().all(is_plain) {
-        host
-    } else {
-        "localhost"
-    }
+    let is_host =
+        |host: &&str| !host.is_empty() && host.len() <= LONGEST_PREFIX && host.chars().all(is_plain);
+    hosts.find(is_host).unwrap_or("localhost")
+}
+
+/// Returns how the client has come, as far as a reverse proxy says so.
+fn scheme(headers: &HeaderMap) -> &'static str {
+    let scheme = headers.get("x-forwarded-proto").and_then(|scheme| scheme.to_str().ok()).map(first);
+    if scheme.is_some_and(|scheme| scheme.eq_ignore_ascii_case("https")) { "https" } else { "http" }
+}
+
+/// Returns what the first of several proxies has written, which is the one that the client has found.
+fn first(value: &str) -> &str {
+    value.split(',').next().unwrap_or_default().trim()
 }
 
 /// Returns the prefix that a reverse proxy names; `None` if it names none, or what is no plain path.
@@ -238,6 +252,31 @@ mod tests {
             assert_eq!(host(&headers), expected, "{value}");
         }
         assert_eq!(host(&HeaderMap::new()), "localhost");
+    }
+
+    #[test]
+    fn a_proxy_says_how_clients_come() {
+        for (given, expected) in [
+            (&[("host", "10.0.0.1:8080")][..], ("http", "10.0.0.1:8080")),
+            (
+                &[("host", "10.0.0.1"), ("x-forwarded-host", "afm.example"), ("x-forwarded-proto", "https")],
+                ("https", "afm.example"),
+            ),
+            (
+                &[("x-forwarded-host", "afm.example:8443, inner"), ("x-forwarded-proto", "HTTPS, http")],
+                ("https", "afm.example:8443"),
+            ),
+            (
+                &[("host", "afm"), ("x-forwarded-host", "$(reboot)"), ("x-forwarded-proto", "javascript")],
+                ("http", "afm"),
+            ),
+        ] {
+            let mut headers = HeaderMap::new();
+            for (name, value) in given {
+                headers.insert(*name, HeaderValue::from_static(value));
+            }
+            assert_eq!((scheme(&headers), host(&headers)), expected, "{given:?}");
+        }
     }
 
     #[test]

@@ -1,7 +1,8 @@
 //! The page with the form that posts a task.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use askama::Template;
@@ -17,14 +18,21 @@ use uuid::Uuid;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::pretty_json::pretty;
+use super::suggestions::{Known, Suggestions};
 use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_log;
 use crate::http::routes::bpms;
 
-pub(super) fn routes() -> Routes {
-    let methods: MethodRouter<App> = get(empty_form).post(post);
+pub(super) fn routes(known: &Arc<Known>) -> Routes {
+    let [for_get, for_post] = [known, known].map(Arc::clone);
+    let methods: MethodRouter<App> = get(move |frame: Frame, app: State<App>, query: RawQuery| {
+        empty_form(frame, app, query, Arc::clone(&for_get))
+    })
+    .post(move |frame: Frame, app: State<App>, form: Result<Form, ApiError>| {
+        post(frame, app, form, Arc::clone(&for_post))
+    });
     vec![("/dashboard/post", methods)]
 }
 
@@ -50,9 +58,6 @@ const FILTER: [(&str, &str); 4] = [
 /// The data of a task that is copied into the form are left out beyond this many bytes.
 const MOST_COPIED: usize = 200_000;
 
-/// The types to choose from are not waited for any longer.
-const SUGGESTIONS: Duration = Duration::from_secs(1);
-
 #[derive(Template)]
 #[template(path = "dashboard/post.html")]
 struct PostPage<'p> {
@@ -60,8 +65,7 @@ struct PostPage<'p> {
     section: &'static str,
     form: &'p TaskForm,
     copied: Option<Uuid>,
-    /// Types that tasks were posted with in the last hour.
-    types: Vec<String>,
+    suggestions: Arc<Suggestions>,
     said: Option<String>,
 }
 
@@ -72,7 +76,12 @@ pub(super) struct TaskForm {
     pub(super) problems: BTreeMap<String, String>,
 }
 
-async fn empty_form(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+async fn empty_form(
+    frame: Frame,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    known: Arc<Known>,
+) -> Response {
     let page = pin!(async {
         let query = Form::of(query.unwrap_or_default().as_bytes());
         let from = parse_id(&query.text("from"));
@@ -86,33 +95,50 @@ async fn empty_form(frame: Frame, State(app): State<App>, RawQuery(query): RawQu
                 form.values.insert(name, query.text(name));
             }
         }
-        show(&frame, &app, &form, from, None).await
+        Ok(show(&frame, &form, from, None, known.get(&app).await))
     });
     frame.answer(&app, page).await
 }
 
-async fn post(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>) -> Response {
+async fn post(
+    frame: Frame,
+    State(app): State<App>,
+    form: Result<Form, ApiError>,
+    known: Arc<Known>,
+) -> Response {
     let page = pin!(async {
         let sent = form?;
         let mut form = TaskForm::sent(&sent);
         if sent.has("fill") {
-            return form.fill_in_last(&frame, &app).await;
+            return form.fill_in_last(&frame, &app, &known).await;
         }
         let task = match form.task(&app) {
             Ok(task) => task,
-            Err(invalid) => return form.refused(&frame, &app, &invalid).await,
+            Err(invalid) => return Ok(form.refused(&frame, &invalid, known.get(&app).await)),
         };
         let id = task.task_id;
         match submit(&app, task).await {
             Ok(()) => Ok(frame.lead_to(&format!("tasks/{id}"))),
             Err(ApiError::Refused(refusal)) => {
                 form.problems.insert("task_id".to_owned(), refusal.to_string());
-                show(&frame, &app, &form, None, None).await
+                Ok(show(&frame, &form, None, None, known.get(&app).await))
             }
             Err(error) => Err(error),
         }
     });
     frame.answer(&app, page).await
+}
+
+/// Names the list of what a field offers.
+fn list(name: &str) -> Option<&'static str> {
+    match name {
+        "task_type" => Some("types"),
+        "agent_filter.country" => Some("countries"),
+        "agent_filter.region" => Some("regions"),
+        "agent_filter.agent_name" => Some("names"),
+        "agent_filter.agent_id" => Some("agents"),
+        _ => None,
+    }
 }
 
 /// Posts a task, as `POST /task` does.
@@ -124,21 +150,14 @@ pub(super) async fn submit(app: &App, task: PostTask) -> Result<(), ApiError> {
     Ok(())
 }
 
-async fn show(
+fn show(
     frame: &Frame,
-    app: &App,
     form: &TaskForm,
     copied: Option<Uuid>,
     said: Option<String>,
-) -> Result<Response, ApiError> {
-    // The form is of use without them, too.
-    let figures = tokio::time::timeout(SUGGESTIONS, app.overview_figures()).await;
-    let figures = figures.ok().and_then(Result::ok);
-    let types =
-        figures.iter().flat_map(|figures| &figures.types).filter_map(|of_type| of_type.capability.as_ref());
-    let types: BTreeSet<String> = types.map(|capability| capability.task_type.clone()).collect();
-    let types = types.into_iter().collect();
-    Ok(html(&PostPage { frame, section: "post", form, copied, types, said }))
+    suggestions: Arc<Suggestions>,
+) -> Response {
+    html(&PostPage { frame, section: "post", form, copied, suggestions, said })
 }
 
 impl TaskForm {
@@ -256,7 +275,7 @@ impl TaskForm {
     }
 
     /// Puts the data of the last task of the type into the form.
-    async fn fill_in_last(&mut self, frame: &Frame, app: &App) -> Result<Response, ApiError> {
+    async fn fill_in_last(&mut self, frame: &Frame, app: &App, known: &Known) -> Result<Response, ApiError> {
         let filter =
             TaskFilter { task_type: Some(self.value("task_type").to_owned()), ..TaskFilter::default() };
         let query = TaskQuery { filter, limit: 1, ..TaskQuery::default() };
@@ -267,24 +286,24 @@ impl TaskForm {
         };
         let Some(last) = last else {
             self.problems.insert("task_type".to_owned(), "no task of this type is stored".to_owned());
-            return show(frame, app, self, None, None).await;
+            return Ok(show(frame, self, None, None, known.get(app).await));
         };
         let data = last.posted.task_data.as_ref().map(|data| pretty(data.as_str(), MOST_COPIED));
         self.values.insert("task_version", last.posted.task_version.to_string());
         self.values
             .insert("task_data", data.filter(|data| !data.is_cut).map(|data| data.text).unwrap_or_default());
         let said = format!("These are the data of task {}, the last of this type.", last.posted.task_id);
-        show(frame, app, self, None, Some(said)).await
+        Ok(show(frame, self, None, Some(said), known.get(app).await))
     }
 
-    async fn refused(&mut self, frame: &Frame, app: &App, invalid: &Invalid) -> Result<Response, ApiError> {
+    fn refused(&mut self, frame: &Frame, invalid: &Invalid, suggestions: Arc<Suggestions>) -> Response {
         let field = invalid.field.as_deref().unwrap_or_default();
         // What has no field of its own is said above the form.
         let known = self.values.contains_key(field);
         let (place, problem) =
             if known { (field, invalid.problem.clone()) } else { ("", invalid.to_string()) };
         self.problems.insert(place.to_owned(), problem);
-        show(frame, app, self, None, None).await
+        show(frame, self, None, None, suggestions)
     }
 
     fn value(&self, name: &str) -> &str {

@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use slamon_domain::{StateName, pending_reason};
+use jiff::Timestamp;
+use slamon_domain::{StateName, Task, pending_reason};
 use slamon_protocol::Capability;
 use slamon_store::{ListOrder, States, StoreError, TaskFilter, TaskQuery, TaskSummary};
 use uuid::Uuid;
 
 use super::presentation::{between, count};
+use super::task::type_query;
 use crate::http::app::App;
 
 /// So many of the tasks that have waited longest are looked at.
@@ -18,10 +20,17 @@ const OLDEST: u32 = 200;
 /// So many types are looked for besides, should those all be of the same one.
 const TYPES: u32 = 100;
 
-/// For so many types it is found out why they wait.
+/// So many of the tasks of such a type are looked at.
+const OLDEST_OF_TYPE: u32 = 20;
+
+/// So many groups are shown.
 const SHOWN: usize = 12;
 
-/// The waiting tasks of a type.
+/// For so many kinds it is found out why they wait, and for so many of one type.
+const KINDS: usize = 20;
+const KINDS_OF_TYPE: usize = 4;
+
+/// The waiting tasks of a type that wait for the same reason.
 #[derive(Debug)]
 pub(super) struct StuckGroup {
     pub(super) capability: Capability,
@@ -29,11 +38,24 @@ pub(super) struct StuckGroup {
     pub(super) code: &'static str,
     /// The reason, for people.
     pub(super) sentence: String,
-    /// How many tasks of the type wait; `None` until they have been counted.
-    pub(super) tasks: Option<u64>,
+    pub(super) tasks: Number,
     /// The task that has waited longest.
     pub(super) oldest: Uuid,
     pub(super) waits_for: Duration,
+}
+
+/// How many tasks there are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Number {
+    pub(super) tasks: u64,
+    /// There may be more.
+    pub(super) is_least: bool,
+}
+
+impl Number {
+    pub(super) fn in_words(self) -> String {
+        format!("{}{}", if self.is_least { "at least " } else { "" }, count(self.tasks, "task"))
+    }
 }
 
 impl StuckGroup {
@@ -42,31 +64,133 @@ impl StuckGroup {
         matches!(self.code, "no_agent" | "other_versions" | "filter" | "lost")
     }
 
+    /// Whether no task of the type can be handed out, whatever agents it is for.
+    fn is_of_all(&self) -> bool {
+        matches!(self.code, "paused" | "no_agent" | "other_versions")
+    }
+
+    /// Whether tasks of the same type wait for the same reason. Those that only wait for their turn do.
+    fn is_like(&self, other: &Self) -> bool {
+        self.code == other.code || self.class() == "calm" && other.class() == "calm"
+    }
+
+    /// Whether they wait because somebody wants it so.
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.code, "paused" | "agents_paused")
+    }
+
+    /// The filters of the list of the type's tasks.
+    pub(super) fn type_query(&self) -> String {
+        type_query(&self.capability.task_type, self.capability.version)
+    }
+
     /// The class: `bad`, `busy` or `calm`.
     pub(super) fn class(&self) -> &'static str {
         match self.code {
             _ if self.is_bad() => "bad",
-            "paused" | "agents_paused" => "busy",
+            _ if self.is_paused() => "busy",
             _ => "calm",
         }
     }
+}
 
-    /// Names how many tasks wait.
-    pub(super) fn tasks_in_words(&self) -> String {
-        self.tasks.map_or_else(|| "some tasks".to_owned(), |tasks| count(tasks, "task"))
+/// Waiting tasks that the same agents may take.
+struct Kind {
+    /// Whether any agent of the type may take them.
+    is_open: bool,
+    /// How many of them were looked at.
+    tasks: u64,
+    oldest: TaskSummary,
+}
+
+/// What is known of the waiting tasks of a type.
+#[derive(Default)]
+struct Waiting {
+    kinds: BTreeMap<String, Kind>,
+    /// How many were looked at.
+    looked_at: u64,
+    /// How many there are.
+    all: u64,
+}
+
+impl Waiting {
+    fn add(&mut self, task: TaskSummary) {
+        self.looked_at += 1;
+        let is_open = task.agent_filter.is_empty();
+        let filter = task.agent_filter.clone();
+        self.kinds.entry(filter).or_insert(Kind { is_open, tasks: 0, oldest: task }).tasks += 1;
+    }
+
+    /// Says how many tasks wait as those of a group do that were looked at. Those that any agent may take are all that
+    /// are not known to be others.
+    fn number(&self, group: &StuckGroup, is_open: bool) -> Number {
+        let tasks = group.tasks.tasks;
+        let others = self.looked_at.saturating_sub(tasks);
+        if group.is_of_all() {
+            Number { tasks: self.all.max(tasks), is_least: false }
+        } else if is_open || self.looked_at >= self.all {
+            Number { tasks: self.all.saturating_sub(others).max(tasks), is_least: false }
+        } else {
+            Number { tasks, is_least: true }
+        }
     }
 }
 
-/// Reads what waits, and why: for each type the task that has waited longest, the oldest first.
+/// Reads what waits, and why: the tasks of each type by the reason, those first that have waited longest. For the same
+/// reason wait tasks for the same agents; tasks of one type may be for other ones.
 pub(super) async fn waiting(app: &App) -> Result<Vec<StuckGroup>, StoreError> {
+    let types = look(app).await?;
+    let active_since = app.active_since().await;
     let now = app.clock.now();
-    let mut oldest: BTreeMap<Capability, TaskSummary> = BTreeMap::new();
+    let mut groups = Vec::new();
+    let mut left = KINDS;
+    for (capability, waiting) in types {
+        let mut kinds: Vec<&Kind> = waiting.kinds.values().collect();
+        kinds.sort_by_key(|kind| kind.oldest.created);
+        kinds.truncate(KINDS_OF_TYPE.min(left));
+        left -= kinds.len();
+        let mut of_type: Vec<(StuckGroup, bool)> = Vec::new();
+        for kind in kinds {
+            // It may have been claimed, or deleted, meanwhile.
+            let Some(task) = app.store.task(kind.oldest.task_id).await? else { continue };
+            let diagnostics = app.store.queue_diagnostics(&task, active_since).await?;
+            let Some(why) = pending_reason(&task, &diagnostics) else { continue };
+            let waits_for = between(waits_since(&task, &kind.oldest), now);
+            let group = StuckGroup {
+                capability: capability.clone(),
+                code: why.code,
+                sentence: why.sentence,
+                tasks: Number { tasks: kind.tasks, is_least: true },
+                oldest: kind.oldest.task_id,
+                waits_for,
+            };
+            match of_type.iter_mut().find(|(other, _)| other.is_like(&group)) {
+                Some((same, is_open)) => {
+                    same.tasks.tasks += kind.tasks;
+                    *is_open |= kind.is_open;
+                }
+                None => of_type.push((group, kind.is_open)),
+            }
+        }
+        for (mut group, is_open) in of_type {
+            group.tasks = waiting.number(&group, is_open);
+            groups.push(group);
+        }
+    }
+    groups.sort_by_key(|group| std::cmp::Reverse(group.waits_for));
+    groups.truncate(SHOWN);
+    Ok(groups)
+}
+
+/// Looks at the tasks that have waited longest, and at some of types that are not among those.
+async fn look(app: &App) -> Result<Vec<(Capability, Waiting)>, StoreError> {
+    let mut types: BTreeMap<Capability, Waiting> = BTreeMap::new();
     for task in pending(app, TaskFilter::default(), OLDEST).await? {
-        oldest.entry(capability(&task)).or_insert(task);
+        types.entry(capability(&task)).or_default().add(task);
     }
     let counted = app.store.counts_by_type(TYPES, None).await?;
     for of_type in counted.iter().filter(|of_type| of_type.counts.pending > 0) {
-        if oldest.len() >= SHOWN || oldest.contains_key(&of_type.capability) {
+        if types.len() >= SHOWN || types.contains_key(&of_type.capability) {
             continue;
         }
         let filter = TaskFilter {
@@ -74,34 +198,21 @@ pub(super) async fn waiting(app: &App) -> Result<Vec<StuckGroup>, StoreError> {
             task_version: Some(of_type.capability.version),
             ..TaskFilter::default()
         };
-        for task in pending(app, filter, 1).await? {
-            oldest.insert(of_type.capability.clone(), task);
+        for task in pending(app, filter, OLDEST_OF_TYPE).await? {
+            types.entry(of_type.capability.clone()).or_default().add(task);
         }
     }
-    let mut oldest: Vec<(Capability, TaskSummary)> = oldest.into_iter().collect();
-    oldest.sort_by_key(|(_, task)| task.created);
-    oldest.truncate(SHOWN);
-    let kinds: Arc<[Capability]> = oldest.iter().map(|(capability, _)| capability.clone()).collect();
-    let counts = app.store.counts_of_types(kinds).await?;
-    let active_since = app.active_since().await;
-    let mut groups = Vec::with_capacity(oldest.len());
-    for (capability, summary) in oldest {
-        // It may have been claimed, or deleted, meanwhile.
-        let Some(task) = app.store.task(summary.task_id).await? else { continue };
-        let diagnostics = app.store.queue_diagnostics(&task, active_since).await?;
-        let Some(why) = pending_reason(&task, &diagnostics) else { continue };
-        let counted = counts.iter().find(|of_type| of_type.capability == capability);
-        let tasks = counted.and_then(|of_type| u64::try_from(of_type.counts.pending).ok());
-        groups.push(StuckGroup {
-            capability,
-            code: why.code,
-            sentence: why.sentence,
-            tasks: tasks.filter(|tasks| *tasks > 0),
-            oldest: summary.task_id,
-            waits_for: between(summary.created, now),
-        });
+    let mut types: Vec<(Capability, Waiting)> = types.into_iter().collect();
+    types.sort_by_key(|(_, waiting)| waiting.kinds.values().map(|kind| kind.oldest.created).min());
+    types.truncate(SHOWN);
+    let names: Arc<[Capability]> = types.iter().map(|(capability, _)| capability.clone()).collect();
+    for counted in app.store.counts_of_types(names).await? {
+        if let Some((_, waiting)) = types.iter_mut().find(|(capability, _)| *capability == counted.capability)
+        {
+            waiting.all = u64::try_from(counted.counts.pending).unwrap_or(0);
+        }
     }
-    Ok(groups)
+    Ok(types)
 }
 
 async fn pending(app: &App, filter: TaskFilter, limit: u32) -> Result<Vec<TaskSummary>, StoreError> {
@@ -112,4 +223,10 @@ async fn pending(app: &App, filter: TaskFilter, limit: u32) -> Result<Vec<TaskSu
 
 fn capability(task: &TaskSummary) -> Capability {
     Capability { task_type: task.task_type.clone(), version: task.task_version }
+}
+
+/// Since when a task could have been handed out: a delay is no wait, and an attempt that has ended is over.
+fn waits_since(task: &Task, summary: &TaskSummary) -> Timestamp {
+    let delayed = task.created.checked_add(task.posted.terms.delay).unwrap_or(task.created);
+    summary.claimed.map_or(delayed, |claimed| claimed.max(delayed))
 }

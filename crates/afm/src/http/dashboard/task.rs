@@ -222,6 +222,11 @@ pub(super) fn type_page(task_type: &str, task_version: i64) -> String {
     }
 }
 
+/// Returns the filters of the list of a type's tasks.
+pub(super) fn type_query(task_type: &str, task_version: i64) -> String {
+    format!("task_type={}&task_version={task_version}", part(task_type))
+}
+
 fn terms(task: &Task) -> Vec<(&'static str, String)> {
     let terms = &task.posted.terms;
     let usual = slamon_protocol::Terms::default();

@@ -1,6 +1,7 @@
 //! The list of tasks, with its filters.
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use askama::Template;
 use axum::extract::{RawQuery, State};
@@ -15,13 +16,17 @@ use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, between, duration, part, short};
 use super::pretty_json::plain;
+use super::suggestions::{Known, Suggestions};
 use crate::http::api::cursor;
 use crate::http::api::query::Query;
 use crate::http::api::tasks::{filter, pages};
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 
-pub(super) fn routes() -> Routes {
+pub(super) fn routes(known: &Arc<Known>) -> Routes {
+    let known = Arc::clone(known);
+    let page =
+        move |frame: Frame, app: State<App>, query: RawQuery| page(frame, app, query, Arc::clone(&known));
     vec![("/dashboard/tasks", get(page))]
 }
 
@@ -60,6 +65,7 @@ struct TasksPage<'p> {
     frame: &'p Frame,
     section: &'static str,
     filters: &'p Filters,
+    suggestions: Arc<Suggestions>,
     problem: Option<String>,
     rows: Vec<Row>,
     /// The query of the next page.
@@ -106,6 +112,16 @@ impl Filters {
         let time: Option<Timestamp> = utc(self.value(name)).parse().ok();
         let text = time.map(|time| sql_time(time).replacen(' ', "T", 1)).unwrap_or_default();
         text.split('.').next().unwrap_or_default().to_owned()
+    }
+
+    /// Names the list of what a field offers.
+    fn list(name: &str) -> Option<&'static str> {
+        match name {
+            "task_type" => Some("types"),
+            "agent_id" => Some("agents"),
+            "country" => Some("countries"),
+            _ => None,
+        }
     }
 
     fn is(&self, name: &str, value: &str) -> bool {
@@ -156,7 +172,12 @@ fn utc(time: &str) -> String {
     if with_seconds.parse::<Timestamp>().is_ok() { with_seconds } else { format!("{with_seconds}Z") }
 }
 
-async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -> Response {
+async fn page(
+    frame: Frame,
+    State(app): State<App>,
+    RawQuery(query): RawQuery,
+    known: Arc<Known>,
+) -> Response {
     let page = pin!(async {
         let form = Form::of(query.unwrap_or_default().as_bytes());
         let filters = Filters::of(&form);
@@ -188,6 +209,7 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
             frame: &frame,
             section: "tasks",
             filters: &filters,
+            suggestions: known.get(&app).await,
             problem,
             rows,
             next,

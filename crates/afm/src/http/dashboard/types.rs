@@ -18,7 +18,7 @@ use super::agents::{self, AgentRow};
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, duration, number, part};
-use super::task::type_page;
+use super::task::{type_page, type_query};
 use super::tasks::{Row, rows};
 use crate::http::api::last_hour::LastHour;
 use crate::http::api::query::Query;
@@ -267,7 +267,7 @@ async fn show(frame: &Frame, app: &App, capability: &Capability, said: &str) -> 
         hour: figures.last_hour_of(capability).map(|counters| LastHour::from(&counters).into()),
         agents: agents.into_iter().map(|agent| AgentRow::of(agent, seen_since, frame)).collect(),
         newest: rows(newest, frame),
-        query: format!("task_type={}&task_version={}", part(&capability.task_type), capability.version),
+        query: type_query(&capability.task_type, capability.version),
     }))
 }
 

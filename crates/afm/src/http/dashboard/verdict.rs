@@ -2,12 +2,14 @@
 
 use std::borrow::Cow;
 
+use std::time::Duration;
+
 use slamon_store::{Counter, Counters};
 
-use super::chart::failed;
-use super::presentation::{count, number};
+use super::chart::{self, failed};
+use super::presentation::{count, duration, name, number};
 use super::stuck::StuckGroup;
-use crate::statistics::{MinutePoint, OverviewFigures};
+use crate::statistics::{LATELY, MinutePoint, OverviewFigures};
 
 /// The answer to the question whether all is well.
 #[derive(Debug, PartialEq, Eq)]
@@ -25,11 +27,18 @@ pub(super) const NO_DATABASE: Verdict = Verdict {
     reason: Cow::Borrowed("Nothing can be posted or handed out until it is back; the log says why."),
 };
 
-/// So many of the last minutes tell whether tasks fail.
-const LATELY: usize = 10;
-
 /// If more than one in so many tasks fail, something is wrong.
 const FAILING: u64 = 10;
+
+/// So many failures of one type, and more than half of its tasks, mean that the type is broken, however well others do.
+const FAILURES_OF_TYPE: u64 = 2;
+
+/// A queue grows if at least so many tasks have come to it lately, and at least one in so many of those that wait now.
+const GROWTH: u64 = 20;
+const GROWTH_OF_ALL: u64 = 3;
+
+/// Tasks that agents could take should not wait for longer.
+const LONG: Duration = Duration::from_mins(10);
 
 /// Says whether all is well.
 pub(super) fn verdict(
@@ -45,29 +54,25 @@ pub(super) fn verdict(
             format!("Nothing can be posted or handed out: {reason}."),
         );
     }
-    if let Some(worst) = stuck.iter().find(|group| group.is_bad()) {
-        let others = stuck.iter().filter(|group| group.is_bad()).count() - 1;
-        let more = if others > 0 {
-            format!("; and for {} more", count(others as u64, "reason"))
-        } else {
-            String::new()
-        };
-        let reason = format!("{} cannot be handed out: {}{more}.", worst.tasks_in_words(), worst.sentence);
+    if let Some(reason) = stuck_reason(stuck) {
         return of("bad", "Tasks are stuck.", reason);
     }
-    let lately = figures.minutes.iter().rev().take(LATELY).fold(Counters::default(), |mut sum, minute| {
-        sum.merge(&minute.counters);
-        sum
-    });
-    let (finished, failed_lately) = (lately.get(Counter::Completed), failed(&lately));
-    if failed_lately * FAILING > finished + failed_lately {
-        let of_all = finished + failed_lately;
-        let reason = format!(
-            "{} of {} failed in the last {LATELY} minutes.",
-            number(failed_lately),
-            count(of_all, "task")
-        );
+    if let Some(reason) = failing(figures) {
         return of("bad", "Tasks are failing.", reason);
+    }
+    if let Some(reason) = falling_behind(figures, stuck) {
+        return of("busy", "Tasks come faster than agents take them.", reason);
+    }
+    if let Some(group) = stuck.iter().find(|group| group.class() == "calm" && group.waits_for >= LONG) {
+        let reason = format!(
+            "The oldest of {} of {} version {} has waited for {}: {}.",
+            group.tasks.in_words(),
+            name(&group.capability.task_type),
+            group.capability.version,
+            duration(group.waits_for),
+            group.sentence
+        );
+        return of("busy", "Tasks wait for long.", reason);
     }
     let agents = &figures.agents;
     if agents.lost > 0 {
@@ -100,7 +105,9 @@ pub(super) fn verdict(
         if failed_in_hour == 0 { "none".to_owned() } else { number(failed_in_hour) },
     );
     if let Some(group) = stuck.iter().find(|group| group.class() == "busy") {
-        let reason = format!("{}: {}. {reason}", group.tasks_in_words(), group.sentence);
+        let wait = if group.tasks.tasks == 1 { "waits" } else { "wait" };
+        let reason = format!("{} {wait}: {}. {reason}", group.tasks.in_words(), group.sentence);
+        let reason = capitalized(reason);
         return of("busy", "Something is paused.", reason);
     }
     if agents.paused > 0 {
@@ -115,13 +122,103 @@ pub(super) fn verdict(
         return of("busy", "No agent is at work.", reason);
     }
     if let Some(group) = stuck.first() {
-        return of(
-            "good",
-            "All is well.",
-            format!("{reason} {} wait: {}.", group.tasks_in_words(), group.sentence),
-        );
+        let wait = if group.tasks.tasks == 1 { "waits" } else { "wait" };
+        let waiting = capitalized(format!("{} {wait}: {}.", group.tasks.in_words(), group.sentence));
+        return of("good", "All is well.", format!("{reason} {waiting}"));
     }
     of("good", "All is well.", reason)
+}
+
+/// Says which tasks no agent can take; `None` if there are none.
+fn stuck_reason(stuck: &[StuckGroup]) -> Option<String> {
+    let mut bad = stuck.iter().filter(|group| group.is_bad());
+    let worst = bad.next()?;
+    let mut reason = format!("{} cannot be handed out: {}.", worst.tasks.in_words(), worst.sentence);
+    let others: Vec<&StuckGroup> = bad.collect();
+    if !others.is_empty() {
+        let tasks = others.iter().map(|group| group.tasks.tasks).sum::<u64>();
+        let is_least = others.iter().any(|group| group.tasks.is_least);
+        reason.push_str(&format!(
+            " Nor can {}{} more, for {} more.",
+            if is_least { "at least " } else { "" },
+            number(tasks),
+            count(others.len() as u64, "reason")
+        ));
+    }
+    Some(capitalized(reason))
+}
+
+/// Says how many tasks fail: of all, or else of one type; `None` if few do.
+fn failing(figures: &OverviewFigures) -> Option<String> {
+    let ended = |counters: &Counters| counters.get(Counter::Completed) + failed(counters);
+    let says = |counters: &Counters, of_type: &str| {
+        let (failed, of_all) = (failed(counters), ended(counters));
+        let tasks = count(of_all, "task");
+        if failed == of_all && of_all > 1 {
+            format!("All {tasks}{of_type} that ended in the last {LATELY} minutes failed.")
+        } else {
+            format!("{} of {tasks}{of_type} failed in the last {LATELY} minutes.", number(failed))
+        }
+    };
+    let mut lately = Counters::default();
+    for minute in figures.minutes.iter().rev().take(LATELY) {
+        lately.merge(&minute.counters);
+    }
+    let is_broken =
+        |counters: &Counters| failed(counters) >= FAILURES_OF_TYPE && failed(counters) * 2 > ended(counters);
+    let broken = figures.types.iter().filter(|of_type| is_broken(&of_type.lately));
+    let broken = broken.max_by_key(|of_type| failed(&of_type.lately));
+    let of_type = broken.map(|of_type| {
+        let name = match &of_type.capability {
+            Some(capability) => format!("{} version {}", name(&capability.task_type), capability.version),
+            None => "other types".to_owned(),
+        };
+        says(&of_type.lately, &format!(" of {name}"))
+    });
+    if failed(&lately) * FAILING > ended(&lately) {
+        let all = says(&lately, "");
+        // Where one type is the whole trouble, it is said which one.
+        let is_alone = broken.is_some_and(|of_type| failed(&of_type.lately) == failed(&lately));
+        return Some(if is_alone { of_type.unwrap_or(all) } else { all });
+    }
+    of_type
+}
+
+/// Says how fast the queue grows; `None` if it does not, or because somebody has paused something.
+fn falling_behind(figures: &OverviewFigures, stuck: &[StuckGroup]) -> Option<String> {
+    let tasks = figures.tasks?;
+    if stuck.iter().any(StuckGroup::is_paused) {
+        return None;
+    }
+    let levels = chart::levels(&figures.minutes, tasks);
+    let ago = |minutes: usize| levels.iter().rev().nth(minutes).map(|level| level.waiting);
+    let (now, between, before) = (ago(0)?, ago(LATELY / 2)?, ago(LATELY)?);
+    // Many that were posted at once are no trend, and those that are delayed wait for no agent.
+    let pending = u64::try_from(tasks.pending).unwrap_or(0);
+    let growth = now.saturating_sub(before).min(pending);
+    if !(before < between && between < now) || growth < GROWTH || growth * GROWTH_OF_ALL < pending {
+        return None;
+    }
+    let agents = &figures.agents;
+    let missing = match agents.lost {
+        0 => String::new(),
+        1 => " 1 agent is lost.".to_owned(),
+        lost => format!(" {} agents are lost.", number(lost)),
+    };
+    let (more, active) = (number(growth), count(agents.active, "agent"));
+    let at_work = if agents.active == 1 { "is" } else { "are" };
+    Some(format!(
+        "{} wait, {more} more than {LATELY} minutes ago; {active} {at_work} at work.{missing}",
+        count(pending, "task")
+    ))
+}
+
+/// Writes the beginning of a sentence.
+fn capitalized(mut sentence: String) -> String {
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_uppercase();
+    }
+    sentence
 }
 
 /// Whether there are neither agents nor unfinished tasks, and nothing has happened in the last hour.
@@ -137,10 +234,13 @@ pub(super) fn is_new(figures: &OverviewFigures) -> bool {
 mod tests {
     use jiff::Timestamp;
     use slamon_protocol::Capability;
-    use slamon_store::AgentCounts;
+    use slamon_store::{AgentCounts, TaskCounts};
     use uuid::Uuid;
 
+    use super::super::stuck::Number;
     use super::*;
+    use crate::statistics::TypeTimes;
+
     fn figures(agents: [u64; 3], happened: &[(Counter, u64)]) -> OverviewFigures {
         let [active, lost, paused] = agents;
         let mut counters = Counters::default();
@@ -164,7 +264,7 @@ mod tests {
             capability: Capability { task_type: "wait".to_owned(), version: 1 },
             code,
             sentence: sentence.to_owned(),
-            tasks: Some(2),
+            tasks: Number { tasks: 2, is_least: false },
             oldest: Uuid::nil(),
             waits_for: std::time::Duration::ZERO,
         }
@@ -197,5 +297,105 @@ mod tests {
         assert_eq!(reason, "3 agents are at work; in the last hour 20 tasks finished and 1 failed.");
         let reason = verdict(&well, &stuck, Ok(())).reason;
         assert_eq!(reason, "2 tasks cannot be handed out: no agent offers wait.");
+    }
+
+    #[test]
+    fn one_type_that_fails_is_named() {
+        let of_type = |name: &str, completed: u64, failed: u64| {
+            let mut lately = Counters::default();
+            for (counter, times) in [(Counter::Completed, completed), (Counter::Failed, failed)] {
+                for _ in 0..times {
+                    lately.increment(counter);
+                }
+            }
+            let capability = Capability { task_type: name.to_owned(), version: 1 };
+            TypeTimes {
+                capability: Some(capability.into()),
+                counters: lately,
+                lately,
+                queue: None,
+                run: None,
+            }
+        };
+        let answer = |types: Vec<TypeTimes>| {
+            let of_all = |counter| types.iter().map(|it| it.lately.get(counter)).sum();
+            let happened = [Counter::Completed, Counter::Failed].map(|counter| (counter, of_all(counter)));
+            let verdict = verdict(&OverviewFigures { types, ..figures([3, 0, 0], &happened) }, &[], Ok(()));
+            (verdict.answer, verdict.reason.into_owned())
+        };
+        let failing = |reason: &str| ("Tasks are failing.", reason.to_owned());
+        assert_eq!(
+            answer(vec![of_type("wait", 100, 0), of_type("dns", 0, 5)]),
+            failing("All 5 tasks of dns version 1 that ended in the last 10 minutes failed.")
+        );
+        assert_eq!(
+            answer(vec![of_type("wait", 10, 0), of_type("dns", 2, 8)]),
+            failing("8 of 10 tasks of dns version 1 failed in the last 10 minutes.")
+        );
+        assert_eq!(
+            answer(vec![of_type("wait", 8, 2), of_type("dns", 2, 8)]),
+            failing("10 of 20 tasks failed in the last 10 minutes.")
+        );
+        assert_eq!(answer(vec![of_type("wait", 100, 1), of_type("dns", 0, 1)]).0, "All is well.");
+    }
+
+    #[test]
+    fn a_queue_that_grows_is_told() {
+        // In each of the last minutes, the last one last: how many tasks were posted and how many finished.
+        let after = |minutes: [(u64, u64); 12], paused: &[StuckGroup]| {
+            let minute = |(posted, finished): (u64, u64)| {
+                let mut counters = Counters::default();
+                for (counter, times) in
+                    [(Counter::Posted, posted), (Counter::Claimed, finished), (Counter::Completed, finished)]
+                {
+                    for _ in 0..times {
+                        counters.increment(counter);
+                    }
+                }
+                MinutePoint { minute: Timestamp::UNIX_EPOCH, counters }
+            };
+            let pending = minutes.iter().map(|(posted, finished)| posted - finished).sum::<u64>();
+            let tasks = TaskCounts { pending: i64::try_from(pending).unwrap(), ..TaskCounts::default() };
+            let minutes = minutes.map(minute).to_vec();
+            verdict(
+                &OverviewFigures { tasks: Some(tasks), minutes, ..figures([2, 1, 0], &[]) },
+                paused,
+                Ok(()),
+            )
+        };
+        let verdict = after([(10, 5); 12], &[]);
+        assert_eq!(verdict.answer, "Tasks come faster than agents take them.");
+        assert_eq!(
+            verdict.reason,
+            "60 tasks wait, 50 more than 10 minutes ago; 2 agents are at work. 1 agent is lost."
+        );
+        let mut burst = [(5, 5); 12];
+        burst[11] = (1_000, 0);
+        for calm in [[(5, 5); 12], [(6, 5); 12], burst] {
+            assert_eq!(after(calm, &[]).answer, "Agents are missing.", "{calm:?}");
+        }
+        let paused = waiting("paused", "wait version 1 is paused");
+        assert_eq!(after([(10, 5); 12], &[paused]).answer, "Agents are missing.");
+        let mut old = waiting("busy", "all are busy");
+        assert_eq!(after([(5, 5); 12], &[old]).answer, "Agents are missing.");
+        old = waiting("busy", "all are busy");
+        old.waits_for = LONG;
+        let verdict = after([(5, 5); 12], &[old]);
+        assert_eq!(verdict.answer, "Tasks wait for long.");
+        assert_eq!(
+            verdict.reason,
+            "The oldest of 2 tasks of wait version 1 has waited for 10 min: all are busy."
+        );
+    }
+
+    #[test]
+    fn others_that_are_stuck_are_counted() {
+        let mut least = waiting("filter", "none matches");
+        least.tasks.is_least = true;
+        let stuck = [waiting("no_agent", "no agent offers wait"), waiting("busy", "all are busy"), least];
+        let reason =
+            "2 tasks cannot be handed out: no agent offers wait. Nor can at least 2 more, for 1 reason more.";
+        assert_eq!(stuck_reason(&stuck).as_deref(), Some(reason));
+        assert_eq!(stuck_reason(&stuck[1..2]), None);
     }
 }

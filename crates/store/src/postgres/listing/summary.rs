@@ -39,8 +39,9 @@ pub(super) fn statement(condition: Condition, query: &TaskQuery) -> String {
                  and ($18::text is null or starts_with(agent_filter, $18))";
     let (before_order, after_limit) = if condition.is_in_order { ("true", filter) } else { (filter, "true") };
     format!(
-        "select id, seq, test_id, left(type, $14::integer) as type, version, priority, created_at, state,
-             attempts, agent_id, left({agent_name}, $15::integer) as agent_name, claimed_at, finished_at,
+        "select id, seq, test_id, left(type, $14::integer) as type, version,
+             left(agent_filter, $14::integer) as agent_filter, priority, created_at, state, attempts, agent_id,
+             left({agent_name}, $15::integer) as agent_name, claimed_at, finished_at,
              case when octet_length(result) <= $16::bigint then result end as result,
              octet_length(result)::bigint as result_bytes,
              left(error, $17::integer) as error, octet_length(error)::bigint as error_bytes,
@@ -73,6 +74,7 @@ pub(super) fn read(row: &Row) -> Result<(TaskPlace, TaskSummary), PgError> {
         test_id: row.try_get("test_id")?,
         task_type: listed_type(row.try_get("type")?),
         task_version: row.try_get("version")?,
+        agent_filter: row.try_get("agent_filter")?,
         priority: row.try_get("priority")?,
         created: row.try_get("created_at")?,
         state: state_of(state).ok_or_else(unknown)?,

@@ -193,6 +193,7 @@ pub(crate) async fn a_listed_task_says_what_became_of_it(fixture: &impl Fixture)
             test_id: task.posted.test_id,
             task_type: task.posted.task_type.clone(),
             task_version: task.posted.task_version,
+            agent_filter: task.posted.terms.agent_filter.key(),
             priority: 0,
             created: task.created,
             state: StateName::from(&task.state),

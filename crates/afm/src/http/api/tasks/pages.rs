@@ -61,6 +61,7 @@ mod tests {
             test_id: Uuid::nil(),
             task_type: String::new(),
             task_version: 1,
+            agent_filter: String::new(),
             priority: 0,
             created: Timestamp::UNIX_EPOCH,
             state: StateName::Pending,

@@ -1,0 +1,72 @@
+//! What forms do while somebody writes into them.
+
+use serde_json::json;
+
+use super::Browser;
+use crate::test_app::{Body, TestApp, id};
+
+#[test]
+fn json_is_checked_while_it_is_written() {
+    let app = TestApp::start();
+    let browser = Browser::start(app.address());
+    browser.open("/dashboard/post");
+    let state = "const field = document.querySelector('#task_data'),
+         said = document.getElementById(field.getAttribute('aria-describedby'));
+         return [field.getAttribute('aria-invalid'), said.innerText.split(':')[0]]";
+    let says = |text: &str, expected: serde_json::Value| {
+        browser.fill("#task_data", text);
+        let wanted = format!("JSON.stringify((() => {{ {state} }})()) === {}", json!(expected.to_string()));
+        browser.until(&wanted);
+    };
+    assert_eq!(browser.run(state), json!([null, ""]));
+    says("{\"url\": ", json!(["true", "is not valid JSON"]));
+    says("{\"url\": \"http://a\"}", json!([null, ""]));
+    says("[1]", json!(["true", "must be a JSON object, as in {\"url\""]));
+    // Whatever is wrong otherwise, what the server says stands at the same place.
+    browser.fill("#task_type", "wait");
+    browser.press("Post the task");
+    browser.until_text("The task was not posted");
+    let [invalid, said] = [0, 1].map(|place| browser.run(state)[place].clone());
+    assert_eq!(invalid, "true");
+    assert_ne!(said, "");
+    says("{}", json!([null, ""]));
+    browser.press("Post the task");
+    browser.until_text("no agent offers wait");
+    browser.was_quiet();
+}
+
+#[test]
+fn fields_offer_what_is_known() {
+    const HOSTILE: &str = "</datalist><script>document.title = 'taken'</script>\"x";
+    let app = TestApp::start();
+    let text = json!(HOSTILE).to_string();
+    app.post_task(Body::task(1).with("task_type", "\"dns\""));
+    app.poll(
+        Body::poll(9)
+            .with("agent_name", text.as_str())
+            .with(
+                "agent_capabilities",
+                format!("{{\"http\": {{\"version\": 2}}, {text}: {{\"version\": 1}}}}"),
+            )
+            .with("agent_location", r#"{"country": "FI", "region": "18"}"#),
+    );
+    let browser = Browser::start(app.address());
+    let offered = |field: &str| {
+        browser.run(&format!(
+            "return [...document.getElementById('{field}').list.options].map(option => option.value)"
+        ))
+    };
+    browser.open("/dashboard/tasks");
+    assert_eq!(offered("task_type"), json!([HOSTILE, "dns", "http"]));
+    assert_eq!(offered("agent_id"), json!([id(9)]));
+    assert_eq!(offered("country"), json!(["FI"]));
+    browser.open("/dashboard/post");
+    assert_eq!(offered("task_type"), json!([HOSTILE, "dns", "http"]));
+    for (part, expected) in
+        [("country", "FI"), ("region", "18"), ("agent_name", HOSTILE), ("agent_id", &id(9))]
+    {
+        assert_eq!(offered(&format!("agent_filter.{part}")), json!([expected]));
+    }
+    assert_ne!(browser.run("return document.title"), "taken");
+    browser.was_quiet();
+}
