@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use rusqlite::types::{FromSql, Type};
+use rusqlite::types::{FromSql, Type, ValueRef};
 use rusqlite::{Error, Row};
 use slamon_protocol::JsonText;
 use uuid::Uuid;
@@ -44,6 +44,12 @@ impl<'r, 's> RowReader<'r, 's> {
     pub(super) fn next<T: FromSql>(&mut self) -> rusqlite::Result<T> {
         self.at += 1;
         self.row.get(self.at - 1)
+    }
+
+    /// Reads a value where it lies.
+    pub(super) fn next_ref(&mut self) -> rusqlite::Result<ValueRef<'r>> {
+        self.at += 1;
+        self.row.get_ref(self.at - 1)
     }
 
     pub(super) fn id(&mut self) -> rusqlite::Result<Uuid> {

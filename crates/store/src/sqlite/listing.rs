@@ -5,7 +5,7 @@ mod paths;
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
-use super::columns::{agent_name, id, optional_time, text, time, unreadable};
+use super::columns::{RowReader, agent_name, missing, unreadable};
 use crate::encoding::state_of;
 use crate::error::StoreError;
 use crate::listing::{
@@ -30,7 +30,7 @@ pub(super) fn list(connection: &mut Connection, query: &TaskQuery) -> Result<Tas
     let walked = paths.iter().map(walk).collect::<Result<Vec<_>, _>>()?;
     let passed = walked.iter().map(|walked| walked.passed).sum();
     let (places, next) = merge(query.order, walked, query.limit);
-    let tasks = places.into_iter().map(|place| summary(&transaction, place)).collect::<Result<_, _>>()?;
+    let tasks = summaries(&transaction, &places)?;
     Ok(TaskPage { tasks, next, passed })
 }
 
@@ -146,52 +146,55 @@ impl<'q> Walk<'q> {
     }
 }
 
-/// Reads what is listed of the task at a place.
-fn summary(connection: &Connection, place: TaskPlace) -> rusqlite::Result<TaskSummary> {
-    connection
-        .prepare_cached(concat!(
-            "select id, test_id, substr(type, 1, :type_read) as type, version,
-                    substr(agent_filter, 1, :type_read) as agent_filter, priority, created_at, state, attempts,
-                    agent_id, ",
-            agent_name!("task"),
-            ", claimed_at, finished_at,
-                    iif(octet_length(result) <= :result_listed, result, null) as result,
-                    octet_length(result) as result_bytes,
-                    substr(error, 1, :error_read) as error, octet_length(error) as error_bytes
-             from task where seq = :seq"
-        ))?
-        .query_row(
-            named_params! {
-                ":seq": place,
-                ":type_read": TYPE_READ,
-                ":result_listed": RESULT_LISTED,
-                ":error_read": ERROR_READ,
-            },
-            read_summary,
-        )
+/// What is listed of the task at a place, in the order that [`read_summary`] reads it in.
+const SUMMARY: &str = concat!(
+    "select id, test_id, substr(type, 1, ?2), version, substr(agent_filter, 1, ?2), priority, created_at, state,
+       attempts, agent_id, ",
+    agent_name!("task"),
+    ", claimed_at, finished_at, iif(octet_length(result) <= ?3, result, null), octet_length(result),
+       substr(error, 1, ?4), octet_length(error)
+     from task where seq = ?1"
+);
+
+/// Reads what is listed of the tasks at some places.
+fn summaries(connection: &Connection, places: &[TaskPlace]) -> rusqlite::Result<Vec<TaskSummary>> {
+    let mut statement = connection.prepare_cached(SUMMARY)?;
+    let read = |place: &TaskPlace| {
+        statement.query_row(params![place, TYPE_READ, RESULT_LISTED, ERROR_READ], read_summary)
+    };
+    places.iter().map(read).collect()
 }
 
 fn read_summary(row: &Row<'_>) -> rusqlite::Result<TaskSummary> {
-    let error = row.get_ref("error")?.as_str_or_null()?;
-    let (error, error_bytes) = shown_error(error, row.get("error_bytes")?);
-    let agent_id: Option<[u8; 16]> = row.get("agent_id")?;
-    let agent_name = row.get_ref("agent_name")?.as_str_or_null()?.map(shown);
-    let state = row.get_ref("state")?.as_str()?;
+    let mut columns = RowReader::new(row);
+    let (task_id, test_id) = (columns.id()?, columns.id()?);
+    let task_type = listed_type(columns.next_ref()?.as_str()?);
+    let (task_version, agent_filter, priority) = (columns.next()?, columns.next()?, columns.next()?);
+    let created = columns.optional_time()?.ok_or_else(|| missing("created_at"))?;
+    let state = columns.next_ref()?.as_str()?;
+    let state = state_of(state).ok_or_else(|| unreadable(format!("{state:?} is no state of a task")))?;
+    let attempts = columns.next()?;
+    let agent_id = columns.optional_id()?;
+    let agent_name = columns.next_ref()?.as_str_or_null()?.map(shown);
+    let (claimed, finished) = (columns.optional_time()?, columns.optional_time()?);
+    let (result, result_bytes) = (columns.text()?, columns.next()?);
+    let error = columns.next_ref()?.as_str_or_null()?;
+    let (error, error_bytes) = shown_error(error, columns.next()?);
     Ok(TaskSummary {
-        task_id: id(row, "id")?,
-        test_id: id(row, "test_id")?,
-        task_type: listed_type(row.get_ref("type")?.as_str()?),
-        task_version: row.get("version")?,
-        agent_filter: row.get("agent_filter")?,
-        priority: row.get("priority")?,
-        created: time(row, "created_at")?,
-        state: state_of(state).ok_or_else(|| unreadable(format!("{state:?} is no state of a task")))?,
-        attempts: row.get("attempts")?,
-        agent: agent_id.map(|id| (uuid::Uuid::from_bytes(id), agent_name.unwrap_or_default())),
-        claimed: optional_time(row, "claimed_at")?,
-        finished: optional_time(row, "finished_at")?,
-        result: text(row, "result")?,
-        result_bytes: row.get("result_bytes")?,
+        task_id,
+        test_id,
+        task_type,
+        task_version,
+        agent_filter,
+        priority,
+        created,
+        state,
+        attempts,
+        agent: agent_id.map(|id| (id, agent_name.unwrap_or_default())),
+        claimed,
+        finished,
+        result,
+        result_bytes,
         error,
         error_bytes,
     })
