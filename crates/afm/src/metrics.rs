@@ -53,6 +53,12 @@ pub(crate) fn are_sent() -> bool {
     SENT.load(Ordering::Relaxed)
 }
 
+/// Sends a gauge.
+pub(crate) fn send_gauge(name: String, value: i64) {
+    #[expect(clippy::cast_precision_loss, reason = "it is rounded")]
+    metrics::gauge!(name).set(value as f64);
+}
+
 /// Counts a request that was answered, and its time.
 pub(crate) fn request(counts: &ProcessCounts, method: &Method, route: &str, status: u16, elapsed: Duration) {
     counts.answered(method_name(method), route, status, elapsed);

@@ -5,6 +5,7 @@
 //! what was not saved; a count of the tasks sets the kept counts right again. Metrics and `/api/v1/overview` read
 //! these figures. How the attempts of each agent ended is added up beside that, and saved less often.
 
+mod census;
 mod figures;
 mod gauges;
 mod ledger;

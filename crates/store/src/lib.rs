@@ -11,6 +11,7 @@
 )]
 
 mod agent_figures;
+mod census;
 mod encoding;
 mod error;
 mod event;
@@ -28,10 +29,13 @@ mod reads;
 mod sqlite;
 mod statistics;
 mod store;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod traces;
 mod views;
 
 pub use agent_figures::{AgentFiguresStore, AgentOutcomes, Outcomes, Place, PlaceCounts, PlacesPart};
+pub use census::{Census, CensusStore, OfferPlace};
 pub use error::{SchemaError, StoreError};
 pub use event::{Published, StoreEvent};
 pub use fleet::{

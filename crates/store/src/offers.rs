@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use slamon_protocol::Capability;
 
-/// Of the agents that offer a type, so many are counted. An agent that is counted is read.
+/// So many agents are counted whenever somebody asks. Of more, the numbers of the last census are given.
 pub const MOST_OFFERING: u32 = 1_000;
 
 /// A type that agents offer, or may offer.
@@ -11,10 +11,22 @@ pub const MOST_OFFERING: u32 = 1_000;
 pub struct OfferedType {
     /// The type, in one version.
     pub capability: Capability,
-    /// How many agents offer it, counted up to [`MOST_OFFERING`].
+    /// How many agents offer it.
     pub agents: u32,
     /// How many of these were seen since the time that was asked for.
     pub active: u32,
+    /// When they were counted, if that was in a census.
+    pub counted_at: Option<Timestamp>,
+    /// Whether there are no more: before the first census, at most [`MOST_OFFERING`] are counted.
+    pub is_complete: bool,
+}
+
+impl OfferedType {
+    /// A type that no agent offers.
+    #[must_use]
+    pub fn by_nobody(capability: Capability) -> Self {
+        Self { capability, agents: 0, active: 0, counted_at: None, is_complete: true }
+    }
 }
 
 /// Which part of the types that agents offer to list.

@@ -4,6 +4,7 @@ mod agent_figures;
 mod apply;
 mod backlog;
 mod batch;
+mod census;
 mod changes;
 mod claiming;
 mod connection;

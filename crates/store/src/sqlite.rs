@@ -4,6 +4,7 @@ mod adopt;
 mod agent_figures;
 mod apply;
 mod backlog;
+mod census;
 mod columns;
 mod connections;
 mod counting;

@@ -138,7 +138,7 @@ pub struct TypeCounts {
 }
 
 /// How many agents there are.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct AgentCounts {
     /// Agents that were seen since the time that was asked for.
     pub active: u64,
@@ -148,6 +148,8 @@ pub struct AgentCounts {
     pub paused: u64,
     /// Whether all agents were read.
     pub is_complete: bool,
+    /// When they were counted, if that was in a census.
+    pub counted_at: Option<Timestamp>,
 }
 
 /// The types of an update with the sum of their changes, without those that `is_counted` already; and the sum of

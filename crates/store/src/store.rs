@@ -12,6 +12,7 @@ use tokio::sync::mpsc;
 use uuid::Uuid;
 
 use crate::agent_figures::AgentFiguresStore;
+use crate::census::CensusStore;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -43,7 +44,7 @@ impl WriteConcurrency {
 /// Every call takes a bounded time; one that takes longer is [`StoreError::Unavailable`]. Dropping the future
 /// of a call never leaves half a change behind.
 #[async_trait]
-pub trait Store: StatisticsStore + TraceStore + AgentFiguresStore {
+pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 
@@ -120,7 +121,7 @@ pub trait Store: StatisticsStore + TraceStore + AgentFiguresStore {
     /// empty, and not the last.
     async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError>;
 
-    /// Lists the types that agents offer, in an order of the store's own. A page ends after 5,000 agents.
+    /// Lists the types that agents offer, in an order of the store's own. A page ends once 5,000 agents were counted.
     async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError>;
 
     /// Reads how many agents offer these types; a type that no agent offers may be left out.

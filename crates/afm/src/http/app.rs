@@ -145,6 +145,16 @@ impl App {
     }
 }
 
+impl App {
+    /// Counts all agents, as the background does, see [`Statistics::take_census`].
+    ///
+    /// # Errors
+    /// Fails when they cannot be counted.
+    pub async fn take_census(&self) -> Result<bool, StoreError> {
+        self.statistics.take_census(&self.clock, || self.active_since()).await
+    }
+}
+
 impl Deref for App {
     type Target = Parts;
 

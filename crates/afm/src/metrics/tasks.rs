@@ -57,19 +57,17 @@ pub(crate) fn changed(
     }
 }
 
-/// Sends how many tasks of a type wait and run.
-pub(crate) fn counted(capability: &Capability, counts: TaskCounts) {
+/// The gauges of how many tasks of a type wait and run.
+pub(crate) fn counted(capability: &Capability, counts: TaskCounts) -> [(String, i64); 2] {
     let Capability { task_type, version } = capability;
-    for (what, count) in [("queue", counts.pending), ("processing", counts.claimed)] {
-        #[expect(clippy::cast_precision_loss, reason = "it is rounded")]
-        metrics::gauge!(type_name("tasks", task_type, *version, what)).set(count as f64);
-    }
+    [("queue", counts.pending), ("processing", counts.claimed)]
+        .map(|(what, count)| (type_name("tasks", task_type, *version, what), count))
 }
 
-/// Sends how many active agents offer a type.
-pub(crate) fn offered(capability: &Capability, agents: u32) {
+/// The gauge of how many active agents offer a type.
+pub(crate) fn offered(capability: &Capability, agents: i64) -> (String, i64) {
     let Capability { task_type, version } = capability;
-    metrics::gauge!(of_type("capability", task_type, *version)).set(f64::from(agents));
+    (of_type("capability", task_type, *version), agents)
 }
 
 /// Builds a name such as `tasks.wait.1.posted`.

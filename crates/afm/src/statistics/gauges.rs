@@ -1,6 +1,6 @@
 //! How many tasks wait and run, and how many agents there are, for metrics.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,7 +11,6 @@ use tokio::time::Instant;
 
 use super::figures::StoreGauges;
 use super::ledger::LONGEST_NAME;
-use super::overview::AGENTS;
 use super::{Statistics, TASK_TYPES};
 use crate::metrics;
 
@@ -41,7 +40,7 @@ impl Statistics {
             return Ok(Arc::clone(gauges));
         }
         self.save_for_read().await;
-        let agents = self.0.store.count_agents(active_since.await, AGENTS).await?;
+        let agents = self.count_agents(active_since.await).await?;
         let gauges = Arc::new(StoreGauges { types: self.read_types().await?, agents });
         *cached = Some((Instant::now(), Arc::clone(&gauges)));
         Ok(gauges)
@@ -101,33 +100,69 @@ impl Statistics {
         if !metrics::are_sent() {
             return;
         }
-        let mut sent = BTreeMap::new();
+        let (mut offers, mut tasks) = (GaugesSent::default(), GaugesSent::default());
         loop {
             let began = Instant::now();
             match self.read_offers(active_since().await).await {
-                Ok(offers) => {
-                    // A gauge stays as it was sent last.
-                    for capability in sent.keys().filter(|capability| !offers.contains_key(capability)) {
-                        metrics::tasks::offered(capability, 0);
-                    }
-                    for (capability, agents) in &offers {
-                        metrics::tasks::offered(capability, *agents);
-                    }
-                    sent = offers;
+                Ok(read) => {
+                    let read = read.iter().map(|(capability, agents)| (capability, i64::from(*agents)));
+                    offers.send(read.map(|(capability, agents)| metrics::tasks::offered(capability, agents)));
                 }
                 Err(error) => self.failed("could not read which types agents offer for STATSD_HOST", &error),
             }
             match self.read_types().await {
                 Ok(types) => {
-                    for (capability, counts) in types {
-                        if let Some(capability) = capability {
-                            metrics::tasks::counted(&capability, counts);
-                        }
-                    }
+                    let named = types.iter().filter_map(|(of, counts)| Some((of.as_deref()?, *counts)));
+                    tasks.send(named.flat_map(|(of, counts)| metrics::tasks::counted(of, counts)));
                 }
                 Err(error) => self.failed("could not read counts for STATSD_HOST", &error),
             }
             tokio::time::sleep(SEND_AGAIN.max(began.elapsed() * SHARE_OF_READING)).await;
         }
+    }
+}
+
+/// The names of the gauges that were sent last.
+#[derive(Default)]
+struct GaugesSent(BTreeSet<String>);
+
+impl GaugesSent {
+    /// Sends gauges. Types whose names are one in StatsD share a gauge, which is the sum of them. A gauge stays as it
+    /// was sent last, so one that is no more is sent as zero.
+    fn send(&mut self, gauges: impl Iterator<Item = (String, i64)>) {
+        let gauges = self.next(gauges);
+        for (name, value) in gauges {
+            metrics::send_gauge(name, value);
+        }
+    }
+
+    fn next(&mut self, gauges: impl Iterator<Item = (String, i64)>) -> BTreeMap<String, i64> {
+        let gone = std::mem::take(&mut self.0);
+        let mut sums: BTreeMap<String, i64> = BTreeMap::new();
+        for (name, value) in gauges {
+            *sums.entry(name).or_default() += value;
+        }
+        self.0 = sums.keys().cloned().collect();
+        for name in gone {
+            sums.entry(name).or_default();
+        }
+        sums
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn gauges_of_one_name_are_added_up_and_those_that_are_gone_become_zero() {
+        let mut sent = GaugesSent::default();
+        let mut next = |gauges: &[(&str, i64)]| {
+            let gauges = sent.next(gauges.iter().map(|(name, value)| ((*name).to_owned(), *value)));
+            gauges.into_iter().map(|(name, value)| format!("{name}:{value}")).collect::<Vec<_>>()
+        };
+        assert_eq!(next(&[("a", 1), ("b", 2), ("a", 4)]), ["a:5", "b:2"]);
+        assert_eq!(next(&[("b", 3)]), ["a:0", "b:3"]);
+        assert_eq!(next(&[("b", 3)]), ["b:3"]);
     }
 }

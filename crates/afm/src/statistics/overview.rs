@@ -21,9 +21,6 @@ const MINUTES: usize = 60;
 /// At most so many types are shown, those with the most tasks.
 const TYPES: usize = 200;
 
-/// At most so many agents are read to be counted.
-pub(super) const AGENTS: u32 = 100_000;
-
 impl Statistics {
     /// Reads the figures of the first page, or gives those that somebody has read a moment ago. Agents seen since
     /// `active_since` are active.
@@ -59,7 +56,7 @@ impl Statistics {
             Timestamp::from_second(this_minute).unwrap_or(now).checked_sub(ago).unwrap_or(Timestamp::MIN)
         };
         let tasks = store.task_counts().await?;
-        let agents = store.count_agents(active_since, AGENTS).await?;
+        let agents = self.count_agents(active_since).await?;
         let mut points: BTreeMap<Timestamp, Counters> =
             (0..MINUTES).map(|ago| (minute(ago), Counters::default())).collect();
         let mut types: BTreeMap<Option<Arc<Capability>>, (TypeFigures, Counters)> = BTreeMap::new();

@@ -2,6 +2,7 @@
 
 mod agent_figures;
 mod agents;
+mod census;
 pub(crate) mod event_stream;
 mod events;
 mod one_test;

@@ -19,7 +19,7 @@ use slamon_afm::http::router::router;
 use slamon_afm::http::server::{self, ServerLimits};
 use slamon_afm::maintenance::sweeper::{SweepPolicy, Sweeper};
 use slamon_domain::{Command, EndedAttempt, LateResult, Sweep, Swept};
-use slamon_protocol::PostTask;
+use slamon_protocol::{PollRequest, PostTask};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
@@ -151,6 +151,21 @@ impl TestApp {
     #[track_caller]
     pub(crate) fn save_outcomes(&self) {
         self.block_on(self.app.statistics.save_outcomes()).expect("the database is there");
+    }
+
+    /// Counts all agents, as the background does now and then.
+    #[track_caller]
+    pub(crate) fn take_census(&self) {
+        assert!(self.block_on(self.app.take_census()).expect("the database is there"));
+    }
+
+    /// Has agents poll at the store directly, as if at another AFM.
+    #[track_caller]
+    pub(crate) fn store_agents(&self, bodies: impl Iterator<Item = Body>) {
+        let poll = |body: Body| PollRequest::parse(&body.to_string()).expect("a poll");
+        let batch: Vec<Command> = bodies.map(|body| Command::from(poll(body))).collect();
+        let applied = self.app.store.apply(batch.into(), self.clock.clock().now());
+        self.block_on(applied).expect("the database is there");
     }
 
     /// Posts tasks to the store directly, as if another AFM had done it.

@@ -33,7 +33,7 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 13] = [
+const NEEDED: [(&str, &[&str]); 15] = [
     ("slamon_schema", &["SELECT"]),
     ("task", &READ_AND_WRITE),
     ("attempt", &READ_AND_WRITE),
@@ -46,6 +46,8 @@ const NEEDED: [(&str, &[&str]); 13] = [
     ("minute_statistics", &READ_AND_WRITE),
     ("task_trace", &READ_AND_WRITE),
     ("agent_outcome", &READ_AND_WRITE),
+    ("agent_census", &["SELECT", "UPDATE"]),
+    ("offer_count", &READ_AND_WRITE),
     (SEQUENCE, &["USAGE"]),
 ];
 

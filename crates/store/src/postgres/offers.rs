@@ -1,5 +1,7 @@
 //! Reads which types agents offer.
 
+use std::collections::BTreeMap;
+
 use jiff::Timestamp;
 use slamon_protocol::Capability;
 use tokio_postgres::Row;
@@ -70,6 +72,26 @@ const AGENTS_OF: &str = "
     group by wanted.type, wanted.version, wanted.place
 ";
 
+/// Reads the last census of types with these beginnings.
+const KEPT: &str = "
+    select offer_count.type, offer_count.version, offered.place, agents, offer_count.active, counted_at
+    from unnest($1::text[], $2::bigint[]) with ordinality as offered (beginning, version, place)
+    join offer_count
+        on left(offer_count.type, 100) = offered.beginning and offer_count.version = offered.version
+    cross join agent_census
+    where counted_at is not null
+";
+
+/// Reads the last census of these types.
+const KEPT_OF: &str = "
+    select offer_count.type, offer_count.version, wanted.place, agents, offer_count.active, counted_at
+    from unnest($1::text[], $2::bigint[]) with ordinality as wanted (type, version, place)
+    join offer_count on left(offer_count.type, 100) = left(wanted.type, 100)
+        and md5(offer_count.type) = md5(wanted.type) and offer_count.version = wanted.version
+    cross join agent_census
+    where counted_at is not null
+";
+
 /// So many types are counted at once, as long as they may have many agents.
 const FEW: usize = 5;
 
@@ -100,13 +122,14 @@ pub(super) async fn list(session: &Session, query: &OffersQuery) -> Result<Page<
     let (mut items, mut passed_over, mut done, mut at_once) = (Vec::new(), 0, 0, FEW);
     while done < offered.len() && passed_over < MOST_PASSED_OVER {
         let part = &offered[done..offered.len().min(done + at_once)];
-        let (beginnings, versions): (Vec<&str>, Vec<i64>) =
-            part.iter().map(|(beginning, version)| (beginning.as_str(), *version)).unzip();
-        let counted = count(session, AGENTS, &beginnings, &versions, query.seen_since).await?;
-        let agents = counted.iter().map(|offered| offered.agents).sum::<u32>();
+        let types = part.iter().map(|(beginning, version)| (beginning.as_str(), *version)).collect();
+        let counted = count(session, Named::Beginnings, types, query.seen_since).await?;
+        // Those of a census were not counted now.
+        let of_now = counted.iter().filter(|offered| offered.counted_at.is_none());
+        let agents = of_now.map(|offered| offered.agents).sum::<u32>();
         // While there are few agents for each type, more types are counted at once.
         at_once = if agents < MOST_OFFERING { 2 * at_once } else { FEW };
-        passed_over += agents + 1;
+        passed_over += agents + u32::try_from(part.len()).unwrap_or(u32::MAX);
         done += part.len();
         items.extend(counted);
     }
@@ -131,33 +154,76 @@ pub(super) async fn of_types(
     types: &[Capability],
     seen_since: Timestamp,
 ) -> Result<Vec<OfferedType>, PgError> {
-    let (names, versions): (Vec<&str>, Vec<i64>) =
-        types.iter().map(|capability| (capability.task_type.as_str(), capability.version)).unzip();
-    count(session, AGENTS_OF, &names, &versions, seen_since).await
+    let types = types.iter().map(|capability| (capability.task_type.as_str(), capability.version)).collect();
+    count(session, Named::Types, types, seen_since).await
 }
 
+/// How types are named.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Named {
+    Beginnings,
+    Types,
+}
+
+/// How many agents offer types: those of the last census, or else those that are counted now.
 async fn count(
     session: &Session,
-    sql: &str,
-    types: &[&str],
-    versions: &[i64],
+    named: Named,
+    types: Vec<(&str, i64)>,
     seen_since: Timestamp,
 ) -> Result<Vec<OfferedType>, PgError> {
-    let (since, most) = (rows::as_stored(seen_since), MOST_OFFERING.cast_signed());
-    let offered = |row: &Row| {
-        let count =
-            |column| Ok::<_, PgError>(u32::try_from(row.try_get::<_, i64>(column)?).unwrap_or(u32::MAX));
-        let capability = Capability { task_type: row.try_get("type")?, version: row.try_get("version")? };
-        Ok::<_, PgError>(OfferedType { capability, agents: count("agents")?, active: count("active")? })
+    let (kept, now) = match named {
+        Named::Beginnings => (KEPT, AGENTS),
+        Named::Types => (KEPT_OF, AGENTS_OF),
     };
-    let rows = session.query(sql, &[&types, &versions, &since, &most]).await?;
-    let mut counted = Vec::with_capacity(rows.len());
-    for row in &rows {
-        counted.push((row.try_get::<_, i64>("place")?, offered(row)?));
+    let (names, versions): (Vec<&str>, Vec<i64>) = types.iter().copied().unzip();
+    let mut counted: BTreeMap<(i64, String), OfferedType> = BTreeMap::new();
+    for row in session.query(kept, &[&names, &versions]).await? {
+        let of_type = offered(&row, Some(row.try_get("counted_at")?), true)?;
+        counted.insert((row.try_get("place")?, of_type.capability.task_type.clone()), of_type);
     }
-    // The order of texts is the database's.
-    counted.sort_by(|(place, one), (of_other, other)| {
-        (place, &one.capability.task_type).cmp(&(of_other, &other.capability.task_type))
-    });
-    Ok(counted.into_iter().map(|(_, offered)| offered).collect())
+    // Places count from one. Several types may have a beginning that is not a whole name.
+    let is_kept = |place: i64, name: &str| {
+        let is_whole = named == Named::Types || name.chars().count() < TYPE_BEGINNING;
+        is_whole && counted.keys().any(|(of, _)| *of == place)
+    };
+    let left: Vec<(i64, &str, i64)> = (1..)
+        .zip(&types)
+        .map(|(place, (name, version))| (place, *name, *version))
+        .filter(|(place, name, _)| !is_kept(*place, name))
+        .collect();
+    if !left.is_empty() {
+        let (names, versions): (Vec<&str>, Vec<i64>) =
+            left.iter().map(|(_, name, version)| (*name, *version)).unzip();
+        let (since, most) = (rows::as_stored(seen_since), MOST_OFFERING.cast_signed());
+        let rows = session.query(now, &[&names, &versions, &since, &most]).await?;
+        let mut sums: BTreeMap<i64, u32> = BTreeMap::new();
+        let mut found = Vec::with_capacity(rows.len());
+        for row in &rows {
+            let of_type = offered(row, None, true)?;
+            let place: i64 = row.try_get("place")?;
+            *sums.entry(place).or_default() += of_type.agents;
+            found.push((place, of_type));
+        }
+        for (place, mut of_type) in found {
+            of_type.is_complete = sums.get(&place).is_none_or(|sum| *sum < MOST_OFFERING);
+            let of_all = usize::try_from(place - 1).ok().and_then(|place| left.get(place));
+            let Some((place, ..)) = of_all else { continue };
+            counted.entry((*place, of_type.capability.task_type.clone())).or_insert(of_type);
+        }
+    }
+    // The order of texts is the database's, and that of the places is what was asked for.
+    Ok(counted.into_values().collect())
+}
+
+/// Reads a row that has a type with its agents.
+pub(super) fn offered(
+    row: &Row,
+    counted_at: Option<Timestamp>,
+    is_complete: bool,
+) -> Result<OfferedType, PgError> {
+    let count = |column| Ok::<_, PgError>(u32::try_from(row.try_get::<_, i64>(column)?).unwrap_or(u32::MAX));
+    let capability = Capability { task_type: row.try_get("type")?, version: row.try_get("version")? };
+    let (agents, active) = (count("agents")?, count("active")?);
+    Ok(OfferedType { capability, agents, active, counted_at, is_complete })
 }

@@ -356,6 +356,7 @@ async fn agents(session: &Session, seen_since: Timestamp, limit: u32) -> Result<
         lost: (all - paused - active).unsigned_abs(),
         paused: paused.unsigned_abs(),
         is_complete: all < i64::from(limit),
+        counted_at: None,
     })
 }
 

@@ -4,6 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, params};
 use slamon_protocol::Capability;
 
+use super::columns::time;
 use crate::fleet::{MOST_PASSED_OVER, Page};
 use crate::offers::{MOST_OFFERING, OfferedType, OffersQuery};
 
@@ -16,6 +17,9 @@ const AGENTS: &str = "select count(*) as agents, coalesce(sum(active), 0) as act
          select last_seen >= ?3 as active
          from agent_offer join agent on agent.seq = agent_offer.agent
          where type = ?1 and version = ?2 limit ?4)";
+
+const KEPT: &str = "select agents, offer_count.active, counted_at
+     from offer_count join agent_census on counted_at is not null where type = ?1 and version = ?2";
 
 pub(super) fn list(connection: &mut Connection, query: &OffersQuery) -> rusqlite::Result<Page<OfferedType>> {
     // All is read from one snapshot.
@@ -33,7 +37,7 @@ pub(super) fn list(connection: &mut Connection, query: &OffersQuery) -> rusqlite
         }
         at = Some(next.clone());
         let offered = count(&transaction, next, query.seen_since)?;
-        passed_over += offered.agents + 1;
+        passed_over += if offered.counted_at.is_some() { 1 } else { offered.agents + 1 };
         items.push(offered);
     }
 }
@@ -50,17 +54,33 @@ fn next(connection: &Connection, after: Option<&Capability>) -> rusqlite::Result
     }
 }
 
+/// How many agents offer a type: those of the last census, or else those that are counted now.
 fn count(
     connection: &Connection,
     capability: Capability,
     seen_since: Timestamp,
 ) -> rusqlite::Result<OfferedType> {
     let Capability { task_type, version } = &capability;
+    let kept = connection
+        .prepare_cached(KEPT)?
+        .query_row(params![task_type, version], |row| {
+            Ok((row.get("agents")?, row.get("active")?, time(row, "counted_at")?))
+        })
+        .optional()?;
+    if let Some((agents, active, counted_at)) = kept {
+        return Ok(OfferedType {
+            capability,
+            agents,
+            active,
+            counted_at: Some(counted_at),
+            is_complete: true,
+        });
+    }
     let of = params![task_type, version, seen_since.as_microsecond(), MOST_OFFERING];
     let (agents, active) = connection
         .prepare_cached(AGENTS)?
         .query_row(of, |row| Ok((row.get("agents")?, row.get("active")?)))?;
-    Ok(OfferedType { capability, agents, active })
+    Ok(OfferedType { capability, agents, active, counted_at: None, is_complete: agents < MOST_OFFERING })
 }
 
 pub(super) fn of_types(

@@ -288,5 +288,11 @@ fn agents(connection: &Connection, seen_since: Timestamp, limit: u32) -> rusqlit
         .query_row(params![seen_since.as_microsecond(), limit], |row| {
             Ok((row.get(0)?, row.get(1)?, row.get(2)?))
         })?;
-    Ok(AgentCounts { active, lost: all - paused - active, paused, is_complete: all < u64::from(limit) })
+    Ok(AgentCounts {
+        active,
+        lost: all - paused - active,
+        paused,
+        is_complete: all < u64::from(limit),
+        counted_at: None,
+    })
 }

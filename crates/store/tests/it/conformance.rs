@@ -6,6 +6,7 @@ mod agent_lists;
 mod agents;
 mod backlog;
 mod cancels;
+mod census;
 mod claim_budgets;
 mod claims;
 mod deadlines;
@@ -243,6 +244,11 @@ macro_rules! cases_of_every_store {
                 outcomes_replace_what_the_same_afm_has_saved_of_a_period
                 outcomes_of_old_periods_are_deleted_step_by_step
                 agents_are_counted_by_place_step_by_step
+            }
+            census {
+                all_agents_are_counted_in_steps
+                one_afm_counts_at_a_time
+                a_kept_census_is_given_until_it_is_replaced
             }
             traces {
                 the_first_span_of_a_poster_is_kept

@@ -39,7 +39,8 @@ impl Background {
             let app = of_agents.clone();
             async move { app.active_since().await }
         };
-        tasks.spawn(app.statistics.clone().keep_sent(active_since));
+        tasks.spawn(app.statistics.clone().keep_sent(active_since.clone()));
+        tasks.spawn(app.statistics.clone().keep_census(app.clock.clone(), active_since));
         tasks.spawn(heartbeats.keep_flushed());
         tasks.spawn(app.statistics.clone().keep_saved());
         tasks.spawn(app.statistics.clone().keep_counted());

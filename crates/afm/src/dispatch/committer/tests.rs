@@ -15,6 +15,7 @@ use std::time::Duration;
 use slamon_domain::Polled;
 use slamon_protocol::PollRequest;
 use slamon_store::WriteConcurrency;
+use slamon_store::testing::Layered;
 use tokio::task::JoinHandle;
 
 use self::fateful_store::{Fate, FatefulStore};
@@ -51,7 +52,7 @@ fn ids(polled: &Polled) -> Vec<u128> {
 
 /// A committer on a store that fails as it is told to.
 struct TestParts {
-    store: Arc<FatefulStore>,
+    store: Arc<Layered<FatefulStore>>,
     committer: Committer,
     waiters: Waiters,
     work: JoinHandle<()>,
@@ -67,11 +68,11 @@ impl TestParts {
     }
 }
 
-async fn start() -> (Arc<FatefulStore>, Committer) {
+async fn start() -> (Arc<Layered<FatefulStore>>, Committer) {
     start_with(WriteConcurrency::ONE).await
 }
 
-async fn start_with(concurrency: WriteConcurrency) -> (Arc<FatefulStore>, Committer) {
+async fn start_with(concurrency: WriteConcurrency) -> (Arc<Layered<FatefulStore>>, Committer) {
     let TestParts { store, committer, .. } = TestParts::start(concurrency).await;
     (store, committer)
 }

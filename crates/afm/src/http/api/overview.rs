@@ -57,8 +57,11 @@ struct Agents {
     lost: u64,
     /// Agents that are paused, seen or not.
     paused: u64,
-    /// Whether all agents were counted: of more than 100,000, only so many are.
+    /// Whether all agents were counted. Where there are 1,000 or more, the numbers are those of the last census; before
+    /// the first one, only 1,000 are counted.
     is_complete: bool,
+    /// When that census began; null where agents were counted now.
+    counted_at: Option<String>,
 }
 
 /// What happened in a minute.
@@ -170,6 +173,7 @@ impl<'a> Overview<'a> {
                 lost: agents.lost,
                 paused: agents.paused,
                 is_complete: agents.is_complete,
+                counted_at: agents.counted_at.map(iso_time),
             },
             minutes: minutes.collect(),
             types: types.collect(),

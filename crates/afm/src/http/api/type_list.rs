@@ -10,10 +10,10 @@ use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::get;
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 use slamon_domain::Pauses;
 use slamon_protocol::{Capability, iso_time};
-use slamon_store::{MOST_OFFERING, OfferedType, OffersQuery, StoreError, TaskCounts};
+use slamon_store::{OfferedType, OffersQuery, StoreError, TaskCounts};
 use utoipa::ToSchema;
 
 use super::last_hour::LastHour;
@@ -71,8 +71,17 @@ pub(in crate::http) struct OfferingAgents {
     pub(in crate::http) active: u64,
     /// Agents that were not.
     pub(in crate::http) silent: u64,
-    /// Whether all were counted: of more than 1,000, only so many are.
+    /// Whether all were counted. Of a type that 1,000 or more offer, the numbers are those of the last census; before the
+    /// first one, only 1,000 are counted.
     pub(in crate::http) is_complete: bool,
+    /// When that census began; null where agents were counted now.
+    #[serde(rename = "counted_at", serialize_with = "as_time")]
+    #[schema(value_type = Option<String>)]
+    pub(in crate::http) counted: Option<Timestamp>,
+}
+
+fn as_time<S: Serializer>(time: &Option<Timestamp>, serializer: S) -> Result<S::Ok, S::Error> {
+    time.map(iso_time).serialize(serializer)
 }
 
 /// A place in the list.
@@ -86,8 +95,8 @@ pub(in crate::http) enum Place {
     Paused(Option<(String, Option<i64>)>),
 }
 
-/// Lists task types: first those that agents offer, then others that have tasks or are paused. A part passes over
-/// some 5,000 agents at most, so that it may be short, or empty, and not the last one.
+/// Lists task types: first those that agents offer, then others that have tasks or are paused. A part counts some
+/// 5,000 agents at most, so that it may be short, or empty, and not the last one.
 #[utoipa::path(
     get,
     path = "/api/v1/types",
@@ -147,7 +156,7 @@ async fn read_one(app: &App, capability: Capability) -> Result<Response, ApiErro
         let reader = TypeReader::begin(app).await?;
         let types: Arc<[Capability]> = Arc::new([capability.clone()]);
         let offered = app.store.offers_of(Arc::clone(&types), reader.seen_since).await?.pop();
-        let offered = offered.unwrap_or(OfferedType { capability, agents: 0, active: 0 });
+        let offered = offered.unwrap_or_else(|| OfferedType::by_nobody(capability));
         Ok(reader.describe(vec![offered]).await?.pop())
     });
     let read: Result<Option<TypeInVersion>, StoreError> =
@@ -275,7 +284,7 @@ impl<'a> TypeReader<'a> {
         let is_offered =
             |of: &Capability| offered.iter().any(|offered| offered.agents > 0 && offered.capability == *of);
         let others = types.iter().filter(|of| !is_offered(of)).cloned();
-        Ok(others.map(|capability| OfferedType { capability, agents: 0, active: 0 }).collect())
+        Ok(others.map(OfferedType::by_nobody).collect())
     }
 
     /// Adds what else is known of types.
@@ -284,12 +293,13 @@ impl<'a> TypeReader<'a> {
         let counts = self.app.store.counts_of_types(types).await?;
         let counts: HashMap<Capability, TaskCounts> =
             counts.into_iter().map(|of| (of.capability, of.counts)).collect();
-        let describe = |OfferedType { capability, agents, active }| TypeInVersion {
+        let describe = |OfferedType { capability, agents, active, counted_at, is_complete }| TypeInVersion {
             offered: agents > 0,
             agents: OfferingAgents {
                 active: u64::from(active),
                 silent: u64::from(agents - active),
-                is_complete: agents < MOST_OFFERING,
+                is_complete,
+                counted: counted_at,
             },
             tasks: self.is_counted.then(|| counts.get(&capability).copied().unwrap_or_default().into()),
             last_hour: self.figures.last_hour_of(&capability).map(|counters| LastHour::from(&counters)),
@@ -311,7 +321,7 @@ impl TypeInVersion {
             task_type,
             task_version: None,
             offered: false,
-            agents: OfferingAgents { active: 0, silent: 0, is_complete: true },
+            agents: OfferingAgents { active: 0, silent: 0, is_complete: true, counted: None },
             tasks: None,
             last_hour: None,
             paused_since: since.map(iso_time),

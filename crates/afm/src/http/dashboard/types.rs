@@ -65,6 +65,8 @@ struct TypeRow {
     page: String,
     badge: Badge,
     agents: String,
+    /// When they were counted, if that was not now.
+    agents_at: Option<Moment>,
     /// How many tasks wait and run; `None` until they have been counted.
     waiting: Option<String>,
     running: Option<String>,
@@ -86,6 +88,7 @@ impl TypeRow {
             ),
             badge: badge(&listed),
             agents: agents_in_words(&listed.agents),
+            agents_at: listed.agents.counted.map(Moment),
             waiting: listed.tasks.as_ref().map(|tasks| number(tasks.waiting)),
             running: listed.tasks.as_ref().map(|tasks| number(tasks.running)),
             hour: listed.last_hour.map(HourShown::from),
@@ -113,7 +116,7 @@ fn badge(listed: &TypeInVersion) -> Badge {
 
 fn agents_in_words(agents: &OfferingAgents) -> String {
     match agents {
-        OfferingAgents { is_complete: false, active, silent } => {
+        OfferingAgents { is_complete: false, active, silent, .. } => {
             format!("at least {}", number(active + silent))
         }
         OfferingAgents { silent: 0, active, .. } => number(active),

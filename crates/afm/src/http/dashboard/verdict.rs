@@ -252,7 +252,7 @@ mod tests {
         OverviewFigures {
             at: Timestamp::UNIX_EPOCH,
             tasks: None,
-            agents: AgentCounts { active, lost, paused, is_complete: true },
+            agents: AgentCounts { active, lost, paused, is_complete: true, counted_at: None },
             minutes: vec![MinutePoint { minute: Timestamp::UNIX_EPOCH, counters }],
             types: Vec::new(),
             has_all_types: true,

@@ -170,7 +170,7 @@ async fn of_store(app: &App, families: &mut Families) {
     let agents = [("active", active), ("lost", lost), ("paused", paused)];
     families.gauge(
         "slamon_agents",
-        "Agents in the database: seen within AGENT_ACTIVE_THRESHOLD (active) or not (lost), or paused. At most 100,000 are counted.",
+        "Agents in the database: seen within AGENT_ACTIVE_THRESHOLD (active) or not (lost), or paused. Of 1,000 or more, as they were in the last census.",
         agents.map(|(state, count)| (labels([("state", state), SCOPE]), number(count))),
     );
 }

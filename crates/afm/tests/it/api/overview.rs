@@ -28,7 +28,10 @@ fn what_waits_and_runs_and_what_happened() {
     app.post("/tasks/response", Body::result(1)).is_empty();
     let overview = app.get("/api/v1/overview").json();
     assert_eq!(overview["tasks"], json!({ "delayed": 1, "waiting": 1, "running": 1 }));
-    assert_eq!(overview["agents"], json!({ "active": 1, "lost": 0, "paused": 0, "is_complete": true }));
+    assert_eq!(
+        overview["agents"],
+        json!({ "active": 1, "lost": 0, "paused": 0, "is_complete": true, "counted_at": null })
+    );
     assert_eq!(overview["minutes"].as_array().map(Vec::len), Some(60));
     assert_eq!(
         last_minute(&overview),

@@ -29,7 +29,7 @@ fn of(task_type: &str, version: Option<i64>, agents: [u64; 2], tasks: Option<[i6
     let [active, silent] = agents;
     json!({
         "task_type": task_type, "task_version": version, "offered": active + silent > 0,
-        "agents": { "active": active, "silent": silent, "is_complete": true },
+        "agents": { "active": active, "silent": silent, "is_complete": true, "counted_at": null },
         "tasks": tasks.map(|[delayed, waiting, running]| {
             json!({ "delayed": delayed, "waiting": waiting, "running": running })
         }),

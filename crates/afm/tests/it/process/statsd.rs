@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::net::UdpSocket;
 
-use super::serve_with;
-use crate::test_app::{Body, PATIENCE, id};
+use super::{serve, serve_with};
+use crate::test_app::{Body, PATIENCE, Place, eventually, id};
 
 #[test]
 fn counts_and_times_are_sent_as_packets() {
@@ -117,6 +117,53 @@ fn active_agents_are_counted_by_what_they_offer() {
     // What nobody offers any more is told once more.
     client.poll(offers(r#"{"wait":{"version":1}}"#));
     await_packets(&statsd, "afm.", &["capability.wait.1:2|g", "capability.a_b_c.-2:0|g"], &[]);
+}
+
+#[test]
+fn types_of_one_name_share_gauges_which_are_sums() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    statsd.set_read_timeout(Some(PATIENCE)).expect("a socket takes timeouts");
+    let port = statsd.local_addr().expect("it has an address").port().to_string();
+    let env = [("STATSD_HOST", "127.0.0.1"), ("STATSD_PORT", &port), ("STATSD_PREFIX", "afm")];
+    let (_afm, client) = serve_with("sqlite://", &env, "");
+    for (n, name) in [(1, "a.b"), (2, "a_b"), (3, "a_b"), (4, "a/b")] {
+        client.post_task(Body::task(n).with("task_type", format!("\"{name}\"")));
+    }
+    let offers = |offers: &str| Body::poll(9).with("agent_capabilities", offers).with("max_tasks", "0");
+    client.poll(offers(r#"{"a.b":{"version":1},"a_b":{"version":1},"a/b":{"version":1}}"#));
+    await_packets(&statsd, "afm.", &["capability.a_b.1:3|g", "tasks.a_b.1.queue:4|g"], &[]);
+}
+
+#[test]
+fn a_hundred_thousand_agents_are_counted_once_for_all_afms() {
+    let statsd = UdpSocket::bind("127.0.0.1:0").expect("a socket");
+    statsd.set_read_timeout(Some(PATIENCE)).expect("a socket takes timeouts");
+    let port = statsd.local_addr().expect("it has an address").port().to_string();
+    let place = Place::postgres();
+    let (afm, client) = serve(&place.uri());
+    client.poll(Body::poll(9));
+    place.sql(
+        "insert into agent (id, name, capabilities, last_seen)
+             select md5(n::text)::uuid, 'agent', '{\"wait\":{\"version\":1}}',
+                 now() - case when n % 10 = 0 then interval '20 minutes' else interval '0' end
+             from generate_series(1, 100000) as n;
+         insert into agent_offer (agent_id, type, version)
+             select id, 'wait', 1 from agent where name = 'agent'",
+    );
+    let env = [("STATSD_HOST", "127.0.0.1"), ("STATSD_PORT", &port), ("STATSD_PREFIX", "afm")];
+    let (_other, client_of_other) = serve_with(&place.uri(), &env, "");
+    let [first, other] = [&client, &client_of_other].map(|client| {
+        let mut counted = serde_json::Value::Null;
+        eventually("all agents are counted", || {
+            counted = client.get("/api/v1/types/wait/1").json()["agents"].take();
+            counted["is_complete"] == true
+        });
+        counted
+    });
+    assert_eq!((&first["active"], &first["silent"]), (&90_001.into(), &10_000.into()));
+    assert_eq!(first["counted_at"], other["counted_at"], "both have the same census");
+    await_packets(&statsd, "afm.", &["capability.wait.1:90001|g"], &[]);
+    drop(afm);
 }
 
 #[test]

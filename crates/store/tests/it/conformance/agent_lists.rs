@@ -214,7 +214,7 @@ pub(crate) async fn a_page_of_types_counts_so_many_agents_at_most(fixture: &impl
     assert_eq!(types.len(), TYPES as usize);
     for (n, of_type) in types.iter().enumerate() {
         assert_eq!(of_type.capability.task_type, format!("type {n}"));
-        assert_eq!(of_type.agents, MOST_OFFERING);
+        assert_eq!((of_type.agents, of_type.is_complete), (MOST_OFFERING, false));
         assert!((MOST_OFFERING - 100..=MOST_OFFERING).contains(&of_type.active), "{of_type:?}");
     }
     let unknown = Capability { task_type: "type".to_owned(), version: 1 };

@@ -248,7 +248,7 @@ pub(crate) async fn agents_are_counted_up_to_a_bound(fixture: &impl Fixture) {
         store.applied(at(second), vec![Command::from(poll(n, 1))]).await;
     }
     let read = |limit| store.count_agents(at(5), limit);
-    let all = AgentCounts { active: 2, lost: 1, paused: 0, is_complete: true };
+    let all = AgentCounts { active: 2, lost: 1, paused: 0, is_complete: true, counted_at: None };
     assert_eq!(read(4).await.unwrap(), all);
     super::agent_lists::pause(&store, at(9), 3).await;
     let with_paused = AgentCounts { active: 1, paused: 1, ..all };

@@ -5,18 +5,10 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Locked, Pauses, QueueDiagnostics, Task,
-    WaitingKind,
-};
-use slamon_protocol::Capability;
-use slamon_store::{
-    AgentCounts, AgentDetails, AgentFiguresStore, AgentOutcomes, AgentQuery, AttemptView, Backlog, Counts,
-    ListedAgent, MinuteStatistics, OfferedType, OffersQuery, Overview, Page, PlacesPart, Prepared, Saved,
-    SqliteStore, StatisticsStore, StatisticsUpdate, Store, StoreError, StoreEvent, TaskCounts, TaskPage,
-    TaskPlace, TaskQuery, TaskRead, TraceContext, TraceStore, TypeCounts, WriteConcurrency,
-};
-use tokio::sync::{Semaphore, mpsc};
+use slamon_domain::{Applied, Command, Locked, Pauses};
+use slamon_store::testing::{Layer, Layered};
+use slamon_store::{SqliteStore, Store, StoreError, WriteConcurrency};
+use tokio::sync::Semaphore;
 use uuid::Uuid;
 
 /// What becomes of the next calls of `apply`, the first one first; after that they succeed.
@@ -45,11 +37,11 @@ pub(super) struct FatefulStore {
 }
 
 impl FatefulStore {
-    pub(super) async fn new(concurrency: WriteConcurrency) -> Arc<Self> {
+    pub(super) async fn new(concurrency: WriteConcurrency) -> Arc<Layered<Self>> {
         let store = SqliteStore::new("sqlite://", false).unwrap();
         store.create_tables().await.unwrap();
         let may_end = Semaphore::new(Semaphore::MAX_PERMITS);
-        Arc::new(Self {
+        Arc::new(Layered(Self {
             store,
             fates: Mutex::default(),
             concurrency,
@@ -57,7 +49,7 @@ impl FatefulStore {
             may_end,
             refused: Mutex::default(),
             locked: Mutex::default(),
-        })
+        }))
     }
 
     pub(super) fn refuse(&self, ids: impl IntoIterator<Item = u128>) {
@@ -106,7 +98,11 @@ impl FatefulStore {
 }
 
 #[async_trait]
-impl Store for FatefulStore {
+impl Layer for FatefulStore {
+    fn below(&self) -> &dyn Store {
+        &self.store
+    }
+
     async fn apply(&self, batch: Arc<[Command]>, now: Timestamp) -> Result<Applied, StoreError> {
         self.begun.lock().unwrap().push(batch.len());
         self.may_end.acquire().await.unwrap().forget();
@@ -148,174 +144,8 @@ impl Store for FatefulStore {
         self.concurrency
     }
 
-    async fn create_tables(&self) -> Result<Prepared, StoreError> {
-        self.store.create_tables().await
-    }
-    async fn check(&self) -> Result<(), StoreError> {
-        self.store.check().await
-    }
-    async fn drop_tables(&self) -> Result<bool, StoreError> {
-        self.store.drop_tables().await
-    }
-    async fn small_task(&self, id: Uuid) -> Result<Option<TaskRead>, StoreError> {
-        self.store.small_task(id).await
-    }
-    async fn large_task(&self, id: Uuid) -> Result<Option<Arc<Task>>, StoreError> {
-        self.store.large_task(id).await
-    }
-    async fn attempts(&self, id: Uuid) -> Result<Vec<(EndedAttempt, Option<LateResult>)>, StoreError> {
-        self.store.attempts(id).await
-    }
-    async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
-        self.store.past(id, result_bytes).await
-    }
-    async fn queue_diagnostics(&self, task: &Task, since: Timestamp) -> Result<QueueDiagnostics, StoreError> {
-        self.store.queue_diagnostics(task, since).await
-    }
-    async fn backlog(&self, after: Option<WaitingKind>, limit: u32) -> Result<Backlog, StoreError> {
-        self.store.backlog(after, limit).await
-    }
-
-    async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
-        self.store.backlog_of(kinds, limit).await
-    }
+    /// They are not read, which would let other tasks run in between.
     async fn pauses(&self) -> Result<Pauses, StoreError> {
         Ok(Pauses::default())
-    }
-    async fn list_agents(&self, query: AgentQuery) -> Result<Page<ListedAgent>, StoreError> {
-        self.store.list_agents(query).await
-    }
-
-    async fn list_offers(&self, query: OffersQuery) -> Result<Page<OfferedType>, StoreError> {
-        self.store.list_offers(query).await
-    }
-
-    async fn offers_of(
-        &self,
-        types: Arc<[Capability]>,
-        seen_since: Timestamp,
-    ) -> Result<Vec<OfferedType>, StoreError> {
-        self.store.offers_of(types, seen_since).await
-    }
-
-    async fn agent_details(&self, id: Uuid) -> Result<Option<AgentDetails>, StoreError> {
-        self.store.agent_details(id).await
-    }
-
-    async fn counts(&self, since: Timestamp) -> Result<Counts, StoreError> {
-        self.store.counts(since).await
-    }
-    async fn overview(&self, limit: u32, result_bytes: u32) -> Result<Overview, StoreError> {
-        self.store.overview(limit, result_bytes).await
-    }
-    async fn list_tasks(&self, query: Arc<TaskQuery>) -> Result<TaskPage, StoreError> {
-        self.store.list_tasks(query).await
-    }
-    async fn last_place(&self) -> Result<Option<TaskPlace>, StoreError> {
-        self.store.last_place().await
-    }
-    async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
-        self.store.listen(events).await;
-    }
-    async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
-        self.store.time().await
-    }
-    async fn close(&self) {
-        self.store.close().await;
-    }
-}
-
-#[async_trait]
-impl StatisticsStore for FatefulStore {
-    fn is_shared(&self) -> bool {
-        self.store.is_shared()
-    }
-
-    async fn save_statistics(&self, update: Arc<StatisticsUpdate>) -> Result<Saved, StoreError> {
-        self.store.save_statistics(update).await
-    }
-
-    async fn recount_tasks(&self) -> Result<Saved, StoreError> {
-        self.store.recount_tasks().await
-    }
-
-    async fn statistics(&self, since: Timestamp) -> Result<Vec<MinuteStatistics>, StoreError> {
-        self.store.statistics(since).await
-    }
-
-    async fn task_counts(&self) -> Result<Option<TaskCounts>, StoreError> {
-        self.store.task_counts().await
-    }
-
-    async fn counts_by_type(
-        &self,
-        limit: u32,
-        after: Option<Capability>,
-    ) -> Result<Vec<TypeCounts>, StoreError> {
-        self.store.counts_by_type(limit, after).await
-    }
-
-    async fn counts_of_types(&self, types: Arc<[Capability]>) -> Result<Vec<TypeCounts>, StoreError> {
-        self.store.counts_of_types(types).await
-    }
-
-    async fn purge_statistics(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.store.purge_statistics(before, limit).await
-    }
-
-    async fn count_agents(&self, seen_since: Timestamp, limit: u32) -> Result<AgentCounts, StoreError> {
-        self.store.count_agents(seen_since, limit).await
-    }
-}
-
-#[async_trait]
-impl TraceStore for FatefulStore {
-    async fn save_traces(&self, traces: Arc<[(Uuid, TraceContext)]>) -> Result<(), StoreError> {
-        self.store.save_traces(traces).await
-    }
-
-    async fn traces_of(&self, tasks: Arc<[Uuid]>) -> Result<Vec<(Uuid, TraceContext)>, StoreError> {
-        self.store.traces_of(tasks).await
-    }
-
-    async fn delete_traces(&self, tasks: Arc<[Uuid]>) -> Result<(), StoreError> {
-        self.store.delete_traces(tasks).await
-    }
-
-    async fn purge_traces(
-        &self,
-        after: Option<Uuid>,
-        ended_before: Timestamp,
-        limit: u32,
-    ) -> Result<Option<Uuid>, StoreError> {
-        self.store.purge_traces(after, ended_before, limit).await
-    }
-}
-
-#[async_trait]
-impl AgentFiguresStore for FatefulStore {
-    async fn save_outcomes(&self, instance: Uuid, outcomes: Arc<[AgentOutcomes]>) -> Result<(), StoreError> {
-        self.store.save_outcomes(instance, outcomes).await
-    }
-
-    async fn outcomes_of(
-        &self,
-        agents: Arc<[Uuid]>,
-        since: Timestamp,
-    ) -> Result<Vec<(Uuid, AgentOutcomes)>, StoreError> {
-        self.store.outcomes_of(agents, since).await
-    }
-
-    async fn purge_outcomes(&self, before: Timestamp, limit: u32) -> Result<u64, StoreError> {
-        self.store.purge_outcomes(before, limit).await
-    }
-
-    async fn count_places(
-        &self,
-        seen_since: Timestamp,
-        after: Option<String>,
-        limit: u32,
-    ) -> Result<PlacesPart, StoreError> {
-        self.store.count_places(seen_since, after, limit).await
     }
 }

@@ -6,7 +6,7 @@ fn says_nothing_runs() -> Option<RunningReport> {
     Some(RunningReport { running: Vec::new(), at: Instant::now() })
 }
 
-async fn is_claimed(store: &FatefulStore, n: u128) -> bool {
+async fn is_claimed(store: &Layered<FatefulStore>, n: u128) -> bool {
     let task = store.task(Uuid::from_u128(n)).await.unwrap().unwrap();
     matches!(task.state, slamon_domain::State::Claimed(_))
 }
