@@ -203,11 +203,11 @@
     }
   });
 
-  // ---- Copying, choosing, checking -----------------------------------------------------------------------------------
+  // ---- Copying, choosing, checking, fresh ids ------------------------------------------------------------------------
 
   /** Shows the buttons that only work with this script. */
   function equip(within) {
-    for (const button of within.querySelectorAll("[data-copy], [data-all]")) button.hidden = false;
+    for (const button of within.querySelectorAll("[data-copy], [data-all], [data-fresh]")) button.hidden = false;
   }
 
   /** Copies a text the old way, which also works over plain HTTP. */
@@ -246,9 +246,19 @@
     return answer.text();
   }
 
+  /** A random UUID; the browser's own function is only there over HTTPS. */
+  function freshId() {
+    const bytes = crypto.getRandomValues(new Uint8Array(16));
+    bytes[6] = (bytes[6] & 0x0f) | 0x40;
+    bytes[8] = (bytes[8] & 0x3f) | 0x80;
+    const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
+    return hex.replace(/^(.{8})(.{4})(.{4})(.{4})/, "$1-$2-$3-$4-");
+  }
+
   document.addEventListener("click", (event) => {
-    const button = event.target.closest?.("[data-copy]");
-    if (button) copy(button);
+    const button = event.target.closest?.("[data-copy], [data-fresh]");
+    if (button?.dataset.copy) copy(button);
+    if (button?.dataset.fresh) document.getElementById(button.dataset.fresh).value = freshId();
   });
 
   document.addEventListener("change", (event) => {
@@ -281,6 +291,12 @@
       if (problem) field.setAttribute("aria-invalid", "true");
       else field.removeAttribute("aria-invalid");
     }, 250);
+  });
+
+  /** Keeps what nobody has filled in out of the addresses of lists. */
+  document.addEventListener("formdata", (event) => {
+    if (event.target.method !== "get") return;
+    for (const [name, value] of [...event.formData]) if (value === "") event.formData.delete(name);
   });
 
   // ---- Keys ----------------------------------------------------------------------------------------------------------

@@ -14,6 +14,7 @@ mod held;
 mod lives;
 mod lost;
 mod overview_page;
+mod page_answers;
 mod pages;
 mod paths;
 mod response;

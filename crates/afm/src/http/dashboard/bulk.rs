@@ -4,6 +4,7 @@ use std::pin::pin;
 
 use askama::Template;
 use axum::extract::State;
+use axum::http::StatusCode;
 use axum::response::Response;
 use axum::routing::post;
 use slamon_protocol::parse_id;
@@ -11,7 +12,7 @@ use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::form::Form;
-use super::frame::{Frame, html};
+use super::frame::{Frame, html, html_with};
 use super::presentation::count;
 use super::tasks::Filters;
 use crate::http::api::tasks::change::action::Action;
@@ -37,6 +38,8 @@ struct ConfirmPage<'p> {
     /// Under which ids they are posted again, also if the form is sent twice.
     new_ids: Vec<Uuid>,
     token: Option<Uuid>,
+    /// Whether somebody wanted to choose tasks, and did not.
+    is_nothing: bool,
     /// Whether there is anything to be done.
     is_any: bool,
 }
@@ -61,7 +64,7 @@ struct ChangedPage<'p> {
 struct Asked {
     action: Action,
     filters: Filters,
-    /// The chosen tasks; `None`: all that match the filters.
+    /// The chosen tasks, which may be none; `None`: all that match the filters.
     ids: Option<Vec<Uuid>>,
 }
 
@@ -80,10 +83,14 @@ impl Asked {
         }
         let ids = ids_of(form, "task_id")?;
         match ids.len() {
-            0 => Err(invalid("task_id", "choose at least one task first, by the boxes before the rows")),
-            1..=MOST => Ok(Self { action, filters, ids: Some(ids) }),
+            0..=MOST => Ok(Self { action, filters, ids: Some(ids) }),
             _ => Err(invalid("task_id", "choose at most 1,000 tasks, or all that match")),
         }
+    }
+
+    /// Whether somebody wanted to choose tasks, and did not.
+    fn is_nothing(&self) -> bool {
+        self.ids.as_ref().is_some_and(Vec::is_empty)
     }
 }
 
@@ -109,13 +116,16 @@ async fn ask(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>)
         let tasks_in_words =
             format!("{}{}", if more { "at least " } else { "" }, count(tasks as u64, "task"));
         let question = match asked.action {
+            _ if asked.is_nothing() => "No task is chosen".to_owned(),
             Action::Cancel => format!("Cancel {tasks_in_words}?"),
             Action::Retry => format!("Post {tasks_in_words} again?"),
         };
-        Ok(html(&ConfirmPage {
+        let status = if asked.is_nothing() { StatusCode::BAD_REQUEST } else { StatusCode::OK };
+        let page = ConfirmPage {
             frame: &frame,
             section: "tasks",
             action: asked.action,
+            is_nothing: asked.is_nothing(),
             question,
             filters: &asked.filters,
             ids: asked.ids.as_deref().unwrap_or_default(),
@@ -125,7 +135,8 @@ async fn ask(frame: Frame, State(app): State<App>, form: Result<Form, ApiError>)
             },
             token,
             is_any: tasks > 0 || more,
-        }))
+        };
+        Ok(html_with(status, &page))
     });
     frame.answer(&app, page).await
 }

@@ -82,12 +82,7 @@ impl Frame {
     pub(super) fn error(&self, error: ApiError) -> Response {
         let (status, detail) = (error.status(), error.to_string());
         let problem = error.into_response();
-        let page = ErrorPage {
-            frame: self,
-            section: "",
-            title: status.canonical_reason().unwrap_or("Error"),
-            detail: &detail,
-        };
+        let page = ErrorPage { frame: self, section: "", title: title(status), detail: &detail };
         let mut response = html_with(status, &page);
         // Those headers tell clients when to come again, and whether the connection goes on.
         for name in [axum::http::header::RETRY_AFTER, axum::http::header::CONNECTION] {
@@ -117,6 +112,18 @@ impl Frame {
     /// How long ago a time was.
     pub(super) fn since(&self, time: Timestamp) -> std::time::Duration {
         super::presentation::between(time, self.now.0)
+    }
+}
+
+/// Says in a few words what a status means for whoever looks at a page.
+fn title(status: StatusCode) -> &'static str {
+    match status {
+        StatusCode::BAD_REQUEST => "This cannot be done",
+        StatusCode::FORBIDDEN => "This is refused",
+        StatusCode::NOT_FOUND => "Not found",
+        StatusCode::METHOD_NOT_ALLOWED => "This address only takes what a form sends",
+        StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => "Not available now",
+        status => status.canonical_reason().unwrap_or("Error"),
     }
 }
 

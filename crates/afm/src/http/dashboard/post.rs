@@ -120,7 +120,9 @@ async fn post(
         match submit(&app, task).await {
             Ok(()) => Ok(frame.lead_to(&format!("tasks/{id}"))),
             Err(ApiError::Refused(refusal)) => {
-                form.problems.insert("task_id".to_owned(), refusal.to_string());
+                let problem = refusal.to_string();
+                let problem = problem.strip_prefix("task_id: ").unwrap_or(&problem);
+                form.problems.insert("task_id".to_owned(), problem.to_owned());
                 Ok(show(&frame, &form, None, None, known.get(&app).await))
             }
             Err(error) => Err(error),

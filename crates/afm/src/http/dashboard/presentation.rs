@@ -50,8 +50,8 @@ pub(super) fn duration(time: impl Borrow<Duration>) -> String {
 
 fn units(large: u64, of_large: &str, small: u64, of_small: &str) -> String {
     match small {
-        0 => format!("{large} {of_large}"),
-        small => format!("{large} {of_large} {small} {of_small}"),
+        0 => format!("{} {of_large}", number(large)),
+        small => format!("{} {of_large} {small} {of_small}", number(large)),
     }
 }
 
@@ -181,6 +181,7 @@ mod tests {
             (61_000, "1 min 1 s"),
             (7_260_000, "2 h 1 min"),
             (90_000_000, "1 d 1 h"),
+            (86_400_000_000, "1,000 d"),
         ] {
             assert_eq!(duration(Duration::from_millis(milliseconds)), text);
         }

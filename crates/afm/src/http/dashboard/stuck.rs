@@ -21,13 +21,13 @@ const OLDEST: u32 = 200;
 const TYPES: u32 = 100;
 
 /// So many of the tasks of such a type are looked at.
-const OLDEST_OF_TYPE: u32 = 20;
+const OLDEST_OF_TYPE: u32 = 10;
 
 /// So many groups are shown.
-const SHOWN: usize = 12;
+pub(super) const SHOWN: usize = 12;
 
-/// For so many kinds it is found out why they wait, and for so many of one type.
-const KINDS: usize = 20;
+/// For so many kinds of tasks of one type it is found out why they wait. In all it is as many as groups are shown, and for
+/// each type one at least.
 const KINDS_OF_TYPE: usize = 4;
 
 /// The waiting tasks of a type that wait for the same reason.
@@ -143,12 +143,13 @@ pub(super) async fn waiting(app: &App) -> Result<Vec<StuckGroup>, StoreError> {
     let active_since = app.active_since().await;
     let now = app.clock.now();
     let mut groups = Vec::new();
-    let mut left = KINDS;
-    for (capability, waiting) in types {
+    let (mut left, all) = (SHOWN, types.len());
+    for (place, (capability, waiting)) in types.into_iter().enumerate() {
         let mut kinds: Vec<&Kind> = waiting.kinds.values().collect();
         kinds.sort_by_key(|kind| kind.oldest.created);
-        kinds.truncate(KINDS_OF_TYPE.min(left));
-        left -= kinds.len();
+        let others = all - place - 1;
+        kinds.truncate(KINDS_OF_TYPE.min(left.saturating_sub(others)).max(1));
+        left = left.saturating_sub(kinds.len());
         let mut of_type: Vec<(StuckGroup, bool)> = Vec::new();
         for kind in kinds {
             // It may have been claimed, or deleted, meanwhile.

@@ -7,7 +7,7 @@ use askama::Template;
 use axum::extract::{RawQuery, State};
 use axum::response::Response;
 use axum::routing::{get, post};
-use slamon_domain::{PendingReason, State as TaskState, Task};
+use slamon_domain::{End, PendingReason, State as TaskState, Task};
 use slamon_protocol::{JsonText, PostTask, parse_id};
 use slamon_store::AttemptView;
 use uuid::Uuid;
@@ -92,7 +92,10 @@ async fn page(frame: Frame, State(app): State<App>, task_id: TaskId, RawQuery(qu
         let task = read(&app, task_id).await?;
         let (why, past) = bpms::surroundings(&app, &task).await?;
         let said = Form::of(query.unwrap_or_default().as_bytes()).text("said");
-        let said = SAID.iter().find(|known| known.word == said);
+        // A link that somebody passes on says nothing that is not so.
+        let is_cancelled = matches!(&task.state, TaskState::Ended { end: End::Cancelled(_), .. });
+        let said =
+            SAID.iter().find(|known| known.word == said && (known.word != "cancelled" || is_cancelled));
         Ok(show(&frame, &task, why, &past, said))
     });
     frame.answer(&app, page).await

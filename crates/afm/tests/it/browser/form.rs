@@ -3,6 +3,7 @@
 use serde_json::json;
 
 use super::Browser;
+use super::driver::OTHER_NAME;
 use crate::test_app::{Body, TestApp, id};
 
 #[test]
@@ -68,5 +69,30 @@ fn fields_offer_what_is_known() {
         assert_eq!(offered(&format!("agent_filter.{part}")), json!([expected]));
     }
     assert_ne!(browser.run("return document.title"), "taken");
+    browser.was_quiet();
+}
+
+#[test]
+fn a_new_id_is_made_also_over_plain_http() {
+    let app = TestApp::start();
+    app.post_task(Body::task(1));
+    let browser = Browser::start(app.address());
+    browser.open_url(&format!("http://{OTHER_NAME}:{}/dashboard/post", app.address().port()));
+    let value = || browser.run("return document.querySelector('#task_id').value");
+    browser.fill("#task_type", "wait");
+    browser.fill("#task_id", &id(1));
+    browser.press("Post the task");
+    browser.until_text("is taken by a task");
+    let said = browser.run("return document.getElementById('task_id-error').innerText");
+    assert!(said.as_str().is_some_and(|said| said.starts_with("is taken")), "{said}");
+    browser.click("[data-fresh=task_id]");
+    let new = value();
+    let new = new.as_str().expect("a text");
+    assert_ne!(new, id(1));
+    assert_eq!(new.parse::<uuid::Uuid>().map(|id| id.get_version_num()), Ok(4), "{new}");
+    browser.click("[data-fresh=task_id]");
+    assert_ne!(value(), new);
+    browser.press("Post the task");
+    browser.until_text("no agent offers wait");
     browser.was_quiet();
 }

@@ -36,6 +36,7 @@ fn cancels_many_by_filter_and_one_by_its_box() {
     browser.run("document.querySelector('#state').value = 'pending'");
     browser.press("Filter");
     browser.until(&format!("!document.body.innerText.includes('{}')", id(2)));
+    assert!(browser.address().ends_with("/dashboard/tasks?state=pending"), "{}", browser.address());
     browser.press("Cancel all that match");
     browser.until_text("Cancel 2 tasks?");
     browser.press("Yes, cancel them");

@@ -26,7 +26,12 @@ fn with_pages() -> (TestApp, Vec<String>) {
 
 /// Posts a form.
 #[track_caller]
-fn send_form(app: &TestApp, path: &str, headers: &[(&str, &str)], fields: &[(&str, &str)]) -> Answer {
+pub(super) fn send_form(
+    app: &TestApp,
+    path: &str,
+    headers: &[(&str, &str)],
+    fields: &[(&str, &str)],
+) -> Answer {
     let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
     let mut all = vec![("content-type", "application/x-www-form-urlencoded")];
     all.extend(headers);
@@ -475,52 +480,4 @@ fn types_that_are_no_parts_of_paths_have_pages() {
         assert_eq!(page.status, 200, "{page:?}");
         assert!(page.body.contains(&id(n)), "{page:?}");
     }
-}
-
-#[test]
-fn browsers_get_a_page_also_where_there_is_none() {
-    let app = TestApp::start();
-    let browser = [("accept", "text/html,application/xhtml+xml,*/*;q=0.8")];
-    for (path, status) in [
-        ("/dashboard/nothing", 404),
-        ("/dashboard/tasks/a/b/c", 404),
-        // Those take forms.
-        ("/dashboard/bulk", 405),
-        (&format!("/dashboard/tasks/{}/cancel", id(1)), 405),
-    ] {
-        let page = app.send("GET", path, &browser, "");
-        assert_eq!(page.status, status, "{path}");
-        assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
-        assert!(page.body.contains("Go to the overview"), "{}", page.body);
-        let answer = app.get(path);
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
-    }
-    let answer = app.send("GET", "/api/v1/nothing", &browser, "");
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
-}
-
-#[test]
-fn a_filter_that_is_wrong_is_no_empty_list() {
-    let app = TestApp::start();
-    app.post_task(Body::task(1));
-    for query in ["cursor=damaged", "order=sideways", "from=yesterday", "task_version=new"] {
-        let page = app.get(&format!("/dashboard/tasks?{query}")).body;
-        let (name, _) = query.split_once('=').expect("a filter");
-        assert!(page.contains(&format!("<bdi>{name}: ")), "{page}");
-        for claim in ["No task has been posted yet", "No task matches", "curl"] {
-            assert!(!page.contains(claim), "{query}: {page}");
-        }
-    }
-}
-
-#[test]
-fn commands_have_the_address_that_a_proxy_names() {
-    let app = TestApp::start();
-    let headers = [
-        ("x-forwarded-proto", "https"),
-        ("x-forwarded-host", "fleet.example"),
-        ("x-forwarded-prefix", "/afm"),
-    ];
-    let page = app.send("GET", "/dashboard/tasks", &headers, "").body;
-    assert!(page.contains("https://fleet.example/afm</span>/task"), "{page}");
 }
