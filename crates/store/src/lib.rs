@@ -12,6 +12,7 @@
 
 mod agent_figures;
 mod census;
+mod connections;
 mod encoding;
 mod error;
 mod event;
@@ -36,6 +37,7 @@ mod views;
 
 pub use agent_figures::{AgentFiguresStore, AgentOutcomes, Outcomes, Place, PlaceCounts, PlacesPart};
 pub use census::{Census, CensusStore, OfferPlace};
+pub use connections::Connections;
 pub use error::{SchemaError, StoreError};
 pub use event::{Published, StoreEvent};
 pub use fleet::{

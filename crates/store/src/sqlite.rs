@@ -41,6 +41,7 @@ use slamon_protocol::Capability;
 use tokio::sync::{Mutex, mpsc};
 use uuid::Uuid;
 
+use crate::connections::Connections;
 use crate::error::StoreError;
 use crate::event::StoreEvent;
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -60,6 +61,7 @@ const READERS: usize = 2;
 #[derive(Debug)]
 pub struct SqliteStore {
     place: uri::Place,
+    connections: SqliteConnections,
     writer: Arc<Workers>,
     /// Read small tasks and lists; a database in memory belongs to one connection, and the writer reads it.
     readers: Arc<Workers>,
@@ -95,6 +97,7 @@ impl SqliteStore {
         let (readers, large_reader) = (reading(READERS)?, reading(1)?);
         Ok(Self {
             place,
+            connections,
             writer,
             readers,
             large_reader,
@@ -247,6 +250,15 @@ impl Store for SqliteStore {
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         Ok(None)
+    }
+
+    fn connections(&self) -> Connections {
+        let mut queues = vec![&self.writer];
+        if self.place.file.is_some() {
+            queues.extend([&self.readers, &self.large_reader]);
+        }
+        let waiting = queues.into_iter().map(|workers| workers.waiting()).sum();
+        Connections { waiting, ..self.connections.look() }
     }
 
     async fn close(&self) {

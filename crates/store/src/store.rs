@@ -13,6 +13,7 @@ use uuid::Uuid;
 
 use crate::agent_figures::AgentFiguresStore;
 use crate::census::CensusStore;
+use crate::connections::Connections;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -160,6 +161,9 @@ pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore 
 
     /// Reads the time of the database, where that is another clock than this machine's.
     async fn time(&self) -> Result<Option<Timestamp>, StoreError>;
+
+    /// Says how the connections are used; asks no database.
+    fn connections(&self) -> Connections;
 
     /// Waits for the calls that run, and closes the connections.
     async fn close(&self);

@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::agent_figures::{AgentFiguresStore, AgentOutcomes, PlacesPart};
 use crate::census::{Census, CensusStore, OfferPlace};
+use crate::connections::Connections;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -143,6 +144,10 @@ pass_on! {
 
     async fn listen(&self, events: mpsc::Sender<StoreEvent>) {
         self.0.below().listen(events).await;
+    }
+
+    fn connections(&self) -> Connections {
+        self.0.below().connections()
     }
 
     async fn close(&self) {

@@ -1,9 +1,6 @@
 //! The number of connections that the server grants, which may be fewer than the pool would make.
 //!
 //! A role may have a limit, and a server may be full. A call that gets no further connection waits for one
-//! that exists, and for a while the store asks for no more than there are.
-//!
-//! A role may have a limit, and a server may be full. A call that gets no further connection waits for one
 //! that exists, and for a while the store does not ask for more than there are.
 
 use std::pin::pin;
@@ -16,6 +13,7 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 use tokio::time::{Instant, sleep, timeout, timeout_at};
 
 use super::errors::PgError;
+use crate::connections::Connections;
 
 /// How long to wait before a refused connection is asked for once more: the server may not have noticed yet
 /// that another one has ended.
@@ -35,6 +33,8 @@ pub(super) type Permit = OwnedSemaphorePermit;
 pub(super) struct ConnectionLimit {
     permits: Arc<Semaphore>,
     granted: Arc<AtomicUsize>,
+    /// How many calls wait for a permit.
+    waiting: AtomicUsize,
     /// How long a call waits for a connection.
     patience: Duration,
     was_logged: AtomicBool,
@@ -45,6 +45,7 @@ impl ConnectionLimit {
         Self {
             permits: Arc::new(Semaphore::new(most)),
             granted: Arc::new(AtomicUsize::new(most)),
+            waiting: AtomicUsize::new(0),
             patience,
             was_logged: AtomicBool::new(false),
         }
@@ -55,10 +56,7 @@ impl ConnectionLimit {
         let deadline = Instant::now() + self.patience;
         let mut refused = 0;
         loop {
-            let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
-            let permit = permit
-                .map_err(|_| PgError::NoConnection("all connections of the pool are in use".to_owned()))?
-                .map_err(|_| PgError::NoConnection("the store is closed".to_owned()))?;
+            let permit = self.permit(deadline).await?;
             let problem = match get(pool).await {
                 Ok(client) => return Ok((client, permit)),
                 Err(problem) => problem,
@@ -74,6 +72,28 @@ impl ConnectionLimit {
                 // Other calls may have given back connections by then, or this store may have none at all.
                 sleep(ASK_AGAIN).await;
             }
+        }
+    }
+
+    async fn permit(&self, deadline: Instant) -> Result<Permit, PgError> {
+        if let Ok(permit) = Arc::clone(&self.permits).try_acquire_owned() {
+            return Ok(permit);
+        }
+        let _waiting = Waiting::begin(&self.waiting);
+        let permit = timeout_at(deadline, Arc::clone(&self.permits).acquire_owned()).await;
+        permit
+            .map_err(|_| PgError::NoConnection("all connections of the pool are in use".to_owned()))?
+            .map_err(|_| PgError::NoConnection("the store is closed".to_owned()))
+    }
+
+    /// Says how the connections of `pool` are used.
+    pub(super) fn look_at(&self, pool: &Pool) -> Connections {
+        let status = pool.status();
+        Connections {
+            most: self.granted.load(Ordering::Relaxed),
+            used: status.size.saturating_sub(status.available),
+            idle: status.available,
+            waiting: self.waiting.load(Ordering::Relaxed),
         }
     }
 
@@ -102,6 +122,22 @@ impl ConnectionLimit {
                  there are"
             );
         }
+    }
+}
+
+/// A call that waits for a permit.
+struct Waiting<'w>(&'w AtomicUsize);
+
+impl<'w> Waiting<'w> {
+    fn begin(waiting: &'w AtomicUsize) -> Self {
+        waiting.fetch_add(1, Ordering::Relaxed);
+        Self(waiting)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -24,6 +24,7 @@ use super::{
     backlog, fitness, fleet, listing, notifications, offers, outgoing_notifications, pauses,
     queue_diagnostics, read, rows, schema,
 };
+use crate::connections::Connections;
 use crate::error::StoreError;
 use crate::event::{Published, StoreEvent};
 use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
@@ -282,6 +283,10 @@ impl Store for PostgresStore {
 
     async fn time(&self) -> Result<Option<Timestamp>, StoreError> {
         self.database.call(|session| Box::pin(read::time(session))).await.map(Some)
+    }
+
+    fn connections(&self) -> Connections {
+        self.database.limit.look_at(&self.database.pool)
     }
 
     async fn close(&self) {

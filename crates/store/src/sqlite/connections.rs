@@ -2,7 +2,7 @@
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 
 use rusqlite::config::DbConfig;
@@ -12,6 +12,7 @@ use rusqlite::{Connection, OpenFlags, ffi};
 use super::errors::classify;
 use super::uri::Place;
 use super::wal;
+use crate::connections::Connections;
 use crate::error::StoreError;
 
 /// How long to wait for the lock of another process, unless the URI says.
@@ -94,6 +95,20 @@ impl SqliteConnections {
         let slot = Slot::default();
         lock(&self.0.slots).push(Arc::clone(&slot));
         Lender { all: self.clone(), access, slot }
+    }
+
+    /// Says how the connections are used, without the calls that wait.
+    pub(super) fn look(&self) -> Connections {
+        let slots = lock(&self.0.slots);
+        let mut found = Connections { most: slots.len(), ..Connections::default() };
+        for slot in &*slots {
+            match slot.try_lock() {
+                Err(TryLockError::WouldBlock) => found.used += 1,
+                Ok(slot) => found.idle += usize::from(slot.is_some()),
+                Err(TryLockError::Poisoned(slot)) => found.idle += usize::from(slot.into_inner().is_some()),
+            }
+        }
+        found
     }
 
     /// Closes all connections at once, after the write-ahead log was moved into the file that they have open:

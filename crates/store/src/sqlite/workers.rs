@@ -82,6 +82,11 @@ impl Workers {
         answered.await.unwrap_or_else(|_| Err(gone()))
     }
 
+    /// Returns how many jobs wait for a worker.
+    pub(super) fn waiting(&self) -> usize {
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner).as_ref().map_or(0, Sender::len)
+    }
+
     /// Lets the workers finish what is queued, and waits for them.
     pub(super) fn close(&self) {
         drop(self.queue.lock().unwrap_or_else(PoisonError::into_inner).take());

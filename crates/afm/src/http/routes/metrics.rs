@@ -15,7 +15,7 @@ use prometheus::core::Collector;
 use prometheus::process_collector::ProcessCollector;
 use prometheus::proto::LabelPair;
 use slamon_protocol::Capability;
-use slamon_store::{AgentCounts, Counter, Histogram, TaskCounts, TypeFigures};
+use slamon_store::{AgentCounts, Connections, Counter, Histogram, TaskCounts, TypeFigures};
 
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -141,6 +141,7 @@ async fn of_store(app: &App, families: &mut Families) {
         "Whether the database takes writes: 1 or 0.",
         [(Vec::new(), f64::from(u8::from(up)))],
     );
+    of_connections(app, families);
     if !up {
         return;
     }
@@ -173,6 +174,23 @@ async fn of_store(app: &App, families: &mut Families) {
         "Agents in the database: seen within AGENT_ACTIVE_THRESHOLD (active) or not (lost), or paused. Of 1,000 or more, as they were in the last census.",
         agents.map(|(state, count)| (labels([("state", state), SCOPE]), number(count))),
     );
+}
+
+fn of_connections(app: &App, families: &mut Families) {
+    let Connections { most, used, idle, waiting } = app.store.connections();
+    families.gauge(
+        "slamon_database_connections",
+        "Connections to the database that calls use (used), and others that are open (idle).",
+        [("used", used), ("idle", idle)]
+            .map(|(state, count)| (labels([("state", state)]), number(count as u64))),
+    );
+    let alone = |count: usize| [(Vec::new(), number(count as u64))];
+    families.gauge(
+        "slamon_database_connections_max",
+        "How many connections there may be: SQLALCHEMY_POOL_SIZE, or fewer that the server grants.",
+        alone(most),
+    );
+    families.gauge("slamon_database_calls_waiting", "Calls that wait for a connection.", alone(waiting));
 }
 
 fn of_requests(app: &App, families: &mut Families) {

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use serde_json::Value;
+use slamon_testbed::PgCluster;
 
 use super::{serve, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, Place, eventually, id};
@@ -111,9 +112,12 @@ fn prometheus_reads_what_has_happened() {
                 (r#"slamon_http_requests_total{method="GET",route="-",status="404"}"#, 1.0),
                 (r#"slamon_held_requests{kind="poll"}"#, 0.0),
                 ("slamon_queue_room", 4096.0),
+                ("slamon_database_calls_waiting", 0.0),
                 ("slamon_notifications_interrupted_total", 0.0),
             ],
         );
+        let most = if matches!(place, Place::Postgres(_)) { 5.0 } else { 4.0 };
+        has(&text, &[("slamon_database_connections_max", most)]);
         let above = |sample: &str| {
             assert!(value(&text, sample).is_some_and(|found| found > 0.0), "{sample} in:\n{text}");
         };
@@ -123,6 +127,7 @@ fn prometheus_reads_what_has_happened() {
             "process_resident_memory_bytes",
             "process_start_time_seconds",
             "process_open_fds",
+            r#"slamon_database_connections{state="idle"}"#,
         ] {
             above(sample);
         }
@@ -138,6 +143,40 @@ fn a_poll_that_is_held_open_shows() {
     held.post("/tasks", &Body::poll(9).with("max_wait", "300").to_string());
     eventually("it is held", || {
         value(&metrics(&client), r#"slamon_held_requests{kind="poll"}"#) == Some(1.0)
+    });
+}
+
+#[test]
+fn a_call_that_waits_for_a_connection_shows() {
+    let database = PgCluster::shared().create_database();
+    let (_afm, client) = serve_with(&database.uri(), &[], "SQLALCHEMY_POOL_SIZE = 1\n");
+    client.post_task(Body::task(1));
+    has(&metrics(&client), &[("slamon_database_connections_max", 1.0)]);
+    let used = |text: &str| value(text, r#"slamon_database_connections{state="used"}"#);
+    let waiting = |text: &str| value(text, "slamon_database_calls_waiting");
+    std::thread::scope(|scope| {
+        // Held until the query is cancelled.
+        let holder = scope.spawn(|| {
+            database.try_sql(
+                "begin; lock table task in access exclusive mode; select 'holder', pg_sleep(600); commit",
+            )
+        });
+        let holds = "select count(*) from pg_locks where granted and mode = 'AccessExclusiveLock' and relation = 'task'::regclass";
+        eventually("it is locked", || database.sql(holds) == "1");
+        let mut reads = [client.connect(), client.connect()];
+        for read in &mut reads {
+            read.get("/api/v1/tasks");
+        }
+        eventually("one call uses the connection, and another one waits for it", || {
+            let text = metrics(&client);
+            used(&text) == Some(1.0) && waiting(&text) >= Some(1.0)
+        });
+        database.sql("select pg_cancel_backend(pid) from pg_stat_activity where query like '%holder%' and pid <> pg_backend_pid()");
+        assert!(holder.join().expect("it ran").is_err());
+    });
+    eventually("nothing waits any more", || {
+        let text = metrics(&client);
+        (used(&text), waiting(&text)) == (Some(0.0), Some(0.0))
     });
 }
 
