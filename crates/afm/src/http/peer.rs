@@ -3,7 +3,7 @@
 //!
 //! A client that has closed its side (FIN) may still read, so ordinary requests are answered. Only writing
 //! shows whether it has gone, and to a request that is held open nothing is written for minutes: there a FIN
-//! counts as a hang-up, as with nginx. A reset always does.
+//! counts as a hang-up, as with nginx; so it does while an answer goes on without end. A reset always does.
 
 pub(crate) mod arriving;
 mod early_bytes;
@@ -49,6 +49,26 @@ pub(crate) fn hold(time: Duration) -> Duration {
     if time.is_zero() || current(|peer| peer.hold()) == Some(false) { Duration::ZERO } else { time }
 }
 
+/// Notes that the request that is being answered has an answer without end, until this is dropped.
+pub(crate) fn streams() -> Streaming {
+    let peer = current(Arc::clone);
+    if let Some(peer) = &peer {
+        peer.is_streaming.store(true, Ordering::Relaxed);
+    }
+    Streaming(peer)
+}
+
+/// An answer without end.
+pub(crate) struct Streaming(Option<Arc<Peer>>);
+
+impl Drop for Streaming {
+    fn drop(&mut self) {
+        if let Some(peer) = &self.0 {
+            peer.is_streaming.store(false, Ordering::Relaxed);
+        }
+    }
+}
+
 /// A connection.
 pub(crate) struct Peer {
     /// The half that is written to and watched; [`io::Io`] reads from the other one.
@@ -58,6 +78,8 @@ pub(crate) struct Peer {
     pub(crate) is_extra: bool,
     /// What it keeps for the request and its answer.
     holdings: Holdings,
+    /// Whether an answer without end is being written.
+    is_streaming: AtomicBool,
     /// Whether the kernel has given up the other end.
     timed_out: AtomicBool,
     /// What came while a request was being answered.
@@ -83,6 +105,7 @@ impl Peer {
             phase: PhaseCell::new(Phase::Head),
             is_extra,
             holdings: Holdings::default(),
+            is_streaming: AtomicBool::new(false),
             timed_out: AtomicBool::new(false),
             early: EarlyBytes::default(),
             must_give_way: AtomicBool::new(false),
@@ -107,6 +130,10 @@ impl Peer {
                     // Hyper does not read meanwhile.
                     Phase::Answering => self.poll_hung_up(cx, false).map(|()| None),
                     Phase::Held => self.poll_hung_up(cx, true).map(|()| None),
+                    // What there was to write is written, and hyper waits for more.
+                    _ if self.is_streaming.load(Ordering::Relaxed) => {
+                        self.poll_hung_up(cx, true).map(|()| None)
+                    }
                     _ => Poll::Pending,
                 }
             })

@@ -24,6 +24,7 @@ use super::query::Query;
 use crate::dispatch::event_log::{EventId, Watched, Watcher};
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
+use crate::http::peer::{self, Streaming};
 use crate::http::schemas::Problem;
 
 /// While nothing happens, a comment is sent this often, so that both sides notice when the other has gone.
@@ -127,6 +128,7 @@ pub(in crate::http) async fn events(
         filter,
         pace: every.map(|every| Pace { every, sent: None }),
         stop: app.stop.clone(),
+        _streaming: peer::streams(),
     };
     let chunks = stream::unfold(events, |mut events| async {
         let chunk = events.next_chunk().await?;
@@ -175,6 +177,8 @@ struct Events {
     /// How often changes are counted for a client that is not told of each.
     pace: Option<Pace>,
     stop: CancellationToken,
+    /// Its client is watched as long as this is there.
+    _streaming: Streaming,
 }
 
 struct Pace {
@@ -312,6 +316,7 @@ mod tests {
             filter: Filter { task_id, test_id: None, task_type: None, agent_id: None },
             pace: every.map(|every| Pace { every: Duration::from_secs(every), sent: None }),
             stop: CancellationToken::new(),
+            _streaming: peer::streams(),
         }
     }
 

@@ -66,6 +66,15 @@ impl EventStream {
         }
     }
 
+    /// Closes the side of the client, and waits until the server closes the other one.
+    #[track_caller]
+    pub(crate) fn close_and_wait(&mut self) {
+        self.connection.finish_writing();
+        // A comment would come after 15 s.
+        assert!(!self.connection.is_silent_for(Duration::from_secs(10)), "the stream goes on");
+        self.connection.wait_until_closed();
+    }
+
     /// Waits until the server ends the stream.
     #[track_caller]
     pub(crate) fn wait_until_ended(&mut self) {

@@ -106,6 +106,21 @@ fn wrong_filters_are_named() {
 }
 
 #[test]
+fn a_client_that_has_closed_its_side_watches_no_more() {
+    let app = TestApp::start();
+    EventStream::open(&app, "", None).close_and_wait();
+    EventStream::open(&app, "?every=1", None).close_and_wait();
+    // The connection of an answer that has no body goes on.
+    let mut connection = app.connect();
+    for _ in 0..2 {
+        connection.write("HEAD /api/v1/events HTTP/1.1\r\nhost: afm\r\n\r\n");
+        assert_eq!(connection.answer_without_body().status, 200);
+    }
+    connection.get("/status");
+    assert_eq!(connection.answer().status, 200);
+}
+
+#[test]
 fn a_stream_ends_when_the_server_stops() {
     let mut app = TestApp::start();
     let mut stream = EventStream::open(&app, "", None);
