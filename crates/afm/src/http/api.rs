@@ -16,7 +16,13 @@ pub(super) mod tasks;
 pub(super) mod type_list;
 pub(super) mod types;
 
+use axum::middleware;
+
 use crate::http::app::Routes;
+
+/// The paths whose GET has parameters.
+const WITH_PARAMETERS: [&str; 5] =
+    ["/api/v1/agents", "/api/v1/events", "/api/v1/tasks", "/api/v1/tests/{test_id}", "/api/v1/types"];
 
 /// Returns all paths of the management API.
 pub(super) fn routes() -> Routes {
@@ -31,5 +37,10 @@ pub(super) fn routes() -> Routes {
     ]
     .into_iter()
     .flatten()
+    .map(|(path, methods)| {
+        let reads_some = WITH_PARAMETERS.contains(&path);
+        let check = middleware::from_fn(move |request, next| query::check(reads_some, request, next));
+        (path, methods.route_layer(check))
+    })
     .collect()
 }

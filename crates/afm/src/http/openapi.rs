@@ -160,4 +160,28 @@ mod tests {
             "docs/openapi.json is old: WRITE_OPENAPI=1 cargo test openapi writes it"
         );
     }
+
+    /// Programs that are made from the document name their functions by these ids.
+    #[test]
+    fn each_operation_has_an_id_of_its_own_and_says_how_it_fails() {
+        let document: serde_json::Value = serde_json::from_str(&text()).unwrap();
+        let mut ids = std::collections::HashSet::new();
+        for (path, methods) in document["paths"].as_object().unwrap() {
+            for (method, operation) in methods.as_object().unwrap() {
+                let id = operation["operationId"].as_str().unwrap();
+                assert!(ids.insert(id.to_owned()), "{id} is the id of two, one is {method} {path}");
+                let responses = operation["responses"].as_object().unwrap();
+                assert!(responses.contains_key("400") || !path.starts_with("/api/"), "{method} {path}");
+                for (status, response) in responses {
+                    let media_types: Vec<&String> =
+                        response["content"].as_object().into_iter().flat_map(|types| types.keys()).collect();
+                    let is_error = !status.starts_with('2');
+                    assert!(
+                        !is_error || media_types == ["application/problem+json"],
+                        "{method} {path} {status}"
+                    );
+                }
+            }
+        }
+    }
 }

@@ -8,6 +8,7 @@ mod events;
 mod one_test;
 mod openapi;
 mod overview;
+mod parameters;
 mod pauses;
 mod tasks;
 mod types;

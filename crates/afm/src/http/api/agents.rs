@@ -120,6 +120,7 @@ pub(super) struct Running {
 #[utoipa::path(
     get,
     path = "/api/v1/agents",
+    operation_id = "list_agents",
     tag = "agents",
     params(
         ("state" = Option<String>, Query, description = "Only agents in this state: active, lost or paused"),
@@ -167,17 +168,6 @@ fn agent_query(mut query: Query<'_>) -> Result<(String, AgentQuery), ApiError> {
         limit: 0,
         after: None,
     };
-    let texts = [
-        ("task_type", &agents.task_type),
-        ("country", &agents.country),
-        ("region", &agents.region),
-        ("q", &agents.name),
-    ];
-    for (name, value) in texts {
-        if value.as_ref().is_some_and(|text| text.contains('\0')) {
-            return Err(invalid(name, "must not contain U+0000"));
-        }
-    }
     if agents.task_version.is_some() && agents.task_type.is_none() {
         return Err(invalid("task_version", "needs a task_type"));
     }
@@ -223,10 +213,12 @@ fn offers(capabilities: &JsonText) -> BTreeMap<String, OfferedVersion> {
 #[utoipa::path(
     get,
     path = "/api/v1/agents/{agent_id}",
+    operation_id = "show_agent",
     tag = "agents",
     params(("agent_id" = Uuid, Path, description = "The agent")),
     responses(
         (status = 200, description = "The agent", body = AgentWithTasks),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No agent has this id", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
@@ -273,10 +265,12 @@ type AgentId = Result<Path<String>, PathRejection>;
 #[utoipa::path(
     post,
     path = "/api/v1/agents/{agent_id}/pause",
+    operation_id = "pause_agent",
     tag = "agents",
     params(("agent_id" = Uuid, Path, description = "The agent")),
     responses(
         (status = 200, description = "It is paused, now or before", body = AgentPause),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No agent has this id", content_type = "application/problem+json", body = Problem),
         (status = 409, description = "There are too many pauses", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
@@ -291,10 +285,12 @@ pub(super) async fn pause(State(app): State<App>, agent_id: AgentId) -> Result<R
 #[utoipa::path(
     post,
     path = "/api/v1/agents/{agent_id}/resume",
+    operation_id = "resume_agent",
     tag = "agents",
     params(("agent_id" = Uuid, Path, description = "The agent")),
     responses(
         (status = 200, description = "It is not paused any more", body = AgentPause),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No agent has this id", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
@@ -308,10 +304,12 @@ pub(super) async fn resume(State(app): State<App>, agent_id: AgentId) -> Result<
 #[utoipa::path(
     delete,
     path = "/api/v1/agents/{agent_id}",
+    operation_id = "forget_agent",
     tag = "agents",
     params(("agent_id" = Uuid, Path, description = "The agent")),
     responses(
         (status = 200, description = "It is forgotten", body = AgentPause),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No agent has this id", content_type = "application/problem+json", body = Problem),
         (status = 409, description = "It executes tasks", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),

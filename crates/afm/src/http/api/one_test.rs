@@ -51,6 +51,7 @@ pub(super) struct Test {
 #[utoipa::path(
     get,
     path = "/api/v1/tests/{test_id}",
+    operation_id = "show_test",
     tag = "tasks",
     params(
         ("test_id" = Uuid, Path, description = "The test, as its tasks name it"),

@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::time::Duration;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
@@ -11,7 +11,6 @@ use slamon_protocol::iso_time;
 use slamon_store::{Counter, Counters, TaskCounts};
 use utoipa::ToSchema;
 
-use super::query::Query;
 use crate::http::answer::json;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -124,14 +123,11 @@ struct Percentiles {
     tag = "overview",
     responses(
         (status = 200, description = "The figures of the first page", body = Overview<'_>),
-        (status = 503, description = "The database is not available", body = Problem),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
+        (status = 503, description = "The database is not available", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(super) async fn overview(
-    State(app): State<App>,
-    RawQuery(query): RawQuery,
-) -> Result<Response, ApiError> {
-    Query::of(query.as_deref()).end()?;
+pub(super) async fn overview(State(app): State<App>) -> Result<Response, ApiError> {
     let figures = pin!(app.overview_figures());
     let figures = request_deadline::within(app.settings.request_timeout, figures).await?;
     let figures = figures.map_err(|error| app.read_failed(&error))?;

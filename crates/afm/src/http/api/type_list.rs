@@ -100,6 +100,7 @@ pub(in crate::http) enum Place {
 #[utoipa::path(
     get,
     path = "/api/v1/types",
+    operation_id = "list_types",
     tag = "types",
     params(
         ("limit" = Option<String>, Query, pattern = "^([+]?0*([1-9][0-9]{0,2}|1000))?$", description = "The most types to list, 1 to 1000; 50 if absent"),
@@ -130,6 +131,7 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
 #[utoipa::path(
     get,
     path = "/api/v1/types/{task_type}/{task_version}",
+    operation_id = "show_type",
     tag = "types",
     params(
         ("task_type" = String, Path, description = "The type, percent-encoded"),

@@ -142,6 +142,7 @@ async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task
 #[utoipa::path(
     delete,
     path = "/task/{task_id}",
+    operation_id = "delete_task",
     tag = "protocol 1: clients",
     params(("task_id" = Uuid, Path, description = "The id of the task")),
     responses(

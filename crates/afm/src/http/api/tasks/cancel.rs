@@ -21,6 +21,7 @@ use crate::http::schemas::Problem;
     params(("task_id" = Uuid, Path, description = "The id of the task")),
     responses(
         (status = 200, description = "The task, which is cancelled", body = WholeTask),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No task has this id", content_type = "application/problem+json", body = Problem),
         (status = 409, description = "The task has ended otherwise", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),

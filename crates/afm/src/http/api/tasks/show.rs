@@ -144,6 +144,7 @@ pub(in crate::http::api) struct TaskAttempt {
     params(("task_id" = Uuid, Path, description = "The id of the task")),
     responses(
         (status = 200, description = "The task", body = WholeTask),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 404, description = "No task has this id", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )

@@ -199,14 +199,15 @@ fn what_is_wrong_in_a_change_is_named() {
             ),
             (
                 r#"{"filter": {"task_version": 1.5}}"#,
-                "task_version: must be an integer from -9223372036854775808 to 9223372036854775807"
+                "filter.task_version: must be an integer from -9223372036854775808 to 9223372036854775807"
                     .to_owned(),
             ),
             (
                 r#"{"filter": {"limit": 5}}"#,
-                format!("limit: is no parameter of this list, which has {known}"),
+                format!("filter.limit: is no parameter of this list, which has {known}"),
             ),
-            (r#"{"filter": {"test_id": "1"}}"#, "test_id: must be a UUID".to_owned()),
+            (r#"{"filter": {"test_id": "1"}}"#, "filter.test_id: must be a UUID".to_owned()),
+            (r#"{"filter": {"q": "a\u0000"}}"#, "filter.q: must not contain U+0000".to_owned()),
         ] {
             post(body).is_problem(400, &problem);
         }

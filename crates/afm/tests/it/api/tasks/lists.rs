@@ -49,23 +49,22 @@ fn tasks_are_listed_by_filter_and_page_by_page() {
             (&*format!("agent_id={}", id(8)), vec![]),
             ("from=2026-11-22T19:23:03.621614Z&to=2026-11-22T20:23:05.621614%2B01:00", vec![4, 3]),
             ("from=9999-12-30T00:00:00Z", vec![]),
+            ("from=9999-12-31T23:59:59Z", vec![]),
+            ("to=9999-12-31T23:59:59.999999999-23:59", vec![7, 6, 5, 4, 3, 2, 1]),
             ("to=-009999-01-03T00:00:00Z", vec![]),
             ("from=-009999-01-03T00:00:00Z&to=9999-12-30T00:00:00Z", vec![7, 6, 5, 4, 3, 2, 1]),
             ("q=no+%22ROUTE", vec![2]),
             ("q=%25", vec![]),
             ("q=_", vec![]),
-            ("q=%00", vec![]),
             ("q=%27;drop+table+task", vec![]),
             ("q=cancel", vec![3]),
             ("q=route&state=completed", vec![]),
-            ("task_type=%00", vec![]),
             ("country=FI", vec![7]),
             ("country=FI&state=pending&task_type=other", vec![7]),
             ("country=FI&state=completed", vec![]),
             ("country=fi", vec![]),
             ("country=F", vec![]),
             ("country=18", vec![]),
-            ("country=%00", vec![]),
             ("country=FI%22%2C%22region%22%3A%2218", vec![]),
             ("country=", vec![7, 6, 5, 4, 3, 2, 1]),
         ] {
@@ -129,6 +128,12 @@ fn what_is_wrong_in_a_query_is_named() {
     page("test_id=1").is_problem(400, "test_id: must be a UUID");
     page("state=lost&state=lost").is_problem(400, "state: is given more than once");
     page("staet=lost").is_problem(400, &format!("staet: is no parameter of this list, which has {known}"));
+    page("staet=").is_problem(400, &format!("staet: is no parameter of this list, which has {known}"));
+    page("limit=&limit=2").is_problem(400, "limit: is given more than once");
+    for name in ["task_type", "country", "q", "cursor", "state", "test_id", "limit", "from"] {
+        page(&format!("{name}=a%00")).is_problem(400, &format!("{name}: must not contain U+0000"));
+        page(&format!("{name}=a%FF")).is_problem(400, &format!("{name}: is not valid UTF-8"));
+    }
     for time in ["from=yesterday", "to=2026-11-22", "from=99999-01-01T00:00:00Z", "to=2026-13-01T00:00:00Z"] {
         assert_eq!(page(time).problem(400)["field"], time.split_once('=').expect("a name").0);
     }
@@ -144,7 +149,6 @@ fn what_is_wrong_in_a_query_is_named() {
         format!("cursor={cursor}&order=oldest"),
         format!("cursor={cursor}&state=pending"),
         format!("cursor={cursor}&country=FI"),
-        format!("cursor={cursor}%00"),
     ] {
         page(&query).is_problem(400, wrong);
     }

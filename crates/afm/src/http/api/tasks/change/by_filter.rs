@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use serde::Serialize;
 use serde_json::value::RawValue;
-use slamon_protocol::{excerpt, parse_id};
+use slamon_protocol::{Invalid, excerpt, parse_id};
 use slamon_store::{ListOrder, TaskFilter, TaskPage, TaskPlace, TaskQuery};
 use tokio::time::Instant;
 use utoipa::ToSchema;
@@ -74,9 +74,13 @@ pub(super) fn parse(members: &BTreeMap<String, &RawValue>) -> Result<TaskFilter,
         Ok((Cow::Owned(name.clone()), Cow::Owned(text)))
     };
     let mut query = Query::of_pairs(members.iter().map(pair).collect::<Result<_, _>>()?);
-    let filter = filter::read(&mut query)?;
-    query.end()?;
-    Ok(filter)
+    let filter = filter::read(&mut query).and_then(|filter| query.end().map(|()| filter));
+    filter.map_err(|error| match error {
+        ApiError::Invalid(Invalid { field: Some(name), problem }) => {
+            invalid(&format!("filter.{name}"), problem)
+        }
+        other => other,
+    })
 }
 
 /// Reads a token.
