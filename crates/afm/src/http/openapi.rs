@@ -1,5 +1,6 @@
 //! The OpenAPI document, made from the handlers, and the page on which people read it.
 
+mod common;
 mod page;
 
 use std::sync::LazyLock;
@@ -16,12 +17,13 @@ use axum::routing::get;
 use bytes::Bytes;
 use utoipa::OpenApi;
 
+use self::common::CommonErrors;
 use self::page::Page;
 use crate::http::answer::json_text;
 use crate::http::api::{agents, events, one_test, overview, tasks, type_list, types};
 use crate::http::app::Routes;
 use crate::http::error::ApiError;
-use crate::http::routes::{agent, bpms, status};
+use crate::http::routes::{agent, bpms, dashboard, health, metrics, status};
 use crate::http::schemas;
 
 /// The content security policy: the page loads its style, and nothing else.
@@ -38,6 +40,7 @@ pub(super) fn routes() -> Routes {
 
 #[derive(OpenApi)]
 #[openapi(
+    modifiers(&CommonErrors),
     info(
         title = "SLAMon Agent Fleet Manager",
         description = "Takes tasks, hands each to one polling agent that is capable of it, and gives the results back. \
@@ -82,6 +85,10 @@ pub(super) fn routes() -> Routes {
         events::events,
         overview::overview,
         status::status,
+        dashboard::status,
+        health::alive,
+        health::ready,
+        metrics::metrics,
     ),
     components(schemas(
         schemas::Problem,
@@ -172,6 +179,10 @@ mod tests {
                 assert!(ids.insert(id.to_owned()), "{id} is the id of two, one is {method} {path}");
                 let responses = operation["responses"].as_object().unwrap();
                 assert!(responses.contains_key("400") || !path.starts_with("/api/"), "{method} {path}");
+                let is_change = path.starts_with("/api/") && method != "get";
+                assert_eq!(responses.contains_key("403"), is_change, "{method} {path}");
+                let has_body = operation.get("requestBody").is_some();
+                assert_eq!(responses.contains_key("413"), has_body, "{method} {path}");
                 for (status, response) in responses {
                     let media_types: Vec<&String> =
                         response["content"].as_object().into_iter().flat_map(|types| types.keys()).collect();

@@ -3,8 +3,8 @@
 pub(super) mod agent;
 pub(super) mod bpms;
 pub(super) mod dashboard;
-mod health;
-mod metrics;
+pub(super) mod health;
+pub(super) mod metrics;
 mod results;
 pub(super) mod status;
 

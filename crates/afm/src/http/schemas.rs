@@ -281,6 +281,55 @@ pub(super) struct StatusCounts {
     tasks_waiting: u64,
 }
 
+/// The lists of `GET /dashboard/status`.
+#[derive(ToSchema)]
+pub(super) struct StatusLists {
+    /// The newest tasks that no agent has claimed.
+    tasks: Vec<StatusTask>,
+    /// The agents that were seen last.
+    agents: Vec<StatusAgent>,
+    /// How many entries each list has at most.
+    limit: u32,
+    /// How many tasks no agent has claimed, in all.
+    tasks_total: u64,
+    /// How many agents there are in all.
+    agents_total: u64,
+}
+
+/// An agent in `GET /dashboard/status`.
+#[derive(ToSchema)]
+pub(super) struct StatusAgent {
+    agent_id: Uuid,
+    agent_name: String,
+    last_seen: String,
+    /// Its newest tasks.
+    tasks: Vec<StatusTask>,
+    /// Whether it has more.
+    tasks_truncated: bool,
+}
+
+/// A task in `GET /dashboard/status`.
+#[derive(ToSchema)]
+pub(super) struct StatusTask {
+    task_id: Uuid,
+    test_id: Uuid,
+    /// The type, cut after 200 characters.
+    task_type: String,
+    task_version: i64,
+    task_completed: Option<String>,
+    task_failed: Option<String>,
+    /// The result, as a text of JSON.
+    task_result: Option<String>,
+    /// How large a result is that is left out, in bytes.
+    #[schema(nullable = false)]
+    task_result_bytes: Option<u64>,
+    /// The error, cut after 200 characters.
+    task_error: Option<String>,
+    /// How large an error is that was cut, in bytes.
+    #[schema(nullable = false)]
+    task_error_bytes: Option<u64>,
+}
+
 /// Why a request fails, as problem details (RFC 9457).
 #[derive(ToSchema)]
 pub(super) struct Problem {

@@ -14,6 +14,7 @@ use crate::http::answer::json_text;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
+use crate::http::schemas::{Problem, StatusLists};
 
 /// Each list has at most this many entries.
 const LIMIT: u32 = 100;
@@ -31,7 +32,18 @@ pub(in crate::http) async fn lead_there() -> Redirect {
     Redirect::to("dashboard")
 }
 
-async fn status(State(app): State<App>) -> Result<Response, ApiError> {
+/// Lists unclaimed tasks, and agents with theirs, as the page of the original asks for them.
+#[utoipa::path(
+    get,
+    path = "/dashboard/status",
+    operation_id = "status_lists",
+    tag = "server",
+    responses(
+        (status = 200, description = "The newest of each list", body = StatusLists),
+        (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
+    )
+)]
+pub(in crate::http) async fn status(State(app): State<App>) -> Result<Response, ApiError> {
     let lists = pin!(app.overview.get((), |_| Box::pin(lists(&app))));
     let lists = request_deadline::within(app.settings.request_timeout, lists).await?;
     let lists = lists.map_err(|error| app.read_failed(&error))?;

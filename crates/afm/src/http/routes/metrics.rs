@@ -46,7 +46,14 @@ type CountOf = fn(&TaskCounts) -> i64;
 
 static PROCESS: LazyLock<ProcessCollector> = LazyLock::new(ProcessCollector::for_self);
 
-async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
+/// What Prometheus reads, in its text format.
+#[utoipa::path(
+    get,
+    path = "/metrics",
+    tag = "server",
+    responses((status = 200, description = "Metrics; docs/metrics.md has each", body = String, content_type = "text/plain"))
+)]
+pub(in crate::http) async fn metrics(State(app): State<App>) -> Result<Response, ApiError> {
     let mut families = Families::default();
     of_tasks(&app, &mut families);
     of_store(&app, &mut families).await;

@@ -27,17 +27,18 @@ pub(in crate::http::api) use by_ids::Changed;
 #[expect(dead_code, reason = "it describes what `Members` reads")]
 pub(in crate::http::api) struct TasksToChange {
     /// The ids of 1 to 1,000 tasks.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     task_ids: Option<Vec<Uuid>>,
     /// With `task_ids`, to post tasks again: the ids of the new ones, in the same order. With them the request can be
     /// repeated, and posts no task twice.
-    #[schema(min_items = 1, max_items = 1000)]
+    #[schema(min_items = 1, max_items = 1000, nullable = false)]
     new_task_ids: Option<Vec<Uuid>>,
     /// Which tasks, under the names of the parameters of `GET /api/v1/tasks`.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<Object>, nullable = false)]
     filter: Option<serde_json::Value>,
     /// The token that came with the count of the same filter: without it, the tasks are counted and nothing is
     /// changed.
+    #[schema(nullable = false)]
     token: Option<Uuid>,
 }
 
