@@ -97,7 +97,9 @@ impl Filters {
     pub(super) fn of(form: &Form) -> Self {
         let names = FILTERS.iter().chain(&MORE_FILTERS).map(|(name, _)| *name).chain(["state", "order"]);
         let given = names.filter_map(|name| {
-            let value = form.text(name).trim().to_owned();
+            let value = form.text(name);
+            // A type or a text with blanks around it is another one than without.
+            let value = if matches!(name, "task_type" | "q") { value } else { value.trim().to_owned() };
             (!value.is_empty()).then(|| (name.to_owned(), value))
         });
         Self { given: given.collect() }
@@ -278,5 +280,9 @@ mod tests {
         assert_eq!(Filters::of(&Form::of(filters.query().as_bytes())), filters);
         let (filter, _) = filters.read().unwrap();
         assert_eq!(filter.task_type.as_deref(), Some("a&b"));
+        let filters = Filters::of(&Form::of(b"task_type=wait%20&state=%20pending&test_id=%20"));
+        assert_eq!(filters.query(), "task_type=wait%20&state=pending");
+        let (filter, _) = filters.read().unwrap();
+        assert_eq!(filter.task_type.as_deref(), Some("wait "));
     }
 }

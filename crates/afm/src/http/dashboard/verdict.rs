@@ -57,10 +57,14 @@ pub(super) fn verdict(
             format!("Nothing can be posted or handed out: {reason}."),
         );
     }
-    if let Some(reason) = stuck_reason(stuck) {
+    let failing = failing(figures);
+    if let Some(mut reason) = stuck_reason(stuck) {
+        if let Some(failing) = &failing {
+            reason.push_str(&format!(" Besides, {}", uncapitalized(failing)));
+        }
         return of("bad", "Tasks are stuck.", reason);
     }
-    if let Some(reason) = failing(figures) {
+    if let Some(reason) = failing {
         return of("bad", "Tasks are failing.", reason);
     }
     if let Some(reason) = falling_behind(figures, stuck) {
@@ -215,6 +219,15 @@ fn falling_behind(figures: &OverviewFigures, stuck: &[StuckGroup]) -> Option<Str
         "{} wait, {more} more than {LATELY} minutes ago; {active} {at_work} at work.{missing}",
         count(pending, "task")
     ))
+}
+
+/// Writes a sentence as a part of another one.
+fn uncapitalized(sentence: &str) -> String {
+    let mut sentence = sentence.to_owned();
+    if let Some(first) = sentence.get_mut(..1) {
+        first.make_ascii_lowercase();
+    }
+    sentence
 }
 
 /// Writes the beginning of a sentence.

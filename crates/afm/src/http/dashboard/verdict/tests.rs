@@ -145,6 +145,14 @@ fn a_queue_that_grows_is_told() {
 }
 
 #[test]
+fn what_fails_is_said_also_where_others_are_stuck() {
+    let figures = figures([1, 0, 0], &[(Counter::Completed, 1), (Counter::Failed, 4)]);
+    let verdict = verdict(&figures, &[waiting("no_agent", "no agent offers wait")], Ok(()));
+    let reason = "2 tasks cannot be handed out: no agent offers wait. Besides, 4 of 5 tasks failed in the last 10 minutes.";
+    assert_eq!((verdict.answer, &*verdict.reason), ("Tasks are stuck.", reason));
+}
+
+#[test]
 fn others_that_are_stuck_are_counted() {
     let mut least = waiting("filter", "none matches");
     least.tasks.is_least = true;
