@@ -85,7 +85,21 @@ pub(super) fn size(bytes: usize) -> String {
 
 /// A task type or a name, as a client wrote it, cut where it is long.
 pub(super) fn name(text: &str) -> String {
-    if text.trim().is_empty() { "(empty)".to_owned() } else { excerpt(&shown(text)).into_owned() }
+    let inner = text.trim();
+    if inner.is_empty() {
+        return "(empty)".to_owned();
+    }
+    if inner.len() == text.len() {
+        return excerpt(&shown(text)).into_owned();
+    }
+    // Nobody sees blanks at the ends, and yet it is another name with them.
+    let end = text.trim_end();
+    let (before, after) = (&end[..end.len() - inner.len()], &text[end.len()..]);
+    excerpt(&format!("{}{}{}", escaped(before), shown(inner), escaped(after))).into_owned()
+}
+
+fn escaped(text: &str) -> String {
+    text.chars().map(|c| format!("\\u{:04x}", u32::from(c))).collect()
 }
 
 /// A text of a client for people. Characters that turn the direction of what follows around, or that nobody
@@ -220,5 +234,11 @@ mod tests {
             assert_eq!(shown(text), expected);
         }
         assert_eq!(name(&"\u{202e}".repeat(10_000)).chars().count(), 200);
+        for (text, expected) in
+            [("wait ", "wait\\u0020"), ("\twait", "\\u0009wait"), ("a b", "a b"), (" ", "(empty)")]
+        {
+            assert_eq!(name(text), expected);
+        }
+        assert_eq!(name(&format!("wait{}", " ".repeat(10_000))).chars().count(), 200);
     }
 }
