@@ -9,6 +9,7 @@ mod exporter;
 mod inbox;
 mod poster;
 mod recent;
+mod sampler;
 mod spans;
 mod worker;
 
@@ -29,6 +30,7 @@ use exporter::Exporter;
 use inbox::{Change, Inbox, QUEUED, SpanCounts};
 pub(crate) use poster::PosterSpan;
 use recent::Recent;
+pub(crate) use sampler::Sampler;
 pub(crate) use worker::Worker;
 
 /// So many posts with a span may be on their way.
@@ -46,12 +48,14 @@ const PURGED_AFTER: SignedDuration = SignedDuration::from_mins(10);
 pub(crate) struct Tracer(Option<Arc<Inbox>>);
 
 impl Tracer {
-    /// Creates a tracer, and the worker that sends spans to `endpoint` until `stop` is cancelled.
+    /// Creates a tracer, and the worker that sends the spans that `sampler` chooses to `endpoint` until `stop` is
+    /// cancelled.
     ///
     /// # Errors
     /// Fails with one line if nothing can ever be sent there.
     pub(crate) fn start(
         endpoint: &str,
+        sampler: Sampler,
         store: Arc<dyn Store>,
         stop: CancellationToken,
     ) -> Result<(Self, Worker), String> {
@@ -64,7 +68,7 @@ impl Tracer {
             counts,
             failures: FailureLog::default(),
         });
-        let worker = Worker::new(Arc::clone(&inbox), changes, store, stop, exporter);
+        let worker = Worker::new(Arc::clone(&inbox), changes, store, stop, exporter, sampler);
         Ok((Self(Some(inbox)), worker))
     }
 

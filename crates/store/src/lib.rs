@@ -34,6 +34,7 @@ mod store;
 pub mod testing;
 mod traces;
 mod views;
+mod waiting;
 
 pub use agent_figures::{AgentFiguresStore, AgentOutcomes, Outcomes, Place, PlaceCounts, PlacesPart};
 pub use census::{Census, CensusStore, OfferPlace};
@@ -56,3 +57,4 @@ pub use statistics::{
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
 pub use traces::{TraceContext, TraceStore};
 pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
+pub use waiting::{WaitingHead, WaitingPart};

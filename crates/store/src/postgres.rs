@@ -45,6 +45,7 @@ mod timeouts;
 mod tls;
 mod traces;
 mod uri;
+mod waiting;
 
 pub use self::options::PostgresOptions;
 pub use self::store::PostgresStore;

@@ -22,6 +22,7 @@ mod test_index;
 mod traces;
 mod uri;
 mod views;
+mod waiting;
 mod wal;
 mod workers;
 mod write_transaction;
@@ -50,6 +51,7 @@ use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
 use crate::views::{AttemptView, Counts, Overview};
+use crate::waiting::{WaitingHead, WaitingPart};
 use connections::{Access, SqliteConnections};
 use counting::Counting;
 use workers::Workers;
@@ -201,6 +203,16 @@ impl Store for SqliteStore {
 
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError> {
         self.readers.run(move |connection| Ok(backlog::read_of(connection, &kinds, limit)?)).await
+    }
+
+    async fn waiting_heads(
+        &self,
+        after: Option<WaitingHead>,
+        seen_since: Timestamp,
+        limit: u32,
+    ) -> Result<WaitingPart, StoreError> {
+        self.read_large(move |connection| Ok(waiting::heads(connection, after.as_ref(), seen_since, limit)?))
+            .await
     }
 
     async fn pauses(&self) -> Result<Pauses, StoreError> {

@@ -22,6 +22,7 @@ use crate::offers::{OfferedType, OffersQuery};
 use crate::statistics::StatisticsStore;
 use crate::traces::TraceStore;
 use crate::views::{AttemptView, Counts, Overview};
+use crate::waiting::{WaitingHead, WaitingPart};
 
 /// How many batches a store gains from being given at the same time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -114,6 +115,15 @@ pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore 
     /// Reads as [`Store::backlog`] does, but of the kinds only those given, all of them; none of them may
     /// have a waiting task before its cursor.
     async fn backlog_of(&self, kinds: Arc<[KindCursor]>, limit: u32) -> Result<Backlog, StoreError>;
+
+    /// Reads of each kind that waits, and each priority, the task that has arrived first: at most `limit`, and those
+    /// behind `after`. Agents seen at or after `seen_since` are active.
+    async fn waiting_heads(
+        &self,
+        after: Option<WaitingHead>,
+        seen_since: Timestamp,
+        limit: u32,
+    ) -> Result<WaitingPart, StoreError>;
 
     /// Reads all pauses.
     async fn pauses(&self) -> Result<Pauses, StoreError>;

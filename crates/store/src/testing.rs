@@ -26,6 +26,7 @@ use crate::statistics::{
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::traces::{TraceContext, TraceStore};
 use crate::views::{AttemptView, Counts, Overview};
+use crate::waiting::{WaitingHead, WaitingPart};
 
 /// What a test does with the calls of a store. Calls are known by the names of their methods.
 #[async_trait]
@@ -110,6 +111,7 @@ pass_on! {
         past(id: Uuid, result_bytes: u32) -> Vec<AttemptView>;
         backlog(after: Option<WaitingKind>, limit: u32) -> Backlog;
         backlog_of(kinds: Arc<[KindCursor]>, limit: u32) -> Backlog;
+        waiting_heads(after: Option<WaitingHead>, seen_since: Timestamp, limit: u32) -> WaitingPart;
         list_agents(query: AgentQuery) -> Page<ListedAgent>;
         list_offers(query: OffersQuery) -> Page<OfferedType>;
         offers_of(types: Arc<[Capability]>, seen_since: Timestamp) -> Vec<OfferedType>;

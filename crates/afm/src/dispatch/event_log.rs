@@ -69,11 +69,14 @@ struct Kept {
     outbox: Outbox,
 }
 
+/// A watcher reads up to so many changes at once, since the log is locked meanwhile.
+const READ_AT_ONCE: usize = 64;
+
 /// What a watcher reads.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Watched {
-    /// A change, and the number of the one that follows.
-    Change(Arc<Transition>, EventId),
+    /// Changes, each with the id behind it.
+    Changes(Vec<(Arc<Transition>, EventId)>),
     /// So many changes were missed, or (`None`) nobody knows how many.
     Missed(Option<u64>, EventId),
 }
@@ -231,7 +234,7 @@ impl Kept {
     }
 }
 
-/// Reads changes one after the other.
+/// Reads changes in their order.
 #[derive(Debug)]
 pub(crate) struct Watcher {
     log: EventLog,
@@ -282,10 +285,17 @@ impl Watcher {
             return Some(Watched::Missed(is_known.then_some(missed), self.id()));
         }
         let place = usize::try_from(self.next - kept.first).ok()?;
-        let change = Arc::clone(kept.changes.get(place)?);
+        let changes: Vec<Arc<Transition>> =
+            kept.changes.range(place..).take(READ_AT_ONCE).map(Arc::clone).collect();
         drop(kept);
-        self.next += 1;
-        Some(Watched::Change(change, self.id()))
+        if changes.is_empty() {
+            return None;
+        }
+        let with_id = |change| {
+            self.next += 1;
+            (change, EventId::new(self.log.0.run, self.next))
+        };
+        Some(Watched::Changes(changes.into_iter().map(with_id).collect()))
     }
 }
 

@@ -163,7 +163,7 @@ impl Deref for App {
     }
 }
 
-/// How long a list of tasks looks on while it has found none.
+/// How long a list of tasks looks on while it is not full.
 pub const LIST_LOOKS_FOR: Duration = Duration::from_millis(100);
 
 /// The settings that answers depend on.
@@ -179,6 +179,6 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a request may take, besides the time that it asks to wait.
     pub request_timeout: Duration,
-    /// How long a list of tasks looks on while it has found none, see [`LIST_LOOKS_FOR`].
+    /// How long a list of tasks looks on while it is not full, see [`LIST_LOOKS_FOR`].
     pub list_looks_for: Duration,
 }

@@ -10,7 +10,7 @@ use crate::http::app::App;
 use crate::traces::PosterSpan;
 
 /// The span in which a request was sent, if spans are made and its header `traceparent` is right.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, Default)]
 pub(in crate::http) struct PostedIn(Option<PosterSpan>);
 
 impl FromRequestParts<App> for PostedIn {

@@ -13,6 +13,7 @@ use slamon_domain::{AttemptEndName, StateName, Transition};
 use uuid::Uuid;
 
 use super::poster::PosterSpan;
+use super::sampler::Sampler;
 
 /// What is known of a task that has not ended.
 #[derive(Debug, Clone, Copy, Default)]
@@ -37,8 +38,8 @@ const WAIT: u64 = 1;
 const ATTEMPT: u64 = 2;
 
 /// Makes the spans that have ended with a change.
-pub(super) fn ended(change: &Transition, life: &mut Life) -> Vec<SpanData> {
-    if life.poster.is_some_and(|poster| !poster.is_sampled()) {
+pub(super) fn ended(change: &Transition, life: &mut Life, sampler: Sampler) -> Vec<SpanData> {
+    if !sampler.samples(change.task_id, life.poster) {
         return Vec::new();
     }
     let trace = Trace::of(change, life.poster);

@@ -14,7 +14,8 @@ fn memory() -> Arc<dyn Store> {
 
 #[tokio::test]
 async fn what_waits_for_a_worker_has_a_bound() {
-    let (tracer, worker) = Tracer::start("http://127.0.0.1:9", memory(), CancellationToken::new()).unwrap();
+    let (tracer, worker) =
+        Tracer::start("http://127.0.0.1:9", Sampler::default(), memory(), CancellationToken::new()).unwrap();
     tracer.note(&vec![posted(1); QUEUED + 3]);
     assert_eq!(tracer.counts(), (0, 3));
     drop(worker);
@@ -35,7 +36,7 @@ async fn a_collector_that_hangs_holds_up_no_spans_of_posters() {
     let url = format!("http://{}", hangs.local_addr().unwrap());
     let (store, stop) = (memory(), CancellationToken::new());
     store.create_tables().await.unwrap();
-    let (tracer, worker) = Tracer::start(&url, Arc::clone(&store), stop.clone()).unwrap();
+    let (tracer, worker) = Tracer::start(&url, Sampler::default(), Arc::clone(&store), stop.clone()).unwrap();
     let worker = tokio::spawn(worker.run());
     let ended = |n| Transition {
         from: Some(StateName::Pending),

@@ -17,6 +17,7 @@ use super::exporter::{BATCH, Exporter};
 use super::inbox::{Change, Inbox, QUEUED};
 use super::poster::PosterSpan;
 use super::recent::Recent;
+use super::sampler::Sampler;
 use super::spans::{self, Life};
 use crate::logging::failure_log::ShouldLog;
 
@@ -40,6 +41,7 @@ pub(crate) struct Worker {
     store: Arc<dyn Store>,
     stop: CancellationToken,
     exporter: Exporter,
+    sampler: Sampler,
     lives: Recent<Life>,
     /// The changes that wait for their time.
     held: VecDeque<(Instant, Transition)>,
@@ -56,6 +58,7 @@ impl Worker {
         store: Arc<dyn Store>,
         stop: CancellationToken,
         exporter: Exporter,
+        sampler: Sampler,
     ) -> Self {
         Self {
             inbox,
@@ -63,6 +66,7 @@ impl Worker {
             store,
             stop,
             exporter,
+            sampler,
             lives: Recent::new(LIVES),
             held: VecDeque::new(),
             done: VecDeque::new(),
@@ -142,7 +146,7 @@ impl Worker {
         for change in changes {
             let id = change.task_id;
             if let Some(mut life) = self.lives.remove(id) {
-                spans.extend(spans::ended(&change, &mut life));
+                spans.extend(spans::ended(&change, &mut life, self.sampler));
                 if !change.to.is_end() {
                     self.lives.insert(id, life);
                 } else if life.poster.is_some() {
@@ -152,7 +156,7 @@ impl Worker {
                 // Where the store did not say to which trace it belongs, it would be in a wrong one.
                 self.inbox.counts.not_known.fetch_add(1, Ordering::Relaxed);
             } else {
-                spans.extend(spans::ended(&change, &mut Life::default()));
+                spans.extend(spans::ended(&change, &mut Life::default(), self.sampler));
             }
             if spans.len() >= BATCH {
                 self.queue(std::mem::take(&mut spans)).await;

@@ -61,11 +61,20 @@ const CAPABLE: &str = "
             end
             and coalesce(agent.id = $6, true)
             and coalesce(agent.name = $7, true) as matching
-        from agent_offer
-        join agent on agent.id = agent_offer.agent_id
-        where left(type, 100) = left($1, 100) and type = $1 and version = $2
-        -- Many are as good as all: this is asked of each task that expires while it waits.
-        limit 1000
+        from (
+            -- The only one that may take it.
+            select agent_id from agent_offer
+            where left(type, 100) = left($1, 100) and type = $1 and version = $2 and agent_id = $6
+            union all
+            select agent_id from (
+                select agent_id from agent_offer
+                where left(type, 100) = left($1, 100) and type = $1 and version = $2
+                -- Many are as good as all: this is asked of each task that expires while it waits.
+                limit 1000
+            ) as others
+            where agent_id is distinct from $6
+        ) as offer
+        join agent on agent.id = offer.agent_id
     ) as offering
 ";
 

@@ -22,7 +22,7 @@ use super::shared_state::SharedState;
 use super::uri::UriError;
 use super::{
     backlog, fitness, fleet, listing, notifications, offers, outgoing_notifications, pauses,
-    queue_diagnostics, read, rows, schema,
+    queue_diagnostics, read, rows, schema, waiting,
 };
 use crate::connections::Connections;
 use crate::error::StoreError;
@@ -33,6 +33,7 @@ use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::views::{AttemptView, Counts, Overview};
+use crate::waiting::{WaitingHead, WaitingPart};
 
 /// How many batches may be under way: while one is written to the disk, or waits for the server, the
 /// statements of the next can run.
@@ -199,6 +200,20 @@ impl Store for PostgresStore {
             .call(|session| {
                 let kinds = Arc::clone(&kinds);
                 Box::pin(async move { backlog::read_of(session, &kinds, limit).await })
+            })
+            .await
+    }
+
+    async fn waiting_heads(
+        &self,
+        after: Option<WaitingHead>,
+        seen_since: Timestamp,
+        limit: u32,
+    ) -> Result<WaitingPart, StoreError> {
+        self.database
+            .read_large(|session| {
+                let after = after.clone();
+                Box::pin(async move { waiting::heads(session, after.as_ref(), seen_since, limit).await })
             })
             .await
     }

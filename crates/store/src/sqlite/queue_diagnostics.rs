@@ -32,10 +32,17 @@ pub(super) fn of(
                         and (?5 is null or ?5 = location ->> '$.region')
                         and (?6 is null or ?6 = id) and (?7 is null or ?7 = name) as matching,
                         not exists (select 1 from pause where pause.agent_id = agent.id) as unpaused
-                 from agent_offer join agent on agent.seq = agent_offer.agent
-                 where type = ?1 and version = ?2
-                 -- Many are as good as all: this is asked of each task that expires while it waits.
-                 limit 1000)
+                 from (
+                     -- The only one that may take it.
+                     select agent from agent_offer
+                     where type = ?1 and version = ?2 and agent = (select seq from agent where id = ?6)
+                     union
+                     -- Many are as good as all: this is asked of each task that expires while it waits. Those that
+                     -- came first may be gone.
+                     select agent from (
+                         select agent from agent_offer where type = ?1 and version = ?2
+                         order by agent desc limit 1000)
+                 ) as offer join agent on agent.seq = offer.agent)
              select count(*) as capable, count(*) filter (where matching) as matching,
                     count(*) filter (where matching and active) as active,
                     count(*) filter (where matching and active and unpaused) as unpaused,

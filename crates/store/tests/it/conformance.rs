@@ -249,6 +249,8 @@ macro_rules! cases_of_every_store {
                 all_agents_are_counted_in_steps
                 one_afm_counts_at_a_time
                 a_kept_census_is_given_until_it_is_replaced
+                of_all_that_waits_the_first_of_each_kind_is_found
+                one_agent_of_thousands_is_found_for_its_tasks
             }
             traces {
                 the_first_span_of_a_poster_is_kept

@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use crate::config::Config;
-use crate::traces::Tracer;
+use crate::traces::{Sampler, Tracer};
 
 /// The last spans have this long.
 const LAST_SPANS: Duration = Duration::from_secs(3);
@@ -27,9 +27,13 @@ pub(super) fn start(config: &Config, store: &Arc<dyn Store>) -> anyhow::Result<(
             tracing::warn!("{variable} is not followed: spans are sent as http/protobuf");
         }
     }
+    let sampler = Sampler::from_environment().map_err(anyhow::Error::msg)?;
     let stop = CancellationToken::new();
-    let (tracer, worker) = Tracer::start(endpoint, Arc::clone(store), stop.clone())
+    let (tracer, worker) = Tracer::start(endpoint, sampler, Arc::clone(store), stop.clone())
         .map_err(|problem| anyhow::anyhow!("OTEL_EXPORTER_OTLP_ENDPOINT: cannot send spans: {problem}"))?;
+    if sampler.sends_nothing() {
+        return Ok((Tracer::default(), None));
+    }
     Ok((tracer, Some(Sending { stop, worker: tokio::spawn(worker.run()) })))
 }
 

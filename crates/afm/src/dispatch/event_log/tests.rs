@@ -16,10 +16,12 @@ fn changes(from: u64, to: u64) -> Vec<Transition> {
 fn read(watcher: &mut Watcher) -> Vec<Result<u128, Option<u64>>> {
     let mut all = Vec::new();
     while let Some(watched) = watcher.read() {
-        all.push(match watched {
-            Watched::Change(change, _) => Ok(change.task_id.as_u128()),
-            Watched::Missed(missed, _) => Err(missed),
-        });
+        match watched {
+            Watched::Changes(changes) => {
+                all.extend(changes.iter().map(|(change, _)| Ok(change.task_id.as_u128())));
+            }
+            Watched::Missed(missed, _) => all.push(Err(missed)),
+        }
     }
     all
 }
@@ -31,13 +33,31 @@ async fn a_watcher_reads_what_comes_after_it_has_come() {
     let mut watcher = log.watch(None).unwrap();
     assert_eq!(read(&mut watcher), []);
     log.add(changes(3, 4));
-    assert_eq!(watcher.next().await, Watched::Change(Arc::new(change(3)), EventId::new(log.0.run, 1)));
-    assert_eq!(read(&mut watcher), [Ok(4)]);
+    let id = |next| EventId::new(log.0.run, next);
+    let both = vec![(Arc::new(change(3)), id(1)), (Arc::new(change(4)), id(2))];
+    assert_eq!(watcher.next().await, Watched::Changes(both));
+    assert_eq!(read(&mut watcher), []);
     let (next, ()) = tokio::join!(watcher.next(), async {
         tokio::task::yield_now().await;
         log.add(changes(5, 5));
     });
-    assert!(matches!(next, Watched::Change(change, _) if change.task_id.as_u128() == 5));
+    assert_eq!(next, Watched::Changes(vec![(Arc::new(change(5)), id(3))]));
+}
+
+#[tokio::test]
+async fn many_changes_are_read_at_once() {
+    let log = EventLog::default();
+    let mut watcher = log.watch(None).unwrap();
+    log.add(changes(1, 1_000));
+    let mut sizes = Vec::new();
+    while let Some(Watched::Changes(changes)) = watcher.read() {
+        let first = sizes.iter().sum::<usize>() as u64 + 1;
+        let ids = changes.iter().map(|(change, id)| (change.task_id.as_u128() as u64, id.of_run(log.0.run)));
+        assert!(ids.eq((first..).zip((first..).map(Some)).take(changes.len())));
+        sizes.push(changes.len());
+    }
+    // The log is locked once for each.
+    assert_eq!((sizes.len(), sizes.iter().sum()), (1_000_usize.div_ceil(READ_AT_ONCE), 1_000));
 }
 
 #[tokio::test]
@@ -45,7 +65,8 @@ async fn one_that_comes_back_reads_on() {
     let log = EventLog::default();
     let mut watcher = log.watch(None).unwrap();
     log.add(changes(1, 3));
-    let Watched::Change(_, after_first) = watcher.read().unwrap() else { panic!("nothing was missed") };
+    let Watched::Changes(read_first) = watcher.read().unwrap() else { panic!("nothing was missed") };
+    let (_, after_first) = read_first[0];
     drop(watcher);
     log.add(changes(4, 4));
     let mut again = log.watch(Some(after_first.to_string().parse().unwrap())).unwrap();

@@ -13,7 +13,8 @@ use serde::Serialize;
 use serde_json::value::RawValue;
 use slamon_domain::{Operation, PauseTarget, Refusal};
 use slamon_protocol::{JsonText, iso_time, parse_id};
-use slamon_store::{AgentDetails, AgentQuery, AgentState, ListedAgent, RunningTask};
+use slamon_store::{AgentDetails, AgentQuery, AgentState, ListedAgent, RunningTask, StoreError};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 use uuid::Uuid;
 
@@ -143,7 +144,7 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
     let listed = pin!(async {
         query.seen_since = app.active_since().await;
         let seen_since = query.seen_since;
-        let page = app.store.list_agents(query).await.map_err(|error| app.read_failed(&error))?;
+        let page = page(&app, query).await.map_err(|error| app.read_failed(&error))?;
         let agents = with_figures(&app, page.items).await.map_err(|error| app.read_failed(&error))?;
         let agents =
             agents.into_iter().map(|(agent, figures)| describe(agent, figures, seen_since)).collect();
@@ -151,6 +152,25 @@ pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> R
         answer::json(&AgentList { agents, next_cursor })
     });
     request_deadline::within(app.settings.request_timeout, listed).await?
+}
+
+/// Reads a page. While it is not full, and others follow, it reads on, for a bounded time. Each page of the store is a
+/// read of its own, so that others come in between.
+pub(in crate::http) async fn page(
+    app: &App,
+    mut query: AgentQuery,
+) -> Result<slamon_store::Page<ListedAgent>, StoreError> {
+    let began = Instant::now();
+    let mut items = Vec::new();
+    loop {
+        let page = app.store.list_agents(query.clone()).await?;
+        query.limit = query.limit.saturating_sub(u32::try_from(page.items.len()).unwrap_or(u32::MAX));
+        items.extend(page.items);
+        if query.limit == 0 || page.next.is_none() || began.elapsed() >= app.settings.list_looks_for {
+            return Ok(slamon_store::Page { items, next: page.next });
+        }
+        query.after = page.next;
+    }
 }
 
 /// Reads which agents to list; and which list that is.

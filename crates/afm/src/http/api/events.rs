@@ -256,11 +256,13 @@ impl Events {
 
     fn write(&mut self, watched: &Watched) {
         match watched {
-            Watched::Change(change, id) if self.filter.wants(change) => {
-                let data = serde_json::to_string(&describe(change));
-                self.write_event("task", id, data);
+            Watched::Changes(changes) => {
+                for (change, id) in changes {
+                    if self.filter.wants(change) {
+                        self.write_event("task", id, serde_json::to_string(&describe(change)));
+                    }
+                }
             }
-            Watched::Change(..) => {}
             Watched::Missed(missed, id) => {
                 let data = serde_json::to_string(&EventsMissed { missed: *missed });
                 self.write_event("missed", id, data);
@@ -275,10 +277,13 @@ impl Events {
     }
 }
 
-/// Counts a change that a client wants to see.
+/// Counts the changes that a client wants to see.
 fn count(changes: &mut Option<u64>, filter: &Filter, watched: &Watched) {
     match watched {
-        Watched::Change(change, _) => *changes = changes.map(|n| n + u64::from(filter.wants(change))),
+        Watched::Changes(read) => {
+            let wanted = read.iter().filter(|(change, _)| filter.wants(change)).count() as u64;
+            *changes = changes.map(|n| n + wanted);
+        }
         Watched::Missed(..) => *changes = None,
     }
 }

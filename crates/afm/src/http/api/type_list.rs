@@ -14,6 +14,7 @@ use serde::{Serialize, Serializer};
 use slamon_domain::Pauses;
 use slamon_protocol::{Capability, iso_time};
 use slamon_store::{OfferedType, OffersQuery, StoreError, TaskCounts};
+use tokio::time::Instant;
 use utoipa::ToSchema;
 
 use super::last_hour::LastHour;
@@ -185,12 +186,14 @@ impl<'a> TypeReader<'a> {
         Ok(Self { app, seen_since, pauses: app.store.pauses().await?, is_counted, figures })
     }
 
-    /// Reads a part of the list, and the place where the next one begins. A part ends where a source does.
+    /// Reads a part of the list, and the place where the next one begins. While it is not full, and others follow, it
+    /// reads on, for a bounded time.
     pub(in crate::http) async fn page(
         &self,
         place: Option<Place>,
         limit: u32,
     ) -> Result<(Vec<TypeInVersion>, Option<Place>), StoreError> {
+        let began = Instant::now();
         let (mut types, mut place) = (Vec::new(), place);
         while let Some(at) = place.take() {
             let left = limit - u32::try_from(types.len()).unwrap_or(limit);
@@ -203,7 +206,7 @@ impl<'a> TypeReader<'a> {
                 Place::Paused(after) => self.paused(after, left).await?,
             };
             types.append(&mut found);
-            if !goes_on {
+            if !goes_on && began.elapsed() >= self.app.settings.list_looks_for {
                 return Ok((types, next));
             }
             place = next;

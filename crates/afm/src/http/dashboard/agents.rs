@@ -14,6 +14,7 @@ use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, number, part};
 use crate::http::api::agent_figures::with_figures;
+use crate::http::api::agents;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 
@@ -125,7 +126,7 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
             after: given(&after),
             ..all(seen_since, LIMIT)
         };
-        let listed = app.store.list_agents(query).await.map_err(|error| app.read_failed(&error))?;
+        let listed = agents::page(&app, query).await.map_err(|error| app.read_failed(&error))?;
         let fields = [("state", &state), ("name", &name), ("task_type", &task_type)];
         let pairs = fields.iter().filter(|(_, value)| !value.is_empty());
         let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}&", part(value))).collect();

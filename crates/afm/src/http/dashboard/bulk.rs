@@ -19,6 +19,7 @@ use crate::http::api::tasks::change::action::Action;
 use crate::http::api::tasks::change::{by_filter, by_ids};
 use crate::http::app::{App, Routes};
 use crate::http::error::{ApiError, invalid};
+use crate::http::posted_in::PostedIn;
 
 pub(super) fn routes() -> Routes {
     vec![("/dashboard/bulk", post(ask)), ("/dashboard/bulk/confirmed", post(change))]
@@ -165,7 +166,15 @@ async fn change(frame: Frame, State(app): State<App>, form: Result<Form, ApiErro
                 if let Some(new_ids) = &new_ids {
                     by_ids::check_new_ids(asked.action, ids, new_ids)?;
                 }
-                let changed = by_ids::change(&app, asked.action, ids, new_ids.as_deref(), deadline).await;
+                let changed = by_ids::change(
+                    &app,
+                    asked.action,
+                    ids,
+                    new_ids.as_deref(),
+                    PostedIn::default(),
+                    deadline,
+                )
+                .await;
                 for task in changed.results {
                     page.new.extend(task.new_task_id);
                     if let Some(detail) = task.detail {
@@ -178,7 +187,9 @@ async fn change(frame: Frame, State(app): State<App>, form: Result<Form, ApiErro
                 let token =
                     parse_id(&form.text("token")).ok_or_else(|| invalid("token", "must be a UUID"))?;
                 let (filter, _) = asked.filters.read()?;
-                let done = by_filter::change(&app, asked.action, &filter, token, deadline).await?;
+                let done =
+                    by_filter::change(&app, asked.action, &filter, token, PostedIn::default(), deadline)
+                        .await?;
                 page.token = done.token;
                 (done.changed, done.refused)
             }

@@ -1,22 +1,30 @@
 //! The newest failures, by type and error.
 
-use std::sync::Arc;
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use slamon_domain::StateName;
-use slamon_store::{ListOrder, States, StoreError, TaskFilter, TaskQuery, TaskSummary};
+use slamon_protocol::Capability;
+use slamon_store::{Counter, ListOrder, States, StoreError, TaskFilter, TaskPage, TaskQuery, TaskSummary};
 use uuid::Uuid;
 
 use super::presentation::{Moment, between};
 use super::pretty_json::plain;
 use super::task::type_query;
+use crate::http::api::tasks::pages;
 use crate::http::app::App;
+use crate::statistics::{OverviewFigures, TypeTimes};
 
 /// So many failures are looked at.
 const LOOKED_AT: u32 = 200;
 
-/// So many groups are shown.
+/// So many are looked at of each other type that had failures in the last hour, and of so many such types.
+const LOOKED_AT_OF_TYPE: u32 = 20;
+const TYPES: usize = 50;
+
+/// So many groups are shown, and so many of one type if there are others.
 const SHOWN: usize = 8;
+const SHOWN_OF_TYPE: usize = 4;
 
 /// Failures of one type with the same error.
 #[derive(Debug)]
@@ -42,14 +50,39 @@ impl FailureGroup {
     }
 }
 
-/// Reads the newest failures, and puts together those that say the same.
-pub(super) async fn newest(app: &App) -> Result<Vec<FailureGroup>, StoreError> {
+/// Reads the newest failures, and puts together those that say the same. Also says whether these are all failures.
+pub(super) async fn newest(
+    app: &App,
+    figures: &OverviewFigures,
+) -> Result<(Vec<FailureGroup>, bool), StoreError> {
+    let TaskPage { mut tasks, next, .. } = failures(app, TaskFilter::default(), LOOKED_AT).await?;
+    if next.is_some() {
+        // Many of one type must not hide those of others.
+        let failed = [Counter::Failed, Counter::Lost, Counter::TimedOut, Counter::Expired];
+        let has_failed = |of: &&TypeTimes| failed.iter().any(|counter| of.counters.get(*counter) > 0);
+        let is_there = |of: &Capability, tasks: &[TaskSummary]| {
+            tasks.iter().any(|task| task.task_type == of.task_type && task.task_version == of.version)
+        };
+        let types = figures.types.iter().filter(has_failed).filter_map(|of| of.capability.as_deref());
+        let others: Vec<&Capability> = types.filter(|of| !is_there(of, &tasks)).take(TYPES).collect();
+        for Capability { task_type, version } in others {
+            let filter = TaskFilter {
+                task_type: Some(task_type.clone()),
+                task_version: Some(*version),
+                ..TaskFilter::default()
+            };
+            tasks.extend(failures(app, filter, LOOKED_AT_OF_TYPE).await?.tasks);
+        }
+    }
+    Ok((group(tasks, app.clock.now()), next.is_none()))
+}
+
+/// Reads the newest failures of a list, looking past what was cancelled for a bounded time.
+async fn failures(app: &App, filter: TaskFilter, limit: u32) -> Result<TaskPage, StoreError> {
     let failed = [StateName::Failed, StateName::Lost, StateName::TimedOut, StateName::Expired];
-    let filter = TaskFilter { states: States::of(&failed), ..TaskFilter::default() };
+    let filter = TaskFilter { states: States::of(&failed), ..filter };
     let order = ListOrder::NewestFirst;
-    let query = TaskQuery { filter, order, after: None, up_to: None, limit: LOOKED_AT };
-    let tasks = app.store.list_tasks(Arc::new(query)).await?.tasks;
-    Ok(group(tasks, app.clock.now()))
+    pages::read(app, TaskQuery { filter, order, after: None, up_to: None, limit }).await
 }
 
 fn group(tasks: Vec<TaskSummary>, now: jiff::Timestamp) -> Vec<FailureGroup> {
@@ -87,7 +120,15 @@ fn group(tasks: Vec<TaskSummary>, now: jiff::Timestamp) -> Vec<FailureGroup> {
         }
     }
     groups.sort_by_key(|group| std::cmp::Reverse(group.at));
+    // Many errors of one type must not hide those of others.
+    let mut of_types: BTreeMap<(String, i64), usize> = BTreeMap::new();
+    groups.sort_by_cached_key(|group| {
+        let before = of_types.entry((group.task_type.clone(), group.task_version)).or_default();
+        *before += 1;
+        *before > SHOWN_OF_TYPE
+    });
     groups.truncate(SHOWN);
+    groups.sort_by_key(|group| std::cmp::Reverse(group.at));
     for group in &mut groups {
         group.ago = between(group.at.0, now);
     }

@@ -16,7 +16,7 @@ use super::chart::{self, Chart};
 use super::failures::{self, FailureGroup};
 use super::frame::{Frame, html};
 use super::presentation::number;
-use super::stuck::{self, StuckGroup};
+use super::stuck::{self, Seen, StuckGroup};
 use super::verdict::{self, NO_DATABASE, Verdict, verdict};
 use crate::http::app::{App, Routes};
 use crate::http::request_deadline;
@@ -56,28 +56,44 @@ struct Content {
 /// What waits, and what has failed.
 struct Lists {
     waiting: Vec<StuckGroup>,
+    /// Whether all kinds of waiting tasks were looked at.
+    is_all_waiting: bool,
     failures: Vec<FailureGroup>,
+    /// Whether all failures were looked at.
+    is_all_failures: bool,
 }
 
-/// The lists that were read last, and when: however many people look, they are read once in [`FRESH`]. Whoever
-/// reads holds the lock.
+/// The lists that were read last. Whoever reads holds the lock.
 #[derive(Default)]
-struct CachedLists(Mutex<Option<(Instant, Arc<Lists>)>>);
+struct CachedLists(Mutex<Cache>);
 
-/// Lists are shown for so long to all who ask.
+#[derive(Default)]
+struct Cache {
+    /// The lists, and until when they are shown to all who ask.
+    lists: Option<(Instant, Arc<Lists>)>,
+    seen: Seen,
+}
+
+/// Lists are shown for so long at least, and for so many times as long as it took to read them, so that the database is
+/// not busy with this, however many people look; but for so long at most.
 const FRESH: Duration = Duration::from_secs(1);
+const SHARE_OF_READING: u32 = 100;
+const STALE: Duration = Duration::from_secs(10);
 
 impl CachedLists {
-    async fn get(&self, app: &App) -> Result<Arc<Lists>, StoreError> {
-        let mut cached = self.0.lock().await;
-        if let Some((at, lists)) = &*cached
-            && at.elapsed() < FRESH
+    async fn get(&self, app: &App, figures: &OverviewFigures) -> Result<Arc<Lists>, StoreError> {
+        let Cache { lists: cached, seen } = &mut *self.0.lock().await;
+        let began = Instant::now();
+        if let Some((until, lists)) = cached
+            && began < *until
         {
             return Ok(Arc::clone(lists));
         }
-        let (waiting, failures) = (stuck::waiting(app).await?, failures::newest(app).await?);
-        let lists = Arc::new(Lists { waiting, failures });
-        *cached = Some((Instant::now(), Arc::clone(&lists)));
+        let (waiting, is_all_waiting) = stuck::waiting(app, seen).await?;
+        let (failures, is_all_failures) = failures::newest(app, figures).await?;
+        let lists = Arc::new(Lists { waiting, is_all_waiting, failures, is_all_failures });
+        let shown_for = (began.elapsed() * SHARE_OF_READING).clamp(FRESH, STALE);
+        *cached = Some((Instant::now() + shown_for, Arc::clone(&lists)));
         Ok(lists)
     }
 }
@@ -113,7 +129,7 @@ type Found = (Arc<OverviewFigures>, Arc<Lists>, Result<(), String>);
 
 async fn read(app: &App, lists: &CachedLists) -> Result<Found, StoreError> {
     let figures = app.overview_figures().await?;
-    let lists = lists.get(app).await?;
+    let lists = lists.get(app, &figures).await?;
     let writes = app.health.check().await.map_err(|reason| reason.to_string());
     Ok((figures, lists, writes))
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 use slamon_domain::{StateName, Task, pending_reason};
 use slamon_protocol::Capability;
-use slamon_store::{ListOrder, States, StoreError, TaskFilter, TaskQuery, TaskSummary};
+use slamon_store::{ListOrder, States, StoreError, TaskFilter, TaskQuery, TaskSummary, WaitingHead};
 use uuid::Uuid;
 
 use super::presentation::{between, count};
@@ -17,17 +17,15 @@ use crate::http::app::App;
 /// So many of the tasks that have waited longest are looked at.
 const OLDEST: u32 = 200;
 
-/// So many types are looked for besides, should those all be of the same one.
-const TYPES: u32 = 100;
-
-/// So many of the tasks of such a type are looked at.
-const OLDEST_OF_TYPE: u32 = 10;
+/// So many kinds of waiting tasks are looked at besides, each with its first task. Where there are more, they are looked
+/// at in turn.
+const HEADS: u32 = 1_000;
 
 /// So many groups are shown.
 pub(super) const SHOWN: usize = 12;
 
-/// For so many kinds of tasks of one type it is found out why they wait. In all it is as many as groups are shown, and for
-/// each type one at least.
+/// For so many kinds of tasks it is found out why they wait, for so many of one type, and for each type one at least.
+const KINDS: usize = 24;
 const KINDS_OF_TYPE: usize = 4;
 
 /// The waiting tasks of a type that wait for the same reason.
@@ -100,7 +98,31 @@ struct Kind {
     is_open: bool,
     /// How many of them were looked at.
     tasks: u64,
-    oldest: TaskSummary,
+    oldest: Oldest,
+    /// Whether an active agent is known that may take them.
+    is_served: bool,
+}
+
+/// The task of a kind that has waited longest.
+struct Oldest {
+    task_id: Uuid,
+    created: Timestamp,
+    claimed: Option<Timestamp>,
+}
+
+/// What is remembered from one time to the next.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// Where to look on, if not everything was looked at.
+    after: Option<WaitingHead>,
+    /// What was stuck, of what is not looked at each time.
+    stuck: Vec<WaitingHead>,
+}
+
+impl Kind {
+    fn rank(&self) -> (bool, Timestamp) {
+        (self.is_served, self.oldest.created)
+    }
 }
 
 /// What is known of the waiting tasks of a type.
@@ -115,10 +137,35 @@ struct Waiting {
 
 impl Waiting {
     fn add(&mut self, task: TaskSummary) {
+        let TaskSummary { task_id, created, claimed, agent_filter, .. } = task;
+        let oldest = Oldest { task_id, created, claimed };
+        let kind = Kind { is_open: agent_filter.is_empty(), tasks: 0, oldest, is_served: true };
         self.looked_at += 1;
-        let is_open = task.agent_filter.is_empty();
-        let filter = task.agent_filter.clone();
-        self.kinds.entry(filter).or_insert(Kind { is_open, tasks: 0, oldest: task }).tasks += 1;
+        self.kinds.entry(agent_filter).or_insert(kind).tasks += 1;
+    }
+
+    /// Adds the first task of a kind. One that has waited longer may be known already.
+    fn add_head(&mut self, head: &WaitingHead) {
+        let WaitingHead { agent_filter, task_id, created, .. } = head;
+        let oldest = Oldest { task_id: *task_id, created: *created, claimed: None };
+        match self.kinds.get_mut(agent_filter) {
+            None => {
+                self.looked_at += 1;
+                let kind = Kind { is_open: agent_filter.is_empty(), tasks: 1, oldest, is_served: true };
+                self.kinds.entry(agent_filter.clone()).or_insert(kind).is_served = head.is_served;
+            }
+            Some(kind) => {
+                kind.is_served &= head.is_served;
+                if *created < kind.oldest.created {
+                    kind.oldest = oldest;
+                }
+            }
+        }
+    }
+
+    /// Orders kinds and types: those first for which no agent is known, then those that have waited longest.
+    fn rank(&self) -> Option<(bool, Timestamp)> {
+        self.kinds.values().map(Kind::rank).min()
     }
 
     /// Says how many tasks wait as those of a group do that were looked at. Those that any agent may take are all that
@@ -137,16 +184,17 @@ impl Waiting {
 }
 
 /// Reads what waits, and why: the tasks of each type by the reason, those first that have waited longest. For the same
-/// reason wait tasks for the same agents; tasks of one type may be for other ones.
-pub(super) async fn waiting(app: &App) -> Result<Vec<StuckGroup>, StoreError> {
-    let types = look(app).await?;
+/// reason wait tasks for the same agents; tasks of one type may be for other ones. Also says whether all kinds were
+/// looked at.
+pub(super) async fn waiting(app: &App, seen: &mut Seen) -> Result<(Vec<StuckGroup>, bool), StoreError> {
     let active_since = app.active_since().await;
+    let (types, heads, is_all) = look(app, active_since, seen).await?;
     let now = app.clock.now();
     let mut groups = Vec::new();
-    let (mut left, all) = (SHOWN, types.len());
+    let (mut left, all) = (KINDS, types.len());
     for (place, (capability, waiting)) in types.into_iter().enumerate() {
         let mut kinds: Vec<&Kind> = waiting.kinds.values().collect();
-        kinds.sort_by_key(|kind| kind.oldest.created);
+        kinds.sort_by_key(|kind| kind.rank());
         let others = all - place - 1;
         kinds.truncate(KINDS_OF_TYPE.min(left.saturating_sub(others)).max(1));
         left = left.saturating_sub(kinds.len());
@@ -178,33 +226,36 @@ pub(super) async fn waiting(app: &App) -> Result<Vec<StuckGroup>, StoreError> {
             groups.push(group);
         }
     }
-    groups.sort_by_key(|group| std::cmp::Reverse(group.waits_for));
+    groups.sort_by_key(|group| (!group.is_bad(), std::cmp::Reverse(group.waits_for)));
     groups.truncate(SHOWN);
-    Ok(groups)
+    groups.sort_by_key(|group| std::cmp::Reverse(group.waits_for));
+    let is_stuck = |head: &WaitingHead| groups.iter().any(|of| of.is_bad() && of.oldest == head.task_id);
+    seen.stuck = if is_all { Vec::new() } else { heads.into_iter().filter(is_stuck).collect() };
+    Ok((groups, is_all))
 }
 
-/// Looks at the tasks that have waited longest, and at some of types that are not among those.
-async fn look(app: &App) -> Result<Vec<(Capability, Waiting)>, StoreError> {
+/// Looks at the tasks that have waited longest, and at the first ones of all kinds, or of some. Also returns these, and
+/// whether they are all.
+async fn look(
+    app: &App,
+    active_since: Timestamp,
+    seen: &mut Seen,
+) -> Result<(Vec<(Capability, Waiting)>, Vec<WaitingHead>, bool), StoreError> {
     let mut types: BTreeMap<Capability, Waiting> = BTreeMap::new();
-    for task in pending(app, TaskFilter::default(), OLDEST).await? {
+    for task in pending(app, OLDEST).await? {
         types.entry(capability(&task)).or_default().add(task);
     }
-    let counted = app.store.counts_by_type(TYPES, None).await?;
-    for of_type in counted.iter().filter(|of_type| of_type.counts.pending > 0) {
-        if types.len() >= SHOWN || types.contains_key(&of_type.capability) {
-            continue;
-        }
-        let filter = TaskFilter {
-            task_type: Some(of_type.capability.task_type.clone()),
-            task_version: Some(of_type.capability.version),
-            ..TaskFilter::default()
-        };
-        for task in pending(app, filter, OLDEST_OF_TYPE).await? {
-            types.entry(of_type.capability.clone()).or_default().add(task);
-        }
+    let after = seen.after.take();
+    let is_begin = after.is_none();
+    let part = app.store.waiting_heads(after, active_since, HEADS).await?;
+    let is_all = is_begin && part.next.is_none();
+    seen.after = part.next;
+    let heads: Vec<WaitingHead> = part.heads.into_iter().chain(seen.stuck.drain(..)).collect();
+    for head in &heads {
+        types.entry(head.capability.clone()).or_default().add_head(head);
     }
     let mut types: Vec<(Capability, Waiting)> = types.into_iter().collect();
-    types.sort_by_key(|(_, waiting)| waiting.kinds.values().map(|kind| kind.oldest.created).min());
+    types.sort_by_key(|(_, waiting)| waiting.rank());
     types.truncate(SHOWN);
     let names: Arc<[Capability]> = types.iter().map(|(capability, _)| capability.clone()).collect();
     for counted in app.store.counts_of_types(names).await? {
@@ -213,11 +264,11 @@ async fn look(app: &App) -> Result<Vec<(Capability, Waiting)>, StoreError> {
             waiting.all = u64::try_from(counted.counts.pending).unwrap_or(0);
         }
     }
-    Ok(types)
+    Ok((types, heads, is_all))
 }
 
-async fn pending(app: &App, filter: TaskFilter, limit: u32) -> Result<Vec<TaskSummary>, StoreError> {
-    let filter = TaskFilter { states: States::of(&[StateName::Pending]), ..filter };
+async fn pending(app: &App, limit: u32) -> Result<Vec<TaskSummary>, StoreError> {
+    let filter = TaskFilter { states: States::of(&[StateName::Pending]), ..TaskFilter::default() };
     let query = TaskQuery { filter, order: ListOrder::OldestFirst, after: None, up_to: None, limit };
     Ok(app.store.list_tasks(Arc::new(query)).await?.tasks)
 }
@@ -227,7 +278,7 @@ fn capability(task: &TaskSummary) -> Capability {
 }
 
 /// Since when a task could have been handed out: a delay is no wait, and an attempt that has ended is over.
-fn waits_since(task: &Task, summary: &TaskSummary) -> Timestamp {
+fn waits_since(task: &Task, summary: &Oldest) -> Timestamp {
     let delayed = task.created.checked_add(task.posted.terms.delay).unwrap_or(task.created);
     summary.claimed.map_or(delayed, |claimed| claimed.max(delayed))
 }

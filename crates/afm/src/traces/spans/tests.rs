@@ -18,7 +18,7 @@ fn change(from: Option<StateName>, to: StateName, second: i64) -> Transition {
 /// The name of each span that ends with these changes, with when it began and ended.
 fn spans(life: &mut Life, changes: &[Transition]) -> Vec<(String, i64, i64)> {
     let second = |time: SystemTime| Timestamp::try_from(time).unwrap().as_second() - 1_000;
-    let of = |change| ended(change, life);
+    let of = |change| ended(change, life, Sampler::default());
     let told = |span: SpanData| (span.name.into_owned(), second(span.start_time), second(span.end_time));
     changes.iter().flat_map(of).map(told).collect()
 }
@@ -65,8 +65,8 @@ fn delays_are_no_waiting() {
 fn an_end_is_told_by_the_status() {
     let statuses = |change: Transition| {
         let mut life = Life::default();
-        ended(&super::tests::change(None, StateName::Pending, 0), &mut life);
-        ended(&change, &mut life)
+        ended(&super::tests::change(None, StateName::Pending, 0), &mut life, Sampler::default());
+        ended(&change, &mut life, Sampler::default())
             .into_iter()
             .map(|span| (span.name.into_owned(), span.status))
             .collect::<Vec<_>>()
@@ -109,8 +109,9 @@ fn who_has_not_seen_the_beginning_makes_the_same_spans() {
     let claimed =
         Transition { queued_for: Some(Duration::from_secs(2)), ..change(PENDING, StateName::Claimed, 2) };
     let mut life = Life::default();
-    ended(&change(None, StateName::Pending, 0), &mut life);
-    assert_eq!(ended(&claimed, &mut life), ended(&claimed, &mut Life::default()));
+    let all = Sampler::default();
+    ended(&change(None, StateName::Pending, 0), &mut life, all);
+    assert_eq!(ended(&claimed, &mut life, all), ended(&claimed, &mut Life::default(), all));
 }
 
 #[test]
@@ -118,7 +119,7 @@ fn no_id_is_zero() {
     let ended = Transition { lived_for: Some(Duration::ZERO), ..change(PENDING, StateName::Cancelled, 0) };
     for task_id in [Uuid::nil(), Uuid::max(), Uuid::from_u128(1)] {
         let change = Transition { task_id, ..ended.clone() };
-        for span in super::ended(&change, &mut Life::default()) {
+        for span in super::ended(&change, &mut Life::default(), Sampler::default()) {
             assert!(span.span_context.is_valid(), "{span:?}");
         }
     }

@@ -96,3 +96,36 @@ fn a_new_id_is_made_also_over_plain_http() {
     browser.until_text("no agent offers wait");
     browser.was_quiet();
 }
+
+#[test]
+fn tasks_are_filtered_by_the_country_that_they_are_for() {
+    let app = TestApp::start();
+    for (n, filter) in [(1, r#"{"country": "FI"}"#), (2, r#"{"country": "SE"}"#), (3, "{}")] {
+        app.post_task(Body::task(n).with("agent_filter", filter));
+    }
+    let browser = Browser::start(app.address());
+    browser.open("/dashboard/tasks");
+    let listed = || {
+        browser.run(
+            "return [...document.querySelectorAll('main tbody a[data-row]')]
+                 .map(link => link.href.split('/').pop()).sort()",
+        )
+    };
+    assert_eq!(listed(), json!([id(1), id(2), id(3)]));
+    browser.click("main details summary");
+    browser.fill("#country", "FI");
+    browser.press("Filter");
+    browser.until("new URL(location.href).searchParams.get('country') === 'FI'");
+    browser.until("document.querySelectorAll('main tbody a[data-row]').length === 1");
+    assert_eq!(listed(), json!([id(1)]));
+    // The address says it all: a link shows the same, with the field open.
+    let shown = "return [document.querySelector('#country').value, document.querySelector('#country').checkVisibility()]";
+    assert_eq!(browser.run(shown), json!(["FI", true]));
+    let address = browser.run("return location.pathname + location.search");
+    browser.open(address.as_str().expect("an address"));
+    assert_eq!((listed(), browser.run(shown)), (json!([id(1)]), json!(["FI", true])));
+    browser.fill("#country", "fi");
+    browser.press("Filter");
+    browser.until_text("No task matches these filters");
+    browser.was_quiet();
+}

@@ -9,7 +9,7 @@ use std::time::Instant;
 use slamon_testbed::AfmProcess;
 
 use self::collector::{Collector, Span};
-use super::{file_uri, folder, serve_with};
+use super::{file_uri, folder, run, serve_with};
 use crate::test_app::{Body, Client, PATIENCE, Place, eventually, id};
 
 const TRACE: &str = "4bf92f3577b34da6a3ce929d0e0e4736";
@@ -120,6 +120,89 @@ fn tasks_of_one_request_are_parts_of_one_trace() {
     let roots: Vec<&Span> = spans.iter().filter(|span| span.parent == POSTER).collect();
     assert!(roots.len() == 2 && roots[0].id != roots[1].id, "{spans:#?}");
     assert_eq!(roots[0].attribute("slamon.task.end"), "cancelled");
+}
+
+#[test]
+fn tasks_that_are_posted_again_together_are_parts_of_the_trace_of_the_request() {
+    let collector = Collector::start();
+    let (_afm, client) = serve("sqlite://", &collector);
+    for n in 1..=3 {
+        client.post_task(Body::task(n));
+        assert_eq!(client.delete(&format!("/task/{}", id(n))).status, 200);
+    }
+    assert_eq!(collector.spans(6).len(), 6);
+    let headers = [("content-type", "application/json"), ("traceparent", &*traceparent("01"))];
+    let retry = |body: String| client.send("POST", "/api/v1/tasks/retry", &headers, body).json();
+    let cancelled = r#""filter":{"state":"cancelled"}"#;
+    let counted = retry(format!("{{{cancelled}}}"));
+    assert_eq!(counted["count"], 3);
+    assert_eq!(retry(format!("{{{cancelled},\"token\":{}}}", counted["token"]))["changed"], 3);
+    let named = retry(format!("{{\"task_ids\":[\"{}\"]}}", id(1)));
+    assert_eq!(named["results"][0]["status"], 200);
+    let waiting = client.get("/api/v1/tasks?state=pending").json();
+    let waiting = waiting["tasks"].as_array().expect("a list");
+    assert_eq!(waiting.len(), 4);
+    for task in waiting {
+        let task_id = task["task_id"].as_str().expect("an id");
+        assert_eq!(client.delete(&format!("/task/{task_id}")).status, 200);
+    }
+    // Each task was a wait and a whole life.
+    let spans = collector.spans(6 + 8);
+    assert_eq!(spans.iter().filter(|span| span.trace == TRACE).count(), 8, "{spans:#?}");
+    assert_eq!(spans.iter().filter(|span| span.name == "task" && span.parent == POSTER).count(), 4);
+}
+
+#[test]
+fn a_sampler_chooses_which_traces_are_sent() {
+    let collector = Collector::start();
+    let with = |sampler: &[(&'static str, &'static str)]| {
+        let url = collector.url();
+        let mut env = vec![("OTEL_EXPORTER_OTLP_ENDPOINT", &*url)];
+        env.extend(sampler);
+        serve_with("sqlite://", &env, "")
+    };
+    let cancel = |client: &Client, n| assert_eq!(client.delete(&format!("/task/{}", id(n))).status, 200);
+    let (_afm, client) = with(&[("OTEL_TRACES_SAMPLER", "parentbased_always_off")]);
+    client.post_task(Body::task(1));
+    cancel(&client, 1);
+    post_in(&client, &traceparent("01"), &Body::task(2));
+    cancel(&client, 2);
+    assert!(collector.spans(2).iter().all(|span| span.trace == TRACE));
+    let (_afm, client) = with(&[("OTEL_TRACES_SAMPLER", "traceidratio"), ("OTEL_TRACES_SAMPLER_ARG", "0.5")]);
+    // The second half of the id of this trace is above the half of all, and so not sent.
+    post_in(&client, &traceparent("01"), &Body::task(1));
+    cancel(&client, 1);
+    let low = traceparent("00").replace("a3ce929d0e0e4736", "23ce929d0e0e4736");
+    post_in(&client, &low, &Body::task(2));
+    cancel(&client, 2);
+    let spans = collector.spans(4);
+    let of_second = spans.iter().filter(|span| span.trace.ends_with("23ce929d0e0e4736"));
+    assert_eq!(of_second.count(), 2, "{spans:#?}");
+}
+
+#[test]
+fn a_sampler_that_is_not_known_is_refused_at_the_start() {
+    let folder = folder();
+    for (sampler, problem) in [
+        (
+            ("OTEL_TRACES_SAMPLER", "sometimes"),
+            "OTEL_TRACES_SAMPLER: found \"sometimes\", expected always_on, always_off or traceidratio, or one of \
+             these behind parentbased_",
+        ),
+        (
+            ("OTEL_TRACES_SAMPLER_ARG", "2"),
+            "OTEL_TRACES_SAMPLER_ARG: found \"2\", expected a number from 0 to 1",
+        ),
+    ] {
+        let env = [
+            ("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:9"),
+            ("OTEL_TRACES_SAMPLER", "parentbased_traceidratio"),
+            sampler,
+        ];
+        let ended = run(folder.path(), &["run", "127.0.0.1", "0"], &env);
+        assert_eq!(ended.status, Some(1), "{ended:?}");
+        assert!(ended.stderr.contains(problem), "{ended:?}");
+    }
 }
 
 #[test]

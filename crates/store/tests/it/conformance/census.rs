@@ -4,9 +4,10 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use jiff::Timestamp;
-use slamon_domain::testing::commands::{at, poll_for};
-use slamon_protocol::Capability;
-use slamon_store::{AgentCounts, Census, OfferedType, OffersQuery};
+use slamon_domain::Command;
+use slamon_domain::testing::commands::{agent_id, at, poll_for, task_id};
+use slamon_protocol::{Capability, PostTask};
+use slamon_store::{AgentCounts, Census, OfferedType, OffersQuery, WaitingHead, WaitingPart};
 use uuid::Uuid;
 
 use super::agent_lists::pause;
@@ -152,4 +153,78 @@ pub(crate) async fn a_kept_census_is_given_until_it_is_replaced(fixture: &impl F
     store.save_census(Arc::new(none)).await.unwrap();
     assert_eq!(store.census().await.unwrap(), None);
     assert_eq!(listed().await, of_now);
+}
+
+pub(crate) async fn of_all_that_waits_the_first_of_each_kind_is_found(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let part =
+        async |after: Option<WaitingHead>, limit| store.waiting_heads(after, at(5), limit).await.unwrap();
+    assert_eq!(part(None, 10).await, WaitingPart::default());
+    fleet(&store).await;
+    let filter = |agent: u128| format!(r#"{{"agent_id":"{}"}}"#, agent_id(agent));
+    let waiting = [
+        (1, "wait", 1, 0, String::new(), true),
+        (2, "wait", 1, 0, String::new(), true),
+        (3, "wait", 1, 7, String::new(), true),
+        (4, "wait", 1, 0, filter(2), false),
+        (5, "wait", 1, 0, filter(4), true),
+        (6, "wait", 3, 0, String::new(), false),
+        (7, "", -1, 0, String::new(), false),
+        (8, "wait", 1, -7, String::new(), true),
+        (9, "wait", 1, 0, r#"{"agent_name":"\"agent_id\""}"#.to_owned(), true),
+    ];
+    for (n, name, version, priority, filter, _) in &waiting {
+        let filter = if filter.is_empty() { String::new() } else { format!(r#","agent_filter":{filter}"#) };
+        let body = format!(
+            r#"{{"task_id":"{0}","test_id":"{0}","task_type":"{name}","task_version":{version},
+                "task_priority":{priority}{filter}}}"#,
+            task_id(*n)
+        );
+        let task = PostTask::parse(&body).unwrap();
+        store.batch(at(i64::try_from(*n).unwrap()), vec![Command::Submit(task)]).await;
+    }
+    for limit in [1, 2, 3, 8, 9] {
+        let (mut after, mut found, mut parts) = (None, Vec::new(), 0);
+        loop {
+            let part = part(after, limit).await;
+            assert!(part.heads.len() <= limit as usize);
+            found.extend(part.heads);
+            (after, parts) = (part.next, parts + 1);
+            if after.is_none() || parts > 100 {
+                break;
+            }
+        }
+        found.sort_by_key(|head| head.created);
+        let of = |head: &WaitingHead| {
+            let Capability { task_type, version } = head.capability.clone();
+            (head.task_id, task_type, version, head.priority, head.is_served)
+        };
+        let found: Vec<_> = found.iter().map(of).collect();
+        // The second one is behind the first.
+        let expected = waiting.iter().filter(|(n, ..)| *n != 2);
+        let expected = expected.map(|(n, name, version, priority, _, is_served)| {
+            (task_id(*n), (*name).to_owned(), *version, *priority, *is_served)
+        });
+        assert_eq!(found, expected.collect::<Vec<_>>(), "{limit} at once");
+    }
+}
+
+pub(crate) async fn one_agent_of_thousands_is_found_for_its_tasks(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    for part in 0..11_u128 {
+        let polls = (1..=100).map(|n| Command::from(poll_for(1_000 * part + n, 1, &[("wait", 1)])));
+        store.batch(at(1), polls.collect()).await;
+    }
+    for (n, agent) in [(1, 1), (2, 5_050), (3, 10_100)] {
+        let body = format!(
+            r#"{{"task_id":"{0}","test_id":"{0}","task_type":"wait","task_version":1,
+                "agent_filter":{{"agent_id":"{1}"}}}}"#,
+            task_id(n),
+            agent_id(agent)
+        );
+        store.batch(at(2), vec![Command::Submit(PostTask::parse(&body).unwrap())]).await;
+        let task = store.task(task_id(n)).await.unwrap().unwrap();
+        let found = store.queue_diagnostics(&task, at(0)).await.unwrap();
+        assert_eq!((found.matching, found.active, found.free), (1, 1, 1), "{agent}: {found:?}");
+    }
 }

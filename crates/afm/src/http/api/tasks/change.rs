@@ -17,6 +17,7 @@ use crate::http::app::App;
 use crate::http::body::JsonBody;
 use crate::http::error::{ApiError, invalid};
 use crate::http::members::Members;
+use crate::http::posted_in::PostedIn;
 use crate::http::schemas::Problem;
 
 pub(in crate::http::api) use by_filter::{Counted, Done};
@@ -69,7 +70,7 @@ pub(in crate::http) async fn cancel_tasks(
     State(app): State<App>,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    change(&app, &body, Action::Cancel).await
+    change(&app, &body, Action::Cancel, PostedIn::default()).await
 }
 
 /// Posts many tasks again that ended without a result: those that are named, or those of a filter, by two
@@ -87,12 +88,18 @@ pub(in crate::http) async fn cancel_tasks(
 )]
 pub(in crate::http) async fn retry_tasks(
     State(app): State<App>,
+    posted_in: PostedIn,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
-    change(&app, &body, Action::Retry).await
+    change(&app, &body, Action::Retry, posted_in).await
 }
 
-async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, ApiError> {
+async fn change(
+    app: &App,
+    body: &JsonBody,
+    action: Action,
+    posted_in: PostedIn,
+) -> Result<Response, ApiError> {
     let deadline = Instant::now() + app.settings.request_timeout;
     let text = body.text()?;
     let mut members = Members::of(&text)?;
@@ -109,7 +116,7 @@ async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, 
             if let Some(new_ids) = &new_ids {
                 by_ids::check_new_ids(action, &ids, new_ids)?;
             }
-            json(&by_ids::change(app, action, &ids, new_ids.as_deref(), deadline).await)
+            json(&by_ids::change(app, action, &ids, new_ids.as_deref(), posted_in, deadline).await)
         }
         (None, Some(filter)) => {
             if new_ids.is_some() {
@@ -118,7 +125,9 @@ async fn change(app: &App, body: &JsonBody, action: Action) -> Result<Response, 
             let filter = by_filter::parse(&filter)?;
             match token.map(by_filter::parse_token).transpose()? {
                 None => json(&by_filter::count(app, action, filter, deadline).await?),
-                Some(token) => json(&by_filter::change(app, action, &filter, token, deadline).await?),
+                Some(token) => {
+                    json(&by_filter::change(app, action, &filter, token, posted_in, deadline).await?)
+                }
             }
         }
         (Some(_), Some(_)) => Err(invalid("filter", "cannot be given together with task_ids")),

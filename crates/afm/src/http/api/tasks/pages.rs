@@ -1,4 +1,4 @@
-//! Reads pages of lists of tasks. A page of the store may be empty although others follow; then these are read, too.
+//! Reads pages of lists of tasks. A page of the store may be short although others follow; then these are read, too.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub(super) const PASSED: u32 = 100_000;
 /// A page counts as so many tasks at least: one ends early where errors are large.
 const LEAST: u32 = 1_000;
 
-/// Reads a page. While there is nothing on it, and others follow, it reads on, for a bounded time. Each page is a
+/// Reads a page. While it is not full, and others follow, it reads on, for a bounded time. Each page of the store is a
 /// read of its own, so that others come in between.
 ///
 /// # Errors
@@ -33,12 +33,14 @@ async fn read_on<R: Future<Output = Result<TaskPage, StoreError>>>(
     mut read: impl FnMut(Arc<TaskQuery>) -> R,
     is_late: impl Fn() -> bool,
 ) -> Result<TaskPage, StoreError> {
-    let mut passed = 0;
+    let (mut tasks, mut passed) = (Vec::new(), 0);
     loop {
         let page = read(Arc::new(query.clone())).await?;
         passed += passed_over(&page);
-        if !page.tasks.is_empty() || page.next.is_none() || passed >= PASSED || is_late() {
-            return Ok(TaskPage { passed, ..page });
+        query.limit = query.limit.saturating_sub(u32::try_from(page.tasks.len()).unwrap_or(u32::MAX));
+        tasks.extend(page.tasks);
+        if query.limit == 0 || page.next.is_none() || passed >= PASSED || is_late() {
+            return Ok(TaskPage { tasks, next: page.next, passed });
         }
         query.after = page.next;
     }
@@ -76,38 +78,59 @@ mod tests {
         }
     }
 
-    /// Reads of a store which passes over `passed` tasks a page, and has one task on the page that ends at `at`.
-    /// Returns the page and where each that was read has begun.
-    async fn asked(passed: u32, at: i64, late_after: usize) -> (TaskPage, Vec<Option<i64>>) {
+    /// Reads a page of up to `limit` tasks of a store which passes over `passed` tasks at a time, and has one task at
+    /// each of these places. Returns the page and where each that was read has begun.
+    async fn asked(limit: u32, passed: u32, at: &[i64], late_after: usize) -> (TaskPage, Vec<Option<i64>>) {
         let asked = RefCell::new(Vec::new());
         let read = |query: Arc<TaskQuery>| {
             asked.borrow_mut().push(query.after);
-            let end = query.after.unwrap_or_default() + i64::from(passed);
-            let tasks = if end == at { vec![task()] } else { Vec::new() };
-            let page = TaskPage { tasks, next: (end < 10_000_000).then_some(end), passed };
+            let begin = query.after.unwrap_or_default();
+            let end = begin + i64::from(passed);
+            let mut found = at.iter().filter(|at| (begin + 1..=end).contains(at));
+            let places: Vec<i64> = found.by_ref().take(query.limit as usize).copied().collect();
+            let last = if found.next().is_some() { places.last().copied() } else { None };
+            let next = last.unwrap_or(end);
+            let tasks = places.iter().map(|_| task()).collect();
+            let page = TaskPage { tasks, next: (next < 10_000_000).then_some(next), passed };
             std::future::ready(Ok(page))
         };
-        let page = read_on(TaskQuery::default(), read, || asked.borrow().len() >= late_after).await.unwrap();
+        let query = TaskQuery { limit, ..TaskQuery::default() };
+        let page = read_on(query, read, || asked.borrow().len() >= late_after).await.unwrap();
         (page, asked.into_inner())
     }
 
     #[tokio::test]
     async fn empty_pages_are_read_past_within_bounds() {
-        let (page, asked_at) = asked(5_000, 5_000, 1_000).await;
+        let (page, asked_at) = asked(1, 5_000, &[5_000], 1_000).await;
         assert_eq!((page.tasks.len(), page.next, asked_at), (1, Some(5_000), vec![None]));
-        let (page, asked_at) = asked(5_000, 15_000, 1_000).await;
+        let (page, asked_at) = asked(1, 5_000, &[15_000], 1_000).await;
         assert_eq!((page.tasks.len(), page.next), (1, Some(15_000)));
         assert_eq!(asked_at, [None, Some(5_000), Some(10_000)]);
         // No further than so many tasks, and where pages are short, than so many pages.
-        let (page, asked_at) = asked(5_000, -1, 1_000).await;
+        let (page, asked_at) = asked(1, 5_000, &[], 1_000).await;
         assert_eq!((page.tasks.len(), page.next, asked_at.len()), (0, Some(100_000), 20));
-        let (page, asked_at) = asked(1, -1, 1_000).await;
+        let (page, asked_at) = asked(1, 1, &[], 1_000).await;
         assert_eq!((page.tasks.len(), page.next, asked_at.len()), (0, Some(100), 100));
         // No longer than so long.
-        let (page, asked_at) = asked(5_000, -1, 3).await;
+        let (page, asked_at) = asked(1, 5_000, &[], 3).await;
         assert_eq!((page.tasks.len(), page.next, asked_at.len()), (0, Some(15_000), 3));
         // The end is the end.
-        let (page, asked_at) = asked(10_000_000, -1, 1_000).await;
+        let (page, asked_at) = asked(1, 10_000_000, &[], 1_000).await;
         assert_eq!((page.tasks.len(), page.next, asked_at.len()), (0, None, 1));
+    }
+
+    #[tokio::test]
+    async fn a_page_that_is_not_full_is_filled_within_the_same_bounds() {
+        let rare = [1, 5_001, 5_002, 12_000, 90_000, 200_000];
+        let (page, asked_at) = asked(4, 5_000, &rare, 1_000).await;
+        assert_eq!((page.tasks.len(), page.next), (4, Some(15_000)));
+        assert_eq!(asked_at, [None, Some(5_000), Some(10_000)]);
+        // It ends behind its last task where there are more.
+        let (page, asked_at) = asked(2, 5_000, &rare, 1_000).await;
+        assert_eq!((page.tasks.len(), page.next, asked_at.len()), (2, Some(5_001), 2));
+        let (page, asked_at) = asked(50, 5_000, &rare, 1_000).await;
+        assert_eq!((page.tasks.len(), page.next, asked_at.len()), (5, Some(100_000), 20));
+        let (page, asked_at) = asked(50, 5_000, &rare, 2).await;
+        assert_eq!((page.tasks.len(), page.next, asked_at.len()), (3, Some(10_000), 2));
     }
 }

@@ -6,6 +6,7 @@ use uuid::Uuid;
 use super::super::{cancel, retry};
 use crate::http::app::App;
 use crate::http::error::ApiError;
+use crate::http::posted_in::PostedIn;
 
 /// A request names at most this many tasks, and one by filter changes as many.
 pub(super) const MOST: usize = 1_000;
@@ -37,10 +38,19 @@ impl Action {
     }
 
     /// Does it to a task; gives the id of the new one, if there is one, which is `new_id`.
-    pub(super) async fn apply(self, app: &App, id: Uuid, new_id: Uuid) -> Result<Option<Uuid>, ApiError> {
+    pub(super) async fn apply(
+        self,
+        app: &App,
+        id: Uuid,
+        new_id: Uuid,
+        posted_in: PostedIn,
+    ) -> Result<Option<Uuid>, ApiError> {
         match self {
             Self::Cancel => cancel::cancel(app, id).await.map(|()| None),
-            Self::Retry => retry::retry(app, id, new_id).await.map(|()| Some(new_id)),
+            Self::Retry => {
+                posted_in.note(app, new_id);
+                retry::retry(app, id, new_id).await.map(|()| Some(new_id))
+            }
         }
     }
 }

@@ -21,6 +21,7 @@ use crate::http::bulk::Plan;
 use crate::http::error::{ApiError, invalid};
 use crate::http::many;
 use crate::http::members::kind;
+use crate::http::posted_in::PostedIn;
 
 /// Tasks are counted up to this many.
 const COUNTED: usize = 10_000;
@@ -144,6 +145,7 @@ pub(in crate::http) async fn change(
     action: Action,
     filter: &TaskFilter,
     token: Uuid,
+    posted_in: PostedIn,
     deadline: Instant,
 ) -> Result<Done, ApiError> {
     let mut plan = app.bulk.plan(token, app.clock.now()).ok_or_else(unknown_token)?;
@@ -155,7 +157,7 @@ pub(in crate::http) async fn change(
     }
     let (mut changed, mut refused, mut more, mut passed) = (0, 0, true, 0);
     while more && changed + refused < MOST && passed < PASSED {
-        let step = step(app, action, &plan, deadline).await;
+        let step = step(app, action, &plan, posted_in, deadline).await;
         let step = match step {
             Ok(step) => step,
             // What was changed before is told; what is left can be done later.
@@ -188,12 +190,19 @@ struct Step {
     passed: u32,
 }
 
-async fn step(app: &App, action: Action, plan: &Plan, deadline: Instant) -> Result<Step, ApiError> {
+async fn step(
+    app: &App,
+    action: Action,
+    plan: &Plan,
+    posted_in: PostedIn,
+    deadline: Instant,
+) -> Result<Step, ApiError> {
     let page = page(app, plan, action.states(), PAGE, deadline).await?;
     let passed = passed_over(&page);
     let ids: Vec<Uuid> = page.tasks.iter().map(|task| task.task_id).collect();
-    let results =
-        many::each(app, &ids, AT_ONCE, deadline, |n| action.apply(app, ids[n], plan.new_id(ids[n])));
+    let results = many::each(app, &ids, AT_ONCE, deadline, |n| {
+        action.apply(app, ids[n], plan.new_id(ids[n]), posted_in)
+    });
     let mut step = Step { changed: 0, refused: 0, failed: None, next: page.next, passed };
     for result in results.await {
         match result {

@@ -11,6 +11,7 @@ use super::action::{AT_ONCE, Action};
 use crate::http::app::App;
 use crate::http::error::{ApiError, invalid};
 use crate::http::many;
+use crate::http::posted_in::PostedIn;
 
 /// What came of each task, in their order.
 #[derive(Serialize, ToSchema)]
@@ -59,6 +60,7 @@ pub(in crate::http) async fn change(
     action: Action,
     ids: &[Uuid],
     new_ids: Option<&[Uuid]>,
+    posted_in: PostedIn,
     deadline: Instant,
 ) -> Changed {
     let mut seen = HashSet::new();
@@ -71,7 +73,7 @@ pub(in crate::http) async fn change(
                 return Err(ApiError::Conflict("this request has named the task before"));
             }
             let new_id = new_ids.and_then(|new_ids| new_ids.get(n).copied()).unwrap_or_else(Uuid::new_v4);
-            action.apply(app, id, new_id).await
+            action.apply(app, id, new_id, posted_in).await
         }
     });
     let result = |(task_id, result): (&Uuid, Option<Result<Option<Uuid>, ApiError>>)| {
