@@ -13,6 +13,7 @@ use super::agent_figures::FiguresShown;
 use super::form::Form;
 use super::frame::{Frame, html};
 use super::presentation::{Badge, Moment, number, part};
+use super::types::storable;
 use crate::http::api::agent_figures::with_figures;
 use crate::http::api::agents;
 use crate::http::app::{App, Routes};
@@ -122,7 +123,7 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
         let query = AgentQuery {
             state: known.map(|(_, _, state)| *state),
             name: given(&name),
-            task_type: given(&task_type),
+            task_type: given(&storable(task_type.clone())?),
             after: given(&after),
             ..all(seen_since, LIMIT)
         };

@@ -195,7 +195,7 @@ async fn page_by_path(
 ) -> Response {
     let page = pin!(async {
         let Path((task_type, version)) = path.map_err(|_| ApiError::UnknownPath)?;
-        let capability = Capability { task_type, version: version_of(&version)? };
+        let capability = Capability { task_type: storable(task_type)?, version: version_of(&version)? };
         show(&frame, &app, &capability, &said(query)).await
     });
     frame.answer(&app, page).await
@@ -218,12 +218,20 @@ fn version_of(text: &str) -> Result<i64, ApiError> {
 }
 
 fn capability_of(form: &Form) -> Result<Capability, ApiError> {
-    Ok(Capability { task_type: type_of(form), version: version_of(&form.text("task_version"))? })
+    Ok(Capability { task_type: type_of(form)?, version: version_of(&form.text("task_version"))? })
 }
 
 /// Returns the type that a form names. It may have line breaks, which must stay as they are.
-fn type_of(form: &Form) -> String {
-    form.all("task_type").next().unwrap_or_default().to_owned()
+fn type_of(form: &Form) -> Result<String, ApiError> {
+    storable(form.all("task_type").next().unwrap_or_default().to_owned())
+}
+
+/// Refuses a type that no task can have, which PostgreSQL would not take even to look for it.
+pub(super) fn storable(task_type: String) -> Result<String, ApiError> {
+    if task_type.contains('\0') {
+        return Err(invalid("task_type", "must not contain U+0000"));
+    }
+    Ok(task_type)
 }
 
 async fn show(frame: &Frame, app: &App, capability: &Capability, said: &str) -> Result<Response, ApiError> {
@@ -290,7 +298,7 @@ async fn operate(frame: &Frame, app: &App, form: Result<Form, ApiError>, said: &
     let page = pin!(async {
         let form = form?;
         let (target, page) = if form.has("all") && !form.has("task_version") {
-            (PauseTarget::Type(type_of(&form)), "types".to_owned())
+            (PauseTarget::Type(type_of(&form)?), "types".to_owned())
         } else {
             let capability = capability_of(&form)?;
             let page = type_page(&capability.task_type, capability.version);

@@ -1,7 +1,7 @@
 //! Tests what pages say of what is wrong, and of what was done.
 
 use super::pages::send_form;
-use crate::test_app::{Body, TestApp, id};
+use crate::test_app::{Body, Place, Setup, TestApp, id};
 
 #[test]
 fn browsers_get_a_page_also_where_there_is_none() {
@@ -62,4 +62,27 @@ fn pages_say_nothing_that_is_not_so() {
     let answer = send_form(&app, "/dashboard/bulk", &[], &[("act", "cancel")]);
     assert_eq!(answer.status, 400);
     assert!(answer.body.contains("Choose at least one task first"), "{}", answer.body);
+}
+
+#[test]
+fn a_text_that_postgresql_cannot_take_is_no_failure() {
+    let app = Setup { place: Place::postgres(), ..Setup::default() }.start();
+    for (path, status) in [
+        ("/dashboard/agents?task_type=%00", 400),
+        ("/dashboard/types/%00/1", 400),
+        ("/dashboard/types/one?task_type=a%00&task_version=1", 400),
+        ("/dashboard/agents?name=%00&after=%00", 200),
+        ("/dashboard/tasks?task_type=%00&q=%00&country=%00", 200),
+        ("/dashboard/search?q=%00", 200),
+        ("/dashboard/post?task_type=%00", 200),
+    ] {
+        assert_eq!(app.get(path).status, status, "{path}");
+    }
+    for path in ["/dashboard/types/pause", "/dashboard/types/resume"] {
+        for rest in [("task_version", "1"), ("all", "true")] {
+            let answer = send_form(&app, path, &[], &[("task_type", "\0"), rest]);
+            assert_eq!(answer.status, 400, "{answer:?}");
+        }
+    }
+    assert_eq!(send_form(&app, "/dashboard/post", &[], &[("task_type", "\0"), ("fill", "last")]).status, 200);
 }
