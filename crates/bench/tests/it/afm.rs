@@ -1,6 +1,7 @@
 //! The real server, on each of its stores.
 
 use std::net::SocketAddr;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,7 +28,7 @@ pub(crate) struct Afm {
 }
 
 /// Where it keeps its tasks.
-enum Place {
+pub(crate) enum Place {
     Memory,
     File(TempDir),
     Postgres(TestDatabase),
@@ -44,11 +45,29 @@ impl Afm {
         places.into_iter().map(|place| Self::start(place()))
     }
 
+    /// One after the other, one for each store that outlives its connections, after `fill` has put tasks there.
+    pub(crate) fn on_filled_stores(fill: impl Fn(&Place)) -> impl Iterator<Item = Self> {
+        let places: [fn() -> Place; 2] = [
+            || Place::File(TempDir::new().expect("a temporary folder")),
+            || Place::Postgres(PgCluster::shared().create_database()),
+        ];
+        places.into_iter().map(move |place| {
+            let place = place();
+            let store = place.store();
+            let runtime = runtime();
+            runtime.block_on(store.create_tables()).expect("tables can be created");
+            // Its connections would be in the way.
+            runtime.block_on(store.close());
+            drop((store, runtime));
+            fill(&place);
+            Self::start(place)
+        })
+    }
+
     #[track_caller]
     fn start(place: Place) -> Self {
         let store = place.store();
-        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-        let runtime = runtime.expect("threads can be started");
+        let runtime = runtime();
         runtime.block_on(store.create_tables()).expect("tables can be created");
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a port is free");
         let address = listener.local_addr().expect("it has an address");
@@ -75,6 +94,12 @@ impl Afm {
     }
 }
 
+#[track_caller]
+fn runtime() -> Runtime {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    runtime.expect("threads can be started")
+}
+
 impl Place {
     fn name(&self) -> &'static str {
         match self {
@@ -88,7 +113,7 @@ impl Place {
         let sqlite = |uri: &str| Arc::new(SqliteStore::new(uri, false).expect("a store"));
         match self {
             Self::Memory => sqlite("sqlite://"),
-            Self::File(folder) => sqlite(&format!("sqlite:///{}", folder.path().join("afm.db").display())),
+            Self::File(folder) => sqlite(&format!("sqlite:///{}", file(folder).display())),
             Self::Postgres(database) => {
                 let options = PostgresOptions {
                     uri: database.uri(),
@@ -101,6 +126,11 @@ impl Place {
             }
         }
     }
+}
+
+/// The file in which an AFM keeps its tasks in a folder.
+pub(crate) fn file(folder: &TempDir) -> PathBuf {
+    folder.path().join("afm.db")
 }
 
 impl Drop for Afm {

@@ -1,5 +1,6 @@
 //! The loads, at small size, against the real server on every store; and against one that does wrong.
 
+#[expect(dead_code, reason = "the tests of lists start servers on stores that are filled")]
 mod afm;
 mod bare;
 mod command;
