@@ -11,6 +11,7 @@ mod gauges;
 mod ledger;
 mod outcomes;
 mod overview;
+mod places;
 
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -30,6 +31,7 @@ pub use figures::{LATELY, MinutePoint, OverviewFigures, StoreGauges, TypeTimes};
 use ledger::Ledger;
 pub use ledger::TASK_TYPES;
 use outcomes::OutcomeLedger;
+pub use places::PlaceFigures;
 
 /// Statistics are saved once in this long.
 const SAVE_AGAIN: Duration = Duration::from_secs(1);
@@ -115,6 +117,7 @@ struct SharedStatistics {
     failures: FailureLog,
     overview: Cached<OverviewFigures>,
     gauges: Cached<StoreGauges>,
+    places: places::Places,
 }
 
 impl Statistics {
@@ -129,6 +132,7 @@ impl Statistics {
             failures: FailureLog::default(),
             overview: Cached::default(),
             gauges: Cached::default(),
+            places: places::Places::default(),
         }))
     }
 

@@ -8,6 +8,7 @@ pub(super) mod agents;
 pub(super) mod cursor;
 pub(super) mod events;
 pub(super) mod last_hour;
+pub(super) mod locations;
 pub(super) mod one_test;
 pub(super) mod overview;
 mod place;
@@ -29,6 +30,7 @@ pub(super) fn routes() -> Routes {
     [
         agents::routes(),
         events::routes(),
+        locations::routes(),
         one_test::routes(),
         overview::routes(),
         tasks::routes(),

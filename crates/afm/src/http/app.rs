@@ -22,7 +22,7 @@ use crate::http::bulk::Bulk;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
 use crate::metrics::ProcessCounts;
-use crate::statistics::{OverviewFigures, Statistics};
+use crate::statistics::{OverviewFigures, PlaceFigures, Statistics};
 use crate::traces::Tracer;
 
 /// A running AFM. Each request has a clone, which costs one reference count and not one for each part.
@@ -142,6 +142,14 @@ impl App {
     /// Fails when they cannot be read.
     pub async fn overview_figures(&self) -> Result<Arc<OverviewFigures>, StoreError> {
         self.statistics.overview(self.clock.now(), self.active_since()).await
+    }
+
+    /// Returns how many agents there are in each place; `None` while they are counted for the first time.
+    ///
+    /// # Errors
+    /// Fails when they cannot be counted.
+    pub(crate) async fn places(&self) -> Result<Option<Arc<PlaceFigures>>, Arc<StoreError>> {
+        self.statistics.places(self.clock.now(), self.active_since().await).await
     }
 }
 

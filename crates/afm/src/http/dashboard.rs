@@ -12,6 +12,7 @@ mod failures;
 mod form;
 mod frame;
 mod overview;
+mod places;
 mod post;
 mod presentation;
 mod pretty_json;
@@ -72,6 +73,7 @@ pub(super) fn routes() -> Routes {
         test::routes(),
         bulk::routes(),
         agents::routes(),
+        places::routes(),
         agent::routes(),
         types::routes(),
         post::routes(&known),

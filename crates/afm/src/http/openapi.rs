@@ -20,7 +20,7 @@ use utoipa::OpenApi;
 use self::common::CommonErrors;
 use self::page::Page;
 use crate::http::answer::json_text;
-use crate::http::api::{agents, events, one_test, overview, tasks, type_list, types};
+use crate::http::api::{agents, events, locations, one_test, overview, tasks, type_list, types};
 use crate::http::app::Routes;
 use crate::http::error::ApiError;
 use crate::http::routes::{agent, bpms, dashboard, health, metrics, status};
@@ -68,6 +68,7 @@ pub(super) fn routes() -> Routes {
         agents::pause,
         agents::resume,
         agents::forget,
+        locations::list,
         one_test::read,
         type_list::list,
         type_list::read,

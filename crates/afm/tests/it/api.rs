@@ -5,6 +5,7 @@ mod agents;
 mod census;
 pub(crate) mod event_stream;
 mod events;
+mod locations;
 mod one_test;
 mod openapi;
 mod overview;

@@ -12,6 +12,7 @@ use slamon_store::{AgentQuery, AgentState, ListedAgent};
 use super::agent_figures::FiguresShown;
 use super::form::Form;
 use super::frame::{Frame, html};
+use super::places::{BESIDE, PlacesShown};
 use super::presentation::{Badge, Moment, number, part};
 use super::types::storable;
 use crate::http::api::agent_figures::with_figures;
@@ -41,7 +42,11 @@ struct AgentsPage<'p> {
     state: &'p str,
     name: &'p str,
     task_type: &'p str,
+    country: &'p str,
+    region: &'p str,
     is_filtered: bool,
+    /// Where agents are, beside a list of all of them; `None` while they are counted for the first time.
+    places: Option<PlacesShown>,
     /// Whether an agent was just forgotten, whose page led here.
     is_forgotten: bool,
     rows: Vec<(AgentRow, FiguresShown)>,
@@ -117,6 +122,9 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
         let form = Form::of(query.unwrap_or_default().as_bytes());
         let [state, name, task_type, after] =
             ["state", "name", "task_type", "after"].map(|field| form.text(field).trim().to_owned());
+        // They are told apart to the letter.
+        let [country, region] =
+            ["country", "region"].map(|field| form.all(field).next().unwrap_or_default().to_owned());
         let known = STATES.iter().find(|(value, ..)| *value == state);
         let seen_since = app.active_since().await;
         let given = |text: &String| (!text.is_empty()).then(|| text.clone());
@@ -124,11 +132,19 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
             state: known.map(|(_, _, state)| *state),
             name: given(&name),
             task_type: given(&storable(task_type.clone())?),
+            country: given(&country),
+            region: given(&region),
             after: given(&after),
             ..all(seen_since, LIMIT)
         };
         let listed = agents::page(&app, query).await.map_err(|error| app.read_failed(&error))?;
-        let fields = [("state", &state), ("name", &name), ("task_type", &task_type)];
+        let fields = [
+            ("state", &state),
+            ("name", &name),
+            ("task_type", &task_type),
+            ("country", &country),
+            ("region", &region),
+        ];
         let pairs = fields.iter().filter(|(_, value)| !value.is_empty());
         let pairs: Vec<String> = pairs.map(|(name, value)| format!("{name}={}&", part(value))).collect();
         let next = listed.next.map(|next| format!("{}after={}", pairs.concat(), part(&next)));
@@ -136,13 +152,18 @@ async fn page(frame: Frame, State(app): State<App>, RawQuery(query): RawQuery) -
         let row =
             |(agent, figures)| (AgentRow::of(agent, seen_since, &frame), FiguresShown::of(figures, &frame));
         let rows = agents.into_iter().map(row).collect();
-        let (state, name, task_type) = (&*state, &*name, &*task_type);
+        let is_first = pairs.is_empty() && after.is_empty();
+        let places =
+            if is_first { app.places().await.map_err(|error| app.read_failed(&error))? } else { None };
         Ok::<_, ApiError>(html(&AgentsPage {
             frame: &frame,
             section: "agents",
-            state,
-            name,
-            task_type,
+            state: &state,
+            name: &name,
+            task_type: &task_type,
+            country: &country,
+            region: &region,
+            places: places.map(|places| PlacesShown::of(&places, BESIDE)),
             is_filtered: !pairs.is_empty(),
             is_forgotten: form.text("said") == "forgotten",
             rows,
