@@ -56,5 +56,7 @@ pub use statistics::{
 };
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
 pub use traces::{TraceContext, TraceStore};
-pub use views::{AgentView, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView};
+pub use views::{
+    AgentView, AttemptSpan, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView,
+};
 pub use waiting::{WaitingHead, WaitingPart};

@@ -2,6 +2,7 @@
 
 mod agent_figures;
 mod apply;
+mod attempt_spans;
 mod backlog;
 mod batch;
 mod census;

@@ -3,6 +3,7 @@
 mod adopt;
 mod agent_figures;
 mod apply;
+mod attempt_spans;
 mod backlog;
 mod census;
 mod columns;
@@ -50,7 +51,7 @@ use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead};
-use crate::views::{AttemptView, Counts, Overview};
+use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
 use connections::{Access, SqliteConnections};
 use counting::Counting;
@@ -186,6 +187,10 @@ impl Store for SqliteStore {
 
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
         self.readers.run(move |connection| Ok(views::past(connection, id, result_bytes)?)).await
+    }
+
+    async fn attempt_spans(&self, tasks: Arc<[Uuid]>, most: u32) -> Result<Vec<AttemptSpan>, StoreError> {
+        self.readers.run(move |connection| Ok(attempt_spans::read(connection, &tasks, most)?)).await
     }
 
     async fn queue_diagnostics(

@@ -21,7 +21,7 @@ use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::offers::{OfferedType, OffersQuery};
 use crate::statistics::StatisticsStore;
 use crate::traces::TraceStore;
-use crate::views::{AttemptView, Counts, Overview};
+use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
 
 /// How many batches a store gains from being given at the same time.
@@ -99,6 +99,10 @@ pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore 
     /// Reads the same attempts as [`Store::attempts`], as people see them; late results larger than
     /// `result_bytes` are left out.
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError>;
+
+    /// Reads when attempts of these tasks ran that ended without finishing them: of each task the last `most`, the
+    /// first one first.
+    async fn attempt_spans(&self, tasks: Arc<[Uuid]>, most: u32) -> Result<Vec<AttemptSpan>, StoreError>;
 
     /// Reads which agents might take a waiting task, and how many tasks come before it. Agents seen at or
     /// after `seen_since` are active.

@@ -25,7 +25,7 @@ use crate::statistics::{
 };
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
 use crate::traces::{TraceContext, TraceStore};
-use crate::views::{AttemptView, Counts, Overview};
+use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
 
 /// What a test does with the calls of a store. Calls are known by the names of their methods.
@@ -109,6 +109,7 @@ pass_on! {
         large_task(id: Uuid) -> Option<Arc<Task>>;
         attempts(id: Uuid) -> Vec<(EndedAttempt, Option<LateResult>)>;
         past(id: Uuid, result_bytes: u32) -> Vec<AttemptView>;
+        attempt_spans(tasks: Arc<[Uuid]>, most: u32) -> Vec<AttemptSpan>;
         backlog(after: Option<WaitingKind>, limit: u32) -> Backlog;
         backlog_of(kinds: Arc<[KindCursor]>, limit: u32) -> Backlog;
         waiting_heads(after: Option<WaitingHead>, seen_since: Timestamp, limit: u32) -> WaitingPart;

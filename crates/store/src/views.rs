@@ -95,6 +95,21 @@ pub struct AttemptView {
     pub late: Option<LateView>,
 }
 
+/// When an attempt ran that ended without finishing its task.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AttemptSpan {
+    /// The task.
+    pub task_id: Uuid,
+    /// The number of the attempt, from 1.
+    pub number: u32,
+    /// When it was handed out.
+    pub claimed: Timestamp,
+    /// When it ended.
+    pub ended: Timestamp,
+    /// How it ended, as in [`AttemptView::end`].
+    pub end: String,
+}
+
 /// A result or an error that came after its attempt had ended, as people see it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LateView {

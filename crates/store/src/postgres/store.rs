@@ -21,7 +21,7 @@ use super::options::PostgresOptions;
 use super::shared_state::SharedState;
 use super::uri::UriError;
 use super::{
-    backlog, fitness, fleet, listing, notifications, offers, outgoing_notifications, pauses,
+    attempt_spans, backlog, fitness, fleet, listing, notifications, offers, outgoing_notifications, pauses,
     queue_diagnostics, read, rows, schema, waiting,
 };
 use crate::connections::Connections;
@@ -32,7 +32,7 @@ use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::offers::{OfferedType, OffersQuery};
 use crate::reads::{ReadResult, Reads, SMALL_AT_ONCE};
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
-use crate::views::{AttemptView, Counts, Overview};
+use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
 
 /// How many batches may be under way: while one is written to the disk, or waits for the server, the
@@ -170,6 +170,15 @@ impl Store for PostgresStore {
 
     async fn past(&self, id: Uuid, result_bytes: u32) -> Result<Vec<AttemptView>, StoreError> {
         self.database.call(|session| Box::pin(read::past(session, id, result_bytes))).await
+    }
+
+    async fn attempt_spans(&self, tasks: Arc<[Uuid]>, most: u32) -> Result<Vec<AttemptSpan>, StoreError> {
+        self.database
+            .call(|session| {
+                let tasks = Arc::clone(&tasks);
+                Box::pin(async move { attempt_spans::read(session, &tasks, most).await })
+            })
+            .await
     }
 
     async fn queue_diagnostics(

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 use std::pin::pin;
+use std::time::Duration;
 
 use askama::Template;
 use axum::extract::rejection::PathRejection;
@@ -11,7 +12,7 @@ use axum::routing::get;
 use jiff::Timestamp;
 use slamon_domain::StateName;
 use slamon_protocol::parse_id;
-use slamon_store::{ListOrder, TaskFilter, TaskQuery, TaskSummary};
+use slamon_store::{AttemptSpan, ListOrder, TaskFilter, TaskQuery, TaskSummary};
 use uuid::Uuid;
 
 use super::frame::{Frame, html};
@@ -31,6 +32,9 @@ const LIMIT: u32 = 500;
 
 /// So many of them are drawn.
 const DRAWN: usize = 120;
+
+/// Of each task, so many attempts are drawn: as many as a task may have.
+const ATTEMPTS: u32 = slamon_protocol::MOST_ATTEMPTS;
 
 /// How wide the picture is drawn. It is stretched to its place.
 const WIDTH: f64 = 1_000.0;
@@ -73,12 +77,22 @@ async fn page(
         if listed.tasks.is_empty() && listed.next.is_none() {
             return Err(ApiError::UnknownTest);
         }
-        Ok(show(&frame, id, listed.tasks, listed.next.is_some()))
+        let drawn = listed.tasks.iter().take(DRAWN);
+        let is_tried_again = |task: &&TaskSummary| task.attempts > 1 || !is_last_running(task);
+        let tried: Vec<Uuid> = drawn.filter(is_tried_again).map(|task| task.task_id).collect();
+        let spans = app.store.attempt_spans(tried.into(), ATTEMPTS).await;
+        let spans = spans.map_err(|error| app.read_failed(&error))?;
+        Ok(show(&frame, id, listed.tasks, &spans, listed.next.is_some()))
     });
     frame.answer(&app, page).await
 }
 
-fn show(frame: &Frame, id: Uuid, tasks: Vec<TaskSummary>, has_more: bool) -> Response {
+/// Whether what is known of a task tells when its last attempt ran, if it has had one.
+fn is_last_running(task: &TaskSummary) -> bool {
+    matches!(task.state, StateName::Claimed | StateName::Completed) || task.attempts == 0
+}
+
+fn show(frame: &Frame, id: Uuid, tasks: Vec<TaskSummary>, spans: &[AttemptSpan], has_more: bool) -> Response {
     let now = frame.now.0;
     let (verdict, sentence) = verdict(&tasks, has_more);
     let began = tasks.iter().map(|task| task.created).min().unwrap_or(now);
@@ -86,7 +100,7 @@ fn show(frame: &Frame, id: Uuid, tasks: Vec<TaskSummary>, has_more: bool) -> Res
     let scale = Scale { began, length: between(began, ended).as_secs_f64().max(0.001) };
     let has_more = has_more || tasks.len() > DRAWN;
     let drawn = tasks.into_iter().take(DRAWN).collect();
-    let bars = rows(drawn, frame).into_iter().map(|row| scale.bar(row, now)).collect();
+    let bars = rows(drawn, frame).into_iter().map(|row| scale.bar(row, spans, now)).collect();
     html(&TestPage {
         frame,
         section: "tasks",
@@ -140,10 +154,9 @@ impl Scale {
         (between(self.began, time).as_secs_f64() / self.length * WIDTH).min(WIDTH)
     }
 
-    fn bar(&self, row: Row, now: Timestamp) -> Bar {
-        let task = &row.task;
-        let end = task.finished.unwrap_or(now);
-        let begun = task.claimed.unwrap_or(end);
+    fn bar(&self, row: Row, spans: &[AttemptSpan], now: Timestamp) -> Bar {
+        let runs = runs(&row.task, row.badge.class, spans, now);
+        let end = row.task.finished.unwrap_or(now);
         let mut shapes = String::new();
         let mut part = |class: &str, from: Timestamp, to: Timestamp, y: u32, height: u32| {
             let (from, to) = (self.x(from), self.x(to));
@@ -155,13 +168,56 @@ impl Scale {
                 "<rect class=\"{class}\" x=\"{from:.1}\" y=\"{y}\" width=\"{width:.1}\" height=\"{height}\"/>"
             );
         };
-        part("calm", task.created, begun, 7, 6);
-        let mut says = format!("waited {}", duration(between(task.created, begun)));
-        if let Some(claimed) = task.claimed {
-            part(row.badge.class, claimed, end, 3, 14);
-            let verb = if task.finished.is_some() { "ran" } else { "has run" };
-            says = format!("{says}, {verb} {}", duration(between(claimed, end)));
+        let (mut waited, mut ran, mut since) = (Duration::ZERO, Duration::ZERO, row.task.created);
+        for Run { class, from, to } in &runs {
+            if *from > since || since == row.task.created {
+                part("calm", since, *from, 7, 6);
+            }
+            part(class, *from, *to, 3, 14);
+            waited += between(since, *from);
+            ran += between(*from, *to);
+            since = *to;
+        }
+        if runs.is_empty() || end > since {
+            part("calm", since, end, 7, 6);
+            waited += between(since, end);
+        }
+        let mut says = format!("waited {}", duration(waited));
+        if !runs.is_empty() {
+            let verb = if row.task.finished.is_some() { "ran" } else { "has run" };
+            says = format!("{says}, {verb} {}", duration(ran));
+        }
+        if runs.len() > 1 {
+            says = format!("{says} in {} attempts", runs.len());
         }
         Bar { row, shapes, says }
     }
+}
+
+/// An attempt in the picture.
+struct Run {
+    class: &'static str,
+    from: Timestamp,
+    to: Timestamp,
+}
+
+/// When the attempts of a task ran, the first one first.
+fn runs(task: &TaskSummary, class: &'static str, spans: &[AttemptSpan], now: Timestamp) -> Vec<Run> {
+    let of_task = spans.iter().filter(|span| span.task_id == task.task_id);
+    let mut runs: Vec<Run> = of_task
+        .clone()
+        .map(|span| Run {
+            class: if span.end == "cancelled" { "calm" } else { "bad" },
+            from: span.claimed,
+            to: span.ended,
+        })
+        .collect();
+    // The last attempt of a task that was tried again and failed may be among those.
+    let has_last = of_task.clone().any(|span| span.number == task.attempts);
+    if let Some(claimed) = task.claimed
+        && !has_last
+    {
+        runs.push(Run { class, from: claimed, to: task.finished.unwrap_or(now) });
+    }
+    runs
 }

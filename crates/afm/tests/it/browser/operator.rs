@@ -266,3 +266,60 @@ fn sees_when_the_tasks_of_a_test_waited_and_ran() {
     assert_eq!(bars, expected);
     browser.was_quiet();
 }
+
+#[test]
+fn sees_each_attempt_of_a_task_that_was_tried_again() {
+    let app = TestApp::start();
+    let poll = |max: &str| app.poll(Body::poll(9).with("max_tasks", max));
+    let pass = |seconds| app.clock.advance(Duration::from_secs(seconds));
+    let retried = |n| Body::task(n).with("task_max_attempts", "3").with("task_retry_errors", "true");
+    let under = |body: Body, alias: &str| body.with("task_id", format!("\"{alias}\""));
+    app.post_task(retried(1));
+    app.post_task(retried(2));
+    app.post_task(retried(3));
+    pass(10);
+    assert_eq!(poll("3").len(), 3);
+    pass(20);
+    for n in [1, 2, 3] {
+        app.post("/tasks/response", Body::failure(n, "\"no\"")).is_empty();
+    }
+    pass(10);
+    let aliases = poll("2");
+    pass(30);
+    app.post("/tasks/response", under(Body::result(1), &aliases[0])).is_empty();
+    app.post("/tasks/response", under(Body::failure(1, "\"no\""), &aliases[1])).is_empty();
+    pass(10);
+    let alias = poll("1").remove(0);
+    pass(10);
+    app.post("/tasks/response", under(Body::failure(1, "\"no\""), &alias)).is_empty();
+    pass(10);
+    let browser = Browser::start(app.address());
+    browser.open(&format!("/dashboard/tests/{}", id(0)));
+    browser.until_text("3 tasks");
+    // In hundredths of the whole width, which are seconds.
+    let bars = browser.run(
+        "return [...document.querySelectorAll('.gantt tbody tr')].map(row => {
+             const lane = row.querySelector('svg').getBoundingClientRect();
+             const bars = [...row.querySelectorAll('rect')].map(bar => {
+                 const { left, width } = bar.getBoundingClientRect();
+                 const share = (length) => Math.round(length / lane.width * 100);
+                 return [bar.getAttribute('class'), share(left - lane.left), share(width)];
+             });
+             return [bars, row.querySelector('.lane').innerText.trim()];
+         })",
+    );
+    let (waits, errs) = (|from, length| ("calm", from, length), |from, length| ("bad", from, length));
+    let expected = serde_json::json!([
+        [
+            [waits(0, 10), errs(10, 20), waits(30, 10), ("good", 40, 30)],
+            "waited 20 s, ran 50 s in 2 attempts"
+        ],
+        [
+            [waits(0, 10), errs(10, 20), waits(30, 10), errs(40, 30), waits(70, 10), errs(80, 10)],
+            "waited 30 s, ran 1 min in 3 attempts"
+        ],
+        [[waits(0, 10), errs(10, 20), waits(30, 70)], "waited 1 min 20 s, has run 20 s"],
+    ]);
+    assert_eq!(bars, expected);
+    browser.was_quiet();
+}

@@ -35,6 +35,16 @@ pub(crate) async fn what_people_see_of_attempts_is_bounded(fixture: &impl Fixtur
     let ends: Vec<_> =
         past.iter().map(|past| (past.number, past.end.as_str(), past.claimed, past.ended)).collect();
     assert_eq!(ends, [(1, "error", at(0), at(1)), (2, "timed_out", at(2), at(7))]);
+    let spans = async |tasks: &[u128], most| {
+        let tasks: Vec<_> = tasks.iter().map(|n| task_id(*n)).collect();
+        let spans = store.attempt_spans(tasks.into(), most).await.unwrap();
+        spans.into_iter().map(|of| (of.task_id, of.number, of.claimed, of.ended, of.end)).collect::<Vec<_>>()
+    };
+    let [first, second_span] = [(1, 0, 1, "error"), (2, 2, 7, "timed_out")]
+        .map(|(number, from, to, end)| (task_id(1), number, at(from), at(to), end.to_owned()));
+    assert_eq!(spans(&[2, 1], 9).await, [first, second_span.clone()]);
+    assert_eq!(spans(&[1], 1).await, [second_span]);
+    assert_eq!(spans(&[], 1).await, []);
     let error = past[0].error.as_ref().unwrap().as_str();
     assert!(error.chars().count() <= 202 && error.ends_with("…\""), "{error}");
     assert_eq!(past[0].error_bytes, Some(600_002));
