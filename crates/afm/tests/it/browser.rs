@@ -3,6 +3,7 @@
 mod accessibility;
 mod driver;
 mod first_steps;
+mod fleet;
 mod form;
 mod hostile;
 mod operator;

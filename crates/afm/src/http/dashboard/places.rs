@@ -19,7 +19,7 @@ pub(super) fn routes() -> Routes {
 }
 
 /// So many places are shown beside the list of agents.
-pub(super) const BESIDE: usize = 8;
+pub(super) const BESIDE: usize = 5;
 
 #[derive(Template)]
 #[template(path = "dashboard/places.html")]

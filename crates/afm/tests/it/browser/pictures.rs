@@ -54,6 +54,7 @@ fn pictures(scene: &Scene) -> Vec<Picture> {
         picture("task", format!("/dashboard/tasks/{}", scene.failed_task()), "Timeline"),
         picture("test", format!("/dashboard/tests/{}", id(TEST)), "done"),
         picture("agents", "/dashboard/agents".to_owned(), "Turku"),
+        picture("places", "/dashboard/agents/places".to_owned(), "Counted at"),
         picture("agent", format!("/dashboard/agents/{}", id(9)), "What it runs"),
         picture("types", "/dashboard/types".to_owned(), "url_http_status"),
         picture("type", "/dashboard/types/url_http_status/2".to_owned(), "Agents that offer it"),
@@ -92,7 +93,20 @@ fn pages_with_something_to_show() {
             take(&browser, &format!("{name}{suffix}"));
         }
     }
+    // What was done to many: it changes what the other pictures show.
+    browser.dark(false);
+    browser.size(1280, 800);
+    browser.open(&format!("/dashboard/tasks?test_id={}", id(TEST)));
+    browser.press("Cancel all that match");
+    browser.until_text("Cancel 4 tasks?");
+    browser.press("Yes, cancel them");
+    browser.until_text("were cancelled.");
+    take(&browser, "changed");
     browser.was_quiet();
+    // Of a page that is not there, the console has a message.
+    browser.open(&format!("/dashboard/tasks/{}", id(1)));
+    browser.until_text("Not Found");
+    take(&browser, "error");
     let app = TestApp::start();
     app.count_tasks();
     let browser = Browser::start(app.address());

@@ -33,9 +33,10 @@ impl Scene {
     }
 
     fn poll(agent: u64, name: &str, max_tasks: u64) -> Body {
+        let region = [18, 6, 8, 2][(agent as usize - 9) % 4];
         Body::poll(agent)
             .with("agent_name", format!("\"{name}\""))
-            .with("agent_location", r#"{"country":"FI","region":"18"}"#)
+            .with("agent_location", format!(r#"{{"country":"FI","region":"{region:02}"}}"#))
             .with("agent_capabilities", format!(r#"{{{HTTP}:{{"version":2}},{LOGIN}:{{"version":1}}}}"#))
             .with("max_tasks", max_tasks.to_string())
     }
