@@ -2,7 +2,7 @@
 
 use std::pin::pin;
 
-use axum::extract::{RawQuery, State};
+use axum::extract::State;
 use axum::response::Response;
 use axum::routing::get;
 use serde::Serialize;
@@ -10,7 +10,6 @@ use slamon_protocol::iso_time;
 use slamon_store::PlaceCounts;
 use utoipa::ToSchema;
 
-use super::query::Query;
 use crate::http::answer;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -90,15 +89,15 @@ impl From<Option<&PlaceFigures>> for Locations {
 #[utoipa::path(
     get,
     path = "/api/v1/locations",
+    operation_id = "list_locations",
     tag = "agents",
     responses(
         (status = 200, description = "The agents of each place", body = Locations),
-        (status = 400, description = "A parameter is wrong", content_type = "application/problem+json", body = Problem),
+        (status = 400, description = "The path has no parameters", content_type = "application/problem+json", body = Problem),
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(super) async fn list(State(app): State<App>, RawQuery(query): RawQuery) -> Result<Response, ApiError> {
-    Query::of(query.as_deref()).end()?;
+pub(super) async fn list(State(app): State<App>) -> Result<Response, ApiError> {
     let counted = pin!(app.places());
     let counted = request_deadline::within(app.settings.request_timeout, counted).await?;
     let counted = counted.map_err(|error| app.read_failed(&error))?;

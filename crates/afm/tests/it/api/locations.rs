@@ -50,9 +50,8 @@ fn agents_are_counted_by_country_and_region() {
         // What a row of the page leads to.
         for address in ["/dashboard/agents", "/dashboard/agents/places"] {
             let page = app.get(address).body;
-            let link = "agents?country=%3C%22&region=%26%C3%A9\"".replace('&', "&#38;");
-            let link = page.find(&link).or_else(|| page.find("agents?country=%3C%22&amp;region=%26%C3%A9\""));
-            assert!(link.is_some() && page.contains("&#60;"), "{page}");
+            let link = "agents?country=%3C%22&#38;region=%26%C3%A9\"";
+            assert!(page.contains(link) || page.contains(&link.replace("&#38;", "&amp;")), "{page}");
         }
         for (query, agents) in [
             ("country=%3C%22&region=%26%C3%A9", &[4][..]),
@@ -69,8 +68,6 @@ fn agents_are_counted_by_country_and_region() {
             }
         }
         assert_eq!(app.get("/dashboard/agents?task_type=%00").status, 400);
-        app.get("/api/v1/locations?country=FI")
-            .is_problem(400, "country: is no parameter of this path, which has none");
     }
 }
 

@@ -10,7 +10,13 @@ fn a_path_without_parameters_refuses_them() {
     let (task, agent) = (format!("/api/v1/tasks/{}", id(1)), format!("/api/v1/agents/{}", id(9)));
     let problem = "version: is no parameter of this path, which has none";
     let types = "/api/v1/types/wait".to_owned();
-    let gets = [task.clone(), agent.clone(), format!("{types}/1"), "/api/v1/overview".to_owned()];
+    let gets = [
+        task.clone(),
+        agent.clone(),
+        format!("{types}/1"),
+        "/api/v1/overview".to_owned(),
+        "/api/v1/locations".to_owned(),
+    ];
     for path in gets {
         app.get(&format!("{path}?version=1")).is_problem(400, problem);
         app.get(&format!("{path}/?version")).is_problem(400, problem);
