@@ -105,7 +105,7 @@ fn pages_with_something_to_show() {
     browser.was_quiet();
     // Of a page that is not there, the console has a message.
     browser.open(&format!("/dashboard/tasks/{}", id(1)));
-    browser.until_text("Not Found");
+    browser.until_text("Go to the overview");
     take(&browser, "error");
     let app = TestApp::start();
     app.count_tasks();
