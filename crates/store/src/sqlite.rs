@@ -280,7 +280,11 @@ impl Store for SqliteStore {
 
     async fn close(&self) {
         let all = [&self.large_reader, &self.readers, &self.writer].map(Arc::clone);
-        let close = move || all.iter().for_each(|workers| workers.close());
+        let connections = self.connections.clone();
+        let close = move || {
+            all.iter().for_each(|workers| workers.close());
+            connections.close();
+        };
         // The panic of a worker has been logged already.
         let _ = tokio::task::spawn_blocking(close).await;
     }

@@ -111,6 +111,13 @@ impl SqliteConnections {
         found
     }
 
+    /// Closes all connections. They are opened again where they are needed.
+    pub(super) fn close(&self) {
+        for slot in &*lock(&self.0.slots) {
+            *lock(slot) = None;
+        }
+    }
+
     /// Closes all connections at once, after the write-ahead log was moved into the file that they have open:
     /// the log is found by its name, and another file that has the name by now must not be given it.
     fn close_all(&self) -> rusqlite::Result<()> {

@@ -28,6 +28,17 @@ async fn in_use(fixture: &SqliteFile) -> Driver {
 }
 
 #[tokio::test]
+async fn a_store_that_was_closed_leaves_nothing_open() {
+    let fixture = SqliteFile::empty();
+    let store = in_use(&fixture).await;
+    let log = PathBuf::from(format!("{}-wal", path(&fixture).display()));
+    assert!(log.exists());
+    store.close().await;
+    // Whoever closes the last connection moves the log into the file and removes it.
+    assert!(!log.exists());
+}
+
+#[tokio::test]
 async fn a_file_that_was_replaced_is_opened_again() {
     let (old, new) = (SqliteFile::empty(), SqliteFile::empty());
     let store = in_use(&old).await;
