@@ -1,0 +1,247 @@
+//! Speaks to the AFMs, one at a time: the next one when one is away.
+
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use jiff::Timestamp;
+use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
+use reqwest::{Client, StatusCode, Url};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::endpoint::{AfmOptions, AfmUrlError, Endpoint, client, retry_after};
+use super::wire::{Poll, PollAnswer};
+
+/// How long an answer may take, beside what a poll asks to wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// No answer is larger: an AFM hands out 8 MiB at a time, and a task of any size by itself.
+const LARGEST: usize = 256 << 20;
+
+/// The AFMs of one fleet.
+#[derive(Debug)]
+pub(crate) struct Afm {
+    client: Client,
+    endpoints: Vec<Known>,
+    current: AtomicUsize,
+}
+
+#[derive(Debug)]
+struct Known {
+    endpoint: Endpoint,
+    /// Whether it refused what newer AFMs add to protocol 1.
+    is_plain: AtomicBool,
+}
+
+/// An answer to a poll, and what time it was by the AFM's clock.
+#[derive(Debug)]
+pub(crate) struct Answered {
+    pub(crate) answer: PollAnswer,
+    pub(crate) date: Option<Timestamp>,
+    /// Whether the AFM knew how long the poll would wait.
+    pub(crate) is_extended: bool,
+}
+
+/// Why a request was not answered as it should.
+#[derive(Debug, thiserror::Error)]
+#[error("{sentence}")]
+pub(crate) struct Problem {
+    pub(crate) sentence: String,
+    /// What the AFM asks to wait.
+    pub(crate) retry_after: Option<Duration>,
+    /// The AFM has looked at the request and refuses it: another try would be refused, too.
+    pub(crate) is_final: bool,
+}
+
+/// What became of a result.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) enum Delivered {
+    Stored,
+    /// Nobody wants it; the sentence says why.
+    Refused(String),
+}
+
+impl Afm {
+    pub(crate) fn new(urls: &[String], options: &AfmOptions) -> Result<Self, AfmUrlError> {
+        let known = |url: &String| {
+            Ok(Known { endpoint: Endpoint::parse(url)?, is_plain: AtomicBool::new(false) })
+        };
+        let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, AfmUrlError>>()?;
+        if endpoints.is_empty() {
+            return Err(AfmUrlError::None);
+        }
+        Ok(Self { client: client(options)?, endpoints, current: AtomicUsize::new(0) })
+    }
+
+    /// Polls. An AFM that refuses what newer ones add to protocol 1 is asked again without it.
+    pub(crate) async fn poll(&self, mut poll: Poll<'_>) -> Result<Answered, Problem> {
+        let known = self.current();
+        if known.is_plain.load(Ordering::Relaxed) {
+            poll.extensions = None;
+        }
+        let waits = poll.extensions.as_ref().map_or(0, |extensions| extensions.max_wait);
+        let timeout = TIMEOUT + Duration::from_secs(waits);
+        let (mut answer, mut is_extended) = (self.send(&known.endpoint.poll, &poll, timeout).await, true);
+        if poll.extensions.is_none() {
+            is_extended = false;
+        } else if answer.as_ref().is_err_and(|problem| problem.is_final) {
+            poll.extensions = None;
+            answer = self.send(&known.endpoint.poll, &poll, TIMEOUT).await;
+            is_extended = false;
+            if answer.is_ok() {
+                known.is_plain.store(true, Ordering::Relaxed);
+                tracing::info!(afm = known.endpoint.shown, "the AFM speaks plain protocol 1");
+            }
+        }
+        let (headers, body) = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
+        let answer = serde_json::from_slice(&body).map_err(|error| {
+            Problem::passing(format!("{}: could not read the answer to a poll: {error}", known.endpoint.shown))
+        });
+        let answer = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
+        Ok(Answered { answer, date: date(&headers), is_extended })
+    }
+
+    /// Posts a result.
+    pub(crate) async fn deliver(&self, body: &RawValue) -> Result<Delivered, Problem> {
+        let known = self.current();
+        match self.send(&known.endpoint.response, body, TIMEOUT).await {
+            Ok(_) => Ok(Delivered::Stored),
+            Err(problem) if problem.is_final => Ok(Delivered::Refused(problem.sentence)),
+            Err(problem) => {
+                self.went_wrong(known, &problem);
+                Err(problem)
+            }
+        }
+    }
+
+    /// Posts several results in one request; `None` where the AFM knows only one at a time.
+    pub(crate) async fn deliver_many(
+        &self,
+        bodies: &[&RawValue],
+    ) -> Result<Option<Vec<Result<Delivered, Problem>>>, Problem> {
+        #[derive(Serialize)]
+        struct Many<'a> {
+            results: &'a [&'a RawValue],
+        }
+        #[derive(Deserialize)]
+        struct Answers {
+            results: Vec<One>,
+        }
+        #[derive(Deserialize)]
+        struct One {
+            status: u16,
+            #[serde(default)]
+            detail: String,
+        }
+        let known = self.current();
+        if known.is_plain.load(Ordering::Relaxed) {
+            return Ok(None);
+        }
+        let sent = self.send(&known.endpoint.response, &Many { results: bodies }, TIMEOUT).await;
+        let (_, body) = match sent {
+            Ok(answer) => answer,
+            // Something between here and the AFM may know only one at a time.
+            Err(problem) if problem.is_final => return Ok(None),
+            Err(problem) => {
+                self.went_wrong(known, &problem);
+                return Err(problem);
+            }
+        };
+        let Ok(answers) = serde_json::from_slice::<Answers>(&body) else { return Ok(None) };
+        if answers.results.len() != bodies.len() {
+            return Ok(None);
+        }
+        let delivered = |answer: One| {
+            let sentence = format!("status {}: {}", answer.status, answer.detail);
+            match answer.status {
+                200 => Ok(Delivered::Stored),
+                status if is_final(status) => Ok(Delivered::Refused(sentence)),
+                _ => Err(Problem::passing(sentence)),
+            }
+        };
+        Ok(Some(answers.results.into_iter().map(delivered).collect()))
+    }
+
+    fn current(&self) -> &Known {
+        &self.endpoints[self.current.load(Ordering::Relaxed) % self.endpoints.len()]
+    }
+
+    /// Turns to the next AFM, unless another request has done so.
+    fn went_wrong(&self, known: &Known, problem: &Problem) {
+        if self.endpoints.len() < 2 || problem.is_final {
+            return;
+        }
+        let at = self.current.load(Ordering::Relaxed);
+        let next = (at + 1) % self.endpoints.len();
+        if std::ptr::eq(known, &raw const self.endpoints[at % self.endpoints.len()])
+            && self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
+        {
+            let afm = &self.endpoints[next].endpoint.shown;
+            tracing::warn!(problem = problem.sentence, afm, "turning to the next AFM");
+        }
+    }
+
+    async fn send(
+        &self,
+        url: &Url,
+        body: &(impl Serialize + ?Sized),
+        timeout: Duration,
+    ) -> Result<(HeaderMap, Vec<u8>), Problem> {
+        let body = serde_json::to_vec(body)
+            .map_err(|error| Problem::passing(format!("could not write a request: {error}")))?;
+        let request = self
+            .client
+            .post(url.clone())
+            .header(CONTENT_TYPE, "application/json")
+            .timeout(timeout)
+            .body(body);
+        let mut response = request.send().await.map_err(|error| Problem::of(error))?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let mut answer = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| Problem::of(error))? {
+            if answer.len() + part.len() > LARGEST {
+                return Err(Problem::passing(format!("the answer has more than {LARGEST} bytes")));
+            }
+            answer.extend_from_slice(&part);
+        }
+        if status == StatusCode::OK {
+            return Ok((headers, answer));
+        }
+        Err(Problem {
+            sentence: format!("status {}{}", status.as_u16(), detail(&answer)),
+            retry_after: retry_after(&headers),
+            is_final: is_final(status.as_u16()),
+        })
+    }
+}
+
+impl Problem {
+    /// A problem that may be over at the next try.
+    fn passing(sentence: String) -> Self {
+        Self { sentence, retry_after: None, is_final: false }
+    }
+
+    fn of(error: reqwest::Error) -> Self {
+        // The URL may have a password in it.
+        Self::passing(crate::Failure::from(error.without_url()).to_string())
+    }
+}
+
+/// Whether a status says that the request is wrong, and not who sends it, where, or when.
+fn is_final(status: u16) -> bool {
+    matches!(status, 400 | 409 | 410 | 413 | 415 | 422)
+}
+
+/// What an error says in words.
+fn detail(answer: &[u8]) -> String {
+    #[derive(Deserialize)]
+    struct Error {
+        detail: String,
+    }
+    serde_json::from_slice(answer).map_or_else(|_| String::new(), |error: Error| format!(": {}", error.detail))
+}
+
+/// The time by the AFM's clock.
+fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    let date = headers.get(DATE)?.to_str().ok()?;
+    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
+}

@@ -1,0 +1,217 @@
+//! The agent: what it is, and how it is made.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use uuid::Uuid;
+
+use crate::afm::{Afm, AfmOptions, AfmUrlError};
+use crate::context::Context;
+use crate::delivery::Delivery;
+use crate::executor::Executor;
+use crate::failure::Failure;
+use crate::handler::{Handler, Handlers};
+use crate::identity::{Identity, IdentityError};
+use crate::location::Location;
+use crate::run::Run;
+use crate::spool::Spool;
+
+/// An agent: it polls an AFM for tasks that its handlers can execute, and reports what came out.
+#[derive(Debug)]
+pub struct Agent {
+    urls: Vec<String>,
+    name: String,
+    location: Option<Location>,
+    executors: usize,
+    handlers: Handlers,
+    options: AfmOptions,
+    id_file: Option<PathBuf>,
+    spool: Option<PathBuf>,
+    default_wait: Duration,
+    longest_poll: Duration,
+    shutdown_limit: Duration,
+}
+
+/// Why an agent cannot run.
+#[derive(Debug, thiserror::Error)]
+pub enum AgentError {
+    /// An AFM cannot be spoken to as it was asked for.
+    #[error(transparent)]
+    Afm(#[from] AfmUrlError),
+    /// It has no id.
+    #[error(transparent)]
+    Identity(#[from] IdentityError),
+    /// The folder for results that are not delivered cannot be used.
+    #[error("could not open the spool {}: {cause}", path.display())]
+    Spool {
+        /// The folder.
+        path: PathBuf,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// It can do nothing.
+    #[error("the agent has no handlers: there is nothing that it could be handed")]
+    NoHandlers,
+}
+
+impl Agent {
+    /// An agent of the AFM at `url`, with a new id whenever it runs, and results kept in memory.
+    pub fn new(url: impl Into<String>) -> Self {
+        Self {
+            urls: vec![url.into()],
+            name: "slamon-agent".to_owned(),
+            location: None,
+            executors: 2,
+            handlers: Handlers::new(),
+            options: AfmOptions::default(),
+            id_file: None,
+            spool: None,
+            default_wait: Duration::from_secs(60),
+            longest_poll: Duration::from_secs(50),
+            shutdown_limit: Duration::from_secs(30),
+        }
+    }
+
+    /// Adds another address of the same fleet, for when those before it are away.
+    #[must_use]
+    pub fn or_url(mut self, url: impl Into<String>) -> Self {
+        self.urls.push(url.into());
+        self
+    }
+
+    /// Adds a handler: an async function from input to output that executes tasks of a type and version. Of each type
+    /// the last version counts, since an agent can name one.
+    #[must_use]
+    pub fn handler<I, O, F, R>(mut self, task_type: impl Into<String>, version: i64, function: F) -> Self
+    where
+        I: DeserializeOwned,
+        O: Serialize,
+        F: Fn(I, Context) -> R + Send + Sync + 'static,
+        R: Future<Output = Result<O, Failure>> + Send + 'static,
+    {
+        self.handlers.insert(task_type.into(), Handler::new(version, function));
+        self
+    }
+
+    /// What people know the agent by.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// Where the agent is.
+    #[must_use]
+    pub fn location(mut self, location: Location) -> Self {
+        self.location = Some(location);
+        self
+    }
+
+    /// How many tasks are executed at the same time.
+    #[must_use]
+    pub fn executors(mut self, executors: usize) -> Self {
+        self.executors = executors;
+        self
+    }
+
+    /// How the AFMs are spoken to.
+    #[must_use]
+    pub fn options(mut self, options: AfmOptions) -> Self {
+        self.options = options;
+        self
+    }
+
+    /// Keeps the agent's id in a file, so that a restarted agent is the same agent.
+    #[must_use]
+    pub fn id_file(mut self, path: impl AsRef<Path>) -> Self {
+        self.id_file = Some(path.as_ref().to_owned());
+        self
+    }
+
+    /// Keeps results that are not delivered yet in a folder, so that a restart loses none.
+    #[must_use]
+    pub fn spool(mut self, folder: impl AsRef<Path>) -> Self {
+        self.spool = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// How long to wait for the next poll where the AFM does not say, and at most after a problem.
+    #[must_use]
+    pub fn default_wait(mut self, wait: Duration) -> Self {
+        self.default_wait = wait;
+        self
+    }
+
+    /// How long a poll may wait for tasks at an AFM that can hold it; proxies in between must allow a little more.
+    #[must_use]
+    pub fn longest_poll(mut self, wait: Duration) -> Self {
+        self.longest_poll = wait;
+        self
+    }
+
+    /// How long tasks may go on, and results be delivered, once the agent is asked to stop.
+    #[must_use]
+    pub fn shutdown_limit(mut self, limit: Duration) -> Self {
+        self.shutdown_limit = limit;
+        self
+    }
+
+    /// Runs until the process is asked to end by SIGTERM or SIGINT.
+    ///
+    /// # Errors
+    /// When the agent cannot begin: [`AgentError`] says why. What goes wrong later is logged, and tried again.
+    pub async fn run(self) -> Result<(), AgentError> {
+        self.run_until(terminated()).await
+    }
+
+    /// Runs until `stop` ends.
+    ///
+    /// # Errors
+    /// As [`Agent::run`].
+    pub async fn run_until(self, stop: impl Future<Output = ()>) -> Result<(), AgentError> {
+        if self.handlers.is_empty() {
+            return Err(AgentError::NoHandlers);
+        }
+        let afm = Afm::new(&self.urls, &self.options)?;
+        let identity = self.id_file.as_deref().map(Identity::open).transpose()?;
+        let spool = match &self.spool {
+            Some(path) => {
+                Spool::open(path).map_err(|cause| AgentError::Spool { path: path.clone(), cause })?
+            }
+            None => Spool::in_memory(),
+        };
+        let handlers = Arc::new(self.handlers);
+        let run = Run {
+            afm,
+            agent_id: identity.as_ref().map_or_else(Uuid::new_v4, |identity| identity.id),
+            name: self.name,
+            location: self.location,
+            executor: Arc::new(Executor::new(self.executors, Arc::clone(&handlers))),
+            handlers,
+            delivery: Arc::new(Delivery::new(spool)),
+            default_wait: self.default_wait,
+            longest_poll: self.longest_poll,
+            shutdown_limit: self.shutdown_limit,
+        };
+        run.until(stop).await;
+        Ok(())
+    }
+}
+
+/// Ends when the process is asked to.
+async fn terminated() {
+    use tokio::signal::unix::{SignalKind, signal};
+    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
+        (Ok(mut terminate), Ok(mut interrupt)) => {
+            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+        }
+        (Err(problem), _) | (_, Err(problem)) => {
+            tracing::error!(%problem, "could not listen for signals: the agent ends at once when it is told to");
+            std::future::pending().await
+        }
+    }
+}

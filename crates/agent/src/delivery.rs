@@ -1,0 +1,113 @@
+//! Delivers results to the AFM, in the order in which they came.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use uuid::Uuid;
+
+use crate::afm::{Afm, Delivered, Problem, TaskResult};
+use crate::backoff::Backoff;
+use crate::handler::Outcome;
+use crate::spool::{Spool, Spooled};
+
+/// So many results are posted in one request at most.
+const AT_ONCE: usize = 100;
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(60);
+
+/// The results that are not delivered yet.
+#[derive(Debug)]
+pub(crate) struct Delivery {
+    spool: Mutex<Spool>,
+    changed: Notify,
+}
+
+impl Delivery {
+    pub(crate) fn new(spool: Spool) -> Self {
+        Self { spool: Mutex::new(spool), changed: Notify::new() }
+    }
+
+    /// Stores a result, to be delivered.
+    pub(crate) async fn add(self: &Arc<Self>, task_id: Uuid, outcome: Outcome) {
+        let delivery = Arc::clone(self);
+        let stored = tokio::task::spawn_blocking(move || {
+            match serde_json::value::to_raw_value(&TaskResult::new(task_id, &outcome)) {
+                Ok(body) => delivery.spool().push(task_id, body),
+                Err(problem) => tracing::error!(%task_id, %problem, "could not write a result as JSON"),
+            }
+        });
+        if let Err(problem) = stored.await {
+            tracing::error!(%task_id, %problem, "could not store a result");
+        }
+        self.changed.notify_one();
+    }
+
+    /// The tasks whose results are not delivered.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.spool().first(usize::MAX).iter().map(|result| result.task_id).collect()
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.spool().len()
+    }
+
+    /// Delivers what there is and what comes, for ever.
+    pub(crate) async fn run(&self, afm: &Afm) {
+        let mut backoff = Backoff::new(LONGEST_WAIT);
+        loop {
+            let first = self.spool().first(AT_ONCE);
+            if first.is_empty() {
+                self.changed.notified().await;
+                continue;
+            }
+            match self.deliver(afm, &first).await {
+                Ok(()) => backoff.reset(),
+                Err(problem) => {
+                    let wait = backoff.wait(problem.retry_after);
+                    let waiting = self.len();
+                    tracing::warn!(%problem, waiting, wait_s = wait.as_secs_f64(), "could not deliver results");
+                    tokio::time::sleep(wait).await;
+                }
+            }
+        }
+    }
+
+    /// Waits until there is nothing to deliver.
+    pub(crate) async fn emptied(&self) {
+        while self.len() > 0 {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn deliver(&self, afm: &Afm, first: &[Spooled]) -> Result<(), Problem> {
+        if first.len() > 1 {
+            let bodies: Vec<&RawValue> = first.iter().map(|result| &*result.body).collect();
+            if let Some(delivered) = afm.deliver_many(&bodies).await? {
+                for (result, delivered) in first.iter().zip(delivered) {
+                    self.done(result, delivered?).await;
+                }
+                return Ok(());
+            }
+        }
+        for result in first {
+            let delivered = afm.deliver(&result.body).await?;
+            self.done(result, delivered).await;
+        }
+        Ok(())
+    }
+
+    async fn done(&self, result: &Spooled, delivered: Delivered) {
+        let task_id = result.task_id;
+        if let Delivered::Refused(reason) = delivered {
+            tracing::warn!(%task_id, reason, "dropped a result that the AFM does not want");
+        }
+        // Removing a file is short, and nothing waits for it.
+        self.spool().remove(result);
+    }
+
+    fn spool(&self) -> MutexGuard<'_, Spool> {
+        self.spool.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

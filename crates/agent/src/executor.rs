@@ -1,0 +1,143 @@
+//! Executes tasks, as many at a time as the agent has executors.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde_json::value::RawValue;
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::afm::HandedOut;
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::handler::{Handlers, Outcome};
+
+/// How long a handler has to end by itself once nobody waits for its result.
+const GRACE: Duration = Duration::from_secs(1);
+
+/// The tasks that are being executed.
+#[derive(Debug)]
+pub(crate) struct Executor {
+    executors: usize,
+    handlers: Arc<Handlers>,
+    running: Mutex<HashMap<Uuid, CancellationToken>>,
+    tracker: TaskTracker,
+    /// Told whenever an executor becomes free.
+    pub(crate) freed: Notify,
+}
+
+/// How the execution of a task ended.
+pub(crate) enum Ended {
+    With(Outcome),
+    /// It was cancelled.
+    Cancelled,
+    /// Its time was over.
+    Late,
+}
+
+impl Executor {
+    pub(crate) fn new(executors: usize, handlers: Arc<Handlers>) -> Self {
+        Self {
+            executors,
+            handlers,
+            running: Mutex::default(),
+            tracker: TaskTracker::new(),
+            freed: Notify::new(),
+        }
+    }
+
+    /// How many more tasks can be executed at the moment.
+    pub(crate) fn free(&self) -> usize {
+        self.executors.saturating_sub(self.running().len())
+    }
+
+    /// What is being executed.
+    pub(crate) fn ids(&self) -> Vec<Uuid> {
+        self.running().keys().copied().collect()
+    }
+
+    /// Begins to execute a task, unless it is being executed already. `done` is given how it ended, before the task
+    /// counts as over.
+    pub(crate) fn start<D, R>(self: &Arc<Self>, task: HandedOut, deadline: Option<Instant>, done: D)
+    where
+        D: FnOnce(Ended) -> R + Send + 'static,
+        R: Future<Output = ()> + Send,
+    {
+        let cancellation = CancellationToken::new();
+        let task_id = task.task_id;
+        if self.running().insert(task_id, cancellation.clone()).is_some() {
+            tracing::warn!(%task_id, "was handed a task again that it is executing");
+            return;
+        }
+        let context = Context { task_id, attempt: task.task_attempt, deadline, cancellation };
+        let executor = Arc::clone(self);
+        self.tracker.spawn(async move {
+            let began = Instant::now();
+            let ended = executor.execute(&task, context).await;
+            let seconds = began.elapsed().as_secs_f64();
+            let task_type = &task.task_type;
+            match &ended {
+                Ended::With(Ok(_)) => tracing::info!(%task_id, task_type, seconds, "executed a task"),
+                Ended::With(Err(failure)) => {
+                    tracing::warn!(%task_id, task_type, seconds, %failure, "a task failed");
+                }
+                Ended::Cancelled => tracing::info!(%task_id, task_type, seconds, "stopped a task that was cancelled"),
+                Ended::Late => tracing::warn!(%task_id, task_type, seconds, "stopped a task whose time was over"),
+            }
+            done(ended).await;
+            executor.running().remove(&task_id);
+            executor.freed.notify_one();
+        });
+    }
+
+    /// Stops a task that nobody waits for.
+    pub(crate) fn cancel(&self, task_id: Uuid) {
+        if let Some(cancellation) = self.running().get(&task_id) {
+            cancellation.cancel();
+        }
+    }
+
+    /// Waits until no task is being executed.
+    pub(crate) async fn finished(&self) {
+        self.tracker.close();
+        self.tracker.wait().await;
+    }
+
+    async fn execute(&self, task: &HandedOut, context: Context) -> Ended {
+        let (task_type, version) = (&task.task_type, task.task_version);
+        let Some(handler) = self.handlers.get(task_type).filter(|handler| handler.version == version) else {
+            let sentence = format!("this agent has no handler for {task_type:?} version {version}");
+            return Ended::With(Err(Failure::new(sentence)));
+        };
+        let none: Box<RawValue>;
+        let data = match &task.task_data {
+            Some(data) => data,
+            None => {
+                none = RawValue::from_string("{}".to_owned()).unwrap_or_default();
+                &none
+            }
+        };
+        // A task of its own, so that a handler that panics ends nothing else.
+        let mut executing = tokio::spawn(handler.execute(data, context.clone()));
+        let ended = tokio::select! {
+            outcome = &mut executing => return Ended::With(outcome.unwrap_or_else(|problem| {
+                tracing::error!(%context.task_id, %problem, "a handler panicked");
+                Err(Failure::new("the handler ended unexpectedly: the agent's log says more"))
+            })),
+            () = context.cancelled() => Ended::Cancelled,
+            () = context.deadline_passed() => Ended::Late,
+        };
+        context.cancellation.cancel();
+        if tokio::time::timeout(GRACE, &mut executing).await.is_err() {
+            executing.abort();
+        }
+        ended
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,188 @@
+//! Polls for tasks and has them executed, until the agent is asked to stop.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::afm::{Afm, Answered, Poll, PollExtensions, Problem, capabilities};
+use crate::backoff::Backoff;
+use crate::delivery::Delivery;
+use crate::executor::{Ended, Executor};
+use crate::handler::Handlers;
+use crate::location::Location;
+use crate::pace::{SHORTEST, wait_until};
+
+/// While so many results are not delivered, no task is taken.
+const MOST_UNDELIVERED: usize = 10_000;
+/// An AFM takes so many ids of what an agent executes.
+const MOST_RUNNING: usize = slamon_protocol::MOST_RUNNING;
+
+/// An agent that runs.
+pub(crate) struct Run {
+    pub(crate) afm: Afm,
+    pub(crate) agent_id: Uuid,
+    pub(crate) name: String,
+    pub(crate) location: Option<Location>,
+    pub(crate) handlers: Arc<Handlers>,
+    pub(crate) executor: Arc<Executor>,
+    pub(crate) delivery: Arc<Delivery>,
+    pub(crate) default_wait: Duration,
+    pub(crate) longest_poll: Duration,
+    pub(crate) shutdown_limit: Duration,
+}
+
+/// What to do after a poll.
+#[derive(Debug, PartialEq)]
+enum Next {
+    /// Poll again as soon as an executor is free.
+    WhenFree { at_the_latest: Duration },
+    /// Poll again after this time.
+    After(Duration),
+}
+
+impl Run {
+    /// Runs until `stop` ends, and then as long as tasks that have begun take, within the limit.
+    pub(crate) async fn until(&self, stop: impl Future<Output = ()>) {
+        let (agent_id, name) = (self.agent_id, &self.name);
+        let types: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
+        tracing::info!(%agent_id, name, ?types, "the agent has begun");
+        let mut delivering = pin!(self.delivery.run(&self.afm));
+        {
+            // A poll that is held open is given up: the AFM takes back what it was about to hand out.
+            let mut polling = pin!(self.poll_for_ever());
+            let mut stop = pin!(stop);
+            tokio::select! {
+                () = &mut stop => {}
+                () = &mut delivering => {}
+                () = &mut polling => {}
+            }
+        }
+        let running = self.executor.ids().len();
+        tracing::info!(running, undelivered = self.delivery.len(), "the agent is stopping");
+        let finished = async {
+            self.executor.finished().await;
+            self.delivery.emptied().await;
+        };
+        let finished = async {
+            tokio::select! { () = finished => {}, () = &mut delivering => {} }
+        };
+        if tokio::time::timeout(self.shutdown_limit, finished).await.is_err() {
+            let (running, undelivered) = (self.executor.ids().len(), self.delivery.len());
+            tracing::warn!(running, undelivered, "the agent ends with work that has not ended");
+        } else {
+            tracing::info!("the agent has ended");
+        }
+    }
+
+    async fn poll_for_ever(&self) {
+        let mut backoff = Backoff::new(self.default_wait.max(SHORTEST));
+        loop {
+            let began = Instant::now();
+            let next = match self.poll().await {
+                Ok((next, answered)) => {
+                    backoff.reset();
+                    self.take(answered, began);
+                    next
+                }
+                Err(problem) => {
+                    let wait = match problem.is_final {
+                        // The next try is likely to be refused, too, until somebody has mended something.
+                        true => self.default_wait.max(SHORTEST),
+                        false => backoff.wait(problem.retry_after),
+                    };
+                    tracing::warn!(%problem, wait_s = wait.as_secs_f64(), "could not poll for tasks");
+                    Next::After(wait)
+                }
+            };
+            match next {
+                Next::After(wait) => tokio::time::sleep(wait).await,
+                Next::WhenFree { at_the_latest } => {
+                    let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
+                }
+            }
+        }
+    }
+
+    async fn is_free(&self) {
+        while self.executor.free() == 0 {
+            self.executor.freed.notified().await;
+        }
+    }
+
+    async fn poll(&self) -> Result<(Next, Answered), Problem> {
+        let undelivered = self.delivery.len();
+        let free = if undelivered < MOST_UNDELIVERED { self.executor.free() } else { 0 };
+        // What is executed first: a result is stored before its task counts as over.
+        let mut running = self.executor.ids();
+        running.extend(self.delivery.ids());
+        running.sort_unstable();
+        running.dedup();
+        let extensions = (running.len() <= MOST_RUNNING).then(|| PollExtensions {
+            max_wait: if free > 0 { self.longest_poll.as_secs() } else { 0 },
+            agent_running: &running,
+        });
+        let poll = Poll {
+            protocol: 1,
+            agent_id: self.agent_id,
+            agent_name: &self.name,
+            agent_time: Timestamp::now(),
+            agent_capabilities: capabilities(&self.handlers),
+            agent_location: self.location.as_ref(),
+            max_tasks: free,
+            extensions,
+        };
+        let began = Instant::now();
+        let answered = self.afm.poll(poll).await?;
+        let next = self.next(&answered, free, began.elapsed());
+        Ok((next, answered))
+    }
+
+    /// When to poll next after an answer that took `took`.
+    fn next(&self, answered: &Answered, free: usize, took: Duration) -> Next {
+        let answer = &answered.answer;
+        let wait = match answer.return_time() {
+            Some(return_time) => {
+                wait_until(return_time, answered.date, Timestamp::now(), self.default_wait)
+            }
+            None => self.default_wait.max(SHORTEST),
+        };
+        let brought = answer.tasks.len();
+        // As many as were asked for: there are likely to be more.
+        if free > 0 && brought >= free {
+            return Next::WhenFree { at_the_latest: wait };
+        }
+        if free == 0 {
+            return Next::WhenFree { at_the_latest: wait };
+        }
+        // An AFM that can hold polls has held this one, or had something to say.
+        let held = took + SHORTEST >= self.longest_poll;
+        if answered.is_extended && (brought > 0 || !answer.cancelled.is_empty() || held) {
+            return Next::After(SHORTEST.saturating_sub(took).min(SHORTEST));
+        }
+        Next::After(wait)
+    }
+
+    /// Has the tasks of an answer executed, and stops those that were cancelled.
+    fn take(&self, answered: Answered, asked: Instant) {
+        let Answered { answer, date, .. } = answered;
+        let now = date.unwrap_or_else(Timestamp::now);
+        let _ = asked;
+        for task_id in answer.cancelled {
+            self.executor.cancel(task_id);
+        }
+        for task in answer.tasks {
+            let deadline = task.deadline().map(|deadline| {
+                Instant::now() + Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
+            });
+            let (delivery, task_id) = (Arc::clone(&self.delivery), task.task_id);
+            self.executor.start(task, deadline, move |ended| async move {
+                if let Ended::With(outcome) = ended {
+                    delivery.add(task_id, outcome).await;
+                }
+            });
+        }
+    }
+}
