@@ -14,6 +14,7 @@ use crate::delivery::Delivery;
 use crate::executor::Executor;
 use crate::failure::Failure;
 use crate::handler::{Handler, Handlers};
+use crate::handlers::{Environment, built_in};
 use crate::identity::{Identity, IdentityError};
 use crate::location::Location;
 use crate::run::Run;
@@ -56,6 +57,14 @@ pub enum AgentError {
     /// It can do nothing.
     #[error("the agent has no handlers: there is nothing that it could be handed")]
     NoHandlers,
+    /// A handler was named that the agent does not come with.
+    #[error("there is no handler {name:?}; there are {known}")]
+    UnknownHandler {
+        /// What was asked for.
+        name: String,
+        /// What there is.
+        known: String,
+    },
 }
 
 impl Agent {
@@ -95,6 +104,29 @@ impl Agent {
     {
         self.handlers.insert(task_type.into(), Handler::new(version, function));
         self
+    }
+
+    /// Adds the handlers that the agent comes with: those that `names` says, or all of them.
+    ///
+    /// # Errors
+    /// Names the handler that there is not.
+    pub fn built_in(
+        mut self,
+        names: Option<&[String]>,
+        environment: &Arc<Environment>,
+    ) -> Result<Self, AgentError> {
+        let built_in = built_in();
+        let is_unknown = |name: &&String| !built_in.iter().any(|handler| handler.name == **name);
+        if let Some(unknown) = names.unwrap_or_default().iter().find(is_unknown) {
+            let known = built_in.iter().map(|handler| handler.name).collect::<Vec<_>>().join(", ");
+            return Err(AgentError::UnknownHandler { name: unknown.clone(), known });
+        }
+        for handler in built_in {
+            if names.is_none_or(|names| names.iter().any(|name| name == handler.name)) {
+                self.handlers.insert(handler.name.to_owned(), handler.handler(Arc::clone(environment)));
+            }
+        }
+        Ok(self)
     }
 
     /// What people know the agent by.
@@ -211,7 +243,7 @@ async fn terminated() {
         }
         (Err(problem), _) | (_, Err(problem)) => {
             tracing::error!(%problem, "could not listen for signals: the agent ends at once when it is told to");
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -59,9 +59,9 @@ impl Executor {
         self.running().keys().copied().collect()
     }
 
-    /// Begins to execute a task, unless it is being executed already. `done` is given how it ended, before the task
-    /// counts as over.
-    pub(crate) fn start<D, R>(self: &Arc<Self>, task: HandedOut, deadline: Option<Instant>, done: D)
+    /// Begins to execute a task, and returns whether it has begun: not if it is being executed already. `done` is given
+    /// how it ended, before the task counts as over.
+    pub(crate) fn start<D, R>(self: &Arc<Self>, task: HandedOut, deadline: Option<Instant>, done: D) -> bool
     where
         D: FnOnce(Ended) -> R + Send + 'static,
         R: Future<Output = ()> + Send,
@@ -70,7 +70,7 @@ impl Executor {
         let task_id = task.task_id;
         if self.running().insert(task_id, cancellation.clone()).is_some() {
             tracing::warn!(%task_id, "was handed a task again that it is executing");
-            return;
+            return false;
         }
         let context = Context { task_id, attempt: task.task_attempt, deadline, cancellation };
         let executor = Arc::clone(self);
@@ -84,13 +84,18 @@ impl Executor {
                 Ended::With(Err(failure)) => {
                     tracing::warn!(%task_id, task_type, seconds, %failure, "a task failed");
                 }
-                Ended::Cancelled => tracing::info!(%task_id, task_type, seconds, "stopped a task that was cancelled"),
-                Ended::Late => tracing::warn!(%task_id, task_type, seconds, "stopped a task whose time was over"),
+                Ended::Cancelled => {
+                    tracing::info!(%task_id, task_type, seconds, "stopped a task that was cancelled");
+                }
+                Ended::Late => {
+                    tracing::warn!(%task_id, task_type, seconds, "stopped a task whose time was over");
+                }
             }
             done(ended).await;
             executor.running().remove(&task_id);
             executor.freed.notify_one();
         });
+        true
     }
 
     /// Stops a task that nobody waits for.

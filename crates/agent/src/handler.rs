@@ -15,13 +15,15 @@ use crate::failure::Failure;
 /// The result of a task as it is posted: the text of a JSON object.
 pub(crate) type Outcome = Result<Box<RawValue>, Failure>;
 
-type Executing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+pub(crate) type Executing = Pin<Box<dyn Future<Output = Outcome> + Send>>;
+
+type Execute = dyn Fn(&RawValue, Context) -> Executing + Send + Sync;
 
 /// What executes the tasks of a type, whatever their data.
 #[derive(Clone)]
 pub(crate) struct Handler {
     pub(crate) version: i64,
-    execute: Arc<dyn Fn(&RawValue, Context) -> Executing + Send + Sync>,
+    execute: Arc<Execute>,
 }
 
 impl Handler {
@@ -43,6 +45,18 @@ impl Handler {
             }
         };
         Self { version, execute: Arc::new(execute) }
+    }
+
+    /// Makes a handler that does something before this one, after it, or in its place.
+    pub(crate) fn around<F>(self, function: F) -> Self
+    where
+        F: Fn(&RawValue, Context, &dyn Fn(&RawValue, Context) -> Executing) -> Executing
+            + Send
+            + Sync
+            + 'static,
+    {
+        let execute = self.execute;
+        Self { execute: Arc::new(move |data, context| function(data, context, &*execute)), ..self }
     }
 
     /// Executes a task with this data.

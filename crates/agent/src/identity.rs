@@ -80,7 +80,10 @@ mod tests {
         let problem = Identity::open(&path).unwrap_err();
         assert_eq!(
             problem.to_string(),
-            format!("another agent runs with the id file {}: give this one an id file of its own", path.display())
+            format!(
+                "another agent runs with the id file {}: give this one an id file of its own",
+                path.display()
+            )
         );
         let id = first.id;
         drop(first);

@@ -34,8 +34,16 @@ pub(crate) struct Run {
     pub(crate) shutdown_limit: Duration,
 }
 
+/// The time by the agent's clock.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "an agent has no clock of the AFM; it says its own, which counts for nothing"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
 /// What to do after a poll.
-#[derive(Debug, PartialEq)]
 enum Next {
     /// Poll again as soon as an executor is free.
     WhenFree { at_the_latest: Duration },
@@ -80,11 +88,9 @@ impl Run {
     async fn poll_for_ever(&self) {
         let mut backoff = Backoff::new(self.default_wait.max(SHORTEST));
         loop {
-            let began = Instant::now();
             let next = match self.poll().await {
-                Ok((next, answered)) => {
+                Ok(next) => {
                     backoff.reset();
-                    self.take(answered, began);
                     next
                 }
                 Err(problem) => {
@@ -112,7 +118,8 @@ impl Run {
         }
     }
 
-    async fn poll(&self) -> Result<(Next, Answered), Problem> {
+    /// Polls, has executed what that brings, and says when to poll next.
+    async fn poll(&self) -> Result<Next, Problem> {
         let undelivered = self.delivery.len();
         let free = if undelivered < MOST_UNDELIVERED { self.executor.free() } else { 0 };
         // What is executed first: a result is stored before its task counts as over.
@@ -128,7 +135,7 @@ impl Run {
             protocol: 1,
             agent_id: self.agent_id,
             agent_name: &self.name,
-            agent_time: Timestamp::now(),
+            agent_time: now(),
             agent_capabilities: capabilities(&self.handlers),
             agent_location: self.location.as_ref(),
             max_tasks: free,
@@ -136,40 +143,33 @@ impl Run {
         };
         let began = Instant::now();
         let answered = self.afm.poll(poll).await?;
-        let next = self.next(&answered, free, began.elapsed());
-        Ok((next, answered))
-    }
-
-    /// When to poll next after an answer that took `took`.
-    fn next(&self, answered: &Answered, free: usize, took: Duration) -> Next {
-        let answer = &answered.answer;
-        let wait = match answer.return_time() {
-            Some(return_time) => {
-                wait_until(return_time, answered.date, Timestamp::now(), self.default_wait)
-            }
+        let took = began.elapsed();
+        let wait = match answered.answer.return_time() {
+            Some(return_time) => wait_until(return_time, answered.date, now(), self.default_wait),
             None => self.default_wait.max(SHORTEST),
         };
-        let brought = answer.tasks.len();
+        let (is_extended, has_cancelled) = (answered.is_extended, !answered.answer.cancelled.is_empty());
+        let began = self.take(answered);
         // As many as were asked for: there are likely to be more.
-        if free > 0 && brought >= free {
-            return Next::WhenFree { at_the_latest: wait };
+        if free == 0 || began >= free {
+            return Ok(Next::WhenFree { at_the_latest: wait });
         }
-        if free == 0 {
-            return Next::WhenFree { at_the_latest: wait };
+        // An AFM that can hold polls has held this one to the end, or had something to say before.
+        let was_held = took + SHORTEST >= self.longest_poll;
+        if is_extended && began > 0 {
+            return Ok(Next::After(Duration::ZERO));
         }
-        // An AFM that can hold polls has held this one, or had something to say.
-        let held = took + SHORTEST >= self.longest_poll;
-        if answered.is_extended && (brought > 0 || !answer.cancelled.is_empty() || held) {
-            return Next::After(SHORTEST.saturating_sub(took).min(SHORTEST));
+        if is_extended && (has_cancelled || was_held) {
+            return Ok(Next::After(SHORTEST.saturating_sub(took)));
         }
-        Next::After(wait)
+        Ok(Next::After(wait))
     }
 
-    /// Has the tasks of an answer executed, and stops those that were cancelled.
-    fn take(&self, answered: Answered, asked: Instant) {
+    /// Has the tasks of an answer executed, stops those that were cancelled, and returns how many have begun.
+    fn take(&self, answered: Answered) -> usize {
         let Answered { answer, date, .. } = answered;
-        let now = date.unwrap_or_else(Timestamp::now);
-        let _ = asked;
+        let now = date.unwrap_or_else(now);
+        let mut began = 0;
         for task_id in answer.cancelled {
             self.executor.cancel(task_id);
         }
@@ -178,11 +178,13 @@ impl Run {
                 Instant::now() + Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
             });
             let (delivery, task_id) = (Arc::clone(&self.delivery), task.task_id);
-            self.executor.start(task, deadline, move |ended| async move {
+            let has_begun = self.executor.start(task, deadline, move |ended| async move {
                 if let Ended::With(outcome) = ended {
                     delivery.add(task_id, outcome).await;
                 }
             });
+            began += usize::from(has_begun);
         }
+        began
     }
 }

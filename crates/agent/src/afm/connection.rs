@@ -62,9 +62,8 @@ pub(crate) enum Delivered {
 
 impl Afm {
     pub(crate) fn new(urls: &[String], options: &AfmOptions) -> Result<Self, AfmUrlError> {
-        let known = |url: &String| {
-            Ok(Known { endpoint: Endpoint::parse(url)?, is_plain: AtomicBool::new(false) })
-        };
+        let known =
+            |url: &String| Ok(Known { endpoint: Endpoint::parse(url)?, is_plain: AtomicBool::new(false) });
         let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, AfmUrlError>>()?;
         if endpoints.is_empty() {
             return Err(AfmUrlError::None);
@@ -94,7 +93,10 @@ impl Afm {
         }
         let (headers, body) = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
         let answer = serde_json::from_slice(&body).map_err(|error| {
-            Problem::passing(format!("{}: could not read the answer to a poll: {error}", known.endpoint.shown))
+            Problem::passing(format!(
+                "{}: could not read the answer to a poll: {error}",
+                known.endpoint.shown
+            ))
         });
         let answer = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
         Ok(Answered { answer, date: date(&headers), is_extended })
@@ -194,10 +196,10 @@ impl Afm {
             .header(CONTENT_TYPE, "application/json")
             .timeout(timeout)
             .body(body);
-        let mut response = request.send().await.map_err(|error| Problem::of(error))?;
+        let mut response = request.send().await.map_err(Problem::of)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut answer = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| Problem::of(error))? {
+        while let Some(part) = response.chunk().await.map_err(Problem::of)? {
             if answer.len() + part.len() > LARGEST {
                 return Err(Problem::passing(format!("the answer has more than {LARGEST} bytes")));
             }
@@ -237,7 +239,8 @@ fn detail(answer: &[u8]) -> String {
     struct Error {
         detail: String,
     }
-    serde_json::from_slice(answer).map_or_else(|_| String::new(), |error: Error| format!(": {}", error.detail))
+    serde_json::from_slice(answer)
+        .map_or_else(|_| String::new(), |error: Error| format!(": {}", error.detail))
 }
 
 /// The time by the AFM's clock.

@@ -82,8 +82,7 @@ impl fmt::Debug for Endpoint {
 pub(super) fn client(options: &AfmOptions) -> Result<Client, AfmUrlError> {
     let mut headers = HeaderMap::new();
     if let Some(token) = &options.token {
-        let mut value =
-            HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| AfmUrlError::Token)?;
+        let mut value = HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| AfmUrlError::Token)?;
         value.set_sensitive(true);
         headers.insert(AUTHORIZATION, value);
     }

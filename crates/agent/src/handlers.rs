@@ -1,0 +1,68 @@
+//! The handlers that the agent comes with.
+
+mod environment;
+mod secrets;
+mod wait;
+
+use std::fmt;
+use std::sync::Arc;
+
+use schemars::{JsonSchema, Schema};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::handler::Handler;
+
+pub use environment::Environment;
+pub use secrets::{Secrets, SecretsError};
+
+/// A handler that the agent comes with.
+pub struct BuiltIn {
+    /// The type of the tasks that it executes.
+    pub name: &'static str,
+    /// Their version.
+    pub version: i64,
+    /// What their data has to be.
+    pub schema: Schema,
+    make: Box<dyn Fn(Arc<Environment>) -> Handler>,
+}
+
+impl BuiltIn {
+    fn new<I, O, F, R>(name: &'static str, version: i64, function: F) -> Self
+    where
+        I: DeserializeOwned + JsonSchema,
+        O: Serialize,
+        F: Fn(I, Context, Arc<Environment>) -> R + Copy + Send + Sync + 'static,
+        R: Future<Output = Result<O, Failure>> + Send + 'static,
+    {
+        let make = move |environment: Arc<Environment>| {
+            let secrets = Arc::clone(&environment.secrets);
+            let handler = Handler::new(version, move |data: I, context| {
+                function(data, context, Arc::clone(&environment))
+            });
+            secrets::filled_in(handler, secrets)
+        };
+        Self { name, version, schema: schemars::schema_for!(I), make: Box::new(make) }
+    }
+
+    pub(crate) fn handler(&self, environment: Arc<Environment>) -> Handler {
+        (self.make)(environment)
+    }
+}
+
+impl fmt::Debug for BuiltIn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("BuiltIn")
+            .field("name", &self.name)
+            .field("version", &self.version)
+            .finish_non_exhaustive()
+    }
+}
+
+/// All handlers that the agent comes with, by name.
+#[must_use]
+pub fn built_in() -> Vec<BuiltIn> {
+    vec![BuiltIn::new("wait", 1, wait::execute)]
+}

@@ -1,0 +1,30 @@
+//! What the operator of an agent gives its handlers.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::handlers::secrets::Secrets;
+use crate::network::NetworkPolicy;
+
+/// What the operator of an agent gives its handlers.
+#[derive(Debug, Default)]
+pub struct Environment {
+    /// What tasks may reach.
+    pub network: NetworkPolicy,
+    /// What is filled in for `${secret:NAME}`.
+    pub secrets: Arc<Secrets>,
+    /// The commands that tasks may have executed, by the names that they are asked for by.
+    pub commands: BTreeMap<String, Command>,
+}
+
+/// A command that tasks may have executed.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Command {
+    /// The program: an absolute path.
+    pub program: PathBuf,
+    /// Its arguments.
+    #[serde(default)]
+    pub arguments: Vec<String>,
+}

@@ -1,0 +1,203 @@
+//! Which addresses tasks may reach: who may post tasks may not scan the agent's network.
+
+use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
+use std::str::FromStr;
+
+/// A network, as `ADDRESS/BITS`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Network {
+    address: u128,
+    bits: u32,
+    is_v4: bool,
+}
+
+/// Why a text is no network.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no network: write ADDRESS or ADDRESS/BITS, like 10.0.0.0/8 or 2001:db8::/32")]
+pub struct ParseNetworkError(String);
+
+/// The networks that an operator allows and denies.
+///
+/// What is denied by name is never reached. Where any network is allowed by name, nothing else is reached; where none
+/// is, everything is but link-local addresses, which clouds answer with their machines' credentials.
+#[derive(Debug, Clone, Default)]
+pub struct NetworkPolicy {
+    allowed: Vec<Network>,
+    denied: Vec<Network>,
+}
+
+/// Where clouds tell a machine its credentials, beside link-local addresses: of AWS, of Alibaba and of Oracle.
+const METADATA: [IpAddr; 3] = [
+    IpAddr::V6(Ipv6Addr::new(0xfd00, 0xec2, 0, 0, 0, 0, 0, 0x254)),
+    IpAddr::V4(Ipv4Addr::new(100, 100, 100, 200)),
+    IpAddr::V4(Ipv4Addr::new(192, 0, 0, 192)),
+];
+
+impl NetworkPolicy {
+    /// A policy of what is allowed and what is denied.
+    #[must_use]
+    pub fn new(allowed: Vec<Network>, denied: Vec<Network>) -> Self {
+        Self { allowed, denied }
+    }
+
+    /// Whether tasks may reach an address.
+    #[must_use]
+    pub fn allows(&self, address: IpAddr) -> bool {
+        let address = plain(address);
+        let is_in = |networks: &[Network]| networks.iter().any(|network| network.contains(address));
+        if is_in(&self.denied) {
+            return false;
+        }
+        if !self.allowed.is_empty() {
+            return is_in(&self.allowed);
+        }
+        !is_metadata(address)
+    }
+}
+
+/// The address that a packet goes to in the end: one of IPv4 may be written as one of IPv6.
+fn plain(address: IpAddr) -> IpAddr {
+    let IpAddr::V6(v6) = address else { return address };
+    let [a, b, c, d, e, f, g, h] = v6.segments();
+    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    match (a, b, c, d, e, f) {
+        // Mapped, compatible, and translated (NAT64) addresses.
+        (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
+        (0, 0, 0, 0, 0, 0) if g != 0 => v4(g, h),
+        // 6to4.
+        (0x2002, ..) => v4(b, c),
+        _ => address,
+    }
+}
+
+fn is_metadata(address: IpAddr) -> bool {
+    let is_link_local = match address {
+        IpAddr::V4(v4) => v4.is_link_local(),
+        IpAddr::V6(v6) => v6.is_unicast_link_local(),
+    };
+    is_link_local || METADATA.contains(&address)
+}
+
+impl Network {
+    fn contains(&self, address: IpAddr) -> bool {
+        let (bits, is_v4) = bits_of(address);
+        is_v4 == self.is_v4 && self.cut(bits) == self.address
+    }
+
+    /// The bits of an address that belong to the network.
+    fn cut(&self, address: u128) -> u128 {
+        let width = if self.is_v4 { 32 } else { 128 };
+        let host = width - self.bits;
+        if host >= 128 { 0 } else { address >> host << host }
+    }
+}
+
+fn bits_of(address: IpAddr) -> (u128, bool) {
+    match address {
+        IpAddr::V4(v4) => (u128::from(v4.to_bits()), true),
+        IpAddr::V6(v6) => (v6.to_bits(), false),
+    }
+}
+
+impl FromStr for Network {
+    type Err = ParseNetworkError;
+
+    fn from_str(text: &str) -> Result<Self, ParseNetworkError> {
+        let wrong = || ParseNetworkError(text.to_owned());
+        let (address, bits) = match text.split_once('/') {
+            Some((address, bits)) => {
+                let is_number = !bits.is_empty() && bits.bytes().all(|digit| digit.is_ascii_digit());
+                let bits = bits.parse().ok().filter(|_| is_number);
+                (address, Some(bits.ok_or_else(wrong)?))
+            }
+            None => (text, None),
+        };
+        let (address, is_v4) = bits_of(address.trim().parse().map_err(|_| wrong())?);
+        let width = if is_v4 { 32 } else { 128 };
+        let network = Self { address, bits: bits.unwrap_or(width), is_v4 };
+        if network.bits > width {
+            return Err(wrong());
+        }
+        Ok(Self { address: network.cut(address), ..network })
+    }
+}
+
+impl fmt::Display for Network {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let address = match u32::try_from(self.address) {
+            Ok(address) if self.is_v4 => IpAddr::V4(Ipv4Addr::from_bits(address)),
+            _ => IpAddr::V6(Ipv6Addr::from_bits(self.address)),
+        };
+        write!(f, "{address}/{}", self.bits)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn policy(allowed: &[&str], denied: &[&str]) -> NetworkPolicy {
+        let parse = |texts: &[&str]| texts.iter().map(|text| text.parse().unwrap()).collect();
+        NetworkPolicy::new(parse(allowed), parse(denied))
+    }
+
+    fn allows(policy: &NetworkPolicy, address: &str) -> bool {
+        policy.allows(address.parse().unwrap())
+    }
+
+    #[test]
+    fn by_default_all_but_where_clouds_keep_credentials_is_reached() {
+        let policy = policy(&[], &[]);
+        for address in ["127.0.0.1", "10.0.0.1", "203.0.113.7", "::1", "2001:db8::1", "fd00::1"] {
+            assert!(allows(&policy, address), "{address}");
+        }
+        let denied = [
+            "169.254.169.254",
+            "169.254.170.2",
+            "fd00:ec2::254",
+            "fe80::1",
+            "100.100.100.200",
+            "192.0.0.192",
+            "::ffff:169.254.169.254",
+            "::169.254.169.254",
+            "64:ff9b::a9fe:a9fe",
+            "2002:a9fe:a9fe::1",
+        ];
+        for address in denied {
+            assert!(!allows(&policy, address), "{address}");
+        }
+    }
+
+    #[test]
+    fn what_is_allowed_by_name_is_all_that_is_reached_but_what_is_denied() {
+        let policy = policy(&["10.0.0.0/8", "169.254.169.254", "2001:db8::/32"], &["10.1.0.0/16"]);
+        for address in ["10.0.0.1", "10.2.255.255", "169.254.169.254", "2001:db8:1::1", "::ffff:10.0.0.1"] {
+            assert!(allows(&policy, address), "{address}");
+        }
+        for address in ["10.1.0.1", "11.0.0.1", "169.254.169.253", "::1", "2001:db9::1", "::ffff:10.1.0.1"] {
+            assert!(!allows(&policy, address), "{address}");
+        }
+        assert!(!allows(&self::policy(&[], &["0.0.0.0/0"]), "203.0.113.7"));
+        assert!(!allows(&self::policy(&[], &["::/0"]), "2001:db8::1"));
+    }
+
+    #[test]
+    fn a_network_is_an_address_and_a_number_of_bits() {
+        for (text, network) in [
+            ("10.1.2.3/8", "10.0.0.0/8"),
+            ("10.1.2.3", "10.1.2.3/32"),
+            ("::1", "::1/128"),
+            ("2001:db8:ffff::/32", "2001:db8::/32"),
+            ("1.2.3.4/0", "0.0.0.0/0"),
+            ("ffff::/0", "::/0"),
+        ] {
+            assert_eq!(text.parse::<Network>().unwrap().to_string(), network);
+        }
+        for text in
+            ["", "10.0.0.0/33", "::/129", "10.0.0.0/", "10.0.0.0/-1", "10.0.0.0/+8", "example.org", "10/8"]
+        {
+            assert!(text.parse::<Network>().is_err(), "{text:?}");
+        }
+    }
+}
