@@ -15,7 +15,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::handler::Handler;
 
-pub use environment::Environment;
+pub use environment::{Command, Environment};
 pub use secrets::{Secrets, SecretsError};
 
 /// A handler that the agent comes with.

@@ -1,0 +1,57 @@
+//! The program: what it is told by its command line, its environment and its file, and how it begins.
+
+mod command_line;
+mod file;
+mod logging;
+mod settings;
+mod state_folder;
+mod tls;
+
+use std::process::ExitCode;
+
+use anyhow::{Context, Result};
+use clap::Parser;
+
+use command_line::{CommandLine, Subcommand};
+use settings::Settings;
+
+/// Runs the program.
+pub(crate) fn main() -> ExitCode {
+    match run() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(problem) => {
+            eprintln!("slamon-agent: {problem:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run() -> Result<()> {
+    let arguments = command_line::arguments(std::env::args_os(), |name| std::env::var(name).ok());
+    let CommandLine { config, options, subcommand } = CommandLine::parse_from(arguments);
+    if let Some(Subcommand::Handlers) = subcommand {
+        return print_handlers();
+    }
+    let file = match &config {
+        Some(path) => file::read(path)?,
+        None => file::File::default(),
+    };
+    let settings = Settings::of(options, file)?;
+    logging::begin(settings.verbosity);
+    let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let runtime = threads.context("could not start the threads of the agent")?;
+    runtime.block_on(settings.agent()?.run())?;
+    Ok(())
+}
+
+fn print_handlers() -> Result<()> {
+    let schemas: serde_json::Map<String, serde_json::Value> = slamon_agent::handlers::built_in()
+        .into_iter()
+        .map(|handler| {
+            let described = serde_json::json!({ "version": handler.version, "data": handler.schema });
+            (handler.name.to_owned(), described)
+        })
+        .collect();
+    println!("{}", serde_json::to_string_pretty(&schemas)?);
+    Ok(())
+}

@@ -1,0 +1,181 @@
+//! The settings, checked.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use slamon_agent::handlers::{Environment, Secrets};
+use slamon_agent::network::{Network, NetworkPolicy};
+use slamon_agent::{AfmOptions, Agent, Location};
+
+use super::command_line::Options;
+use super::file::File;
+use super::{state_folder, tls};
+
+/// What the original calls the package of the handlers that it comes with.
+const ALL_HANDLERS: &str = "slamon_agent.handlers";
+/// More are hardly meant: each is a task, with its connections and its memory.
+const MOST_EXECUTORS: u32 = 10_000;
+/// An AFM holds a poll for so long.
+const LONGEST_POLL: u32 = 300;
+
+/// What the agent is told, checked.
+#[derive(Debug)]
+pub(super) struct Settings {
+    options: Options,
+    environment: Arc<Environment>,
+    location: Option<Location>,
+    state_folder: PathBuf,
+    pub(super) verbosity: u8,
+}
+
+impl Settings {
+    /// Checks what the command line, the environment and the file say.
+    pub(super) fn of(options: Options, file: File) -> Result<Self> {
+        let options = options.or(file.options);
+        ensure!(!options.url.is_empty(), "url: is required, like --url http://127.0.0.1:8080");
+        let executors = options.executors.unwrap_or(2);
+        ensure!((1..=MOST_EXECUTORS).contains(&executors), "executors: must be from 1 to {MOST_EXECUTORS}");
+        ensure!(options.default_wait.is_none_or(|wait| wait > 0), "default-wait: must be at least 1");
+        let longest_poll = options.longest_poll.unwrap_or(0);
+        ensure!(longest_poll <= LONGEST_POLL, "longest-poll: must be from 0 to {LONGEST_POLL}");
+        ensure!(
+            options.certificate.is_some() == options.key.is_some(),
+            "certificate and key: both are needed, or none"
+        );
+        let secrets = options.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();
+        let network =
+            NetworkPolicy::new(networks("allow", &options.allow)?, networks("deny", &options.deny)?);
+        for (name, command) in &file.commands {
+            ensure!(
+                command.program.is_absolute(),
+                "commands.{name}.program: must be an absolute path, is {}",
+                command.program.display()
+            );
+        }
+        let environment = Environment { network, secrets: Arc::new(secrets), commands: file.commands };
+        let state_folder = match &options.state_folder {
+            Some(folder) => folder.clone(),
+            None => state_folder::default()?,
+        };
+        Ok(Self {
+            location: location(&options)?,
+            environment: Arc::new(environment),
+            state_folder,
+            verbosity: options.verbose,
+            options,
+        })
+    }
+
+    /// Makes the agent.
+    pub(super) fn agent(self) -> Result<Agent> {
+        let Self { options, environment, location, state_folder, .. } = self;
+        let seconds = |seconds: u32| Duration::from_secs(seconds.into());
+        let certificate = options.certificate.as_deref().zip(options.key.as_deref());
+        let afm = AfmOptions {
+            token: options.token_file.as_deref().map(token).transpose()?,
+            proxy: options.proxy,
+            tls: Some(tls::configuration(options.ca_file.as_deref(), certificate)?),
+        };
+        let mut urls = options.url.into_iter();
+        let first = urls.next().context("url: is required")?;
+        let mut agent = urls
+            .fold(Agent::new(first), Agent::or_url)
+            .options(afm)
+            .name(options.name.unwrap_or_else(machine_name))
+            .id_file(options.id_file.unwrap_or_else(|| state_folder.join("agent-id")))
+            .spool(state_folder.join("results"))
+            .executors(options.executors.unwrap_or(2) as usize);
+        if let Some(location) = location {
+            agent = agent.location(location);
+        }
+        if let Some(wait) = options.default_wait {
+            agent = agent.default_wait(seconds(wait));
+        }
+        if let Some(wait) = options.longest_poll {
+            agent = agent.longest_poll(seconds(wait));
+        }
+        if let Some(limit) = options.shutdown_limit {
+            agent = agent.shutdown_limit(seconds(limit));
+        }
+        let handlers = options.handlers;
+        let are_all = handlers.is_empty() || handlers.iter().any(|name| name == ALL_HANDLERS);
+        Ok(agent.built_in((!are_all).then_some(handlers.as_slice()), &environment)?)
+    }
+}
+
+/// Reads a token; a file of secrets often ends with a line feed.
+fn token(path: &Path) -> Result<String> {
+    let token = std::fs::read_to_string(path)
+        .with_context(|| format!("token-file: could not read {}", path.display()))?;
+    let token = token.trim();
+    if token.is_empty() {
+        bail!("token-file: {} is empty", path.display());
+    }
+    Ok(token.to_owned())
+}
+
+fn networks(option: &str, texts: &[String]) -> Result<Vec<Network>> {
+    texts.iter().map(|text| text.trim().parse().with_context(|| option.to_owned())).collect()
+}
+
+fn location(options: &Options) -> Result<Option<Location>> {
+    let Options { country, region, latitude, longitude, .. } = options;
+    let location = match (country, region) {
+        (Some(country), Some(region)) => Location {
+            country: country.clone(),
+            region: region.clone(),
+            latitude: *latitude,
+            longitude: *longitude,
+        },
+        (None, None) => {
+            ensure!(
+                latitude.is_none() && longitude.is_none(),
+                "country and region: are required with a position"
+            );
+            return Ok(None);
+        }
+        (None, Some(_)) => bail!("country: is required with a region"),
+        (Some(_), None) => bail!("region: is required with a country"),
+    };
+    ensure!(location.country.chars().count() == 2, "country: must have 2 characters");
+    ensure!((2..=4).contains(&location.region.chars().count()), "region: must have 2 to 4 characters");
+    let is_within = |degrees: Option<f64>, most: f64| degrees.is_none_or(|degrees| degrees.abs() <= most);
+    ensure!(is_within(location.latitude, 90.0), "latitude: must be from -90 to 90");
+    ensure!(is_within(location.longitude, 180.0), "longitude: must be from -180 to 180");
+    Ok(Some(location))
+}
+
+fn machine_name() -> String {
+    let name = rustix::system::uname().nodename().to_string_lossy().into_owned();
+    if name.is_empty() { "slamon-agent".to_owned() } else { name }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn problem(change: impl FnOnce(&mut Options)) -> String {
+        let mut options = Options {
+            url: vec!["http://afm".to_owned()],
+            state_folder: Some("/tmp".into()),
+            ..Options::default()
+        };
+        change(&mut options);
+        Settings::of(options, File::default()).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        assert!(problem(|options| options.url.clear()).starts_with("url: "));
+        assert!(problem(|options| options.executors = Some(0)).starts_with("executors: "));
+        assert!(problem(|options| options.default_wait = Some(0)).starts_with("default-wait: "));
+        assert!(problem(|options| options.longest_poll = Some(301)).starts_with("longest-poll: "));
+        assert!(problem(|options| options.country = Some("FI".to_owned())).starts_with("region: "));
+        assert!(problem(|options| options.region = Some("18".to_owned())).starts_with("country: "));
+        assert!(problem(|options| options.latitude = Some(60.0)).starts_with("country and region: "));
+        assert!(problem(|options| options.allow = vec!["10/8".to_owned()]).starts_with("allow"));
+        assert!(problem(|options| options.key = Some("key.pem".into())).starts_with("certificate and key: "));
+    }
+}
