@@ -2,6 +2,8 @@
 
 mod environment;
 mod secrets;
+#[expect(dead_code, reason = "for the handlers that come next")]
+mod timeout;
 mod wait;
 
 use std::fmt;
@@ -10,6 +12,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
 
 use crate::context::Context;
 use crate::failure::Failure;
@@ -44,7 +47,10 @@ impl BuiltIn {
             });
             secrets::filled_in(handler, secrets)
         };
-        Self { name, version, schema: schemars::schema_for!(I), make: Box::new(make) }
+        let mut schema = schemars::schema_for!(I);
+        // What it is made from is the name of a type of this program.
+        schema.insert("title".to_owned(), name.into());
+        Self { name, version, schema, make: Box::new(make) }
     }
 
     pub(crate) fn handler(&self, environment: Arc<Environment>) -> Handler {
@@ -65,4 +71,34 @@ impl fmt::Debug for BuiltIn {
 #[must_use]
 pub fn built_in() -> Vec<BuiltIn> {
     vec![BuiltIn::new("wait", 1, wait::execute)]
+}
+
+/// What the data of a task has to be, by the name of each handler that the agent comes with: its version, and the JSON
+/// Schema of its data.
+#[must_use]
+pub fn schemas() -> Value {
+    let schema = |handler: BuiltIn| {
+        (handler.name.to_owned(), json!({"version": handler.version, "data": handler.schema}))
+    };
+    Value::Object(built_in().into_iter().map(schema).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_handler_has_a_schema_that_describes_each_member_of_its_data() {
+        let schemas = schemas();
+        for handler in built_in() {
+            let schema = &schemas[handler.name];
+            assert_eq!(schema["version"], handler.version);
+            assert_eq!(schema["data"]["title"], handler.name);
+            let members = schema["data"]["properties"].as_object().unwrap();
+            assert!(!members.is_empty(), "{}", handler.name);
+            for (name, member) in members {
+                assert!(member["description"].is_string(), "{}: {name} has no description", handler.name);
+            }
+        }
+    }
 }

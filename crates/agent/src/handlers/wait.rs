@@ -11,7 +11,7 @@ use super::Environment;
 use crate::context::Context;
 use crate::failure::Failure;
 
-/// The data of a task.
+/// Waits for some time.
 #[derive(Debug, Deserialize, JsonSchema)]
 pub(super) struct Data {
     /// How many seconds to wait, give or take half a second.
