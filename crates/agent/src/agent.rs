@@ -234,16 +234,19 @@ impl Agent {
     }
 }
 
-/// Ends when the process is asked to.
-async fn terminated() {
+/// Listens for signals from now on; the future ends when the process is asked to.
+fn terminated() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    match (signal(SignalKind::terminate()), signal(SignalKind::interrupt())) {
-        (Ok(mut terminate), Ok(mut interrupt)) => {
-            tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-        }
-        (Err(problem), _) | (_, Err(problem)) => {
-            tracing::error!(%problem, "could not listen for signals: the agent ends at once when it is told to");
-            std::future::pending::<()>().await;
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        match signals {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
+            }
+            (Err(problem), _) | (_, Err(problem)) => {
+                tracing::error!(%problem, "could not listen for signals: the agent ends at once when it is told to");
+                std::future::pending::<()>().await;
+            }
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::pace::{SHORTEST, wait_until};
 
 /// While so many results are not delivered, no task is taken.
 const MOST_UNDELIVERED: usize = 10_000;
+/// So often an agent whose executors are all busy asks what was cancelled.
+const BUSY: Duration = Duration::from_secs(10);
 /// An AFM takes so many ids of what an agent executes.
 const MOST_RUNNING: usize = slamon_protocol::MOST_RUNNING;
 
@@ -152,7 +154,9 @@ impl Run {
         let began = self.take(answered);
         // As many as were asked for: there are likely to be more.
         if free == 0 || began >= free {
-            return Ok(Next::WhenFree { at_the_latest: wait });
+            // Until then an AFM that tells agents what was cancelled is asked now and then.
+            let at_the_latest = if is_extended { wait.min(BUSY) } else { wait };
+            return Ok(Next::WhenFree { at_the_latest });
         }
         // An AFM that can hold polls has held this one to the end, or had something to say before.
         let was_held = took + SHORTEST >= self.longest_poll;

@@ -1,0 +1,7 @@
+//! The program `slamon-agent`, with real AFMs.
+
+mod fleet;
+mod identity;
+mod life;
+mod original;
+mod outage;
