@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use tokio::net::TcpListener;
 use uuid::Uuid;
 
 use crate::afm::{Afm, AfmOptions, AfmUrlError};
@@ -17,6 +18,7 @@ use crate::handler::{Handler, Handlers};
 use crate::handlers::{Environment, built_in};
 use crate::identity::{Identity, IdentityError};
 use crate::location::Location;
+use crate::metrics::Metrics;
 use crate::run::Run;
 use crate::spool::Spool;
 
@@ -34,6 +36,7 @@ pub struct Agent {
     default_wait: Duration,
     longest_poll: Duration,
     shutdown_limit: Duration,
+    monitoring: Option<String>,
 }
 
 /// Why an agent cannot run.
@@ -54,6 +57,18 @@ pub enum AgentError {
         #[source]
         cause: std::io::Error,
     },
+    /// It cannot answer those who watch over it.
+    #[error("listen: could not listen on {address}: {cause}")]
+    Listen {
+        /// The address that was asked for.
+        address: String,
+        /// What the system says.
+        #[source]
+        cause: std::io::Error,
+    },
+    /// It cannot count.
+    #[error("could not make the metrics: {0}")]
+    Metrics(#[from] prometheus::Error),
     /// It can do nothing.
     #[error("the agent has no handlers: there is nothing that it could be handed")]
     NoHandlers,
@@ -82,6 +97,7 @@ impl Agent {
             default_wait: Duration::from_secs(60),
             longest_poll: Duration::from_secs(50),
             shutdown_limit: Duration::from_secs(30),
+            monitoring: None,
         }
     }
 
@@ -192,6 +208,13 @@ impl Agent {
         self
     }
 
+    /// Answers `/metrics`, `/healthz` and `/readyz` at an address, like `127.0.0.1:9100`.
+    #[must_use]
+    pub fn monitoring(mut self, address: impl Into<String>) -> Self {
+        self.monitoring = Some(address.into());
+        self
+    }
+
     /// Runs until the process is asked to end by SIGTERM or SIGINT.
     ///
     /// # Errors
@@ -216,15 +239,25 @@ impl Agent {
             }
             None => Spool::in_memory(),
         };
+        let monitoring = match self.monitoring {
+            Some(address) => Some(listen(address).await?),
+            None => None,
+        };
+        // A poll is answered by then, or one after it.
+        let silence = 2 * self.default_wait.max(self.longest_poll) + Duration::from_secs(30);
+        let metrics = Arc::new(Metrics::new(silence)?);
         let handlers = Arc::new(self.handlers);
+        let executor = Executor::new(self.executors, Arc::clone(&handlers), Arc::clone(&metrics));
         let run = Run {
             afm,
             agent_id: identity.as_ref().map_or_else(Uuid::new_v4, |identity| identity.id),
             name: self.name,
             location: self.location,
-            executor: Arc::new(Executor::new(self.executors, Arc::clone(&handlers))),
+            executor: Arc::new(executor),
             handlers,
-            delivery: Arc::new(Delivery::new(spool)),
+            delivery: Arc::new(Delivery::new(spool, Arc::clone(&metrics))),
+            metrics,
+            monitoring,
             default_wait: self.default_wait,
             longest_poll: self.longest_poll,
             shutdown_limit: self.shutdown_limit,
@@ -232,6 +265,15 @@ impl Agent {
         run.until(stop).await;
         Ok(())
     }
+}
+
+async fn listen(address: String) -> Result<TcpListener, AgentError> {
+    let listener = TcpListener::bind(&address).await;
+    let listener = listener.map_err(|cause| AgentError::Listen { address, cause })?;
+    if let Ok(address) = listener.local_addr() {
+        tracing::info!(%address, "answering /metrics and /healthz");
+    }
+    Ok(listener)
 }
 
 /// Listens for signals from now on; the future ends when the process is asked to.

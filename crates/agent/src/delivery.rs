@@ -10,6 +10,7 @@ use uuid::Uuid;
 use crate::afm::{Afm, Delivered, Problem, TaskResult};
 use crate::backoff::Backoff;
 use crate::handler::Outcome;
+use crate::metrics::Metrics;
 use crate::spool::{Spool, Spooled};
 
 /// So many results are posted in one request at most.
@@ -22,11 +23,12 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Delivery {
     spool: Mutex<Spool>,
     changed: Notify,
+    metrics: Arc<Metrics>,
 }
 
 impl Delivery {
-    pub(crate) fn new(spool: Spool) -> Self {
-        Self { spool: Mutex::new(spool), changed: Notify::new() }
+    pub(crate) fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
+        Self { spool: Mutex::new(spool), changed: Notify::new(), metrics }
     }
 
     /// Stores a result, to be delivered.
@@ -100,6 +102,7 @@ impl Delivery {
 
     async fn done(&self, result: &Spooled, delivered: Delivered) {
         let task_id = result.task_id;
+        self.metrics.delivered(delivered == Delivered::Stored);
         if let Delivered::Refused(reason) = delivered {
             tracing::warn!(%task_id, reason, "dropped a result that the AFM does not want");
         }

@@ -14,6 +14,7 @@ use crate::afm::HandedOut;
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::handler::{Handlers, Outcome};
+use crate::metrics::Metrics;
 
 /// How long a handler has to end by itself once nobody waits for its result.
 const GRACE: Duration = Duration::from_secs(1);
@@ -23,6 +24,7 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Executor {
     executors: usize,
     handlers: Arc<Handlers>,
+    metrics: Arc<Metrics>,
     running: Mutex<HashMap<Uuid, CancellationToken>>,
     tracker: TaskTracker,
     /// Told whenever an executor becomes free.
@@ -38,11 +40,23 @@ pub(crate) enum Ended {
     Late,
 }
 
+impl Ended {
+    fn outcome(&self) -> &'static str {
+        match self {
+            Self::With(Ok(_)) => "completed",
+            Self::With(Err(_)) => "failed",
+            Self::Cancelled => "cancelled",
+            Self::Late => "late",
+        }
+    }
+}
+
 impl Executor {
-    pub(crate) fn new(executors: usize, handlers: Arc<Handlers>) -> Self {
+    pub(crate) fn new(executors: usize, handlers: Arc<Handlers>, metrics: Arc<Metrics>) -> Self {
         Self {
             executors,
             handlers,
+            metrics,
             running: Mutex::default(),
             tracker: TaskTracker::new(),
             freed: Notify::new(),
@@ -77,8 +91,9 @@ impl Executor {
         self.tracker.spawn(async move {
             let began = Instant::now();
             let ended = executor.execute(&task, context).await;
-            let seconds = began.elapsed().as_secs_f64();
-            let task_type = &task.task_type;
+            let took = began.elapsed();
+            let (seconds, task_type) = (took.as_secs_f64(), &task.task_type);
+            executor.metrics.executed(task_type, ended.outcome(), took);
             match &ended {
                 Ended::With(Ok(_)) => tracing::info!(%task_id, task_type, seconds, "executed a task"),
                 Ended::With(Err(failure)) => {

@@ -34,6 +34,8 @@ mod handler;
 pub mod handlers;
 mod identity;
 mod location;
+mod metrics;
+mod monitoring;
 pub mod network;
 mod pace;
 mod run;

@@ -5,6 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::afm::{Afm, Answered, Poll, PollExtensions, Problem, capabilities};
@@ -13,6 +15,8 @@ use crate::delivery::Delivery;
 use crate::executor::{Ended, Executor};
 use crate::handler::Handlers;
 use crate::location::Location;
+use crate::metrics::Metrics;
+use crate::monitoring::{self, Monitored};
 use crate::pace::{SHORTEST, wait_until};
 
 /// While so many results are not delivered, no task is taken.
@@ -31,6 +35,9 @@ pub(crate) struct Run {
     pub(crate) handlers: Arc<Handlers>,
     pub(crate) executor: Arc<Executor>,
     pub(crate) delivery: Arc<Delivery>,
+    pub(crate) metrics: Arc<Metrics>,
+    /// Where those who watch over the agent are answered.
+    pub(crate) monitoring: Option<TcpListener>,
     pub(crate) default_wait: Duration,
     pub(crate) longest_poll: Duration,
     pub(crate) shutdown_limit: Duration,
@@ -55,10 +62,17 @@ enum Next {
 
 impl Run {
     /// Runs until `stop` ends, and then as long as tasks that have begun take, within the limit.
-    pub(crate) async fn until(&self, stop: impl Future<Output = ()>) {
+    pub(crate) async fn until(mut self, stop: impl Future<Output = ()>) {
         let (agent_id, name) = (self.agent_id, &self.name);
         let types: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
         tracing::info!(%agent_id, name, ?types, "the agent has begun");
+        // Ends with this function.
+        let mut background = JoinSet::new();
+        if let Some(listener) = self.monitoring.take() {
+            let (metrics, executor, delivery) =
+                (Arc::clone(&self.metrics), Arc::clone(&self.executor), Arc::clone(&self.delivery));
+            background.spawn(monitoring::serve(listener, Monitored { metrics, executor, delivery }));
+        }
         let mut delivering = pin!(self.delivery.run(&self.afm));
         {
             // A poll that is held open is given up: the AFM takes back what it was about to hand out.
@@ -90,7 +104,9 @@ impl Run {
     async fn poll_for_ever(&self) {
         let mut backoff = Backoff::new(self.default_wait.max(SHORTEST));
         loop {
-            let next = match self.poll().await {
+            let polled = self.poll().await;
+            self.metrics.polled(polled.is_ok());
+            let next = match polled {
                 Ok(next) => {
                     backoff.reset();
                     next

@@ -99,6 +99,9 @@ impl Settings {
         if let Some(limit) = options.shutdown_limit {
             agent = agent.shutdown_limit(seconds(limit));
         }
+        if let Some(address) = options.listen {
+            agent = agent.monitoring(address);
+        }
         let handlers = options.handlers;
         let are_all = handlers.is_empty() || handlers.iter().any(|name| name == ALL_HANDLERS);
         Ok(agent.built_in((!are_all).then_some(handlers.as_slice()), &environment)?)

@@ -61,7 +61,7 @@ impl Fleet {
         agent(&self.url(), &self.state_folder(name), name, args)
     }
 
-    pub(crate) fn post(&self, task: Task<'_>) -> Uuid {
+    pub(crate) fn post(&self, task: &Task<'_>) -> Uuid {
         post(&self.url(), task)
     }
 
@@ -92,11 +92,11 @@ pub(crate) fn wait(seconds: f64) -> Task<'static> {
     Task { task_type: "wait", data: json!({ "time": seconds }), terms: json!({}) }
 }
 
-pub(crate) fn post(url: &str, task: Task<'_>) -> Uuid {
+pub(crate) fn post(url: &str, task: &Task<'_>) -> Uuid {
     let id = Uuid::new_v4();
     let mut body = json!({
         "task_id": id.to_string(), "test_id": Uuid::new_v4().to_string(),
-        "task_type": task.task_type, "task_version": 1, "task_data": task.data,
+        "task_type": task.task_type, "task_version": 1, "task_data": &task.data,
     });
     let terms = task.terms.as_object().expect("an object").clone();
     body.as_object_mut().expect("an object").extend(terms);

@@ -11,10 +11,10 @@ fn a_task_is_executed_as_soon_as_it_is_posted() {
     let fleet = Fleet::start();
     let _agent = fleet.agent("first", &[]);
     // The first poll may be on its way.
-    fleet.wait_for(fleet.post(wait(0.5)));
+    fleet.wait_for(fleet.post(&wait(0.5)));
     for _ in 0..3 {
         let began = Instant::now();
-        let task = fleet.wait_for(fleet.post(wait(0.5)));
+        let task = fleet.wait_for(fleet.post(&wait(0.5)));
         assert!(task["task_result"]["time"].is_f64(), "{task}");
         assert_eq!(task["agent_name"], "first");
         // At AGENT_RETURN_TIME it would have been a minute.
@@ -27,7 +27,7 @@ fn data_that_does_not_fit_is_an_error_that_names_the_field() {
     let fleet = Fleet::start();
     let _agent = fleet.agent("first", &[]);
     let task = Task { task_type: "wait", data: json!({"time": "soon"}), terms: json!({}) };
-    let task = fleet.wait_for(fleet.post(task));
+    let task = fleet.wait_for(fleet.post(&task));
     let error = task["task_error"].as_str().unwrap();
     assert!(error.starts_with("task_data.time: "), "{error}");
 }
@@ -36,7 +36,7 @@ fn data_that_does_not_fit_is_an_error_that_names_the_field() {
 fn as_many_tasks_run_as_there_are_executors() {
     let fleet = Fleet::start();
     let _agent = fleet.agent("first", &["-x", "3"]);
-    let tasks: Vec<_> = (0..4).map(|_| fleet.post(wait(300.0))).collect();
+    let tasks: Vec<_> = (0..4).map(|_| fleet.post(&wait(300.0))).collect();
     for task in &tasks[..3] {
         wait_until(&fleet.url(), *task, |task| task["task_state"] == "claimed");
     }
@@ -49,7 +49,7 @@ fn as_many_tasks_run_as_there_are_executors() {
 fn a_task_that_is_cancelled_is_stopped() {
     let fleet = Fleet::start();
     let agent = fleet.agent("first", &[]);
-    let task = fleet.post(wait(300.0));
+    let task = fleet.post(&wait(300.0));
     wait_until(&fleet.url(), task, |task| task["task_state"] == "claimed");
     cancel(&fleet, task);
     let stopped = format!("stopped a task that was cancelled task_id={task}");
@@ -61,7 +61,7 @@ fn a_task_whose_time_is_over_is_stopped_and_not_reported() {
     let fleet = Fleet::start();
     let agent = fleet.agent("first", &[]);
     let terms = json!({"task_timeout": 1});
-    let task = fleet.post(Task { terms, ..wait(300.0) });
+    let task = fleet.post(&Task { terms, ..wait(300.0) });
     let stopped = format!("stopped a task whose time was over task_id={task}");
     agent.wait_for_line(|line| line.contains(&stopped), PATIENCE);
     let task = fleet.wait_for(task);
@@ -72,11 +72,11 @@ fn a_task_whose_time_is_over_is_stopped_and_not_reported() {
 fn sigterm_lets_what_runs_finish_and_takes_no_more() {
     let fleet = Fleet::start();
     let agent = fleet.agent("first", &[]);
-    let running = fleet.post(wait(2.0));
+    let running = fleet.post(&wait(2.0));
     wait_until(&fleet.url(), running, |task| task["task_state"] == "claimed");
     agent.signal("TERM");
     agent.wait_for_line(|line| line.contains("the agent is stopping"), PATIENCE);
-    let waiting = fleet.post(wait(0.5));
+    let waiting = fleet.post(&wait(0.5));
     agent.wait_for_line(|line| line.contains("the agent has ended"), PATIENCE);
     assert!(agent.wait_exit(PATIENCE).success());
     assert_eq!(fleet.wait_for(running)["task_state"], "completed");
@@ -87,7 +87,7 @@ fn sigterm_lets_what_runs_finish_and_takes_no_more() {
 fn sigterm_waits_no_longer_than_the_limit() {
     let fleet = Fleet::start();
     let agent = fleet.agent("first", &["--shutdown-limit", "1"]);
-    let running = fleet.post(wait(300.0));
+    let running = fleet.post(&wait(300.0));
     wait_until(&fleet.url(), running, |task| task["task_state"] == "claimed");
     agent.signal("TERM");
     agent.wait_for_line(|line| line.contains("the agent ends with work that has not ended"), PATIENCE);

@@ -3,5 +3,6 @@
 mod fleet;
 mod identity;
 mod life;
+mod monitoring;
 mod original;
 mod outage;

@@ -8,7 +8,7 @@ use crate::fleet::{PATIENCE, agent, post, wait, wait_for};
 fn the_original_afm_is_served_too() {
     let folder = tempfile::tempdir().unwrap();
     let afm = OriginalAfm::start(&format!("sqlite:///{}/afm.db", folder.path().display()), &[]).unwrap();
-    let task = post(&afm.url(), wait(0.5));
+    let task = post(&afm.url(), &wait(0.5));
     let agent = agent(&afm.url(), &folder.path().join("state"), "first", &[]);
     agent.wait_for_line(|line| line.contains("the AFM speaks plain protocol 1"), PATIENCE);
     let task = wait_for(&afm.url(), task);

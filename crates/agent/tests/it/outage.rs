@@ -10,7 +10,7 @@ use crate::fleet::{Fleet, PATIENCE, afm_binary, post, wait, wait_for, wait_until
 fn results_outlive_an_afm_that_is_killed() {
     let mut fleet = Fleet::start();
     let agent = fleet.agent("first", &["-x", "8"]);
-    let tasks: Vec<_> = (0..8).map(|_| fleet.post(wait(1.0))).collect();
+    let tasks: Vec<_> = (0..8).map(|_| fleet.post(&wait(1.0))).collect();
     for task in &tasks {
         wait_until(&fleet.url(), *task, |task| task["task_state"] != "pending");
     }
@@ -27,7 +27,7 @@ fn results_outlive_an_afm_that_is_killed() {
 fn results_outlive_an_agent_that_is_killed_while_the_afm_is_away() {
     let mut fleet = Fleet::start();
     let agent = fleet.agent("first", &["-x", "4"]);
-    let tasks: Vec<_> = (0..4).map(|_| fleet.post(wait(1.5))).collect();
+    let tasks: Vec<_> = (0..4).map(|_| fleet.post(&wait(1.5))).collect();
     for task in &tasks {
         wait_until(&fleet.url(), *task, |task| task["task_state"] == "claimed");
     }
@@ -69,7 +69,7 @@ fn the_next_afm_is_polled_when_one_is_away() {
     let afm = AfmProcess::start(&afm_binary(), &[], &[], None);
     let both = format!("{away},{}", afm.url());
     let _agent = crate::fleet::agent(&both, &folder.path().join("state"), "first", &[]);
-    let task = wait_for(&afm.url(), post(&afm.url(), wait(0.5)));
+    let task = wait_for(&afm.url(), post(&afm.url(), &wait(0.5)));
     assert_eq!(task["task_state"], "completed");
 }
 
@@ -77,7 +77,7 @@ fn the_next_afm_is_polled_when_one_is_away() {
 fn a_late_result_is_dropped_and_the_log_says_so() {
     let mut fleet = Fleet::start();
     let agent = fleet.agent("first", &[]);
-    let task = fleet.post(wait(2.0));
+    let task = fleet.post(&wait(2.0));
     wait_until(&fleet.url(), task, |task| task["task_state"] == "claimed");
     fleet.kill_afm();
     agent.wait_for_line(|line| line.contains("executed a task"), PATIENCE);
