@@ -1,9 +1,7 @@
 //! The Agent Fleet Managers that an agent works for.
 
 mod connection;
-mod endpoint;
 mod wire;
 
 pub(crate) use connection::{Afm, Answered, Delivered, Problem};
-pub use endpoint::{AfmOptions, AfmUrlError};
 pub(crate) use wire::{HandedOut, Poll, PollExtensions, Result as TaskResult, capabilities};

@@ -9,7 +9,7 @@ use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
 use uuid::Uuid;
 
-use crate::afm::{Afm, AfmOptions, AfmUrlError};
+use crate::afm::Afm;
 use crate::context::Context;
 use crate::delivery::Delivery;
 use crate::executor::Executor;
@@ -21,6 +21,7 @@ use crate::location::Location;
 use crate::metrics::Metrics;
 use crate::run::Run;
 use crate::spool::Spool;
+use slamon_client::{ConnectError, ConnectOptions};
 
 /// An agent: it polls an AFM for tasks that its handlers can execute, and reports what came out.
 #[derive(Debug)]
@@ -30,7 +31,7 @@ pub struct Agent {
     location: Option<Location>,
     executors: usize,
     handlers: Handlers,
-    options: AfmOptions,
+    options: ConnectOptions,
     id_file: Option<PathBuf>,
     spool: Option<PathBuf>,
     default_wait: Duration,
@@ -44,7 +45,7 @@ pub struct Agent {
 pub enum AgentError {
     /// An AFM cannot be spoken to as it was asked for.
     #[error(transparent)]
-    Afm(#[from] AfmUrlError),
+    Afm(#[from] ConnectError),
     /// It has no id.
     #[error(transparent)]
     Identity(#[from] IdentityError),
@@ -91,7 +92,7 @@ impl Agent {
             location: None,
             executors: 2,
             handlers: Handlers::new(),
-            options: AfmOptions::default(),
+            options: ConnectOptions::default(),
             id_file: None,
             spool: None,
             default_wait: Duration::from_secs(60),
@@ -168,7 +169,7 @@ impl Agent {
 
     /// How the AFMs are spoken to.
     #[must_use]
-    pub fn options(mut self, options: AfmOptions) -> Self {
+    pub fn options(mut self, options: ConnectOptions) -> Self {
         self.options = options;
         self
     }

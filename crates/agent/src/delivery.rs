@@ -4,11 +4,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use serde_json::value::RawValue;
+use slamon_client::Backoff;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::afm::{Afm, Delivered, Problem, TaskResult};
-use crate::backoff::Backoff;
 use crate::handler::Outcome;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, Spooled};

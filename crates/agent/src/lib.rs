@@ -25,7 +25,6 @@
 
 mod afm;
 mod agent;
-mod backoff;
 mod context;
 mod delivery;
 mod executor;
@@ -41,9 +40,9 @@ mod pace;
 mod run;
 mod spool;
 
-pub use afm::{AfmOptions, AfmUrlError};
 pub use agent::{Agent, AgentError};
 pub use context::Context;
 pub use failure::Failure;
 pub use identity::IdentityError;
 pub use location::Location;
+pub use slamon_client::{ConnectError, ConnectOptions};

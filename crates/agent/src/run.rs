@@ -5,12 +5,12 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
+use slamon_client::Backoff;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::afm::{Afm, Answered, Poll, PollExtensions, Problem, capabilities};
-use crate::backoff::Backoff;
 use crate::delivery::Delivery;
 use crate::executor::{Ended, Executor};
 use crate::handler::Handlers;

@@ -14,6 +14,7 @@
 //! What is missing on the machine is an error that says how to install it; no test is ever skipped. `make setup` installs it.
 
 mod afm;
+mod built;
 mod corpus;
 mod port;
 mod postgres;
@@ -22,6 +23,7 @@ mod python;
 mod relay;
 
 pub use afm::AfmProcess;
+pub use built::built;
 pub use corpus::replay_corpus;
 pub use port::free_port;
 pub use postgres::{PgBouncer, PgCluster, PgOptions, Stop, TestDatabase};

@@ -8,8 +8,9 @@ use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
 use reqwest::{Client, StatusCode, Url};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
+use slamon_client::connection::{BaseUrl, retry_after};
+use slamon_client::{ConnectError, ConnectOptions};
 
-use super::endpoint::{AfmOptions, AfmUrlError, Endpoint, client, retry_after};
 use super::wire::{Poll, PollAnswer};
 
 /// How long an answer may take, beside what a poll asks to wait.
@@ -27,7 +28,10 @@ pub(crate) struct Afm {
 
 #[derive(Debug)]
 struct Known {
-    endpoint: Endpoint,
+    poll: Url,
+    response: Url,
+    /// The URL without user and password, for log lines.
+    shown: String,
     /// Whether it refused what newer AFMs add to protocol 1.
     is_plain: AtomicBool,
 }
@@ -61,14 +65,19 @@ pub(crate) enum Delivered {
 }
 
 impl Afm {
-    pub(crate) fn new(urls: &[String], options: &AfmOptions) -> Result<Self, AfmUrlError> {
-        let known =
-            |url: &String| Ok(Known { endpoint: Endpoint::parse(url)?, is_plain: AtomicBool::new(false) });
-        let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, AfmUrlError>>()?;
+    pub(crate) fn new(urls: &[String], options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let user_agent = Some(concat!("slamon-agent/", env!("CARGO_PKG_VERSION")).to_owned());
+        let client = ConnectOptions { user_agent, ..options.clone() }.http_client()?;
+        let known = |url: &String| {
+            let base = BaseUrl::parse(url)?;
+            let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
+            Ok(Known { poll, response, shown: base.to_string(), is_plain: AtomicBool::new(false) })
+        };
+        let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, ConnectError>>()?;
         if endpoints.is_empty() {
-            return Err(AfmUrlError::None);
+            return Err(ConnectError::None);
         }
-        Ok(Self { client: client(options)?, endpoints, current: AtomicUsize::new(0) })
+        Ok(Self { client, endpoints, current: AtomicUsize::new(0) })
     }
 
     /// Polls. An AFM that refuses what newer ones add to protocol 1 is asked again without it.
@@ -79,24 +88,21 @@ impl Afm {
         }
         let waits = poll.extensions.as_ref().map_or(0, |extensions| extensions.max_wait);
         let timeout = TIMEOUT + Duration::from_secs(waits);
-        let (mut answer, mut is_extended) = (self.send(&known.endpoint.poll, &poll, timeout).await, true);
+        let (mut answer, mut is_extended) = (self.send(&known.poll, &poll, timeout).await, true);
         if poll.extensions.is_none() {
             is_extended = false;
         } else if answer.as_ref().is_err_and(|problem| problem.is_final) {
             poll.extensions = None;
-            answer = self.send(&known.endpoint.poll, &poll, TIMEOUT).await;
+            answer = self.send(&known.poll, &poll, TIMEOUT).await;
             is_extended = false;
             if answer.is_ok() {
                 known.is_plain.store(true, Ordering::Relaxed);
-                tracing::info!(afm = known.endpoint.shown, "the AFM speaks plain protocol 1");
+                tracing::info!(afm = known.shown, "the AFM speaks plain protocol 1");
             }
         }
         let (headers, body) = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
         let answer = serde_json::from_slice(&body).map_err(|error| {
-            Problem::passing(format!(
-                "{}: could not read the answer to a poll: {error}",
-                known.endpoint.shown
-            ))
+            Problem::passing(format!("{}: could not read the answer to a poll: {error}", known.shown))
         });
         let answer = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
         Ok(Answered { answer, date: date(&headers), is_extended })
@@ -105,7 +111,7 @@ impl Afm {
     /// Posts a result.
     pub(crate) async fn deliver(&self, body: &RawValue) -> Result<Delivered, Problem> {
         let known = self.current();
-        match self.send(&known.endpoint.response, body, TIMEOUT).await {
+        match self.send(&known.response, body, TIMEOUT).await {
             Ok(_) => Ok(Delivered::Stored),
             Err(problem) if problem.is_final => Ok(Delivered::Refused(problem.sentence)),
             Err(problem) => {
@@ -138,7 +144,7 @@ impl Afm {
         if known.is_plain.load(Ordering::Relaxed) {
             return Ok(None);
         }
-        let sent = self.send(&known.endpoint.response, &Many { results: bodies }, TIMEOUT).await;
+        let sent = self.send(&known.response, &Many { results: bodies }, TIMEOUT).await;
         let (_, body) = match sent {
             Ok(answer) => answer,
             // Something between here and the AFM may know only one at a time.
@@ -177,7 +183,7 @@ impl Afm {
         if std::ptr::eq(known, &raw const self.endpoints[at % self.endpoints.len()])
             && self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            let afm = &self.endpoints[next].endpoint.shown;
+            let afm = &self.endpoints[next].shown;
             tracing::warn!(problem = problem.sentence, afm, "turning to the next AFM");
         }
     }

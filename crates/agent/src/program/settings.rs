@@ -7,7 +7,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail, ensure};
 use slamon_agent::handlers::{Environment, Secrets};
 use slamon_agent::network::{Network, NetworkPolicy};
-use slamon_agent::{AfmOptions, Agent, Location};
+use slamon_agent::{Agent, ConnectOptions, Location};
 
 use super::command_line::Options;
 use super::file::File;
@@ -73,9 +73,10 @@ impl Settings {
         let Self { options, environment, location, state_folder, .. } = self;
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let certificate = options.certificate.as_deref().zip(options.key.as_deref());
-        let afm = AfmOptions {
+        let afm = ConnectOptions {
             token: options.token_file.as_deref().map(token).transpose()?,
             proxy: options.proxy,
+            user_agent: None,
             tls: Some(tls::configuration(options.ca_file.as_deref(), certificate)?),
         };
         let mut urls = options.url.into_iter();

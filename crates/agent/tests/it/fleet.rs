@@ -4,19 +4,12 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use slamon_testbed::{AfmProcess, Process};
+use slamon_testbed::{AfmProcess, Process, built};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Far beyond what any machine needs; reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-
-/// Our server, as `cargo test --workspace` and `cargo build` leave it beside the agent.
-pub(crate) fn afm_binary() -> PathBuf {
-    let binary = Path::new(env!("CARGO_BIN_EXE_slamon-agent")).with_file_name("slamon-afm");
-    assert!(binary.exists(), "{} is missing: run `cargo build -p slamon-afm`", binary.display());
-    binary
-}
 
 /// An AFM on a file, which can be killed and started again at the same address.
 pub(crate) struct Fleet {
@@ -39,7 +32,7 @@ impl Fleet {
     pub(crate) fn start_afm(&mut self) {
         let database = format!("sqlite:///{}/afm.db", self.folder.path().display());
         let args = ["--database-uri", &database];
-        self.afm = Some(AfmProcess::start_at(self.port, &afm_binary(), &args, &[], None));
+        self.afm = Some(AfmProcess::start_at(self.port, &built("slamon-afm"), &args, &[], None));
     }
 
     /// Ends the AFM as a power failure would.

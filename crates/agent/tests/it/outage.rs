@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use slamon_testbed::AfmProcess;
+use slamon_testbed::{AfmProcess, built};
 
-use crate::fleet::{Fleet, PATIENCE, afm_binary, post, wait, wait_for, wait_until};
+use crate::fleet::{Fleet, PATIENCE, post, wait, wait_for, wait_until};
 
 #[test]
 fn results_outlive_an_afm_that_is_killed() {
@@ -66,7 +66,7 @@ fn is_result(entry: &std::fs::DirEntry) -> bool {
 fn the_next_afm_is_polled_when_one_is_away() {
     let away = format!("http://127.0.0.1:{}", slamon_testbed::free_port());
     let folder = tempfile::tempdir().unwrap();
-    let afm = AfmProcess::start(&afm_binary(), &[], &[], None);
+    let afm = AfmProcess::start(&built("slamon-afm"), &[], &[], None);
     let both = format!("{away},{}", afm.url());
     let _agent = crate::fleet::agent(&both, &folder.path().join("state"), "first", &[]);
     let task = wait_for(&afm.url(), post(&afm.url(), &wait(0.5)));

@@ -7,7 +7,7 @@ use uuid::Uuid;
 /// Waits that double from a second on, up to a longest one, each less up to half of it at random: agents that lost an
 /// AFM at the same time do not come back at the same time.
 #[derive(Debug)]
-pub(crate) struct Backoff {
+pub struct Backoff {
     next: Duration,
     longest: Duration,
 }
@@ -15,19 +15,21 @@ pub(crate) struct Backoff {
 const FIRST: Duration = Duration::from_secs(1);
 
 impl Backoff {
-    pub(crate) fn new(longest: Duration) -> Self {
+    /// Waits of at most `longest`.
+    #[must_use]
+    pub fn new(longest: Duration) -> Self {
         Self { next: FIRST.min(longest), longest }
     }
 
     /// The wait before the next try. `asked` is what the other side asked for, which is a least wait.
-    pub(crate) fn wait(&mut self, asked: Option<Duration>) -> Duration {
+    pub fn wait(&mut self, asked: Option<Duration>) -> Duration {
         let wait = self.next.mul_f64(1.0 - random() / 2.0);
         self.next = (self.next * 2).min(self.longest);
         wait.max(asked.unwrap_or_default().min(self.longest))
     }
 
     /// Begins anew, after something went well.
-    pub(crate) fn reset(&mut self) {
+    pub fn reset(&mut self) {
         self.next = FIRST.min(self.longest);
     }
 }

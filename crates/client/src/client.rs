@@ -1,0 +1,171 @@
+//! Requests, tried again where that may help.
+
+use std::time::{Duration, Instant};
+
+use reqwest::{Method, Url};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use crate::backoff::Backoff;
+use crate::connection::{BaseUrl, ConnectError, ConnectOptions, retry_after};
+use crate::error::ClientError;
+
+/// How long an answer may take, beside what a request asks to wait.
+const TIMEOUT: Duration = Duration::from_secs(30);
+/// The longest wait between two tries.
+const LONGEST_WAIT: Duration = Duration::from_secs(20);
+
+/// A client of an AFM. Clones share their connections.
+///
+/// Every request is one that may be repeated: a task is posted under an id that the client chooses, and posting it again
+/// changes nothing. So a request that is not answered, or answered 503 with `Retry-After`, is tried again for as long as
+/// [`Client::retry_for`] says.
+#[derive(Debug, Clone)]
+pub struct Client {
+    http: reqwest::Client,
+    base: BaseUrl,
+    retry_for: Duration,
+}
+
+impl Client {
+    /// A client of the AFM at `url`, which may have a user and a password in it.
+    ///
+    /// # Errors
+    /// When the URL is none.
+    pub fn new(url: &str) -> Result<Self, ConnectError> {
+        Self::with_options(url, &ConnectOptions::default())
+    }
+
+    /// A client that reaches the AFM as `options` say.
+    ///
+    /// # Errors
+    /// Names the option that cannot be used.
+    pub fn with_options(url: &str, options: &ConnectOptions) -> Result<Self, ConnectError> {
+        let retry_for = Duration::from_secs(60);
+        Ok(Self { http: options.http_client()?, base: BaseUrl::parse(url)?, retry_for })
+    }
+
+    /// Tries each request again for so long; a minute if nothing else is said, and not at all with zero.
+    #[must_use]
+    pub fn retry_for(mut self, time: Duration) -> Self {
+        self.retry_for = time;
+        self
+    }
+
+    /// Where the AFM is, without user and password.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.base.to_string()
+    }
+
+    pub(crate) async fn get<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+    ) -> Result<T, ClientError> {
+        read(&self.send(Method::GET, self.at(path, query), None, Duration::ZERO).await?)
+    }
+
+    pub(crate) async fn post<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<T, ClientError> {
+        read(&self.post_for_nothing(path, body).await?)
+    }
+
+    pub(crate) async fn post_for_nothing(
+        &self,
+        path: &[&str],
+        body: &impl Serialize,
+    ) -> Result<Vec<u8>, ClientError> {
+        let body = serde_json::to_vec(body)?;
+        self.send(Method::POST, self.at(path, &[]), Some(body), Duration::ZERO).await
+    }
+
+    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        read(&self.send(Method::DELETE, self.at(path, &[]), None, Duration::ZERO).await?)
+    }
+
+    /// Asks for something that the AFM may wait for.
+    pub(crate) async fn get_waiting<T: DeserializeOwned>(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        waits: Duration,
+    ) -> Result<T, ClientError> {
+        read(&self.send(Method::GET, self.at(path, query), None, waits).await?)
+    }
+
+    /// Begins to read an answer that does not end.
+    pub(crate) async fn open(
+        &self,
+        path: &[&str],
+        query: &[(&str, String)],
+        headers: &[(&'static str, String)],
+    ) -> Result<reqwest::Response, ClientError> {
+        let mut request = self.http.get(self.at(path, query));
+        for (name, value) in headers {
+            request = request.header(*name, value);
+        }
+        let response = request.send().await?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        if status.is_success() {
+            return Ok(response);
+        }
+        Err(ClientError::of_answer(status, retry_after, &response.bytes().await?))
+    }
+
+    fn at(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+        let mut url = self.base.at(path);
+        if !query.is_empty() {
+            url.query_pairs_mut().extend_pairs(query);
+        }
+        url
+    }
+
+    async fn send(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        waits: Duration,
+    ) -> Result<Vec<u8>, ClientError> {
+        let began = Instant::now();
+        let mut backoff = Backoff::new(LONGEST_WAIT);
+        loop {
+            let tried = self.try_once(&method, &url, body.as_deref(), waits).await;
+            let Err(problem) = tried else { return tried };
+            let wait = backoff.wait(problem.retry_after());
+            if !problem.is_passing() || began.elapsed() + wait > self.retry_for {
+                return Err(problem);
+            }
+            tracing::debug!(%problem, wait_s = wait.as_secs_f64(), "trying a request again");
+            tokio::time::sleep(wait).await;
+        }
+    }
+
+    async fn try_once(
+        &self,
+        method: &Method,
+        url: &Url,
+        body: Option<&[u8]>,
+        waits: Duration,
+    ) -> Result<Vec<u8>, ClientError> {
+        let mut request = self.http.request(method.clone(), url.clone()).timeout(TIMEOUT + waits);
+        if let Some(body) = body {
+            request = request.header("content-type", "application/json").body(body.to_vec());
+        }
+        let response = request.send().await?;
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        let body = response.bytes().await?;
+        if status.is_success() {
+            return Ok(body.into());
+        }
+        Err(ClientError::of_answer(status, retry_after, &body))
+    }
+}
+
+fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
+    serde_json::from_slice(body).map_err(|error| ClientError::Unreadable(error.to_string()))
+}

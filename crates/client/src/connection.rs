@@ -1,0 +1,173 @@
+//! How an AFM is reached: connections, TLS, proxies, and who one is.
+
+use std::fmt;
+use std::time::Duration;
+
+use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use reqwest::{Client, Proxy, Url};
+
+/// How AFMs are reached.
+#[derive(Debug, Clone, Default)]
+pub struct ConnectOptions {
+    /// Shown with each request: `Authorization: Bearer …`. A user and password stand in the URL.
+    pub token: Option<String>,
+    /// The proxy for all URLs; `None`: as the environment says (`HTTP_PROXY`, `HTTPS_PROXY`, `NO_PROXY`).
+    pub proxy: Option<String>,
+    /// How TLS is done; `None`: with the authorities that the system trusts.
+    pub tls: Option<rustls::ClientConfig>,
+    /// Who asks: the `User-Agent`; `None`: this library.
+    pub user_agent: Option<String>,
+}
+
+/// Why an AFM cannot be reached as it is asked for.
+#[derive(Debug, thiserror::Error)]
+pub enum ConnectError {
+    /// It is no URL of an AFM. Neither it nor the password in it is repeated.
+    #[error("url: {0}")]
+    Url(String),
+    /// There is none.
+    #[error("url: is required")]
+    None,
+    /// The token has characters that a header cannot have.
+    #[error("token: has characters that cannot be sent")]
+    Token,
+    /// The proxy cannot be used.
+    #[error("proxy: {0}")]
+    Proxy(String),
+    /// TLS cannot be done.
+    #[error("tls: {0}")]
+    Tls(String),
+}
+
+/// The URL of an AFM. Shown without user and password.
+#[derive(Clone)]
+pub struct BaseUrl {
+    url: Url,
+    shown: String,
+}
+
+impl BaseUrl {
+    /// Reads a URL.
+    ///
+    /// # Errors
+    /// When it is none, is of another protocol, or has a query: the error does not repeat it.
+    pub fn parse(text: &str) -> Result<Self, ConnectError> {
+        let problem = |problem: String| ConnectError::Url(problem);
+        let url = Url::parse(text).map_err(|error| problem(format!("is no URL: {error}")))?;
+        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+            return Err(problem("must begin with http:// or https:// and name a host".to_owned()));
+        }
+        if url.query().is_some() || url.fragment().is_some() {
+            return Err(problem("must end with the path: no ? and no #".to_owned()));
+        }
+        let mut shown = url.clone();
+        // A URL with a host can have both.
+        let _ = (shown.set_username(""), shown.set_password(None));
+        let shown = shown.as_str().trim_end_matches('/').to_owned();
+        Ok(Self { url, shown })
+    }
+
+    /// The URL of a path below it, each part of which is escaped.
+    #[must_use]
+    pub fn at(&self, parts: &[&str]) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut path) = url.path_segments_mut() {
+            path.pop_if_empty().extend(parts);
+        }
+        url
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl fmt::Debug for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.shown)
+    }
+}
+
+impl ConnectOptions {
+    /// Makes a client that keeps its connections.
+    ///
+    /// # Errors
+    /// Names the option that cannot be used.
+    pub fn http_client(&self) -> Result<Client, ConnectError> {
+        let mut headers = HeaderMap::new();
+        if let Some(token) = &self.token {
+            let mut value =
+                HeaderValue::try_from(format!("Bearer {token}")).map_err(|_| ConnectError::Token)?;
+            value.set_sensitive(true);
+            headers.insert(AUTHORIZATION, value);
+        }
+        let tls = match &self.tls {
+            Some(tls) => tls.clone(),
+            None => system_tls().map_err(ConnectError::Tls)?,
+        };
+        let user_agent = self.user_agent.as_deref();
+        let mut client = Client::builder()
+            .user_agent(user_agent.unwrap_or(concat!("slamon-client/", env!("CARGO_PKG_VERSION"))))
+            .default_headers(headers)
+            .connect_timeout(Duration::from_secs(10))
+            // Longer than most requests are held open, so that the next ones find a connection.
+            .pool_idle_timeout(Duration::from_secs(90))
+            .tcp_keepalive(Duration::from_secs(60))
+            // An AFM answers by itself; a redirect would turn a POST into a GET.
+            .redirect(reqwest::redirect::Policy::none())
+            .tls_backend_preconfigured(tls);
+        if let Some(proxy) = &self.proxy {
+            let proxy = Proxy::all(proxy).map_err(|error| ConnectError::Proxy(error.to_string()))?;
+            client = client.proxy(proxy);
+        }
+        client.build().map_err(|error| ConnectError::Tls(error.to_string()))
+    }
+}
+
+fn system_tls() -> Result<rustls::ClientConfig, String> {
+    let mut roots = rustls::RootCertStore::empty();
+    // Without any, only `https` URLs fail, and say so.
+    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    let provider = rustls::crypto::ring::default_provider();
+    let config = rustls::ClientConfig::builder_with_provider(provider.into())
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
+
+/// How long an answer asks to wait before the next try.
+#[must_use]
+pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
+    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
+    Some(Duration::from_secs(seconds))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_follow_the_url_that_is_given() {
+        for url in ["http://user:secret@afm:8080/slamon", "http://user:secret@afm:8080/slamon/"] {
+            let base = BaseUrl::parse(url).unwrap();
+            let at = |parts: &[&str]| base.at(parts).to_string();
+            assert_eq!(at(&["tasks", "response"]), "http://user:secret@afm:8080/slamon/tasks/response");
+            assert_eq!(
+                at(&["types", "a/b ?ä"]),
+                "http://user:secret@afm:8080/slamon/types/a%2Fb%20%3F%C3%A4"
+            );
+            assert_eq!(base.to_string(), "http://afm:8080/slamon");
+        }
+        assert_eq!(BaseUrl::parse("http://afm").unwrap().at(&["tasks"]).as_str(), "http://afm/tasks");
+    }
+
+    #[test]
+    fn what_is_no_url_of_an_afm_is_named_without_its_password() {
+        for url in ["afm:8080", "", "ftp://u:secret@afm", "http://u:secret@afm/?x=1", "http://u:secret@"] {
+            let problem = BaseUrl::parse(url).unwrap_err().to_string();
+            assert!(problem.starts_with("url: ") && !problem.contains("secret"), "{problem}");
+        }
+    }
+}

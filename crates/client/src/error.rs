@@ -1,0 +1,104 @@
+//! What can go wrong between a client and an AFM.
+
+use std::time::Duration;
+
+use reqwest::StatusCode;
+use serde::Deserialize;
+
+use crate::connection::ConnectError;
+
+/// Why an AFM did not do what it was asked for.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ClientError {
+    /// The AFM cannot be reached as it was asked for.
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
+    /// No AFM answered within the time for all tries.
+    #[error("the AFM could not be reached: {0}")]
+    Unreachable(String),
+    /// The AFM is there and cannot do it now: its database is away, or it has too much to do. All tries are over.
+    #[error("the AFM cannot do it now: {detail}")]
+    Unavailable {
+        /// What the AFM says.
+        detail: String,
+        /// What it asks to wait.
+        retry_after: Option<Duration>,
+    },
+    /// There is no such task, agent or type.
+    #[error("not found: {0}")]
+    NotFound(String),
+    /// The AFM refuses the request.
+    #[error("{detail}")]
+    Refused {
+        /// The status of the answer.
+        status: u16,
+        /// What the AFM says.
+        detail: String,
+        /// The field, filter or parameter that is wrong.
+        field: Option<String>,
+    },
+    /// The answer is not what an AFM answers.
+    #[error("could not read the answer: {0}")]
+    Unreadable(String),
+    /// Something that is sent cannot be written as JSON.
+    #[error("could not write the request: {0}")]
+    Unwritable(#[from] serde_json::Error),
+    /// The task had not ended when the time to wait was over. It goes on.
+    #[error("the task has not ended within {0:?}")]
+    NotEnded(Duration),
+}
+
+/// What an AFM says in an error (RFC 9457).
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Problem {
+    detail: String,
+    field: Option<String>,
+}
+
+impl ClientError {
+    /// What an answer that is no success says.
+    pub(crate) fn of_answer(status: StatusCode, retry_after: Option<Duration>, body: &[u8]) -> Self {
+        let Problem { mut detail, field } = serde_json::from_slice(body).unwrap_or_default();
+        if detail.is_empty() {
+            detail = status.to_string();
+        }
+        match status {
+            StatusCode::NOT_FOUND => Self::NotFound(detail),
+            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
+                Self::Unavailable { detail, retry_after }
+            }
+            status => Self::Refused { status: status.as_u16(), detail, field },
+        }
+    }
+
+    /// Whether the same request may be answered later.
+    #[must_use]
+    pub fn is_passing(&self) -> bool {
+        matches!(self, Self::Unreachable(_) | Self::Unavailable { .. })
+    }
+
+    /// What the AFM asks to wait before the next try.
+    #[must_use]
+    pub fn retry_after(&self) -> Option<Duration> {
+        match self {
+            Self::Unavailable { retry_after, .. } => *retry_after,
+            _ => None,
+        }
+    }
+}
+
+impl From<reqwest::Error> for ClientError {
+    fn from(error: reqwest::Error) -> Self {
+        // The URL may have a password in it.
+        let error = error.without_url();
+        let mut sentence = error.to_string();
+        let mut cause = std::error::Error::source(&error);
+        while let Some(error) = cause {
+            sentence = format!("{sentence}: {error}");
+            cause = error.source();
+        }
+        Self::Unreachable(sentence)
+    }
+}

@@ -1,0 +1,5 @@
+//! The client, with a real AFM.
+
+mod afm;
+mod fleet;
+mod tasks;
