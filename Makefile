@@ -18,6 +18,7 @@ setup: ## install what the tests need: PostgreSQL, the original AFM and agent
 
 test: setup ## run all tests
 	scripts/run-tests
+	scripts/test-python
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check

@@ -1,0 +1,314 @@
+"""What calls do beyond one request: they are sent again, they wait, they are cut into parts.
+
+A flow is a generator that asks for requests and pauses, and is told what came of them. So a flow is the same
+for the client that blocks and the one that does not.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Generator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Optional, TypeVar, Union
+from uuid import uuid4
+
+from . import _calls
+from ._backoff import Backoff
+from ._calls import Answer, Call
+from .errors import ApiError, BadRequest, Conflict, NotFound, SlamonError, TooLarge, WaitTimeout
+from .new_task import Id, NewTask
+from .tasks import ChangedTask, Counted, Done, Task, TaskAnswer, WholeTask
+
+T = TypeVar("T")
+
+MOST_AT_ONCE = 1_000
+"""An AFM takes so many tasks in one request."""
+MOST_BYTES_AT_ONCE = 900_000
+"""A little less than an AFM takes, unless it is told otherwise."""
+FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
+"""Seconds between two tries of a request."""
+SOON = 5.0
+"""Seconds for which a task is tried to be cancelled that nobody waits for any more."""
+LONGEST_LOOK = 5.0
+"""Seconds between two looks at a task, where the AFM cannot wait for its end."""
+
+
+@dataclass(frozen=True)
+class Send:
+    """Asks for a request to be sent, and to be told the Answer; or the ConnectionFailed, by an exception."""
+
+    call: Call[Any]
+    timeout: float
+
+
+@dataclass(frozen=True)
+class Pause:
+    """Asks to be told nothing for so many seconds."""
+
+    seconds: float
+
+
+Flow = Generator[Union[Send, Pause], Any, T]
+
+
+@dataclass(frozen=True)
+class Patience:
+    """How long a call may take."""
+
+    timeout: float
+    """Seconds for an answer."""
+    retry_for: Optional[float]
+    """Seconds for which a request is sent again; None: without end."""
+    longest_wait: float
+    """Seconds for which the AFM may hold a request open."""
+
+    def is_over(self, began: float, pause: float) -> bool:
+        """Return whether what began then is given up rather than tried after a pause."""
+        return self.retry_for is not None and time.monotonic() + pause > began + self.retry_for
+
+    def until(self, deadline: Optional[float]) -> Patience:
+        """Return the patience of a call that is to end at the deadline, a time by time.monotonic()."""
+        return self if deadline is None else replace(self, retry_for=max(deadline - time.monotonic(), 0.0))
+
+
+def deadline_of(timeout: Optional[float]) -> Optional[float]:
+    """Return when a timeout is over that begins now."""
+    return None if timeout is None else time.monotonic() + timeout
+
+
+def exchange(call: Call[T], patience: Patience, is_bounded: bool = False) -> Flow[T]:
+    """Send a call until it is answered otherwise than by "try again", or patience is over.
+
+    If `is_bounded`, an answer that does not come is waited for not much longer than that, too.
+    """
+    began = time.monotonic()
+    backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+    was_repeated = False
+    while True:
+        left = float("inf") if patience.retry_for is None else began + patience.retry_for - time.monotonic()
+        timeout = patience.timeout
+        if is_bounded:
+            timeout = min(timeout, max(left - call.wait, 0.0) + 1.0)
+        error: SlamonError
+        try:
+            answer: Answer = yield Send(call, call.wait + timeout)
+        except SlamonError as problem:
+            error = problem
+        else:
+            if 200 <= answer.status < 300:
+                return call.read(answer)
+            error = answer.error()
+        if isinstance(error, ApiError):
+            error.was_repeated = was_repeated
+        if not (call.is_repeatable and error.is_passing):
+            raise error
+        wait = backoff.wait(error.retry_after)
+        if patience.is_over(began, wait):
+            raise error
+        yield Pause(wait)
+        was_repeated = True
+
+
+def post(
+    task: NewTask, patience: Patience, traceparent: Optional[str] = None, is_bounded: bool = False
+) -> Flow[None]:
+    """Post a task."""
+    try:
+        yield from exchange(_calls.post_task(task, traceparent), patience, is_bounded)
+    except BadRequest as error:
+        # The AFM of version 1.1.0 refuses a task that it has already: also one whose answer was lost.
+        if not error.was_repeated or error.field is not None:
+            raise
+        try:
+            stored = yield from exchange(_calls.get_task(task.task_id), patience, is_bounded)
+        except NotFound:
+            raise error from None
+        same = (stored.test_id, stored.task_type, stored.task_version, stored.task_data or {})
+        if same != (str(task.test_id).lower(), task.task_type, task.task_version, task.task_data or {}):
+            raise
+
+
+def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task]:
+    """Wait for the end of a task; WaitTimeout if that does not come in time."""
+    deadline = deadline_of(timeout)
+    backoff = Backoff(FIRST_WAIT * 2, LONGEST_LOOK)
+    seen: Optional[Task] = None
+    while True:
+        began = time.monotonic()
+        left = float("inf") if deadline is None else max(deadline - began, 0.0)
+        hold = min(patience.longest_wait, left)
+        call = _calls.get_task(task_id, hold)
+        try:
+            seen = yield from exchange(call, patience.until(deadline), deadline is not None)
+        except SlamonError as error:
+            if deadline is None or not error.is_passing:
+                raise
+            raise WaitTimeout(str(task_id), seen) from error
+        if seen.has_ended:
+            return seen
+        now = time.monotonic()
+        if deadline is not None and now >= deadline:
+            raise WaitTimeout(str(task_id), seen)
+        if now - began < hold * 0.9:
+            # It could not wait: it is of version 1.1.0, holds too many requests, or is stopping.
+            pause = backoff.wait()
+            yield Pause(pause if deadline is None else min(pause, deadline - now))
+        else:
+            backoff.reset()
+
+
+def run(
+    task: NewTask,
+    patience: Patience,
+    timeout: Optional[float],
+    cancel_on_timeout: bool,
+    traceparent: Optional[str],
+) -> Flow[dict[str, Any]]:
+    """Post a task, wait for its end and return its result."""
+    deadline = deadline_of(timeout)
+    yield from post(task, patience.until(deadline), traceparent, deadline is not None)
+    left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+    try:
+        ended = yield from wait(task.task_id, patience, left)
+    except WaitTimeout as late:
+        if not cancel_on_timeout:
+            raise
+        soon = replace(patience, retry_for=SOON)
+        try:
+            yield from exchange(_calls.delete_task(task.task_id), soon, True)
+        except Conflict:
+            # It has ended meanwhile.
+            ended = yield from exchange(_calls.get_task(task.task_id), soon, True)
+        except SlamonError as error:
+            raise late from error
+        else:
+            raise
+    return ended.result
+
+
+def post_many(
+    tasks: Sequence[NewTask], patience: Patience, traceparent: Optional[str] = None
+) -> Flow[list[TaskAnswer]]:
+    """Post tasks, and return the answer to each, in their order."""
+    bodies = [_calls.post_task(task).body or b"" for task in tasks]
+    answers: list[TaskAnswer] = []
+    start = 0
+    while start < len(tasks):
+        end, size = start + 1, len(bodies[start])
+        while (
+            end < len(tasks) and end - start < MOST_AT_ONCE and size + len(bodies[end]) < MOST_BYTES_AT_ONCE
+        ):
+            size += len(bodies[end]) + 1
+            end += 1
+        answers += yield from _post_part(tasks[start:end], bodies[start:end], patience, traceparent)
+        start = end
+    return answers
+
+
+def _post_part(
+    tasks: Sequence[NewTask], bodies: Sequence[bytes], patience: Patience, traceparent: Optional[str]
+) -> Flow[list[TaskAnswer]]:
+    answers: list[Optional[TaskAnswer]] = [None] * len(tasks)
+    waiting = list(range(len(tasks)))
+    began, backoff = time.monotonic(), Backoff(FIRST_WAIT, LONGEST_WAIT)
+    while waiting:
+        try:
+            call = _calls.post_tasks([bodies[index] for index in waiting], traceparent)
+            answered = (yield from exchange(call, patience)).results
+        except TooLarge as error:
+            if len(waiting) == 1:
+                answers[waiting[0]] = _refused(tasks[waiting[0]], error)
+                break
+            # The AFM takes less than is usual.
+            half = len(waiting) // 2
+            for part in (waiting[:half], waiting[half:]):
+                several = [tasks[index] for index in part], [bodies[index] for index in part]
+                for index, answer in zip(part, (yield from _post_part(*several, patience, traceparent))):
+                    answers[index] = answer
+            break
+        except NotFound:
+            # An AFM of version 1.1.0 takes one at a time.
+            for index in waiting:
+                try:
+                    yield from post(tasks[index], patience, traceparent)
+                    answers[index] = TaskAnswer(200, str(tasks[index].task_id).lower())
+                except ApiError as refusal:
+                    answers[index] = _refused(tasks[index], refusal)
+            break
+        for index, answer in zip(waiting, answered):
+            answers[index] = answer
+        waiting = [index for index in waiting if _is_passing(answers[index])]
+        pause = backoff.wait()
+        if not waiting or patience.is_over(began, pause):
+            break
+        yield Pause(pause)
+    return [answer or TaskAnswer(503, detail="the AFM gave no answer for it") for answer in answers]
+
+
+def _refused(task: NewTask, error: ApiError) -> TaskAnswer:
+    return TaskAnswer(error.status, str(task.task_id).lower(), error.detail, error.field)
+
+
+def _is_passing(answer: Union[TaskAnswer, ChangedTask, None]) -> bool:
+    return answer is None or answer.status >= 500
+
+
+def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[list[ChangedTask]]:
+    """Cancel tasks, or post them again, and return what came of each, in their order."""
+    new_ids = [str(uuid4()) for _ in task_ids] if what == "retry" else None
+    changed: list[Optional[ChangedTask]] = [None] * len(task_ids)
+    waiting = list(range(len(task_ids)))
+    began, backoff = time.monotonic(), Backoff(FIRST_WAIT, LONGEST_WAIT)
+    while waiting:
+        for start in range(0, len(waiting), MOST_AT_ONCE):
+            part = waiting[start : start + MOST_AT_ONCE]
+            ids = [task_ids[index] for index in part]
+            named = None if new_ids is None else [new_ids[index] for index in part]
+            answered = yield from exchange(_calls.change_tasks(what, ids, named), patience)
+            for index, answer in zip(part, answered.results):
+                changed[index] = answer
+        waiting = [index for index in waiting if _is_passing(changed[index])]
+        pause = backoff.wait()
+        if not waiting or patience.is_over(began, pause):
+            break
+        yield Pause(pause)
+    return [
+        answer or ChangedTask(str(task_id), 503, "the AFM gave no answer for it")
+        for task_id, answer in zip(task_ids, changed)
+    ]
+
+
+def change_all(what: str, filters: _calls.TaskFilters, patience: Patience) -> Flow[Done]:
+    """Cancel all tasks of a filter, or post them again."""
+    filter_ = _calls.filter_json(filters)
+    if not filter_:
+        raise ValueError("name a filter: without one, it would be all tasks that there are")
+    counted: Counted = yield from exchange(_calls.count_tasks(what, filter_), patience)
+    token: Optional[str] = counted.token
+    changed = refused = 0
+    while token is not None:
+        done = yield from exchange(_calls.change_counted(what, filter_, token), patience)
+        changed, refused = changed + done.changed, refused + done.refused
+        token = done.token if done.more else None
+    return Done(changed, refused, more=False, filter=filter_)
+
+
+def cancel(task_id: Id, patience: Patience) -> Flow[WholeTask]:
+    """Cancel a task."""
+    return (yield from exchange(_calls.cancel_task(task_id), patience))
+
+
+def retry(task_id: Id, new_task_id: Optional[Id], patience: Patience) -> Flow[str]:
+    """Post a task again, and return the id of the new one, which is chosen here: no try posts another."""
+    call = _calls.retry_task(task_id, new_task_id or str(uuid4()))
+    return (yield from exchange(call, patience)).task_id
+
+
+def forget(agent_id: Id, patience: Patience) -> Flow[None]:
+    """Forget an agent."""
+    try:
+        yield from exchange(_calls.forget_agent(agent_id), patience)
+    except NotFound as error:
+        # The try before has forgotten it.
+        if not error.was_repeated:
+            raise
