@@ -1,5 +1,6 @@
 //! The command line, as that of slamon-afm 1.1.0.
 
+mod demo;
 mod resource_limits;
 mod run;
 mod signals;
@@ -14,11 +15,15 @@ use std::time::Duration;
 
 use clap::{CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
+use tracing::Level;
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::{Database, DatabaseKind};
 use crate::logging::{self, LogWriter, repeats};
 use crate::metrics;
+
+/// The database of the demo.
+const IN_MEMORY: &str = "sqlite://";
 
 /// The exit status that says that the arguments or the configuration are wrong and nothing was started.
 const BAD_ARGUMENTS: u8 = 2;
@@ -42,6 +47,8 @@ struct CliArguments {
 enum Subcommands {
     /// Listen for BPMS clients and agents
     Run(run::Address),
+    /// Show it all: an AFM in memory, three agents, and tasks that watch a site; until Ctrl-C
+    Demo(run::Address),
     /// Create the tables, or bring those of an earlier version, or of slamon-afm 1.1.0, up to this one
     CreateTables,
     /// Drop the tables, with everything in them
@@ -66,7 +73,7 @@ pub fn main() -> ExitCode {
         let _ = CliArguments::command().print_help();
         return ExitCode::FAILURE;
     };
-    if let Subcommands::Run(address) = &command
+    if let Subcommands::Run(address) | Subcommands::Demo(address) = &command
         && let Err(problem) = address.host_and_port()
     {
         say(&format!("slamon-afm: {problem}"));
@@ -80,9 +87,10 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let overrides =
-        Overrides { config: arguments.config, database_uri: arguments.database_uri.map(DatabaseUri::new) };
-    let configured = configure(&overrides).and_then(|(loaded, database, log)| {
+    let is_demo = matches!(command, Subcommands::Demo(_));
+    let database_uri = if is_demo { Some(IN_MEMORY.to_owned()) } else { arguments.database_uri };
+    let overrides = Overrides { config: arguments.config, database_uri: database_uri.map(DatabaseUri::new) };
+    let configured = configure(&overrides, is_demo).and_then(|(loaded, database, log)| {
         if matches!(command, Subcommands::CreateTables) && database.kind == DatabaseKind::Memory {
             return Err(tables::IN_MEMORY.to_owned());
         }
@@ -109,7 +117,10 @@ pub fn main() -> ExitCode {
     }
     let done = runtime.block_on(async {
         match command {
-            Subcommands::Run(address) => run::run(&address, &loaded.config, database, log.clone()).await,
+            Subcommands::Run(address) => {
+                run::run(&address, &loaded.config, database, log.clone(), |_| {}).await
+            }
+            Subcommands::Demo(address) => demo::run(&address, &loaded.config, database, log.clone()).await,
             Subcommands::CreateTables => tables::create(&database).await,
             Subcommands::DropTables => tables::drop(&database).await,
         }
@@ -130,8 +141,12 @@ pub fn main() -> ExitCode {
     status
 }
 
-fn configure(overrides: &Overrides) -> Result<(Loaded, Database, LogWriter), String> {
-    let loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
+fn configure(overrides: &Overrides, is_demo: bool) -> Result<(Loaded, Database, LogWriter), String> {
+    let mut loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
+    if is_demo {
+        // What the demo prints would drown in what it does.
+        loaded.config.log_level = loaded.config.log_level.min(Level::ERROR);
+    }
     let database = Database::open(&loaded)?;
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;
     metrics::start(&loaded.config)?;

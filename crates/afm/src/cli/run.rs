@@ -113,11 +113,13 @@ impl Address {
     }
 }
 
+/// Serves until the process is told to stop. `is_listening` is told where, once connections are accepted.
 pub(super) async fn run(
     address: &Address,
     config: &Config,
     database: Database,
     log: LogWriter,
+    is_listening: impl FnOnce(&[SocketAddr]),
 ) -> anyhow::Result<()> {
     let shutdown = Shutdown::on_signals(log)?;
     let (host, port) = address.host_and_port().map_err(anyhow::Error::msg)?;
@@ -152,6 +154,7 @@ pub(super) async fn run(
     let mut serving =
         tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
+    is_listening(&addresses);
     let ended = tokio::select! {
         biased;
         () = shutdown.stop.cancelled() => Ok(()),

@@ -1,0 +1,71 @@
+//! The subcommand `demo`: an AFM in memory with three agents, a site that is not always well, and tasks that watch it.
+
+mod agents;
+mod site;
+mod tasks;
+
+use std::future;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use slamon_client::Client;
+use tokio::net::TcpListener;
+use tokio::sync::oneshot;
+
+use super::run::{self, Address};
+use crate::config::Config;
+use crate::database::Database;
+use crate::logging::LogWriter;
+
+/// Runs the demo until the process is told to end.
+pub(super) async fn run(
+    address: &Address,
+    config: &Config,
+    database: Database,
+    log: LogWriter,
+) -> anyhow::Result<()> {
+    let (tell, listening) = oneshot::channel();
+    let afm = run::run(address, config, database, log, move |addresses| {
+        let _ = tell.send(addresses.first().copied());
+    });
+    let shown = async {
+        match listening.await {
+            Ok(Some(address)) => show(address).await,
+            // The AFM says why.
+            Ok(None) | Err(_) => Ok(()),
+        }
+    };
+    tokio::select! {
+        ended = afm => ended,
+        Err(problem) = shown => Err(problem),
+        // What is shown has ended by itself; the AFM is about to.
+        else => future::pending().await,
+    }
+}
+
+/// Runs everything beside the AFM.
+async fn show(afm: SocketAddr) -> anyhow::Result<()> {
+    let url = format!("http://{}", reachable(afm));
+    let site = TcpListener::bind("127.0.0.1:0").await?;
+    let target = format!("http://{}", site.local_addr()?);
+    println!("The AFM is at          {url}");
+    println!("The dashboard is at    {url}/dashboard");
+    println!("The API is told of at  {url}/api/docs");
+    println!("Three agents watch     {target}, which is slow now and then, and broken every few minutes");
+    println!("Ctrl-C ends the demo; nothing of it is kept.");
+    let client = Client::new(&url)?.retry_for(Duration::ZERO);
+    tokio::try_join!(agents::run(&url), site::serve(site), tasks::post(&client, &target))?;
+    Ok(())
+}
+
+/// An address that can be connected to.
+fn reachable(address: SocketAddr) -> SocketAddr {
+    let mut reachable = address;
+    if address.ip().is_unspecified() {
+        reachable.set_ip(match address {
+            SocketAddr::V4(_) => std::net::Ipv4Addr::LOCALHOST.into(),
+            SocketAddr::V6(_) => std::net::Ipv6Addr::LOCALHOST.into(),
+        });
+    }
+    reachable
+}
