@@ -16,6 +16,12 @@ pub struct Context {
 }
 
 impl Context {
+    /// A task that nobody ends, for tests of handlers.
+    #[cfg(test)]
+    pub(crate) fn alone() -> Self {
+        Self { task_id: Uuid::nil(), attempt: 1, deadline: None, cancellation: CancellationToken::new() }
+    }
+
     /// The id under which the result will be posted. A further attempt of the same task has another one.
     #[must_use]
     pub fn task_id(&self) -> Uuid {

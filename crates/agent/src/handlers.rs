@@ -2,8 +2,7 @@
 
 mod environment;
 mod secrets;
-#[expect(dead_code, reason = "for the handlers that come next")]
-mod timeout;
+mod tls_certificate;
 mod wait;
 
 use std::fmt;
@@ -70,7 +69,7 @@ impl fmt::Debug for BuiltIn {
 /// All handlers that the agent comes with, by name.
 #[must_use]
 pub fn built_in() -> Vec<BuiltIn> {
-    vec![BuiltIn::new("wait", 1, wait::execute)]
+    vec![BuiltIn::new("tls_certificate", 1, tls_certificate::execute), BuiltIn::new("wait", 1, wait::execute)]
 }
 
 /// What the data of a task has to be, by the name of each handler that the agent comes with: its version, and the JSON

@@ -1,5 +1,10 @@
 //! Reaches the targets of tasks: the only way in which a handler opens a connection.
 
+pub(crate) mod certificate;
+pub(crate) mod connect;
+pub(crate) mod limit;
 mod policy;
+pub(crate) mod tls;
 
 pub use policy::{Network, NetworkPolicy, ParseNetworkError};
+pub use tls::{TlsRoots, TlsRootsError};

@@ -5,13 +5,15 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use crate::handlers::secrets::Secrets;
-use crate::network::NetworkPolicy;
+use crate::network::{NetworkPolicy, TlsRoots};
 
 /// What the operator of an agent gives its handlers.
 #[derive(Debug, Default)]
 pub struct Environment {
     /// What tasks may reach.
     pub network: NetworkPolicy,
+    /// The authorities whose certificates targets may have; by default those that the system trusts.
+    pub tls: TlsRoots,
     /// What is filled in for `${secret:NAME}`.
     pub secrets: Arc<Secrets>,
     /// The commands that tasks may have executed, by the names that they are asked for by.

@@ -58,9 +58,16 @@ impl NetworkPolicy {
 
 /// The address that a packet goes to in the end: one of IPv4 may be written as one of IPv6.
 fn plain(address: IpAddr) -> IpAddr {
-    let IpAddr::V6(v6) = address else { return address };
+    let v6 = match address {
+        // A connection to no address goes to the machine itself.
+        IpAddr::V4(Ipv4Addr::UNSPECIFIED) => return Ipv4Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::UNSPECIFIED) => return Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V4(_) => return address,
+        IpAddr::V6(v6) => v6,
+    };
     let [a, b, c, d, e, f, g, h] = v6.segments();
-    let v4 = |high: u16, low: u16| IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low)));
+    let v4 =
+        |high: u16, low: u16| plain(IpAddr::V4(Ipv4Addr::from_bits(u32::from(high) << 16 | u32::from(low))));
     match (a, b, c, d, e, f) {
         // Mapped, compatible, and translated (NAT64) addresses.
         (0, 0, 0, 0, 0, 0xffff) | (0x64, 0xff9b, 0, 0, 0, 0) => v4(g, h),
@@ -180,6 +187,9 @@ mod tests {
         }
         assert!(!allows(&self::policy(&[], &["0.0.0.0/0"]), "203.0.113.7"));
         assert!(!allows(&self::policy(&[], &["::/0"]), "2001:db8::1"));
+        for loopback in ["0.0.0.0", "::", "::ffff:0.0.0.0", "::ffff:127.0.0.1"] {
+            assert!(!allows(&self::policy(&[], &["127.0.0.0/8", "::1"]), loopback), "{loopback}");
+        }
     }
 
     #[test]
