@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
 use slamon_agent::handlers::{Environment, Secrets};
-use slamon_agent::network::{Network, NetworkPolicy};
+use slamon_agent::network::{Network, NetworkPolicy, TlsRoots};
 use slamon_agent::{Agent, ConnectOptions, Location};
 
 use super::command_line::Options;
@@ -54,7 +54,11 @@ impl Settings {
                 command.program.display()
             );
         }
-        let environment = Environment { network, secrets: Arc::new(secrets), commands: file.commands };
+        let tls = match &options.ca_file {
+            Some(path) => TlsRoots::system().and_file(path).context("ca-file")?,
+            None => TlsRoots::system(),
+        };
+        let environment = Environment { network, tls, secrets: Arc::new(secrets), commands: file.commands };
         let state_folder = match &options.state_folder {
             Some(folder) => folder.clone(),
             None => state_folder::default()?,
