@@ -1,6 +1,7 @@
 //! The handlers that the agent comes with.
 
 mod environment;
+mod http;
 mod secrets;
 mod tls_certificate;
 mod wait;
@@ -69,7 +70,11 @@ impl fmt::Debug for BuiltIn {
 /// All handlers that the agent comes with, by name.
 #[must_use]
 pub fn built_in() -> Vec<BuiltIn> {
-    vec![BuiltIn::new("tls_certificate", 1, tls_certificate::execute), BuiltIn::new("wait", 1, wait::execute)]
+    vec![
+        BuiltIn::new("http", 1, http::execute),
+        BuiltIn::new("tls_certificate", 1, tls_certificate::execute),
+        BuiltIn::new("wait", 1, wait::execute),
+    ]
 }
 
 /// What the data of a task has to be, by the name of each handler that the agent comes with: its version, and the JSON

@@ -2,6 +2,7 @@
 
 pub(crate) mod certificate;
 pub(crate) mod connect;
+pub(crate) mod http;
 pub(crate) mod limit;
 mod policy;
 pub(crate) mod tls;

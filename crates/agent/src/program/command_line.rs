@@ -96,7 +96,8 @@ pub(super) struct Options {
     /// The HTTP proxy on the way to the AFM; else as HTTP_PROXY, HTTPS_PROXY and NO_PROXY say
     #[arg(long, value_name = "URL", env = "SLAMON_AGENT_PROXY")]
     pub(super) proxy: Option<String>,
-    /// A file of authorities (PEM) that the AFM's certificate may be from, beside those that the system trusts
+    /// A file of authorities (PEM) that the certificates of the AFM and of targets may be from, beside those that the
+    /// system trusts
     #[arg(long, value_name = "FILE", env = "SLAMON_AGENT_CA_FILE")]
     pub(super) ca_file: Option<PathBuf>,
     /// A file with the certificate (PEM) that the agent shows to the AFM
