@@ -2,8 +2,10 @@
 
 mod environment;
 mod http;
+mod python;
 mod secrets;
 mod tls_certificate;
+mod url_http_status;
 mod wait;
 
 use std::fmt;
@@ -73,6 +75,7 @@ pub fn built_in() -> Vec<BuiltIn> {
     vec![
         BuiltIn::new("http", 1, http::execute),
         BuiltIn::new("tls_certificate", 1, tls_certificate::execute),
+        BuiltIn::new("url_http_status", 1, url_http_status::execute),
         BuiltIn::new("wait", 1, wait::execute),
     ]
 }

@@ -5,6 +5,8 @@ pub(crate) mod connect;
 pub(crate) mod http;
 pub(crate) mod limit;
 mod policy;
+#[cfg(test)]
+pub(crate) mod test_server;
 pub(crate) mod tls;
 
 pub use policy::{Network, NetworkPolicy, ParseNetworkError};

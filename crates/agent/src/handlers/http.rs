@@ -170,3 +170,6 @@ fn output(answer: Answer) -> Output {
         redirects: answer.redirects,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -200,9 +200,14 @@ impl Response {
         body::read(&mut self.body, encoding, Some(most), &self.target, limit).await
     }
 
-    /// Reads the body to its end, and keeps nothing of it; it is decompressed only to see that it can be.
+    /// Reads the body to its end, and keeps nothing of it; what is compressed with gzip or deflate
+    /// is decompressed to see that it can be.
     pub(crate) async fn discard(&mut self, limit: &Limit) -> Result<Body, BodyError> {
-        body::read(&mut self.body, Encoding::of(&self.headers), None, &self.target, limit).await
+        let encoding = match Encoding::of(&self.headers) {
+            Encoding::Brotli => Encoding::None,
+            other => other,
+        };
+        body::read(&mut self.body, encoding, None, &self.target, limit).await
     }
 }
 
@@ -245,7 +250,7 @@ where
         .title_case_headers(true)
         .allow_obsolete_multiline_headers_in_responses(true)
         .allow_spaces_after_header_name_in_responses(true)
-        .max_buf_size(LARGEST_HEAD)
+        .max_header_size(LARGEST_HEAD)
         .max_headers(MOST_HEADERS)
         .handshake(TokioIo::new(stream))
         .await?;
