@@ -2,6 +2,7 @@
 
 mod environment;
 mod http;
+mod http_steps;
 mod python;
 mod secrets;
 mod tls_certificate;
@@ -74,6 +75,7 @@ impl fmt::Debug for BuiltIn {
 pub fn built_in() -> Vec<BuiltIn> {
     vec![
         BuiltIn::new("http", 1, http::execute),
+        BuiltIn::new("http_steps", 1, http_steps::execute),
         BuiltIn::new("tls_certificate", 1, tls_certificate::execute),
         BuiltIn::new("url_http_status", 1, url_http_status::execute),
         BuiltIn::new("wait", 1, wait::execute),

@@ -19,7 +19,7 @@ use crate::network::http::Client;
 use crate::network::limit::{Timeout, milliseconds};
 use crate::network::tls::Verify;
 
-pub(super) use expected::{Expected, OneOrMany, Statuses};
+pub(super) use expected::{Expected, OneOrMany, Statuses, compile, is_pointer, json};
 pub(super) use request::{Answer, Asked, Manner, MaxBytes, MaxRedirects, Method, exchange, headers, url};
 
 /// Sends one request, and checks its answer.

@@ -6,10 +6,8 @@ mod url;
 
 use std::sync::Arc;
 
-use cookie_store::{CookieStore, RawCookie};
 use hyper::header::{
-    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE,
-    USER_AGENT,
+    ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, COOKIE, HeaderMap, HeaderName, HeaderValue, LOCATION, USER_AGENT,
 };
 use hyper::{Method, StatusCode};
 use reqwest::Url;
@@ -22,7 +20,7 @@ use crate::context::Context;
 use crate::failure::Failure;
 use crate::network::TlsRoots;
 use crate::network::connect::Target;
-use crate::network::http::{Client, Request, basic};
+use crate::network::http::{Client, Cookies, Request, basic};
 use crate::network::limit::{Limit, Timeout};
 use crate::network::tls::Verify;
 use error::Place;
@@ -75,7 +73,7 @@ async fn status(
     let proxies = Proxies::new(variable);
     let bundle = ["REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"].iter().find_map(|name| variable(name));
     let tls = bundle.filter(|path| !path.is_empty()).map(|path| roots(&path));
-    let mut cookies = CookieStore::new();
+    let mut cookies = Cookies::default();
     let mut authorization = prepared.authorization();
     let mut redirects = 0;
     loop {
@@ -103,7 +101,7 @@ async fn status(
         let mut response = client.send(request, limit).await.map_err(|error| place.of(&error))?;
         let (status, headers) = (response.status, response.headers.clone());
         if let Some(url) = &prepared.url {
-            keep_cookies(&mut cookies, &headers, url);
+            cookies.keep(&headers, url);
         }
         let read = response.discard(limit).await;
         let Some(location) = location(status, &headers) else {
@@ -128,7 +126,7 @@ fn roots(path: &str) -> Result<TlsRoots, String> {
         .map_err(|_| format!("Could not find a suitable TLS CA certificate bundle, invalid path: {path}"))
 }
 
-fn headers(authorization: Option<&HeaderValue>, cookies: &CookieStore, url: Option<&Url>) -> HeaderMap {
+fn headers(authorization: Option<&HeaderValue>, cookies: &Cookies, url: Option<&Url>) -> HeaderMap {
     let mut headers = HeaderMap::new();
     let plain: [(HeaderName, &'static str); 4] = [
         (USER_AGENT, concat!("slamon-agent/", env!("CARGO_PKG_VERSION"))),
@@ -139,10 +137,9 @@ fn headers(authorization: Option<&HeaderValue>, cookies: &CookieStore, url: Opti
     for (name, value) in plain {
         headers.insert(name, HeaderValue::from_static(value));
     }
-    let cookies = url.into_iter().flat_map(|url| cookies.get_request_values(url));
-    let cookies: Vec<String> = cookies.map(|(name, value)| format!("{name}={value}")).collect();
+    let cookies = url.map(|url| cookies.header(url)).unwrap_or_default();
     if !cookies.is_empty()
-        && let Ok(cookies) = HeaderValue::try_from(cookies.join("; "))
+        && let Ok(cookies) = HeaderValue::try_from(cookies)
     {
         headers.insert(COOKIE, cookies);
     }
@@ -150,15 +147,6 @@ fn headers(authorization: Option<&HeaderValue>, cookies: &CookieStore, url: Opti
         headers.insert(AUTHORIZATION, authorization.clone());
     }
     headers
-}
-
-fn keep_cookies(cookies: &mut CookieStore, headers: &HeaderMap, url: &Url) {
-    for cookie in headers.get_all(SET_COOKIE) {
-        if let Ok(cookie) = RawCookie::parse(String::from_utf8_lossy(cookie.as_bytes()).into_owned()) {
-            // One that is for somebody else is not kept.
-            let _ = cookies.insert_raw(&cookie, url);
-        }
-    }
 }
 
 fn location(status: StatusCode, headers: &HeaderMap) -> Option<String> {

@@ -1,6 +1,7 @@
 //! HTTP/1.1 to what tasks name: each request on a connection of its own, so that its times are true.
 
 mod body;
+mod cookies;
 mod proxy;
 
 use std::time::{Duration, Instant};
@@ -23,6 +24,7 @@ use super::tls::{Peer, TlsError, TlsOptions, TlsRoots, Verify};
 
 use body::Encoding;
 pub(crate) use body::{Body, BodyError};
+pub(crate) use cookies::Cookies;
 pub(crate) use proxy::{Proxy, basic};
 
 /// A status line and headers may have so many bytes together.

@@ -166,6 +166,16 @@ fn is_float(number: &Number) -> bool {
     number.is_f64()
 }
 
+impl OneOrMany {
+    pub(in crate::handlers) fn of(texts: Vec<String>) -> Self {
+        Self(texts)
+    }
+
+    pub(in crate::handlers) fn texts(&self) -> &[String] {
+        &self.0
+    }
+}
+
 impl Statuses {
     fn contains(&self, status: u16) -> bool {
         self.0.iter().any(|expected| match *expected {

@@ -6,10 +6,9 @@ use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cookie_store::{CookieStore, RawCookie};
 use hyper::header::{
     ACCEPT, ACCEPT_ENCODING, AUTHORIZATION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE, COOKIE, HOST,
-    HeaderMap, HeaderName, HeaderValue, LOCATION, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT,
+    HeaderMap, HeaderName, HeaderValue, LOCATION, TRANSFER_ENCODING, USER_AGENT,
 };
 use hyper::{StatusCode, Version};
 use reqwest::Url;
@@ -19,7 +18,7 @@ use serde_json::Value;
 
 use crate::failure::Failure;
 use crate::network::connect::Target;
-use crate::network::http::{Body, Client, Request, Times, basic};
+use crate::network::http::{Body, Client, Cookies, Request, Times, basic};
 use crate::network::limit::Limit;
 use crate::network::tls::Peer;
 
@@ -157,7 +156,7 @@ pub(in crate::handlers) async fn exchange(
     client: &Client<'_>,
     asked: Asked,
     manner: Manner,
-    mut cookies: Option<&mut CookieStore>,
+    mut cookies: Option<&mut Cookies>,
     limit: &Limit,
 ) -> Result<Answer, Failure> {
     let Asked { mut method, mut url, mut headers, mut body } = asked;
@@ -181,7 +180,7 @@ pub(in crate::handlers) async fn exchange(
         let sent = client.send(request, limit).await;
         let mut response = sent.map_err(|error| led(error.to_string()))?;
         if let Some(cookies) = &mut cookies {
-            keep_cookies(cookies, &response.headers, &url);
+            cookies.keep(&response.headers, &url);
         }
         let next = match manner.max_redirects.0 {
             0 => None,
@@ -261,24 +260,14 @@ fn turns_into_get(status: StatusCode, method: &hyper::Method) -> bool {
     }
 }
 
-fn with_cookies(headers: &mut HeaderMap, own: Option<&HeaderValue>, cookies: &CookieStore, url: &Url) {
-    let kept = cookies.get_request_values(url).map(|(name, value)| format!("{name}={value}"));
+fn with_cookies(headers: &mut HeaderMap, own: Option<&HeaderValue>, cookies: &Cookies, url: &Url) {
     let own = own.filter(|_| headers.contains_key(COOKIE)).and_then(|own| own.to_str().ok());
-    let all: Vec<String> = own.map(str::to_owned).into_iter().chain(kept).collect();
+    let all = [own.unwrap_or_default(), &cookies.header(url)];
+    let all: Vec<&str> = all.into_iter().filter(|cookies| !cookies.is_empty()).collect();
     if let Ok(value) = HeaderValue::try_from(all.join("; "))
         && !all.is_empty()
     {
         headers.insert(COOKIE, value);
-    }
-}
-
-fn keep_cookies(cookies: &mut CookieStore, headers: &HeaderMap, url: &Url) {
-    for cookie in headers.get_all(SET_COOKIE) {
-        let text = String::from_utf8_lossy(cookie.as_bytes());
-        if let Ok(cookie) = RawCookie::parse(text.into_owned()) {
-            // One that is for somebody else is not kept.
-            let _ = cookies.insert_raw(&cookie, url);
-        }
     }
 }
 

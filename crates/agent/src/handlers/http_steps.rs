@@ -1,0 +1,302 @@
+//! `http_steps`: a transaction of several requests, each with what its answers before have given.
+
+mod template;
+mod variables;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Instant;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::Environment;
+use super::http::{
+    Answer, Asked, Expected, Manner, MaxBytes, MaxRedirects, Method, OneOrMany, Statuses, exchange, headers,
+    url, yes,
+};
+use crate::context::Context;
+use crate::failure::Failure;
+use crate::network::connect::IpVersion;
+use crate::network::http::{Client, Cookies};
+use crate::network::limit::{Limit, Timeout, milliseconds};
+use crate::network::tls::Verify;
+use template::{Variables, filled_in, filled_in_url, filled_in_value, names_in, names_in_value};
+use variables::Source;
+
+const MOST_STEPS: usize = 100;
+
+/// Sends several requests, one after the other, as somebody does who logs in, orders and looks up the order. Cookies
+/// are kept. `${name}` in a step stands for a variable that a step before has taken from its answer.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Data {
+    /// The steps, in their order.
+    #[schemars(length(min = 1, max = 100))]
+    steps: Vec<Step>,
+    /// Variables that there are from the beginning.
+    #[serde(default)]
+    variables: BTreeMap<String, Value>,
+    /// The variables that the result is to have.
+    #[serde(default)]
+    results: Vec<String>,
+    /// Whether a certificate that is not valid is an error.
+    #[serde(default = "yes")]
+    verify: bool,
+    /// 4 or 6: only IPv4, or only IPv6.
+    ip_version: Option<IpVersion>,
+    /// How many bytes of each body are read.
+    #[serde(default)]
+    max_bytes: MaxBytes,
+    /// Whether answers may be compressed (gzip, br).
+    #[serde(default)]
+    compressed: bool,
+    /// How many seconds it may take in all.
+    #[serde(default)]
+    timeout: Timeout,
+}
+
+/// A request, and what its answer has to be.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    /// What people know the step by.
+    name: String,
+    /// Where to. What is filled in after the `?` is escaped.
+    url: String,
+    /// The method, in capitals.
+    #[serde(default)]
+    method: Method,
+    /// Headers of the request.
+    #[serde(default)]
+    headers: BTreeMap<String, String>,
+    /// The body of the request: a string as it is, any other value as JSON. A string in it that is nothing but `${name}`
+    /// becomes the variable's value, also where that is no string.
+    body: Option<Value>,
+    /// The body of the request as the fields of a form.
+    form: Option<BTreeMap<String, String>>,
+    /// The status that the answer has to have, as for `http`.
+    #[serde(default)]
+    expected_status: Statuses,
+    /// The text, or the texts, that the body of the answer has to contain.
+    #[serde(default)]
+    contains: OneOrMany,
+    /// A regular expression that the body of the answer has to match somewhere.
+    regex: Option<String>,
+    /// What the body of the answer, as JSON, has to have: values by JSON pointers.
+    #[serde(default)]
+    json: BTreeMap<String, Value>,
+    /// Variables for the steps that follow, and where in the answer they are.
+    #[serde(default)]
+    variables: BTreeMap<String, Source>,
+    /// How many redirects are followed; one more is an error. 0: a redirect is an answer like others.
+    #[serde(default)]
+    max_redirects: MaxRedirects,
+}
+
+/// The result of a task.
+#[derive(Debug, Serialize)]
+pub(super) struct Output {
+    steps: Vec<Done>,
+    total_ms: f64,
+    /// The variables that were asked for.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    results: BTreeMap<String, Value>,
+}
+
+/// A step that is done; its times are those of its last request, after all redirects.
+#[derive(Debug, Serialize)]
+struct Done {
+    name: String,
+    status: u16,
+    address: String,
+    dns_ms: f64,
+    connect_ms: f64,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    tls_ms: Option<f64>,
+    first_byte_ms: f64,
+    total_ms: f64,
+    bytes: u64,
+}
+
+pub(super) async fn execute(
+    data: Data,
+    context: Context,
+    environment: Arc<Environment>,
+) -> Result<Output, Failure> {
+    data.check().map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
+    let limit = data.timeout.limit(&context);
+    let client = Client {
+        policy: &environment.network,
+        tls: &environment.tls,
+        verify: if data.verify { Verify::Required } else { Verify::Reported },
+        ip_version: data.ip_version,
+        proxy: None,
+    };
+    let mut cookies = Cookies::default();
+    let mut variables = data.variables.clone();
+    let began = Instant::now();
+    let mut steps = Vec::with_capacity(data.steps.len());
+    let count = data.steps.len();
+    for (index, step) in data.steps.iter().enumerate() {
+        let done = step.execute(&data, &client, &mut cookies, &mut variables, &limit).await;
+        steps.push(done.map_err(|failure| {
+            Failure::new(format!("step {:?} ({} of {count}): {failure}", step.name, index + 1))
+        })?);
+    }
+    let results = data.results.iter().filter_map(|name| Some((name.clone(), variables.remove(name)?)));
+    Ok(Output { steps, total_ms: milliseconds(began.elapsed()), results: results.collect() })
+}
+
+impl Data {
+    /// What cannot be right whatever the answers are; the problem begins with the name of the member.
+    fn check(&self) -> Result<(), String> {
+        if self.steps.is_empty() || self.steps.len() > MOST_STEPS {
+            return Err(format!("steps: must be from 1 to {MOST_STEPS}, and are {}", self.steps.len()));
+        }
+        let mut known: BTreeSet<&str> = BTreeSet::new();
+        for name in self.variables.keys() {
+            is_name(name).map_err(|problem| format!("variables: {problem}"))?;
+            known.insert(name);
+        }
+        let mut names = BTreeSet::new();
+        for (index, step) in self.steps.iter().enumerate() {
+            let place = |problem: String| format!("steps[{index}].{problem}");
+            if !names.insert(&step.name) {
+                return Err(place(format!("name: {:?} is the name of a step before", step.name)));
+            }
+            step.check(&known).map_err(place)?;
+            known.extend(step.variables.keys().map(String::as_str));
+        }
+        match self.results.iter().find(|name| !known.contains(name.as_str())) {
+            Some(unknown) => Err(format!("results: there is no variable {unknown:?}")),
+            None => Ok(()),
+        }
+    }
+}
+
+impl Step {
+    fn check(&self, known: &BTreeSet<&str>) -> Result<(), String> {
+        if self.body.is_some() && self.form.is_some() {
+            return Err("form: a request has either a form or another body".to_owned());
+        }
+        let texts = [("url", &self.url)].into_iter();
+        let texts = texts.chain(self.headers.values().map(|value| ("headers", value)));
+        let texts = texts.chain(self.form.iter().flatten().map(|(_, value)| ("form", value)));
+        let mut used: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (member, text) in texts {
+            used.push((member, names_in(text).map_err(|problem| format!("{member}: {problem}"))?));
+        }
+        for (member, value) in
+            self.body.iter().map(|body| ("body", body)).chain(self.json.values().map(|value| ("json", value)))
+        {
+            used.push((member, names_in_value(value).map_err(|problem| format!("{member}: {problem}"))?));
+        }
+        for text in self.contains.texts() {
+            used.push(("contains", names_in(text).map_err(|problem| format!("contains: {problem}"))?));
+        }
+        for (member, names) in used {
+            if let Some(unknown) = names.iter().find(|name| !known.contains(**name)) {
+                return Err(format!("{member}: no step before has a variable {unknown:?}"));
+            }
+        }
+        for (name, source) in &self.variables {
+            is_name(name).map_err(|problem| format!("variables: {problem}"))?;
+            source.check().map_err(|problem| format!("variables.{name}: {problem}"))?;
+        }
+        // Those that name no variable can be checked as they are.
+        if names_in(&self.url)?.is_empty() {
+            url(&self.url)?;
+        }
+        let regex = self.regex.as_deref();
+        Expected::new(self.expected_status.clone(), self.contains.clone(), regex, self.json.clone())?;
+        headers(&self.headers.keys().map(|name| (name.clone(), String::new())).collect()).map(|_| ())
+    }
+
+    async fn execute(
+        &self,
+        data: &Data,
+        client: &Client<'_>,
+        cookies: &mut Cookies,
+        variables: &mut Variables,
+        limit: &Limit,
+    ) -> Result<Done, Failure> {
+        let asked = self.asked(variables).map_err(Failure::new)?;
+        let expected = self.expected(variables).map_err(Failure::new)?;
+        let manner = Manner {
+            max_redirects: self.max_redirects,
+            max_bytes: data.max_bytes,
+            compressed: data.compressed,
+        };
+        let answer = exchange(client, asked, manner, Some(cookies), limit).await?;
+        let wrong = |problem: String| Failure::new(format!("{}: {problem}", answer.shown_url()));
+        expected.check(&answer).map_err(wrong)?;
+        for (name, source) in &self.variables {
+            let value = source
+                .take(&answer, cookies)
+                .map_err(|problem| wrong(format!("could not take the variable {name:?}: {problem}")))?;
+            variables.insert(name.clone(), value);
+        }
+        Ok(self.done(&answer))
+    }
+
+    /// The request, with variables filled in.
+    fn asked(&self, variables: &Variables) -> Result<Asked, String> {
+        let url = url(&filled_in_url(&self.url, variables)?)?;
+        let mut given = BTreeMap::new();
+        for (name, value) in &self.headers {
+            given.insert(name.clone(), filled_in(value, variables)?);
+        }
+        let mut body = self.body.as_ref().map(|body| filled_in_value(body, variables)).transpose()?;
+        let has_type = given.keys().any(|name| name.eq_ignore_ascii_case("content-type"));
+        if let Some(form) = &self.form {
+            let mut fields = form_urlencoded::Serializer::new(String::new());
+            for (name, value) in form {
+                fields.append_pair(name, &filled_in(value, variables)?);
+            }
+            body = Some(Value::String(fields.finish()));
+            if !has_type {
+                given.insert("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
+            }
+        }
+        Ok(Asked::new(self.method.clone(), url, headers(&given)?, body.as_ref()))
+    }
+
+    fn expected(&self, variables: &Variables) -> Result<Expected, String> {
+        let contains = self.contains.texts().iter().map(|text| filled_in(text, variables));
+        let contains = contains.collect::<Result<Vec<_>, _>>()?;
+        let mut json = BTreeMap::new();
+        for (pointer, value) in &self.json {
+            json.insert(pointer.clone(), filled_in_value(value, variables)?);
+        }
+        Expected::new(self.expected_status.clone(), OneOrMany::of(contains), self.regex.as_deref(), json)
+    }
+
+    fn done(&self, answer: &Answer) -> Done {
+        Done {
+            name: self.name.clone(),
+            status: answer.status.as_u16(),
+            address: answer.address.ip().to_string(),
+            dns_ms: milliseconds(answer.times.dns),
+            connect_ms: milliseconds(answer.times.connect),
+            tls_ms: answer.peer.as_ref().map(|_| milliseconds(answer.times.tls)),
+            first_byte_ms: milliseconds(answer.times.first_byte),
+            total_ms: milliseconds(answer.total),
+            bytes: answer.body.received,
+        }
+    }
+}
+
+/// Whether a variable can have a name.
+fn is_name(name: &str) -> Result<(), String> {
+    match template::is_name(name) {
+        true => Ok(()),
+        false => {
+            Err(format!("{name:?} is no name: it has letters, digits and '_', and begins with no digit"))
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

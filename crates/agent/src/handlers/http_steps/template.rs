@@ -1,0 +1,167 @@
+//! Texts with `${name}` in them.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+/// Variables by their names.
+pub(super) type Variables = BTreeMap<String, Value>;
+
+/// A part of a text.
+enum Part<'a> {
+    Text(&'a str),
+    Name(&'a str),
+}
+
+/// Takes a text apart. `$${` stands for `${` itself.
+fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
+    let (mut parts, mut rest) = (Vec::new(), text);
+    while let Some(at) = rest.find("${") {
+        let (before, after) = rest.split_at(at);
+        if let Some(before) = before.strip_suffix('$') {
+            parts.extend([Part::Text(before), Part::Text("${")]);
+            rest = &after[2..];
+            continue;
+        }
+        let named = after[2..].split_once('}').filter(|(name, _)| is_name(name));
+        let (name, after) =
+            named.ok_or("a variable is named like ${name}; for the characters themselves write $${")?;
+        parts.extend([Part::Text(before), Part::Name(name)]);
+        rest = after;
+    }
+    parts.push(Part::Text(rest));
+    Ok(parts)
+}
+
+/// Whether a variable can have a name.
+pub(super) fn is_name(name: &str) -> bool {
+    name.starts_with(|first: char| first.is_ascii_alphabetic() || first == '_')
+        && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
+}
+
+/// The variables that a text names.
+pub(super) fn names_in(text: &str) -> Result<Vec<&str>, String> {
+    let names = parts(text)?.into_iter().filter_map(|part| match part {
+        Part::Name(name) => Some(name),
+        Part::Text(_) => None,
+    });
+    Ok(names.collect())
+}
+
+/// The variables that the texts of a value name.
+pub(super) fn names_in_value(value: &Value) -> Result<Vec<&str>, String> {
+    let inner: Vec<&Value> = match value {
+        Value::String(text) => return names_in(text),
+        Value::Array(values) => values.iter().collect(),
+        Value::Object(values) => values.values().collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Vec::new(),
+    };
+    let mut names = Vec::new();
+    for value in inner {
+        names.extend(names_in_value(value)?);
+    }
+    Ok(names)
+}
+
+/// Fills in the variables that a text names.
+pub(super) fn filled_in(text: &str, variables: &Variables) -> Result<String, String> {
+    filled(text, variables, |_, value| value)
+}
+
+/// Fills in the variables that a URL names; those after the `?` are escaped.
+pub(super) fn filled_in_url(url: &str, variables: &Variables) -> Result<String, String> {
+    filled(url, variables, |before, value| match before.contains('?') {
+        true => percent_encoding::utf8_percent_encode(&value, percent_encoding::NON_ALPHANUMERIC).to_string(),
+        false => value,
+    })
+}
+
+fn filled(
+    text: &str,
+    variables: &Variables,
+    escaped: impl Fn(&str, String) -> String,
+) -> Result<String, String> {
+    let mut filled = String::with_capacity(text.len());
+    for part in parts(text)? {
+        match part {
+            Part::Text(text) => filled.push_str(text),
+            Part::Name(name) => {
+                let value = match variables.get(name) {
+                    Some(Value::String(value)) => value.clone(),
+                    Some(value) => value.to_string(),
+                    None => return Err(format!("there is no variable {name:?}")),
+                };
+                let value = escaped(&filled, value);
+                filled.push_str(&value);
+            }
+        }
+    }
+    Ok(filled)
+}
+
+/// Fills in the variables that the texts of a value name. A text that is nothing but a name becomes the variable's value.
+pub(super) fn filled_in_value(value: &Value, variables: &Variables) -> Result<Value, String> {
+    match value {
+        Value::String(text) => {
+            let whole = text.strip_prefix("${").and_then(|text| text.strip_suffix('}'));
+            if let Some(value) = whole.and_then(|name| variables.get(name)) {
+                return Ok(value.clone());
+            }
+            filled_in(text, variables).map(Value::String)
+        }
+        Value::Array(values) => values.iter().map(|value| filled_in_value(value, variables)).collect(),
+        Value::Object(values) => values
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), filled_in_value(value, variables)?)))
+            .collect(),
+        Value::Null | Value::Bool(_) | Value::Number(_) => Ok(value.clone()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn variables() -> Variables {
+        Variables::from([
+            ("id".to_owned(), json!(7)),
+            ("text".to_owned(), json!("a b&${id}")),
+            ("path".to_owned(), json!("/orders/7?x=1")),
+        ])
+    }
+
+    #[test]
+    fn variables_are_filled_in() {
+        for (text, expected) in [
+            ("", ""),
+            ("x${id}y${id}", "x7y7"),
+            // What is filled in is not looked at again.
+            ("${text}", "a b&${id}"),
+            ("$${id} $5 $$ {}", "${id} $5 $$ {}"),
+            ("$$${id}", "$${id}"),
+        ] {
+            assert_eq!(filled_in(text, &variables()), Ok(expected.to_owned()), "{text}");
+        }
+        for text in ["${", "${}", "${a b}", "${1a}", "${id"] {
+            assert!(filled_in(text, &variables()).unwrap_err().starts_with("a variable is named"), "{text}");
+        }
+        assert_eq!(filled_in("${x}", &variables()), Err("there is no variable \"x\"".to_owned()));
+    }
+
+    #[test]
+    fn what_is_filled_in_after_the_question_mark_is_escaped() {
+        assert_eq!(
+            filled_in_url("http://a${path}&y=${text}", &variables()),
+            Ok("http://a/orders/7?x=1&y=a%20b%26%24%7Bid%7D".to_owned())
+        );
+    }
+
+    #[test]
+    fn a_text_that_is_a_name_becomes_the_value() {
+        let filled = filled_in_value(&json!({"a": ["${id}", "n${id}", "${text}"], "b": null}), &variables());
+        assert_eq!(filled, Ok(json!({"a": [7, "n7", "a b&${id}"], "b": null})));
+        assert_eq!(names_in_value(&json!([{"a": "${id}${x}"}, 1])), Ok(vec!["id", "x"]));
+    }
+}
