@@ -1,10 +1,12 @@
 //! Secrets: a task's data names them, the agent fills them in, and nothing that leaves it has them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use reqwest::Url;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
@@ -12,10 +14,17 @@ use crate::failure::Failure;
 use crate::handler::{Handler, Outcome};
 
 const BEGIN: &str = "${secret:";
+/// What `encodeURIComponent` and its like leave as it is.
+const UNRESERVED_STAYS: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'_').remove(b'.').remove(b'~');
 
 /// Secrets by their names.
 #[derive(Default)]
-pub struct Secrets(BTreeMap<String, String>);
+pub struct Secrets {
+    values: BTreeMap<String, String>,
+    /// What is not to leave the agent, and the name that stands for it: the longest first, since one may be part of
+    /// another.
+    hidden: Vec<(String, String)>,
+}
 
 /// Why secrets cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -68,7 +77,17 @@ impl Secrets {
                 return Err(wrong("the name stands in a line before"));
             }
         }
-        Ok(Self(secrets))
+        Ok(Self::new(secrets))
+    }
+
+    fn new(values: BTreeMap<String, String>) -> Self {
+        let named = |(name, value): (&String, &String)| {
+            let name = format!("{BEGIN}{name}}}");
+            spellings(value).into_iter().map(move |spelling| (spelling, name.clone()))
+        };
+        let mut hidden: Vec<_> = values.iter().flat_map(named).collect();
+        hidden.sort_by_key(|(spelling, _)| std::cmp::Reverse(spelling.len()));
+        Self { values, hidden }
     }
 
     /// Fills in the secrets that a task's data names; `None` where it names none.
@@ -108,7 +127,7 @@ impl Secrets {
             let (name, after) = named
                 .ok_or_else(|| Failure::new(format!("{field}: a secret is named like ${{secret:NAME}}")))?;
             let secret = self
-                .0
+                .values
                 .get(name)
                 .ok_or_else(|| Failure::new(format!("{field}: this agent has no secret {name:?}")))?;
             filled.push_str(before);
@@ -119,14 +138,15 @@ impl Secrets {
         Ok(filled)
     }
 
-    /// Replaces the secrets in a text by their names, the longest first: one may be part of another.
+    /// Replaces the secrets in a text by their names.
     fn hide(&self, text: &str) -> String {
-        let mut secrets: Vec<(&String, &String)> = self.0.iter().collect();
-        secrets.sort_by_key(|(_, secret)| std::cmp::Reverse(secret.len()));
-        let hide = |text: String, (name, secret): (&String, &String)| {
-            text.replace(secret, &format!("{BEGIN}{name}}}"))
-        };
-        secrets.into_iter().fold(text.to_owned(), hide)
+        let mut text = text.to_owned();
+        for (spelling, name) in &self.hidden {
+            if text.contains(spelling.as_str()) {
+                text = text.replace(spelling.as_str(), name);
+            }
+        }
+        text
     }
 
     /// Replaces the secrets in all texts of a result, also in the names of its members.
@@ -143,7 +163,7 @@ impl Secrets {
 
     fn hide_in(&self, outcome: Outcome) -> Outcome {
         match outcome {
-            Ok(result) if self.0.is_empty() => Ok(result),
+            Ok(result) if self.hidden.is_empty() => Ok(result),
             Ok(result) => {
                 let value = serde_json::from_str(result.get())?;
                 Ok(serde_json::value::to_raw_value(&self.hide_value(value))?)
@@ -155,8 +175,30 @@ impl Secrets {
 
 impl fmt::Debug for Secrets {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_set().entries(self.0.keys()).finish()
+        f.debug_set().entries(self.values.keys()).finish()
     }
+}
+
+/// How a secret may stand in what goes out: as it is, with escapes as in a quoted text, and with those of URLs.
+fn spellings(secret: &str) -> BTreeSet<String> {
+    let quoted = Value::from(secret).to_string();
+    let mut spellings = BTreeSet::from([
+        secret.to_owned(),
+        quoted[1..quoted.len() - 1].to_owned(),
+        secret.escape_debug().to_string(),
+        utf8_percent_encode(secret, NON_ALPHANUMERIC).to_string(),
+        utf8_percent_encode(secret, UNRESERVED_STAYS).to_string(),
+        form_urlencoded::byte_serialize(secret.as_bytes()).collect(),
+    ]);
+    // In a path and in a query other characters are left as they are.
+    for before in ["http://h/", "http://h/?"] {
+        let url = Url::parse(&format!("{before}{secret}")).map(String::from).unwrap_or_default();
+        // Where it is taken for something else, such as `..`, there may be too little left to look for.
+        if let Some(spelling) = url.strip_prefix(before).filter(|spelling| spelling.len() >= secret.len()) {
+            spellings.insert(spelling.to_owned());
+        }
+    }
+    spellings
 }
 
 fn is_name(text: &str) -> bool {
@@ -222,6 +264,29 @@ mod tests {
         let result = RawValue::from_string(r#"{"a=\"b": ["\u0061=\"b"]}"#.to_owned()).unwrap();
         let hidden = secrets().hide_in(Ok(result)).unwrap();
         assert_eq!(hidden.get(), r#"{"${secret:password}":["${secret:password}"]}"#);
+    }
+
+    #[test]
+    fn a_secret_is_found_however_it_is_written() {
+        let secret = "a b&c\"/ü?#%<";
+        let secrets = Secrets::new(BTreeMap::from([("x".to_owned(), secret.to_owned())]));
+        let url = |text: String| String::from(Url::parse(&text).unwrap());
+        for text in [
+            secret.to_owned(),
+            format!("expected {secret:?} in the body"),
+            serde_json::json!({ "a": secret }).to_string(),
+            url(format!("http://shop/?token={secret}")),
+            url(format!("http://shop/{secret}")),
+            "http://shop/?x=a%20b%26c%22%2F%C3%BC%3F%23%25%3C".to_owned(),
+            "x=a+b%26c%22%2F%C3%BC%3F%23%25%3C&y".to_owned(),
+        ] {
+            let hidden = secrets.hide(&text);
+            assert!(hidden.contains("${secret:x}"), "{hidden}");
+            assert!(!hidden.contains("b&c") && !hidden.contains("b%26c"), "{hidden}");
+        }
+        // Nothing is lost where a secret becomes nothing.
+        let dots = Secrets::new(BTreeMap::from([("x".to_owned(), "..".to_owned())]));
+        assert_eq!(dots.hide("http://shop/"), "http://shop/");
     }
 
     #[test]

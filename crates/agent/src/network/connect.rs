@@ -78,7 +78,7 @@ pub(crate) struct Try {
 impl Target {
     pub(crate) fn new(host: &str, port: u16) -> Self {
         let bare = host.strip_prefix('[').and_then(|host| host.strip_suffix(']')).unwrap_or(host);
-        Self { host: bare.to_owned(), port }
+        Self { host: in_ascii(bare).unwrap_or_else(|| bare.to_owned()), port }
     }
 
     /// Looks up the addresses, and keeps those that tasks may reach.
@@ -148,6 +148,15 @@ impl Target {
         }
         Err(ConnectError::Connect { target: self.clone(), tries })
     }
+}
+
+/// A name with letters beyond ASCII as DNS has it; `None` for any other.
+fn in_ascii(host: &str) -> Option<String> {
+    if host.is_ascii() {
+        return None;
+    }
+    let url = reqwest::Url::parse(&format!("http://{host}/")).ok()?;
+    url.host_str().filter(|_| url.path() == "/").map(str::to_owned)
 }
 
 impl fmt::Display for Target {
@@ -322,6 +331,12 @@ mod tests {
             v4.unwrap_err().to_string(),
             "this agent does not allow tasks to reach 127.0.0.1, the address of localhost"
         );
+    }
+
+    #[test]
+    fn names_in_any_language_are_looked_up() {
+        assert_eq!(Target::new("münchen.example", 443).to_string(), "xn--mnchen-3ya.example:443");
+        assert_eq!(Target::new("ü/x", 443).host, "ü/x");
     }
 
     #[tokio::test]
