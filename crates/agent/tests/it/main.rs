@@ -1,5 +1,6 @@
 //! The program `slamon-agent`, with real AFMs.
 
+mod clock;
 mod fleet;
 mod identity;
 mod life;
