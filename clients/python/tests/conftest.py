@@ -97,6 +97,7 @@ def make_client(request: pytest.FixtureRequest) -> Iterator[MakeClient]:
     with contextlib.ExitStack() as cleanup:
         loop = asyncio.new_event_loop()
         cleanup.callback(loop.close)
+        cleanup.callback(lambda: loop.run_until_complete(loop.shutdown_asyncgens()))
 
         def make(url: str, **options: Any) -> Client:
             if request.param == "sync":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import queue
 import re
 import signal
 import threading
@@ -23,6 +24,7 @@ from servers import Afm, Fault, Relay, Seen, agent_process
 from slamon import (
     Agent,
     AsyncAgent,
+    AsyncClient,
     Client,
     Context,
     Failure,
@@ -666,3 +668,60 @@ def test_a_failed_task_tells_its_client(memory_afm: Afm, afm_client: Client, tas
     afm_client.poll(Poll(agent_id, "", {task_type: 1}, 0, agent_running=[]))
     with pytest.raises(TaskFailed):
         _ = afm_client.wait(task_id, timeout=30).result
+
+
+def test_hundreds_of_runs_at_the_same_time(memory_afm: Afm, run_agent: RunAgent, task_type: str) -> None:
+    agent = AsyncAgent(memory_afm.url, executors=50)
+
+    @agent.handler(task_type)
+    async def add(data: dict[str, Any]) -> dict[str, Any]:
+        await asyncio.sleep(0.01)
+        return {"n": data["n"] + 1}
+
+    run_agent(agent)
+
+    async def main() -> list[dict[str, Any]]:
+        async with AsyncClient(memory_afm.url) as client:
+            runs = [client.run(task_type, {"n": number}, timeout=120) for number in range(300)]
+            return await asyncio.gather(*runs)
+
+    assert asyncio.run(main()) == [{"n": number + 1} for number in range(300)]
+
+
+def test_no_result_is_lost_when_the_afm_is_killed(
+    tmp_path: Path, run_agent: RunAgent, task_type: str
+) -> None:
+    database = f"sqlite:///{tmp_path / 'afm.db'}"
+    settings = {"AGENT_RETURN_TIME": "1"}
+    afm = Afm(database, settings=settings)
+    port = int(afm.url.rpartition(":")[2])
+    executed: queue.Queue[int] = queue.Queue()
+    seen: set[int] = set()
+    agent = Agent(afm.url, executors=8)
+
+    @agent.handler(task_type)
+    def work(data: dict[str, int]) -> dict[str, int]:
+        time.sleep(0.05)
+        executed.put(data["n"])
+        return data
+
+    try:
+        with Client(afm.url) as client:
+            tasks = [NewTask(task_type, {"n": number}, task_max_attempts=5) for number in range(200)]
+            client.post_many(tasks)
+            run_agent(agent)
+            for some in (20, 60, 100):
+                while len(seen) < some:
+                    seen.add(executed.get(timeout=60))
+                # As by `kill -9`, with results on their way.
+                afm.stop()
+                afm = Afm(database, port, settings)
+            for number, task in enumerate(tasks):
+                ended = client.wait(task.task_id, timeout=60)
+                assert ended.result == {"n": number}
+                assert all(attempt.late is None for attempt in ended.attempts), "none came twice"
+        while len(seen) < 200:
+            seen.add(executed.get(timeout=60))
+    finally:
+        agent.stop()
+        afm.stop()

@@ -374,3 +374,28 @@ def test_many_posts_that_are_not_stored_yet_are_sent_again(
     relay.faults.append(Fault(400, body=b'{"detail": "x", "field": "tasks"}'))
     with pytest.raises(BadRequest):
         client.post_many(tasks)
+
+
+def test_of_many_waits_some_are_held_open(relay: Relay, task_type: str) -> None:
+    with Client(relay.url) as client:
+        holds = client._patience.holds
+        while holds.take():
+            pass
+        holds.give()
+        task_ids = [client.post(NewTask(task_type)) for _ in range(2)]
+        ended: list[str] = []
+        waits = [
+            threading.Thread(
+                target=lambda task_id=task_id: ended.append(client.wait(task_id, timeout=60).state)
+            )
+            for task_id in task_ids
+        ]
+        for wait in waits:
+            wait.start()
+        relay.wait_for(lambda: sum("/task/" in seen.path for seen in relay.seen) >= 4, 30)
+        assert sum("?wait=" in seen.path for seen in relay.seen) == 1
+        client.cancel_many(task_ids)
+        for wait in waits:
+            wait.join(60)
+        assert ended == ["cancelled"] * 2
+        assert holds.take(), "the place is free again"

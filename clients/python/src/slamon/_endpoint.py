@@ -20,8 +20,8 @@ CONNECT_TIMEOUT = 10.0
 """Seconds for a connection to be made."""
 MOST_BYTES = 256 << 20
 """No answer of an AFM is larger: it hands out 8 MiB at a time, and a task of any size by itself."""
-LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=100, keepalive_expiry=30.0)
-"""Of connections: each call that waits takes one."""
+LIMITS = httpx.Limits(max_connections=None, max_keepalive_connections=20, keepalive_expiry=30.0)
+"""Of connections: each request that is held open takes one."""
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,10 @@ for the client that blocks and the one that does not.
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Generator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Optional, TypeVar, Union
 from uuid import uuid4
 
@@ -51,6 +52,27 @@ class Pause:
 Flow = Generator[Union[Send, Pause], Any, T]
 
 
+class Holds:
+    """How many requests of a client are held open: with many connections, its pool becomes slow."""
+
+    def __init__(self, most: int = 100) -> None:
+        self._free = most
+        self._lock = threading.Lock()
+
+    def take(self) -> bool:
+        """Take a place; False if there is none."""
+        with self._lock:
+            if self._free == 0:
+                return False
+            self._free -= 1
+            return True
+
+    def give(self) -> None:
+        """Give a place back."""
+        with self._lock:
+            self._free += 1
+
+
 @dataclass(frozen=True)
 class Patience:
     """How long a call may take."""
@@ -61,6 +83,8 @@ class Patience:
     """Seconds for which a request is sent again; None: without end."""
     longest_wait: float
     """Seconds for which the AFM may hold a request open."""
+    holds: Holds = field(default_factory=Holds)
+    """The requests that it holds open."""
 
     def is_over(self, began: float, pause: float) -> bool:
         """Return whether what began then is given up rather than tried after a pause."""
@@ -136,7 +160,9 @@ def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task
     while True:
         began = time.monotonic()
         left = float("inf") if deadline is None else max(deadline - began, 0.0)
-        hold = min(patience.longest_wait, left)
+        # Where too many are held open already, this one looks now and then.
+        is_held = patience.holds.take()
+        hold = min(patience.longest_wait, left) if is_held else 0.0
         call = _calls.get_task(task_id, hold)
         try:
             seen = yield from exchange(call, patience.until(deadline), deadline is not None)
@@ -144,12 +170,15 @@ def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task
             if deadline is None or not error.is_passing:
                 raise
             raise WaitTimeout(str(task_id), seen) from error
+        finally:
+            if is_held:
+                patience.holds.give()
         if seen.has_ended:
             return seen
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             raise WaitTimeout(str(task_id), seen)
-        if now - began < hold * 0.9:
+        if not is_held or now - began < hold * 0.9:
             # It could not wait: it is of version 1.1.0, holds too many requests, or is stopping.
             pause = backoff.wait()
             yield Pause(pause if deadline is None else min(pause, deadline - now))

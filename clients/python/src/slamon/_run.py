@@ -87,9 +87,8 @@ class Run:
         self._wake.set()
         if not self._is_polling:
             return
-        # The next poll of an agent ends the one that the AFM holds open. What that brings at this very moment
-        # is
-        # executed; were the connection just closed, it would be lost.
+        # The next poll of an agent ends the one that the AFM holds open. What that one brings at this
+        # moment is executed; were the connection just closed, it would be lost.
         with contextlib.suppress(SlamonError, asyncio.TimeoutError):
             await asyncio.wait_for(self._link.poll(0, None), LAST_POLL)
         await asyncio.wait({polling}, timeout=LAST_POLL)

@@ -39,6 +39,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+MOST_AT_ONCE = 50
+"""So many requests that are not held open are under way at a time: with more, httpx becomes slow."""
+
 
 class AsyncClient:
     """A client of an AFM, for any number of asyncio tasks of one loop.
@@ -76,6 +79,8 @@ class AsyncClient:
         """
         self._endpoint = Endpoint.parse(url, user, token)
         self._patience = Patience(timeout, retry_for, min(longest_wait, 300.0))
+        # Made in the loop where it is used.
+        self._at_once: Optional[asyncio.Semaphore] = None
         self._owns_http = http_client is None
         self._http = http_client or httpx.AsyncClient(verify=verify, proxy=proxy, limits=LIMITS)
 
@@ -356,8 +361,18 @@ class AsyncClient:
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            flow.close()
 
     async def _send(self, send: Send) -> Answer:
+        if send.call.wait > 0:
+            return await self._exchange(send)
+        if self._at_once is None:
+            self._at_once = asyncio.Semaphore(MOST_AT_ONCE)
+        async with self._at_once:
+            return await self._exchange(send)
+
+    async def _exchange(self, send: Send) -> Answer:
         try:
             response = await self._open(send)
             try:

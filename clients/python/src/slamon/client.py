@@ -347,6 +347,8 @@ class Client:
         except StopIteration as end:
             result: T = end.value
             return result
+        finally:
+            flow.close()
 
     def _send(self, send: Send) -> Answer:
         try:
