@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import json
+import logging
 import queue
 import re
 import signal
@@ -652,12 +653,33 @@ def test_an_afm_that_becomes_a_newer_one_is_asked_to_hold_polls(
 def test_a_task_of_another_version_is_refused(
     relay: Relay, run_agent: RunAgent, make_agent: MakeAgent, task_type: str
 ) -> None:
-    handed = {"task_id": str(uuid4()), "task_type": task_type, "task_version": 2, "task_data": {}}
+    handed = {"task_id": str(uuid4()), "task_type": task_type, "task_version": 2, "task_deadline": "soon"}
     soon = (datetime.now(timezone.utc) + timedelta(hours=1)).isoformat()
     relay.faults.append(Fault(body=json.dumps({"tasks": [handed], "return_time": soon}).encode()))
     run_agent(make_agent(relay.url, task_type, lambda *_: {}, executors=1))
     relay.wait_for(lambda: len(relay.paths("/tasks/response")) >= 1, 30)
     assert "has no handler" in relay.paths("/tasks/response")[0].json()["task_error"]
+
+
+def test_a_coroutine_may_be_an_object(
+    memory_afm: Afm, afm_client: Client, run_agent: RunAgent, task_type: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    class Adder:
+        async def __call__(self, data: dict[str, Any], context: Context) -> dict[str, Any]:
+            if not data:
+                raise Failure("nothing\nto add")
+            return {"sum": sum(data.values())}
+
+    caplog.set_level(logging.INFO, "slamon")
+    agent = AsyncAgent(memory_afm.url)
+    agent.handler(task_type)(Adder())
+    run_agent(agent)
+    assert afm_client.run(task_type, {"a": 1, "b": 2}, timeout=30) == {"sum": 3}
+    with pytest.raises(TaskFailed, match="nothing\nto add"):
+        afm_client.run(task_type, timeout=30)
+    assert "nothing\\nto add" in caplog.text
+    with pytest.raises(TypeError, match="there is AsyncAgent"):
+        Agent(memory_afm.url).handler(task_type)(Adder())
 
 
 def test_a_failed_task_tells_its_client(memory_afm: Afm, afm_client: Client, task_type: str) -> None:

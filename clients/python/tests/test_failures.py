@@ -131,6 +131,7 @@ def test_a_date_in_retry_after_is_by_the_clock_of_the_answer() -> None:
     assert retry_after(date=date, retry_after="Sun, 22 Nov 2020 19:23:31 GMT") == 30
     assert retry_after(date=date, retry_after="Sun, 22 Nov 2020 19:23:00 GMT") == 0
     assert retry_after(retry_after="7") == 7
+    assert retry_after(retry_after="9" * 999) == 1e8
     for wrong in ("", "soon", "-1", "1.5", "²", "Sun, 99 Nov 2020"):
         assert retry_after(retry_after=wrong) is None, wrong
 
@@ -280,6 +281,11 @@ def test_a_wait_that_the_afm_cuts_short_does_not_ask_all_the_time(
     with pytest.raises(WaitTimeout):
         client.wait(task_id, timeout=2)
     assert 3 <= len(relay.paths(f"/task/{task_id}")) <= 8
+    impatient = make_client(relay.url, longest_wait=0)
+    before = len(relay.seen)
+    with pytest.raises(WaitTimeout):
+        impatient.wait(task_id, timeout=2)
+    assert len(relay.seen) - before <= 8
 
 
 def test_events_go_on_after_a_lost_connection(relay: Relay, make_client: MakeClient, task_type: str) -> None:

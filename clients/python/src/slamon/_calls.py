@@ -18,6 +18,9 @@ from .polling import Poll, PollAnswer, Report
 
 T = TypeVar("T")
 
+LONGEST_RETRY_AFTER = 1e8
+"""No wait is longer, in seconds: those that a system can sleep have an end."""
+
 
 class AgentFilters(TypedDict, total=False):
     """Which agents are listed; all of them without it."""
@@ -117,7 +120,7 @@ class Answer:
     def _retry_after(self) -> Optional[float]:
         value = self.headers.get("retry-after", "").strip()
         if value.isascii() and value.isdigit():
-            return float(value)
+            return min(float(value), LONGEST_RETRY_AFTER)
         try:
             until = parsedate_to_datetime(value)
             return max((until - (self.date or datetime.now(until.tzinfo))).total_seconds(), 0.0)
@@ -237,6 +240,10 @@ def poll(request: Poll) -> Call[PollAnswer]:
         if isinstance(value, dict):
             # A time that cannot be read is no reason to lose tasks.
             return_time = parse_time_or_none(value.pop("return_time", None))
+            handed = value.get("tasks")
+            for task in handed if isinstance(handed, list) else ():
+                if isinstance(task, dict) and parse_time_or_none(task.get("task_deadline")) is None:
+                    task.pop("task_deadline", None)
             return replace(decode(PollAnswer, value), return_time=return_time, date=answer.date)
         return decode(PollAnswer, value)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -97,12 +96,16 @@ class Executor:
             outcome = await self._execute(job)
             took = time.monotonic() - job.began
             if job.is_unwanted:
-                logger.info("task %s, a %s, was cancelled after %.3f s", task.task_id, task.task_type, took)
+                logger.info("task %s, of %r, was cancelled after %.3f s", task.task_id, task.task_type, took)
             elif outcome is None:
-                logger.warning("task %s, a %s, was too late after %.3f s", task.task_id, task.task_type, took)
+                logger.warning(
+                    "task %s, of %r, was too late after %.3f s", task.task_id, task.task_type, took
+                )
             else:
-                level = "executed" if outcome.task_error is None else f"failed: {outcome.task_error:.200}"
-                logger.info("task %s, a %s, took %.3f s, %s", task.task_id, task.task_type, took, level)
+                # Quoted: what tasks and handlers say may have line breaks in it.
+                error = outcome.task_error
+                how = "executed" if error is None else f"failed: {error[:200]!r}"
+                logger.info("task %s, of %r, took %.3f s, %s", task.task_id, task.task_type, took, how)
                 self._done(task.task_id, outcome)
         finally:
             if timer is not None:
@@ -117,7 +120,7 @@ class Executor:
         if handler is None or handler.version != task.task_version:
             sentence = f"this agent has no handler for {task.task_type!r} version {task.task_version}"
             return Outcome(task_error=sentence)
-        if not inspect.iscoroutinefunction(handler.function):
+        if not handler.is_async:
             return await _in_thread(handler, task, job.context)
         job.handling = asyncio.ensure_future(_handle(handler, task, job.context))
         try:

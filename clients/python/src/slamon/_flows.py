@@ -162,7 +162,7 @@ def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task
         left = float("inf") if deadline is None else max(deadline - began, 0.0)
         # Where too many are held open already, this one looks now and then.
         is_held = patience.holds.take()
-        hold = min(patience.longest_wait, left) if is_held else 0.0
+        hold = min(max(patience.longest_wait, 0.0), left) if is_held else 0.0
         call = _calls.get_task(task_id, hold)
         try:
             seen = yield from exchange(call, patience.until(deadline), deadline is not None)
@@ -178,7 +178,7 @@ def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task
         now = time.monotonic()
         if deadline is not None and now >= deadline:
             raise WaitTimeout(str(task_id), seen)
-        if not is_held or now - began < hold * 0.9:
+        if not is_held or now - began < max(hold * 0.9, FIRST_WAIT):
             # It could not wait: it is of version 1.1.0, holds too many requests, or is stopping.
             pause = backoff.wait()
             yield Pause(pause if deadline is None else min(pause, deadline - now))

@@ -34,15 +34,17 @@ class Handler:
     version: int
     function: Callable[..., Any]
     takes_context: bool
+    is_async: bool = False
 
     @staticmethod
     def of(version: int, function: Callable[..., Any]) -> Handler:
         """Make a handler of a function of the data, or of the data and the context."""
+        is_async = is_coroutine_function(function)
         try:
             parameters = inspect.signature(function).parameters.values()
         except ValueError:
             # One that is written in C and does not tell.
-            return Handler(version, function, takes_context=False)
+            return Handler(version, function, takes_context=False, is_async=is_async)
         positional = [
             each for each in parameters if each.kind in (each.POSITIONAL_ONLY, each.POSITIONAL_OR_KEYWORD)
         ]
@@ -50,13 +52,18 @@ class Handler:
         takes_any = any(each.kind is each.VAR_POSITIONAL for each in parameters)
         if len(needed) > 2 or not (positional or takes_any):
             raise TypeError("a handler takes the data of a task, or its data and a Context")
-        return Handler(
-            version, function, takes_context=len(needed) == 2 or (takes_any and len(positional) < 2)
-        )
+        takes_context = len(needed) == 2 or (takes_any and len(positional) < 2)
+        return Handler(version, function, takes_context, is_async)
 
     def call(self, task: HandedOut, context: Context) -> Any:
         """Call the function."""
         return self.function(task.task_data, context) if self.takes_context else self.function(task.task_data)
+
+
+def is_coroutine_function(function: Callable[..., Any]) -> bool:
+    """Return whether calling it makes a coroutine: an async function, or an object that acts as one."""
+    called = getattr(function, "__call__", None)  # noqa: B004, what it is, not whether
+    return inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(called)
 
 
 def outcome_of(value: object) -> Outcome:
@@ -80,6 +87,6 @@ def outcome_of_error(problem: BaseException, task: HandedOut) -> Outcome:
     if isinstance(problem, Failure):
         text = str(problem) or "the handler gave no reason"
     else:
-        logger.error("task %s: the handler of %s failed", task.task_id, task.task_type, exc_info=problem)
+        logger.error("task %s: the handler of %r failed", task.task_id, task.task_type, exc_info=problem)
         text = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
     return Outcome(task_error=text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + "…")

@@ -101,12 +101,14 @@ class Run:
 
         finishing = asyncio.ensure_future(finished())
         hurried = asyncio.ensure_future(stop.hurried.wait())
-        await asyncio.wait(
-            {finishing, hurried}, timeout=self._shutdown_limit, return_when=asyncio.FIRST_COMPLETED
-        )
-        for each in (finishing, hurried):
-            each.cancel()
-        await asyncio.gather(finishing, hurried, return_exceptions=True)
+        try:
+            await asyncio.wait(
+                {finishing, hurried}, timeout=self._shutdown_limit, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            for each in (finishing, hurried):
+                each.cancel()
+            await asyncio.gather(finishing, hurried, return_exceptions=True)
 
     async def _hand_back(self) -> None:
         """Tell the AFM of what will not be finished, so that others may have it at once."""

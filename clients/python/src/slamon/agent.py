@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import inspect
 import os
 import signal
 import ssl
@@ -19,7 +18,7 @@ import httpx
 from ._delivery import Delivery
 from ._endpoint import Endpoint
 from ._executor import Executor
-from ._handlers import Handler, logger
+from ._handlers import Handler, is_coroutine_function, logger
 from ._identity import Identity
 from ._link import Link
 from ._run import Run, Stop
@@ -92,7 +91,7 @@ class _AgentBase:
         """
 
         def register(function: F) -> F:
-            if inspect.iscoroutinefunction(function) != self._takes_coroutines:
+            if is_coroutine_function(function) != self._takes_coroutines:
                 wanted = "async functions" if self._takes_coroutines else "functions that are not async"
                 other = "Agent" if self._takes_coroutines else "AsyncAgent"
                 raise TypeError(f"the handlers of {type(self).__name__} are {wanted}; there is {other}, too")
