@@ -114,6 +114,22 @@ pub(super) fn is_space(letter: char) -> bool {
     letter.is_whitespace() || matches!(letter, '\u{1c}'..='\u{1f}')
 }
 
+/// `str.encode("latin1")`.
+pub(super) fn latin_1(text: &str) -> Result<Vec<u8>, String> {
+    let letters: Vec<char> = text.chars().collect();
+    let is_beyond = |letter: &char| u32::from(*letter) > 0xff;
+    let Some(begin) = letters.iter().position(is_beyond) else {
+        return Ok(letters.into_iter().map(|letter| letter as u8).collect());
+    };
+    let length = letters[begin..].iter().take_while(|letter| is_beyond(letter)).count();
+    let what = match u32::from(letters[begin]) {
+        _ if length > 1 => format!("characters in position {begin}-{}", begin + length - 1),
+        code @ ..=0xffff => format!("character '\\u{code:04x}' in position {begin}"),
+        code => format!("character '\\U{code:08x}' in position {begin}"),
+    };
+    Err(format!("'latin-1' codec can't encode {what}: ordinal not in range(256)"))
+}
+
 /// The strings of the system's errors, as Python shows an `OSError`: `[Errno 111] Connection refused`.
 pub(super) fn os_error(error: &std::io::Error) -> String {
     let text = error.to_string();

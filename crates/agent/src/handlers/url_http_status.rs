@@ -159,7 +159,7 @@ fn location(status: StatusCode, headers: &HeaderMap) -> Option<String> {
 impl url::Prepared {
     fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = self.user.as_ref()?;
-        basic(user, password)
+        basic(&python::latin_1(user).ok()?, &python::latin_1(password).ok()?)
     }
 }
 

@@ -96,7 +96,9 @@ impl Asked {
         let user_agent = HeaderValue::from_static(concat!("slamon-agent/", env!("CARGO_PKG_VERSION")));
         headers.entry(USER_AGENT).or_insert(user_agent);
         headers.entry(ACCEPT).or_insert(HeaderValue::from_static("*/*"));
-        if let Some(authorization) = user_of(&url).and_then(|(user, password)| basic(&user, &password)) {
+        if let Some(authorization) =
+            user_of(&url).and_then(|(user, password)| basic(user.as_bytes(), password.as_bytes()))
+        {
             headers.entry(AUTHORIZATION).or_insert(authorization);
         }
         Self { method: method.0, url, headers, body }

@@ -18,7 +18,24 @@ for line in sys.stdin:
         print(json.dumps({'error': str(error)}), flush=True)
 ";
 
-async fn by_python(cases: Vec<Value>, variables: &[(&str, String)]) -> Vec<Value> {
+/// What `requests` makes of a URL before it asks for it.
+const PREPARE: &str = r"
+import json, sys
+from urllib.parse import urlparse
+from requests import Request, Session
+session = Session()
+for line in sys.stdin:
+    try:
+        prepared = session.prepare_request(Request('GET', json.loads(line)['url']))
+        session.get_adapter(prepared.url)
+        parsed = urlparse(prepared.url)
+        port = parsed.port or {'http': 80, 'https': 443}[parsed.scheme]
+        print(json.dumps({'ok': [parsed.scheme, parsed.hostname.lower(), port, prepared.path_url]}), flush=True)
+    except Exception as error:
+        print(json.dumps({'error': str(error)}), flush=True)
+";
+
+async fn by_python(script: &'static str, cases: Vec<Value>, variables: &[(&str, String)]) -> Vec<Value> {
     let variables: Vec<(String, String)> =
         variables.iter().map(|(name, value)| ((*name).to_owned(), value.clone())).collect();
     // The servers that it asks run beside.
@@ -28,7 +45,7 @@ async fn by_python(cases: Vec<Value>, variables: &[(&str, String)]) -> Vec<Value
             command.env_remove(name).env_remove(name.to_uppercase());
         }
         let mut child = command
-            .args(["-c", PYTHON])
+            .args(["-c", script])
             .envs(variables)
             .env("HOME", "/nonexistent")
             .stdin(Stdio::piped())
@@ -36,11 +53,13 @@ async fn by_python(cases: Vec<Value>, variables: &[(&str, String)]) -> Vec<Value
             .spawn()
             .unwrap();
         let mut input = child.stdin.take().unwrap();
-        for case in cases {
-            writeln!(input, "{case}").unwrap();
-        }
-        drop(input);
+        let writing = std::thread::spawn(move || {
+            for case in cases {
+                writeln!(input, "{case}").unwrap();
+            }
+        });
         let output = child.wait_with_output().unwrap();
+        writing.join().unwrap();
         let lines = String::from_utf8(output.stdout).unwrap();
         lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
     });
@@ -66,7 +85,7 @@ fn without_addresses(value: &Value) -> String {
 
 /// Both do the same with all of these.
 async fn compare(cases: Vec<Value>, variables: &[(&str, String)]) {
-    let python = by_python(cases.clone(), variables).await;
+    let python = by_python(PYTHON, cases.clone(), variables).await;
     assert_eq!(python.len(), cases.len());
     let mut differences = Vec::new();
     for (case, python) in cases.iter().zip(python) {
@@ -118,6 +137,51 @@ async fn what_cannot_be_reached_is_told_as_by_the_python_agent() {
         "http://xn--/",
     ];
     compare(urls(&texts), &[]).await;
+}
+
+/// Texts that are nearly URLs, always the same.
+fn near_urls(count: usize) -> Vec<String> {
+    #[rustfmt::skip]
+    let parts = [
+        "http", "https", "://", ":", "/", "//", "a", "b.c", "127.0.0.1", "[::1]", "[", "]", "@", "u:p@", "?", "#", "%",
+        "%41", "%2f", "%zz", "..", ".", "/../", "/./", " ", "\t", "ü", "€", "\\", "'", "\"", ":80", ":0", ":00081", ":99999",
+        "&", "=", "+", "~", "|", "*", "_", "-", "A",
+    ];
+    let mut state = 7_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut text = || {
+        let begin = ["http://", "https://a", "http://b.c/", "http://127.0.0.1:8080/", "", "HTTP:"][next(6)];
+        let length = next(8);
+        (0..length).fold(begin.to_owned(), |text, _| text + parts[next(parts.len())])
+    };
+    (0..count).map(|_| text()).collect()
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_are_taken_apart_as_by_requests() {
+    let texts = near_urls(4_000);
+    let cases = texts.iter().map(|text| json!({ "url": text })).collect();
+    let python = by_python(PREPARE, cases, &[]).await;
+    assert_eq!(python.len(), texts.len());
+    let mut differences = Vec::new();
+    for (text, python) in texts.iter().zip(python) {
+        let ours = match url::prepare(text) {
+            Ok(url) => {
+                let scheme = if url.is_secure { "https" } else { "http" };
+                json!({"ok": [scheme, url.host, url.port, url.path]})
+            }
+            // Told by `requests` when it connects.
+            Err(error) if error.ends_with("label empty or too long") => continue,
+            Err(error) => json!({ "error": error }),
+        };
+        if ours != python {
+            differences.push(format!("{text:?}\n  Python: {python}\n    ours: {ours}"));
+        }
+    }
+    assert!(differences.is_empty(), "{} of {}\n{}", differences.len(), texts.len(), differences.join("\n"));
 }
 
 fn compressed(is_raw: bool) -> Vec<u8> {

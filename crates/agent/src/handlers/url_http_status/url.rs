@@ -3,7 +3,7 @@
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
-use crate::handlers::python::{is_space, repr};
+use crate::handlers::python::{is_space, latin_1, repr};
 
 const UNRESERVED: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-~";
 const USER_INFO: &[u8] = b"!$&'()*+,;=:";
@@ -42,7 +42,8 @@ struct Parts<'a> {
 pub(super) fn prepare(given: &str) -> Result<Prepared, String> {
     let text = given.trim_start_matches(is_space);
     if text.contains(':') && !text.to_lowercase().starts_with("http") {
-        return Err(no_adapter(text));
+        let is_wrong = has_wrong_brackets(text);
+        return Err(if is_wrong { "Invalid IPv6 URL".to_owned() } else { no_adapter(text) });
     }
     let failed = || format!("Failed to parse: {text}");
     let prefixed = if has_scheme(text) || text.is_empty() { text.to_owned() } else { format!("//{text}") };
@@ -111,8 +112,12 @@ impl Prepared {
             None => slashed(parts.path),
         };
         let decoded = |text: &str| percent_decode_str(text).decode_utf8_lossy().into_owned();
-        let user = user.map(|user| user.split_once(':').unwrap_or((user, "")));
+        // Without a password there is no user, either.
+        let user = user.and_then(|user| user.split_once(':'));
         let user = user.map(|(name, password)| (decoded(name), decoded(password)));
+        for text in user.iter().flat_map(|(name, password)| [name, password]) {
+            latin_1(text)?;
+        }
         Ok(Self {
             is_secure,
             host: bare,
@@ -153,6 +158,19 @@ impl Prepared {
     pub(super) fn place(&self) -> String {
         if self.has_port { format!("{}:{}", self.host, self.port) } else { self.host.clone() }
     }
+}
+
+/// Whether Python's own parser refuses a URL for its brackets.
+fn has_wrong_brackets(url: &str) -> bool {
+    let Parts { scheme, .. } = split(url);
+    let rest = scheme.map_or(url, |scheme| &url[scheme.len() + 1..]);
+    let Some(rest) = rest.strip_prefix("//") else { return false };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    if !authority.contains(['[', ']']) {
+        return false;
+    }
+    let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
+    authority.contains('[') != authority.contains(']') || host_and_port(place).is_none()
 }
 
 fn no_adapter(url: &str) -> String {
@@ -237,6 +255,11 @@ fn normalized(host: &str) -> Option<String> {
     let labels = host.split('.').map(|label| {
         if label.is_ascii() {
             return Some(label.to_ascii_lowercase());
+        }
+        // Browsers take more than the rules of IDNA 2008 that count here: signs such as `€`.
+        let is_allowed = label.chars().all(|letter| letter.is_alphanumeric() || letter == '-');
+        if !is_allowed || label.starts_with('-') || label.ends_with('-') {
+            return None;
         }
         let url = Url::parse(&format!("http://{label}/")).ok()?;
         url.host_str().map(str::to_owned)

@@ -26,7 +26,7 @@ impl Proxy {
     /// What the proxy is shown that the request is by.
     pub(super) fn authorization(&self) -> Option<HeaderValue> {
         let (user, password) = self.user.as_ref()?;
-        basic(user, password)
+        basic(user.as_bytes(), password.as_bytes())
     }
 
     /// Whether tasks may reach a target by way of the proxy. A name that only the proxy knows is its own affair.
@@ -83,9 +83,9 @@ impl Proxy {
 }
 
 /// `Authorization: Basic …`
-pub(crate) fn basic(user: &str, password: &str) -> Option<HeaderValue> {
-    let mut value =
-        HeaderValue::try_from(format!("Basic {}", STANDARD.encode(format!("{user}:{password}")))).ok()?;
+pub(crate) fn basic(user: &[u8], password: &[u8]) -> Option<HeaderValue> {
+    let both = STANDARD.encode([user, b":", password].concat());
+    let mut value = HeaderValue::try_from(format!("Basic {both}")).ok()?;
     value.set_sensitive(true);
     Some(value)
 }
