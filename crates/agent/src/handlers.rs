@@ -1,10 +1,15 @@
 //! The handlers that the agent comes with.
 
+mod dns;
 mod environment;
 mod http;
 mod http_steps;
+mod mail;
+mod ping;
+mod process;
 mod python;
 mod secrets;
+mod tcp;
 mod tls_certificate;
 mod url_http_status;
 mod wait;
@@ -74,8 +79,14 @@ impl fmt::Debug for BuiltIn {
 #[must_use]
 pub fn built_in() -> Vec<BuiltIn> {
     vec![
+        BuiltIn::new("dns", 1, dns::execute),
         BuiltIn::new("http", 1, http::execute),
         BuiltIn::new("http_steps", 1, http_steps::execute),
+        BuiltIn::new("imap", 1, mail::execute_imap),
+        BuiltIn::new("ping", 1, ping::execute),
+        BuiltIn::new("process", 1, process::execute),
+        BuiltIn::new("smtp", 1, mail::execute_smtp),
+        BuiltIn::new("tcp", 1, tcp::execute),
         BuiltIn::new("tls_certificate", 1, tls_certificate::execute),
         BuiltIn::new("url_http_status", 1, url_http_status::execute),
         BuiltIn::new("wait", 1, wait::execute),

@@ -21,7 +21,7 @@ pub struct Environment {
 }
 
 /// A command that tasks may have executed.
-#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The program: an absolute path.
@@ -29,4 +29,13 @@ pub struct Command {
     /// Its arguments.
     #[serde(default)]
     pub arguments: Vec<String>,
+    /// Its environment, beside a `PATH`, `LANG=C.UTF-8` and `SLAMON_TASK_ID`; it has none of the agent's.
+    #[serde(default)]
+    pub environment: BTreeMap<String, String>,
+    /// The folder in which it runs: by default the root.
+    #[serde(default)]
+    pub folder: Option<PathBuf>,
+    /// How many bytes it may write to its standard output: by default 256 KiB.
+    #[serde(default)]
+    pub output_limit: Option<usize>,
 }
