@@ -45,13 +45,7 @@ fn run() -> Result<()> {
 }
 
 fn print_handlers() -> Result<()> {
-    let schemas: serde_json::Map<String, serde_json::Value> = slamon_agent::handlers::built_in()
-        .into_iter()
-        .map(|handler| {
-            let described = serde_json::json!({ "version": handler.version, "data": handler.schema });
-            (handler.name.to_owned(), described)
-        })
-        .collect();
+    let schemas = slamon_agent::handlers::schemas();
     println!("{}", serde_json::to_string_pretty(&schemas)?);
     Ok(())
 }

@@ -1,6 +1,7 @@
 //! The program `slamon-agent`, with real AFMs.
 
 mod clock;
+mod commands;
 mod fleet;
 mod identity;
 mod life;
