@@ -149,7 +149,7 @@ pub(super) async fn execute(
     let query = query(&name, &data);
     let Answer { message, server, transport, took } =
         exchange::ask_in_turn(&query, &servers, data.transport, &limit).await?;
-    let found = Found::new(&message, &name, data.kind.record_type());
+    let found = Found::new(&message, &name, data.kind.record_type())?;
     let code = code(message.metadata.response_code);
     expectation.check(&found, &message, &format!("{server}"), &name.to_ascii())?;
     Ok(Output {

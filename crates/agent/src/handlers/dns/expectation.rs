@@ -11,6 +11,10 @@ use crate::failure::Failure;
 
 /// So many aliases are followed.
 const MOST_ALIASES: usize = 16;
+/// So many values are read: a message is short, but names in it are compressed, and results are not.
+const MOST_VALUES: usize = 256;
+/// Errors repeat so many characters of values.
+const QUOTED: usize = 500;
 
 /// What the records of an answer say.
 #[derive(Debug, Default)]
@@ -22,7 +26,7 @@ pub(super) struct Found {
 
 impl Found {
     /// What an answer says of a name, and of the names that it is an alias of.
-    pub(super) fn new(message: &Message, name: &Name, kind: RecordType) -> Self {
+    pub(super) fn new(message: &Message, name: &Name, kind: RecordType) -> Result<Self, Failure> {
         let mut found = Self::default();
         let mut name = name.clone();
         for _ in 0..MOST_ALIASES {
@@ -31,6 +35,9 @@ impl Found {
                 message.answers.iter().filter(move |record| is_its(&record.name, record.dns_class))
             };
             for record in of_name().filter(|record| record.record_type() == kind) {
+                if found.values.len() == MOST_VALUES {
+                    return Err(Failure::new(format!("{name} has more than {MOST_VALUES} records {kind}")));
+                }
                 found.values.push(value(&record.data));
                 found.ttl = Some(found.ttl.unwrap_or(u32::MAX).min(record.ttl));
             }
@@ -42,7 +49,7 @@ impl Found {
             found.aliases.push(alias.to_ascii());
             name = alias;
         }
-        found
+        Ok(found)
     }
 }
 
@@ -131,7 +138,7 @@ impl<'a> Expectation<'a> {
         if found.values.is_empty() && !(only && expected.is_empty()) {
             let was_expected = match self.data.expected.as_slice() {
                 [] => String::new(),
-                expected => format!(", where {} was expected", expected.join(", ")),
+                expected => format!(", where {} was expected", joined(expected)),
             };
             return Err(Failure::new(format!("{name} has no record {of_type}, says {server}{was_expected}")));
         }
@@ -147,10 +154,10 @@ impl<'a> Expectation<'a> {
             .collect();
         let mut faults = Vec::new();
         if !missing.is_empty() {
-            faults.push(format!("{} was expected and is not there", missing.join(", ")));
+            faults.push(format!("{} was expected and is not there", joined(&missing)));
         }
         if !unexpected.is_empty() {
-            faults.push(format!("{} was not expected", unexpected.join(", ")));
+            faults.push(format!("{} was not expected", joined(&unexpected)));
         }
         if faults.is_empty() {
             return Ok(());
@@ -158,7 +165,7 @@ impl<'a> Expectation<'a> {
         Err(Failure::new(format!(
             "{name} has other records {of_type} than expected: {}; {server} answers {}",
             faults.join(", "),
-            found.values.join(", ")
+            joined(&found.values)
         )))
     }
 }
@@ -166,6 +173,15 @@ impl<'a> Expectation<'a> {
 impl Code {
     fn name(self) -> String {
         code(ResponseCode::from(0, u8::try_from(self.number()).unwrap_or_default()))
+    }
+}
+
+/// Values as an error repeats them.
+fn joined(values: &[impl AsRef<str>]) -> String {
+    let text = values.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    match text.char_indices().nth(QUOTED) {
+        Some((end, _)) => format!("{}…", &text[..end]),
+        None => text,
     }
 }
 

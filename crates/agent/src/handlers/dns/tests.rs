@@ -216,6 +216,22 @@ async fn an_answer_that_does_not_fit_is_asked_for_over_tcp() {
 }
 
 #[tokio::test]
+async fn an_answer_that_is_far_longer_than_its_message_is_not_repeated() {
+    let long = Name::from_ascii(["a".repeat(60), "b".repeat(60), "c".repeat(60)].join(".")).unwrap();
+    for (count, expected) in [(256, "…"), (257, "www.example.org. has more than 256 records MX")] {
+        let name = long.clone();
+        let server = server(move |question, _| {
+            let record = |n| record("www.example.org.", 9, RData::MX(MX::new(n, name.clone())));
+            vec![framed(&answer(question, (0..count).map(record).collect()))]
+        })
+        .await;
+        let data = json!({"type": "MX", "transport": "tcp", "expected": ["10 x."]});
+        let error = ask(&server, data).await.unwrap_err();
+        assert!(error.len() < 800 && error.ends_with(expected), "{error}");
+    }
+}
+
+#[tokio::test]
 async fn messages_that_answer_something_else_are_not_believed() {
     let server = server(|question, _| {
         let right = answer(question, vec![address("www.example.org.", 9, 1)]);

@@ -8,8 +8,9 @@ use crate::network::limit::{Limit, seconds};
 
 /// The longest line that is read. Those of the protocols are far shorter.
 const LONGEST_LINE: usize = 8 * 1024;
-/// An answer that has more lines is none.
+/// An answer that has more lines, or more bytes, is none.
 const MOST_LINES: usize = 200;
+const MOST_BYTES: usize = 64 * 1024;
 /// Errors repeat so many characters of a line.
 const QUOTED: usize = 200;
 
@@ -25,17 +26,19 @@ pub(super) struct Talk<'a> {
     limit: &'a Limit,
     /// What has been received and not been read as a line.
     received: Vec<u8>,
+    /// How many lines and bytes of the answer have been read.
     lines: usize,
+    bytes: usize,
 }
 
 impl<'a> Talk<'a> {
     pub(super) fn new(stream: Box<dyn Stream>, target: &'a Target, limit: &'a Limit) -> Self {
-        Self { stream, target, limit, received: Vec::new(), lines: 0 }
+        Self { stream, target, limit, received: Vec::new(), lines: 0, bytes: 0 }
     }
 
-    /// Sends a line. The lines of the answer are counted anew.
+    /// Sends a line. What is read from then on is another answer.
     pub(super) async fn send(&mut self, line: &str) -> Result<(), Failure> {
-        self.lines = 0;
+        (self.lines, self.bytes) = (0, 0);
         let target = self.target;
         let line = format!("{line}\r\n");
         let sending = async {
@@ -50,14 +53,15 @@ impl<'a> Talk<'a> {
     pub(super) async fn line(&mut self, done: &str) -> Result<String, Failure> {
         let target = self.target;
         self.lines += 1;
-        if self.lines > MOST_LINES {
+        if self.lines > MOST_LINES || self.bytes > MOST_BYTES {
             return Err(Failure::new(format!(
-                "{target} sent more than {MOST_LINES} lines, and has not {done}"
+                "{target} sent more than {MOST_LINES} lines or {MOST_BYTES} bytes, and has not {done}"
             )));
         }
         loop {
             if let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
                 let line: Vec<u8> = self.received.drain(..=end).collect();
+                self.bytes += line.len();
                 let line = String::from_utf8_lossy(&line);
                 return Ok(line.trim_end_matches(['\r', '\n']).to_owned());
             }

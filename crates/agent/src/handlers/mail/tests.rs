@@ -297,10 +297,19 @@ async fn silent_slow_and_endless_servers_are_left_in_time() {
         while stream.write_all(b"220-more\r\n").await.is_ok() {}
     })
     .await;
-    assert_eq!(error, "127.0.0.1:PORT sent more than 200 lines, and has not greeted");
+    assert_eq!(error, "127.0.0.1:PORT sent more than 200 lines or 65536 bytes, and has not greeted");
+    let error = against(Protocol::Smtp, |mut stream| async move {
+        let line = format!("220-{}\r\n", "x".repeat(4_000));
+        while stream.write_all(line.as_bytes()).await.is_ok() {}
+    })
+    .await;
+    assert_eq!(error, "127.0.0.1:PORT sent more than 200 lines or 65536 bytes, and has not greeted");
     let error = against(Protocol::Imap, |mut stream| async move {
         while stream.write_all(b"* OK more\r\n").await.is_ok() {}
     })
     .await;
-    assert_eq!(error, "127.0.0.1:PORT sent more than 200 lines, and has not answered CAPABILITY");
+    assert_eq!(
+        error,
+        "127.0.0.1:PORT sent more than 200 lines or 65536 bytes, and has not answered CAPABILITY"
+    );
 }

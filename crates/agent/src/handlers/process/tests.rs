@@ -54,6 +54,16 @@ async fn has_gone(pid: &str) {
     tokio::time::timeout(Duration::from_secs(20), gone).await.expect("the process still lives");
 }
 
+/// Waits until no trace of a child of this process is left: it is no zombie either.
+async fn is_reaped(pid: &str) {
+    let reaped = async {
+        while Path::new("/proc").join(pid.trim()).exists() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(Duration::from_secs(20), reaped).await.expect("the process is a zombie");
+}
+
 /// Waits for a text that a command writes to a file.
 async fn written(path: &Path) -> String {
     let written = async {
@@ -204,6 +214,7 @@ async fn all_processes_are_gone_when_nobody_awaits_the_handler_any_more() {
     for pid in pids.split(' ') {
         has_gone(pid).await;
     }
+    is_reaped(pids.split(' ').nth(1).unwrap()).await;
 }
 
 #[tokio::test]
