@@ -110,7 +110,8 @@ async fn an_answer_has_values_aliases_and_times() {
                 address("evil.example.", 5, 3),
             ],
         );
-        answer.metadata.authentic_data = question.metadata.authentic_data;
+        let wants_signatures = question.edns.as_ref().unwrap().flags().dnssec_ok;
+        answer.metadata.authentic_data = question.metadata.authentic_data && wants_signatures;
         vec![answer.to_vec().unwrap()]
     })
     .await;
