@@ -16,8 +16,7 @@ pub struct Context {
 }
 
 impl Context {
-    /// A task that nobody ends, for tests of handlers.
-    #[cfg(test)]
+    /// A task that no AFM has handed out, and that nobody ends.
     pub(crate) fn alone() -> Self {
         Self { task_id: Uuid::nil(), attempt: 1, deadline: None, cancellation: CancellationToken::new() }
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use schemars::{JsonSchema, Schema};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
+use serde_json::value::RawValue;
 use serde_json::{Value, json};
 
 use crate::context::Context;
@@ -63,6 +64,16 @@ impl BuiltIn {
 
     pub(crate) fn handler(&self, environment: Arc<Environment>) -> Handler {
         (self.make)(environment)
+    }
+
+    /// Executes one task without an AFM, with its data and with its result as JSON: to try out a task.
+    ///
+    /// # Errors
+    /// What the AFM would be told.
+    pub async fn execute(&self, environment: Arc<Environment>, data: &str) -> Result<String, Failure> {
+        let data: &RawValue = serde_json::from_str(data)?;
+        let result = self.handler(environment).execute(data, Context::alone()).await?;
+        Ok(result.get().to_owned())
     }
 }
 

@@ -8,3 +8,4 @@ mod life;
 mod monitoring;
 mod original;
 mod outage;
+mod targets;
