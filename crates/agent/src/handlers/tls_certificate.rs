@@ -107,3 +107,73 @@ pub(super) async fn execute(
         total_ms: milliseconds(total),
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::handlers::built_in;
+    use crate::network::test_server::{TestCa, TestServer, params};
+
+    async fn execute(ca: &TestCa, data: &Value) -> Result<Value, String> {
+        let handler = built_in().into_iter().find(|handler| handler.name == "tls_certificate").unwrap();
+        let environment = Environment { tls: ca.roots.clone(), ..Environment::default() };
+        let outcome = handler.execute(Arc::new(environment), &data.to_string()).await;
+        outcome.map(|result| serde_json::from_str(&result).unwrap()).map_err(|failure| failure.to_string())
+    }
+
+    #[tokio::test]
+    async fn a_certificate_is_told_and_what_is_wrong_with_it() {
+        let ca = TestCa::new("Test CA");
+        let server = TestServer::start_tls(ca.identity(&params("shop.example")), |_| Vec::new()).await;
+        let port = server.address.port();
+        let data = json!({"host": "127.0.0.1", "port": port, "name": "shop.example", "min_days_left": 1});
+        let result = execute(&ca, &data).await.unwrap();
+        assert_eq!(result["subject"], "CN=shop.example");
+        assert_eq!(result["issuer"], "CN=Test CA");
+        assert_eq!(result["names"], json!(["shop.example"]));
+        assert_eq!((&result["problems"], &result["chain"]), (&json!([]), &json!(1)));
+        assert_eq!((&result["protocol"], &result["address"]), (&json!("TLSv1.3"), &json!("127.0.0.1")));
+        assert!(result["not_after"].is_string() && result["days_left"].as_i64().unwrap() > 365, "{result}");
+        assert!(result["tls_ms"].as_f64().unwrap() > 0.0, "{result}");
+        let of_another = json!({"host": "127.0.0.1", "port": port});
+        let wrong = "it is for shop.example, and not for 127.0.0.1";
+        assert_eq!(
+            execute(&ca, &of_another).await,
+            Err(format!("the certificate of 127.0.0.1:{port} is not valid: {wrong}"))
+        );
+        let reported = json!({"host": "127.0.0.1", "port": port, "verify": false});
+        assert_eq!(execute(&ca, &reported).await.unwrap()["problems"], json!([wrong]));
+        let mut longer = data.clone();
+        longer["min_days_left"] = json!(10_000_000);
+        let problem = execute(&ca, &longer).await.unwrap_err();
+        assert!(problem.ends_with("); expected 10000000 days at least"), "{problem}");
+    }
+
+    #[tokio::test]
+    async fn what_has_no_certificate_is_told() {
+        let ca = TestCa::new("Test CA");
+        let server = TestServer::start(|_| Vec::new()).await;
+        for (data, expected) in [
+            (json!({"host": "127.0.0.1", "port": 1}), "could not connect to 127.0.0.1:1: connection refused"),
+            (
+                json!({"host": "127.0.0.1", "port": server.address.port(), "timeout": 0.3}),
+                "could not begin TLS with 127.0.0.1:",
+            ),
+            (
+                json!({"host": "127.0.0.1", "port": server.address.port(), "name": "a b"}),
+                "\"a b\" cannot be the name of a TLS server",
+            ),
+            (json!({"host": "169.254.169.254"}), "this agent does not allow tasks to reach 169.254.169.254"),
+            (json!({"host": "", "port": 1}), "could not find the address of \"\": it is no name"),
+            (
+                json!({"host": "a", "port": 65536}),
+                "task_data.port: invalid value: integer `65536`, expected u16",
+            ),
+        ] {
+            let problem = execute(&ca, &data).await.unwrap_err();
+            assert!(problem.starts_with(expected), "{problem}");
+        }
+    }
+}

@@ -92,7 +92,10 @@ impl Target {
         let failed = |problem: String| ConnectError::Resolve { host: self.host.clone(), problem };
         let found: Vec<SocketAddr> = match self.host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, self.port)],
-            Err(_) if self.host.is_empty() => return Err(failed("it is empty".to_owned())),
+            Err(_) if self.host.is_empty() => {
+                let (host, problem) = ("\"\"".to_owned(), "it is no name".to_owned());
+                return Err(ConnectError::Resolve { host, problem });
+            }
             Err(_) => match limit.hold(tokio::net::lookup_host((self.host.as_str(), self.port))).await {
                 Ok(Ok(found)) => found.collect(),
                 Ok(Err(error)) => return Err(failed(reason_of_lookup(&error))),
@@ -342,7 +345,7 @@ mod tests {
     #[tokio::test]
     async fn a_name_without_an_address_is_told() {
         for (host, expected) in [
-            ("", "could not find the address of : it is empty"),
+            ("", "could not find the address of \"\": it is no name"),
             ("a..invalid", "could not find the address of a..invalid: "),
         ] {
             let problem = connect(&Target::new(host, 80), &NetworkPolicy::default()).await.unwrap_err();

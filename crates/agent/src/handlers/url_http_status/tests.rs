@@ -309,3 +309,35 @@ async fn what_the_policy_forbids_is_not_asked_for() {
     let refused = by_us(&json!({"url": server.url("/")}), &Environment::default(), &[]).await;
     assert_eq!(refused["error"], "this agent does not allow tasks to reach 169.254.169.254");
 }
+
+/// The most memory that this process has had, in bytes.
+fn peak_memory() -> u64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+    line.trim().trim_end_matches(" kB").parse::<u64>().unwrap() * 1024
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_huge_page_is_read_to_its_end_in_little_memory() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    const SIZE: usize = 1 << 30;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/", listener.local_addr().unwrap());
+    let serving = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        assert!(stream.read(&mut [0; 4096]).await.unwrap() > 0);
+        let head = format!("HTTP/1.1 200 OK\r\nContent-Length: {SIZE}\r\n\r\n");
+        stream.write_all(head.as_bytes()).await.unwrap();
+        let block = vec![b'x'; 1 << 20];
+        for _ in 0..SIZE >> 20 {
+            stream.write_all(&block).await.unwrap();
+        }
+    });
+    let before = peak_memory();
+    let got = by_us(&json!({ "url": url }), &Environment::default(), &[]).await;
+    assert_eq!(got, json!({"ok": {"status": 200}}));
+    serving.await.unwrap();
+    // Tests beside this one have some of it.
+    assert!(peak_memory() - before < 300 << 20, "{} more", peak_memory() - before);
+}
