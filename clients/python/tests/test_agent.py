@@ -321,25 +321,28 @@ def test_an_agent_without_rights_keeps_its_results(
 
 
 def test_a_cancelled_task_is_stopped(
-    memory_afm: Afm, afm_client: Client, run_agent: RunAgent, task_type: str
+    relay: Relay, afm_client: Client, run_agent: RunAgent, task_type: str
 ) -> None:
     began, ended = threading.Event(), threading.Event()
-    agent = Agent(memory_afm.url, executors=1)
+    agent = Agent(relay.url, executors=1)
 
     @agent.handler(task_type)
-    def wait(_: dict[str, Any], context: Context) -> dict[str, Any]:
+    def wait(data: dict[str, Any], context: Context) -> dict[str, Any]:
         began.set()
-        if context.wait_cancelled(30):
+        if data.get("waits") and context.wait_cancelled(30):
             ended.set()
             context.raise_if_cancelled()
         return {}
 
     run_agent(agent)
-    task_id = afm_client.post(NewTask(task_type))
+    task_id = afm_client.post(NewTask(task_type, {"waits": True}))
     assert began.wait(30)
     afm_client.cancel(task_id)
     assert ended.wait(30)
-    assert afm_client.show(task_id).attempts[0].late is None, "nothing is reported"
+    following = str(uuid4())
+    assert afm_client.run(task_type, task_id=following, timeout=30) == {}
+    reported = [seen.json()["task_id"] for seen in relay.paths("/tasks/response")]
+    assert reported == [following], "nothing is reported of what was cancelled"
 
 
 def test_a_cancelled_coroutine_is_cancelled(
