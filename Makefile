@@ -18,7 +18,8 @@ setup: ## install what the tests need: PostgreSQL, the original AFM and agent
 
 test: setup ## run all tests
 	scripts/run-tests
-	scripts/test-python
+	# The server that the tests have built.
+	SLAMON_AFM=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/slamon-afm scripts/test-python
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check

@@ -1,10 +1,8 @@
 //! The tasks of the demo: what a process engine would post to watch the site.
 
-use std::collections::BTreeSet;
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use slamon_agent::handlers::built_in;
 use slamon_client::{AgentFilter, Client, NewTask};
 use uuid::Uuid;
 
@@ -15,9 +13,7 @@ const EVERY: Duration = Duration::from_secs(6);
 
 /// Posts tests for ever.
 pub(super) async fn post(client: &Client, site: &str) -> anyhow::Result<()> {
-    let offered: BTreeSet<&str> = built_in().into_iter().map(|handler| handler.name).collect();
-    let kinds: Vec<(&str, Value)> =
-        kinds(site).into_iter().filter(|(task_type, _)| offered.contains(task_type)).collect();
+    let kinds = kinds(site);
     let mut every = tokio::time::interval(EVERY);
     for test in 0_usize.. {
         every.tick().await;
@@ -51,14 +47,28 @@ fn kinds(site: &str) -> Vec<(&'static str, Value)> {
         ("wait", json!({ "time": 1 + random(3) })),
         ("http", json!({ "url": format!("{site}/search"), "contains": "results" })),
         ("tcp", json!({ "host": "127.0.0.1", "port": port })),
-        ("http", json!({ "url": format!("{site}/stock"), "json_pointer": "/stock/widgets" })),
+        ("http", json!({ "url": format!("{site}/stock"), "json": { "/stock/widgets": 12 } })),
         ("url_http_status", json!({ "url": format!("{site}/stock") })),
         (
             "http_steps",
-            json!({ "steps": [
-                { "name": "log in", "method": "POST", "url": format!("{site}/login") },
-                { "name": "order", "method": "POST", "url": format!("{site}/orders") },
-            ]}),
+            json!({
+                "steps": [
+                    {
+                        "name": "log in", "method": "POST", "url": format!("{site}/login"),
+                        "form": { "user": "demo" }, "variables": { "user": { "json": "/user" } },
+                    },
+                    {
+                        "name": "order", "method": "POST", "url": format!("{site}/orders"),
+                        "body": { "article": 7, "for": "${user}" }, "expected_status": 201,
+                        "variables": { "order": { "json": "/order/id" } },
+                    },
+                    {
+                        "name": "look it up", "url": format!("{site}/orders/${{order}}"),
+                        "json": { "/order/status": "confirmed" },
+                    },
+                ],
+                "results": ["order"],
+            }),
         ),
     ]
 }
