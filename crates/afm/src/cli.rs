@@ -1,6 +1,8 @@
-//! The command line, as that of slamon-afm 1.1.0.
+//! The command line: that of slamon-afm 1.1.0, and commands that ask an AFM.
 
+mod client;
 mod demo;
+mod generated;
 mod resource_limits;
 mod run;
 mod signals;
@@ -13,7 +15,8 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
-use clap::{CommandFactory, Parser, Subcommand};
+use clap::error::ErrorKind;
+use clap::{Args, CommandFactory, Parser, Subcommand};
 use tokio::runtime::Runtime;
 use tracing::Level;
 
@@ -32,53 +35,133 @@ const BAD_ARGUMENTS: u8 = 2;
 #[derive(Debug, Parser)]
 #[command(name = "slamon-afm", version, infer_long_args = true, after_help = config::help())]
 struct CliArguments {
-    /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or
-    /// postgresql://USER@HOST/NAME
-    #[arg(long, value_name = "URI", global = true)]
-    database_uri: Option<String>,
-    /// Read settings from a file of KEY = value lines
-    #[arg(long, short, value_name = "FILE", global = true)]
-    config: Option<PathBuf>,
+    #[command(flatten)]
+    server: ServerOptions,
     #[command(subcommand)]
     command: Option<Subcommands>,
+}
+
+/// What an AFM itself is told, before or after its subcommand.
+#[derive(Debug, Args)]
+struct ServerOptions {
+    /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or
+    /// postgresql://USER@HOST/NAME
+    #[arg(long, value_name = "URI")]
+    database_uri: Option<String>,
+    /// Read settings from a file of KEY = value lines
+    #[arg(long, short, value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+impl ServerOptions {
+    /// These, and what they do not say as `others` do.
+    fn or(self, others: Self) -> Self {
+        Self {
+            database_uri: self.database_uri.or(others.database_uri),
+            config: self.config.or(others.config),
+        }
+    }
 }
 
 #[derive(Debug, Subcommand)]
 enum Subcommands {
     /// Listen for BPMS clients and agents
-    Run(run::Address),
+    Run {
+        #[command(flatten)]
+        address: run::Address,
+        #[command(flatten)]
+        options: ServerOptions,
+    },
     /// Show it all: an AFM in memory, three agents, and tasks that watch a site; until Ctrl-C
-    Demo(run::Address),
+    Demo {
+        #[command(flatten)]
+        address: run::Address,
+        #[command(flatten)]
+        options: ServerOptions,
+    },
     /// Create the tables, or bring those of an earlier version, or of slamon-afm 1.1.0, up to this one
-    CreateTables,
+    CreateTables(ServerOptions),
     /// Drop the tables, with everything in them
+    DropTables(ServerOptions),
+    #[command(flatten)]
+    Client(client::ClientCommand),
+    /// Print what a shell needs to complete command lines
+    Completions(generated::Completions),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(generated::Man),
+}
+
+/// What an AFM does.
+enum ServerCommand {
+    Run(run::Address),
+    Demo(run::Address),
+    CreateTables,
     DropTables,
 }
 
-/// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration.
+/// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration. Commands that ask an
+/// AFM have more of them.
 #[must_use]
 pub fn main() -> ExitCode {
     let arguments = match CliArguments::try_parse() {
         Ok(arguments) => arguments,
         // An argument in the wrong place is quoted in the message, and may hold a password.
-        Err(error) if error.use_stderr() && error.to_string().contains("://") => {
-            say("slamon-afm: a URI (not shown) stands where none belongs; \
-                 the database goes to --database-uri URI");
+        Err(error) if may_tell_password(&error) => {
+            say("slamon-afm: a URI (not shown) stands where none belongs; the database goes to \
+                 --database-uri URI, the address of an AFM to --url URL");
             return ExitCode::from(BAD_ARGUMENTS);
         }
         Err(error) => error.exit(),
     };
-    let Some(command) = arguments.command else {
-        // As the original does: help, and a status that says that nothing was done.
-        let _ = CliArguments::command().print_help();
-        return ExitCode::FAILURE;
+    let CliArguments { server: before, command } = arguments;
+    let (command, options) = match command {
+        None => {
+            // As the original does: help, and a status that says that nothing was done.
+            let _ = CliArguments::command().print_help();
+            return ExitCode::FAILURE;
+        }
+        Some(Subcommands::Run { address, options }) => (ServerCommand::Run(address), options.or(before)),
+        Some(Subcommands::Demo { address, options }) => (ServerCommand::Demo(address), options.or(before)),
+        Some(Subcommands::CreateTables(options)) => (ServerCommand::CreateTables, options.or(before)),
+        Some(Subcommands::DropTables(options)) => (ServerCommand::DropTables, options.or(before)),
+        Some(_) if before.database_uri.is_some() || before.config.is_some() => {
+            say("slamon-afm: --database-uri and --config are for run, demo, create-tables and drop-tables");
+            return ExitCode::from(BAD_ARGUMENTS);
+        }
+        Some(Subcommands::Client(command)) => return client::run(&command),
+        Some(Subcommands::Completions(completions)) => {
+            return written(completions.print(CliArguments::command()));
+        }
+        Some(Subcommands::Man(man)) => return written(man.write(CliArguments::command())),
     };
-    if let Subcommands::Run(address) | Subcommands::Demo(address) = &command
+    if let ServerCommand::Run(address) | ServerCommand::Demo(address) = &command
         && let Err(problem) = address.host_and_port()
     {
         say(&format!("slamon-afm: {problem}"));
         return ExitCode::from(BAD_ARGUMENTS);
     }
+    serve(command, options)
+}
+
+/// Whether a message quotes an argument that stands in the wrong place, and may hold a password.
+fn may_tell_password(error: &clap::Error) -> bool {
+    let is_help = error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand;
+    error.use_stderr() && !is_help && error.to_string().contains("://")
+}
+
+/// The exit status of a command that only writes.
+fn written(done: io::Result<()>) -> ExitCode {
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            say(&format!("slamon-afm: could not write: {error}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Does what an AFM does.
+fn serve(command: ServerCommand, options: ServerOptions) -> ExitCode {
     // The runtime starts before anything is written, because the log may have reached the size limit, too.
     let runtime = match start_runtime() {
         Ok(runtime) => runtime,
@@ -87,11 +170,11 @@ pub fn main() -> ExitCode {
             return ExitCode::FAILURE;
         }
     };
-    let is_demo = matches!(command, Subcommands::Demo(_));
-    let database_uri = if is_demo { Some(IN_MEMORY.to_owned()) } else { arguments.database_uri };
-    let overrides = Overrides { config: arguments.config, database_uri: database_uri.map(DatabaseUri::new) };
+    let is_demo = matches!(command, ServerCommand::Demo(_));
+    let database_uri = if is_demo { Some(IN_MEMORY.to_owned()) } else { options.database_uri };
+    let overrides = Overrides { config: options.config, database_uri: database_uri.map(DatabaseUri::new) };
     let configured = configure(&overrides, is_demo).and_then(|(loaded, database, log)| {
-        if matches!(command, Subcommands::CreateTables) && database.kind == DatabaseKind::Memory {
+        if matches!(command, ServerCommand::CreateTables) && database.kind == DatabaseKind::Memory {
             return Err(tables::IN_MEMORY.to_owned());
         }
         Ok((loaded, database, log))
@@ -117,12 +200,12 @@ pub fn main() -> ExitCode {
     }
     let done = runtime.block_on(async {
         match command {
-            Subcommands::Run(address) => {
+            ServerCommand::Run(address) => {
                 run::run(&address, &loaded.config, database, log.clone(), |_| {}).await
             }
-            Subcommands::Demo(address) => demo::run(&address, &loaded.config, database, log.clone()).await,
-            Subcommands::CreateTables => tables::create(&database).await,
-            Subcommands::DropTables => tables::drop(&database).await,
+            ServerCommand::Demo(address) => demo::run(&address, &loaded.config, database, log.clone()).await,
+            ServerCommand::CreateTables => tables::create(&database).await,
+            ServerCommand::DropTables => tables::drop(&database).await,
         }
     });
     // A thread that still waits for a database must not keep the program from its end.

@@ -26,3 +26,5 @@ mod routes;
 mod same_site;
 mod schemas;
 pub mod server;
+
+pub(crate) use dashboard::is_unseen;

@@ -5,7 +5,6 @@ mod file;
 mod logging;
 mod settings;
 mod state_folder;
-mod tls;
 
 use std::process::ExitCode;
 

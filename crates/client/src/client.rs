@@ -12,6 +12,8 @@ use crate::error::ClientError;
 
 /// How long an answer may take, beside what a request asks to wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// The last try has at least this long.
+const LEAST_TRY: Duration = Duration::from_millis(500);
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
@@ -24,6 +26,7 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 pub struct Client {
     http: reqwest::Client,
     base: BaseUrl,
+    answer_within: Duration,
     retry_for: Duration,
 }
 
@@ -41,8 +44,15 @@ impl Client {
     /// # Errors
     /// Names the option that cannot be used.
     pub fn with_options(url: &str, options: &ConnectOptions) -> Result<Self, ConnectError> {
-        let retry_for = Duration::from_secs(60);
-        Ok(Self { http: options.http_client()?, base: BaseUrl::parse(url)?, retry_for })
+        let (http, base) = (options.http_client()?, BaseUrl::parse(url)?);
+        Ok(Self { http, base, answer_within: TIMEOUT, retry_for: Duration::from_secs(60) })
+    }
+
+    /// Gives an answer so long to come, beside what a request asks to wait; 30 s if nothing else is said.
+    #[must_use]
+    pub fn answer_within(mut self, time: Duration) -> Self {
+        self.answer_within = time;
+        self
     }
 
     /// Tries each request again for so long; a minute if nothing else is said, and not at all with zero.
@@ -58,15 +68,24 @@ impl Client {
         self.base.to_string()
     }
 
-    pub(crate) async fn get<T: DeserializeOwned>(
+    /// Asks for what no other method reads, or for all of it: `path` has the parts of the path, not escaped, and `T` may be
+    /// a [`RawValue`](serde_json::value::RawValue) in a box, which is the answer as it was written.
+    ///
+    /// # Errors
+    /// As the AFM answers.
+    pub async fn get<T: DeserializeOwned>(
         &self,
         path: &[&str],
         query: &[(&str, String)],
     ) -> Result<T, ClientError> {
-        read(&self.send(Method::GET, self.at(path, query), None, Duration::ZERO).await?)
+        read(&self.send(Method::GET, self.at(path, query)?, None, Duration::ZERO).await?)
     }
 
-    pub(crate) async fn post<T: DeserializeOwned>(
+    /// Sends what no other method sends, as [`Client::get`] reads. The request has to be one that may be repeated.
+    ///
+    /// # Errors
+    /// As the AFM answers.
+    pub async fn post<T: DeserializeOwned>(
         &self,
         path: &[&str],
         body: &impl Serialize,
@@ -80,11 +99,11 @@ impl Client {
         body: &impl Serialize,
     ) -> Result<Vec<u8>, ClientError> {
         let body = serde_json::to_vec(body)?;
-        self.send(Method::POST, self.at(path, &[]), Some(body), Duration::ZERO).await
+        self.send(Method::POST, self.at(path, &[])?, Some(body), Duration::ZERO).await
     }
 
     pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
-        read(&self.send(Method::DELETE, self.at(path, &[]), None, Duration::ZERO).await?)
+        read(&self.send(Method::DELETE, self.at(path, &[])?, None, Duration::ZERO).await?)
     }
 
     /// Asks for something that the AFM may wait for.
@@ -94,7 +113,7 @@ impl Client {
         query: &[(&str, String)],
         waits: Duration,
     ) -> Result<T, ClientError> {
-        read(&self.send(Method::GET, self.at(path, query), None, waits).await?)
+        read(&self.send(Method::GET, self.at(path, query)?, None, waits).await?)
     }
 
     /// Begins to read an answer that does not end.
@@ -104,7 +123,7 @@ impl Client {
         query: &[(&str, String)],
         headers: &[(&'static str, String)],
     ) -> Result<reqwest::Response, ClientError> {
-        let mut request = self.http.get(self.at(path, query));
+        let mut request = self.http.get(self.at(path, query)?);
         for (name, value) in headers {
             request = request.header(*name, value);
         }
@@ -116,12 +135,16 @@ impl Client {
         Err(ClientError::of_answer(status, retry_after, &response.bytes().await?))
     }
 
-    fn at(&self, path: &[&str], query: &[(&str, String)]) -> Url {
+    fn at(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, ClientError> {
+        // Within a path they are no names but steps, also when they are escaped, and would lead to something else.
+        if let Some(step) = path.iter().find(|part| matches!(**part, "." | "..")) {
+            return Err(ClientError::Unaddressable((*step).to_owned()));
+        }
         let mut url = self.base.at(path);
         if !query.is_empty() {
             url.query_pairs_mut().extend_pairs(query);
         }
-        url
+        Ok(url)
     }
 
     async fn send(
@@ -133,8 +156,9 @@ impl Client {
     ) -> Result<Vec<u8>, ClientError> {
         let began = Instant::now();
         let mut backoff = Backoff::new(LONGEST_WAIT);
+        let mut within = self.answer_within;
         loop {
-            let tried = self.try_once(&method, &url, body.as_deref(), waits).await;
+            let tried = self.try_once(&method, &url, body.as_deref(), within + waits).await;
             let Err(problem) = tried else { return tried };
             let wait = backoff.wait(problem.retry_after());
             if !problem.is_passing() || began.elapsed() + wait > self.retry_for {
@@ -142,6 +166,8 @@ impl Client {
             }
             tracing::debug!(%problem, wait_s = wait.as_secs_f64(), "trying a request again");
             tokio::time::sleep(wait).await;
+            // Another try begins only where time is left for it.
+            within = within.min(self.retry_for.saturating_sub(began.elapsed()).max(LEAST_TRY));
         }
     }
 
@@ -150,9 +176,9 @@ impl Client {
         method: &Method,
         url: &Url,
         body: Option<&[u8]>,
-        waits: Duration,
+        within: Duration,
     ) -> Result<Vec<u8>, ClientError> {
-        let mut request = self.http.request(method.clone(), url.clone()).timeout(TIMEOUT + waits);
+        let mut request = self.http.request(method.clone(), url.clone()).timeout(within);
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_vec());
         }

@@ -1,10 +1,13 @@
 //! How an AFM is reached: connections, TLS, proxies, and who one is.
 
 use std::fmt;
+use std::path::Path;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Proxy, Url};
+
+use crate::tls::tls_configuration;
 
 /// How AFMs are reached.
 #[derive(Debug, Clone, Default)]
@@ -34,6 +37,9 @@ pub enum ConnectError {
     /// The proxy cannot be used.
     #[error("proxy: {0}")]
     Proxy(String),
+    /// A file cannot be used.
+    #[error("{0}")]
+    File(String),
     /// TLS cannot be done.
     #[error("tls: {0}")]
     Tls(String),
@@ -105,7 +111,7 @@ impl ConnectOptions {
         }
         let tls = match &self.tls {
             Some(tls) => tls.clone(),
-            None => system_tls().map_err(ConnectError::Tls)?,
+            None => tls_configuration(None, None)?,
         };
         let user_agent = self.user_agent.as_deref();
         let mut client = Client::builder()
@@ -126,15 +132,19 @@ impl ConnectOptions {
     }
 }
 
-fn system_tls() -> Result<rustls::ClientConfig, String> {
-    let mut roots = rustls::RootCertStore::empty();
-    // Without any, only `https` URLs fail, and say so.
-    roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    let provider = rustls::crypto::ring::default_provider();
-    let config = rustls::ClientConfig::builder_with_provider(provider.into())
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
+/// Reads a token from a file; a file of secrets often ends with a line feed.
+///
+/// # Errors
+/// When there is none in it.
+pub fn read_token(path: &Path) -> Result<String, ConnectError> {
+    let problem = |what: String| ConnectError::File(format!("token-file: {what}"));
+    let token = std::fs::read_to_string(path)
+        .map_err(|error| problem(format!("could not read {}: {error}", path.display())))?;
+    let token = token.trim();
+    if token.is_empty() {
+        return Err(problem(format!("{} is empty", path.display())));
+    }
+    Ok(token.to_owned())
 }
 
 /// How long an answer asks to wait before the next try.

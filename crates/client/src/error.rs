@@ -38,6 +38,9 @@ pub enum ClientError {
         /// The field, filter or parameter that is wrong.
         field: Option<String>,
     },
+    /// A path of a URL cannot have this name.
+    #[error("a name of {0:?} cannot be a part of a URL")]
+    Unaddressable(String),
     /// The answer is not what an AFM answers.
     #[error("could not read the answer: {0}")]
     Unreadable(String),

@@ -24,6 +24,7 @@ mod events;
 mod fleet;
 mod task;
 mod tasks;
+mod tls;
 
 pub use backoff::Backoff;
 pub use client::Client;
@@ -32,4 +33,5 @@ pub use error::ClientError;
 pub use events::{Event, Events};
 pub use fleet::{Agent, AgentPage, Paused, TaskType, Test, TypePage, Unfinished};
 pub use task::{AgentFilter, NewTask, Outcome, Task, TaskAnswer, Waiting};
-pub use tasks::{Change, Changed, ListedTask, TaskFilter, TaskPage};
+pub use tasks::{Change, ChangeAnswer, Changed, Counted, ListedTask, TaskFilter, TaskPage};
+pub use tls::tls_configuration;

@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use serde_json::value::RawValue;
+use serde_json::value::{RawValue, to_raw_value};
 use uuid::Uuid;
 
 use crate::client::Client;
@@ -13,6 +13,8 @@ use crate::task::{NewTask, Outcome, Task, TaskAnswer};
 
 /// An AFM takes so many tasks in a request.
 const AT_ONCE: usize = 1_000;
+/// So many bytes of tasks are sent in a request; an AFM takes 1 MiB, if nothing else is configured.
+const BYTES_AT_ONCE: usize = 512 * 1024;
 /// For so long a request asks to wait; proxies often allow a minute.
 const LONGEST_WAIT: Duration = Duration::from_secs(50);
 /// So often an AFM is asked that cannot wait.
@@ -44,7 +46,9 @@ pub struct TaskFilter {
 }
 
 impl TaskFilter {
-    fn query(&self) -> Vec<(&'static str, String)> {
+    /// The filter as names and values of a query.
+    #[must_use]
+    pub fn query(&self) -> Vec<(&'static str, String)> {
         let text = |name, value: &Option<String>| value.clone().map(|value| (name, value));
         let id = |name, value: Option<Uuid>| value.map(|value| (name, value.to_string()));
         [
@@ -120,6 +124,33 @@ pub struct Changed {
     pub refused: u64,
 }
 
+/// What came of the change of one of several tasks.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ChangeAnswer {
+    /// Which one.
+    pub task_id: Option<Uuid>,
+    /// The status that the change would have been answered alone.
+    pub status: u16,
+    /// The copy that was posted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub new_task_id: Option<Uuid>,
+    /// Why the task was not changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub detail: Option<String>,
+}
+
+/// How many tasks a filter has that can be changed.
+#[derive(Debug, Clone)]
+pub struct Counted {
+    /// How many.
+    pub count: u64,
+    /// Whether there may be more than were counted.
+    pub more: bool,
+    change: Change,
+    filter: Value,
+    token: String,
+}
+
 /// What can be done with several tasks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Change {
@@ -154,29 +185,59 @@ impl Client {
         ended.outcome().ok_or(ClientError::NotEnded(most))
     }
 
-    /// Posts a task. The same task again is no error.
+    /// Posts a task: a [`NewTask`], or whatever else has its fields. The same task again is no error.
     ///
     /// # Errors
     /// [`ClientError::Refused`] names the field that is wrong.
-    pub async fn post_task(&self, task: &NewTask) -> Result<(), ClientError> {
+    pub async fn post_task<T: Serialize>(&self, task: &T) -> Result<(), ClientError> {
         self.post_for_nothing(&["task"], task).await.map(drop)
     }
 
-    /// Posts tasks, up to 1,000 in a request, and gives the answer to each, in their order.
+    /// Posts tasks, up to 1,000 in a request, and gives the answer to each, in their order. A task is a [`NewTask`], or
+    /// whatever else has its fields.
     ///
     /// # Errors
     /// When a request is not answered; tasks of those before it are posted. Posting all again changes nothing.
-    pub async fn post_tasks(&self, tasks: &[NewTask]) -> Result<Vec<TaskAnswer>, ClientError> {
-        #[derive(Serialize)]
-        struct Tasks<'a> {
-            tasks: &'a [NewTask],
-        }
+    pub async fn post_tasks<T: Serialize>(&self, tasks: &[T]) -> Result<Vec<TaskAnswer>, ClientError> {
+        let written = tasks.iter().map(to_raw_value).collect::<Result<Vec<_>, _>>()?;
         let mut answers = Vec::with_capacity(tasks.len());
-        for tasks in tasks.chunks(AT_ONCE) {
-            let answered: Answers = self.post(&["api", "v1", "tasks"], &Tasks { tasks }).await?;
-            answers.extend(answered.results);
+        let mut rest = written.as_slice();
+        let mut at_once = AT_ONCE;
+        while !rest.is_empty() {
+            let mut bytes = 0;
+            let fits = |task: &&Box<RawValue>| {
+                bytes += task.get().len() + 1;
+                bytes <= BYTES_AT_ONCE
+            };
+            let count = rest.iter().take(at_once).take_while(fits).count().max(1);
+            match self.post_at_once(&rest[..count]).await {
+                Ok(answered) => {
+                    answers.extend(answered);
+                    rest = &rest[count..];
+                }
+                // The AFM takes less at once than most do.
+                Err(ClientError::Refused { status: 413, .. }) if count > 1 => at_once = count / 2,
+                Err(ClientError::Refused { status: 413, detail, field }) => {
+                    answers.push(TaskAnswer { task_id: None, status: 413, detail: Some(detail), field });
+                    rest = &rest[1..];
+                }
+                Err(problem) => return Err(problem),
+            }
         }
         Ok(answers)
+    }
+
+    async fn post_at_once(&self, tasks: &[Box<RawValue>]) -> Result<Vec<TaskAnswer>, ClientError> {
+        #[derive(Serialize)]
+        struct Tasks<'a> {
+            tasks: &'a [Box<RawValue>],
+        }
+        let answered: Answers = self.post(&["api", "v1", "tasks"], &Tasks { tasks }).await?;
+        if answered.results.len() == tasks.len() {
+            return Ok(answered.results);
+        }
+        let (asked, got) = (tasks.len(), answered.results.len());
+        Err(ClientError::Unreadable(format!("{asked} tasks were posted, and {got} of them answered")))
     }
 
     /// Reads a task.
@@ -200,6 +261,8 @@ impl Client {
     /// # Errors
     /// [`ClientError::NotEnded`] when the time is over; [`ClientError::NotFound`] where there is no such task.
     pub async fn wait_for(&self, id: Uuid, most: Duration) -> Result<Task, ClientError> {
+        // A year is for ever.
+        let most = most.min(Duration::from_secs(365 * 86_400));
         let end = Instant::now() + most;
         loop {
             let asked = Instant::now();
@@ -259,40 +322,90 @@ impl Client {
         self.get(&["api", "v1", "tasks"], &query).await
     }
 
-    /// Changes all tasks that a filter has: asks how many there are, and has them changed.
+    /// Changes up to 1,000 tasks, and says what came of each, in their order. Sent again after an answer was lost it
+    /// changes nothing more.
+    ///
+    /// # Errors
+    /// When the request is not answered.
+    pub async fn change_tasks(&self, change: Change, ids: &[Uuid]) -> Result<Vec<ChangeAnswer>, ClientError> {
+        #[derive(Serialize)]
+        struct Ask<'a> {
+            task_ids: &'a [Uuid],
+            #[serde(skip_serializing_if = "Option::is_none")]
+            new_task_ids: Option<Vec<Uuid>>,
+        }
+        #[derive(Deserialize)]
+        struct Answers {
+            results: Vec<ChangeAnswer>,
+        }
+        let new_task_ids = (change == Change::Retry).then(|| ids.iter().map(|_| Uuid::new_v4()).collect());
+        let ask = Ask { task_ids: ids, new_task_ids };
+        let answers: Answers = self.post(&["api", "v1", "tasks", change.name()], &ask).await?;
+        Ok(answers.results)
+    }
+
+    /// Counts the tasks that a filter has and that can be changed. Nothing is changed.
+    ///
+    /// # Errors
+    /// As [`Client::tasks`].
+    pub async fn count_all(&self, change: Change, filter: &TaskFilter) -> Result<Counted, ClientError> {
+        #[derive(Deserialize)]
+        struct Answer {
+            count: u64,
+            more: bool,
+            token: String,
+        }
+        let path = ["api", "v1", "tasks", change.name()];
+        let filter = named(filter)?;
+        let asked = Ask { filter: &filter, token: None };
+        let Answer { count, more, token } = self.post(&path, &asked).await?;
+        Ok(Counted { count, more, change, filter, token })
+    }
+
+    /// Changes the tasks that were counted.
     ///
     /// # Errors
     /// As [`Client::tasks`]. What was changed before an error stays so.
-    pub async fn change_all(&self, change: Change, filter: &TaskFilter) -> Result<Changed, ClientError> {
-        #[derive(Serialize)]
-        struct Ask<'a> {
-            filter: Value,
-            #[serde(skip_serializing_if = "Option::is_none")]
-            token: Option<&'a str>,
-        }
-        #[derive(Deserialize)]
-        struct Counted {
-            token: String,
-        }
+    pub async fn change_counted(&self, counted: Counted) -> Result<Changed, ClientError> {
         #[derive(Deserialize)]
         struct Done {
             changed: u64,
             refused: u64,
             token: Option<String>,
         }
+        let Counted { change, filter, token, .. } = counted;
         let path = ["api", "v1", "tasks", change.name()];
-        let mut named = serde_json::to_value(filter)?;
-        if let Some(named) = named.as_object_mut() {
-            named.retain(|_, value| !value.is_null());
-        }
-        let asked: Counted = self.post(&path, &Ask { filter: named.clone(), token: None }).await?;
-        let (mut all, mut token) = (Changed { changed: 0, refused: 0 }, Some(asked.token));
+        let (mut all, mut token) = (Changed { changed: 0, refused: 0 }, Some(token));
         while let Some(repeated) = token {
-            let done: Done = self.post(&path, &Ask { filter: named.clone(), token: Some(&repeated) }).await?;
+            let done: Done = self.post(&path, &Ask { filter: &filter, token: Some(&repeated) }).await?;
             all.changed += done.changed;
             all.refused += done.refused;
             token = done.token;
         }
         Ok(all)
     }
+
+    /// Changes all tasks that a filter has: asks how many there are, and has them changed.
+    ///
+    /// # Errors
+    /// As [`Client::tasks`]. What was changed before an error stays so.
+    pub async fn change_all(&self, change: Change, filter: &TaskFilter) -> Result<Changed, ClientError> {
+        self.change_counted(self.count_all(change, filter).await?).await
+    }
+}
+
+/// A request to change the tasks of a filter.
+#[derive(Serialize)]
+struct Ask<'a> {
+    filter: &'a Value,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    token: Option<&'a str>,
+}
+
+fn named(filter: &TaskFilter) -> Result<Value, ClientError> {
+    let mut filter = serde_json::to_value(filter)?;
+    if let Some(filter) = filter.as_object_mut() {
+        filter.retain(|_, value| !value.is_null());
+    }
+    Ok(filter)
 }

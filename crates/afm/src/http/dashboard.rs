@@ -34,6 +34,7 @@ use axum::http::header::ACCEPT;
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use frame::Frame;
+pub(crate) use pretty_json::is_unseen;
 use suggestions::Known;
 
 use crate::http::api::events;

@@ -1,6 +1,8 @@
 //! Tests the program itself: its command line, its log, its end, and a database that comes and goes.
 
 mod behind_nginx;
+mod certificates;
+mod client_commands;
 mod clock;
 mod command_line;
 mod configuration;

@@ -8,10 +8,12 @@ use anyhow::{Context, Result, bail, ensure};
 use slamon_agent::handlers::{Environment, Secrets};
 use slamon_agent::network::{Network, NetworkPolicy, TlsRoots};
 use slamon_agent::{Agent, ConnectOptions, Location};
+use slamon_client::connection::read_token;
+use slamon_client::tls_configuration;
 
 use super::command_line::Options;
 use super::file::File;
-use super::{state_folder, tls};
+use super::state_folder;
 
 /// What the original calls the package of the handlers that it comes with.
 const ALL_HANDLERS: &str = "slamon_agent.handlers";
@@ -78,10 +80,10 @@ impl Settings {
         let seconds = |seconds: u32| Duration::from_secs(seconds.into());
         let certificate = options.certificate.as_deref().zip(options.key.as_deref());
         let afm = ConnectOptions {
-            token: options.token_file.as_deref().map(token).transpose()?,
+            token: options.token_file.as_deref().map(read_token).transpose()?,
             proxy: options.proxy,
             user_agent: None,
-            tls: Some(tls::configuration(options.ca_file.as_deref(), certificate)?),
+            tls: Some(tls_configuration(options.ca_file.as_deref(), certificate)?),
         };
         let mut urls = options.url.into_iter();
         let first = urls.next().context("url: is required")?;
@@ -111,17 +113,6 @@ impl Settings {
         let are_all = handlers.is_empty() || handlers.iter().any(|name| name == ALL_HANDLERS);
         Ok(agent.built_in((!are_all).then_some(handlers.as_slice()), &environment)?)
     }
-}
-
-/// Reads a token; a file of secrets often ends with a line feed.
-fn token(path: &Path) -> Result<String> {
-    let token = std::fs::read_to_string(path)
-        .with_context(|| format!("token-file: could not read {}", path.display()))?;
-    let token = token.trim();
-    if token.is_empty() {
-        bail!("token-file: {} is empty", path.display());
-    }
-    Ok(token.to_owned())
 }
 
 fn networks(option: &str, texts: &[String]) -> Result<Vec<Network>> {

@@ -1,13 +1,10 @@
 //! Tests what collectors answer, and how they are reached.
 
 use std::path::Path;
-use std::process::Command;
 
-use rustls::ServerConfig;
-use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 use slamon_testbed::{AfmProcess, Process};
 
+use super::super::certificates::tls_for_localhost;
 use super::super::{folder, program, serve_with};
 use super::collector::Collector;
 use crate::test_app::{Body, Client, PATIENCE, eventually, id};
@@ -91,25 +88,7 @@ fn headers_and_a_path_are_sent() {
 
 /// A collector with TLS, whose certificate for localhost is of `authority.pem` in this folder.
 fn collector_with_tls(folder: &Path) -> Collector {
-    let openssl = |arguments: &str| {
-        let output = Command::new("openssl").args(arguments.split(' ')).current_dir(folder).output();
-        let output = output.expect("openssl runs");
-        assert!(output.status.success(), "{output:?}");
-    };
-    let key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
-    for name in ["authority", "stranger"] {
-        openssl(&format!("req -x509 {key} -days 2 -subj /CN={name} -keyout {name}.key -out {name}.pem"));
-    }
-    openssl(&format!("req {key} -subj /CN=localhost -keyout server.key -out server.csr"));
-    std::fs::write(folder.join("ext"), "subjectAltName=DNS:localhost").expect("a file");
-    openssl(
-        "x509 -req -in server.csr -CA authority.pem -CAkey authority.key -CAcreateserial -days 2 -extfile ext \
-         -out server.pem",
-    );
-    let certificate = CertificateDer::from_pem_file(folder.join("server.pem")).expect("a certificate");
-    let key = PrivateKeyDer::from_pem_file(folder.join("server.key")).expect("a key");
-    let config = ServerConfig::builder().with_no_client_auth().with_single_cert(vec![certificate], key);
-    Collector::with_tls(config.expect("they fit"))
+    Collector::with_tls(tls_for_localhost(folder))
 }
 
 fn serve_trusting(collector: &Collector, certificates: &Path) -> (AfmProcess, Client) {

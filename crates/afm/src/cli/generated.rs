@@ -1,0 +1,62 @@
+//! What is made from the command line itself: completions for shells, and manual pages.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Command};
+use clap_complete::Shell;
+
+/// `completions`.
+#[derive(Debug, Args)]
+pub(super) struct Completions {
+    /// The shell
+    #[arg(value_enum)]
+    shell: Shell,
+}
+
+/// `man`.
+#[derive(Debug, Args)]
+pub(super) struct Man {
+    /// The folder for the pages of all commands, which is made where it is missing; without one, the page of the program
+    /// is printed
+    #[arg(value_name = "FOLDER")]
+    folder: Option<PathBuf>,
+}
+
+impl Completions {
+    /// Prints what the shell reads.
+    pub(super) fn print(&self, mut command: Command) -> io::Result<()> {
+        let name = command.get_name().to_owned();
+        let mut script = Vec::new();
+        clap_complete::generate(self.shell, &mut command, name, &mut script);
+        print(&script)
+    }
+}
+
+impl Man {
+    /// Prints the page of the program, or writes the pages of all commands.
+    pub(super) fn write(&self, command: Command) -> io::Result<()> {
+        match &self.folder {
+            Some(folder) => write_all(command, folder),
+            None => {
+                let mut page = Vec::new();
+                clap_mangen::Man::new(command).render(&mut page)?;
+                print(&page)
+            }
+        }
+    }
+}
+
+fn write_all(command: Command, folder: &Path) -> io::Result<()> {
+    std::fs::create_dir_all(folder)?;
+    clap_mangen::generate_to(command, folder)
+}
+
+/// Prints a text, of which the reader may want only the beginning.
+fn print(text: &[u8]) -> io::Result<()> {
+    let mut out = io::stdout();
+    match out.write_all(text).and_then(|()| out.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        written => written,
+    }
+}
