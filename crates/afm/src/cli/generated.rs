@@ -28,8 +28,14 @@ impl Completions {
     pub(super) fn print(&self, mut command: Command) -> io::Result<()> {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
-        clap_complete::generate(self.shell, &mut command, name, &mut script);
-        print(&script)
+        clap_complete::generate(self.shell, &mut command, &name, &mut script);
+        let mut script = String::from_utf8_lossy(&script).into_owned();
+        if self.shell == Shell::Bash {
+            // clap_complete 4.6.12 writes a hyphen in the name of a program in two ways, and then finds none of its
+            // subcommands.
+            script = script.replace(&name.replace('-', "__subcmd__"), &name.replace('-', "__"));
+        }
+        print(script.as_bytes())
     }
 }
 

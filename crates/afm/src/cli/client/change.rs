@@ -28,7 +28,7 @@ pub(in crate::cli) struct ChangeTasks {
     #[arg(long)]
     all: bool,
     /// With --all: do not ask
-    #[arg(long, short, requires = "all")]
+    #[arg(long, short)]
     yes: bool,
     #[command(flatten)]
     filter: Filter,

@@ -12,12 +12,14 @@ mod top;
 
 use std::io::Write;
 use std::process::{Command, Stdio};
+use std::sync::mpsc;
+use std::thread;
 
 use serde_json::Value;
 use slamon_testbed::AfmProcess;
 
 use super::{Ended, program, serve};
-use crate::test_app::Client;
+use crate::test_app::{Client, PATIENCE};
 
 /// An AFM that runs, and a client for what agents say.
 struct Asked {
@@ -70,11 +72,18 @@ fn run_at(url: &str, args: &[&str], stdin: &str) -> Ended {
         .stderr(Stdio::piped())
         .spawn()
         .expect("the program starts");
+    let pid = child.id().to_string();
     let mut input = child.stdin.take().expect("a pipe");
-    // A command that reads nothing has closed it.
-    let _ = input.write_all(stdin.as_bytes());
-    drop(input);
-    let output = child.wait_with_output().expect("it ends");
+    let stdin = stdin.to_owned();
+    // Beside reading, since both pipes may be full; a command that reads nothing has closed this one.
+    thread::spawn(move || input.write_all(stdin.as_bytes()));
+    let (send, ended) = mpsc::channel();
+    thread::spawn(move || send.send(child.wait_with_output()));
+    let Ok(output) = ended.recv_timeout(PATIENCE) else {
+        let _ = Command::new("kill").args(["-9", &pid]).status();
+        panic!("{args:?} does not end");
+    };
+    let output = output.expect("it ends");
     let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
     Ended { status: output.status.code(), stdout: text(output.stdout), stderr: text(output.stderr) }
 }

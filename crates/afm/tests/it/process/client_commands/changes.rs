@@ -45,7 +45,6 @@ fn all_tasks_of_a_filter_are_changed_only_when_that_is_confirmed() {
         &["task", "cancel", "--all", "--yes", "--type", ""][..],
         &["task", "cancel", &id(1), "--type", "wait"],
         &["task", "cancel", &id(1), "--all", "--yes"],
-        &["task", "cancel", &id(1), "--yes"],
         &["task", "cancel"],
         &["task", "retry", "--type", "wait"],
     ] {

@@ -84,7 +84,7 @@ fn the_tasks_of_a_file_are_waited_for() {
                 tasks.extend(asked.client.poll(Body::poll(9)));
                 tasks.len() == 2
             });
-            for (task, end) in tasks.iter().zip([Body::result(0), Body::failure(0, "it broke")]) {
+            for (task, end) in tasks.iter().zip([Body::result(0), Body::failure(0, r#""it broke""#)]) {
                 let end = end.with("task_id", format!("\"{task}\""));
                 assert_eq!(asked.client.post("/tasks/response", end).status, 200);
             }

@@ -87,7 +87,7 @@ fn a_test_says_what_its_tasks_say() {
     let test = id(50);
     let shown = asked.done(&["tests", &test]);
     assert!(shown.contains(&id(1)) && shown.contains("running (1 claimed)"), "{shown}");
-    assert_eq!(asked.client.post("/tasks/response", Body::failure(1, "it broke")).status, 200);
+    assert_eq!(asked.client.post("/tasks/response", Body::failure(1, r#""it broke""#)).status, 200);
     let failed = asked.run(&["tests", &test]);
     assert_eq!((failed.status, failed.stderr.as_str()), (Some(1), ""), "{failed:?}");
     assert!(failed.stdout.contains("failed (1 failed)") && failed.stdout.contains("it broke"), "{failed:?}");

@@ -19,7 +19,7 @@ fn names_results_and_errors_cannot_command_a_terminal() {
     assert_eq!(asked.client.poll(poll).len(), 2);
     let result = Body::result(1).with("task_data", "{\"raw\":\"\u{9b}31m\u{202e}\u{7f}\"}");
     assert_eq!(asked.client.post("/tasks/response", result).status, 200);
-    let failure = Body::failure(2, "").with("task_error", HOSTILE);
+    let failure = Body::failure(2, HOSTILE);
     assert_eq!(asked.client.post("/tasks/response", failure).status, 200);
 
     let (one, two, test, agent) = (id(1), id(2), id(0), id(9));

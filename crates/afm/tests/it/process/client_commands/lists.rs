@@ -21,7 +21,7 @@ fn every_filter_chooses() {
         .client
         .post_task(Body::task(2).with("task_version", "2").with("agent_filter", r#"{"country":"FI"}"#));
     assert_eq!(asked.client.poll(Body::poll(9)), [id(1)]);
-    assert_eq!(asked.client.post("/tasks/response", Body::failure(1, "it Broke")).status, 200);
+    assert_eq!(asked.client.post("/tasks/response", Body::failure(1, r#""it Broke""#)).status, 200);
     let (first, second) = (vec![id(1)], vec![id(2)]);
     let (test, agent, task) = (id(50), id(9), id(2));
     for (args, expected) in [

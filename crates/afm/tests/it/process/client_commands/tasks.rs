@@ -17,7 +17,7 @@ fn finish_next(client: &Client, error: Option<&str>) {
     });
     let end = match error {
         None => Body::result(0).with("task_data", r#"{"sum": 12345678901234567890123}"#),
-        Some(error) => Body::failure(0, error),
+        Some(error) => Body::failure(0, format!("\"{error}\"").as_str()),
     };
     let answer = client.post("/tasks/response", end.with("task_id", format!("\"{}\"", tasks[0])));
     assert_eq!(answer.status, 200, "{answer:?}");

@@ -67,7 +67,7 @@ impl Drop for Terminal {
     }
 }
 
-const TOP: &str = "stty rows 30 cols 100; echo A=$(stty -g)=; slamon-afm top; echo status=$?; echo B=$(stty -g)=; echo over";
+const TOP: &str = "stty rows 30 cols 100; echo A=$(stty -a)OVER; slamon-afm top; echo status=$?; echo B=$(stty -a)OVER; echo over";
 
 #[track_caller]
 fn is_as_it_was(shown: &str) {
@@ -99,8 +99,8 @@ fn the_live_view_follows_and_q_and_ctrl_c_leave_the_terminal_as_it_was() {
 #[test]
 fn the_live_view_outlives_an_afm_that_goes_and_gives_the_terminal_back_at_a_signal() {
     let asked = Asked::new();
-    let commands = "stty rows 30 cols 100; echo A=$(stty -g)=; \
-                    sh -c 'echo pid=$$=; exec slamon-afm top'; echo status=$?; echo B=$(stty -g)=; echo over";
+    let commands = "stty rows 30 cols 100; echo A=$(stty -a)OVER; \
+                    sh -c 'echo pid=$$=; exec slamon-afm top'; echo status=$?; echo B=$(stty -a)OVER; echo over";
     let mut terminal = Terminal::start(&asked.afm.url(), commands);
     terminal.wait_for("5 minutes");
     drop(asked);
