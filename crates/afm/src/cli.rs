@@ -2,7 +2,6 @@
 
 mod client;
 mod demo;
-mod generated;
 mod resource_limits;
 mod run;
 mod signals;
@@ -17,6 +16,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
+use slamon_command_line::{Completions, Man};
 use tokio::runtime::Runtime;
 use tracing::Level;
 
@@ -86,9 +86,9 @@ enum Subcommands {
     #[command(flatten)]
     Client(client::ClientCommand),
     /// Print what a shell needs to complete command lines
-    Completions(generated::Completions),
+    Completions(Completions),
     /// Print the manual page, or write those of all commands into a folder
-    Man(generated::Man),
+    Man(Man),
 }
 
 /// What an AFM does.

@@ -9,7 +9,7 @@ mod state_folder;
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 
 use command_line::{CommandLine, Subcommand};
 use settings::Settings;
@@ -28,8 +28,11 @@ pub(crate) fn main() -> ExitCode {
 fn run() -> Result<()> {
     let arguments = command_line::arguments(std::env::args_os(), |name| std::env::var(name).ok());
     let CommandLine { config, options, subcommand } = CommandLine::parse_from(arguments);
-    if let Some(Subcommand::Handlers) = subcommand {
-        return print_handlers();
+    match subcommand {
+        Some(Subcommand::Handlers) => return print_handlers(),
+        Some(Subcommand::Completions(completions)) => return Ok(completions.print(CommandLine::command())?),
+        Some(Subcommand::Man(man)) => return Ok(man.write(CommandLine::command())?),
+        None => {}
     }
     let file = match &config {
         Some(path) => file::read(path)?,
@@ -45,6 +48,6 @@ fn run() -> Result<()> {
 
 fn print_handlers() -> Result<()> {
     let schemas = slamon_agent::handlers::schemas();
-    println!("{}", serde_json::to_string_pretty(&schemas)?);
-    Ok(())
+    let schemas = format!("{}\n", serde_json::to_string_pretty(&schemas)?);
+    Ok(slamon_command_line::print(schemas.as_bytes())?)
 }

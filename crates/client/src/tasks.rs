@@ -205,11 +205,12 @@ impl Client {
         let mut at_once = AT_ONCE;
         while !rest.is_empty() {
             let mut bytes = 0;
-            let fits = |task: &&Box<RawValue>| {
-                bytes += task.get().len() + 1;
+            let sizes = rest.iter().take(at_once).map(|task| task.get().len() + 1);
+            let fitting = sizes.take_while(|size| {
+                bytes += size;
                 bytes <= BYTES_AT_ONCE
-            };
-            let count = rest.iter().take(at_once).take_while(fits).count().max(1);
+            });
+            let count = fitting.count().max(1);
             match self.post_at_once(&rest[..count]).await {
                 Ok(answered) => {
                     answers.extend(answered);

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 
 use clap::{ArgAction, Args, Parser};
 use serde::Deserialize;
+use slamon_command_line::{Completions, Man};
 
 /// An agent of SLAMon: polls an Agent Fleet Manager for tasks, executes them, and reports what came out.
 ///
@@ -27,6 +28,10 @@ pub(super) struct CommandLine {
 pub(super) enum Subcommand {
     /// Print the handlers, and a JSON Schema of each one's data
     Handlers,
+    /// Print what a shell needs to complete command lines
+    Completions(Completions),
+    /// Print the manual page, or write those of all commands into a folder
+    Man(Man),
 }
 
 /// What the command line, the environment and the configuration file can say.

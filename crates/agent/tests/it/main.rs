@@ -3,6 +3,7 @@
 mod clock;
 mod commands;
 mod fleet;
+mod generated;
 mod identity;
 mod life;
 mod monitoring;

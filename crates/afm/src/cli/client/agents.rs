@@ -4,8 +4,8 @@ use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::Value;
-use serde_json::value::{RawValue, to_raw_value};
-use slamon_client::{Client, ClientError, Paused};
+use serde_json::value::RawValue;
+use slamon_client::{Client, Paused};
 use uuid::Uuid;
 
 use super::connection::Connection;
@@ -123,7 +123,7 @@ impl Agents {
                     Action::Forget => (client.forget_agent(id).await?, "is forgotten"),
                 };
                 if self.connection.json {
-                    out.raw_json(&*to_raw_value(&answer).map_err(ClientError::from)?)?;
+                    out.json(&answer)?;
                 } else {
                     out.line(&format!("agent {id} {did}"))?;
                 }

@@ -1,4 +1,4 @@
-//! What is made from the command line itself: completions for shells, and manual pages.
+//! What is made from the command line of a program: completions for shells, and manual pages.
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -6,17 +6,17 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Command};
 use clap_complete::Shell;
 
-/// `completions`.
+/// The subcommand `completions`.
 #[derive(Debug, Args)]
-pub(super) struct Completions {
+pub struct Completions {
     /// The shell
     #[arg(value_enum)]
     shell: Shell,
 }
 
-/// `man`.
+/// The subcommand `man`.
 #[derive(Debug, Args)]
-pub(super) struct Man {
+pub struct Man {
     /// The folder for the pages of all commands, which is made where it is missing; without one, the page of the program
     /// is printed
     #[arg(value_name = "FOLDER")]
@@ -25,7 +25,10 @@ pub(super) struct Man {
 
 impl Completions {
     /// Prints what the shell reads.
-    pub(super) fn print(&self, mut command: Command) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When it cannot be written; that nobody reads on is none.
+    pub fn print(&self, mut command: Command) -> io::Result<()> {
         let name = command.get_name().to_owned();
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut command, &name, &mut script);
@@ -41,7 +44,10 @@ impl Completions {
 
 impl Man {
     /// Prints the page of the program, or writes the pages of all commands.
-    pub(super) fn write(&self, command: Command) -> io::Result<()> {
+    ///
+    /// # Errors
+    /// When they cannot be written; that nobody reads on is none.
+    pub fn write(&self, command: Command) -> io::Result<()> {
         match &self.folder {
             Some(folder) => write_all(command, folder),
             None => {
@@ -59,7 +65,10 @@ fn write_all(command: Command, folder: &Path) -> io::Result<()> {
 }
 
 /// Prints a text, of which the reader may want only the beginning.
-fn print(text: &[u8]) -> io::Result<()> {
+///
+/// # Errors
+/// When it cannot be written; that nobody reads on is none.
+pub fn print(text: &[u8]) -> io::Result<()> {
     let mut out = io::stdout();
     match out.write_all(text).and_then(|()| out.flush()) {
         Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
