@@ -13,8 +13,8 @@ use super::failure::Failure;
 #[derive(Debug, Args)]
 #[command(next_help_heading = "The AFM")]
 pub(in crate::cli) struct Connection {
-    /// Where the AFM is: http://[USER:PASSWORD@]HOST[:PORT][/PATH]
     #[arg(long, value_name = "URL", env = "SLAMON_AFM_URL", hide_env_values = true)]
+    #[arg(help = "Where the AFM is: http://[USER:PASSWORD@]HOST[:PORT][/PATH]")]
     #[arg(default_value = "http://127.0.0.1:8080")]
     url: String,
     /// A file with a token that is sent with each request

@@ -35,8 +35,8 @@ impl PageOptions {
     }
 }
 
-/// Reads a list page by page until enough is shown, and shows it: as JSON a page a line, else as a table, to which `add` adds
-/// the rows of a page and says how many there were.
+/// Reads a list page by page until enough is shown, and shows it: as JSON a page a line, else as a table, to
+/// which `add` adds the rows of a page and says how many there were.
 pub(super) struct Listing<'a> {
     pub(super) client: &'a Client,
     pub(super) path: &'a [&'a str],

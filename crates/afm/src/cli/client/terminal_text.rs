@@ -30,8 +30,8 @@ pub(super) fn name(text: &str) -> String {
     shown(text)
 }
 
-/// A JSON text without a character that a terminal would obey. Such characters stand in strings only, where an escape says
-/// the same.
+/// A JSON text without a character that a terminal would obey. Such characters stand in strings only, where an
+/// escape says the same.
 pub(super) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {

@@ -147,7 +147,8 @@ impl View {
         lines
     }
 
-    /// How many tasks ended in each minute of the last hour, or of as much of it as there is room for, as a row of bars.
+    /// How many tasks ended in each minute of the last hour, or of as much of it as there is room for, as a row
+    /// of bars.
     fn finished(&self, room: Option<usize>) -> String {
         let minutes = &self.overview.minutes;
         let room = room.unwrap_or(usize::MAX).saturating_sub(BESIDE_BARS);
