@@ -9,6 +9,7 @@ use tokio::sync::Notify;
 use uuid::Uuid;
 
 use crate::afm::{Afm, Delivered, Problem, TaskResult};
+use crate::failure::Failure;
 use crate::handler::Outcome;
 use crate::metrics::Metrics;
 use crate::spool::{Spool, Spooled};
@@ -56,7 +57,7 @@ impl Delivery {
     }
 
     /// Delivers what there is and what comes, for ever.
-    pub(crate) async fn run(&self, afm: &Afm) {
+    pub(crate) async fn run(self: &Arc<Self>, afm: &Afm) {
         let mut backoff = Backoff::new(LONGEST_WAIT);
         loop {
             let first = self.spool().first(AT_ONCE);
@@ -83,7 +84,7 @@ impl Delivery {
         }
     }
 
-    async fn deliver(&self, afm: &Afm, first: &[Spooled]) -> Result<(), Problem> {
+    async fn deliver(self: &Arc<Self>, afm: &Afm, first: &[Spooled]) -> Result<(), Problem> {
         if first.len() > 1 {
             let bodies: Vec<&RawValue> = first.iter().map(|result| &*result.body).collect();
             if let Some(delivered) = afm.deliver_many(&bodies).await? {
@@ -100,8 +101,12 @@ impl Delivery {
         Ok(())
     }
 
-    async fn done(&self, result: &Spooled, delivered: Delivered) {
+    async fn done(self: &Arc<Self>, result: &Spooled, delivered: Delivered) {
         let task_id = result.task_id;
+        if let Delivered::Unfit(reason) = &delivered {
+            tracing::warn!(%task_id, reason, "the AFM does not take a result: the task fails with that");
+            self.add(task_id, Err(Failure::new(format!("the AFM does not take the result: {reason}")))).await;
+        }
         self.metrics.delivered(delivered == Delivered::Stored);
         if let Delivered::Refused(reason) = delivered {
             tracing::warn!(%task_id, reason, "dropped a result that the AFM does not want");

@@ -175,7 +175,7 @@ impl Run {
             return Ok(Next::WhenFree { at_the_latest });
         }
         // An AFM that can hold polls has held this one to the end, or had something to say before.
-        let was_held = took + SHORTEST >= self.longest_poll;
+        let was_held = self.longest_poll > SHORTEST && took + SHORTEST >= self.longest_poll;
         if is_extended && began > 0 {
             return Ok(Next::After(Duration::ZERO));
         }

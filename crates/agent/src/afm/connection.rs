@@ -1,7 +1,8 @@
 //! Speaks to the AFMs, one at a time: the next one when one is away.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::time::Duration;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
 use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
@@ -15,6 +16,8 @@ use super::wire::{Poll, PollAnswer};
 
 /// How long an answer may take, beside what a poll asks to wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// After so long an AFM that speaks plain protocol 1 is asked again for more.
+const PLAIN_FOR: Duration = Duration::from_secs(3_600);
 /// No answer is larger: an AFM hands out 8 MiB at a time, and a task of any size by itself.
 const LARGEST: usize = 256 << 20;
 
@@ -32,8 +35,23 @@ struct Known {
     response: Url,
     /// The URL without user and password, for log lines.
     shown: String,
-    /// Whether it refused what newer AFMs add to protocol 1.
-    is_plain: AtomicBool,
+    /// When it refused what newer AFMs add to protocol 1.
+    plain_since: Mutex<Option<Instant>>,
+}
+
+impl Known {
+    /// Whether it is spoken to in plain protocol 1: it may become a newer AFM while the agent runs.
+    fn is_plain(&self) -> bool {
+        let since = *self.plain_since.lock().unwrap_or_else(PoisonError::into_inner);
+        since.is_some_and(|since| since.elapsed() < PLAIN_FOR)
+    }
+
+    fn found_plain(&self) {
+        let mut since = self.plain_since.lock().unwrap_or_else(PoisonError::into_inner);
+        if since.replace(Instant::now()).is_none() {
+            tracing::info!(afm = self.shown, "the AFM speaks plain protocol 1");
+        }
+    }
 }
 
 /// An answer to a poll, and what time it was by the AFM's clock.
@@ -54,6 +72,8 @@ pub(crate) struct Problem {
     pub(crate) retry_after: Option<Duration>,
     /// The AFM has looked at the request and refuses it: another try would be refused, too.
     pub(crate) is_final: bool,
+    /// It refuses what a handler has made, and not who sends it or when.
+    is_unfit: bool,
 }
 
 /// What became of a result.
@@ -62,6 +82,8 @@ pub(crate) enum Delivered {
     Stored,
     /// Nobody wants it; the sentence says why.
     Refused(String),
+    /// The AFM waits for the result of the task, and does not take this one: it is too large, or nested too deeply.
+    Unfit(String),
 }
 
 impl Afm {
@@ -71,7 +93,7 @@ impl Afm {
         let known = |url: &String| {
             let base = BaseUrl::parse(url)?;
             let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
-            Ok(Known { poll, response, shown: base.to_string(), is_plain: AtomicBool::new(false) })
+            Ok(Known { poll, response, shown: base.to_string(), plain_since: Mutex::default() })
         };
         let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, ConnectError>>()?;
         if endpoints.is_empty() {
@@ -83,7 +105,7 @@ impl Afm {
     /// Polls. An AFM that refuses what newer ones add to protocol 1 is asked again without it.
     pub(crate) async fn poll(&self, mut poll: Poll<'_>) -> Result<Answered, Problem> {
         let known = self.current();
-        if known.is_plain.load(Ordering::Relaxed) {
+        if known.is_plain() {
             poll.extensions = None;
         }
         let waits = poll.extensions.as_ref().map_or(0, |extensions| extensions.max_wait);
@@ -96,8 +118,7 @@ impl Afm {
             answer = self.send(&known.poll, &poll, TIMEOUT).await;
             is_extended = false;
             if answer.is_ok() {
-                known.is_plain.store(true, Ordering::Relaxed);
-                tracing::info!(afm = known.shown, "the AFM speaks plain protocol 1");
+                known.found_plain();
             }
         }
         let (headers, body) = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
@@ -113,6 +134,7 @@ impl Afm {
         let known = self.current();
         match self.send(&known.response, body, TIMEOUT).await {
             Ok(_) => Ok(Delivered::Stored),
+            Err(problem) if problem.is_unfit => Ok(Delivered::Unfit(problem.sentence)),
             Err(problem) if problem.is_final => Ok(Delivered::Refused(problem.sentence)),
             Err(problem) => {
                 self.went_wrong(known, &problem);
@@ -139,9 +161,11 @@ impl Afm {
             status: u16,
             #[serde(default)]
             detail: String,
+            #[serde(default)]
+            field: Option<String>,
         }
         let known = self.current();
-        if known.is_plain.load(Ordering::Relaxed) {
+        if known.is_plain() {
             return Ok(None);
         }
         let sent = self.send(&known.response, &Many { results: bodies }, TIMEOUT).await;
@@ -162,6 +186,7 @@ impl Afm {
             let sentence = format!("status {}: {}", answer.status, answer.detail);
             match answer.status {
                 200 => Ok(Delivered::Stored),
+                status if is_unfit(status, answer.field.as_deref()) => Ok(Delivered::Unfit(sentence)),
                 status if is_final(status) => Ok(Delivered::Refused(sentence)),
                 _ => Err(Problem::passing(sentence)),
             }
@@ -214,10 +239,14 @@ impl Afm {
         if status == StatusCode::OK {
             return Ok((headers, answer));
         }
+        let Said { detail, field } = serde_json::from_slice(&answer).unwrap_or_default();
+        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
+        let status = status.as_u16();
         Err(Problem {
-            sentence: format!("status {}{}", status.as_u16(), detail(&answer)),
+            sentence: format!("status {status}{detail}"),
             retry_after: retry_after(&headers),
-            is_final: is_final(status.as_u16()),
+            is_final: is_final(status),
+            is_unfit: is_unfit(status, field.as_deref()),
         })
     }
 }
@@ -225,7 +254,7 @@ impl Afm {
 impl Problem {
     /// A problem that may be over at the next try.
     fn passing(sentence: String) -> Self {
-        Self { sentence, retry_after: None, is_final: false }
+        Self { sentence, retry_after: None, is_final: false, is_unfit: false }
     }
 
     fn of(error: reqwest::Error) -> Self {
@@ -239,14 +268,17 @@ fn is_final(status: u16) -> bool {
     matches!(status, 400 | 409 | 410 | 413 | 415 | 422)
 }
 
-/// What an error says in words.
-fn detail(answer: &[u8]) -> String {
-    #[derive(Deserialize)]
-    struct Error {
-        detail: String,
-    }
-    serde_json::from_slice(answer)
-        .map_or_else(|_| String::new(), |error: Error| format!(": {}", error.detail))
+/// Whether a status, and the field that an error names, say that the result itself cannot be taken.
+fn is_unfit(status: u16, field: Option<&str>) -> bool {
+    status == 413 || status == 400 && field.is_some_and(|field| field.starts_with("task_data"))
+}
+
+/// What an error says.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct Said {
+    detail: Option<String>,
+    field: Option<String>,
 }
 
 /// The time by the AFM's clock.

@@ -97,3 +97,21 @@ fn sigterm_waits_no_longer_than_the_limit() {
 fn cancel(fleet: &Fleet, task: uuid::Uuid) {
     ureq::delete(format!("{}/task/{task}", fleet.url())).call().expect("the task can be cancelled");
 }
+
+#[test]
+fn a_result_that_the_afm_does_not_take_fails_its_task() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = "MAX_CONTENT_LENGTH = 20000\n";
+    let afm = slamon_testbed::AfmProcess::start(&slamon_testbed::built("slamon-afm"), &[], &[], Some(config));
+    // The command's result fits into a task's data, and not into what this AFM takes.
+    let file = folder.path().join("agent.toml");
+    let command = "[commands.much]\nprogram = '/bin/sh'\narguments = ['-c', 'head -c 60000 /dev/zero | tr \"\\\\0\" x']\n";
+    std::fs::write(&file, command).unwrap();
+    let config = file.to_string_lossy();
+    let _agent =
+        crate::fleet::agent(&afm.url(), &folder.path().join("state"), "first", &["--config", &config]);
+    let task = Task { task_type: "process", data: json!({"command": "much"}), terms: json!({}) };
+    let task = crate::fleet::wait_for(&afm.url(), crate::fleet::post(&afm.url(), &task));
+    let error = task["task_error"].as_str().expect("it has failed");
+    assert!(error.starts_with("the AFM does not take the result: status 413"), "{error}");
+}
