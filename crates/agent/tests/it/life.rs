@@ -26,10 +26,11 @@ fn a_task_is_executed_as_soon_as_it_is_posted() {
 fn data_that_does_not_fit_is_an_error_that_names_the_field() {
     let fleet = Fleet::start();
     let _agent = fleet.agent("first", &[]);
-    let task = Task { task_type: "wait", data: json!({"time": "soon"}), terms: json!({}) };
+    let data = json!({"host": "127.0.0.1", "port": "http"});
+    let task = Task { task_type: "tcp", data, terms: json!({}) };
     let task = fleet.wait_for(fleet.post(&task));
     let error = task["task_error"].as_str().unwrap();
-    assert!(error.starts_with("task_data.time: "), "{error}");
+    assert!(error.starts_with("task_data.port: "), "{error}");
 }
 
 #[test]
