@@ -55,6 +55,9 @@ READ_AS: dict[str, type[Any]] = {
     "Minute": fleet.Minute,
     "OfferingAgents": fleet.OfferingAgents,
     "Overview": fleet.Overview,
+    "AgentsByState": fleet.AgentsByState,
+    "Location": fleet.Place,
+    "Locations": fleet.Places,
     "Percentiles": fleet.Percentiles,
     "PollAnswer": PollAnswer,
     "Retried": tasks.Retried,
@@ -268,6 +271,7 @@ def call_everything(client: Client) -> None:
     client.pause_type("a", 1)
     client.resume_type("a")
     client.resume_type("a", 1)
+    client.places()
     client.overview()
     client.dashboard_status()
     client.check_health()

@@ -360,6 +360,10 @@ def change_type(task_type: str, task_version: Optional[int], what: str) -> Call[
     return Call("POST", f"api/v1/types/{_segment(task_type)}{version}/{what}", _reads(fleet.TypePause))
 
 
+def places() -> Call[fleet.Places]:
+    return Call("GET", "api/v1/locations", _reads(fleet.Places))
+
+
 def overview() -> Call[fleet.Overview]:
     return Call("GET", "api/v1/overview", _reads(fleet.Overview))
 

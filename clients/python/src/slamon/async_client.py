@@ -24,6 +24,7 @@ from .fleet import (
     FleetAgent,
     FleetAgentWithTasks,
     Overview,
+    Places,
     StatusCounts,
     StatusLists,
     TypeInVersion,
@@ -275,6 +276,10 @@ class AsyncClient:
     async def resume_type(self, task_type: str, task_version: Optional[int] = None) -> TypePause:
         """End the pause of a type in one version, or all its pauses."""
         return await self._call(_calls.change_type(task_type, task_version, "resume"))
+
+    async def places(self) -> Places:
+        """Count the agents of each country and region."""
+        return await self._call(_calls.places())
 
     async def overview(self) -> Overview:
         """Return what waits and runs now, and what happened in the last hour."""

@@ -23,6 +23,7 @@ from .fleet import (
     FleetAgent,
     FleetAgentWithTasks,
     Overview,
+    Places,
     StatusCounts,
     StatusLists,
     TypeInVersion,
@@ -262,6 +263,10 @@ class Client:
     def resume_type(self, task_type: str, task_version: Optional[int] = None) -> TypePause:
         """End the pause of a type in one version, or all its pauses."""
         return self._call(_calls.change_type(task_type, task_version, "resume"))
+
+    def places(self) -> Places:
+        """Count the agents of each country and region."""
+        return self._call(_calls.places())
 
     def overview(self) -> Overview:
         """Return what waits and runs now, and what happened in the last hour."""

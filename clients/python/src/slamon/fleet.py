@@ -193,6 +193,39 @@ class Overview:
 
 
 @dataclass(frozen=True)
+class AgentsByState:
+    """How many agents there are."""
+
+    active: int
+    lost: int
+    paused: int
+
+
+@dataclass(frozen=True)
+class _Where:
+    country: str
+    region: str
+
+
+@dataclass(frozen=True)
+class Place(AgentsByState, _Where):
+    """How many agents there are in a country and region."""
+
+
+@dataclass(frozen=True)
+class Places:
+    """How many agents there are in each place; all None while they are counted for the first time."""
+
+    is_complete: bool
+    at: Optional[datetime] = None
+    locations: Optional[list[Place]] = None
+    others: Optional[AgentsByState] = None
+    """Agents in places that are not listed."""
+    elsewhere: Optional[AgentsByState] = None
+    """Agents that do not say where they are."""
+
+
+@dataclass(frozen=True)
 class StatusCounts:
     """How many agents are active, and how many tasks wait."""
 
