@@ -120,6 +120,15 @@ class Odd(Exception):
     pass
 
 
+class Unprintable(Exception):
+    def __str__(self) -> str:
+        raise ValueError("no text")
+
+
+class Outcome(BaseException):
+    """As those of pytest, which are no Exception."""
+
+
 def _raise(problem: BaseException) -> None:
     raise problem
 
@@ -130,12 +139,18 @@ OUTCOMES: dict[str, tuple[Callable[[], object], Union[dict[str, Any], str]]] = {
     "text": (lambda: {"ä": "\u2028 \0 𝄞"}, {"ä": "\u2028 \0 𝄞"}),
     "list": (lambda: [1], "the handler returned a list, and not a dict"),
     "class": (lambda: Found, "the handler returned a type, and not a dict"),
-    "object": (lambda: {"a": object()}, "the handler returned what JSON cannot hold: .* object .*"),
-    "nan": (lambda: {"a": float("inf")}, "the handler returned what JSON cannot hold: .*"),
+    "object": (
+        lambda: {"a": [object()]},
+        r"the handler returned what JSON cannot hold: a\[0\]: .* object .*",
+    ),
+    "nan": (lambda: {"a": float("inf")}, "the handler returned what JSON cannot hold: a: .*"),
     "failure": (lambda: _raise(Failure("no answer\0 within 3 s")), "no answer\0 within 3 s"),
     "no reason": (lambda: _raise(Failure()), "the handler gave no reason"),
     "error": (lambda: _raise(Odd("very")), "Odd: very"),
     "bare": (lambda: _raise(Odd()), "Odd"),
+    "unprintable": (lambda: _raise(Unprintable()), "Unprintable"),
+    "no exception": (lambda: _raise(Outcome("skipped")), "Outcome: skipped"),
+    "closed": (lambda: _raise(GeneratorExit()), "GeneratorExit"),
     "exit": (lambda: _raise(SystemExit(3)), "SystemExit: 3"),
     "stop": (lambda: _raise(StopIteration()), ".*StopIteration.*"),
     "long": (lambda: _raise(Failure("x" * 100_000)), "x{65536}…"),
@@ -402,6 +417,9 @@ def test_handlers_are_checked_when_they_are_made(memory_afm: Afm, task_type: str
     agent.handler("a", version=2)(lambda data, context: None)
     with pytest.raises(ValueError, match="one version"):
         agent.handler("a", version=3)(lambda data: None)
+    for wrong in ({"task_type": lambda data: None}, {"task_type": "b", "version": "1"}):
+        with pytest.raises(TypeError, match=r"task_type: |version: "):
+            agent.handler(**wrong)
     for function in (lambda: None, lambda a, b, c: None, lambda *, a: None):
         with pytest.raises(TypeError, match="a handler takes"):
             agent.handler("b")(function)

@@ -154,10 +154,16 @@ def test_json_comes_back_as_it_was_sent(client: Client, task_type: str) -> None:
     client.report(Report(task_id, task_data=data, agent_id=agent_id))
     assert json.dumps(client.wait(task_id).result) == json.dumps(data)
 
-    with pytest.raises(ValueError, match="JSON"):
-        client.post(NewTask(task_type, {"a": float("nan")}))
-    with pytest.raises(TypeError, match="JSON"):
+    with pytest.raises(ValueError, match=r"JSON: task_data\.a\[1\]\.b: "):
+        client.post(NewTask(task_type, {"a": [1, {"b": float("nan")}]}))
+    with pytest.raises(TypeError, match=r"JSON: task_data\.a: .*object"):
         client.post(NewTask(task_type, {"a": object()}))
+    with pytest.raises(TypeError, match="JSON: task_data: keys must be"):
+        client.post(NewTask(task_type, {(1, 2): 3}))  # type: ignore[dict-item]
+    round_: dict[str, Any] = {}
+    round_["a"] = round_
+    with pytest.raises(ValueError, match="JSON: Circular"):
+        client.post(NewTask(task_type, round_))
     half = client.post(NewTask(task_type, {"a": "\0 and \ud800"}))
     assert client.get(half).task_data == {"a": "\0 and \ud800"}
     for _ in range(200):

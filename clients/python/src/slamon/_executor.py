@@ -136,7 +136,9 @@ class Executor:
 async def _handle(handler: Handler, task: HandedOut, context: Context) -> Outcome:
     try:
         return outcome_of(await handler.call(task, context))
-    except (Exception, SystemExit) as problem:
+    except (asyncio.CancelledError, KeyboardInterrupt):
+        raise
+    except BaseException as problem:
         return outcome_of_error(problem, task)
 
 

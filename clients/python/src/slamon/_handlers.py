@@ -84,9 +84,14 @@ def outcome_of(value: object) -> Outcome:
 
 def outcome_of_error(problem: BaseException, task: HandedOut) -> Outcome:
     """Make an outcome of what a handler raised."""
+    try:
+        text = str(problem)
+    except Exception:
+        # Its own code fails, too.
+        text = ""
     if isinstance(problem, Failure):
-        text = str(problem) or "the handler gave no reason"
+        text = text or "the handler gave no reason"
     else:
         logger.error("task %s: the handler of %r failed", task.task_id, task.task_type, exc_info=problem)
-        text = f"{type(problem).__name__}: {problem}" if str(problem) else type(problem).__name__
+        text = f"{type(problem).__name__}: {text}" if text else type(problem).__name__
     return Outcome(task_error=text if len(text) <= LONGEST_ERROR else text[:LONGEST_ERROR] + "…")

@@ -90,6 +90,11 @@ class _AgentBase:
         anything else.
         """
 
+        if not isinstance(task_type, str):
+            raise TypeError('task_type: must be a string, as in @agent.handler("add")')
+        if not isinstance(version, int):
+            raise TypeError("version: must be an integer")
+
         def register(function: F) -> F:
             if is_coroutine_function(function) != self._takes_coroutines:
                 wanted = "async functions" if self._takes_coroutines else "functions that are not async"
