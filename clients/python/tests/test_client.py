@@ -192,6 +192,16 @@ def test_errors_say_what_the_afm_said(client: Client, task_type: str) -> None:
     with pytest.raises(BadRequest) as wrong:
         client.list_tasks(state="done")
     assert wrong.value.field == "state"
+    no_version: Any = "1"
+    with pytest.raises(ValueError, match="task_version: must be an integer, is '1'"):
+        client.type(task_type, no_version)
+    for call in (
+        lambda: client.post(NewTask(task_type), traceparent="00-1\n"),
+        lambda: client.post_many([NewTask(task_type)], traceparent="ä"),
+        lambda: next(client.events(last_event_id="8c-1\r")),
+    ):
+        with pytest.raises(ValueError, match="cannot be sent"):
+            call()
     task_id = client.post(NewTask(task_type))
     with pytest.raises(Conflict):
         client.retry(task_id)
@@ -371,14 +381,14 @@ def test_events_come_as_they_happen(afm: Afm, client: Client, task_type: str) ->
         changed = [event for event in seen if isinstance(event, TaskChanged)]
         assert {(event.from_, event.to) for event in changed} <= {(None, "pending"), ("pending", "cancelled")}
         assert changed[0].test_id == test_id
-        events.close()  # type: ignore[attr-defined]
+        events.close()
         # From an event on, as after a restart of this program.
         again = client.events(test_id=test_id, last_event_id=changed[0].event_id)
         assert next(again) == changed[1]
-        again.close()  # type: ignore[attr-defined]
+        again.close()
         counts = client.events(task_type=task_type, every=1)
         assert isinstance(next(counts), Changes)
-        counts.close()  # type: ignore[attr-defined]
+        counts.close()
     finally:
         done.set()
         poster.join(30)
@@ -401,6 +411,21 @@ def test_a_wait_ends_when_the_task_does(client: Client, afm: Afm, task_type: str
     assert client.wait(task_id).result == {"done": True}
     assert time.monotonic() - began < 10
     timer.join()
+
+
+def test_numbers_of_seconds_are_checked(make_client: MakeClient, task_type: str) -> None:
+    url = "http://127.0.0.1:1"
+    client = make_client(url, retry_for=0)
+    no_numbers: list[Any] = ["3", float("nan"), []]
+    for wrong in no_numbers:
+        for name in ("timeout", "retry_for", "longest_wait"):
+            with pytest.raises(ValueError, match=f"{name}: must be a number of seconds, "):
+                make_client(url, **{name: wrong})
+        for wait in (client.run, client.wait):
+            with pytest.raises(ValueError, match="timeout: must be a number"):
+                wait(task_type, timeout=wrong)
+    with pytest.raises(ValueError, match="timeout: must be a number of seconds, 0 or more, is -1"):
+        make_client(url, timeout=-1)
 
 
 def test_urls_and_users_are_checked(make_client: MakeClient) -> None:

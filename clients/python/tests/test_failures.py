@@ -9,12 +9,12 @@ import subprocess
 import threading
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, Optional
 from uuid import uuid4
 
 import pytest
 from conftest import MakeClient
-from servers import Afm, Fault, Relay
+from servers import Afm, Fault, Relay, Seen
 
 from slamon import (
     ApiError,
@@ -117,6 +117,33 @@ def test_patience_ends(relay: Relay, make_client: MakeClient, task_type: str) ->
     assert isinstance(late.value.__cause__, Unavailable)
     with pytest.raises(Unavailable):
         make_client(relay.url).run(task_type, timeout=0.2)
+
+
+def test_patience_begins_when_something_fails(relay: Relay, make_client: MakeClient, task_type: str) -> None:
+    client = make_client(relay.url, retry_for=1)
+    task_id = client.post(NewTask(task_type))
+    client.cancel(task_id)
+
+    def decide(_: Seen) -> Optional[Fault]:
+        relay.decide = lambda _: None
+        # As an AFM that dies while it holds the request open.
+        relay.closing.wait(1.5)
+        return Fault(loses_request=True)
+
+    relay.decide = decide
+    assert client.wait(task_id).state == "cancelled"
+
+
+def test_a_timeout_is_no_reason_for_more_patience(make_client: MakeClient, task_type: str) -> None:
+    client = make_client("http://127.0.0.1:1", retry_for=0)
+    began = time.monotonic()
+    with pytest.raises(ConnectionFailed):
+        client.run(task_type, timeout=60)
+    with pytest.raises(ConnectionFailed):
+        client.wait(uuid4(), timeout=60)
+    with pytest.raises(WaitTimeout, match=r"has not ended in time: GET .*: Connection refused"):
+        make_client("http://127.0.0.1:1").wait(uuid4(), timeout=0.5)
+    assert time.monotonic() - began < 30
 
 
 def test_a_date_in_retry_after_is_by_the_clock_of_the_answer() -> None:
@@ -323,13 +350,13 @@ def test_events_go_on_after_a_lost_connection(relay: Relay, make_client: MakeCli
     assert changed[-3:] == [str(task_id) for task_id in posted[1:]]
     ids = [event.event_id for event in seen]
     assert len(ids) == len(set(ids)), "no event comes twice"
-    events.close()  # type: ignore[attr-defined]
+    events.close()
     streams = [each for each in relay.seen if "/events" in each.path]
     assert streams[-1].headers["last-event-id"] == ids[0] if len(ids) == 4 else True
 
     elsewhere = client.events(task_type=task_type, last_event_id="0-1")
     assert isinstance(next(elsewhere), Missed)
-    elsewhere.close()  # type: ignore[attr-defined]
+    elsewhere.close()
     relay.decide = lambda _: BUSY
     with pytest.raises(Unavailable):
         next(make_client(relay.url, retry_for=0.5).events())

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
-from typing import Any, Generic, Optional, TypedDict, TypeVar, Union
+from operator import index
+from typing import Any, Generic, Optional, Protocol, TypedDict, TypeVar, Union
 from urllib.parse import quote, urlencode
 
 from . import _json, fleet, tasks
@@ -173,6 +174,26 @@ def _id(name: str, value: Id) -> str:
     return _segment(str(value))
 
 
+def _version(value: int) -> int:
+    try:
+        return index(value)
+    except TypeError:
+        raise ValueError(f"task_version: must be an integer, is {value!r}") from None
+
+
+def can_be_sent(value: str) -> bool:
+    """Return whether a header can have this value."""
+    return value.isascii() and value.isprintable()
+
+
+def _header(name: str, value: Optional[str]) -> dict[str, str]:
+    if value is None:
+        return {}
+    if not can_be_sent(value):
+        raise ValueError(f"{name}: has characters that cannot be sent")
+    return {name: value}
+
+
 def _body(value: object) -> bytes:
     try:
         return _json.write_json(value)
@@ -198,7 +219,7 @@ def filter_json(filters: TaskFilters) -> dict[str, str]:
 
 
 def post_task(task: NewTask, traceparent: Optional[str] = None) -> Call[None]:
-    headers = {} if traceparent is None else {"traceparent": traceparent}
+    headers = _header("traceparent", traceparent)
     return Call("POST", "task", _nothing, body=_body(task.to_json()), headers=headers)
 
 
@@ -264,7 +285,7 @@ def report_many(results: Sequence[Report]) -> Call[tasks.TaskAnswers]:
 
 
 def post_tasks(bodies: Sequence[bytes], traceparent: Optional[str] = None) -> Call[tasks.TaskAnswers]:
-    headers = {} if traceparent is None else {"traceparent": traceparent}
+    headers = _header("traceparent", traceparent)
     body = b'{"tasks":[' + b",".join(bodies) + b"]}"
     return Call("POST", "api/v1/tasks", _reads(tasks.TaskAnswers), body=body, headers=headers)
 
@@ -350,13 +371,13 @@ def list_types(limit: Optional[int] = None, cursor: Optional[str] = None) -> Cal
 
 
 def show_type(task_type: str, task_version: int) -> Call[fleet.TypeInVersion]:
-    path = f"api/v1/types/{_segment(task_type)}/{task_version:d}"
+    path = f"api/v1/types/{_segment(task_type)}/{_version(task_version)}"
     return Call("GET", path, _reads(fleet.TypeInVersion))
 
 
 def change_type(task_type: str, task_version: Optional[int], what: str) -> Call[fleet.TypePause]:
     """Pause or resume a type, in a version or in all (`what` is `pause` or `resume`)."""
-    version = "" if task_version is None else f"/{task_version:d}"
+    version = "" if task_version is None else f"/{_version(task_version)}"
     return Call("POST", f"api/v1/types/{_segment(task_type)}{version}/{what}", _reads(fleet.TypePause))
 
 
@@ -371,14 +392,33 @@ def overview() -> Call[fleet.Overview]:
 def watch(filters: EventFilters, last_event_id: str) -> Call[None]:
     """Ask for the stream of events."""
     path = _with("api/v1/events", **filters)
-    headers = {"Accept": "text/event-stream"}
-    if last_event_id:
-        headers["Last-Event-ID"] = last_event_id
+    headers = {"Accept": "text/event-stream", **_header("Last-Event-ID", last_event_id or None)}
     return Call("GET", path, _nothing, headers=headers)
 
 
-def next_cursor(cursor: Optional[str], following: Optional[str]) -> Optional[str]:
-    """Return the cursor of the next page; a list that stays where it is would never end."""
-    if following is not None and following == cursor:
-        raise InvalidAnswer("next_cursor is the cursor of the same page")
-    return following
+class Page(Protocol):
+    """A part of a list."""
+
+    @property
+    def next_cursor(self) -> Optional[str]:
+        """The cursor of the next page; None at the end of the list."""
+
+
+P = TypeVar("P", bound=Page)
+
+
+class Pages:
+    """How far a list has been read."""
+
+    def __init__(self) -> None:
+        self.cursor: Optional[str] = None
+        """The cursor of the page to ask for."""
+        self.has_more = True
+
+    def read(self, page: P) -> P:
+        """Go on behind a page; a list that stays where it is would never end."""
+        if page.next_cursor is not None and page.next_cursor == self.cursor:
+            raise InvalidAnswer("next_cursor is the cursor of the same page")
+        self.cursor = page.next_cursor
+        self.has_more = page.next_cursor is not None
+        return page

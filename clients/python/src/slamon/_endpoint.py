@@ -5,14 +5,15 @@ from __future__ import annotations
 import base64
 import os
 import ssl
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Optional
+from typing import Optional, Union
 from urllib.parse import unquote, urlsplit
 
 import httpx
 
-from ._calls import Call
+from ._calls import Answer
 from ._flows import Send
 from .errors import ConnectionFailed, InvalidAnswer, SlamonError
 
@@ -59,12 +60,16 @@ class Endpoint:
             raise ValueError("url: is no URL") from None
         return Endpoint(base, _headers(user, token))
 
-    def request_headers(self, call: Call[Any]) -> dict[str, str]:
-        """Return the headers of a request."""
+    def request(self, http: Union[httpx.Client, httpx.AsyncClient], send: Send) -> httpx.Request:
+        """Make the request of a call."""
+        call = send.call
         headers = {**self.headers, **call.headers}
         if call.body is not None:
             headers["Content-Type"] = "application/json"
-        return headers
+        timeout = httpx.Timeout(send.timeout, connect=connect_timeout(send))
+        return http.build_request(
+            call.method, self.base + call.path, content=call.body, headers=headers, timeout=timeout
+        )
 
     def failed(self, send: Send, problem: httpx.RequestError) -> SlamonError:
         """Return what is raised where a request could not be sent, or has no answer."""
@@ -83,19 +88,33 @@ class Endpoint:
         failed.is_final = any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes)
         return failed
 
-    def too_large(self, send: Send) -> InvalidAnswer:
-        """Return what is raised where an answer does not end."""
-        return InvalidAnswer(f"{send.call.method} {self.base}: the answer has more than {MOST_BYTES} bytes")
+
+class Reading:
+    """An answer that is being read: not for longer than its time, and not without end."""
+
+    def __init__(self, endpoint: Endpoint, send: Send, response: httpx.Response) -> None:
+        self._endpoint, self._send, self._response = endpoint, send, response
+        self._until = time.monotonic() + send.timeout
+        self._body = bytearray()
+
+    def feed(self, part: bytes) -> None:
+        """Take a part of the body."""
+        self._body += part
+        if len(self._body) > MOST_BYTES:
+            what = f"{self._send.call.method} {self._endpoint.base}"
+            raise InvalidAnswer(f"{what}: the answer has more than {MOST_BYTES} bytes")
+        if time.monotonic() > self._until:
+            raise httpx.ReadTimeout("", request=self._response.request)
+
+    def answer(self) -> Answer:
+        """Return the whole of it."""
+        headers = {name.lower(): value for name, value in self._response.headers.items()}
+        return Answer(self._response.status_code, headers, bytes(self._body))
 
 
 def connect_timeout(send: Send) -> float:
     """Return how many seconds making a connection may take."""
     return min(CONNECT_TIMEOUT, send.timeout)
-
-
-def http_timeout(send: Send) -> httpx.Timeout:
-    """Return the timeouts of a request."""
-    return httpx.Timeout(send.timeout, connect=connect_timeout(send))
 
 
 def _headers(user: Optional[tuple[str, str]], token: Optional[str]) -> dict[str, str]:

@@ -14,7 +14,7 @@ from typing import Any, Optional, TypeVar, Union
 from uuid import uuid4
 
 from . import _calls
-from ._backoff import Backoff
+from ._backoff import FIRST_WAIT, Backoff, Retries
 from ._calls import Answer, Call
 from .errors import ApiError, BadRequest, Conflict, NotFound, SlamonError, TooLarge, WaitTimeout
 from .new_task import Id, NewTask
@@ -26,8 +26,6 @@ MOST_AT_ONCE = 1_000
 """An AFM takes so many tasks in one request."""
 MOST_BYTES_AT_ONCE = 900_000
 """A little less than an AFM takes, unless it is told otherwise."""
-FIRST_WAIT, LONGEST_WAIT = 0.25, 8.0
-"""Seconds between two tries of a request."""
 SOON = 5.0
 """Seconds for which a task is tried to be cancelled that nobody waits for any more."""
 LONGEST_LOOK = 5.0
@@ -80,39 +78,57 @@ class Patience:
     timeout: float
     """Seconds for an answer."""
     retry_for: Optional[float]
-    """Seconds for which a request is sent again; None: without end."""
+    """Seconds for which a request that fails is sent again; None: without end."""
     longest_wait: float
     """Seconds for which the AFM may hold a request open."""
+    deadline: Optional[float] = None
+    """When a call is to end, by time.monotonic(); None: at no certain time."""
     holds: Holds = field(default_factory=Holds)
     """The requests that it holds open."""
 
-    def is_over(self, began: float, pause: float) -> bool:
-        """Return whether what began then is given up rather than tried after a pause."""
-        return self.retry_for is not None and time.monotonic() + pause > began + self.retry_for
+    @staticmethod
+    def of(timeout: float, retry_for: Optional[float], longest_wait: float) -> Patience:
+        """Check what a user has said."""
+        _check_seconds("timeout", timeout)
+        if retry_for is not None:
+            _check_seconds("retry_for", retry_for)
+        _check_seconds("longest_wait", longest_wait)
+        return Patience(timeout, retry_for, min(longest_wait, 300.0))
 
-    def until(self, deadline: Optional[float]) -> Patience:
-        """Return the patience of a call that is to end at the deadline, a time by time.monotonic()."""
-        return self if deadline is None else replace(self, retry_for=max(deadline - time.monotonic(), 0.0))
+    def retries(self) -> Retries:
+        """Return the further tries that a request may have."""
+        return Retries(self.retry_for, self.deadline)
+
+
+def _check_seconds(name: str, value: float) -> None:
+    try:
+        fits = value >= 0
+    except TypeError:
+        fits = False
+    if not fits:
+        raise ValueError(f"{name}: must be a number of seconds, 0 or more, is {value!r}")
 
 
 def deadline_of(timeout: Optional[float]) -> Optional[float]:
     """Return when a timeout is over that begins now."""
-    return None if timeout is None else time.monotonic() + timeout
+    if timeout is None:
+        return None
+    # Of a longer time, less than nothing may be left.
+    _check_seconds("timeout", abs(timeout) if isinstance(timeout, (int, float)) else timeout)
+    return time.monotonic() + timeout
 
 
-def exchange(call: Call[T], patience: Patience, is_bounded: bool = False) -> Flow[T]:
+def exchange(call: Call[T], patience: Patience, retries: Optional[Retries] = None) -> Flow[T]:
     """Send a call until it is answered otherwise than by "try again", or patience is over.
 
-    If `is_bounded`, an answer that does not come is waited for not much longer than that, too.
+    An answer is waited for not much longer than until the deadline.
     """
-    began = time.monotonic()
-    backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+    retries = retries or patience.retries()
     was_repeated = False
     while True:
-        left = float("inf") if patience.retry_for is None else began + patience.retry_for - time.monotonic()
         timeout = patience.timeout
-        if is_bounded:
-            timeout = min(timeout, max(left - call.wait, 0.0) + 1.0)
+        if patience.deadline is not None:
+            timeout = min(timeout, max(patience.deadline - time.monotonic() - call.wait, 0.0) + 1.0)
         error: SlamonError
         try:
             answer: Answer = yield Send(call, call.wait + timeout)
@@ -120,31 +136,30 @@ def exchange(call: Call[T], patience: Patience, is_bounded: bool = False) -> Flo
             error = problem
         else:
             if 200 <= answer.status < 300:
+                retries.succeeded()
                 return call.read(answer)
             error = answer.error()
         if isinstance(error, ApiError):
             error.was_repeated = was_repeated
         if not (call.is_repeatable and error.is_passing):
             raise error
-        wait = backoff.wait(error.retry_after)
-        if patience.is_over(began, wait):
+        pause = retries.pause(error.retry_after)
+        if pause is None:
             raise error
-        yield Pause(wait)
+        yield Pause(pause)
         was_repeated = True
 
 
-def post(
-    task: NewTask, patience: Patience, traceparent: Optional[str] = None, is_bounded: bool = False
-) -> Flow[None]:
+def post(task: NewTask, patience: Patience, traceparent: Optional[str] = None) -> Flow[None]:
     """Post a task."""
     try:
-        yield from exchange(_calls.post_task(task, traceparent), patience, is_bounded)
+        yield from exchange(_calls.post_task(task, traceparent), patience)
     except BadRequest as error:
         # The AFM of version 1.1.0 refuses a task that it has already: also one whose answer was lost.
         if not error.was_repeated or error.field is not None:
             raise
         try:
-            stored = yield from exchange(_calls.get_task(task.task_id), patience, is_bounded)
+            stored = yield from exchange(_calls.get_task(task.task_id), patience)
         except NotFound:
             raise error from None
         same = (stored.test_id, stored.task_type, stored.task_version, stored.task_data or {})
@@ -154,7 +169,12 @@ def post(
 
 def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task]:
     """Wait for the end of a task; WaitTimeout if that does not come in time."""
-    deadline = deadline_of(timeout)
+    return (yield from _wait_until(task_id, replace(patience, deadline=deadline_of(timeout))))
+
+
+def _wait_until(task_id: Id, patience: Patience) -> Flow[Task]:
+    deadline = patience.deadline
+    retries = patience.retries()
     backoff = Backoff(FIRST_WAIT * 2, LONGEST_LOOK)
     seen: Optional[Task] = None
     while True:
@@ -162,12 +182,12 @@ def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task
         left = float("inf") if deadline is None else max(deadline - began, 0.0)
         # Where too many are held open already, this one looks now and then.
         is_held = patience.holds.take()
-        hold = min(max(patience.longest_wait, 0.0), left) if is_held else 0.0
+        hold = min(patience.longest_wait, left) if is_held else 0.0
         call = _calls.get_task(task_id, hold)
         try:
-            seen = yield from exchange(call, patience.until(deadline), deadline is not None)
+            seen = yield from exchange(call, patience, retries)
         except SlamonError as error:
-            if deadline is None or not error.is_passing:
+            if not retries.is_late:
                 raise
             raise WaitTimeout(str(task_id), seen) from error
         finally:
@@ -194,20 +214,19 @@ def run(
     traceparent: Optional[str],
 ) -> Flow[dict[str, Any]]:
     """Post a task, wait for its end and return its result."""
-    deadline = deadline_of(timeout)
-    yield from post(task, patience.until(deadline), traceparent, deadline is not None)
-    left = None if deadline is None else max(deadline - time.monotonic(), 0.0)
+    patience = replace(patience, deadline=deadline_of(timeout))
+    yield from post(task, patience, traceparent)
     try:
-        ended = yield from wait(task.task_id, patience, left)
+        ended = yield from _wait_until(task.task_id, patience)
     except WaitTimeout as late:
         if not cancel_on_timeout:
             raise
-        soon = replace(patience, retry_for=SOON)
+        soon = replace(patience, deadline=deadline_of(SOON))
         try:
-            yield from exchange(_calls.delete_task(task.task_id), soon, True)
+            yield from exchange(_calls.delete_task(task.task_id), soon)
         except Conflict:
             # It has ended meanwhile.
-            ended = yield from exchange(_calls.get_task(task.task_id), soon, True)
+            ended = yield from exchange(_calls.get_task(task.task_id), soon)
         except SlamonError as error:
             raise late from error
         else:
@@ -239,7 +258,7 @@ def _post_part(
 ) -> Flow[list[TaskAnswer]]:
     answers: list[Optional[TaskAnswer]] = [None] * len(tasks)
     waiting = list(range(len(tasks)))
-    began, backoff = time.monotonic(), Backoff(FIRST_WAIT, LONGEST_WAIT)
+    retries = patience.retries()
     while waiting:
         try:
             call = _calls.post_tasks([bodies[index] for index in waiting], traceparent)
@@ -267,8 +286,8 @@ def _post_part(
         for index, answer in zip(waiting, answered):
             answers[index] = answer
         waiting = [index for index in waiting if _is_passing(answers[index])]
-        pause = backoff.wait()
-        if not waiting or patience.is_over(began, pause):
+        pause = retries.pause() if waiting else None
+        if pause is None:
             break
         yield Pause(pause)
     return [answer or TaskAnswer(503, detail="the AFM gave no answer for it") for answer in answers]
@@ -287,7 +306,7 @@ def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[l
     new_ids = [str(uuid4()) for _ in task_ids] if what == "retry" else None
     changed: list[Optional[ChangedTask]] = [None] * len(task_ids)
     waiting = list(range(len(task_ids)))
-    began, backoff = time.monotonic(), Backoff(FIRST_WAIT, LONGEST_WAIT)
+    retries = patience.retries()
     while waiting:
         for start in range(0, len(waiting), MOST_AT_ONCE):
             part = waiting[start : start + MOST_AT_ONCE]
@@ -297,8 +316,8 @@ def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[l
             for index, answer in zip(part, answered.results):
                 changed[index] = answer
         waiting = [index for index in waiting if _is_passing(changed[index])]
-        pause = backoff.wait()
-        if not waiting or patience.is_over(began, pause):
+        pause = retries.pause() if waiting else None
+        if pause is None:
             break
         yield Pause(pause)
     return [

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Optional
 
 from . import _json
-from ._backoff import Backoff
-from ._calls import EventFilters, watch
+from ._backoff import Retries
+from ._calls import EventFilters, can_be_sent, watch
 from ._decode import decode
-from ._flows import FIRST_WAIT, LONGEST_WAIT, Send
+from ._flows import Send
 from .errors import ApiError, ConnectionFailed, InvalidAnswer, SlamonError
 from .events import Changes, Event, Missed, TaskChanged
 
@@ -47,9 +46,7 @@ class Watch:
     ) -> None:
         self._filters = filters
         self._last_id = last_event_id or ""
-        self._retry_for = retry_for
-        self._lost: Optional[float] = None
-        self._backoff = Backoff(FIRST_WAIT, LONGEST_WAIT)
+        self._retries = Retries(retry_for)
         self._least_wait = 0.0
         self._begin()
 
@@ -68,7 +65,7 @@ class Watch:
     def feed(self, part: bytes) -> list[Event]:
         """Return the events that are complete now."""
         events: list[Event] = []
-        self._lost = None
+        self._retries.answered()
         for line in self._lines.feed(part):
             if line:
                 self._field(line)
@@ -76,17 +73,14 @@ class Watch:
             event = self._dispatched()
             if event is not None:
                 events.append(event)
-                self._backoff.reset()
+                self._retries.succeeded()
         return events
 
     def pause_after(self, problem: SlamonError) -> float:
         """Return how long to wait before the next connection; raises the problem where that is no use."""
-        now = time.monotonic()
-        if self._lost is None:
-            self._lost = now
         if isinstance(problem, (ApiError, ConnectionFailed)) and problem.is_passing:
-            pause = self._backoff.wait(max(problem.retry_after or 0.0, self._least_wait))
-            if self._retry_for is None or now + pause <= self._lost + self._retry_for:
+            pause = self._retries.pause(max(problem.retry_after or 0.0, self._least_wait))
+            if pause is not None:
                 return pause
         raise problem
 
@@ -97,7 +91,7 @@ class Watch:
             self._kind = value
         elif name == "data":
             self._data.append(value)
-        elif name == "id" and "\0" not in value:
+        elif name == "id" and can_be_sent(value):
             self._id = value
         elif name == "retry" and value.isascii() and value.isdigit():
             self._least_wait = min(int(value[:9]) / 1000, 60.0)

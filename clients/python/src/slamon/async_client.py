@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import ssl
-import time
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 import httpx
 
 from . import _calls, _flows
-from ._calls import AgentFilters, Answer, Call, EventFilters, TaskFilters, next_cursor
-from ._endpoint import LIMITS, MOST_BYTES, Endpoint, http_timeout
+from ._calls import AgentFilters, Answer, Call, EventFilters, Pages, TaskFilters
+from ._endpoint import LIMITS, Endpoint, Reading
 from ._flows import Flow, Patience, Send
 from ._stream import Watch
 from .errors import ConnectionFailed, SlamonError
@@ -69,17 +68,17 @@ class AsyncClient:
 
         user, token: who calls: a name and a password, which may also stand in the URL, or a bearer token.
         timeout: seconds for an answer, beside what a call asks the AFM to wait.
-        retry_for: seconds for which a request is sent again; 0: not at all; None: without end.
+        retry_for: seconds, from the first failure on, for which a request is sent again; 0: not at all; None:
+            until the timeout of the call, or without end.
         longest_wait: seconds, at most 300, for which the AFM may hold a request that waits for the end of a
-            task;
-            proxies in between must allow a little more.
+            task; proxies in between must allow a little more.
         verify: how TLS is checked: by the authorities of certifi, or by a context with others or a
             certificate.
         proxy: the URL of a proxy; without it, as the environment says (HTTP_PROXY and others).
         http_client: one of your own, instead of verify and proxy; it is not closed with this one.
         """
         self._endpoint = Endpoint.parse(url, user, token)
-        self._patience = Patience(timeout, retry_for, min(longest_wait, 300.0))
+        self._patience = Patience.of(timeout, retry_for, longest_wait)
         # Made in the loop where it is used.
         self._at_once: Optional[asyncio.Semaphore] = None
         self._owns_http = http_client is None
@@ -191,16 +190,13 @@ class AsyncClient:
 
     async def tasks(
         self, *, order: Optional[str] = None, **filters: Unpack[TaskFilters]
-    ) -> AsyncIterator[ListedTask]:
+    ) -> AsyncGenerator[ListedTask, None]:
         """List tasks, `newest` or `oldest` first, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = await self.list_tasks(order=order, limit=1000, cursor=cursor, **filters)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(await self.list_tasks(order=order, limit=1000, cursor=pages.cursor, **filters))
             for each in page.tasks:
                 yield each
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     async def list_tasks(
         self,
@@ -217,16 +213,13 @@ class AsyncClient:
         """Return the tasks of a test, the oldest first, and what they say; with a cursor, a further part."""
         return await self._call(_calls.show_test(test_id, limit, cursor))
 
-    async def agents(self, **filters: Unpack[AgentFilters]) -> AsyncIterator[FleetAgent]:
+    async def agents(self, **filters: Unpack[AgentFilters]) -> AsyncGenerator[FleetAgent, None]:
         """List agents, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = await self.list_agents(limit=1000, cursor=cursor, **filters)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(await self.list_agents(limit=1000, cursor=pages.cursor, **filters))
             for each in page.agents:
                 yield each
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     async def list_agents(
         self, *, limit: Optional[int] = None, cursor: Optional[str] = None, **filters: Unpack[AgentFilters]
@@ -250,16 +243,13 @@ class AsyncClient:
         """Forget an agent, with its pause; Conflict while it executes tasks."""
         await self._drive(_flows.forget(agent_id, self._patience))
 
-    async def types(self) -> AsyncIterator[TypeInVersion]:
+    async def types(self) -> AsyncGenerator[TypeInVersion, None]:
         """List task types, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = await self.list_types(limit=1000, cursor=cursor)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(await self.list_types(limit=1000, cursor=pages.cursor))
             for each in page.types:
                 yield each
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     async def list_types(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> TypeList:
         """Return a page of the list of types."""
@@ -307,7 +297,7 @@ class AsyncClient:
 
     async def events(
         self, *, last_event_id: Optional[str] = None, **filters: Unpack[EventFilters]
-    ) -> AsyncIterator[Event]:
+    ) -> AsyncGenerator[Event, None]:
         """Watch the changes of tasks as they happen, without end.
 
         After the connection was lost, the stream goes on behind the last event; an event Missed says where it
@@ -388,23 +378,11 @@ class AsyncClient:
             raise self._endpoint.failed(send, problem) from problem
 
     async def _open(self, send: Send) -> httpx.Response:
-        request = self._http.build_request(
-            send.call.method,
-            self._endpoint.base + send.call.path,
-            content=send.call.body,
-            headers=self._endpoint.request_headers(send.call),
-            timeout=http_timeout(send),
-        )
+        request = self._endpoint.request(self._http, send)
         return await self._http.send(request, stream=True, follow_redirects=False)
 
     async def _answer(self, send: Send, response: httpx.Response) -> Answer:
-        until = time.monotonic() + send.timeout
-        body = bytearray()
+        reading = Reading(self._endpoint, send, response)
         async for part in response.aiter_bytes():
-            body += part
-            if len(body) > MOST_BYTES:
-                raise self._endpoint.too_large(send)
-            if time.monotonic() > until:
-                raise httpx.ReadTimeout("", request=response.request)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, bytes(body))
+            reading.feed(part)
+        return reading.answer()

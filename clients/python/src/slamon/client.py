@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import ssl
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Generator, Iterable, Mapping, Sequence
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 
 import httpx
 
 from . import _calls, _flows
-from ._calls import AgentFilters, Answer, Call, EventFilters, TaskFilters, next_cursor
-from ._endpoint import LIMITS, MOST_BYTES, Endpoint, http_timeout
+from ._calls import AgentFilters, Answer, Call, EventFilters, Pages, TaskFilters
+from ._endpoint import LIMITS, Endpoint, Reading
 from ._flows import Flow, Patience, Send
 from ._stream import Watch
 from .errors import ConnectionFailed, SlamonError
@@ -65,17 +65,17 @@ class Client:
 
         user, token: who calls: a name and a password, which may also stand in the URL, or a bearer token.
         timeout: seconds for an answer, beside what a call asks the AFM to wait.
-        retry_for: seconds for which a request is sent again; 0: not at all; None: without end.
+        retry_for: seconds, from the first failure on, for which a request is sent again; 0: not at all; None:
+            until the timeout of the call, or without end.
         longest_wait: seconds, at most 300, for which the AFM may hold a request that waits for the end of a
-            task;
-            proxies in between must allow a little more.
+            task; proxies in between must allow a little more.
         verify: how TLS is checked: by the authorities of certifi, or by a context with others or a
             certificate.
         proxy: the URL of a proxy; without it, as the environment says (HTTP_PROXY and others).
         http_client: one of your own, instead of verify and proxy; it is not closed with this one.
         """
         self._endpoint = Endpoint.parse(url, user, token)
-        self._patience = Patience(timeout, retry_for, min(longest_wait, 300.0))
+        self._patience = Patience.of(timeout, retry_for, longest_wait)
         self._owns_http = http_client is None
         self._http = http_client or httpx.Client(verify=verify, proxy=proxy, limits=LIMITS)
 
@@ -181,15 +181,14 @@ class Client:
         """Post some 1,000 of the tasks again that were counted; if there are more, pass what is returned."""
         return self._call(_calls.change_counted("retry", counted.filter, counted.token or ""))
 
-    def tasks(self, *, order: Optional[str] = None, **filters: Unpack[TaskFilters]) -> Iterator[ListedTask]:
+    def tasks(
+        self, *, order: Optional[str] = None, **filters: Unpack[TaskFilters]
+    ) -> Generator[ListedTask, None, None]:
         """List tasks, `newest` or `oldest` first, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = self.list_tasks(order=order, limit=1000, cursor=cursor, **filters)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(self.list_tasks(order=order, limit=1000, cursor=pages.cursor, **filters))
             yield from page.tasks
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     def list_tasks(
         self,
@@ -206,15 +205,12 @@ class Client:
         """Return the tasks of a test, the oldest first, and what they say; with a cursor, a further part."""
         return self._call(_calls.show_test(test_id, limit, cursor))
 
-    def agents(self, **filters: Unpack[AgentFilters]) -> Iterator[FleetAgent]:
+    def agents(self, **filters: Unpack[AgentFilters]) -> Generator[FleetAgent, None, None]:
         """List agents, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = self.list_agents(limit=1000, cursor=cursor, **filters)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(self.list_agents(limit=1000, cursor=pages.cursor, **filters))
             yield from page.agents
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     def list_agents(
         self, *, limit: Optional[int] = None, cursor: Optional[str] = None, **filters: Unpack[AgentFilters]
@@ -238,15 +234,12 @@ class Client:
         """Forget an agent, with its pause; Conflict while it executes tasks."""
         self._drive(_flows.forget(agent_id, self._patience))
 
-    def types(self) -> Iterator[TypeInVersion]:
+    def types(self) -> Generator[TypeInVersion, None, None]:
         """List task types, page after page as they are asked for."""
-        cursor: Optional[str] = None
-        while True:
-            page = self.list_types(limit=1000, cursor=cursor)
+        pages = Pages()
+        while pages.has_more:
+            page = pages.read(self.list_types(limit=1000, cursor=pages.cursor))
             yield from page.types
-            cursor = next_cursor(cursor, page.next_cursor)
-            if cursor is None:
-                return
 
     def list_types(self, *, limit: Optional[int] = None, cursor: Optional[str] = None) -> TypeList:
         """Return a page of the list of types."""
@@ -294,7 +287,7 @@ class Client:
 
     def events(
         self, *, last_event_id: Optional[str] = None, **filters: Unpack[EventFilters]
-    ) -> Iterator[Event]:
+    ) -> Generator[Event, None, None]:
         """Watch the changes of tasks as they happen, without end.
 
         After the connection was lost, the stream goes on behind the last event; an event Missed says where it
@@ -366,23 +359,11 @@ class Client:
             raise self._endpoint.failed(send, problem) from problem
 
     def _open(self, send: Send) -> httpx.Response:
-        request = self._http.build_request(
-            send.call.method,
-            self._endpoint.base + send.call.path,
-            content=send.call.body,
-            headers=self._endpoint.request_headers(send.call),
-            timeout=http_timeout(send),
-        )
+        request = self._endpoint.request(self._http, send)
         return self._http.send(request, stream=True, follow_redirects=False)
 
     def _answer(self, send: Send, response: httpx.Response) -> Answer:
-        until = time.monotonic() + send.timeout
-        body = bytearray()
+        reading = Reading(self._endpoint, send, response)
         for part in response.iter_bytes():
-            body += part
-            if len(body) > MOST_BYTES:
-                raise self._endpoint.too_large(send)
-            if time.monotonic() > until:
-                raise httpx.ReadTimeout("", request=response.request)
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, headers, bytes(body))
+            reading.feed(part)
+        return reading.answer()

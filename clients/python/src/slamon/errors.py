@@ -130,10 +130,13 @@ class WaitTimeout(SlamonError, TimeoutError):
         """The task as it was last seen, if it was."""
 
     def __str__(self) -> str:
-        if self.task is None:
-            return f"task {self.task_id} has not ended in time"
-        reason = f", {self.task.task_waiting.reason}" if self.task.task_waiting else ""
-        return f"task {self.task_id} has not ended in time: it is {self.task.state}{reason}"
+        known = []
+        if self.task is not None:
+            waiting = self.task.task_waiting
+            known.append(f"it is {self.task.state}{f', {waiting.reason}' if waiting else ''}")
+        if self.__cause__ is not None:
+            known.append(str(self.__cause__))
+        return ": ".join([f"task {self.task_id} has not ended in time", *known])
 
 
 _BY_STATUS = {
