@@ -11,11 +11,18 @@ use slamon_protocol::{JsonText, ObjectWriter};
 
 use crate::http::error::ApiError;
 
+/// The media type of JSON. JSON is UTF-8 without saying so, but clients in Java exist that take what says
+/// nothing for ISO-8859-1: google-http-client before 1.39.1.
+const JSON: &str = "application/json; charset=utf-8";
+
+/// The media type of an error, which says its charset for the same reason.
+pub(super) const PROBLEM: &str = "application/problem+json; charset=utf-8";
+
 /// Returns a 200 with a JSON text as it is.
 pub(super) fn json_text(text: Bytes) -> Response {
     let mut response = Response::new(Body::from(text));
     let headers = response.headers_mut();
-    headers.insert(CONTENT_TYPE, const { HeaderValue::from_static("application/json") });
+    headers.insert(CONTENT_TYPE, const { HeaderValue::from_static(JSON) });
     headers.insert(X_CONTENT_TYPE_OPTIONS, const { HeaderValue::from_static("nosniff") });
     headers.insert(CACHE_CONTROL, const { HeaderValue::from_static("no-store") });
     response

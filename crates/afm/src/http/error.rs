@@ -11,6 +11,7 @@ use slamon_store::StoreError;
 
 use crate::database::health::Health;
 use crate::dispatch::committer::CommitError;
+use crate::http::answer::PROBLEM;
 use crate::http::overload::{self, TurnedAway};
 
 /// Why a request fails.
@@ -143,7 +144,7 @@ impl IntoResponse for ApiError {
         tracing::debug!(%status, detail, "refused");
         let mut response = (status, body.finish()).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         if status == StatusCode::SERVICE_UNAVAILABLE {

@@ -59,7 +59,7 @@ impl Answer {
     #[track_caller]
     pub(crate) fn json(&self) -> Value {
         assert_eq!(self.status, 200, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/json"), "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/json; charset=utf-8"), "{self:?}");
         self.body.parse().unwrap_or_else(|error| panic!("{error}: {self:?}"))
     }
 
@@ -91,7 +91,7 @@ impl Answer {
     #[track_caller]
     pub(crate) fn problem(&self, status: u16) -> Value {
         assert_eq!(self.status, status, "{self:?}");
-        assert_eq!(self.header("content-type"), Some("application/problem+json"), "{self:?}");
+        assert_eq!(self.header("content-type"), Some("application/problem+json; charset=utf-8"), "{self:?}");
         let problem: Value = self.body.parse().unwrap_or_else(|error| panic!("{error}: {self:?}"));
         assert_eq!(problem["type"], "about:blank", "{self:?}");
         assert_eq!(problem["status"], status, "{self:?}");

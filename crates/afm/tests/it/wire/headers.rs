@@ -57,6 +57,28 @@ fn of_every_kind_of_answer() {
     }
 }
 
+/// google-http-client before 1.39.1, which the Java agent and the jBPM client are built with, reads what names no
+/// charset as ISO-8859-1.
+#[test]
+fn json_says_that_it_is_utf_8() {
+    const KINDS: [&str; 2] = ["application/json; charset=utf-8", "application/problem+json; charset=utf-8"];
+    let app = TestApp::start();
+    app.post_task(Body::task(1).with("task_data", r#"{"ä": "€"}"#));
+    let task = format!("/task/{}", id(1));
+    for (answer, kind) in [
+        (app.get(&task), KINDS[0]),
+        (app.get("/status"), KINDS[0]),
+        (app.get("/dashboard/status"), KINDS[0]),
+        (app.get("/api/v1/tasks"), KINDS[0]),
+        (app.post("/tasks", Body::poll(9)), KINDS[0]),
+        (app.post("/tasks/response", Body::result(2)), KINDS[1]),
+        (app.post("/task", Body::task(2).with("task_id", r#""ä""#)), KINDS[1]),
+        (app.get("/nothing"), KINDS[1]),
+    ] {
+        assert_eq!(answer.header("content-type"), Some(kind), "{answer:?}");
+    }
+}
+
 #[test]
 fn of_answers_that_end_the_connection_or_ask_to_try_again() {
     let mut setup = Setup::default();

@@ -19,10 +19,10 @@ fn browsers_get_a_page_also_where_there_is_none() {
         assert_eq!(page.header("content-type"), Some("text/html; charset=utf-8"), "{path}");
         assert!(page.body.contains("Go to the overview"), "{}", page.body);
         let answer = app.get(path);
-        assert_eq!(answer.header("content-type"), Some("application/problem+json"), "{path}");
+        assert_eq!(answer.header("content-type"), Some("application/problem+json; charset=utf-8"), "{path}");
     }
     let answer = app.send("GET", "/api/v1/nothing", &browser, "");
-    assert_eq!(answer.header("content-type"), Some("application/problem+json"));
+    assert_eq!(answer.header("content-type"), Some("application/problem+json; charset=utf-8"));
 }
 
 #[test]

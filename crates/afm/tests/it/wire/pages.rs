@@ -335,7 +335,7 @@ fn large_texts_are_cut_and_all_of_them_is_linked() {
     for part in ["data", "result"] {
         assert!(page.contains(&format!("{}/{part}\">all of it", id(1))), "{page}");
         let raw = app.get(&format!("{path}/{part}"));
-        assert_eq!(raw.header("content-type"), Some("application/json"));
+        assert_eq!(raw.header("content-type"), Some("application/json; charset=utf-8"));
         assert_eq!(
             raw.json().as_object().and_then(|it| it.values().next()?.as_str().map(str::len)),
             Some(900_000)
