@@ -71,7 +71,7 @@ impl Delivery {
                     let wait = backoff.wait(problem.retry_after);
                     let waiting = self.len();
                     tracing::warn!(%problem, waiting, wait_s = wait.as_secs_f64(), "could not deliver results");
-                    tokio::time::sleep(wait).await;
+                    afm.wait(&problem, wait).await;
                 }
             }
         }

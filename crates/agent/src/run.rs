@@ -106,10 +106,14 @@ impl Run {
         loop {
             let polled = self.poll().await;
             self.metrics.polled(polled.is_ok());
-            let next = match polled {
-                Ok(next) => {
+            match polled {
+                Ok(Next::After(wait)) => {
                     backoff.reset();
-                    next
+                    tokio::time::sleep(wait).await;
+                }
+                Ok(Next::WhenFree { at_the_latest }) => {
+                    backoff.reset();
+                    let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
                 }
                 Err(problem) => {
                     let wait = match problem.is_final {
@@ -118,13 +122,7 @@ impl Run {
                         false => backoff.wait(problem.retry_after),
                     };
                     tracing::warn!(%problem, wait_s = wait.as_secs_f64(), "could not poll for tasks");
-                    Next::After(wait)
-                }
-            };
-            match next {
-                Next::After(wait) => tokio::time::sleep(wait).await,
-                Next::WhenFree { at_the_latest } => {
-                    let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
+                    self.afm.wait(&problem, wait).await;
                 }
             }
         }

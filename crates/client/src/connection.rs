@@ -9,6 +9,14 @@ use reqwest::{Client, Proxy, Url};
 
 use crate::tls::tls_configuration;
 
+/// After so long a silence the system asks the other side of a connection whether it is still there,
+const KEEPALIVE_IDLE: Duration = Duration::from_secs(15);
+/// and then each time after so long.
+const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(5);
+/// A connection whose other side acknowledges nothing for so long is given up. It is longer than the 30 s of an AFM,
+/// which hands out the tasks anew by then that it has sent into the void.
+const UNACKNOWLEDGED: Duration = Duration::from_secs(35);
+
 /// How AFMs are reached.
 #[derive(Debug, Clone, Default)]
 pub struct ConnectOptions {
@@ -120,7 +128,12 @@ impl ConnectOptions {
             .connect_timeout(Duration::from_secs(10))
             // Longer than most requests are held open, so that the next ones find a connection.
             .pool_idle_timeout(Duration::from_secs(90))
-            .tcp_keepalive(Duration::from_secs(60))
+            // Answers are waited for: so soon it is noticed that the other side, or the network, is gone. The system
+            // sends these probes, and the program sleeps on.
+            .tcp_keepalive(KEEPALIVE_IDLE)
+            .tcp_keepalive_interval(KEEPALIVE_INTERVAL)
+            .tcp_keepalive_retries(4)
+            .tcp_user_timeout(UNACKNOWLEDGED)
             // An AFM answers by itself; a redirect would turn a POST into a GET.
             .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls);

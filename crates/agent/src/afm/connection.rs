@@ -1,6 +1,6 @@
 //! Speaks to the AFMs, one at a time: the next one when one is away.
 
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use slamon_client::connection::{BaseUrl, retry_after};
 use slamon_client::{ConnectError, ConnectOptions};
+use tokio::sync::Notify;
 
 use super::wire::{Poll, PollAnswer};
 
@@ -27,6 +28,10 @@ pub(crate) struct Afm {
     client: Client,
     endpoints: Vec<Known>,
     current: AtomicUsize,
+    /// Whether no request has been answered lately, whatever the answer.
+    is_away: AtomicBool,
+    /// Told when a request is answered again.
+    back: Notify,
 }
 
 #[derive(Debug)]
@@ -74,6 +79,8 @@ pub(crate) struct Problem {
     pub(crate) is_final: bool,
     /// It refuses what a handler has made, and not who sends it or when.
     is_unfit: bool,
+    /// Nothing has answered.
+    is_away: bool,
 }
 
 /// What became of a result.
@@ -99,7 +106,8 @@ impl Afm {
         if endpoints.is_empty() {
             return Err(ConnectError::None);
         }
-        Ok(Self { client, endpoints, current: AtomicUsize::new(0) })
+        let (current, is_away, back) = (AtomicUsize::new(0), AtomicBool::new(false), Notify::new());
+        Ok(Self { client, endpoints, current, is_away, back })
     }
 
     /// Polls. An AFM that refuses what newer ones add to protocol 1 is asked again without it.
@@ -127,6 +135,14 @@ impl Afm {
         });
         let answer = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
         Ok(Answered { answer, date: date(&headers), is_extended })
+    }
+
+    /// Waits before another try; not longer than until another request is answered, if `problem` was that none is.
+    pub(crate) async fn wait(&self, problem: &Problem, wait: Duration) {
+        if !problem.is_away {
+            return tokio::time::sleep(wait).await;
+        }
+        let _ = tokio::time::timeout(wait, self.back.notified()).await;
     }
 
     /// Posts a result.
@@ -227,7 +243,11 @@ impl Afm {
             .header(CONTENT_TYPE, "application/json")
             .timeout(timeout)
             .body(body);
-        let mut response = request.send().await.map_err(Problem::of)?;
+        let sent = request.send().await;
+        if self.is_away.swap(sent.is_err(), Ordering::Relaxed) && sent.is_ok() {
+            self.back.notify_waiters();
+        }
+        let mut response = sent.map_err(Problem::of)?;
         let (status, headers) = (response.status(), response.headers().clone());
         let mut answer = Vec::new();
         while let Some(part) = response.chunk().await.map_err(Problem::of)? {
@@ -247,6 +267,7 @@ impl Afm {
             retry_after: retry_after(&headers),
             is_final: is_final(status),
             is_unfit: is_unfit(status, field.as_deref()),
+            is_away: false,
         })
     }
 }
@@ -254,12 +275,13 @@ impl Afm {
 impl Problem {
     /// A problem that may be over at the next try.
     fn passing(sentence: String) -> Self {
-        Self { sentence, retry_after: None, is_final: false, is_unfit: false }
+        Self { sentence, retry_after: None, is_final: false, is_unfit: false, is_away: false }
     }
 
     fn of(error: reqwest::Error) -> Self {
         // The URL may have a password in it.
-        Self::passing(crate::Failure::from(error.without_url()).to_string())
+        let sentence = crate::Failure::from(error.without_url()).to_string();
+        Self { is_away: true, ..Self::passing(sentence) }
     }
 }
 

@@ -7,6 +7,7 @@ mod generated;
 mod identity;
 mod life;
 mod monitoring;
+mod network;
 mod original;
 mod outage;
 mod targets;
