@@ -4,7 +4,9 @@ use std::fmt;
 use std::path::Path;
 use std::time::Duration;
 
-use reqwest::header::{AUTHORIZATION, HeaderMap, HeaderValue, RETRY_AFTER};
+use jiff::Timestamp;
+use jiff::fmt::rfc2822::DateTimeParser;
+use reqwest::header::{AUTHORIZATION, DATE, HeaderMap, HeaderValue, RETRY_AFTER};
 use reqwest::{Client, Proxy, Url};
 
 use crate::tls::tls_configuration;
@@ -160,11 +162,24 @@ pub fn read_token(path: &Path) -> Result<String, ConnectError> {
     Ok(token.to_owned())
 }
 
-/// How long an answer asks to wait before the next try.
+/// How long an answer asks to wait before the next try: seconds, or until a time by the clock of its own `Date`.
 #[must_use]
 pub fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let seconds = headers.get(RETRY_AFTER)?.to_str().ok()?.trim().parse().ok()?;
-    Some(Duration::from_secs(seconds))
+    let asked = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
+    if let Ok(seconds) = asked.parse() {
+        return Some(Duration::from_secs(seconds));
+    }
+    Duration::try_from(http_date(asked)?.duration_since(date(headers)?)).ok()
+}
+
+/// The time by the clock of whoever has answered.
+#[must_use]
+pub fn date(headers: &HeaderMap) -> Option<Timestamp> {
+    http_date(headers.get(DATE)?.to_str().ok()?)
+}
+
+fn http_date(text: &str) -> Option<Timestamp> {
+    DateTimeParser::new().parse_timestamp(text).ok()
 }
 
 #[cfg(test)]
