@@ -7,6 +7,7 @@ mod settings;
 mod state_folder;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
@@ -39,11 +40,14 @@ fn run() -> Result<()> {
         None => file::File::default(),
     };
     let settings = Settings::of(options, file)?;
-    logging::begin(settings.verbosity);
+    logging::begin(settings.verbosity)?;
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = threads.context("could not start the threads of the agent")?;
-    runtime.block_on(settings.agent()?.run())?;
-    Ok(())
+    let agent = settings.agent()?;
+    let ended = runtime.block_on(agent.run());
+    // A name that is being looked up can take long, and nobody waits for it any more.
+    runtime.shutdown_timeout(Duration::from_secs(1));
+    Ok(ended?)
 }
 
 fn print_handlers() -> Result<()> {

@@ -12,7 +12,7 @@ use slamon_command_line::{Completions, Man};
 /// Each option is also an environment variable, and a key of the configuration file: --id-file is SLAMON_AGENT_ID_FILE
 /// and id_file. The command line counts before the environment, and that before the file.
 #[derive(Debug, Parser)]
-#[command(name = "slamon-agent", version, args_conflicts_with_subcommands = true)]
+#[command(name = "slamon-agent", version, args_conflicts_with_subcommands = true, args_override_self = true)]
 pub(super) struct CommandLine {
     /// The configuration file, in TOML
     #[arg(short, long, value_name = "FILE", env = "SLAMON_AGENT_CONFIG")]
@@ -114,8 +114,8 @@ pub(super) struct Options {
     /// Where the agent answers /metrics and /healthz: ADDRESS:PORT; nowhere if nothing is said
     #[arg(long, value_name = "ADDRESS", env = "SLAMON_AGENT_LISTEN")]
     pub(super) listen: Option<String>,
-    /// Log more: once for what is executed, twice for all
-    #[arg(short, long, action = ArgAction::Count)]
+    /// Log more: once for what is executed, twice for all; SLAMON_AGENT_VERBOSE is a number
+    #[arg(short, long, action = ArgAction::Count, env = "SLAMON_AGENT_VERBOSE")]
     pub(super) verbose: u8,
 }
 
@@ -159,11 +159,14 @@ pub(super) fn arguments(
 ) -> Vec<OsString> {
     let mut given = given;
     let program = given.next().unwrap_or_else(|| "slamon-agent".into());
-    let rest: Vec<OsString> = given.collect();
+    let mut rest: Vec<OsString> = given.collect();
     let mut arguments = vec![program];
     let has_subcommand = rest.first().is_some_and(|first| !first.to_string_lossy().starts_with('-'));
     if !has_subcommand {
         let says = |name: &str| environment(name).filter(|value| !value.trim().is_empty());
+        // Words are separated as by the shell of the original's image: quotes count as what they are.
+        let flags = says("EXTRA_FLAGS").unwrap_or_default();
+        rest.splice(0..0, flags.split_whitespace().map(OsString::from));
         let has = |names: &[&str]| {
             rest.iter().any(|argument| {
                 let argument = argument.to_string_lossy();
@@ -183,9 +186,6 @@ pub(super) fn arguments(
             if let Some(value) = says(variable).filter(|_| !is_said) {
                 arguments.extend([flag.into(), value.into()]);
             }
-        }
-        if let Some(flags) = says("EXTRA_FLAGS") {
-            arguments.extend(flags.split_whitespace().map(OsString::from));
         }
     }
     arguments.extend(rest);
@@ -228,9 +228,16 @@ mod tests {
         assert_eq!(options.url, ["http://afm:8080"]);
         assert_eq!(options.handlers, ["slamon_agent.handlers"]);
         assert_eq!((options.executors, options.verbose), (Some(7), 2));
+        // The last one counts.
+        let given = ["-x", "3", "-v", "-x", "4", "-u", "http://a", "-u", "http://b"];
+        let options = parse(&given, &environment);
+        assert_eq!((options.executors, options.verbose), (Some(4), 3));
+        assert_eq!(options.url, ["http://a", "http://b"]);
         for given in [["-u", "http://other"].as_slice(), &["--url=http://other"], &["-uhttp://other"]] {
             assert_eq!(parse(given, &environment).url, ["http://other"], "{given:?}");
         }
+        let of_flags = [("AFM", "http://afm"), ("EXTRA_FLAGS", " -u http://other\n-v ")];
+        assert_eq!(parse(&[], &of_flags).url, ["http://other"]);
         assert_eq!(parse(&[], &[("AFM", ""), ("EXTRA_FLAGS", " ")]).url, Vec::<String>::new());
     }
 }

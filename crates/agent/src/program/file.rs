@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use anyhow::{Context, Result, anyhow};
-use serde::Deserialize;
 use slamon_agent::handlers::Command;
+use toml::de::DeTable;
 
 use super::command_line::Options;
 
@@ -20,7 +20,7 @@ pub(super) struct File {
 pub(super) fn read(path: &Path) -> Result<File> {
     let text = std::fs::read_to_string(path)
         .with_context(|| format!("could not read the configuration file {}", path.display()))?;
-    parse(&text).map_err(|problem| anyhow!("{}: {problem}", path.display()))
+    parse(&text).map_err(|problem| anyhow!("{}: {}", path.display(), problem.trim_end()))
 }
 
 fn parse(text: &str) -> Result<File, String> {
@@ -33,12 +33,33 @@ fn parse(text: &str) -> Result<File, String> {
             *value = toml::Value::Array(vec![value.clone()]);
         }
     }
-    let commands = table.remove("commands").map(BTreeMap::deserialize).transpose();
-    let commands =
-        commands.map_err(|problem| format!("commands: {}", problem.message()))?.unwrap_or_default();
+    let commands = match table.remove("commands") {
+        Some(commands) => serde_path_to_error::deserialize(commands)
+            .map_err(|problem| told(text, &format!("commands.{}", problem.path()), problem.inner()))?,
+        None => BTreeMap::new(),
+    };
     let options = serde_path_to_error::deserialize(table)
-        .map_err(|problem| format!("{}: {}", problem.path(), problem.inner().message()))?;
+        .map_err(|problem| told(text, &problem.path().to_string(), problem.inner()))?;
     Ok(File { options, commands })
+}
+
+/// What is wrong with a key, and the line that it is on.
+fn told(text: &str, key: &str, problem: &toml::de::Error) -> String {
+    let line = line_of(text, key).map(|line| format!("line {line}: ")).unwrap_or_default();
+    format!("{line}{key}: {}", problem.message())
+}
+
+/// The line of a key with dots, or of the table that has most of it.
+fn line_of(text: &str, key: &str) -> Option<usize> {
+    let table = DeTable::parse(text).ok()?;
+    let (mut table, mut line) = (Some(table.get_ref()), None);
+    for part in key.split('.') {
+        let found = table.and_then(|table| table.iter().find(|(name, _)| name.get_ref() == part));
+        let Some((name, value)) = found else { break };
+        line = Some(text[..name.span().start].matches('\n').count() + 1);
+        table = value.get_ref().as_table();
+    }
+    line
 }
 
 #[cfg(test)]
@@ -60,14 +81,21 @@ mod tests {
     #[test]
     fn what_is_wrong_is_named() {
         for (text, named) in [
-            ("executors = 'many'", "executors"),
-            ("excutors = 2", "excutors"),
-            ("url = 1", "url"),
-            ("[commands.disk]\nprogramme = 'df'", "commands"),
-            ("name = ", "name = "),
+            ("# ours\nexecutors = 'many'", "line 2: executors: invalid type: string \"many\""),
+            ("name = 'a'\n\nexcutors = 2", "line 3: excutors: unknown field `excutors`"),
+            ("executors = -1", "line 1: executors: "),
+            ("url = 1", "line 1: url: "),
+            (
+                "name = 'a'\n[commands.disk]\nprogramme = 'df'",
+                "line 3: commands.disk.programme: unknown field",
+            ),
+            ("[commands.disk]\narguments = []", "line 1: commands.disk: missing field `program`"),
+            ("commands = 1", "line 1: commands"),
         ] {
             let problem = parse(text).unwrap_err();
-            assert!(problem.contains(named), "{text:?}: {problem}");
+            assert!(problem.starts_with(named), "{text:?}: {problem}");
         }
+        let problem = parse("executors = 2\nname = ").unwrap_err();
+        assert!(problem.contains("line 2") && problem.contains("name = "), "{problem}");
     }
 }
