@@ -7,6 +7,8 @@ use std::time::Duration;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::afm::Afm;
@@ -160,10 +162,10 @@ impl Agent {
         self
     }
 
-    /// How many tasks are executed at the same time.
+    /// How many tasks are executed at the same time; one at least.
     #[must_use]
     pub fn executors(mut self, executors: usize) -> Self {
-        self.executors = executors;
+        self.executors = executors.max(1);
         self
     }
 
@@ -216,12 +218,27 @@ impl Agent {
         self
     }
 
-    /// Runs until the process is asked to end by SIGTERM or SIGINT.
+    /// Runs until the process is asked to end by SIGTERM or SIGINT. A second one ends it at once; what is not delivered
+    /// then is in the folder of [`Agent::spool`].
     ///
     /// # Errors
     /// When the agent cannot begin: [`AgentError`] says why. What goes wrong later is logged, and tried again.
     pub async fn run(self) -> Result<(), AgentError> {
-        self.run_until(terminated()).await
+        let mut signals = Signals::listen();
+        let stop = CancellationToken::new();
+        let stopped = stop.clone();
+        let told_twice = async move {
+            signals.next().await;
+            stop.cancel();
+            signals.next().await;
+        };
+        tokio::select! {
+            ended = self.run_until(stopped.cancelled_owned()) => ended,
+            () = told_twice => {
+                tracing::warn!("the agent ends at once: it was told to a second time");
+                Ok(())
+            }
+        }
     }
 
     /// Runs until `stop` ends.
@@ -277,19 +294,32 @@ async fn listen(address: String) -> Result<TcpListener, AgentError> {
     Ok(listener)
 }
 
-/// Listens for signals from now on; the future ends when the process is asked to.
-fn terminated() -> impl Future<Output = ()> {
-    use tokio::signal::unix::{SignalKind, signal};
-    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
-    async move {
-        match signals {
-            (Ok(mut terminate), Ok(mut interrupt)) => {
-                tokio::select! { _ = terminate.recv() => {}, _ = interrupt.recv() => {} }
-            }
-            (Err(problem), _) | (_, Err(problem)) => {
+/// What asks a process to end.
+struct Signals {
+    terminate: Option<Signal>,
+    interrupt: Option<Signal>,
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn listen() -> Self {
+        let listen = |kind| match signal(kind) {
+            Ok(signal) => Some(signal),
+            Err(problem) => {
                 tracing::error!(%problem, "could not listen for signals: the agent ends at once when it is told to");
-                std::future::pending::<()>().await;
+                None
+            }
+        };
+        Self { terminate: listen(SignalKind::terminate()), interrupt: listen(SignalKind::interrupt()) }
+    }
+
+    async fn next(&mut self) {
+        async fn of(signal: Option<&mut Signal>) {
+            match signal {
+                Some(signal) => drop(signal.recv().await),
+                None => std::future::pending().await,
             }
         }
+        tokio::select! { () = of(self.terminate.as_mut()) => {}, () = of(self.interrupt.as_mut()) => {} }
     }
 }

@@ -16,6 +16,8 @@ use crate::spool::{Spool, Spooled};
 
 /// So many results are posted in one request at most.
 const AT_ONCE: usize = 100;
+/// Several results in one request have so many bytes at most: an AFM takes a MiB if nothing else is said.
+const BYTES_AT_ONCE: usize = 512 << 10;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 
@@ -24,12 +26,14 @@ const LONGEST_WAIT: Duration = Duration::from_secs(60);
 pub(crate) struct Delivery {
     spool: Mutex<Spool>,
     changed: Notify,
+    /// Told whenever a result needs no place any more.
+    pub(crate) freed: Notify,
     metrics: Arc<Metrics>,
 }
 
 impl Delivery {
     pub(crate) fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
-        Self { spool: Mutex::new(spool), changed: Notify::new(), metrics }
+        Self { spool: Mutex::new(spool), changed: Notify::new(), freed: Notify::new(), metrics }
     }
 
     /// Stores a result, to be delivered.
@@ -49,7 +53,17 @@ impl Delivery {
 
     /// The tasks whose results are not delivered.
     pub(crate) fn ids(&self) -> Vec<Uuid> {
-        self.spool().first(usize::MAX).iter().map(|result| result.task_id).collect()
+        self.spool().ids().collect()
+    }
+
+    /// Whether the result of a task waits.
+    pub(crate) fn has(&self, task_id: Uuid) -> bool {
+        self.spool().ids().any(|id| id == task_id)
+    }
+
+    /// Whether so much waits that no more should come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.spool().is_full()
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -60,7 +74,7 @@ impl Delivery {
     pub(crate) async fn run(self: &Arc<Self>, afm: &Afm) {
         let mut backoff = Backoff::new(LONGEST_WAIT);
         loop {
-            let first = self.spool().first(AT_ONCE);
+            let first = self.spool().first(AT_ONCE, BYTES_AT_ONCE);
             if first.is_empty() {
                 self.changed.notified().await;
                 continue;
@@ -68,9 +82,14 @@ impl Delivery {
             match self.deliver(afm, &first).await {
                 Ok(()) => backoff.reset(),
                 Err(problem) => {
-                    let wait = backoff.wait(problem.retry_after);
-                    let waiting = self.len();
-                    tracing::warn!(%problem, waiting, wait_s = wait.as_secs_f64(), "could not deliver results");
+                    let wait = problem.wait(&mut backoff);
+                    let (waiting, problem_text) = (self.len(), problem.to_string());
+                    tracing::warn!(
+                        problem = problem_text,
+                        waiting,
+                        wait_s = wait.as_secs_f64(),
+                        "could not deliver results"
+                    );
                     afm.wait(&problem, wait).await;
                 }
             }
@@ -113,6 +132,7 @@ impl Delivery {
         }
         // Removing a file is short, and nothing waits for it.
         self.spool().remove(result);
+        self.freed.notify_one();
     }
 
     fn spool(&self) -> MutexGuard<'_, Spool> {

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -13,7 +13,7 @@ use uuid::Uuid;
 use crate::afm::HandedOut;
 use crate::context::Context;
 use crate::failure::Failure;
-use crate::handler::{Handlers, Outcome};
+use crate::handler::{Handler, Handlers, Outcome};
 use crate::metrics::Metrics;
 
 /// How long a handler has to end by itself once nobody waits for its result.
@@ -23,6 +23,8 @@ const GRACE: Duration = Duration::from_secs(1);
 #[derive(Debug)]
 pub(crate) struct Executor {
     executors: usize,
+    /// One for each executor: an AFM may hand out more than it was asked for.
+    permits: Semaphore,
     handlers: Arc<Handlers>,
     metrics: Arc<Metrics>,
     running: Mutex<HashMap<Uuid, CancellationToken>>,
@@ -55,6 +57,7 @@ impl Executor {
     pub(crate) fn new(executors: usize, handlers: Arc<Handlers>, metrics: Arc<Metrics>) -> Self {
         Self {
             executors,
+            permits: Semaphore::new(executors),
             handlers,
             metrics,
             running: Mutex::default(),
@@ -89,15 +92,24 @@ impl Executor {
         let context = Context { task_id, attempt: task.task_attempt, deadline, cancellation };
         let executor = Arc::clone(self);
         self.tracker.spawn(async move {
+            let permit = tokio::select! {
+                permit = executor.permits.acquire() => Ok(permit),
+                () = context.cancelled() => Err(Ended::Cancelled),
+                () = context.deadline_passed() => Err(Ended::Late),
+            };
             let began = Instant::now();
-            let ended = executor.execute(&task, context).await;
+            let (ended, _permit) = match permit {
+                Ok(permit) => (executor.execute(&task, context).await, Some(permit)),
+                Err(ended) => (ended, None),
+            };
             let took = began.elapsed();
             let (seconds, task_type) = (took.as_secs_f64(), &task.task_type);
-            executor.metrics.executed(task_type, ended.outcome(), took);
+            executor.metrics.executed(executor.label(task_type), ended.outcome(), took);
             match &ended {
                 Ended::With(Ok(_)) => tracing::info!(%task_id, task_type, seconds, "executed a task"),
                 Ended::With(Err(failure)) => {
-                    tracing::warn!(%task_id, task_type, seconds, %failure, "a task failed");
+                    let failure = failure.to_string();
+                    tracing::warn!(%task_id, task_type, seconds, failure, "a task failed");
                 }
                 Ended::Cancelled => {
                     tracing::info!(%task_id, task_type, seconds, "stopped a task that was cancelled");
@@ -126,22 +138,27 @@ impl Executor {
         self.tracker.wait().await;
     }
 
+    /// The handler for a task; `None` if the AFM should not have handed it to this agent.
+    pub(crate) fn handler(&self, task: &HandedOut) -> Option<&Handler> {
+        self.handlers.get(&task.task_type).filter(|handler| handler.version == task.task_version)
+    }
+
+    /// A type as metrics name it, which are as many as there are handlers.
+    fn label<'a>(&self, task_type: &'a str) -> &'a str {
+        if self.handlers.contains_key(task_type) { task_type } else { "unknown" }
+    }
+
     async fn execute(&self, task: &HandedOut, context: Context) -> Ended {
         let (task_type, version) = (&task.task_type, task.task_version);
-        let Some(handler) = self.handlers.get(task_type).filter(|handler| handler.version == version) else {
+        let Some(handler) = self.handler(task) else {
             let sentence = format!("this agent has no handler for {task_type:?} version {version}");
             return Ended::With(Err(Failure::new(sentence)));
         };
-        let none: Box<RawValue>;
-        let data = match &task.task_data {
-            Some(data) => data,
-            None => {
-                none = RawValue::from_string("{}".to_owned()).unwrap_or_default();
-                &none
-            }
-        };
-        // A task of its own, so that a handler that panics ends nothing else.
-        let mut executing = tokio::spawn(handler.execute(data, context.clone()));
+        let none = || RawValue::from_string("{}".to_owned()).unwrap_or_default();
+        let data = task.task_data.clone().unwrap_or_else(none);
+        let (handler, its_context) = (handler.clone(), context.clone());
+        // A task of its own, so that a handler that panics ends nothing else, also before its future begins.
+        let mut executing = tokio::spawn(async move { handler.execute(&data, its_context).await });
         let ended = tokio::select! {
             outcome = &mut executing => return Ended::With(outcome.unwrap_or_else(|problem| {
                 tracing::error!(%context.task_id, %problem, "a handler panicked");

@@ -19,8 +19,6 @@ use crate::metrics::Metrics;
 use crate::monitoring::{self, Monitored};
 use crate::pace::{SHORTEST, wait_until};
 
-/// While so many results are not delivered, no task is taken.
-const MOST_UNDELIVERED: usize = 10_000;
 /// So often an agent whose executors are all busy asks what was cancelled.
 const BUSY: Duration = Duration::from_secs(10);
 /// An AFM takes so many ids of what an agent executes.
@@ -58,6 +56,8 @@ enum Next {
     WhenFree { at_the_latest: Duration },
     /// Poll again after this time.
     After(Duration),
+    /// Poll again as after a problem.
+    Soon,
 }
 
 impl Run {
@@ -111,6 +111,7 @@ impl Run {
                     backoff.reset();
                     tokio::time::sleep(wait).await;
                 }
+                Ok(Next::Soon) => tokio::time::sleep(backoff.wait(None)).await,
                 Ok(Next::WhenFree { at_the_latest }) => {
                     backoff.reset();
                     let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
@@ -119,33 +120,44 @@ impl Run {
                     let wait = match problem.is_final {
                         // The next try is likely to be refused, too, until somebody has mended something.
                         true => self.default_wait.max(SHORTEST),
-                        false => backoff.wait(problem.retry_after),
+                        false => problem.wait(&mut backoff),
                     };
-                    tracing::warn!(%problem, wait_s = wait.as_secs_f64(), "could not poll for tasks");
+                    tracing::warn!(
+                        problem = problem.to_string(),
+                        wait_s = wait.as_secs_f64(),
+                        "could not poll for tasks"
+                    );
                     self.afm.wait(&problem, wait).await;
                 }
             }
         }
     }
 
+    /// How many tasks the agent can take.
+    fn free(&self) -> usize {
+        if self.delivery.is_full() { 0 } else { self.executor.free() }
+    }
+
     async fn is_free(&self) {
-        while self.executor.free() == 0 {
-            self.executor.freed.notified().await;
+        while self.free() == 0 {
+            tokio::select! {
+                () = self.executor.freed.notified() => {}
+                () = self.delivery.freed.notified() => {}
+            }
         }
     }
 
     /// Polls, has executed what that brings, and says when to poll next.
     async fn poll(&self) -> Result<Next, Problem> {
-        let undelivered = self.delivery.len();
-        let free = if undelivered < MOST_UNDELIVERED { self.executor.free() } else { 0 };
+        let free = self.free();
         // What is executed first: a result is stored before its task counts as over.
         let mut running = self.executor.ids();
         running.extend(self.delivery.ids());
         running.sort_unstable();
         running.dedup();
-        let extensions = (running.len() <= MOST_RUNNING).then(|| PollExtensions {
+        let extensions = Some(PollExtensions {
             max_wait: if free > 0 { self.longest_poll.as_secs() } else { 0 },
-            agent_running: &running,
+            agent_running: (running.len() <= MOST_RUNNING).then_some(&running),
         });
         let poll = Poll {
             protocol: 1,
@@ -164,7 +176,8 @@ impl Run {
             Some(return_time) => wait_until(return_time, answered.date, now(), self.default_wait),
             None => self.default_wait.max(SHORTEST),
         };
-        let (is_extended, has_cancelled) = (answered.is_extended, !answered.answer.cancelled.is_empty());
+        let Answered { is_extended, is_closing, .. } = answered;
+        let has_cancelled = !answered.answer.cancelled.is_empty();
         let began = self.take(answered);
         // As many as were asked for: there are likely to be more.
         if free == 0 || began >= free {
@@ -180,6 +193,10 @@ impl Run {
         if is_extended && (has_cancelled || was_held) {
             return Ok(Next::After(SHORTEST.saturating_sub(took)));
         }
+        // An AFM that is told to stop ends the polls that it holds, and their connections. It or another one is there soon.
+        if is_extended && is_closing {
+            return Ok(Next::Soon);
+        }
         Ok(Next::After(wait))
     }
 
@@ -192,6 +209,12 @@ impl Run {
             self.executor.cancel(task_id);
         }
         for task in answer.tasks {
+            if self.delivery.has(task.task_id) {
+                tracing::warn!(task_id = %task.task_id, "was handed a task again whose result is not delivered");
+                continue;
+            }
+            // One that can do nothing is no reason to ask for more of it at once.
+            let is_known = self.executor.handler(&task).is_some();
             let deadline = task.deadline().map(|deadline| {
                 Instant::now() + Duration::try_from(deadline.duration_since(now)).unwrap_or_default()
             });
@@ -201,7 +224,7 @@ impl Run {
                     delivery.add(task_id, outcome).await;
                 }
             });
-            began += usize::from(has_begun);
+            began += usize::from(has_begun && is_known);
         }
         began
     }

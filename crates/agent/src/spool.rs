@@ -3,7 +3,7 @@
 //! Each is a file of its own, named by its place in the order in which results came, and holds the body that is posted.
 
 use std::collections::VecDeque;
-use std::fs::{self, File};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,13 +11,27 @@ use std::sync::Arc;
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
+/// A spool with so many results is full,
+const MOST: usize = 10_000;
+/// and one with so many bytes of them: they are in memory, too.
+const MOST_BYTES: usize = 64 << 20;
+/// The file that keeps other agents from using the folder.
+const LOCK: &str = "lock";
+
 /// The results that wait, in the order in which they came.
 #[derive(Debug)]
 pub(crate) struct Spool {
     /// `None`: nothing is kept on disk.
-    folder: Option<PathBuf>,
+    folder: Option<Folder>,
     results: VecDeque<Spooled>,
+    bytes: usize,
     next: u64,
+}
+
+#[derive(Debug)]
+struct Folder {
+    path: PathBuf,
+    _lock: File,
 }
 
 /// A result that waits to be delivered.
@@ -32,16 +46,21 @@ pub(crate) struct Spooled {
 impl Spool {
     /// A spool that keeps results only as long as the agent runs.
     pub(crate) fn in_memory() -> Self {
-        Self { folder: None, results: VecDeque::new(), next: 1 }
+        Self { folder: None, results: VecDeque::new(), bytes: 0, next: 1 }
     }
 
     /// Opens a folder, and reads what an earlier run has left. A file that cannot be read as a result is put aside,
     /// as `NAME.unreadable`.
-    pub(crate) fn open(folder: &Path) -> io::Result<Self> {
-        fs::create_dir_all(folder)?;
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        fs::create_dir_all(path)?;
+        let folder = Folder { path: path.to_owned(), _lock: lock(path)? };
         let mut results = Vec::new();
-        for entry in fs::read_dir(folder)? {
+        for entry in fs::read_dir(path)? {
             let path = entry?.path();
+            if path.extension().is_some_and(|extension| extension == WRITTEN) {
+                // What was being written when the agent was killed.
+                fs::remove_file(&path)?;
+            }
             let Some(place) = place_of(&path) else { continue };
             let text = fs::read_to_string(&path);
             match text.ok().and_then(|text| Spooled::read(place, text)) {
@@ -54,32 +73,53 @@ impl Spool {
             }
         }
         results.sort_unstable_by_key(|result| result.place);
-        let next = results.last().map_or(1, |result| result.place + 1);
-        Ok(Self { folder: Some(folder.to_owned()), results: results.into(), next })
+        let next = results.last().map_or(1, |result| result.place.saturating_add(1));
+        let bytes = results.iter().map(Spooled::bytes).sum();
+        Ok(Self { folder: Some(folder), results: results.into(), bytes, next })
     }
 
     /// Adds a result. Where it cannot be stored it is kept in memory, and the log says so.
     pub(crate) fn push(&mut self, task_id: Uuid, body: Box<RawValue>) {
         let result = Spooled { place: self.next, task_id, body: body.into() };
-        self.next += 1;
+        self.next = self.next.saturating_add(1);
         if let Some(folder) = &self.folder
-            && let Err(problem) = store(folder, &result)
+            && let Err(problem) = store(&folder.path, &result)
         {
             tracing::error!(%task_id, %problem, "could not store a result on disk: a restart would lose it");
         }
+        self.bytes += result.bytes();
         self.results.push_back(result);
     }
 
-    /// The first results, at most `most`.
-    pub(crate) fn first(&self, most: usize) -> Vec<Spooled> {
-        self.results.iter().take(most).cloned().collect()
+    /// The first results, at most `most` of them, and of more than one at most so many bytes.
+    pub(crate) fn first(&self, most: usize, bytes: usize) -> Vec<Spooled> {
+        let mut left = bytes;
+        let fits = |result: &&Spooled| {
+            let is_first = left == bytes;
+            let fits = result.bytes() <= left;
+            left = left.saturating_sub(result.bytes().max(1));
+            is_first || fits
+        };
+        self.results.iter().take(most).take_while(fits).cloned().collect()
+    }
+
+    /// The tasks whose results wait.
+    pub(crate) fn ids(&self) -> impl Iterator<Item = Uuid> {
+        self.results.iter().map(|result| result.task_id)
+    }
+
+    /// Whether so much waits that no more should come.
+    pub(crate) fn is_full(&self) -> bool {
+        self.results.len() >= MOST || self.bytes >= MOST_BYTES
     }
 
     /// Removes a result that is delivered, or that nobody wants.
     pub(crate) fn remove(&mut self, result: &Spooled) {
-        self.results.retain(|kept| kept.place != result.place);
+        let Some(at) = self.results.iter().position(|kept| kept.place == result.place) else { return };
+        self.results.remove(at);
+        self.bytes -= result.bytes();
         let Some(folder) = &self.folder else { return };
-        match fs::remove_file(file_of(folder, result.place)) {
+        match fs::remove_file(file_of(&folder.path, result.place)) {
             Err(problem) if problem.kind() != io::ErrorKind::NotFound => {
                 let task_id = result.task_id;
                 tracing::warn!(%task_id, %problem, "could not remove a result that is delivered: it is sent again");
@@ -94,6 +134,10 @@ impl Spool {
 }
 
 impl Spooled {
+    fn bytes(&self) -> usize {
+        self.body.get().len()
+    }
+
     fn read(place: u64, text: String) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Body {
@@ -105,15 +149,37 @@ impl Spooled {
     }
 }
 
+/// What the name of a file ends in while it is written.
+const WRITTEN: &str = "new";
+
 /// Writes a result under another name first, so that no half of one is ever found.
 fn store(folder: &Path, result: &Spooled) -> io::Result<()> {
     let path = file_of(folder, result.place);
-    let written = path.with_extension("new");
-    let mut file = File::create(&written)?;
-    file.write_all(result.body.get().as_bytes())?;
-    file.sync_data()?;
-    fs::rename(&written, &path)?;
+    let written = path.with_extension(WRITTEN);
+    let stored = File::create(&written).and_then(|mut file| {
+        file.write_all(result.body.get().as_bytes())?;
+        file.sync_data()?;
+        fs::rename(&written, &path)
+    });
+    if stored.is_err() {
+        // Half a file would take what is left of a full disk.
+        let _ = fs::remove_file(&written);
+    }
+    stored?;
     File::open(folder)?.sync_all()
+}
+
+/// Keeps other agents from using a folder: what one stores, the other one would overwrite.
+fn lock(folder: &Path) -> io::Result<File> {
+    let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+    match file.try_lock() {
+        Ok(()) => Ok(file),
+        Err(TryLockError::WouldBlock) => {
+            let sentence = "another agent keeps its results there: give this one a state folder of its own";
+            Err(io::Error::new(io::ErrorKind::ResourceBusy, sentence))
+        }
+        Err(TryLockError::Error(problem)) => Err(problem),
+    }
 }
 
 fn file_of(folder: &Path, place: u64) -> PathBuf {
@@ -135,7 +201,7 @@ mod tests {
     }
 
     fn ids(spool: &Spool) -> Vec<u128> {
-        spool.first(usize::MAX).iter().map(|result| result.task_id.as_u128()).collect()
+        spool.ids().map(|id| id.as_u128()).collect()
     }
 
     #[test]
@@ -146,7 +212,7 @@ mod tests {
             let (id, body) = body(n);
             spool.push(id, body);
         }
-        let delivered = spool.first(2);
+        let delivered = spool.first(2, 1000);
         delivered.iter().for_each(|result| spool.remove(result));
         drop(spool);
         let mut spool = Spool::open(folder.path()).unwrap();
@@ -164,6 +230,52 @@ mod tests {
         fs::write(folder.path().join("00000000000000000002.new"), "{\"task_id\"").unwrap();
         assert_eq!(Spool::open(folder.path()).unwrap().len(), 0);
         assert!(folder.path().join("00000000000000000001.unreadable").exists());
+        assert!(!folder.path().join("00000000000000000002.new").exists());
+    }
+
+    #[test]
+    fn one_agent_uses_a_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let first = Spool::open(folder.path()).unwrap();
+        let problem = Spool::open(folder.path()).unwrap_err().to_string();
+        assert!(problem.starts_with("another agent keeps its results there"), "{problem}");
+        drop(first);
+        Spool::open(folder.path()).unwrap();
+    }
+
+    #[test]
+    fn a_spool_is_full_by_number_or_by_bytes() {
+        let result = |length: usize| RawValue::from_string(format!("\"{}\"", "x".repeat(length))).unwrap();
+        let mut spool = Spool::in_memory();
+        for _ in 1..MOST {
+            spool.push(Uuid::nil(), result(1));
+        }
+        assert!(!spool.is_full());
+        spool.push(Uuid::nil(), result(1));
+        assert!(spool.is_full());
+        let first = spool.first(1, 1);
+        spool.remove(&first[0]);
+        assert!(!spool.is_full());
+        let mut spool = Spool::in_memory();
+        for _ in 0..63 {
+            spool.push(Uuid::nil(), result(1 << 20));
+        }
+        assert!(!spool.is_full());
+        spool.push(Uuid::nil(), result(1 << 20));
+        assert!(spool.is_full());
+    }
+
+    #[test]
+    fn the_first_results_are_few_or_small() {
+        let mut spool = Spool::in_memory();
+        for length in [50, 30, 10, 20, 1] {
+            spool.push(Uuid::nil(), RawValue::from_string("1".repeat(length)).unwrap());
+        }
+        let lengths = |most, bytes| spool.first(most, bytes).iter().map(Spooled::bytes).collect::<Vec<_>>();
+        assert_eq!(lengths(9, 90), [50, 30, 10]);
+        assert_eq!(lengths(9, 1000), [50, 30, 10, 20, 1]);
+        assert_eq!(lengths(2, 1000), [50, 30]);
+        assert_eq!(lengths(9, 20), [50]);
     }
 
     #[test]
@@ -171,11 +283,11 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("spool");
         let mut spool = Spool::open(&path).unwrap();
-        fs::remove_dir(&path).unwrap();
+        fs::remove_dir_all(&path).unwrap();
         let (id, body) = body(1);
         spool.push(id, body);
         assert_eq!(ids(&spool), [1]);
-        let first = spool.first(1);
+        let first = spool.first(1, 1000);
         spool.remove(&first[0]);
         assert_eq!(spool.len(), 0);
     }

@@ -5,18 +5,24 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::header::{CONTENT_TYPE, DATE, HeaderMap};
-use reqwest::{Client, StatusCode, Url};
+use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap};
+use reqwest::{Client, Response, StatusCode, Url};
+use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
-use slamon_client::connection::{BaseUrl, retry_after};
+use slamon_client::connection::{BaseUrl, date};
 use slamon_client::{ConnectError, ConnectOptions};
 use tokio::sync::Notify;
 
+use super::problem::{Problem, is_final, is_unfit};
 use super::wire::{Poll, PollAnswer};
 
 /// How long an answer may take, beside what a poll asks to wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
+/// What is large may take longer: a second for so many bytes.
+const SLOWEST: usize = 16 << 10;
+/// So much is read of an answer that says what is wrong.
+const LARGEST_ERROR: usize = 64 << 10;
 /// After so long an AFM that speaks plain protocol 1 is asked again for more.
 const PLAIN_FOR: Duration = Duration::from_secs(3_600);
 /// No answer is larger: an AFM hands out 8 MiB at a time, and a task of any size by itself.
@@ -40,7 +46,7 @@ struct Known {
     response: Url,
     /// The URL without user and password, for log lines.
     shown: String,
-    /// When it refused what newer AFMs add to protocol 1.
+    /// When it refused what newer AFMs add to protocol 1, and took the same poll without.
     plain_since: Mutex<Option<Instant>>,
 }
 
@@ -49,6 +55,13 @@ impl Known {
     fn is_plain(&self) -> bool {
         let since = *self.plain_since.lock().unwrap_or_else(PoisonError::into_inner);
         since.is_some_and(|since| since.elapsed() < PLAIN_FOR)
+    }
+
+    /// Whether it is the AFM who refuses a result, and not something in its place, such as a server that wants TLS. One
+    /// that speaks plain protocol 1 says no more than a status.
+    fn refuses(&self, problem: &Problem) -> bool {
+        let is_plain = || self.plain_since.lock().unwrap_or_else(PoisonError::into_inner).is_some();
+        problem.is_final && (problem.is_of_afm || is_plain())
     }
 
     fn found_plain(&self) {
@@ -66,21 +79,8 @@ pub(crate) struct Answered {
     pub(crate) date: Option<Timestamp>,
     /// Whether the AFM knew how long the poll would wait.
     pub(crate) is_extended: bool,
-}
-
-/// Why a request was not answered as it should.
-#[derive(Debug, thiserror::Error)]
-#[error("{sentence}")]
-pub(crate) struct Problem {
-    pub(crate) sentence: String,
-    /// What the AFM asks to wait.
-    pub(crate) retry_after: Option<Duration>,
-    /// The AFM has looked at the request and refuses it: another try would be refused, too.
-    pub(crate) is_final: bool,
-    /// It refuses what a handler has made, and not who sends it or when.
-    is_unfit: bool,
-    /// Nothing has answered.
-    is_away: bool,
+    /// Whether the AFM ends the connection with the answer.
+    pub(crate) is_closing: bool,
 }
 
 /// What became of a result.
@@ -118,23 +118,24 @@ impl Afm {
         }
         let waits = poll.extensions.as_ref().map_or(0, |extensions| extensions.max_wait);
         let timeout = TIMEOUT + Duration::from_secs(waits);
-        let (mut answer, mut is_extended) = (self.send(&known.poll, &poll, timeout).await, true);
+        let (mut answer, mut is_extended) = (self.send(known, &known.poll, &poll, timeout).await, true);
         if poll.extensions.is_none() {
             is_extended = false;
         } else if answer.as_ref().is_err_and(|problem| problem.is_final) {
             poll.extensions = None;
-            answer = self.send(&known.poll, &poll, TIMEOUT).await;
+            answer = self.send(known, &known.poll, &poll, TIMEOUT).await;
             is_extended = false;
             if answer.is_ok() {
                 known.found_plain();
             }
         }
-        let (headers, body) = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
+        let (headers, body) = answer.map_err(|problem| self.went_wrong(known, problem))?;
         let answer = serde_json::from_slice(&body).map_err(|error| {
-            Problem::passing(format!("{}: could not read the answer to a poll: {error}", known.shown))
-        });
-        let answer = answer.inspect_err(|problem| self.went_wrong(known, problem))?;
-        Ok(Answered { answer, date: date(&headers), is_extended })
+            let sentence = format!("could not read the answer to a poll: {error}");
+            self.went_wrong(known, Problem::passing(&known.shown, sentence))
+        })?;
+        let is_closing = headers.get(CONNECTION).is_some_and(|value| value == "close");
+        Ok(Answered { answer, date: date(&headers), is_extended, is_closing })
     }
 
     /// Waits before another try; not longer than until another request is answered, if `problem` was that none is.
@@ -148,14 +149,19 @@ impl Afm {
     /// Posts a result.
     pub(crate) async fn deliver(&self, body: &RawValue) -> Result<Delivered, Problem> {
         let known = self.current();
-        match self.send(&known.response, body, TIMEOUT).await {
+        match self.send(known, &known.response, body, TIMEOUT).await {
+            // An AFM says nothing more, or something in JSON; a page is of somebody else, who has not taken the result.
+            Ok((_, said))
+                if !said.trim_ascii().is_empty() && serde_json::from_slice::<IgnoredAny>(&said).is_err() =>
+            {
+                let sentence =
+                    "what answers a result is no AFM: status 200, and a body that is no JSON".to_owned();
+                Err(self.went_wrong(known, Problem::passing(&known.shown, sentence)))
+            }
             Ok(_) => Ok(Delivered::Stored),
             Err(problem) if problem.is_unfit => Ok(Delivered::Unfit(problem.sentence)),
-            Err(problem) if problem.is_final => Ok(Delivered::Refused(problem.sentence)),
-            Err(problem) => {
-                self.went_wrong(known, &problem);
-                Err(problem)
-            }
+            Err(problem) if known.refuses(&problem) => Ok(Delivered::Refused(problem.sentence)),
+            Err(problem) => Err(self.went_wrong(known, problem)),
         }
     }
 
@@ -184,15 +190,12 @@ impl Afm {
         if known.is_plain() {
             return Ok(None);
         }
-        let sent = self.send(&known.response, &Many { results: bodies }, TIMEOUT).await;
+        let sent = self.send(known, &known.response, &Many { results: bodies }, TIMEOUT).await;
         let (_, body) = match sent {
             Ok(answer) => answer,
             // Something between here and the AFM may know only one at a time.
             Err(problem) if problem.is_final => return Ok(None),
-            Err(problem) => {
-                self.went_wrong(known, &problem);
-                return Err(problem);
-            }
+            Err(problem) => return Err(self.went_wrong(known, problem)),
         };
         let Ok(answers) = serde_json::from_slice::<Answers>(&body) else { return Ok(None) };
         if answers.results.len() != bodies.len() {
@@ -204,7 +207,7 @@ impl Afm {
                 200 => Ok(Delivered::Stored),
                 status if is_unfit(status, answer.field.as_deref()) => Ok(Delivered::Unfit(sentence)),
                 status if is_final(status) => Ok(Delivered::Refused(sentence)),
-                _ => Err(Problem::passing(sentence)),
+                _ => Err(Problem::passing(&known.shown, sentence)),
             }
         };
         Ok(Some(answers.results.into_iter().map(delivered).collect()))
@@ -214,97 +217,80 @@ impl Afm {
         &self.endpoints[self.current.load(Ordering::Relaxed) % self.endpoints.len()]
     }
 
-    /// Turns to the next AFM, unless another request has done so.
-    fn went_wrong(&self, known: &Known, problem: &Problem) {
-        if self.endpoints.len() < 2 || problem.is_final {
-            return;
+    /// Turns to the next AFM, unless another request has done so. What the one before asks to wait does not count there.
+    fn went_wrong(&self, known: &Known, problem: Problem) -> Problem {
+        if self.endpoints.len() < 2 || problem.is_final && problem.is_of_afm {
+            return problem;
         }
         let at = self.current.load(Ordering::Relaxed);
         let next = (at + 1) % self.endpoints.len();
         if std::ptr::eq(known, &raw const self.endpoints[at % self.endpoints.len()])
             && self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
-            let afm = &self.endpoints[next].shown;
-            tracing::warn!(problem = problem.sentence, afm, "turning to the next AFM");
+            let (problem, afm) = (problem.to_string(), &self.endpoints[next].shown);
+            tracing::warn!(problem, afm, "turning to the next AFM");
         }
+        Problem { retry_after: None, ..problem }
     }
 
     async fn send(
         &self,
+        known: &Known,
         url: &Url,
         body: &(impl Serialize + ?Sized),
         timeout: Duration,
     ) -> Result<(HeaderMap, Vec<u8>), Problem> {
         let body = serde_json::to_vec(body)
-            .map_err(|error| Problem::passing(format!("could not write a request: {error}")))?;
-        let request = self
-            .client
-            .post(url.clone())
-            .header(CONTENT_TYPE, "application/json")
-            .timeout(timeout)
-            .body(body);
-        let sent = request.send().await;
+            .map_err(|error| Problem::passing(&known.shown, format!("could not write a request: {error}")))?;
+        let timeout = timeout + time_for(body.len());
+        let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
+        let began = Instant::now();
+        let sent = match tokio::time::timeout(timeout, request.send()).await {
+            Ok(sent) => sent.map_err(|error| Problem::away(&known.shown, error)),
+            Err(_) => Err(Problem::silent(&known.shown, began.elapsed())),
+        };
         if self.is_away.swap(sent.is_err(), Ordering::Relaxed) && sent.is_ok() {
             self.back.notify_waiters();
         }
-        let mut response = sent.map_err(Problem::of)?;
+        let mut response = sent?;
         let (status, headers) = (response.status(), response.headers().clone());
-        let mut answer = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(Problem::of)? {
-            if answer.len() + part.len() > LARGEST {
-                return Err(Problem::passing(format!("the answer has more than {LARGEST} bytes")));
+        let is_ok = status == StatusCode::OK;
+        let said = read(&known.shown, &mut response, if is_ok { LARGEST } else { LARGEST_ERROR }).await;
+        if !is_ok {
+            // The status says enough if the rest cannot be read.
+            return Err(Problem::of_answer(&known.shown, status, &headers, &said.unwrap_or_default().0));
+        }
+        match said? {
+            (said, true) => Ok((headers, said)),
+            (_, false) => {
+                Err(Problem::passing(&known.shown, format!("the answer has more than {LARGEST} bytes")))
             }
-            answer.extend_from_slice(&part);
         }
-        if status == StatusCode::OK {
-            return Ok((headers, answer));
+    }
+}
+
+/// How much longer something may take that has so many bytes.
+fn time_for(bytes: usize) -> Duration {
+    Duration::from_secs((bytes / SLOWEST) as u64)
+}
+
+/// Reads the body of an answer, at most `most` bytes of it, and says whether that is all.
+async fn read(afm: &str, response: &mut Response, most: usize) -> Result<(Vec<u8>, bool), Problem> {
+    let mut said = Vec::new();
+    if response.content_length().is_some_and(|length| length > most as u64) {
+        return Ok((said, false));
+    }
+    let began = Instant::now();
+    loop {
+        let left = (TIMEOUT + time_for(said.len())).saturating_sub(began.elapsed());
+        let part = match tokio::time::timeout(left, response.chunk()).await {
+            Ok(part) => part.map_err(|error| Problem::away(afm, error))?,
+            Err(_) => return Err(Problem::silent(afm, began.elapsed())),
+        };
+        match part {
+            Some(part) if said.len() + part.len() > most => return Ok((said, false)),
+            Some(part) => said.extend_from_slice(&part),
+            None => return Ok((said, true)),
         }
-        let Said { detail, field } = serde_json::from_slice(&answer).unwrap_or_default();
-        let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
-        let status = status.as_u16();
-        Err(Problem {
-            sentence: format!("status {status}{detail}"),
-            retry_after: retry_after(&headers),
-            is_final: is_final(status),
-            is_unfit: is_unfit(status, field.as_deref()),
-            is_away: false,
-        })
     }
-}
-
-impl Problem {
-    /// A problem that may be over at the next try.
-    fn passing(sentence: String) -> Self {
-        Self { sentence, retry_after: None, is_final: false, is_unfit: false, is_away: false }
-    }
-
-    fn of(error: reqwest::Error) -> Self {
-        // The URL may have a password in it.
-        let sentence = crate::Failure::from(error.without_url()).to_string();
-        Self { is_away: true, ..Self::passing(sentence) }
-    }
-}
-
-/// Whether a status says that the request is wrong, and not who sends it, where, or when.
-fn is_final(status: u16) -> bool {
-    matches!(status, 400 | 409 | 410 | 413 | 415 | 422)
-}
-
-/// Whether a status, and the field that an error names, say that the result itself cannot be taken.
-fn is_unfit(status: u16, field: Option<&str>) -> bool {
-    status == 413 || status == 400 && field.is_some_and(|field| field.starts_with("task_data"))
-}
-
-/// What an error says.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default)]
-struct Said {
-    detail: Option<String>,
-    field: Option<String>,
-}
-
-/// The time by the AFM's clock.
-fn date(headers: &HeaderMap) -> Option<Timestamp> {
-    let date = headers.get(DATE)?.to_str().ok()?;
-    jiff::fmt::rfc2822::DateTimeParser::new().parse_timestamp(date).ok()
 }

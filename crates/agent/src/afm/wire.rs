@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 use serde_json::value::RawValue;
 use uuid::Uuid;
 
@@ -31,8 +31,9 @@ pub(crate) struct Poll<'a> {
 pub(crate) struct PollExtensions<'a> {
     /// Seconds for which the answer may wait for a task.
     pub(crate) max_wait: u64,
-    /// What the agent executes, and has not delivered, by the ids it got it under.
-    pub(crate) agent_running: &'a [Uuid],
+    /// What the agent executes, and has not delivered, by the ids it got it under; `None` if that is more than an AFM takes.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) agent_running: Option<&'a [Uuid]>,
 }
 
 #[derive(Debug, Serialize)]
@@ -49,7 +50,7 @@ pub(crate) fn capabilities(handlers: &Handlers) -> BTreeMap<&str, Capability> {
 /// The answer to a poll.
 #[derive(Debug, Deserialize)]
 pub(crate) struct PollAnswer {
-    #[serde(default)]
+    #[serde(default, deserialize_with = "readable")]
     pub(crate) tasks: Vec<HandedOut>,
     /// When to poll next; a text, since a time that cannot be read is no reason to lose tasks.
     #[serde(default)]
@@ -62,6 +63,23 @@ impl PollAnswer {
     pub(crate) fn return_time(&self) -> Option<Timestamp> {
         self.return_time.as_deref()?.parse().ok()
     }
+}
+
+/// Reads tasks. One that cannot be read is no reason to lose the others.
+fn readable<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Vec<HandedOut>, D::Error> {
+    let tasks: Vec<Box<RawValue>> = Vec::deserialize(deserializer)?;
+    let read = |task: &RawValue| match serde_json::from_str(task.get()) {
+        Ok(task) => Some(task),
+        Err(problem) => {
+            let problem = problem.to_string();
+            tracing::error!(
+                problem,
+                "dropped a task that could not be read: the AFM is not told what becomes of it"
+            );
+            None
+        }
+    };
+    Ok(tasks.iter().filter_map(|task| read(task)).collect())
 }
 
 /// A task that was handed out.

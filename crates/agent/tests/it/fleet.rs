@@ -40,6 +40,13 @@ impl Fleet {
         self.afm = None;
     }
 
+    /// Ends the AFM as an operator would.
+    pub(crate) fn stop_afm(&mut self) {
+        let afm = self.afm.take().expect("it runs");
+        afm.signal("TERM");
+        afm.wait_exit(PATIENCE);
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

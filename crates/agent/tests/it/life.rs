@@ -95,6 +95,20 @@ fn sigterm_waits_no_longer_than_the_limit() {
     assert!(agent.wait_exit(PATIENCE).success());
 }
 
+#[test]
+fn a_second_sigterm_ends_the_agent_at_once() {
+    let fleet = Fleet::start();
+    let agent = fleet.agent("first", &["--shutdown-limit", "600"]);
+    let running = fleet.post(&wait(300.0));
+    wait_until(&fleet.url(), running, |task| task["task_state"] == "claimed");
+    agent.signal("TERM");
+    agent.wait_for_line(|line| line.contains("the agent is stopping"), PATIENCE);
+    agent.signal("INT");
+    assert!(agent.wait_exit(PATIENCE).success());
+    let log = agent.log_lines();
+    assert!(log.iter().any(|line| line.contains("the agent ends at once")), "{log:?}");
+}
+
 fn cancel(fleet: &Fleet, task: uuid::Uuid) {
     ureq::delete(format!("{}/task/{task}", fleet.url())).call().expect("the task can be cancelled");
 }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod commands;
+mod fake;
 mod fleet;
 mod generated;
 mod identity;
@@ -10,4 +11,5 @@ mod monitoring;
 mod network;
 mod original;
 mod outage;
+mod strange;
 mod targets;

@@ -62,8 +62,17 @@ impl Network {
 
     fn start_agent(&self, state: &Path) -> Process {
         let state = state.to_string_lossy();
-        let args =
-            ["--url", "http://10.0.2.2:8080", "--state-folder", &state, "-x", "8", "--default-wait", "5", "-v"];
+        let args = [
+            "--url",
+            "http://10.0.2.2:8080",
+            "--state-folder",
+            &state,
+            "-x",
+            "8",
+            "--default-wait",
+            "5",
+            "-v",
+        ];
         let agent = start(&self.agent, env!("CARGO_BIN_EXE_slamon-agent").as_ref(), &args);
         agent.wait_for_line(|line| line.contains("the agent has begun"), PATIENCE);
         agent
@@ -71,7 +80,8 @@ impl Network {
 
     /// Does something where the AFM is.
     fn beside_afm<T: Send>(&self, act: impl FnOnce() -> T + Send) -> T {
-        let namespace = File::open(format!("/proc/{}/ns/net", self.afm.pid())).expect("the namespace is there");
+        let namespace =
+            File::open(format!("/proc/{}/ns/net", self.afm.pid())).expect("the namespace is there");
         std::thread::scope(|scope| {
             let within = scope.spawn(move || {
                 move_into_link_name_space(namespace.as_fd(), Some(LinkNameSpaceType::Network))
@@ -88,7 +98,9 @@ fn namespace() -> Process {
     let script = "echo there >&2; exec sleep infinity";
     let process = Process::start("unshare".as_ref(), &["-n", "sh", "-c", script], &[]).expect("sh runs");
     if let Err(problem) = process.find_line(PATIENCE, |line| (line == "there").then_some(())) {
-        panic!("this test makes network namespaces: it needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN): {problem:#}");
+        panic!(
+            "this test makes network namespaces: it needs root (CAP_SYS_ADMIN and CAP_NET_ADMIN): {problem:#}"
+        );
     }
     process
 }
@@ -104,7 +116,8 @@ fn start(namespace: &Process, program: &Path, args: &[&str]) -> Process {
 /// Has a shell execute a script in a namespace.
 fn inside(namespace: &Process, script: &str) {
     let pid = namespace.pid().to_string();
-    let output = Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-ec", script]).output().expect("nsenter runs");
+    let output =
+        Command::new("nsenter").args(["-t", &pid, "-n", "sh", "-ec", script]).output().expect("nsenter runs");
     assert!(
         output.status.success(),
         "could not set up a network: it needs iproute2, which scripts/setup-tests installs, and root: {}",
@@ -115,7 +128,7 @@ fn inside(namespace: &Process, script: &str) {
 /// Cuts the agent off while it waits for tasks and executes some, and lets it come back.
 fn cut_off(cut: &str, restore: &str) {
     let network = Network::new();
-    let state = tempfile::tempdir().unwrap();
+    let state = tempfile::tempdir().expect("a folder");
     let _afm = network.start_afm();
     let agent = network.start_agent(state.path());
     let claimed: Vec<_> = network.beside_afm(|| {

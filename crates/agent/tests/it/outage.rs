@@ -92,3 +92,18 @@ fn a_late_result_is_dropped_and_the_log_says_so() {
         PATIENCE,
     );
 }
+
+#[test]
+fn an_afm_that_is_told_to_stop_and_comes_back_is_polled_again_at_once() {
+    let mut fleet = Fleet::start();
+    let _agent = fleet.agent("first", &[]);
+    fleet.wait_for(fleet.post(&wait(0.5)));
+    // Its next poll is held open by now, or finds no AFM.
+    fleet.stop_afm();
+    fleet.start_afm();
+    let task = fleet.post(&wait(0.5));
+    let began = std::time::Instant::now();
+    fleet.wait_for(task);
+    // At AGENT_RETURN_TIME it would have been a minute.
+    assert!(began.elapsed() < Duration::from_secs(30), "{:?}", began.elapsed());
+}
