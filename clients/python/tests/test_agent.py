@@ -360,6 +360,33 @@ def test_a_cancelled_task_is_stopped(
     assert reported == [following], "nothing is reported of what was cancelled"
 
 
+def test_a_busy_agent_hears_soon_of_what_is_cancelled(
+    relay: Relay, afm_client: Client, run_agent: RunAgent, task_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def return_late(headers: dict[str, str], body: bytes) -> bytes:
+        if b"return_time" not in body:
+            return body
+        late = parsedate_to_datetime(headers["date"]) + timedelta(hours=1)
+        return json.dumps({**json.loads(body), "return_time": late.isoformat()}).encode()
+
+    monkeypatch.setattr("slamon._run.BUSY", 1.0)
+    relay.change_answer = return_late
+    began, ended = threading.Event(), threading.Event()
+    agent = Agent(relay.url, executors=1)
+
+    @agent.handler(task_type)
+    def wait(_: dict[str, Any], context: Context) -> None:
+        began.set()
+        if context.wait_cancelled(60):
+            ended.set()
+
+    run_agent(agent)
+    task_id = afm_client.post(NewTask(task_type))
+    assert began.wait(30)
+    afm_client.cancel(task_id)
+    assert ended.wait(30)
+
+
 def test_a_cancelled_coroutine_is_cancelled(
     memory_afm: Afm, afm_client: Client, run_agent: RunAgent, task_type: str
 ) -> None:

@@ -4,7 +4,6 @@ Who wants something done posts a task and awaits its result, by `Client` or `Asy
 `Agent` or `AsyncAgent`, with a function for each type of tasks. README.md has examples.
 """
 
-from ._calls import AgentFilters, EventFilters, TaskFilters
 from ._identity import IdentityError
 from .agent import Agent, AsyncAgent
 from .async_client import AsyncClient
@@ -28,6 +27,7 @@ from .errors import (
     WaitTimeout,
 )
 from .events import Changes, Event, Missed, TaskChanged
+from .filters import AgentFilters, EventFilters, TaskFilters
 from .fleet import (
     AgentCounts,
     AgentList,

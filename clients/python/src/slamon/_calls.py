@@ -7,13 +7,14 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from operator import index
-from typing import Any, Generic, Optional, Protocol, TypedDict, TypeVar, Union
+from typing import Any, Generic, Optional, Protocol, TypeVar
 from urllib.parse import quote, urlencode
 
 from . import _json, fleet, tasks
 from ._decode import decode
 from ._times import parse_time_or_none, write_time
 from .errors import ApiError, InvalidAnswer, error_of_status
+from .filters import AgentFilters, EventFilters, TaskFilters
 from .new_task import Id, NewTask
 from .polling import Poll, PollAnswer, Report
 
@@ -21,53 +22,6 @@ T = TypeVar("T")
 
 LONGEST_RETRY_AFTER = 1e8
 """No wait is longer, in seconds: those that a system can sleep have an end."""
-
-
-class AgentFilters(TypedDict, total=False):
-    """Which agents are listed; all of them without it."""
-
-    state: str
-    """`active`, `lost` or `paused`."""
-    task_type: str
-    """Only agents that offer the type."""
-    task_version: int
-    country: str
-    region: str
-    q: str
-    """An id, or a part of a name."""
-
-
-class TaskFilters(TypedDict, total=False):
-    """Which tasks are listed; all of them without it."""
-
-    state: str
-    """`delayed`, `pending`, `claimed`, `completed`, `failed`, `lost`, `timed_out`, `expired`, `cancelled`."""
-    task_type: str
-    task_version: int
-    test_id: Id
-    task_id: Id
-    agent_id: Id
-    """That this agent executes, or executed last."""
-    country: str
-    """Posted for agents in this country."""
-    from_: Union[datetime, str]
-    """Posted then or later."""
-    to: Union[datetime, str]
-    """Posted before."""
-    q: str
-    """Whose error has this text in it."""
-
-
-class EventFilters(TypedDict, total=False):
-    """Which events are sent; all of them without it."""
-
-    task_id: Id
-    test_id: Id
-    task_type: str
-    agent_id: Id
-    """Of tasks that this agent executes, or did until then."""
-    every: int
-    """Only how many there were, at most once in so many seconds."""
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from . import _calls
 from ._backoff import FIRST_WAIT, Backoff, Retries
 from ._calls import Answer, Call
 from .errors import ApiError, BadRequest, Conflict, NotFound, SlamonError, TooLarge, WaitTimeout
+from .filters import TaskFilters
 from .new_task import Id, NewTask
 from .tasks import ChangedTask, Counted, Done, Task, TaskAnswer, WholeTask
 
@@ -326,7 +327,7 @@ def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[l
     ]
 
 
-def change_all(what: str, filters: _calls.TaskFilters, patience: Patience) -> Flow[Done]:
+def change_all(what: str, filters: TaskFilters, patience: Patience) -> Flow[Done]:
     """Cancel all tasks of a filter, or post them again."""
     filter_ = _calls.filter_json(filters)
     if not filter_:

@@ -16,6 +16,8 @@ from .errors import SlamonError
 
 MOST_UNDELIVERED = 1_000
 """While so many results are not delivered, no task is taken."""
+BUSY = 10.0
+"""While all executors have work, an AFM that tells what was cancelled is asked so often, in seconds."""
 LAST_POLL = 2.0
 """Seconds that the last polls may take when the agent stops."""
 
@@ -170,7 +172,7 @@ class Run:
         wait = seconds_until(answer.return_time, answer.date, self._default_wait)
         if free == 0 or brought >= free:
             # There are likely to be more tasks.
-            await self._pause(wait, until_free=True)
+            await self._pause(min(wait, BUSY) if polled.is_extended else wait, until_free=True)
         elif polled.is_extended and self._longest_poll > SHORTEST:
             if brought:
                 return

@@ -7,11 +7,12 @@ from typing import Optional
 
 from . import _json
 from ._backoff import Retries
-from ._calls import EventFilters, can_be_sent, watch
+from ._calls import can_be_sent, watch
 from ._decode import decode
 from ._flows import Send
 from .errors import ApiError, ConnectionFailed, InvalidAnswer, SlamonError
 from .events import Changes, Event, Missed, TaskChanged
+from .filters import EventFilters
 
 SILENCE = 45.0
 """Seconds after which a stream counts as broken: an AFM sends a comment every 15."""

@@ -11,12 +11,13 @@ from typing import TYPE_CHECKING, Any, Optional, TypeVar, Union
 import httpx
 
 from . import _calls, _flows
-from ._calls import AgentFilters, Answer, Call, EventFilters, Pages, TaskFilters
+from ._calls import Answer, Call, Pages
 from ._endpoint import LIMITS, Endpoint, Reading
 from ._flows import Flow, Patience, Send
 from ._stream import Watch
 from .errors import ConnectionFailed, SlamonError
 from .events import Event
+from .filters import AgentFilters, EventFilters, TaskFilters
 from .fleet import (
     AgentList,
     AgentPause,
