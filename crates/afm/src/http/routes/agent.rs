@@ -25,6 +25,10 @@ use crate::http::peer::outstanding::Outstanding;
 use crate::http::schemas::{Poll, PollAnswer, Problem, TaskResult};
 use crate::http::{peer, request_deadline, request_log};
 
+/// When this AFM stops, agents whose polls it would have held open are told to come back at the latest after
+/// this long: another AFM, or the next one, can hold them.
+const AFTER_STOP: Duration = Duration::from_secs(5);
+
 pub(super) fn routes() -> Routes {
     vec![("/tasks", post(poll)), ("/tasks/response", post(report))]
 }
@@ -65,7 +69,9 @@ pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Res
     if may_be_held {
         app.cache.answered(agent_id, now);
     }
-    let return_time = return_time(now, app.settings.agent_return_time, agent_id);
+    let is_cut_short = may_be_held && app.stop.is_cancelled();
+    let longest = if is_cut_short { AFTER_STOP } else { Duration::MAX };
+    let return_time = return_time(now, app.settings.agent_return_time.min(longest), agent_id);
     answer.array("tasks", tasks).string("return_time", &iso_time(app.clock.for_agents(return_time)));
     if !polled.cancelled.is_empty() {
         answer.ids("cancelled", &polled.cancelled);
