@@ -318,6 +318,43 @@ def test_a_result_whose_answer_was_lost_is_reported_once(
 
 
 @ONE_KIND
+def test_what_is_no_afm_neither_takes_nor_refuses_a_result(
+    relay: Relay, afm_client: Client, run_agent: RunAgent, make_agent: MakeAgent, task_type: str
+) -> None:
+    """The pages of a proxy, or of the gate of a network, have these statuses, too."""
+    page = {"Content-Type": "text/html"}, b"<html>Please log in</html>"
+    faults = [Fault(200, *page), Fault(400, *page)]
+    relay.decide = lambda seen: faults.pop() if seen.path == "/tasks/response" and faults else None
+    run_agent(make_agent(relay.url, task_type, lambda *_: {"a": 1}))
+    assert afm_client.run(task_type, timeout=30) == {"a": 1}
+    assert not faults
+
+
+def test_no_task_is_taken_while_large_results_wait(
+    relay: Relay, afm_client: Client, run_agent: RunAgent, task_type: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("slamon._delivery.MOST_BYTES_WAITING", 1_000)
+    monkeypatch.setattr("slamon._run.BUSY", 1.0)
+    is_away = threading.Event()
+    is_away.set()
+    relay.decide = lambda seen: Fault(503) if seen.path == "/tasks/response" and is_away.is_set() else None
+    agent = Agent(relay.url, executors=1)
+    agent.handler(task_type)(lambda data: {"a": "x" * 900})
+    run_agent(agent)
+    tasks = [NewTask(task_type) for _ in range(4)]
+    afm_client.post_many(tasks)
+    relay.wait_for(lambda: len(relay.paths("/tasks")) >= 3)
+    asked = [seen.json()["max_tasks"] for seen in relay.paths("/tasks")]
+    assert asked == [1] + [0] * (len(asked) - 1)
+    assert [afm_client.get(task.task_id).state for task in tasks] == ["claimed"] + ["pending"] * 3
+    monkeypatch.setattr("slamon._run.BUSY", 600.0)
+    relay.wait_for(lambda: len(relay.paths("/tasks")) > len(asked))
+    is_away.clear()
+    for task in tasks:
+        assert afm_client.wait(task.task_id, timeout=40).state == "completed"
+
+
+@ONE_KIND
 def test_an_agent_without_rights_keeps_its_results(
     relay: Relay, afm_client: Client, run_agent: RunAgent, make_agent: MakeAgent, task_type: str
 ) -> None:

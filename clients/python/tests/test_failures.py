@@ -183,6 +183,9 @@ def test_nobody_and_silence_are_told_apart(relay: Relay, make_client: MakeClient
 
 def test_answers_of_something_else_are_no_answers(relay: Relay, make_client: MakeClient) -> None:
     client = make_client(relay.url)
+    relay.faults.append(Fault(200, {"Content-Type": "text/html"}, b"<html>Please log in</html>"))
+    with pytest.raises(InvalidAnswer):
+        client.post(NewTask("a"))
     for body in (
         b"<html>",
         b"",

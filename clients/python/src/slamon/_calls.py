@@ -70,6 +70,7 @@ class Answer:
             field=text("field", "") or None,
             type=text("type", "about:blank"),
             retry_after=self._retry_after(),
+            is_of_afm=self.headers.get("content-type", "").startswith("application/problem+json"),
         )
 
     def _retry_after(self) -> Optional[float]:
@@ -103,7 +104,13 @@ def _reads(cls: type[T]) -> Callable[[Answer], T]:
     return lambda answer: decode(cls, answer.json())
 
 
-def _nothing(_: Answer) -> None:
+def _nothing(answer: Answer) -> None:
+    # An AFM says nothing; the page of something in its place would be no sign that anything is stored.
+    if answer.body.strip():
+        answer.json()
+
+
+def _anything(_: Answer) -> None:
     return None
 
 
@@ -197,7 +204,7 @@ def dashboard_status() -> Call[fleet.StatusLists]:
 
 def check(what: str) -> Call[None]:
     """Ask whether the AFM is healthy or ready (`what` is `healthz` or `readyz`)."""
-    return Call("GET", what, _nothing)
+    return Call("GET", what, _anything)
 
 
 def metrics() -> Call[str]:
@@ -347,7 +354,7 @@ def watch(filters: EventFilters, last_event_id: str) -> Call[None]:
     """Ask for the stream of events."""
     path = _with("api/v1/events", **filters)
     headers = {"Accept": "text/event-stream", **_header("Last-Event-ID", last_event_id or None)}
-    return Call("GET", path, _nothing, headers=headers)
+    return Call("GET", path, _anything, headers=headers)
 
 
 class Page(Protocol):

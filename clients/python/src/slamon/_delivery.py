@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 
 from ._backoff import Backoff
 from ._handlers import Outcome, logger
@@ -19,6 +20,9 @@ AT_ONCE = 100
 """So many results are posted in one request at most."""
 BYTES_AT_ONCE = 500_000
 """A request with several results has so many bytes at most."""
+MOST_WAITING = 1_000
+MOST_BYTES_WAITING = 64 << 20
+"""While so many results, or bytes of them, are not delivered, an agent takes no more tasks."""
 LONGEST_WAIT = 60.0
 """Seconds between two tries."""
 
@@ -29,13 +33,21 @@ class Delivery:
     def __init__(self, agent_id: Id) -> None:
         self._agent_id = agent_id
         self._waiting: deque[tuple[Report, int]] = deque()
+        self._bytes = 0
         self._changed = asyncio.Event()
         self._empty = asyncio.Event()
         self._empty.set()
         self._hurried = asyncio.Event()
+        self.freed: Callable[[], None] = lambda: None
+        """Called whenever results have been delivered."""
 
     def __len__(self) -> int:
         return len(self._waiting)
+
+    @property
+    def is_full(self) -> bool:
+        """Whether so much is not delivered that there should not be more of it."""
+        return len(self._waiting) >= MOST_WAITING or self._bytes >= MOST_BYTES_WAITING
 
     def ids(self) -> list[str]:
         """Return the tasks whose results are not delivered."""
@@ -44,7 +56,9 @@ class Delivery:
     def add(self, task_id: str, outcome: Outcome) -> None:
         """Keep a result, to be delivered."""
         report = Report(task_id, outcome.task_data, outcome.task_error, self._agent_id)
-        self._waiting.append((report, len(write_json(report.to_json()))))
+        size = len(write_json(report.to_json()))
+        self._waiting.append((report, size))
+        self._bytes += size
         self._empty.clear()
         self._changed.set()
 
@@ -113,6 +127,8 @@ class Delivery:
             else:
                 logger.warning("dropped the result of task %s: %s", report.task_id, answer.detail)
         self._waiting.extendleft(reversed(kept))
+        self._bytes = sum(size for _, size in self._waiting)
+        self.freed()
         return settled
 
     async def _pause(self, seconds: float) -> None:

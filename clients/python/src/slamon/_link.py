@@ -92,7 +92,9 @@ class Link:
         try:
             await self._client.report(replace(report, agent_id=None) if self.is_plain else report)
         except ApiError as problem:
-            if problem.status not in FINAL:
+            # What is no AFM, such as the gate of a network, cannot know whether a result is wanted.
+            is_known = problem.is_of_afm or self.is_plain or problem.status == 413
+            if problem.status not in FINAL or not is_known:
                 raise
             return [TaskAnswer(problem.status, str(report.task_id), problem.detail, problem.field)]
         return [TaskAnswer(200, str(report.task_id))]

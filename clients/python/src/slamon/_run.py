@@ -14,8 +14,6 @@ from ._link import Link, Polled
 from ._pace import LONGEST, SHORTEST, is_set_within, seconds_until
 from .errors import SlamonError
 
-MOST_UNDELIVERED = 1_000
-"""While so many results are not delivered, no task is taken."""
 BUSY = 10.0
 """While all executors have work, an AFM that tells what was cancelled is asked so often, in seconds."""
 LAST_POLL = 2.0
@@ -56,7 +54,7 @@ class Run:
         self._stopping = False
         self._is_polling = False
         self._wake = asyncio.Event()
-        executor.freed = self._wake.set
+        executor.freed = delivery.freed = self._wake.set
 
     async def until(self, stop: Stop) -> None:
         """Run until it is asked to stop, and then as long as tasks that have begun take, within the limit."""
@@ -157,7 +155,7 @@ class Run:
             await self._pause_after(polled, free, brought, time.monotonic() - began)
 
     def _free(self) -> int:
-        return self._executor.free() if len(self._delivery) < MOST_UNDELIVERED else 0
+        return 0 if self._delivery.is_full else self._executor.free()
 
     def _take(self, polled: Polled) -> int:
         """Have tasks executed, and stop those that were cancelled; return how many are new."""

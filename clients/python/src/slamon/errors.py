@@ -47,6 +47,7 @@ class ApiError(SlamonError):
         field: Optional[str] = None,
         type: str = "about:blank",  # noqa: A002, its name in problem details
         retry_after: Optional[float] = None,
+        is_of_afm: bool = False,
     ) -> None:
         super().__init__(status, detail)
         self.status = status
@@ -60,6 +61,8 @@ class ApiError(SlamonError):
         self.type = type
         """The kind of problem, as a URI; `about:blank`: the status says it."""
         self.retry_after = retry_after
+        self.is_of_afm = is_of_afm
+        """Whether it is an AFM that has said so; False with one of version 1.1.0, which cannot be told."""
         self.was_repeated = False
         """Whether the same request was sent before, and nobody knows what came of that."""
 
