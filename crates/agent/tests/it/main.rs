@@ -13,3 +13,4 @@ mod original;
 mod outage;
 mod strange;
 mod targets;
+mod thousand;
