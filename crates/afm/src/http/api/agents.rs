@@ -25,7 +25,7 @@ use super::query::Query;
 use crate::http::answer;
 use crate::http::app::{App, Routes};
 use crate::http::error::{ApiError, invalid};
-use crate::http::schemas::Problem;
+use crate::http::schemas::{AgentLocation, Problem};
 use crate::http::{request_deadline, request_log};
 
 pub(super) fn routes() -> Routes {
@@ -71,7 +71,7 @@ pub(super) struct Agent {
     #[serde(skip_serializing_if = "Option::is_none")]
     agent_capabilities_bytes: Option<u64>,
     /// Where it is, as of its last poll.
-    #[schema(value_type = Option<Object>)]
+    #[schema(value_type = Option<AgentLocation>)]
     agent_location: Option<Box<RawValue>>,
     /// How many tasks it asked for when it polled last.
     max_tasks: u32,

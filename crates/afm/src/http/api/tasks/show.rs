@@ -18,7 +18,7 @@ use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
 use crate::http::routes::bpms::{self, TaskId};
-use crate::http::schemas::Problem;
+use crate::http::schemas::{AgentFilter, Problem};
 
 /// A task with all that is known of it.
 #[derive(Serialize, ToSchema)]
@@ -44,7 +44,7 @@ pub(in crate::http::api) struct WholeTask {
     /// How many seconds it waits after it was posted.
     task_delay: f64,
     /// Which agents may have it; empty: any.
-    #[schema(value_type = Object)]
+    #[schema(value_type = AgentFilter)]
     agent_filter: Box<RawValue>,
     /// The state as protocol 1 names it: failed stands for failed, lost and timed out.
     task_state: &'static str,
