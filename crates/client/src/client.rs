@@ -90,19 +90,38 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        read(&self.post_for_nothing(path, body).await?)
+        read(&self.post_body(path, body).await?)
     }
 
-    pub(crate) async fn post_for_nothing(
+    /// Sends something whose answer is empty.
+    pub(crate) async fn post_for_nothing<T: Serialize + ?Sized>(
         &self,
         path: &[&str],
-        body: &impl Serialize,
+        body: &T,
+    ) -> Result<(), ClientError> {
+        let answer = self.post_body(path, body).await?;
+        match answer.trim_ascii() {
+            [] => Ok(()),
+            // Such as the login page of a proxy.
+            _ => Err(ClientError::Unreadable("an empty one is expected".to_owned())),
+        }
+    }
+
+    async fn post_body<T: Serialize + ?Sized>(
+        &self,
+        path: &[&str],
+        body: &T,
     ) -> Result<Vec<u8>, ClientError> {
         let body = serde_json::to_vec(body)?;
         self.send(Method::POST, self.at(path, &[])?, Some(body), Duration::ZERO).await
     }
 
-    pub(crate) async fn delete<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+    /// Asks for something to be done that needs no further words.
+    pub(crate) async fn post_nothing<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
+        read(&self.send(Method::POST, self.at(path, &[])?, None, Duration::ZERO).await?)
+    }
+
+    pub(crate) async fn delete_at<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         read(&self.send(Method::DELETE, self.at(path, &[])?, None, Duration::ZERO).await?)
     }
 
@@ -121,18 +140,37 @@ impl Client {
         &self,
         path: &[&str],
         query: &[(&str, String)],
-        headers: &[(&'static str, String)],
+        headers: &[(&'static str, &str)],
     ) -> Result<reqwest::Response, ClientError> {
         let mut request = self.http.get(self.at(path, query)?);
         for (name, value) in headers {
-            request = request.header(*name, value);
+            request = request.header(*name, *value);
         }
-        let response = request.send().await?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        if status.is_success() {
-            return Ok(response);
-        }
-        Err(ClientError::of_answer(status, retry_after, &response.bytes().await?))
+        let answer = async {
+            let response = request.send().await.map_err(|error| self.unreachable(error))?;
+            let (status, retry_after) = (response.status(), retry_after(response.headers()));
+            if status.is_success() {
+                return Ok(response);
+            }
+            let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
+            Err(ClientError::of_answer(status, retry_after, &body))
+        };
+        let late = |_| ClientError::Unreachable(format!("{}: no answer has come in time", self.base));
+        tokio::time::timeout(self.answer_within, answer).await.map_err(late)?
+    }
+
+    /// The waits between tries.
+    pub(crate) fn backoff() -> Backoff {
+        Backoff::new(LONGEST_WAIT)
+    }
+
+    /// Whether there may be another try after a wait.
+    pub(crate) fn has_time_for(&self, began: Instant, wait: Duration) -> bool {
+        began.elapsed().saturating_add(wait) <= self.retry_for
+    }
+
+    pub(crate) fn unreachable(&self, error: reqwest::Error) -> ClientError {
+        ClientError::unreachable(&self.base, error)
     }
 
     fn at(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, ClientError> {
@@ -155,13 +193,14 @@ impl Client {
         waits: Duration,
     ) -> Result<Vec<u8>, ClientError> {
         let began = Instant::now();
-        let mut backoff = Backoff::new(LONGEST_WAIT);
+        let mut backoff = Self::backoff();
         let mut within = self.answer_within;
         loop {
-            let tried = self.try_once(&method, &url, body.as_deref(), within + waits).await;
+            let tried = self.try_once(&method, &url, body.as_deref(), within.saturating_add(waits)).await;
             let Err(problem) = tried else { return tried };
-            let wait = backoff.wait(problem.retry_after());
-            if !problem.is_passing() || began.elapsed() + wait > self.retry_for {
+            // What the AFM asks for is obeyed, or the request is given up.
+            let wait = backoff.wait(None).max(problem.retry_after().unwrap_or_default());
+            if !problem.is_passing() || !self.has_time_for(began, wait) {
                 return Err(problem);
             }
             tracing::debug!(%problem, wait_s = wait.as_secs_f64(), "trying a request again");
@@ -182,9 +221,9 @@ impl Client {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_vec());
         }
-        let response = request.send().await?;
+        let response = request.send().await.map_err(|error| self.unreachable(error))?;
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = response.bytes().await?;
+        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
         if status.is_success() {
             return Ok(body.into());
         }
@@ -194,4 +233,15 @@ impl Client {
 
 fn read<T: DeserializeOwned>(body: &[u8]) -> Result<T, ClientError> {
     serde_json::from_slice(body).map_err(|error| ClientError::Unreadable(error.to_string()))
+}
+
+/// The query of a page of a list.
+pub(crate) fn page(
+    mut query: Vec<(&'static str, String)>,
+    limit: u32,
+    cursor: Option<&str>,
+) -> Vec<(&'static str, String)> {
+    query.push(("limit", limit.to_string()));
+    query.extend(cursor.map(|cursor| ("cursor", cursor.to_owned())));
+    query
 }

@@ -5,7 +5,7 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::connection::ConnectError;
+use crate::connection::{BaseUrl, ConnectError};
 
 /// Why an AFM did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -66,12 +66,13 @@ impl ClientError {
         let Problem { mut detail, field } = serde_json::from_slice(body).unwrap_or_default();
         if detail.is_empty() {
             detail = status.to_string();
+            if status == StatusCode::NOT_FOUND {
+                detail.push_str("; the URL may be wrong, or the AFM older than version 2");
+            }
         }
         match status {
             StatusCode::NOT_FOUND => Self::NotFound(detail),
-            status if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS => {
-                Self::Unavailable { detail, retry_after }
-            }
+            status if is_passing(status.as_u16()) => Self::Unavailable { detail, retry_after },
             status => Self::Refused { status: status.as_u16(), detail, field },
         }
     }
@@ -92,16 +93,28 @@ impl ClientError {
     }
 }
 
-impl From<reqwest::Error> for ClientError {
-    fn from(error: reqwest::Error) -> Self {
+/// Whether what is answered with this status may be done later.
+pub(crate) fn is_passing(status: u16) -> bool {
+    status >= 500 || status == 429
+}
+
+impl ClientError {
+    /// Why an AFM could not be asked, or its answer not be read.
+    pub(crate) fn unreachable(afm: &BaseUrl, error: reqwest::Error) -> Self {
         // The URL may have a password in it.
         let error = error.without_url();
-        let mut sentence = error.to_string();
-        let mut cause = std::error::Error::source(&error);
+        let mut causes = Vec::new();
+        let mut cause: Option<&dyn std::error::Error> = Some(&error);
         while let Some(error) = cause {
-            sentence = format!("{sentence}: {error}");
+            causes.push(error.to_string());
             cause = error.source();
         }
-        Self::Unreachable(sentence)
+        // Which layer has failed says nothing beside why.
+        let is_layer = |cause: &String| {
+            ["error sending request", "tcp connect error", "dns error"].contains(&cause.as_str())
+                || cause.starts_with("client error (")
+        };
+        let first = causes.iter().position(|cause| !is_layer(cause)).unwrap_or(0);
+        Self::Unreachable(format!("{afm}: {}", causes[first..].join(": ")))
     }
 }

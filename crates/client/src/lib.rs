@@ -16,22 +16,34 @@
 //! # }
 //! ```
 
+mod agents;
 mod backoff;
 mod client;
 pub mod connection;
 mod error;
 mod events;
-mod fleet;
-mod task;
+mod one_test;
+mod overview;
 mod tasks;
 mod tls;
+mod types;
 
+pub use agents::{
+    Agent, AgentListFilter, AgentLocation, AgentPage, AgentPause, AgentWithTasks, OfferedVersion, RunningTask,
+};
 pub use backoff::Backoff;
 pub use client::Client;
 pub use connection::{ConnectError, ConnectOptions};
 pub use error::ClientError;
-pub use events::{Event, Events};
-pub use fleet::{Agent, AgentPage, Paused, TaskType, Test, TypePage, Unfinished};
-pub use task::{AgentFilter, NewTask, Outcome, Task, TaskAnswer, Waiting};
-pub use tasks::{Change, ChangeAnswer, Changed, Counted, ListedTask, TaskFilter, TaskPage};
+pub use events::{Event, EventFilter, Events, TaskChanged};
+pub use one_test::Test;
+pub use overview::{
+    AgentCounts, AgentsByState, Happened, LastHour, Location, Locations, Minute, OpenTasks, Overview,
+    Percentiles, StatusCounts, TypeOverview,
+};
+pub use tasks::{
+    AgentFilter, Change, ChangeAnswer, Changed, Counted, EndedAttempt, ListedTask, NewTask, Order, Outcome,
+    Task, TaskAnswer, TaskAttempt, TaskFilter, TaskPage, Waiting, WholeTask,
+};
 pub use tls::tls_configuration;
+pub use types::{OfferingAgents, TaskType, TypePage, TypePause};

@@ -4,16 +4,29 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 use slamon_client::Client;
-use slamon_testbed::{AfmProcess, built};
+use slamon_testbed::{AfmProcess, PgCluster, TestDatabase, built};
 use uuid::Uuid;
 
 /// Far beyond what any machine needs; reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
 pub(crate) fn start() -> (AfmProcess, Client) {
-    let afm = AfmProcess::start(&built("slamon-afm"), &[], &[], None);
+    start_with(&[])
+}
+
+/// An AFM with settings of its own.
+pub(crate) fn start_with(settings: &[(&str, &str)]) -> (AfmProcess, Client) {
+    let afm = AfmProcess::start(&built("slamon-afm"), &[], settings, None);
     let client = Client::new(&afm.url()).expect("a client");
     (afm, client)
+}
+
+/// An AFM in memory, and one on a PostgreSQL, with what keeps the database of it.
+pub(crate) fn start_on_each_store() -> Vec<(AfmProcess, Client, Option<TestDatabase>)> {
+    let (afm, client) = start();
+    let database = PgCluster::shared().create_database();
+    let (on_postgres, its_client) = start_with(&[("SQLALCHEMY_DATABASE_URI", &database.uri())]);
+    vec![(afm, client, None), (on_postgres, its_client, Some(database))]
 }
 
 /// Polls once as an agent that can add and wait, and returns the tasks that it is handed.

@@ -2,4 +2,6 @@
 
 mod afm;
 mod fleet;
+mod openapi;
 mod tasks;
+mod trouble;

@@ -4,7 +4,7 @@ use std::io::{self, IsTerminal, Write};
 
 use clap::Args;
 use serde::Serialize;
-use slamon_client::{Change, Client};
+use slamon_client::Change;
 use uuid::Uuid;
 
 use super::connection::Connection;
@@ -14,9 +14,6 @@ use super::output::{Output, tell};
 use super::table::Table;
 use super::terminal_text::shown;
 use super::words::count;
-
-/// An AFM changes so many tasks in a request.
-const AT_ONCE: usize = 1_000;
 
 /// `task cancel` and `task retry`.
 #[derive(Debug, Args)]
@@ -48,25 +45,11 @@ impl ChangeTasks {
         }
         let client = self.connection.client()?;
         let mut ending = Ending::Done;
-        for ids in self.ids.chunks(AT_ONCE) {
-            ending = ending.max(self.change_some(&client, change, ids, out).await?);
-        }
-        Ok(ending)
-    }
-
-    async fn change_some(
-        &self,
-        client: &Client,
-        change: Change,
-        ids: &[Uuid],
-        out: &mut Output,
-    ) -> Result<Ending, Failure> {
-        let mut ending = Ending::Done;
         let mut table = match change {
             Change::Cancel => Table::new(&["TASK", "STATUS", "DETAIL"]),
             Change::Retry => Table::new(&["TASK", "STATUS", "NEW TASK", "DETAIL"]),
         };
-        for answer in client.change_tasks(change, ids).await? {
+        for answer in client.change_tasks(change, &self.ids).await? {
             ending = ending.max(Ending::of_status(answer.status));
             if self.connection.json {
                 out.json(&answer)?;

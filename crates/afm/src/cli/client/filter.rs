@@ -13,18 +13,8 @@ pub(super) struct Filter {
     /// In this state: delayed, pending, claimed, completed, failed, lost, timed_out, expired or cancelled
     #[arg(long, value_parser = NonEmptyStringValueParser::new())]
     state: Option<String>,
-    /// Of this type, to the letter
-    #[arg(long = "type", alias = "task-type", value_name = "TYPE")]
-    #[arg(value_parser = NonEmptyStringValueParser::new())]
-    task_type: Option<String>,
-    /// In this version
-    #[arg(
-        long = "type-version",
-        alias = "task-version",
-        value_name = "VERSION",
-        allow_negative_numbers = true
-    )]
-    task_version: Option<i64>,
+    #[command(flatten)]
+    task_type: OfType,
     /// Of this test
     #[arg(long = "test", alias = "test-id", value_name = "ID")]
     test_id: Option<Uuid>,
@@ -48,6 +38,23 @@ pub(super) struct Filter {
     error: Option<String>,
 }
 
+/// A type, and a version of it.
+#[derive(Debug, Args)]
+pub(super) struct OfType {
+    /// Of this type, to the letter; of agents, those that offer it
+    #[arg(long = "type", alias = "task-type", value_name = "TYPE")]
+    #[arg(value_parser = NonEmptyStringValueParser::new())]
+    pub(super) task_type: Option<String>,
+    /// In this version
+    #[arg(
+        long = "type-version",
+        alias = "task-version",
+        value_name = "VERSION",
+        allow_negative_numbers = true
+    )]
+    pub(super) task_version: Option<i64>,
+}
+
 impl Filter {
     /// Whether it names anything.
     pub(super) fn is_empty(&self) -> bool {
@@ -58,8 +65,8 @@ impl Filter {
     pub(super) fn to_client(&self) -> TaskFilter {
         TaskFilter {
             state: self.state.clone(),
-            task_type: self.task_type.clone(),
-            task_version: self.task_version,
+            task_type: self.task_type.task_type.clone(),
+            task_version: self.task_type.task_version,
             test_id: self.test_id,
             task_id: self.task_id,
             agent_id: self.agent_id,

@@ -3,6 +3,7 @@
 use clap::{Args, ValueEnum};
 use serde::Deserialize;
 use serde_json::value::RawValue;
+use slamon_client::Order;
 
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
@@ -16,8 +17,8 @@ use super::table::Table;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct List {
     /// Which come first, by the order of arrival
-    #[arg(long, value_enum, default_value_t = Order::Newest)]
-    order: Order,
+    #[arg(long, value_enum, default_value_t = First::Newest)]
+    order: First,
     #[command(flatten)]
     pages: PageOptions,
     #[command(flatten)]
@@ -27,7 +28,7 @@ pub(in crate::cli) struct List {
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
-enum Order {
+enum First {
     Newest,
     Oldest,
 }
@@ -41,9 +42,10 @@ pub(super) struct Page {
 impl List {
     pub(super) async fn run(&self, out: &mut Output) -> Result<Ending, Failure> {
         let mut query = self.filter.to_client().query();
-        if matches!(self.order, Order::Oldest) {
-            query.push(("order", "oldest".to_owned()));
-        }
+        query.extend(match self.order {
+            First::Newest => Order::Newest.query(),
+            First::Oldest => Order::Oldest.query(),
+        });
         let client = self.connection.client()?;
         let listing = Listing {
             client: &client,

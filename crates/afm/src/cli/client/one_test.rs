@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use clap::Args;
-use serde::Deserialize;
 use serde_json::value::RawValue;
+use slamon_client::Test;
 use uuid::Uuid;
 
 use super::connection::Connection;
@@ -26,13 +26,6 @@ pub(in crate::cli) struct OneTest {
     pub(super) connection: Connection,
 }
 
-/// What a page of its tasks says of a test.
-#[derive(Deserialize)]
-struct Page {
-    verdict: String,
-    counts: BTreeMap<String, u64>,
-}
-
 impl OneTest {
     pub(super) async fn run(&self, out: &mut Output) -> Result<Ending, Failure> {
         let client = self.connection.client()?;
@@ -45,7 +38,7 @@ impl OneTest {
             as_json: self.connection.json,
         };
         let add = |page: &RawValue, table: &mut Table| {
-            let of_page: Page = read(page)?;
+            let of_page: Test = read(page)?;
             if weight(&of_page.verdict) >= weight(&verdict) {
                 verdict = of_page.verdict;
             }

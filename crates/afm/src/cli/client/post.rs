@@ -1,7 +1,7 @@
 //! `task post`.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader};
+use std::io::{self, BufRead, BufReader, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -82,7 +82,17 @@ impl Post {
         }
         client.post_task(&task).await?;
         if self.wait {
-            let (task, ending) = wait_for(client, task_id, self.most).await?;
+            // Whoever gives up needs the id, and so does whoever is told that the AFM has gone.
+            let posted = format!("task {task_id} is posted");
+            let is_watched = io::stderr().is_terminal();
+            if is_watched {
+                tell(&posted);
+            }
+            let waited = wait_for(client, task_id, self.most).await;
+            if waited.is_err() && !is_watched {
+                tell(&posted);
+            }
+            let (task, ending) = waited?;
             show_task(out, &task, self.connection.json)?;
             return Ok(ending);
         }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use clap::Args;
 use serde_json::value::RawValue;
-use slamon_client::{Client, ClientError};
+use slamon_client::{Client, ClientError, Overview};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
@@ -15,7 +15,7 @@ use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::list::add_tasks;
 use super::output::Output;
-use super::overview::Overview;
+use super::overview::figures;
 use super::show_task;
 use super::table::Table;
 use super::terminal_text::shown;
@@ -130,7 +130,7 @@ impl View {
 
     fn lines(&self, url: &str, room: Option<usize>) -> Vec<String> {
         let mut lines = vec![format!("AFM        {}", shown(url))];
-        lines.extend(self.overview.figures());
+        lines.extend(figures(&self.overview));
         lines.push(format!("Finished   {}", self.finished(room)));
         let mut section = |mut table: Table, added: Result<usize, Failure>| {
             if added.is_ok_and(|rows| rows > 0) {
@@ -153,13 +153,13 @@ impl View {
         let minutes = &self.overview.minutes;
         let room = room.unwrap_or(usize::MAX).saturating_sub(BESIDE_BARS);
         let minutes = &minutes[minutes.len().saturating_sub(room)..];
-        let most = minutes.iter().map(|minute| minute.finished).max().unwrap_or(0);
+        let most = minutes.iter().map(|minute| minute.happened.finished).max().unwrap_or(0);
         let bars = ['▁', '▂', '▃', '▄', '▅', '▆', '▇', '█'];
         let bar = |finished: u64| match finished {
             0 => ' ',
             _ => bars[usize::try_from(finished.saturating_mul(7) / most.max(1)).unwrap_or(0).min(7)],
         };
-        let row: String = minutes.iter().map(|minute| bar(minute.finished)).collect();
+        let row: String = minutes.iter().map(|minute| bar(minute.happened.finished)).collect();
         format!("{row}| at most {most} a minute")
     }
 }

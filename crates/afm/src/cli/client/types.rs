@@ -1,9 +1,8 @@
 //! `types`.
 
 use clap::{Args, Subcommand};
-use serde::Deserialize;
 use serde_json::value::RawValue;
-use slamon_client::Paused;
+use slamon_client::{OfferingAgents, TaskType, TypePage};
 
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
@@ -47,65 +46,24 @@ struct OneType {
     connection: Connection,
 }
 
-/// How things ended in the last hour.
-#[derive(Deserialize)]
-pub(super) struct LastHour {
-    completed: u64,
-    failed: u64,
-}
-
-impl LastHour {
-    /// How things ended, in words.
-    pub(super) fn sentence(&self) -> String {
-        format!("{} completed, {} failed", self.completed, self.failed)
-    }
-}
-
-/// The types of a page.
-#[derive(Deserialize)]
-pub(super) struct TypePage {
-    pub(super) types: Vec<TaskType>,
-}
-
-/// A type in a version, as far as it is shown.
-#[derive(Deserialize)]
-pub(super) struct TaskType {
-    pub(super) task_type: String,
-    pub(super) task_version: Option<i64>,
-    pub(super) agents: Option<Offering>,
-    pub(super) tasks: Option<slamon_client::Unfinished>,
-    pub(super) last_hour: Option<LastHour>,
-    pub(super) paused_since: Option<String>,
-}
-
-/// The agents that offer a type.
-#[derive(Deserialize)]
-pub(super) struct Offering {
-    pub(super) active: u64,
-    pub(super) silent: u64,
-}
-
-impl TaskType {
-    /// Its row in a table with [`header`].
-    pub(super) fn row(&self) -> Vec<String> {
-        let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
-        let agents = match &self.agents {
-            Some(Offering { active, silent: 0 }) => active.to_string(),
-            Some(Offering { active, silent }) => format!("{active} (+{silent} silent)"),
-            None => "-".to_owned(),
-        };
-        vec![
-            name(&self.task_type),
-            self.task_version.map_or_else(|| "all".to_owned(), |version| version.to_string()),
-            agents,
-            number(self.tasks.map(|tasks| tasks.delayed)),
-            number(self.tasks.map(|tasks| tasks.waiting)),
-            number(self.tasks.map(|tasks| tasks.running)),
-            number(self.last_hour.as_ref().map(|hour| hour.completed)),
-            number(self.last_hour.as_ref().map(|hour| hour.failed)),
-            moment(self.paused_since.as_deref()),
-        ]
-    }
+/// The row of a type in a table with [`header`].
+fn row(of: &TaskType) -> Vec<String> {
+    let number = |number: Option<u64>| number.map_or_else(|| "-".to_owned(), |number| number.to_string());
+    let agents = match &of.agents {
+        OfferingAgents { active, silent: 0, .. } => active.to_string(),
+        OfferingAgents { active, silent, .. } => format!("{active} (+{silent} silent)"),
+    };
+    vec![
+        name(&of.task_type),
+        of.task_version.map_or_else(|| "all".to_owned(), |version| version.to_string()),
+        agents,
+        number(of.tasks.map(|tasks| tasks.delayed)),
+        number(of.tasks.map(|tasks| tasks.waiting)),
+        number(of.tasks.map(|tasks| tasks.running)),
+        number(of.last_hour.map(|hour| hour.completed)),
+        number(of.last_hour.map(|hour| hour.failed)),
+        moment(of.paused_since.as_deref()),
+    ]
 }
 
 /// The columns of a list of types; those of how tasks ended are about the last hour.
@@ -146,8 +104,12 @@ impl Types {
                 listing.show(out, header(), add_types).await?;
                 return Ok(Ending::Done);
             }
-            Some(Action::Pause(one)) => (client.pause(one.paused()).await?, one, "is paused"),
-            Some(Action::Resume(one)) => (client.resume(one.paused()).await?, one, "is not paused"),
+            Some(Action::Pause(one)) => {
+                (client.pause_type(&one.task_type, one.task_version).await?, one, "is paused")
+            }
+            Some(Action::Resume(one)) => {
+                (client.resume_type(&one.task_type, one.task_version).await?, one, "is not paused")
+            }
         };
         if one.connection.json {
             out.json(&answer)?;
@@ -162,17 +124,11 @@ impl Types {
     }
 }
 
-impl OneType {
-    fn paused(&self) -> Paused<'_> {
-        Paused::Type(&self.task_type, self.task_version)
-    }
-}
-
 /// Adds the types of a page to a table with [`header`].
 pub(super) fn add_types(page: &RawValue, table: &mut Table) -> Result<usize, Failure> {
     let page: TypePage = read(page)?;
     for task_type in &page.types {
-        table.row(task_type.row());
+        table.row(row(task_type));
     }
     Ok(page.types.len())
 }

@@ -1,6 +1,6 @@
 //! `task get` and `task wait`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use serde_json::value::RawValue;
@@ -10,33 +10,36 @@ use uuid::Uuid;
 use super::connection::{Connection, seconds};
 use super::failure::{Ending, Failure};
 use super::output::{Output, tell};
-use super::show_task::{Shown, show_task};
+use super::show_task::{self, Shown, show_task};
 
 /// `task get`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Get {
-    /// The id of the task
-    #[arg(value_name = "ID")]
-    id: Uuid,
+    /// The ids of the tasks: of one, all is shown, of several a line each
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<Uuid>,
     #[command(flatten)]
     pub(super) connection: Connection,
 }
 
 impl Get {
     pub(super) async fn run(&self, out: &mut Output) -> Result<Ending, Failure> {
-        let task = read(&self.connection.client()?, self.id).await?;
-        show_task(out, &task, self.connection.json)?;
-        Ok(Shown::read(&task)?.ending().unwrap_or(Ending::Done))
+        let now = async |client: &Client, id| {
+            let task = read(client, id).await?;
+            let ending = Shown::read(&task)?.ending().unwrap_or(Ending::Done);
+            Ok((task, ending))
+        };
+        show_each(&self.connection, &self.ids, out, now).await
     }
 }
 
 /// `task wait`.
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Wait {
-    /// The id of the task
-    #[arg(value_name = "ID")]
-    id: Uuid,
-    /// Wait so many seconds at most; without it, as long as it takes
+    /// The ids of the tasks: of one, all is shown, of several a line each
+    #[arg(value_name = "ID", required = true)]
+    ids: Vec<Uuid>,
+    /// Wait so many seconds at most, for all of them; without it, as long as it takes
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]
     most: Option<Duration>,
     #[command(flatten)]
@@ -45,10 +48,55 @@ pub(in crate::cli) struct Wait {
 
 impl Wait {
     pub(super) async fn run(&self, out: &mut Output) -> Result<Ending, Failure> {
-        let (task, ending) = wait_for(&self.connection.client()?, self.id, self.most).await?;
-        show_task(out, &task, self.connection.json)?;
-        Ok(ending)
+        let began = Instant::now();
+        let ended = async |client: &Client, id| {
+            let left = self.most.map(|most| most.saturating_sub(began.elapsed()));
+            wait_for(client, id, left).await
+        };
+        show_each(&self.connection, &self.ids, out, ended).await
     }
+}
+
+/// Reads tasks one after the other, and shows them. One that is unknown keeps none from being shown.
+async fn show_each(
+    connection: &Connection,
+    ids: &[Uuid],
+    out: &mut Output,
+    read: impl AsyncFn(&Client, Uuid) -> Result<(Box<RawValue>, Ending), Failure>,
+) -> Result<Ending, Failure> {
+    let client = connection.client()?;
+    if let [id] = ids {
+        let (task, ending) = read(&client, *id).await?;
+        show_task(out, &task, connection.json)?;
+        return Ok(ending);
+    }
+    let mut table = show_task::list();
+    let (mut worst, mut failure) = (Ending::Done, None);
+    for id in ids {
+        match read(&client, *id).await {
+            Ok((task, ending)) => {
+                worst = worst.max(ending);
+                if connection.json {
+                    out.raw_json(&task)?;
+                    out.flush()?;
+                } else {
+                    table.row(Shown::read(&task)?.row());
+                }
+            }
+            Err(Failure::Afm(problem @ ClientError::NotFound(_))) => {
+                tell(&format!("task {id}: {problem}"));
+                worst = worst.max(Ending::Refused);
+            }
+            Err(problem) => {
+                failure = Some(problem);
+                break;
+            }
+        }
+    }
+    if !connection.json {
+        out.lines(table.lines(out.room()))?;
+    }
+    failure.map_or(Ok(worst), Err)
 }
 
 /// Waits until a task has ended, and gives it as it is then, or once the time is over.
@@ -66,8 +114,7 @@ pub(super) async fn wait_for(
     // It may have ended while it was read.
     let ending = Shown::read(&task)?.ending().unwrap_or(Ending::NotEnded);
     if ending == Ending::NotEnded {
-        let time = most.unwrap_or_default().as_secs_f64();
-        tell(&format!("task {id} has not ended within {time} s; it goes on"));
+        tell(&format!("task {id} has not ended in time; it goes on"));
     }
     Ok((task, ending))
 }

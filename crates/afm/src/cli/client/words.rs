@@ -1,5 +1,7 @@
 //! How times and numbers are written.
 
+use slamon_client::LastHour;
+
 use super::terminal_text::shown;
 
 /// A time of the AFM, which is in UTC, to the second; `-` where there is none.
@@ -22,6 +24,11 @@ pub(super) fn moment(time: Option<&str>) -> String {
 /// A number of things: `1 task`, `2 tasks`.
 pub(super) fn count(number: u64, one: &str) -> String {
     format!("{number} {one}{}", if number == 1 { "" } else { "s" })
+}
+
+/// How things ended in the last hour.
+pub(super) fn ended(hour: &LastHour) -> String {
+    format!("{} completed, {} failed", hour.completed, hour.failed)
 }
 
 /// A number of seconds, as people write it.

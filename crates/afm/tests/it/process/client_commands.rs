@@ -29,7 +29,12 @@ struct Asked {
 
 impl Asked {
     fn new() -> Self {
-        let (afm, client) = serve("sqlite://");
+        Self::on("sqlite://")
+    }
+
+    /// An AFM on this database.
+    fn on(uri: &str) -> Self {
+        let (afm, client) = serve(uri);
         Self { afm, client }
     }
 

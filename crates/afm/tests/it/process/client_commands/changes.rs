@@ -1,6 +1,7 @@
 //! Tests `task cancel` and `task retry`.
 
 use serde_json::json;
+use slamon_testbed::PgCluster;
 
 use super::{Asked, documents};
 use crate::test_app::{Body, id};
@@ -31,7 +32,17 @@ fn tasks_are_cancelled_and_posted_again_by_their_ids() {
 
 #[test]
 fn all_tasks_of_a_filter_are_changed_only_when_that_is_confirmed() {
-    let asked = Asked::new();
+    change_all_tasks_of_a_filter(&Asked::new());
+}
+
+#[test]
+fn all_tasks_of_a_filter_are_changed_on_postgresql() {
+    let database = PgCluster::shared().create_database();
+    change_all_tasks_of_a_filter(&Asked::on(&database.uri()));
+}
+
+#[track_caller]
+fn change_all_tasks_of_a_filter(asked: &Asked) {
     for n in 1..=3 {
         asked.client.post_task(Body::task(n));
     }

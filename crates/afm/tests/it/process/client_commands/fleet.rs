@@ -1,12 +1,16 @@
 //! Tests `agents`, `types`, `tests` and `status`.
 
 use serde_json::json;
+use slamon_testbed::PgCluster;
 
 use super::Asked;
 use crate::test_app::{Body, id};
 
 fn with_an_agent() -> Asked {
-    let asked = Asked::new();
+    with_an_agent_at(Asked::new())
+}
+
+fn with_an_agent_at(asked: Asked) -> Asked {
     asked.client.post_task(Body::task(1).with("test_id", format!("\"{}\"", id(50))));
     let place = r#"{"country":"FI","region":"18"}"#;
     assert_eq!(asked.client.poll(Body::poll(9).with("agent_location", place)), [id(1)]);
@@ -15,7 +19,17 @@ fn with_an_agent() -> Asked {
 
 #[test]
 fn agents_are_listed_shown_paused_and_forgotten() {
-    let asked = with_an_agent();
+    manage_an_agent(&with_an_agent());
+}
+
+#[test]
+fn agents_are_listed_shown_paused_and_forgotten_on_postgresql() {
+    let database = PgCluster::shared().create_database();
+    manage_an_agent(&with_an_agent_at(Asked::on(&database.uri())));
+}
+
+#[track_caller]
+fn manage_an_agent(asked: &Asked) {
     let agent = id(9);
     let listed = asked.done(&["agents"]);
     for text in [&agent, "agent 9", "active", "FI-18", "1/100", "wait 1"] {

@@ -3,6 +3,7 @@
 use std::thread;
 
 use serde_json::json;
+use slamon_testbed::PgCluster;
 
 use super::super::{folder, write};
 use super::Asked;
@@ -25,7 +26,17 @@ fn finish_next(client: &Client, error: Option<&str>) {
 
 #[test]
 fn the_exit_status_tells_how_a_task_ends() {
-    let asked = Asked::new();
+    the_exit_status_tells_the_end(&Asked::new());
+}
+
+#[test]
+fn the_exit_status_tells_how_a_task_ends_on_postgresql() {
+    let database = PgCluster::shared().create_database();
+    the_exit_status_tells_the_end(&Asked::on(&database.uri()));
+}
+
+#[track_caller]
+fn the_exit_status_tells_the_end(asked: &Asked) {
     let posted = asked.done(&["task", "post", "wait"]);
     let id = posted.trim();
     let shown = asked.done(&["task", "get", id]);
@@ -34,7 +45,7 @@ fn the_exit_status_tells_how_a_task_ends() {
     }
     let waited = asked.run(&["task", "wait", id, "--for", "0.2"]);
     assert_eq!(waited.status, Some(5), "{waited:?}");
-    assert!(waited.stdout.contains("pending") && waited.stderr.contains("0.2 s"), "{waited:?}");
+    assert!(waited.stdout.contains("pending") && waited.stderr.contains("not ended in time"), "{waited:?}");
 
     finish_next(&asked.client, None);
     let waited = asked.done(&["task", "wait", id]);
@@ -71,6 +82,56 @@ fn a_post_can_wait_for_its_task() {
     });
     let late = asked.run(&["task", "post", "nobody", "--wait", "--for", "0.1"]);
     assert_eq!(late.status, Some(5), "{late:?}");
+}
+
+#[test]
+fn the_id_of_a_task_is_told_when_its_afm_goes_away_before_its_end() {
+    let asked = Asked::new();
+    thread::scope(|scope| {
+        let posted =
+            scope.spawn(|| asked.run(&["task", "post", "wait", "--wait", "--timeout", "1", "--id", &id(1)]));
+        eventually("the task is posted", || asked.client.get(&format!("/task/{}", id(1))).status == 200);
+        asked.afm.kill9();
+        let ended = posted.join().expect("it ends");
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(4), ""), "{ended:?}");
+        let lines: Vec<&str> = ended.stderr.lines().collect();
+        assert_eq!(lines[0], format!("slamon-afm: task {} is posted", id(1)));
+        // Where it is that cannot be reached.
+        assert!(lines[1].contains(&asked.afm.url()), "{ended:?}");
+    });
+}
+
+#[test]
+fn several_tasks_are_shown_a_line_each_and_the_worst_counts() {
+    let asked = Asked::new();
+    for n in 1..=3 {
+        asked.client.post_task(Body::task(n));
+    }
+    assert_eq!(asked.client.poll(Body::poll(9)).len(), 3);
+    assert_eq!(asked.client.post("/tasks/response", Body::result(1)).status, 200);
+    assert_eq!(asked.client.post("/tasks/response", Body::failure(2, r#""it broke""#)).status, 200);
+    let (one, two, three, unknown) = (id(1), id(2), id(3), id(4));
+
+    let shown = asked.done(&["task", "get", &one, &three]);
+    assert_eq!(shown.lines().count(), 3, "{shown}");
+    assert!(shown.contains("completed") && shown.contains("claimed"), "{shown}");
+    let tasks = asked.json(&["task", "wait", &one, &two]);
+    assert_eq!((&tasks[0]["task_id"], &tasks[1]["task_error"]), (&json!(one), &json!("it broke")));
+    for (ids, status) in [
+        (&[&one, &one][..], 0),
+        (&[&one, &two], 1),
+        (&[&three, &one], 5),
+        (&[&two, &three], 1),
+        (&[&unknown, &two, &one], 3),
+    ] {
+        let args: Vec<&str> =
+            ["task", "wait", "--for", "0.1"].into_iter().chain(ids.iter().map(|id| id.as_str())).collect();
+        let waited = asked.run(&args);
+        assert_eq!(waited.status, Some(status), "{waited:?}");
+        let known = ids.iter().filter(|id| ***id != unknown).count();
+        assert_eq!(waited.stdout.lines().count(), known + 1, "{waited:?}");
+        assert_eq!(waited.stderr.contains(&unknown), ids.contains(&&unknown), "{waited:?}");
+    }
 }
 
 #[test]

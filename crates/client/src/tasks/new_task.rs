@@ -1,4 +1,4 @@
-//! Tasks: what is posted, and what becomes of it.
+//! What a task is posted with.
 
 use std::time::Duration;
 
@@ -113,93 +113,5 @@ impl NewTask {
     pub fn ttl(mut self, ttl: Duration) -> Self {
         self.task_ttl = Some(ttl.as_secs_f64());
         self
-    }
-}
-
-/// The answer to one of several things that were asked for in one request.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct TaskAnswer {
-    /// Which one it is; `None` where the AFM could not read that.
-    pub task_id: Option<Uuid>,
-    /// The status that it would have been answered alone.
-    pub status: u16,
-    /// What is wrong with it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub detail: Option<String>,
-    /// Which field is wrong.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub field: Option<String>,
-}
-
-/// A task, as `GET /task/{task_id}` shows it.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub struct Task {
-    /// Its id.
-    pub task_id: Uuid,
-    /// What it belongs to.
-    pub test_id: Uuid,
-    /// Its type.
-    pub task_type: String,
-    /// In which version.
-    pub task_version: i64,
-    /// What agents are told.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_data: Option<Box<RawValue>>,
-    /// Delayed, pending, claimed, completed, failed, expired or cancelled; the original AFM does not say.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_state: Option<String>,
-    /// When it was completed, in UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_completed: Option<String>,
-    /// The result: a JSON object.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_result: Option<Box<RawValue>>,
-    /// When it failed, in UTC.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_failed: Option<String>,
-    /// Why it failed.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_error: Option<String>,
-    /// Which attempt is the last one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_attempt: Option<u32>,
-    /// The agent of the last attempt.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_id: Option<Uuid>,
-    /// What that agent is called.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub agent_name: Option<String>,
-    /// Why it waits.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub task_waiting: Option<Waiting>,
-}
-
-/// Why a task waits.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Waiting {
-    /// In a word, for programs.
-    pub code: String,
-    /// In a sentence.
-    pub reason: String,
-}
-
-/// How a task ended.
-#[derive(Debug, Clone)]
-pub enum Outcome {
-    /// With a result: a JSON object.
-    Completed(Box<RawValue>),
-    /// Without one; the sentence says why.
-    Failed(String),
-}
-
-impl Task {
-    /// How the task ended; `None` while it goes on.
-    #[must_use]
-    pub fn outcome(&self) -> Option<Outcome> {
-        match (&self.task_result, &self.task_error) {
-            (Some(result), _) if self.task_completed.is_some() => Some(Outcome::Completed(result.clone())),
-            (_, Some(error)) => Some(Outcome::Failed(error.clone())),
-            _ => self.task_failed.as_ref().map(|_| Outcome::Failed(String::new())),
-        }
     }
 }
