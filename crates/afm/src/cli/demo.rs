@@ -1,11 +1,13 @@
 //! The subcommand `demo`: an AFM in memory with three agents, a site that is not always well, and tasks that watch it.
 
 mod agents;
+mod services;
 mod site;
 mod tasks;
 
 use std::future;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_client::Client;
@@ -16,6 +18,7 @@ use super::run::{self, Address};
 use crate::config::Config;
 use crate::database::Database;
 use crate::logging::LogWriter;
+use services::Services;
 
 /// Runs the demo until the process is told to end.
 pub(super) async fn run(
@@ -54,7 +57,13 @@ async fn show(afm: SocketAddr) -> anyhow::Result<()> {
     println!("Three agents watch     {target}, which is slow now and then, and broken every few minutes");
     println!("Ctrl-C ends the demo; nothing of it is kept.");
     let client = Client::new(&url)?.retry_for(Duration::ZERO);
-    tokio::try_join!(agents::run(&url), site::serve(site), tasks::post(&client, &target))?;
+    let environment = Arc::new(agents::environment()?);
+    let (services, ports) = Services::bind().await?;
+    let post = async {
+        let kinds = tasks::kinds(&target, ports, &environment).await;
+        tasks::post(&client, &kinds).await
+    };
+    tokio::try_join!(agents::run(&url, &environment), site::serve(site), services.serve(), post)?;
     Ok(())
 }
 

@@ -7,6 +7,7 @@ mod clock;
 mod command_line;
 mod configuration;
 mod cursors;
+mod demo;
 mod disk_full;
 mod file_locked;
 mod killed;
