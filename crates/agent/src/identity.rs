@@ -48,6 +48,10 @@ impl Identity {
             .truncate(false)
             .open(path)
             .map_err(failed)?;
+        if !file.metadata().map_err(failed)?.is_file() {
+            // There may be no end of what is read.
+            return Err(IdentityError::NoId(path.to_owned()));
+        }
         match file.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(IdentityError::InUse(path.to_owned())),
@@ -96,5 +100,6 @@ mod tests {
         std::fs::write(file.path(), "my agent\n").unwrap();
         assert!(matches!(Identity::open(file.path()), Err(IdentityError::NoId(_))));
         assert_eq!(std::fs::read_to_string(file.path()).unwrap(), "my agent\n");
+        assert!(matches!(Identity::open(Path::new("/dev/zero")), Err(IdentityError::NoId(_))));
     }
 }

@@ -20,10 +20,23 @@ pub(crate) fn main() -> ExitCode {
     match run() {
         Ok(()) => ExitCode::SUCCESS,
         Err(problem) => {
-            eprintln!("slamon-agent: {problem:#}");
+            eprintln!("slamon-agent: {}", sentence(&problem));
             ExitCode::FAILURE
         }
     }
+}
+
+/// An error and what caused it, which some errors tell by themselves.
+fn sentence(problem: &anyhow::Error) -> String {
+    let mut sentence = String::new();
+    for cause in problem.chain().map(ToString::to_string) {
+        if sentence.is_empty() {
+            sentence = cause;
+        } else if !sentence.ends_with(&cause) {
+            sentence = format!("{sentence}: {cause}");
+        }
+    }
+    sentence
 }
 
 fn run() -> Result<()> {
@@ -54,4 +67,18 @@ fn print_handlers() -> Result<()> {
     let schemas = slamon_agent::handlers::schemas();
     let schemas = format!("{}\n", serde_json::to_string_pretty(&schemas)?);
     Ok(slamon_command_line::print(schemas.as_bytes())?)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_cause_is_told_once() {
+        let cause = || std::io::Error::other("it is a directory");
+        let told = slamon_agent::AgentError::Spool { path: "/tmp".into(), cause: cause() };
+        assert_eq!(sentence(&told.into()), "could not open the spool /tmp: it is a directory");
+        let context = anyhow::Error::from(cause()).context("ca-file");
+        assert_eq!(sentence(&context), "ca-file: it is a directory");
+    }
 }

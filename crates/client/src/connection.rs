@@ -140,11 +140,20 @@ impl ConnectOptions {
             .redirect(reqwest::redirect::Policy::none())
             .tls_backend_preconfigured(tls);
         if let Some(proxy) = &self.proxy {
-            let proxy = Proxy::all(proxy).map_err(|error| ConnectError::Proxy(error.to_string()))?;
-            client = client.proxy(proxy);
+            client = client.proxy(http_proxy(proxy)?);
         }
         client.build().map_err(|error| ConnectError::Tls(error.to_string()))
     }
+}
+
+/// Reads the URL of a proxy; errors do not repeat it, since it may have a password.
+fn http_proxy(text: &str) -> Result<Proxy, ConnectError> {
+    let problem = |problem: String| ConnectError::Proxy(problem);
+    let url = Url::parse(text).map_err(|error| problem(format!("is no URL: {error}")))?;
+    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
+        return Err(problem("must begin with http:// or https:// and name a host".to_owned()));
+    }
+    Proxy::all(url).map_err(|error| problem(error.to_string()))
 }
 
 /// Reads a token from a file; a file of secrets often ends with a line feed.
@@ -199,6 +208,15 @@ mod tests {
             assert_eq!(base.to_string(), "http://afm:8080/slamon");
         }
         assert_eq!(BaseUrl::parse("http://afm").unwrap().at(&["tasks"]).as_str(), "http://afm/tasks");
+    }
+
+    #[test]
+    fn what_is_no_proxy_is_named_without_its_password() {
+        for proxy in ["ht tp://u:secret@proxy", "socks5://u:secret@proxy", "proxy:3128", "http://u:secret@"] {
+            let problem = http_proxy(proxy).unwrap_err().to_string();
+            assert!(problem.starts_with("proxy: ") && !problem.contains("secret"), "{problem}");
+        }
+        http_proxy("http://u:secret@proxy:3128").unwrap();
     }
 
     #[test]

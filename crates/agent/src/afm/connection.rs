@@ -97,10 +97,13 @@ impl Afm {
     pub(crate) fn new(urls: &[String], options: &ConnectOptions) -> Result<Self, ConnectError> {
         let user_agent = Some(concat!("slamon-agent/", env!("CARGO_PKG_VERSION")).to_owned());
         let client = ConnectOptions { user_agent, ..options.clone() }.http_client()?;
+        // What goes wrong on the way may be the proxy's.
+        let proxy = options.proxy.as_deref().map(BaseUrl::parse).transpose();
+        let proxy = proxy.ok().flatten().map_or_else(String::new, |proxy| format!(" by way of {proxy}"));
         let known = |url: &String| {
             let base = BaseUrl::parse(url)?;
             let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
-            Ok(Known { poll, response, shown: base.to_string(), plain_since: Mutex::default() })
+            Ok(Known { poll, response, shown: format!("{base}{proxy}"), plain_since: Mutex::default() })
         };
         let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, ConnectError>>()?;
         if endpoints.is_empty() {

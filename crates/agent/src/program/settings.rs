@@ -35,7 +35,11 @@ pub(super) struct Settings {
 impl Settings {
     /// Checks what the command line, the environment and the file say.
     pub(super) fn of(options: Options, file: File) -> Result<Self> {
-        let options = options.or(file.options);
+        let mut options = options.or(file.options);
+        // Lists are often written with a space after each comma.
+        for list in [&mut options.url, &mut options.handlers] {
+            list.iter_mut().for_each(|entry| *entry = entry.trim().to_owned());
+        }
         ensure!(!options.url.is_empty(), "url: is required, like --url http://127.0.0.1:8080");
         let executors = options.executors.unwrap_or(2);
         ensure!((1..=MOST_EXECUTORS).contains(&executors), "executors: must be from 1 to {MOST_EXECUTORS}");
@@ -46,7 +50,8 @@ impl Settings {
             options.certificate.is_some() == options.key.is_some(),
             "certificate and key: both are needed, or none"
         );
-        let secrets = options.secrets.as_deref().map(Secrets::read).transpose()?.unwrap_or_default();
+        let secrets = options.secrets.as_deref().map(Secrets::read).transpose();
+        let secrets = secrets.context("secrets")?.unwrap_or_default();
         let network =
             NetworkPolicy::new(networks("allow", &options.allow)?, networks("deny", &options.deny)?);
         for (name, command) in &file.commands {
@@ -111,7 +116,7 @@ impl Settings {
         }
         let handlers = options.handlers;
         let are_all = handlers.is_empty() || handlers.iter().any(|name| name == ALL_HANDLERS);
-        Ok(agent.built_in((!are_all).then_some(handlers.as_slice()), &environment)?)
+        agent.built_in((!are_all).then_some(handlers.as_slice()), &environment).context("handlers")
     }
 }
 
@@ -163,6 +168,19 @@ mod tests {
         };
         change(&mut options);
         Settings::of(options, File::default()).map(|_| ()).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn lists_may_have_spaces_after_their_commas() {
+        let options = Options {
+            url: vec!["http://a".to_owned(), " http://b".to_owned()],
+            handlers: vec!["wait".to_owned(), " http".to_owned()],
+            state_folder: Some("/tmp".into()),
+            ..Options::default()
+        };
+        let settings = Settings::of(options, File::default()).unwrap();
+        assert_eq!(settings.options.url, ["http://a", "http://b"]);
+        settings.agent().unwrap();
     }
 
     #[test]
