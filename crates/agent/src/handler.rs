@@ -85,6 +85,8 @@ fn read<I: DeserializeOwned>(data: &RawValue) -> Result<I, Failure> {
         // Where in the text it is says nothing to whoever has posted an object.
         let problem = error.inner().to_string();
         let problem = problem.rsplit_once(" at line ").map_or(problem.as_str(), |(problem, _)| problem);
+        // That is all serde_json says of a list of words that is given anything but a text.
+        let problem = if problem == "expected value" { "invalid type, expected a string" } else { problem };
         Failure::new(format!("{field}: {problem}"))
     })
 }
@@ -117,11 +119,20 @@ mod tests {
     #[serde(deny_unknown_fields)]
     struct Term {
         value: i64,
+        #[serde(default)]
+        sign: Sign,
+    }
+
+    #[derive(Default, Deserialize)]
+    #[serde(rename_all = "lowercase")]
+    enum Sign {
+        #[default]
+        Plus,
     }
 
     async fn execute(data: &str) -> Result<String, String> {
         let handler = Handler::new(1, |sum: Sum, _| async move {
-            let sum: i64 = sum.terms.iter().map(|term| term.value).sum();
+            let sum: i64 = sum.terms.iter().map(|Term { value, sign: Sign::Plus }| value).sum();
             Ok(BTreeMap::from([("sum", sum)]))
         });
         let context = Context {
@@ -153,7 +164,11 @@ mod tests {
             ),
             (
                 r#"{"terms": [{"value": 1, "unit": 2}]}"#,
-                "task_data.terms[0].unit: unknown field `unit`, expected `value`",
+                "task_data.terms[0].unit: unknown field `unit`, expected `value` or `sign`",
+            ),
+            (
+                r#"{"terms": [{"value": 1, "sign": 2}]}"#,
+                "task_data.terms[0].sign: invalid type, expected a string",
             ),
             ("[]", "task_data: invalid length 0, expected struct Sum with 1 element"),
         ];

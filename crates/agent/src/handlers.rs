@@ -49,13 +49,10 @@ impl BuiltIn {
         F: Fn(I, Context, Arc<Environment>) -> R + Copy + Send + Sync + 'static,
         R: Future<Output = Result<O, Failure>> + Send + 'static,
     {
-        let make = move |environment: Arc<Environment>| {
-            let secrets = Arc::clone(&environment.secrets);
-            let handler = Handler::new(version, move |data: I, context| {
-                function(data, context, Arc::clone(&environment))
-            });
-            secrets::filled_in(handler, secrets)
+        let plain = move |environment: Arc<Environment>| {
+            Handler::new(version, move |data: I, context| function(data, context, Arc::clone(&environment)))
         };
+        let make = move |environment| secrets::filled_in(plain, environment);
         let mut schema = schemars::schema_for!(I);
         // What it is made from is the name of a type of this program.
         schema.insert("title".to_owned(), name.into());

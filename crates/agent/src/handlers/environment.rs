@@ -1,6 +1,6 @@
 //! What the operator of an agent gives its handlers.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -18,6 +18,19 @@ pub struct Environment {
     pub secrets: Arc<Secrets>,
     /// The commands that tasks may have executed, by the names that they are asked for by.
     pub commands: BTreeMap<String, Command>,
+}
+
+impl Environment {
+    /// What a task has that may reach these hosts alone.
+    pub(super) fn for_hosts(&self, hosts: BTreeSet<String>) -> Self {
+        let Self { network, tls, secrets, commands } = self;
+        Self {
+            network: network.clone().for_hosts(hosts),
+            tls: tls.clone(),
+            secrets: Arc::clone(secrets),
+            commands: commands.clone(),
+        }
+    }
 }
 
 /// A command that tasks may have executed.

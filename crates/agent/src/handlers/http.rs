@@ -1,5 +1,6 @@
 //! `http`: one request, what its answer has to be, and how long each step took.
 
+mod content;
 mod expected;
 mod request;
 
@@ -19,7 +20,8 @@ use crate::network::http::Client;
 use crate::network::limit::{Timeout, milliseconds};
 use crate::network::tls::Verify;
 
-pub(super) use expected::{Expected, OneOrMany, Statuses, compile, is_pointer, json};
+pub(super) use content::{Content, examine};
+pub(super) use expected::{Expected, OneOrMany, Statuses, compile, is_pointer};
 pub(super) use request::{Answer, Asked, Manner, MaxBytes, MaxRedirects, Method, exchange, headers, url};
 
 /// Sends one request, and checks its answer.
@@ -131,8 +133,16 @@ pub(super) async fn execute(
     };
     let manner =
         Manner { max_redirects: data.max_redirects, max_bytes: data.max_bytes, compressed: data.compressed };
-    let answer = exchange(&client, asked, manner, None, &limit).await?;
-    expected.check(&answer).map_err(|problem| Failure::new(format!("{}: {problem}", answer.shown_url())))?;
+    if expected.is_parsed() {
+        data.max_bytes.for_parsing().map_err(wrong)?;
+    }
+    let mut answer = exchange(&client, asked, manner, None, &limit).await?;
+    expected
+        .check_status(&answer)
+        .map_err(|problem| Failure::new(format!("{}: {problem}", answer.shown_url())))?;
+    if expected.has_body() {
+        (answer, ()) = examine(answer, &limit, move |content| expected.check(content)).await?;
+    }
     if let Some(days) = data.min_days_left {
         let certificate = answer.peer.as_ref().and_then(|peer| peer.certificate.as_ref());
         certificate

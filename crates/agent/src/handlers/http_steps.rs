@@ -13,8 +13,8 @@ use serde_json::Value;
 
 use super::Environment;
 use super::http::{
-    Answer, Asked, Expected, Manner, MaxBytes, MaxRedirects, Method, OneOrMany, Statuses, exchange, headers,
-    url, yes,
+    Answer, Asked, Content, Expected, Manner, MaxBytes, MaxRedirects, Method, OneOrMany, Statuses, examine,
+    exchange, headers, url, yes,
 };
 use crate::context::Context;
 use crate::failure::Failure;
@@ -125,6 +125,7 @@ pub(super) async fn execute(
     context: Context,
     environment: Arc<Environment>,
 ) -> Result<Output, Failure> {
+    let data = Arc::new(data);
     data.check().map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
     let limit = data.timeout.limit(&context);
     let client = Client {
@@ -135,12 +136,13 @@ pub(super) async fn execute(
         proxy: None,
     };
     let mut cookies = Cookies::default();
-    let mut variables = data.variables.clone();
+    let mut variables = Variables::default();
+    variables.add(data.variables.clone()).map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
     let began = Instant::now();
     let mut steps = Vec::with_capacity(data.steps.len());
     let count = data.steps.len();
     for (index, step) in data.steps.iter().enumerate() {
-        let done = step.execute(&data, &client, &mut cookies, &mut variables, &limit).await;
+        let done = execute_step(&data, index, &client, &mut cookies, &mut variables, &limit).await;
         steps.push(done.map_err(|failure| {
             Failure::new(format!("step {:?} ({} of {count}): {failure}", step.name, index + 1))
         })?);
@@ -167,6 +169,9 @@ impl Data {
                 return Err(place(format!("name: {:?} is the name of a step before", step.name)));
             }
             step.check(&known).map_err(place)?;
+            if step.is_parsed() {
+                self.max_bytes.for_parsing()?;
+            }
             known.extend(step.variables.keys().map(String::as_str));
         }
         match self.results.iter().find(|name| !known.contains(name.as_str())) {
@@ -176,27 +181,59 @@ impl Data {
     }
 }
 
+/// Sends the request of a step, checks its answer, and takes its variables.
+async fn execute_step(
+    data: &Arc<Data>,
+    index: usize,
+    client: &Client<'_>,
+    cookies: &mut Cookies,
+    variables: &mut Variables,
+    limit: &Limit,
+) -> Result<Done, Failure> {
+    let step = &data.steps[index];
+    let names = step.names().map_err(Failure::new)?;
+    variables.fit(names.into_iter().flat_map(|(_, names)| names)).map_err(Failure::new)?;
+    let asked = step.asked(variables).map_err(Failure::new)?;
+    let expected = step.expected(variables).map_err(Failure::new)?;
+    let manner =
+        Manner { max_redirects: step.max_redirects, max_bytes: data.max_bytes, compressed: data.compressed };
+    let mut answer = exchange(client, asked, manner, Some(&mut *cookies), limit).await?;
+    let wrong = |answer: &Answer, problem: String| Failure::new(format!("{}: {problem}", answer.shown_url()));
+    expected.check_status(&answer).map_err(|problem| wrong(&answer, problem))?;
+    if expected.has_body() || !step.variables.is_empty() {
+        let (data, kept) = (Arc::clone(data), cookies.clone());
+        let find = move |content: &Content<'_>| {
+            expected.check(content)?;
+            data.steps[index].take_variables(content, &kept)
+        };
+        let (examined, found) = examine(answer, limit, find).await?;
+        answer = examined;
+        variables.add(found).map_err(|problem| wrong(&answer, problem))?;
+    }
+    Ok(step.done(&answer))
+}
+
 impl Step {
+    /// The variables that an answer has for the steps that follow.
+    fn take_variables(
+        &self,
+        content: &Content<'_>,
+        cookies: &Cookies,
+    ) -> Result<Vec<(String, Value)>, String> {
+        let take = |(name, source): (&String, &Source)| {
+            let value = source
+                .take(content, cookies)
+                .map_err(|problem| format!("could not take the variable {name:?}: {problem}"))?;
+            Ok((name.clone(), value))
+        };
+        self.variables.iter().map(take).collect()
+    }
+
     fn check(&self, known: &BTreeSet<&str>) -> Result<(), String> {
         if self.body.is_some() && self.form.is_some() {
             return Err("form: a request has either a form or another body".to_owned());
         }
-        let texts = [("url", &self.url)].into_iter();
-        let texts = texts.chain(self.headers.values().map(|value| ("headers", value)));
-        let texts = texts.chain(self.form.iter().flatten().map(|(_, value)| ("form", value)));
-        let mut used: Vec<(&str, Vec<&str>)> = Vec::new();
-        for (member, text) in texts {
-            used.push((member, names_in(text).map_err(|problem| format!("{member}: {problem}"))?));
-        }
-        for (member, value) in
-            self.body.iter().map(|body| ("body", body)).chain(self.json.values().map(|value| ("json", value)))
-        {
-            used.push((member, names_in_value(value).map_err(|problem| format!("{member}: {problem}"))?));
-        }
-        for text in self.contains.texts() {
-            used.push(("contains", names_in(text).map_err(|problem| format!("contains: {problem}"))?));
-        }
-        for (member, names) in used {
+        for (member, names) in self.names()? {
             if let Some(unknown) = names.iter().find(|name| !known.contains(**name)) {
                 return Err(format!("{member}: no step before has a variable {unknown:?}"));
             }
@@ -214,31 +251,30 @@ impl Step {
         headers(&self.headers.keys().map(|name| (name.clone(), String::new())).collect()).map(|_| ())
     }
 
-    async fn execute(
-        &self,
-        data: &Data,
-        client: &Client<'_>,
-        cookies: &mut Cookies,
-        variables: &mut Variables,
-        limit: &Limit,
-    ) -> Result<Done, Failure> {
-        let asked = self.asked(variables).map_err(Failure::new)?;
-        let expected = self.expected(variables).map_err(Failure::new)?;
-        let manner = Manner {
-            max_redirects: self.max_redirects,
-            max_bytes: data.max_bytes,
-            compressed: data.compressed,
-        };
-        let answer = exchange(client, asked, manner, Some(cookies), limit).await?;
-        let wrong = |problem: String| Failure::new(format!("{}: {problem}", answer.shown_url()));
-        expected.check(&answer).map_err(wrong)?;
-        for (name, source) in &self.variables {
-            let value = source
-                .take(&answer, cookies)
-                .map_err(|problem| wrong(format!("could not take the variable {name:?}: {problem}")))?;
-            variables.insert(name.clone(), value);
+    /// Whether the body of the answer is compared with a regular expression, or read as JSON.
+    fn is_parsed(&self) -> bool {
+        let has_source = self.variables.values().any(Source::is_parsed);
+        self.regex.is_some() || !self.json.is_empty() || has_source
+    }
+
+    /// The variables that each member names, as often as it does.
+    fn names(&self) -> Result<Vec<(&str, Vec<&str>)>, String> {
+        let texts = [("url", &self.url)].into_iter();
+        let texts = texts.chain(self.headers.values().map(|value| ("headers", value)));
+        let texts = texts.chain(self.form.iter().flatten().map(|(_, value)| ("form", value)));
+        let mut used: Vec<(&str, Vec<&str>)> = Vec::new();
+        for (member, text) in texts {
+            used.push((member, names_in(text).map_err(|problem| format!("{member}: {problem}"))?));
         }
-        Ok(self.done(&answer))
+        for (member, value) in
+            self.body.iter().map(|body| ("body", body)).chain(self.json.values().map(|value| ("json", value)))
+        {
+            used.push((member, names_in_value(value).map_err(|problem| format!("{member}: {problem}"))?));
+        }
+        for text in self.contains.texts() {
+            used.push(("contains", names_in(text).map_err(|problem| format!("contains: {problem}"))?));
+        }
+        Ok(used)
     }
 
     /// The request, with variables filled in.

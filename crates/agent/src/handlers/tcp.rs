@@ -144,8 +144,10 @@ impl Received {
     /// The end of it, as text.
     fn end(&self) -> String {
         let text = String::from_utf8_lossy(&self.bytes);
-        let from = text.char_indices().rev().nth(QUOTED - 1).map_or(0, |(index, _)| index);
-        text[from..].to_owned()
+        match text.char_indices().rev().nth(QUOTED - 1) {
+            Some((from, _)) if from > 0 => format!("…{}", &text[from..]),
+            _ => text.into_owned(),
+        }
     }
 
     fn described(&self) -> String {

@@ -152,6 +152,15 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_name_in_any_language_is_asked_for() {
+        let ca = TestCa::new("Test CA");
+        let identity = ca.identity(&params("xn--mnchen-3ya.example"));
+        let server = TestServer::start_tls(identity, |_| Vec::new()).await;
+        let data = json!({"host": "127.0.0.1", "port": server.address.port(), "name": "München.example"});
+        assert_eq!(execute(&ca, &data).await.unwrap()["problems"], json!([]));
+    }
+
+    #[tokio::test]
     async fn what_has_no_certificate_is_told() {
         let ca = TestCa::new("Test CA");
         let server = TestServer::start(|_| Vec::new()).await;

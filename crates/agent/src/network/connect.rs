@@ -13,6 +13,7 @@ use serde::Deserialize;
 use tokio::net::TcpStream;
 
 use super::limit::{Limit, TimeIsUp, seconds};
+use super::look_up::{LONGEST_NAME, is_name, look_up, reason_of_lookup};
 use super::policy::NetworkPolicy;
 
 /// A host, by its name or its address (of IPv6 with or without brackets), and a port.
@@ -61,6 +62,9 @@ pub(crate) enum ConnectError {
     /// All of the name's addresses are forbidden.
     #[error("this agent does not allow tasks to reach {}", places(host, addresses))]
     Forbidden { host: String, addresses: Vec<IpAddr> },
+    /// The task may reach other hosts only, since it names secrets that are for those.
+    #[error("a task that names this secret may reach {} alone, and not {host}", named(hosts))]
+    OtherHost { host: String, hosts: Vec<String> },
     /// No address could be connected to.
     #[error("could not connect to {target}{}", told(target, tries))]
     Connect { target: Target, tries: Vec<Try> },
@@ -88,16 +92,21 @@ impl Target {
         version: Option<IpVersion>,
         limit: &Limit,
     ) -> Result<Resolved, ConnectError> {
+        if !policy.allows_host(&self.host) {
+            let hosts = policy.hosts().into_iter().flatten().cloned().collect();
+            return Err(ConnectError::OtherHost { host: self.host.clone(), hosts });
+        }
         let began = Instant::now();
         let failed = |problem: String| ConnectError::Resolve { host: self.host.clone(), problem };
         let found: Vec<SocketAddr> = match self.host.parse::<IpAddr>() {
             Ok(address) => vec![SocketAddr::new(address, self.port)],
-            Err(_) if self.host.is_empty() => {
-                let (host, problem) = ("\"\"".to_owned(), "it is no name".to_owned());
+            Err(_) if !is_name(&self.host) => {
+                let shown: String = self.host.chars().take(LONGEST_NAME).collect();
+                let (host, problem) = (format!("{shown:?}"), "it is no name".to_owned());
                 return Err(ConnectError::Resolve { host, problem });
             }
-            Err(_) => match limit.hold(tokio::net::lookup_host((self.host.as_str(), self.port))).await {
-                Ok(Ok(found)) => found.collect(),
+            Err(_) => match limit.hold(look_up(&self.host, self.port)).await {
+                Ok(Ok(found)) => found,
                 Ok(Err(error)) => return Err(failed(reason_of_lookup(&error))),
                 Err(TimeIsUp) => {
                     return Err(failed(format!("no answer within {}", seconds(began.elapsed()))));
@@ -233,14 +242,6 @@ pub(crate) fn reason(error: &io::Error) -> String {
     text.to_owned()
 }
 
-/// What the system's resolver says.
-fn reason_of_lookup(error: &io::Error) -> String {
-    let text = error.to_string();
-    let text = text.strip_prefix("failed to lookup address information: ").unwrap_or(&text);
-    let mut letters = text.chars();
-    letters.next().map_or_else(String::new, |first| first.to_lowercase().chain(letters).collect())
-}
-
 /// ` (203.0.113.7): connection refused after 0.3 s`, for each address that was tried.
 fn told(target: &Target, tries: &[Try]) -> String {
     let told = tries.iter().map(|Try { address, cause, took }| {
@@ -255,6 +256,11 @@ fn told(target: &Target, tries: &[Try]) -> String {
         }
     });
     told.collect::<Vec<_>>().join(", then")
+}
+
+/// Hosts, of which there may be none.
+fn named(hosts: &[String]) -> String {
+    if hosts.is_empty() { "no host".to_owned() } else { hosts.join(", ") }
 }
 
 /// `127.0.0.1, the address of localhost`
@@ -346,6 +352,8 @@ mod tests {
     async fn a_name_without_an_address_is_told() {
         for (host, expected) in [
             ("", "could not find the address of \"\": it is no name"),
+            ("a\0b\n", "could not find the address of \"a\\0b\\n\": it is no name"),
+            ("a b", "could not find the address of \"a b\": it is no name"),
             ("a..invalid", "could not find the address of a..invalid: "),
         ] {
             let problem = connect(&Target::new(host, 80), &NetworkPolicy::default()).await.unwrap_err();

@@ -2,8 +2,11 @@
 
 mod body;
 mod cookies;
+mod head_limit;
 mod proxy;
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
@@ -18,13 +21,14 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::task::AbortHandle;
 
 use super::NetworkPolicy;
-use super::connect::{ConnectError, IpVersion, Target, reason};
+use super::connect::{ConnectError, IpVersion, Target};
 use super::limit::{Limit, TimeIsUp, seconds};
-use super::tls::{Peer, TlsError, TlsOptions, TlsRoots, Verify};
+use super::tls::{Peer, TlsError, TlsOptions, TlsRoots, Verify, reason_of_handshake};
 
 use body::Encoding;
 pub(crate) use body::{Body, BodyError};
 pub(crate) use cookies::Cookies;
+use head_limit::HeadLimit;
 pub(crate) use proxy::{Proxy, basic};
 
 /// A status line and headers may have so many bytes together.
@@ -156,6 +160,7 @@ impl Client<'_> {
         let mut stream = reached.stream;
         let is_forwarded = self.proxy.is_some() && !request.is_secure;
         let message = message(request, if is_forwarded { self.proxy } else { None })?;
+        let has_head = Arc::new(AtomicBool::new(false));
         let (peer, sending) = if message.is_secure {
             if let Some(proxy) = self.proxy {
                 stream = proxy.tunnel(stream, &target, limit).await?;
@@ -163,9 +168,9 @@ impl Client<'_> {
             let options = TlsOptions { name: None, verify: self.verify, alpn: &["http/1.1"] };
             let secured = self.tls.secure(stream, &target, options, limit).await?;
             times.tls = secured.took;
-            (Some(secured.peer), begin(secured.stream).await)
+            (Some(secured.peer), begin(secured.stream, &has_head).await)
         } else {
-            (None, begin(stream).await)
+            (None, begin(stream, &has_head).await)
         };
         let failed = |cause| HttpError::Exchange { target: target.clone(), cause };
         let (mut sender, connection) = sending.map_err(failed)?;
@@ -174,6 +179,7 @@ impl Client<'_> {
             Ok(response) => response.map_err(failed)?,
             Err(TimeIsUp) => return Err(HttpError::TimeIsUp { target, after: began.elapsed() }),
         };
+        has_head.store(true, Ordering::Release);
         times.first_byte = began.elapsed();
         let (head, body) = response.into_parts();
         Ok(Response {
@@ -244,7 +250,7 @@ fn message(request: Request, proxy: Option<&Proxy>) -> Result<Message, HttpError
 }
 
 /// Begins HTTP on a connection.
-async fn begin<S>(stream: S) -> hyper::Result<(SendRequest<Full<Bytes>>, Running)>
+async fn begin<S>(stream: S, has_head: &Arc<AtomicBool>) -> hyper::Result<(SendRequest<Full<Bytes>>, Running)>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
@@ -254,7 +260,7 @@ where
         .allow_spaces_after_header_name_in_responses(true)
         .max_header_size(LARGEST_HEAD)
         .max_headers(MOST_HEADERS)
-        .handshake(TokioIo::new(stream))
+        .handshake(TokioIo::new(HeadLimit::new(stream, Arc::clone(has_head))))
         .await?;
     // Whoever waits for the answer or reads the body is told of its errors.
     let running = tokio::spawn(async move { drop(connection.await) });
@@ -264,7 +270,8 @@ where
 /// What went wrong with an exchange, in words.
 fn reason_of_exchange(error: &hyper::Error) -> String {
     if error.is_parse_too_large() {
-        return format!("the head of its answer has more than {} KiB", LARGEST_HEAD / 1024);
+        let most = LARGEST_HEAD / 1024;
+        return format!("the head of its answer has more than {most} KiB or {MOST_HEADERS} headers");
     }
     if error.is_parse() || error.is_parse_status() {
         return format!("what it sent is no answer of HTTP/1 ({error})");
@@ -273,7 +280,8 @@ fn reason_of_exchange(error: &hyper::Error) -> String {
         return "it closed the connection".to_owned();
     }
     match io_error(error) {
-        Some(io) => reason(io),
+        // TLS of a client whose certificate is refused ends here, too.
+        Some(io) => reason_of_handshake(io),
         None => crate::Failure::from(Told(error)).to_string(),
     }
 }

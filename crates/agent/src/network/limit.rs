@@ -69,6 +69,11 @@ impl JsonSchema for Timeout {
 impl Limit {
     /// Waits for a future until the time is up.
     pub(crate) async fn hold<F: IntoFuture>(&self, future: F) -> Result<F::Output, TimeIsUp> {
+        // The timer is asked only where the future waits. One that never does, as those of a body that comes faster than
+        // it is read, is to end as well.
+        if self.left().is_zero() {
+            return Err(TimeIsUp);
+        }
         tokio::time::timeout_at(self.until.into(), future).await.map_err(|_| TimeIsUp)
     }
 
@@ -113,6 +118,13 @@ mod tests {
         for text in ["0", "-1", "600.1", "1e308", "\"30\"", "null"] {
             assert!(serde_json::from_str::<Timeout>(text).is_err(), "{text}");
         }
+    }
+
+    #[tokio::test]
+    async fn what_never_waits_ends_with_the_time_too() {
+        let limit = Timeout::try_from(0.001).unwrap().limit(&Context::alone());
+        while limit.hold(std::future::ready(())).await.is_ok() {}
+        assert_eq!(limit.left(), Duration::ZERO);
     }
 
     #[test]

@@ -164,9 +164,9 @@ impl TlsRoots {
     where
         S: AsyncRead + AsyncWrite + Unpin,
     {
-        let name = options.name.unwrap_or(&target.host);
+        let name = options.name.map_or_else(|| target.clone(), |name| Target::new(name, target.port)).host;
         let name = ServerName::try_from(name.trim_end_matches('.'))
-            .map_err(|_| TlsError::Name(name.to_owned()))?
+            .map_err(|_| TlsError::Name(name.clone()))?
             .to_owned();
         let failed = |problem| TlsError::Handshake { target: target.clone(), problem };
         let provider = Arc::new(rustls::crypto::ring::default_provider());
@@ -289,11 +289,16 @@ impl ServerCertVerifier for Witness {
     }
 }
 
-/// What went wrong with a handshake, in words.
-fn reason_of_handshake(error: &io::Error) -> String {
-    let Some(tls) = error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) else {
-        return reason(error);
-    };
+/// What went wrong with TLS on a connection, in words.
+pub(super) fn reason_of_handshake(error: &io::Error) -> String {
+    match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
+        Some(tls) => reason_of_tls(tls),
+        None => reason(error),
+    }
+}
+
+/// What went wrong with TLS, in words.
+fn reason_of_tls(tls: &rustls::Error) -> String {
     match tls {
         rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
         rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
@@ -305,6 +310,12 @@ fn reason_of_handshake(error: &io::Error) -> String {
         rustls::Error::AlertReceived(
             AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
         ) => "the other side wants a certificate of the client".to_owned(),
+        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            "the other side does not speak the protocol that it was asked for".to_owned()
+        }
+        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
+            "the other side knows no cipher, or no kind of certificate, that this agent does".to_owned()
+        }
         rustls::Error::AlertReceived(alert) => format!("the other side ended it: {alert:?}"),
         rustls::Error::PeerIncompatible(_) => {
             format!("the other side speaks no TLS that this agent does: {tls}")

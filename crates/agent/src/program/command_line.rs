@@ -92,7 +92,7 @@ pub(super) struct Options {
     /// A network that tasks may not reach, whatever is allowed
     #[arg(long, value_name = "NETWORK", env = "SLAMON_AGENT_DENY", value_delimiter = ',')]
     pub(super) deny: Vec<String>,
-    /// A file of lines NAME=VALUE, for ${secret:NAME} in the data of tasks
+    /// A file of lines NAME=VALUE or NAME@HOST,HOST=VALUE, for ${secret:NAME} in the data of tasks
     #[arg(long, value_name = "FILE", env = "SLAMON_AGENT_SECRETS")]
     pub(super) secrets: Option<PathBuf>,
     /// A file with a token that the agent shows to the AFM

@@ -24,7 +24,15 @@ pub(super) struct Servers {
 /// The servers that a task names, or those of the system.
 pub(super) async fn find(data: &Data, environment: &Environment, limit: &Limit) -> Result<Servers, Failure> {
     let policy = environment.network.clone();
-    let Some(server) = &data.server else { return system(Path::new(SYSTEM), data.port) };
+    let Some(server) = &data.server else {
+        return match policy.hosts() {
+            // They would pass the question on to anybody.
+            Some(_) => Err(Failure::new(
+                "task_data.server: must be given, since the task names a secret that is not for all hosts",
+            )),
+            None => system(Path::new(SYSTEM), data.port),
+        };
+    };
     let resolved = Target::new(server, data.port).resolve(&policy, None, limit).await?;
     Ok(Servers { addresses: resolved.addresses, policy })
 }
@@ -44,8 +52,7 @@ fn system(path: &Path, port: u16) -> Result<Servers, Failure> {
     if addresses.is_empty() {
         return Err(failed("names none"));
     }
-    let everything = ["0.0.0.0/0", "::/0"].iter().filter_map(|network| network.parse().ok()).collect();
-    Ok(Servers { addresses, policy: NetworkPolicy::new(everything, Vec::new()) })
+    Ok(Servers { addresses, policy: NetworkPolicy::everything() })
 }
 
 /// The server that a line of resolv.conf(5) names.

@@ -3,15 +3,19 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use regex::Regex;
+use regex::{Regex, RegexBuilder};
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
+use super::content::Content;
 use super::request::Answer;
 
 /// A value that was there is repeated up to so many characters.
 const LONGEST_SHOWN: usize = 200;
+
+/// A regular expression has no more bytes once it is compiled: how long it takes grows with them.
+const LARGEST_REGEX: usize = 1 << 20;
 
 /// The member `expected_status`: by default all from 200 to 399.
 #[derive(Debug, Clone, Deserialize)]
@@ -32,7 +36,7 @@ enum Status {
 pub(in crate::handlers) struct OneOrMany(Vec<String>);
 
 #[derive(Debug, Deserialize, JsonSchema)]
-#[serde(untagged)]
+#[serde(untagged, expecting = "must be a text or a list of texts")]
 #[schemars(inline)]
 enum TextOrTexts {
     One(String),
@@ -66,28 +70,43 @@ impl Expected {
         Ok(Self { statuses, contains: contains.0, regex, json })
     }
 
-    /// What an answer is not; a sentence of what was expected, and what was there.
-    pub(in crate::handlers) fn check(&self, answer: &Answer) -> Result<(), String> {
-        if !self.statuses.contains(answer.status.as_u16()) {
-            return Err(format!("expected status {}, and it was {}", self.statuses, answer.status));
+    /// Whether the body counts.
+    pub(in crate::handlers) fn has_body(&self) -> bool {
+        !self.contains.is_empty() || self.is_parsed()
+    }
+
+    /// Whether the body is compared with a regular expression, or with JSON.
+    pub(in crate::handlers) fn is_parsed(&self) -> bool {
+        self.regex.is_some() || !self.json.is_empty()
+    }
+
+    /// Whether an answer has another status; a sentence of what was expected, and what was there.
+    pub(in crate::handlers) fn check_status(&self, answer: &Answer) -> Result<(), String> {
+        let status = answer.status;
+        if self.statuses.contains(status.as_u16()) {
+            return Ok(());
         }
-        let cut = || match answer.body.is_cut {
-            true => format!("the first {} bytes of the body", answer.body.bytes.len()),
-            false => format!("the body ({} bytes)", answer.body.bytes.len()),
+        let reason = status.canonical_reason().map_or_else(String::new, |reason| format!(" {reason}"));
+        Err(format!("expected status {}, and it was {}{reason}", self.statuses, status.as_u16()))
+    }
+
+    /// What a body is not; a sentence of what was expected, and what was there.
+    pub(in crate::handlers) fn check(&self, content: &Content<'_>) -> Result<(), String> {
+        let body = &content.answer.body;
+        let nowhere = || match body.is_cut {
+            true => format!("is not in its first {} bytes", body.bytes.len()),
+            false => format!("is not there ({} bytes)", body.bytes.len()),
         };
-        if !self.contains.is_empty() || self.regex.is_some() {
-            let text = answer.text();
-            if let Some(missing) = self.contains.iter().find(|part| !text.contains(part.as_str())) {
-                return Err(format!("expected {missing:?} in the body, and {} does not have it", cut()));
-            }
-            if let Some(regex) = self.regex.as_ref().filter(|regex| !regex.is_match(&text)) {
-                return Err(format!("expected a match of {regex} in the body, and {} has none", cut()));
-            }
+        if let Some(missing) = self.contains.iter().find(|part| !content.text().contains(part.as_str())) {
+            return Err(format!("expected {missing:?} in the body, and it {}", nowhere()));
+        }
+        if let Some(regex) = self.regex.as_ref().filter(|regex| !regex.is_match(content.text())) {
+            return Err(format!("expected a match of {regex} in the body, and it {}", nowhere()));
         }
         if self.json.is_empty() {
             return Ok(());
         }
-        let body = json(answer)?;
+        let body = content.json()?;
         for (pointer, expected) in &self.json {
             let place = if pointer.is_empty() {
                 "in the body".to_owned()
@@ -113,23 +132,11 @@ pub(in crate::handlers) fn is_pointer(text: &str) -> bool {
 
 /// Reads a regular expression; the problem is one line.
 pub(in crate::handlers) fn compile(regex: &str) -> Result<Regex, String> {
-    Regex::new(regex).map_err(|error| {
+    RegexBuilder::new(regex).size_limit(LARGEST_REGEX).build().map_err(|error| {
         let text = error.to_string();
         let problem = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
         format!("is no regular expression: {problem}")
     })
-}
-
-/// The body of an answer as JSON.
-pub(in crate::handlers) fn json(answer: &Answer) -> Result<Value, String> {
-    if answer.body.is_cut {
-        let read = answer.body.bytes.len();
-        return Err(format!(
-            "expected JSON in the body, and it is longer than the {read} bytes that were read"
-        ));
-    }
-    serde_json::from_str(&answer.text())
-        .map_err(|error| format!("expected JSON in the body, and it is none: {error}"))
 }
 
 /// The beginning of a value.

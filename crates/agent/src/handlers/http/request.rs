@@ -16,6 +16,7 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::content::LARGEST_PARSED;
 use crate::failure::Failure;
 use crate::network::connect::Target;
 use crate::network::http::{Body, Client, Cookies, Request, Times, basic};
@@ -279,18 +280,22 @@ impl Answer {
         self.headers.get(name).map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
     }
 
-    /// The body as a text, in the charset that `Content-Type` says, else UTF-8.
-    pub(in crate::handlers) fn text(&self) -> Cow<'_, str> {
-        let content_type = self.header("content-type").unwrap_or_default().to_ascii_lowercase();
-        let charset = content_type.split(';').find_map(|part| part.trim().strip_prefix("charset="));
-        let charset = charset.map(|charset| charset.trim_matches('"').as_bytes());
-        let encoding = charset.and_then(encoding_rs::Encoding::for_label).unwrap_or(encoding_rs::UTF_8);
-        encoding.decode(&self.body.bytes).0
-    }
-
     /// The URL without user, password and fragment.
     pub(in crate::handlers) fn shown_url(&self) -> String {
         shown(&self.url)
+    }
+}
+
+impl MaxBytes {
+    /// Whether what is read can be parsed, too; the problem begins with the name of the member.
+    pub(in crate::handlers) fn for_parsing(self) -> Result<(), String> {
+        match self.0 <= LARGEST_PARSED {
+            true => Ok(()),
+            false => Err(format!(
+                "max_bytes: must be at most {LARGEST_PARSED} where the body is compared with `json` or `regex`, and is {}",
+                self.0
+            )),
+        }
     }
 }
 

@@ -4,8 +4,52 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+/// All variables of a task have no more bytes, as JSON.
+const LARGEST: usize = 1 << 20;
+/// What is filled in for one step has no more: it may name a large variable many times.
+const LARGEST_FILLED: usize = 16 << 20;
+
 /// Variables by their names.
-pub(super) type Variables = BTreeMap<String, Value>;
+#[derive(Debug, Default)]
+pub(super) struct Variables(BTreeMap<String, Variable>);
+
+#[derive(Debug)]
+struct Variable {
+    value: Value,
+    /// Its size as JSON.
+    bytes: usize,
+}
+
+impl Variables {
+    /// Adds variables, or replaces those of the same names.
+    pub(super) fn add(&mut self, found: impl IntoIterator<Item = (String, Value)>) -> Result<(), String> {
+        for (name, value) in found {
+            let bytes = value.to_string().len();
+            self.0.insert(name, Variable { value, bytes });
+            if self.0.values().map(|variable| variable.bytes).sum::<usize>() > LARGEST {
+                return Err(format!("variables: they have more than {LARGEST} bytes together"));
+            }
+        }
+        Ok(())
+    }
+
+    pub(super) fn remove(&mut self, name: &str) -> Option<Value> {
+        self.0.remove(name).map(|variable| variable.value)
+    }
+
+    /// Whether there is room for what is to be filled in.
+    pub(super) fn fit<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
+        let sizes = names.into_iter().filter_map(|name| self.0.get(name)).map(|variable| variable.bytes);
+        if sizes.sum::<usize>() <= LARGEST_FILLED {
+            return Ok(());
+        }
+        Err(format!("the variables that are filled in have more than {LARGEST_FILLED} bytes together"))
+    }
+
+    fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name).map(|variable| &variable.value)
+    }
+}
 
 /// A part of a text.
 enum Part<'a> {
@@ -125,11 +169,24 @@ mod tests {
     use super::*;
 
     fn variables() -> Variables {
-        Variables::from([
-            ("id".to_owned(), json!(7)),
-            ("text".to_owned(), json!("a b&${id}")),
-            ("path".to_owned(), json!("/orders/7?x=1")),
-        ])
+        let mut variables = Variables::default();
+        let values = [("id", json!(7)), ("text", json!("a b&${id}")), ("path", json!("/orders/7?x=1"))];
+        variables.add(values.map(|(name, value)| (name.to_owned(), value))).unwrap();
+        variables
+    }
+
+    #[test]
+    fn variables_take_no_more_than_their_room() {
+        let mut variables = variables();
+        let half = || json!("x".repeat(LARGEST / 2));
+        assert_eq!(variables.add([("a".to_owned(), half())]), Ok(()));
+        // The same one again is not another one.
+        assert_eq!(variables.add([("a".to_owned(), half())]), Ok(()));
+        assert_eq!(variables.fit(["a"; 31]), Ok(()));
+        let problem = variables.fit(["a"; 33]).unwrap_err();
+        assert_eq!(problem, "the variables that are filled in have more than 16777216 bytes together");
+        let problem = variables.add([("b".to_owned(), half())]).unwrap_err();
+        assert_eq!(problem, "variables: they have more than 1048576 bytes together");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::Value;
 
-use crate::handlers::http::{Answer, compile, is_pointer, json};
+use crate::handlers::http::{Content, compile, is_pointer};
 use crate::network::http::Cookies;
 
 /// Where in an answer a variable is: one of these.
@@ -33,9 +33,16 @@ impl Source {
         }
     }
 
-    pub(super) fn take(&self, answer: &Answer, cookies: &Cookies) -> Result<Value, String> {
+    /// Whether it is looked for in the body.
+    pub(super) fn is_parsed(&self) -> bool {
+        matches!(self, Self::Json(_) | Self::Regex(_))
+    }
+
+    pub(super) fn take(&self, content: &Content<'_>, cookies: &Cookies) -> Result<Value, String> {
+        let answer = content.answer;
         match self {
-            Self::Json(pointer) => json(answer)?
+            Self::Json(pointer) => content
+                .json()?
                 .pointer(pointer)
                 .cloned()
                 .ok_or_else(|| format!("there is nothing at {pointer:?} of the body")),
@@ -48,9 +55,9 @@ impl Source {
                 .map(Value::String)
                 .ok_or_else(|| format!("there is no cookie {name:?}")),
             Self::Regex(regex) => {
-                let text = answer.text();
                 let compiled = compile(regex)?;
-                let found = compiled.captures(&text).and_then(|found| found.get(1).or_else(|| found.get(0)));
+                let found =
+                    compiled.captures(content.text()).and_then(|found| found.get(1).or_else(|| found.get(0)));
                 found
                     .map(|found| Value::String(found.as_str().to_owned()))
                     .ok_or_else(|| format!("nothing in the body matches {regex}"))

@@ -118,6 +118,6 @@ impl<'a> Talk<'a> {
     }
 }
 
-fn quoted(line: &str) -> &str {
-    line.char_indices().nth(QUOTED).map_or(line, |(end, _)| &line[..end])
+fn quoted(line: &str) -> String {
+    line.char_indices().nth(QUOTED).map_or_else(|| line.to_owned(), |(end, _)| format!("{}…", &line[..end]))
 }

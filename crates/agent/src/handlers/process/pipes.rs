@@ -18,6 +18,8 @@ pub(super) struct Pipes {
     output: Vec<u8>,
     output_limit: usize,
     error_output: VecDeque<u8>,
+    /// Whether there was more of it before.
+    is_cut: bool,
 }
 
 /// The command has written more to its standard output than it may.
@@ -34,6 +36,7 @@ impl Pipes {
             output: Vec::new(),
             output_limit,
             error_output: VecDeque::new(),
+            is_cut: false,
         }
     }
 
@@ -43,7 +46,7 @@ impl Pipes {
 
     /// Gives the command its input, and takes what it writes, until it has closed all that it writes to.
     pub(super) async fn flow(&mut self) -> Result<(), TooMuch> {
-        let Self { input, stdin, stdout, stderr, output, output_limit, error_output } = self;
+        let Self { input, stdin, stdout, stderr, output, output_limit, error_output, is_cut } = self;
         let feed = async {
             if let Some(mut stdin) = stdin.take() {
                 // A command need not read it.
@@ -60,7 +63,9 @@ impl Pipes {
         });
         let read_errors = read(stderr.as_mut(), |bytes| {
             error_output.extend(bytes);
-            error_output.drain(..error_output.len().saturating_sub(ERROR_OUTPUT));
+            let more = error_output.len().saturating_sub(ERROR_OUTPUT);
+            error_output.drain(..more);
+            *is_cut |= more > 0;
             Ok(())
         });
         tokio::try_join!(feed, read_output, read_errors).map(|_| ())
@@ -80,7 +85,8 @@ impl Pipes {
 
     /// The end of what came from the standard error, as text.
     pub(super) fn error_output(&mut self) -> String {
-        String::from_utf8_lossy(self.error_output.make_contiguous()).into_owned()
+        let text = String::from_utf8_lossy(self.error_output.make_contiguous());
+        if self.is_cut { format!("…{text}") } else { text.into_owned() }
     }
 }
 

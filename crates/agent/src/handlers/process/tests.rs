@@ -94,6 +94,14 @@ async fn a_command_reads_the_input_and_its_object_is_the_result() {
 }
 
 #[tokio::test]
+async fn the_input_is_what_was_posted_in_one_line() {
+    let posted = "{\"z\":\r\n 12345678901234567890123, \"a\": [1.0,\n1e2], \"b\": \"\\u0041\\n\"}";
+    let data = serde_json::from_str(&format!("{{\"command\": \"run\", \"input\": {posted}}}")).unwrap();
+    let output = execute(data, context(&CancellationToken::new()), shell("cat; echo end")).await.unwrap();
+    assert_eq!(output.output.unwrap(), format!("{}\nend\n", posted.replace(['\r', '\n'], " ")));
+}
+
+#[tokio::test]
 async fn what_is_no_object_is_text() {
     for (script, text) in [
         ("echo hello", "hello\n"),
@@ -122,6 +130,11 @@ async fn the_environment_has_nothing_of_the_agents() {
 
 #[tokio::test]
 async fn an_exit_status_that_was_not_expected_is_an_error_with_what_was_said() {
+    let none = json!({"command": "run", "expected_exit_status": []});
+    assert_eq!(
+        execute_in(shell("exit 0"), none).await.unwrap_err(),
+        "task_data.expected_exit_status: is empty: no exit status could be right"
+    );
     assert_eq!(
         run("echo out; echo 'no disk' >&2; exit 2").await.unwrap_err(),
         "the command \"run\" ended with exit status 2, where 0 was expected: no disk"
@@ -252,7 +265,7 @@ async fn a_command_that_writes_without_end_is_stopped() {
 async fn errors_without_end_are_read_and_their_end_is_kept() {
     let output = run("head -c 100000000 /dev/zero | tr '\\0' x >&2; echo END >&2").await.unwrap();
     let kept = output["error_output"].as_str().unwrap();
-    assert_eq!(kept.len(), 4 * 1024);
+    assert_eq!(kept.strip_prefix('…').unwrap().len(), 4 * 1024);
     assert!(kept.ends_with("xEND\n"));
 }
 

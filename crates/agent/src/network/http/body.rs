@@ -10,8 +10,8 @@ use hyper::HeaderMap;
 use hyper::body::Incoming;
 use hyper::header::CONTENT_ENCODING;
 
-use super::{io_error, reason};
-use crate::network::connect::Target;
+use super::io_error;
+use crate::network::connect::{Target, reason};
 use crate::network::limit::{Limit, TimeIsUp, seconds};
 
 /// A body, as far as it was read.

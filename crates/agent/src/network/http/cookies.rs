@@ -6,14 +6,22 @@ use hyper::header::SET_COOKIE;
 use reqwest::Url;
 
 /// Cookies, kept as browsers do.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(crate) struct Cookies(CookieStore);
+
+/// A cookie has no more bytes, with its name and attributes, and there are no more of them: what browsers have to keep
+/// at least (RFC 6265, 6.1) of a domain, times four.
+const LONGEST: usize = 4096;
+const MOST: usize = 200;
 
 impl Cookies {
     /// Keeps what an answer from a URL has set.
     pub(crate) fn keep(&mut self, headers: &HeaderMap, url: &Url) {
         for cookie in headers.get_all(SET_COOKIE) {
             let text = String::from_utf8_lossy(cookie.as_bytes()).into_owned();
+            if text.len() > LONGEST || self.0.iter_any().count() >= MOST {
+                continue;
+            }
             if let Ok(cookie) = RawCookie::parse(text) {
                 // One that is for somebody else is not kept.
                 let _ = self.0.insert_raw(&cookie, url);
@@ -67,5 +75,22 @@ mod tests {
         headers.append(SET_COOKIE, "a=; Expires=Thu, 01 Jan 1970 00:00:00 GMT".parse().unwrap());
         cookies.keep(&headers, &url("https://eu.shop.example/"));
         assert_eq!(cookies.header(&url("http://eu.shop.example/")), "f=\"6\"");
+    }
+
+    #[test]
+    fn there_are_not_too_many_cookies_and_none_is_too_long() {
+        let url = Url::parse("https://shop.example/").unwrap();
+        let mut cookies = Cookies::default();
+        for round in 0..10 {
+            let mut headers = HeaderMap::new();
+            for number in 0..100 {
+                headers.append(SET_COOKIE, format!("c{round}-{number}=1").parse().unwrap());
+            }
+            headers.append(SET_COOKIE, format!("long={}", "x".repeat(LONGEST)).parse().unwrap());
+            cookies.keep(&headers, &url);
+        }
+        let header = cookies.header(&url);
+        assert_eq!(header.split("; ").count(), MOST);
+        assert!(!header.contains("long="));
     }
 }

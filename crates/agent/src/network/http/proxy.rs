@@ -37,7 +37,9 @@ impl Proxy {
         limit: &Limit,
     ) -> Result<(), ConnectError> {
         match target.resolve(policy, None, limit).await {
-            Err(forbidden @ ConnectError::Forbidden { .. }) => Err(forbidden),
+            Err(forbidden @ (ConnectError::Forbidden { .. } | ConnectError::OtherHost { .. })) => {
+                Err(forbidden)
+            }
             _ => Ok(()),
         }
     }
