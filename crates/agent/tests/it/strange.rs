@@ -55,6 +55,26 @@ fn while_very_many_results_wait_an_agent_says_it_is_busy_and_does_not_ask_again_
 }
 
 #[test]
+fn results_that_are_too_large_together_are_delivered_one_by_one_in_their_order() {
+    let state = tempfile::tempdir().unwrap();
+    let stored: Vec<_> = (0..5).map(|_| Uuid::new_v4()).collect();
+    for (place, id) in stored.iter().enumerate() {
+        store_result(state.path(), place + 1, *id);
+    }
+    let afm = Fake::start(|request| match request.path.as_str() {
+        "tasks" => handed_out(&[]),
+        _ if request.body["results"].is_array() => (413, "text/html", "<html>".to_owned()),
+        _ => (200, "application/json", String::new()),
+    });
+    let _agent = agent(&afm.url(), state.path(), "first", &[]);
+    let one_by_one = |results: &[Value]| -> Vec<Value> {
+        results.iter().filter(|body| body["results"].is_null()).map(|body| body["task_id"].clone()).collect()
+    };
+    let delivered = afm.wait_for("tasks/response", |results| one_by_one(results).len() >= 5);
+    assert_eq!(one_by_one(&delivered), stored.iter().map(|id| json!(id)).collect::<Vec<_>>());
+}
+
+#[test]
 fn a_result_is_not_lost_to_something_in_the_place_of_the_afm() {
     let state = tempfile::tempdir().unwrap();
     let id = Uuid::new_v4();
