@@ -41,7 +41,12 @@ impl Delivery {
         let delivery = Arc::clone(self);
         let stored = tokio::task::spawn_blocking(move || {
             match serde_json::value::to_raw_value(&TaskResult::new(task_id, &outcome)) {
-                Ok(body) => delivery.spool().push(task_id, body),
+                Ok(body) => {
+                    let placed = delivery.spool().place(task_id, body);
+                    // Nobody else waits for the disk.
+                    let stored = placed.store();
+                    delivery.spool().add(stored);
+                }
                 Err(problem) => tracing::error!(%task_id, %problem, "could not write a result as JSON"),
             }
         });

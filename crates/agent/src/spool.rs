@@ -78,17 +78,18 @@ impl Spool {
         Ok(Self { folder: Some(folder), results: results.into(), bytes, next })
     }
 
-    /// Adds a result. Where it cannot be stored it is kept in memory, and the log says so.
-    pub(crate) fn push(&mut self, task_id: Uuid, body: Box<RawValue>) {
+    /// Gives a result its place after all others, for [`Placed::store`].
+    pub(crate) fn place(&mut self, task_id: Uuid, body: Box<RawValue>) -> Placed {
         let result = Spooled { place: self.next, task_id, body: body.into() };
         self.next = self.next.saturating_add(1);
-        if let Some(folder) = &self.folder
-            && let Err(problem) = store(&folder.path, &result)
-        {
-            tracing::error!(%task_id, %problem, "could not store a result on disk: a restart would lose it");
-        }
+        Placed { result, folder: self.folder.as_ref().map(|folder| folder.path.clone()) }
+    }
+
+    /// Adds a result that is stored.
+    pub(crate) fn add(&mut self, result: Spooled) {
         self.bytes += result.bytes();
-        self.results.push_back(result);
+        let at = self.results.partition_point(|other| other.place < result.place);
+        self.results.insert(at, result);
     }
 
     /// The first results, at most `most` of them, and of more than one at most so many bytes.
@@ -130,6 +131,27 @@ impl Spool {
 
     pub(crate) fn len(&self) -> usize {
         self.results.len()
+    }
+}
+
+/// A result that has its place, and is not stored yet.
+pub(crate) struct Placed {
+    result: Spooled,
+    folder: Option<PathBuf>,
+}
+
+impl Placed {
+    /// Stores it, which takes as long as the disk does; several at a time take little longer. Where it cannot be stored it
+    /// is kept in memory, and the log says so.
+    pub(crate) fn store(self) -> Spooled {
+        let Self { result, folder } = self;
+        if let Some(folder) = folder
+            && let Err(problem) = store(&folder, &result)
+        {
+            let task_id = result.task_id;
+            tracing::error!(%task_id, %problem, "could not store a result on disk: a restart would lose it");
+        }
+        result
     }
 }
 
@@ -200,6 +222,11 @@ mod tests {
         (id, RawValue::from_string(format!(r#"{{"protocol":1,"task_id":"{id}","task_data":{{}}}}"#)).unwrap())
     }
 
+    fn push(spool: &mut Spool, task_id: Uuid, body: Box<RawValue>) {
+        let stored = spool.place(task_id, body).store();
+        spool.add(stored);
+    }
+
     fn ids(spool: &Spool) -> Vec<u128> {
         spool.ids().map(|id| id.as_u128()).collect()
     }
@@ -210,7 +237,7 @@ mod tests {
         let mut spool = Spool::open(folder.path()).unwrap();
         for n in 1..=12 {
             let (id, body) = body(n);
-            spool.push(id, body);
+            push(&mut spool, id, body);
         }
         let delivered = spool.first(2, 1000);
         delivered.iter().for_each(|result| spool.remove(result));
@@ -218,7 +245,7 @@ mod tests {
         let mut spool = Spool::open(folder.path()).unwrap();
         assert_eq!(ids(&spool), (3..=12).collect::<Vec<_>>());
         let (id, body) = body(13);
-        spool.push(id, body);
+        push(&mut spool, id, body);
         drop(spool);
         assert_eq!(ids(&Spool::open(folder.path()).unwrap()), (3..=13).collect::<Vec<_>>());
     }
@@ -244,24 +271,37 @@ mod tests {
     }
 
     #[test]
+    fn results_that_are_stored_at_the_same_time_keep_their_order() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut spool = Spool::open(folder.path()).unwrap();
+        let placed: Vec<_> = (1..=3).map(body).map(|(id, body)| spool.place(id, body)).collect();
+        for placed in placed.into_iter().rev() {
+            spool.add(placed.store());
+        }
+        assert_eq!(ids(&spool), [1, 2, 3]);
+        drop(spool);
+        assert_eq!(ids(&Spool::open(folder.path()).unwrap()), [1, 2, 3]);
+    }
+
+    #[test]
     fn a_spool_is_full_by_number_or_by_bytes() {
         let result = |length: usize| RawValue::from_string(format!("\"{}\"", "x".repeat(length))).unwrap();
         let mut spool = Spool::in_memory();
         for _ in 1..MOST {
-            spool.push(Uuid::nil(), result(1));
+            push(&mut spool, Uuid::nil(), result(1));
         }
         assert!(!spool.is_full());
-        spool.push(Uuid::nil(), result(1));
+        push(&mut spool, Uuid::nil(), result(1));
         assert!(spool.is_full());
         let first = spool.first(1, 1);
         spool.remove(&first[0]);
         assert!(!spool.is_full());
         let mut spool = Spool::in_memory();
         for _ in 0..63 {
-            spool.push(Uuid::nil(), result(1 << 20));
+            push(&mut spool, Uuid::nil(), result(1 << 20));
         }
         assert!(!spool.is_full());
-        spool.push(Uuid::nil(), result(1 << 20));
+        push(&mut spool, Uuid::nil(), result(1 << 20));
         assert!(spool.is_full());
     }
 
@@ -269,7 +309,7 @@ mod tests {
     fn the_first_results_are_few_or_small() {
         let mut spool = Spool::in_memory();
         for length in [50, 30, 10, 20, 1] {
-            spool.push(Uuid::nil(), RawValue::from_string("1".repeat(length)).unwrap());
+            push(&mut spool, Uuid::nil(), RawValue::from_string("1".repeat(length)).unwrap());
         }
         let lengths = |most, bytes| spool.first(most, bytes).iter().map(Spooled::bytes).collect::<Vec<_>>();
         assert_eq!(lengths(9, 90), [50, 30, 10]);
@@ -285,7 +325,7 @@ mod tests {
         let mut spool = Spool::open(&path).unwrap();
         fs::remove_dir_all(&path).unwrap();
         let (id, body) = body(1);
-        spool.push(id, body);
+        push(&mut spool, id, body);
         assert_eq!(ids(&spool), [1]);
         let first = spool.first(1, 1000);
         spool.remove(&first[0]);
