@@ -114,7 +114,7 @@ async fn completed(client: &Client, test_id: Uuid) -> Result<u64> {
     let (mut completed, mut cursor) = (0, None);
     loop {
         let page = client.test(test_id, 1_000, cursor.as_deref()).await?;
-        completed += page.counts["completed"].as_u64().unwrap_or_default();
+        completed += page.counts.get("completed").copied().unwrap_or_default();
         cursor = page.next_cursor;
         if cursor.is_none() {
             return Ok(completed);
