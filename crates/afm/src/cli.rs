@@ -140,6 +140,12 @@ pub fn main() -> ExitCode {
         say(&format!("slamon-afm: {problem}"));
         return ExitCode::from(BAD_ARGUMENTS);
     }
+    if let ServerCommand::Demo(_) = &command
+        && let Err(problem) = demo::without_proxies()
+    {
+        say(&format!("slamon-afm: could not leave the proxies of the environment: {problem}"));
+        return ExitCode::FAILURE;
+    }
     serve(command, options)
 }
 

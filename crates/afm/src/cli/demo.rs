@@ -5,10 +5,12 @@ mod services;
 mod site;
 mod tasks;
 
-use std::future;
 use std::net::SocketAddr;
+use std::os::unix::process::CommandExt;
+use std::process::Command;
 use std::sync::Arc;
 use std::time::Duration;
+use std::{env, future, io};
 
 use slamon_client::Client;
 use tokio::net::TcpListener;
@@ -19,6 +21,25 @@ use crate::config::Config;
 use crate::database::Database;
 use crate::logging::LogWriter;
 use services::Services;
+
+/// What names proxies.
+const PROXIES: [&str; 6] =
+    ["http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"];
+
+/// Begins anew without the proxies that the environment names, where it names any: agents, their tasks and the client
+/// would look there for what is on this machine, and the demo reaches nothing else.
+pub(super) fn without_proxies() -> io::Result<()> {
+    if PROXIES.iter().all(|name| env::var_os(name).is_none()) {
+        return Ok(());
+    }
+    let mut anew = Command::new(env::current_exe()?);
+    anew.args(env::args_os().skip(1));
+    for name in PROXIES {
+        anew.env_remove(name);
+    }
+    // It comes back only if that fails.
+    Err(anew.exec())
+}
 
 /// Runs the demo until the process is told to end.
 pub(super) async fn run(
@@ -53,7 +74,8 @@ async fn show(afm: SocketAddr) -> anyhow::Result<()> {
     let target = format!("http://{}", site.local_addr()?);
     println!("The AFM is at          {url}");
     println!("The dashboard is at    {url}/dashboard");
-    println!("The API is told of at  {url}/api/docs");
+    println!("The API is shown at    {url}/api/docs");
+    println!("In another terminal    slamon-afm top --url {url}");
     println!("Three agents watch     {target}, which is slow now and then, and broken every few minutes");
     println!("Ctrl-C ends the demo; nothing of it is kept.");
     let client = Client::new(&url)?.retry_for(Duration::ZERO);

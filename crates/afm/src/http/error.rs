@@ -40,7 +40,7 @@ pub(crate) enum ApiError {
     GivesWay,
     #[error("there are too many connections; try again")]
     Crowded,
-    #[error("there is nothing here")]
+    #[error("there is no such path")]
     UnknownPath,
     #[error("task_id: no task has this id")]
     UnknownTask,

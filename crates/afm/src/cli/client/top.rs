@@ -97,7 +97,7 @@ async fn watch(client: Client) -> Result<(), Failure> {
 /// The lines of the screen: as many as it has, and the last one says how it ends.
 fn drawn(view: Option<&View>, problem: Option<&str>, url: &str, rows: usize, columns: usize) -> Vec<String> {
     let mut lines = match view {
-        Some(view) => view.lines(url, Some(columns)),
+        Some(view) => view.lines(url, Some((rows, columns))),
         None => vec![format!("AFM        {url}")],
     };
     if let Some(problem) = problem {
@@ -128,22 +128,37 @@ impl View {
         Ok(Self { overview, types, failures })
     }
 
-    fn lines(&self, url: &str, room: Option<usize>) -> Vec<String> {
+    /// The lines of the view, as many as there is room for in rows and columns.
+    fn lines(&self, url: &str, room: Option<(usize, usize)>) -> Vec<String> {
+        let columns = room.map(|(_, columns)| columns);
         let mut lines = vec![format!("AFM        {}", shown(url))];
         lines.extend(figures(&self.overview));
-        lines.push(format!("Finished   {}", self.finished(room)));
-        let mut section = |mut table: Table, added: Result<usize, Failure>| {
-            if added.is_ok_and(|rows| rows > 0) {
-                lines.push(String::new());
-                lines.extend(table.lines(room));
-            }
+        lines.push(format!("Finished   {}", self.finished(columns)));
+        let section = |mut table: Table, added: Result<usize, Failure>| match added {
+            Ok(1..) => table.lines(columns),
+            _ => Vec::new(),
         };
-        let mut failures = show_task::list();
+        let (mut types, mut failures) = (types::header(), show_task::list());
+        let added = add_types(&self.types, &mut types);
+        let mut types = section(types, added);
         let added = add_tasks(&self.failures, &mut failures);
-        let mut all = types::header();
-        let types = add_types(&self.types, &mut all);
-        section(all, types);
-        section(failures, added);
+        let mut failures = section(failures, added);
+        if let Some((rows, _)) = room {
+            // Where there is no room for all, there is for some of both. Two lines are empty, and one says how it ends.
+            let left = rows.saturating_sub(lines.len() + 3);
+            failures.truncate(left.saturating_sub(types.len()).max(left / 2));
+            let of_types = left.saturating_sub(failures.len());
+            if types.len() > of_types {
+                types.truncate(of_types.saturating_sub(1));
+                types.push("… and others".to_owned());
+            }
+        }
+        for section in [types, failures] {
+            if !section.is_empty() {
+                lines.push(String::new());
+                lines.extend(section);
+            }
+        }
         lines
     }
 
@@ -161,5 +176,38 @@ impl View {
         };
         let row: String = minutes.iter().map(|minute| bar(minute.happened.finished)).collect();
         format!("{row}| at most {most} a minute")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+    use serde_json::value::to_raw_value;
+
+    use super::*;
+
+    #[test]
+    fn types_and_failures_are_both_seen_where_there_is_no_room_for_all() {
+        let agents = json!({"active": 1, "lost": 0, "paused": 0, "is_complete": true});
+        let overview = json!({"at": "", "agents": agents, "minutes": [], "types": []});
+        let offering = json!({"active": 1, "silent": 0, "is_complete": true});
+        let of_type =
+            |n| json!({"task_type": format!("t{n}"), "task_version": 1, "offered": true, "agents": offering});
+        let types: Vec<_> = (0..50).map(of_type).collect();
+        let failure = json!({"task_id": "f", "task_type": "a", "task_version": 1, "task_state": "failed", "task_error": "no"});
+        let view = View {
+            overview: serde_json::from_value(overview).unwrap(),
+            types: to_raw_value(&json!({ "types": types })).unwrap(),
+            failures: to_raw_value(&json!({ "tasks": vec![failure; 10] })).unwrap(),
+        };
+        for (rows, of_types, of_failures) in [(30, 9, 9), (80, 50, 10), (24, 6, 6), (10, 0, 0), (3, 0, 0)] {
+            let lines = view.lines("http://afm", Some((rows, 100)));
+            let of = |what: fn(&str) -> bool| lines.iter().filter(|line| what(line)).count();
+            assert_eq!(of(|line| line.starts_with('t')), of_types, "{rows}: {lines:#?}");
+            assert_eq!(of(|line| line.ends_with("no")), of_failures, "{rows}: {lines:#?}");
+            assert_eq!(of(|line| line == "… and others"), usize::from(of_types < 50), "{lines:#?}");
+            assert!(rows < 10 || lines.len() < rows, "{rows}: {lines:#?}");
+        }
+        assert_eq!(view.lines("http://afm", None).iter().filter(|line| line.starts_with('t')).count(), 50);
     }
 }

@@ -13,7 +13,9 @@ fn the_demo_shows_agents_and_tasks_and_keeps_nothing() {
     // A program sees only the folder that it is started in and its environment.
     let start = ["-c", "cd \"$1\" && exec \"$0\" demo 127.0.0.1 0", program().to_str().expect("UTF-8")];
     let words = [&start[..], &[folder.path().to_str().expect("UTF-8")]].concat();
-    let demo = Process::start("/bin/sh".as_ref(), &words, &[]).expect("sh runs");
+    // Where the environment names proxies, the demo asks none of them.
+    let proxies = ["http_proxy", "HTTP_PROXY", "https_proxy"].map(|name| (name, "http://127.0.0.1:9"));
+    let demo = Process::start("/bin/sh".as_ref(), &words, &proxies).expect("sh runs");
     let url = |line: &str| line.strip_prefix("The AFM is at ").map(|url| url.trim().to_owned());
     let url = demo.find_line(PATIENCE, url).expect("it says where it is");
     for line in ["The dashboard is at", "Ctrl-C ends the demo"] {

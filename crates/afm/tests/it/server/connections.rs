@@ -191,7 +191,7 @@ fn pipelined_requests_are_answered_in_their_order() {
     assert_eq!(connection.answer().json()["task_id"], id(1));
     connection.answer().is_empty();
     assert_eq!(connection.answer().json()["task_id"], id(2));
-    connection.answer().is_problem(404, "there is nothing here");
+    connection.answer().is_problem(404, "there is no such path");
 }
 
 #[test]

@@ -140,9 +140,9 @@ fn everything_else_is_404() {
     ] {
         for method in ["GET", "POST", "DELETE"] {
             let answer = app.send(method, path, &[], "");
-            answer.is_problem(404, "there is nothing here");
+            answer.is_problem(404, "there is no such path");
         }
     }
-    app.get(&format!("/task/{}/x", id(1))).is_problem(404, "there is nothing here");
+    app.get(&format!("/task/{}/x", id(1))).is_problem(404, "there is no such path");
     app.post("/task/response", "{}").problem(405);
 }
