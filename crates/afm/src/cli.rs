@@ -18,7 +18,6 @@ use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
 use slamon_command_line::{Completions, Man};
 use tokio::runtime::Runtime;
-use tracing::Level;
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::{Database, DatabaseKind};
@@ -233,8 +232,7 @@ fn serve(command: ServerCommand, options: ServerOptions) -> ExitCode {
 fn configure(overrides: &Overrides, is_demo: bool) -> Result<(Loaded, Database, LogWriter), String> {
     let mut loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     if is_demo {
-        // What the demo prints would drown in what it does.
-        loaded.config.log_level = loaded.config.log_level.min(Level::ERROR);
+        demo::settle(&mut loaded.config);
     }
     let database = Database::open(&loaded)?;
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;

@@ -15,6 +15,7 @@ use std::{env, future, io};
 use slamon_client::Client;
 use tokio::net::TcpListener;
 use tokio::sync::oneshot;
+use tracing::Level;
 
 use super::run::{self, Address};
 use crate::config::Config;
@@ -39,6 +40,17 @@ pub(super) fn without_proxies() -> io::Result<()> {
     }
     // It comes back only if that fails.
     Err(anew.exec())
+}
+
+/// How long tasks are kept, if nothing is said: as long as there are figures of them. So a demo that is left alone
+/// stays as small as it is then.
+const RETENTION: Duration = Duration::from_secs(3_600);
+
+/// Changes settings to what suits a demo.
+pub(super) fn settle(config: &mut Config) {
+    // What the demo prints would drown in what it does.
+    config.log_level = config.log_level.min(Level::ERROR);
+    config.task_retention.get_or_insert(RETENTION);
 }
 
 /// Runs the demo until the process is told to end.
@@ -99,4 +111,19 @@ fn reachable(address: SocketAddr) -> SocketAddr {
         });
     }
     reachable
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_demo_keeps_tasks_for_an_hour_unless_it_is_told_for_how_long() {
+        let mut config = Config::default();
+        settle(&mut config);
+        assert_eq!((config.task_retention, config.log_level), (Some(RETENTION), Level::ERROR));
+        config.task_retention = Some(Duration::from_secs(60));
+        settle(&mut config);
+        assert_eq!(config.task_retention, Some(Duration::from_secs(60)));
+    }
 }
