@@ -138,8 +138,8 @@ impl Waiters {
         match event {
             StoreEvent::TaskWaiting(waiting) => self.tasks_wait(&waiting.kind),
             StoreEvent::TaskEnded(task_id) => self.task_ended(*task_id),
-            StoreEvent::CancellationPending(_)
-            | StoreEvent::ListeningStopped
+            StoreEvent::CancellationPending(agent_id) => self.lock().cancellation_pending(*agent_id),
+            StoreEvent::ListeningStopped
             | StoreEvent::Changed(_)
             | StoreEvent::ChangesMissed
             | StoreEvent::Watched
@@ -150,15 +150,19 @@ impl Waiters {
 
     /// Wakes requests for what a batch has done.
     pub fn on_batch(&self, applied: &Applied) {
-        if applied.waiting.is_empty() && applied.ended.is_empty() {
+        let Applied { waiting, ended, pending_cancellations, .. } = applied;
+        if waiting.is_empty() && ended.is_empty() && pending_cancellations.is_empty() {
             return;
         }
         let mut state = self.lock();
-        for waiting in &applied.waiting {
+        for waiting in waiting {
             state.tasks_wait(&waiting.kind);
         }
-        for task_id in &applied.ended {
+        for task_id in ended {
             state.task_ended(*task_id);
+        }
+        for agent_id in pending_cancellations {
+            state.cancellation_pending(*agent_id);
         }
     }
 
@@ -252,6 +256,13 @@ fn is_paused(pauses: Option<&Pauses>, poll: &HeldPoll) -> bool {
 }
 
 impl WaitersState {
+    /// Wakes the poll of an agent that is to be told that a task of it was cancelled.
+    fn cancellation_pending(&self, agent_id: Uuid) {
+        if let Some(poll) = self.agents.get(&agent_id) {
+            poll.wake();
+        }
+    }
+
     fn tasks_wait(&mut self, kind: &WaitingKind) {
         let pauses = self.pauses.as_deref();
         if let Some(queue) = queue_of(&mut self.polls, pauses, kind) {

@@ -86,6 +86,20 @@ async fn a_task_is_handed_to_the_one_that_has_waited_longest_and_is_not_about_to
 }
 
 #[tokio::test]
+async fn a_poll_is_woken_when_a_task_of_its_agent_is_cancelled() {
+    let waiters = Waiters::default();
+    let polls = [1, 2, 3].map(|agent| waiters.poll(&request(agent, "")).unwrap());
+    let applied = Applied { pending_cancellations: vec![Uuid::from_u128(2)], ..Applied::default() };
+    waiters.on_batch(&applied);
+    waiters.on_event(&StoreEvent::CancellationPending(Uuid::from_u128(3)));
+    let mut woken = Vec::new();
+    for poll in &polls {
+        woken.push(is_woken(poll).await);
+    }
+    assert_eq!(woken, [false, true, true]);
+}
+
+#[tokio::test]
 async fn a_hint_that_comes_while_a_task_is_handed_is_asked_for_if_that_comes_to_nothing() {
     let waiters = Waiters::default();
     let poll = waiters.poll(&request(1, "")).unwrap();
