@@ -58,7 +58,14 @@ fn value(data: &RData) -> String {
     let mut text = String::new();
     // It fails for what is no value of a record, and was not asked for.
     let _ = write!(text, "{data}");
-    text
+    match data {
+        // A comma is written after each parameter, too.
+        RData::HTTPS(_) | RData::SVCB(_) => {
+            let words: Vec<&str> = text.split(' ').map(|word| word.trim_end_matches(',')).collect();
+            words.join(" ")
+        }
+        _ => text,
+    }
 }
 
 /// The name of a code.
@@ -191,10 +198,15 @@ fn compared(kind: Kind, text: &str) -> Option<String> {
         Kind::A => Some(text.trim().parse::<Ipv4Addr>().ok()?.to_string()),
         Kind::Aaaa => Some(text.trim().parse::<Ipv6Addr>().ok()?.to_string()),
         Kind::Txt => Some(text.to_owned()),
-        _ => {
-            let words = text.split_whitespace();
-            let words = words.map(|word| word.strip_suffix('.').unwrap_or(word).to_ascii_lowercase());
-            Some(words.collect::<Vec<_>>().join(" "))
-        }
+        // Parameters may be written with quotes or without.
+        Kind::Https | Kind::Svcb => Some(words(&text.replace('"', ""))),
+        _ => Some(words(text)),
     }
+}
+
+/// A text as it is compared where neither case nor a last dot counts.
+fn words(text: &str) -> String {
+    let words = text.split_whitespace();
+    let words = words.map(|word| word.strip_suffix('.').unwrap_or(word).to_ascii_lowercase());
+    words.collect::<Vec<_>>().join(" ")
 }

@@ -1,7 +1,8 @@
 use std::time::Duration;
 
 use hickory_proto::op::ResponseCode;
-use hickory_proto::rr::rdata::{A, AAAA, CNAME, MX, TXT};
+use hickory_proto::rr::rdata::svcb::{Alpn, IpHint, SvcParamKey, SvcParamValue};
+use hickory_proto::rr::rdata::{A, AAAA, CNAME, HTTPS, MX, SVCB, TXT};
 use hickory_proto::rr::{RData, Record};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -367,4 +368,19 @@ async fn random_bytes_are_no_answer_and_no_end() {
     let asked = tokio::time::timeout(Duration::from_secs(20), ask(&server, json!({"timeout": 10}))).await;
     // One that still answers the question is believed.
     asked.unwrap().unwrap_or_default();
+}
+
+#[tokio::test]
+async fn parameters_of_services_are_as_in_a_zone_file() {
+    let parameters = vec![
+        (SvcParamKey::Alpn, SvcParamValue::Alpn(Alpn(vec!["h2".to_owned(), "h3".to_owned()]))),
+        (SvcParamKey::Ipv4Hint, SvcParamValue::Ipv4Hint(IpHint(vec![A::new(192, 0, 2, 1)]))),
+    ];
+    let data = RData::HTTPS(HTTPS(SVCB::new(1, Name::root(), parameters)));
+    let server = of(vec![record("www.example.org.", 60, data)]).await;
+    for expected in [r#"1 . alpn="h2,h3" ipv4hint=192.0.2.1"#, "1 . alpn=h2,h3 ipv4hint=192.0.2.1"] {
+        let data = json!({"type": "HTTPS", "expected": [expected], "only_expected": true});
+        let output = ask(&server, data).await.unwrap();
+        assert_eq!(output["answers"], json!(["1 . alpn=h2,h3 ipv4hint=192.0.2.1"]));
+    }
 }
