@@ -87,7 +87,9 @@ async fn show(afm: SocketAddr) -> anyhow::Result<()> {
     println!("The AFM is at          {url}");
     println!("The dashboard is at    {url}/dashboard");
     println!("The API is shown at    {url}/api/docs");
-    println!("In another terminal    slamon-afm top --url {url}");
+    // As this one was started, since it may not be where the shell finds it.
+    let program = env::args_os().next().unwrap_or_else(|| "slamon-afm".into());
+    println!("In another terminal    {} top --url {url}", program.display());
     println!("Three agents watch     {target}, which is slow now and then, and broken every few minutes");
     println!("Ctrl-C ends the demo; nothing of it is kept.");
     let client = Client::new(&url)?.retry_for(Duration::ZERO);
