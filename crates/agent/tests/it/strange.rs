@@ -13,7 +13,7 @@ use crate::fake::{Fake, all_stored, handed_out};
 use crate::fleet::agent;
 
 /// Puts a result into the state folder of an agent that is to be started.
-fn store_result(state: &Path, place: usize, id: Uuid) {
+pub(crate) fn store_result(state: &Path, place: usize, id: Uuid) {
     let folder = state.join("results");
     std::fs::create_dir_all(&folder).expect("the folder is made");
     let body = json!({"protocol": 1, "task_id": id, "task_data": {}}).to_string();
