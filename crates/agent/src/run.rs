@@ -176,7 +176,7 @@ impl Run {
             Some(return_time) => wait_until(return_time, answered.date, now(), self.default_wait),
             None => self.default_wait.max(SHORTEST),
         };
-        let Answered { is_extended, is_closing, .. } = answered;
+        let is_extended = answered.is_extended;
         let has_cancelled = !answered.answer.cancelled.is_empty();
         let began = self.take(answered);
         // As many as were asked for: there are likely to be more.
@@ -193,8 +193,9 @@ impl Run {
         if is_extended && (has_cancelled || was_held) {
             return Ok(Next::After(SHORTEST.saturating_sub(took)));
         }
-        // An AFM that is told to stop ends the polls that it holds, and their connections. It or another one is there soon.
-        if is_extended && is_closing {
+        // An AFM that is told to stop ends the polls that it holds, and it or another one is there soon. So does one that holds
+        // too many, which the waits spare that double each time.
+        if is_extended && self.longest_poll > SHORTEST {
             return Ok(Next::Soon);
         }
         Ok(Next::After(wait))

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use jiff::Timestamp;
-use reqwest::header::{CONNECTION, CONTENT_TYPE, HeaderMap};
+use reqwest::header::{CONTENT_TYPE, HeaderMap};
 use reqwest::{Client, Response, StatusCode, Url};
 use serde::de::IgnoredAny;
 use serde::{Deserialize, Serialize};
@@ -79,8 +79,6 @@ pub(crate) struct Answered {
     pub(crate) date: Option<Timestamp>,
     /// Whether the AFM knew how long the poll would wait.
     pub(crate) is_extended: bool,
-    /// Whether the AFM ends the connection with the answer.
-    pub(crate) is_closing: bool,
 }
 
 /// What became of a result.
@@ -137,8 +135,7 @@ impl Afm {
             let sentence = format!("could not read the answer to a poll: {error}");
             self.went_wrong(known, Problem::passing(&known.shown, sentence))
         })?;
-        let is_closing = headers.get(CONNECTION).is_some_and(|value| value == "close");
-        Ok(Answered { answer, date: date(&headers), is_extended, is_closing })
+        Ok(Answered { answer, date: date(&headers), is_extended })
     }
 
     /// Waits before another try; not longer than until another request is answered, if `problem` was that none is.
