@@ -160,11 +160,13 @@ impl Executor {
         // A task of its own, so that a handler that panics ends nothing else, also before its future begins.
         let mut executing = tokio::spawn(async move { handler.execute(&data, its_context).await });
         let ended = tokio::select! {
+            // A handler may end because it is cancelled: that is no outcome.
+            biased;
+            () = context.cancelled() => Ended::Cancelled,
             outcome = &mut executing => return Ended::With(outcome.unwrap_or_else(|problem| {
                 tracing::error!(%context.task_id, %problem, "a handler panicked");
                 Err(Failure::new("the handler ended unexpectedly: the agent's log says more"))
             })),
-            () = context.cancelled() => Ended::Cancelled,
             () = context.deadline_passed() => Ended::Late,
         };
         context.cancellation.cancel();

@@ -50,7 +50,11 @@ impl BuiltIn {
         R: Future<Output = Result<O, Failure>> + Send + 'static,
     {
         let plain = move |environment: Arc<Environment>| {
-            Handler::new(version, move |data: I, context| function(data, context, Arc::clone(&environment)))
+            let handler = Handler::new(version, move |data: I, context| {
+                function(data, context, Arc::clone(&environment))
+            });
+            // A command is asked to end first, and is seen to its end.
+            if name == "process" { handler } else { dropped_when_cancelled(handler) }
         };
         let make = move |environment| secrets::filled_in(plain, environment);
         let mut schema = schemars::schema_for!(I);
@@ -72,6 +76,19 @@ impl BuiltIn {
         let result = self.handler(environment).execute(data, Context::alone()).await?;
         Ok(result.get().to_owned())
     }
+}
+
+/// Makes a handler that ends at once when its task is cancelled or late: it has nothing to tidy up.
+fn dropped_when_cancelled(handler: Handler) -> Handler {
+    handler.around(|data, context, execute| {
+        let executing = execute(data, context.clone());
+        Box::pin(async move {
+            tokio::select! {
+                outcome = executing => outcome,
+                () = context.cancelled() => Err(Failure::new("the task was cancelled")),
+            }
+        })
+    })
 }
 
 impl fmt::Debug for BuiltIn {
@@ -127,6 +144,27 @@ mod tests {
             for (name, member) in members {
                 assert!(member["description"].is_string(), "{}: {name} has no description", handler.name);
             }
+        }
+    }
+
+    #[tokio::test]
+    async fn a_handler_ends_at_once_when_its_task_is_cancelled() {
+        // Nobody ever answers.
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let port = listener.local_addr().unwrap().port();
+        let url = format!("http://127.0.0.1:{port}/");
+        for (name, data) in [
+            ("wait", json!({"time": 300})),
+            ("http", json!({"url": url})),
+            ("url_http_status", json!({"url": url})),
+            ("tcp", json!({"host": "127.0.0.1", "port": port, "expected": "x"})),
+        ] {
+            let handler = built_in().into_iter().find(|handler| handler.name == name).unwrap();
+            let context = Context::alone();
+            context.cancellation.cancel();
+            let data = serde_json::value::to_raw_value(&data).unwrap();
+            let outcome = handler.handler(Arc::default()).execute(&data, context).await;
+            assert_eq!(outcome.unwrap_err().to_string(), "the task was cancelled", "{name}");
         }
     }
 
