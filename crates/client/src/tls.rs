@@ -127,19 +127,15 @@ impl ServerCertVerifier for OrOwn {
 
 #[cfg(test)]
 mod tests {
-    use std::time::{Duration, SystemTime};
-
-    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair};
+    use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, date_time_ymd};
 
     use super::*;
 
-    /// A certificate as `openssl req -x509` makes it, which ended so many days ago.
-    fn self_signed(ended: u64) -> CertificateDer<'static> {
+    /// A certificate as `openssl req -x509` makes it, which ends with this year.
+    fn self_signed(last_year: i32) -> CertificateDer<'static> {
         let mut params = CertificateParams::new(vec!["afm.example".to_owned()]).unwrap();
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        if ended > 0 {
-            params.not_after = (SystemTime::now() - Duration::from_secs(ended * 86_400)).into();
-        }
+        params.not_after = date_time_ymd(last_year, 12, 31);
         params.self_signed(&KeyPair::generate().unwrap()).unwrap().der().clone()
     }
 
@@ -165,14 +161,14 @@ mod tests {
 
     #[test]
     fn a_certificate_of_the_file_is_trusted_for_its_names_while_it_is_valid() {
-        let own = self_signed(0);
+        let own = self_signed(4000);
         assert_eq!(verified(&own, &own, "afm.example"), Ok(()));
         let wrong_name = verified(&own, &own, "other.example");
         assert!(matches!(wrong_name, Err(CertificateError::NotValidForNameContext { .. })), "{wrong_name:?}");
-        let old = self_signed(1);
+        let old = self_signed(2001);
         let expired = verified(&old, &old, "afm.example");
         assert!(matches!(expired, Err(CertificateError::ExpiredContext { .. })), "{expired:?}");
-        let other = verified(&self_signed(0), &own, "afm.example");
+        let other = verified(&self_signed(4000), &own, "afm.example");
         assert!(other.is_err(), "{other:?}");
     }
 }
