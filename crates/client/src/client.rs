@@ -14,6 +14,10 @@ use crate::error::ClientError;
 const TIMEOUT: Duration = Duration::from_secs(30);
 /// The last try has at least this long.
 const LEAST_TRY: Duration = Duration::from_millis(500);
+/// An answer has at most so many bytes, if nothing else is said.
+const LARGEST: usize = 256 << 20;
+/// So much of an error is read; it is a sentence.
+const LARGEST_ERROR: usize = 1 << 20;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(20);
 
@@ -28,6 +32,7 @@ pub struct Client {
     base: BaseUrl,
     answer_within: Duration,
     retry_for: Duration,
+    largest: usize,
 }
 
 impl Client {
@@ -45,7 +50,7 @@ impl Client {
     /// Names the option that cannot be used.
     pub fn with_options(url: &str, options: &ConnectOptions) -> Result<Self, ConnectError> {
         let (http, base) = (options.http_client()?, BaseUrl::parse(url)?);
-        Ok(Self { http, base, answer_within: TIMEOUT, retry_for: Duration::from_secs(60) })
+        Ok(Self { http, base, answer_within: TIMEOUT, retry_for: Duration::from_secs(60), largest: LARGEST })
     }
 
     /// Gives an answer so long to come, beside what a request asks to wait; 30 s if nothing else is said.
@@ -59,6 +64,14 @@ impl Client {
     #[must_use]
     pub fn retry_for(mut self, time: Duration) -> Self {
         self.retry_for = time;
+        self
+    }
+
+    /// Takes answers of at most so many bytes; 256 MiB if nothing else is said. A larger one is
+    /// [`ClientError::TooLarge`].
+    #[must_use]
+    pub fn largest_answer(mut self, bytes: usize) -> Self {
+        self.largest = bytes;
         self
     }
 
@@ -148,12 +161,10 @@ impl Client {
         }
         let answer = async {
             let response = request.send().await.map_err(|error| self.unreachable(error))?;
-            let (status, retry_after) = (response.status(), retry_after(response.headers()));
-            if status.is_success() {
-                return Ok(response);
+            match response.status().is_success() {
+                true => Ok(response),
+                false => Err(self.refusal(response).await),
             }
-            let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
-            Err(ClientError::of_answer(status, retry_after, &body))
         };
         let late = |_| ClientError::Unreachable(format!("{}: no answer has come in time", self.base));
         tokio::time::timeout(self.answer_within, answer).await.map_err(late)?
@@ -222,12 +233,35 @@ impl Client {
             request = request.header("content-type", "application/json").body(body.to_vec());
         }
         let response = request.send().await.map_err(|error| self.unreachable(error))?;
-        let (status, retry_after) = (response.status(), retry_after(response.headers()));
-        let body = response.bytes().await.map_err(|error| self.unreachable(error))?;
-        if status.is_success() {
-            return Ok(body.into());
+        match response.status().is_success() {
+            true => self.body(response, self.largest).await,
+            false => Err(self.refusal(response).await),
         }
-        Err(ClientError::of_answer(status, retry_after, &body))
+    }
+
+    /// What an answer says that is no success.
+    async fn refusal(&self, response: reqwest::Response) -> ClientError {
+        let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        match self.body(response, LARGEST_ERROR).await {
+            Ok(body) => ClientError::of_answer(status, retry_after, &body),
+            // A page without end; the status says enough.
+            Err(ClientError::TooLarge(_)) => ClientError::of_answer(status, retry_after, b""),
+            Err(problem) => problem,
+        }
+    }
+
+    async fn body(&self, mut response: reqwest::Response, most: usize) -> Result<Vec<u8>, ClientError> {
+        if response.content_length().is_some_and(|length| length > most as u64) {
+            return Err(ClientError::TooLarge(most));
+        }
+        let mut body = Vec::new();
+        while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+            if body.len() + part.len() > most {
+                return Err(ClientError::TooLarge(most));
+            }
+            body.extend_from_slice(&part);
+        }
+        Ok(body)
     }
 }
 

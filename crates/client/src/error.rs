@@ -44,6 +44,9 @@ pub enum ClientError {
     /// The answer is not what an AFM answers.
     #[error("could not read the answer: {0}")]
     Unreadable(String),
+    /// The answer, or an event, has more bytes than are taken.
+    #[error("the answer has more than {0} bytes")]
+    TooLarge(usize),
     /// Something that is sent cannot be written as JSON.
     #[error("could not write the request: {0}")]
     Unwritable(#[from] serde_json::Error),

@@ -12,6 +12,8 @@ use crate::error::ClientError;
 
 /// An AFM sends something every 15 s, if only a comment. A connection that says nothing for so long is lost.
 const SILENT: Duration = Duration::from_secs(45);
+/// An event has at most so many bytes.
+const LARGEST: usize = 16 << 20;
 
 /// Which changes a stream has: those for which all of it holds.
 #[derive(Debug, Clone, Default)]
@@ -36,6 +38,8 @@ pub struct Events {
     response: Option<reqwest::Response>,
     last_id: Option<String>,
     read: Vec<u8>,
+    /// So much of what was read has no end of an event.
+    looked: usize,
     events: VecDeque<(Event, Option<String>)>,
     backoff: Backoff,
     given: Option<String>,
@@ -104,6 +108,7 @@ impl Client {
             given: last_id.clone(),
             last_id,
             read: Vec::new(),
+            looked: 0,
             events: VecDeque::new(),
             backoff: Client::backoff(),
         }
@@ -115,7 +120,7 @@ impl Events {
     /// dropped before it is done.
     ///
     /// # Errors
-    /// [`ClientError::Refused`] where a filter is wrong.
+    /// [`ClientError::Refused`] where a filter is wrong, [`ClientError::TooLarge`] for an event of more than 16 MiB.
     pub async fn next(&mut self) -> Result<Event, ClientError> {
         loop {
             if let Some((event, id)) = self.events.pop_front() {
@@ -125,8 +130,7 @@ impl Events {
             match self.read_on().await {
                 Ok(()) => self.backoff.reset(),
                 Err(problem) if problem.is_passing() => {
-                    self.response = None;
-                    self.read.clear();
+                    self.hang_up();
                     tokio::time::sleep(self.backoff.wait(problem.retry_after())).await;
                 }
                 Err(problem) => return Err(problem),
@@ -153,12 +157,24 @@ impl Events {
         let part = part.map_err(|error| self.client.unreachable(error))?;
         self.read.extend_from_slice(&part.ok_or_else(|| lost("has ended"))?);
         // An event ends with an empty line.
-        while let Some(end) = self.read.windows(2).position(|pair| pair == b"\n\n") {
-            let rest = self.read.split_off(end + 2);
+        while let Some(end) = self.read[self.looked..].windows(2).position(|pair| pair == b"\n\n") {
+            let rest = self.read.split_off(self.looked + end + 2);
             let text = String::from_utf8_lossy(&std::mem::replace(&mut self.read, rest)).into_owned();
+            self.looked = 0;
             self.take(&text)?;
         }
+        // The last byte may be the first of the two.
+        self.looked = self.read.len().saturating_sub(1);
+        if self.read.len() > LARGEST {
+            self.hang_up();
+            return Err(ClientError::TooLarge(LARGEST));
+        }
         Ok(())
+    }
+
+    /// Ends the connection, and forgets the beginning of an event.
+    fn hang_up(&mut self) {
+        (self.response, self.read, self.looked) = (None, Vec::new(), 0);
     }
 
     fn take(&mut self, text: &str) -> Result<(), ClientError> {

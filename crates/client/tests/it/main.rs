@@ -1,6 +1,7 @@
 //! The client, with a real AFM.
 
 mod afm;
+mod endless;
 mod fleet;
 mod openapi;
 mod tasks;
