@@ -24,8 +24,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 /// A client of an AFM. Clones share their connections.
 ///
 /// Every request is one that may be repeated: a task is posted under an id that the client chooses, and posting it again
-/// changes nothing. So a request that is not answered, or answered 503 with `Retry-After`, is tried again for as long as
-/// [`Client::retry_for`] says.
+/// changes nothing. So a request that is not answered, or answered with a status of 500 or above or 429, is tried again
+/// for as long as [`Client::retry_for`] says, and not sooner than `Retry-After` asks.
 #[derive(Debug, Clone)]
 pub struct Client {
     http: reqwest::Client,
