@@ -35,6 +35,10 @@ pub struct Client {
     largest: usize,
 }
 
+/// Whether a request was sent before: the AFM may have done already what it is asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct WasRepeated(pub(crate) bool);
+
 impl Client {
     /// A client of the AFM at `url`, which may have a user and a password in it.
     ///
@@ -103,30 +107,23 @@ impl Client {
         path: &[&str],
         body: &impl Serialize,
     ) -> Result<T, ClientError> {
-        read(&self.post_body(path, body).await?)
+        let body = serde_json::to_vec(body)?;
+        read(&self.send(Method::POST, self.at(path, &[])?, Some(body), Duration::ZERO).await?)
     }
 
-    /// Sends something whose answer is empty.
-    pub(crate) async fn post_for_nothing<T: Serialize + ?Sized>(
+    /// Sends something whose answer is empty. Beside an error is whether the request was sent before.
+    pub(crate) async fn post_for_nothing(
         &self,
         path: &[&str],
-        body: &T,
-    ) -> Result<(), ClientError> {
-        let answer = self.post_body(path, body).await?;
-        match answer.trim_ascii() {
+        body: Vec<u8>,
+    ) -> Result<(), (ClientError, WasRepeated)> {
+        let url = self.at(path, &[]).map_err(|problem| (problem, WasRepeated(false)))?;
+        let (answer, was_repeated) = self.repeat(Method::POST, url, Some(body), Duration::ZERO).await;
+        match answer.map_err(|problem| (problem, was_repeated))?.trim_ascii() {
             [] => Ok(()),
             // Such as the login page of a proxy.
-            _ => Err(ClientError::Unreadable("an empty one is expected".to_owned())),
+            _ => Err((ClientError::Unreadable("an empty one is expected".to_owned()), was_repeated)),
         }
-    }
-
-    async fn post_body<T: Serialize + ?Sized>(
-        &self,
-        path: &[&str],
-        body: &T,
-    ) -> Result<Vec<u8>, ClientError> {
-        let body = serde_json::to_vec(body)?;
-        self.send(Method::POST, self.at(path, &[])?, Some(body), Duration::ZERO).await
     }
 
     /// Asks for something to be done that needs no further words.
@@ -203,19 +200,32 @@ impl Client {
         body: Option<Vec<u8>>,
         waits: Duration,
     ) -> Result<Vec<u8>, ClientError> {
+        self.repeat(method, url, body, waits).await.0
+    }
+
+    /// Sends a request until it is answered, or its time is over.
+    async fn repeat(
+        &self,
+        method: Method,
+        url: Url,
+        body: Option<Vec<u8>>,
+        waits: Duration,
+    ) -> (Result<Vec<u8>, ClientError>, WasRepeated) {
         let began = Instant::now();
         let mut backoff = Self::backoff();
         let mut within = self.answer_within;
+        let mut was_repeated = WasRepeated(false);
         loop {
             let tried = self.try_once(&method, &url, body.as_deref(), within.saturating_add(waits)).await;
-            let Err(problem) = tried else { return tried };
+            let Err(problem) = tried else { return (tried, was_repeated) };
             // What the AFM asks for is obeyed, or the request is given up.
             let wait = backoff.wait(None).max(problem.retry_after().unwrap_or_default());
             if !problem.is_passing() || !self.has_time_for(began, wait) {
-                return Err(problem);
+                return (Err(problem), was_repeated);
             }
             tracing::debug!(%problem, wait_s = wait.as_secs_f64(), "trying a request again");
             tokio::time::sleep(wait).await;
+            was_repeated = WasRepeated(true);
             // Another try begins only where time is left for it.
             within = within.min(self.retry_for.saturating_sub(began.elapsed()).max(LEAST_TRY));
         }

@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 use serde_json::value::{RawValue, to_raw_value};
+use serde_json::{Map, Value};
 use uuid::Uuid;
 
 use super::many::{AT_ONCE, Answers, OfOne};
-use crate::client::Client;
+use crate::client::{Client, WasRepeated};
 use crate::error::ClientError;
 
 /// So many bytes of tasks are sent in a request; an AFM takes 1 MiB, if nothing else is configured.
@@ -33,12 +34,50 @@ impl OfOne for TaskAnswer {
 }
 
 impl Client {
-    /// Posts a task: a [`NewTask`](super::NewTask), or whatever else has its fields. The same task again is no error.
+    /// Posts a task: a [`NewTask`](super::NewTask), or whatever else has its fields. The same task again is no error, but
+    /// with an AFM of version 1.1.0.
     ///
     /// # Errors
     /// [`ClientError::Refused`] names the field that is wrong.
     pub async fn post_task<T: Serialize + ?Sized>(&self, task: &T) -> Result<(), ClientError> {
-        self.post_for_nothing(&["task"], task).await
+        let body = serde_json::to_vec(task)?;
+        match self.post_for_nothing(&["task"], body.clone()).await {
+            // The AFM of version 1.1.0 refuses a task that it has already: also one whose answer was lost.
+            Err((refusal @ ClientError::Refused { status: 400, field: None, .. }, WasRepeated(true))) => {
+                match self.has_stored(&body).await? {
+                    true => Ok(()),
+                    false => Err(refusal),
+                }
+            }
+            posted => posted.map_err(|(problem, _)| problem),
+        }
+    }
+
+    /// Whether the AFM has the task that a body posts, and not another one of this id.
+    async fn has_stored(&self, body: &[u8]) -> Result<bool, ClientError> {
+        #[derive(Deserialize)]
+        struct Posted {
+            task_id: Uuid,
+            test_id: Uuid,
+            task_type: String,
+            task_version: i64,
+            #[serde(default)]
+            task_data: Option<Map<String, Value>>,
+        }
+        let Ok(posted) = serde_json::from_slice::<Posted>(body) else { return Ok(false) };
+        let stored = match self.task(posted.task_id).await {
+            Ok(stored) => stored,
+            Err(ClientError::NotFound(_)) => return Ok(false),
+            Err(problem) => return Err(problem),
+        };
+        let data = match &stored.task_data {
+            Some(data) => serde_json::from_str::<Option<Map<String, Value>>>(data.get())
+                .map_err(|error| ClientError::Unreadable(error.to_string()))?,
+            None => None,
+        };
+        Ok((stored.test_id, stored.task_version) == (posted.test_id, posted.task_version)
+            && stored.task_type == posted.task_type
+            && data.unwrap_or_default() == posted.task_data.unwrap_or_default())
     }
 
     /// Posts any number of tasks, up to 1,000 in a request, and gives the answer to each, in their order. A task is a

@@ -277,6 +277,27 @@ async fn the_original_afm_does_what_it_can() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn the_original_afm_has_a_task_once_though_its_answer_is_lost() {
+    let afm = OriginalAfm::start("sqlite://", &[]).unwrap();
+    let client = Client::new(&afm.url()).unwrap();
+    let address = afm.url().trim_start_matches("http://").parse().unwrap();
+    let of = async |answers| losing(address, answers).await;
+    let mut task = add();
+    of(1).await.post_task(&task).await.unwrap();
+    of(1).await.post_task(&NewTask::new("add", 1)).await.unwrap();
+    // It is refused where nothing was lost, as the AFM answers.
+    let problem = client.post_task(&task).await.unwrap_err();
+    assert!(matches!(problem, ClientError::Refused { status: 400, .. }), "{problem:?}");
+
+    // Another task has the id, or none has.
+    task.task_data = add().data(&json!({"a": 1.0})).unwrap().task_data;
+    for task in [&task, &NewTask { task_priority: Some(1), ..add() }] {
+        let problem = of(1).await.post_task(task).await.unwrap_err();
+        assert!(matches!(problem, ClientError::Refused { status: 400, .. }), "{problem:?}");
+    }
+}
+
 #[tokio::test]
 async fn times_without_end_are_no_trouble() {
     let (_afm, client) = start();
