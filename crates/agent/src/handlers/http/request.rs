@@ -166,13 +166,11 @@ pub(in crate::handlers) async fn exchange(
     if manner.compressed {
         headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip, br"));
     }
-    let own_cookies = headers.get(COOKIE).cloned();
+    let mut own_cookies = headers.remove(COOKIE);
     let began = Instant::now();
     let mut redirects = Vec::new();
     loop {
-        if let Some(cookies) = &cookies {
-            with_cookies(&mut headers, own_cookies.as_ref(), cookies, &url);
-        }
+        set_cookies(&mut headers, own_cookies.as_ref(), cookies.as_deref(), &url);
         let led = |problem: String| match redirects.last() {
             Some(last) => Failure::new(format!("{problem} (after a redirect to {last})")),
             None => Failure::new(problem),
@@ -229,7 +227,8 @@ pub(in crate::handlers) async fn exchange(
         let is_elsewhere = to.origin() != url.origin();
         if is_elsewhere {
             // They are meant for the one who was asked.
-            for name in [AUTHORIZATION, COOKIE, HOST] {
+            own_cookies = None;
+            for name in [AUTHORIZATION, HOST] {
                 headers.remove(name);
             }
         }
@@ -263,11 +262,13 @@ fn turns_into_get(status: StatusCode, method: &hyper::Method) -> bool {
     }
 }
 
-fn with_cookies(headers: &mut HeaderMap, own: Option<&HeaderValue>, cookies: &Cookies, url: &Url) {
-    let own = own.filter(|_| headers.contains_key(COOKIE)).and_then(|own| own.to_str().ok());
-    let all = [own.unwrap_or_default(), &cookies.header(url)];
-    let all: Vec<&str> = all.into_iter().filter(|cookies| !cookies.is_empty()).collect();
-    if let Ok(value) = HeaderValue::try_from(all.join("; "))
+/// Sets the cookies of a request to a URL, whatever those of the request before were: its own, and those that are kept.
+fn set_cookies(headers: &mut HeaderMap, own: Option<&HeaderValue>, kept: Option<&Cookies>, url: &Url) {
+    headers.remove(COOKIE);
+    let kept = kept.map(|kept| kept.header(url)).unwrap_or_default();
+    let all = [own.map_or(&[][..], HeaderValue::as_bytes), kept.as_bytes()];
+    let all: Vec<&[u8]> = all.into_iter().filter(|cookies| !cookies.is_empty()).collect();
+    if let Ok(value) = HeaderValue::from_bytes(&all.join(&b"; "[..]))
         && !all.is_empty()
     {
         headers.insert(COOKIE, value);

@@ -198,3 +198,79 @@ async fn the_time_is_for_all_steps_together() {
     assert!(problem.starts_with("step \"order\" (2 of 3): 127.0.0.1:"), "{problem}");
     assert!(problem.contains(" did not answer within 0."), "{problem}");
 }
+
+/// The cookies of each request, by its host and path.
+fn cookies_sent(server: &TestServer) -> Vec<String> {
+    let of = |request: &String| {
+        let header = |name: &str| request.lines().find_map(|line| line.strip_prefix(name)).unwrap_or("none");
+        let host = header("Host: ").split(':').next().unwrap();
+        format!("{host}{} {}", path(request), header("Cookie: "))
+    };
+    server.requests().iter().map(of).collect()
+}
+
+#[tokio::test]
+async fn cookies_of_a_step_are_for_the_origin_that_it_names() {
+    let server = TestServer::start(|request| {
+        let port = request.split_once("Host: ").unwrap().1.split([':', '\r']).nth(1).unwrap();
+        let to = |location: String| answer("302 Found", &[("Location", &location)], b"");
+        match path(request) {
+            "/set" => answer("200 OK", &[("Set-Cookie", "kept=b; Path=/")], b""),
+            "/begin" => to("/a".to_owned()),
+            "/a" => to(format!("http://localhost:{port}/b")),
+            "/b" => to("/b/x".to_owned()),
+            "/b/x" => to(format!("http://127.0.0.1:{port}/c")),
+            _ => answer("200 OK", &[], b""),
+        }
+    })
+    .await;
+    let elsewhere = format!("http://localhost:{}/set", server.address.port());
+    let own = json!({"Cookie": "own=1"});
+    let data = json!({"steps": [
+        {"name": "set", "url": elsewhere},
+        {"name": "go", "url": server.url("/begin"), "headers": own},
+    ]});
+    execute(data).await.unwrap();
+    assert_eq!(
+        cookies_sent(&server),
+        [
+            "localhost/set none",
+            "127.0.0.1/begin own=1",
+            "127.0.0.1/a own=1",
+            "localhost/b kept=b",
+            "localhost/b/x kept=b",
+            "127.0.0.1/c none",
+        ]
+    );
+}
+
+#[tokio::test]
+async fn cookies_that_no_longer_match_are_not_sent_on() {
+    let server = TestServer::start(|request| match path(request) {
+        "/set" => {
+            let cookies = [("Set-Cookie", "deep=1; Path=/deep"), ("Set-Cookie", "short=2; Path=/")];
+            answer("200 OK", &cookies, b"")
+        }
+        "/deep" => {
+            answer("302 Found", &[("Location", "/end"), ("Set-Cookie", "short=; Path=/; Max-Age=0")], b"")
+        }
+        _ => answer("200 OK", &[], b""),
+    })
+    .await;
+    let data = json!({"steps": [
+        {"name": "set", "url": server.url("/set")},
+        {"name": "go", "url": server.url("/deep")},
+        {"name": "with one of its own", "url": server.url("/deep"), "headers": {"Cookie": "own=1"}},
+    ]});
+    execute(data).await.unwrap();
+    assert_eq!(
+        cookies_sent(&server),
+        [
+            "127.0.0.1/set none",
+            "127.0.0.1/deep deep=1; short=2",
+            "127.0.0.1/end none",
+            "127.0.0.1/deep own=1; deep=1",
+            "127.0.0.1/end own=1",
+        ]
+    );
+}
