@@ -144,12 +144,8 @@ pub(super) async fn execute(
         (answer, ()) = examine(answer, &limit, move |content| expected.check(content)).await?;
     }
     if let Some(days) = data.min_days_left {
-        let certificate = answer.peer.as_ref().and_then(|peer| peer.certificate.as_ref());
-        certificate
-            .ok_or_else(|| {
-                Failure::new(format!("{} has no certificate that can be read", answer.shown_url()))
-            })?
-            .expect_days(&answer.target, days)?;
+        let without = || Failure::new(format!("{} is not https: it has no certificate", answer.shown_url()));
+        answer.peer.as_ref().ok_or_else(without)?.expect_days(&answer.target, days)?;
     }
     Ok(output(answer))
 }

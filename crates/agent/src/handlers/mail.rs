@@ -135,6 +135,7 @@ async fn execute(
     context: &Context,
     environment: &Environment,
 ) -> Result<Output, Failure> {
+    data.check().map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
     let limit = data.timeout.limit(context);
     let target = Target::new(&data.host, data.port.unwrap_or_else(|| protocol.port(data.tls)));
     let connection = target.connect(&environment.network, data.ip_version, &limit).await?;
@@ -179,10 +180,10 @@ async fn execute(
     })
     .await;
     check(&data, &target, &greeting, &can)?;
-    let certificate = secured.as_ref().and_then(|secured| secured.peer.certificate.as_ref());
-    if let (Some(expected), Some(certificate)) = (data.min_days_left, certificate) {
-        certificate.expect_days(&target, expected)?;
+    if let (Some(expected), Some(secured)) = (data.min_days_left, &secured) {
+        secured.peer.expect_days(&target, expected)?;
     }
+    let certificate = secured.as_ref().and_then(|secured| secured.peer.certificate.as_ref());
     Ok(Output {
         greeting,
         capabilities: can,
@@ -199,6 +200,20 @@ async fn execute(
             .as_ref()
             .map_or_else(Vec::new, |secured| secured.peer.problems.iter().map(ToString::to_string).collect()),
     })
+}
+
+impl Data {
+    /// What could not be checked; the problem begins with the name of the member.
+    fn check(&self) -> Result<(), String> {
+        let of_tls = [("min_days_left", self.min_days_left.is_some()), ("name", self.name.is_some())];
+        if let Some((member, _)) = of_tls.iter().find(|(_, is_given)| *is_given && self.tls == Tls::None) {
+            return Err(format!("{member}: without TLS there is no certificate"));
+        }
+        if self.expected_greeting.as_deref() == Some("") {
+            return Err("expected_greeting: must not be empty; leave it out to expect nothing".to_owned());
+        }
+        Ok(())
+    }
 }
 
 /// TLS that has begun.

@@ -83,12 +83,12 @@ pub(super) async fn execute(
     // A server that is left without a word may log it.
     let _ = limit.hold(secured.stream.shutdown()).await;
     let peer = secured.peer;
+    if let Some(expected) = data.min_days_left {
+        peer.expect_days(&target, expected)?;
+    }
     let certificate = peer
         .certificate
         .ok_or_else(|| Failure::new(format!("the certificate of {target} cannot be read")))?;
-    if let Some(expected) = data.min_days_left {
-        certificate.expect_days(&target, expected)?;
-    }
     Ok(Output {
         subject: certificate.subject,
         names: certificate.names,

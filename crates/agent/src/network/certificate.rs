@@ -71,14 +71,15 @@ impl Certificate {
             issuer: parsed.issuer().to_string(),
             names,
             not_before: Timestamp::from_second(validity.not_before.timestamp()).ok()?,
-            not_after: Timestamp::from_second(not_after).ok()?,
+            // The end of the year 9999 is beyond: it means that there is no end (RFC 5280, 4.1.2.5).
+            not_after: Timestamp::from_second(not_after.min(Timestamp::MAX.as_second())).ok()?,
             days_left: (not_after - now).div_euclid(DAY),
             is_self_issued: parsed.subject().as_raw() == parsed.issuer().as_raw(),
         })
     }
 
     /// Whether the certificate is valid for so many days.
-    pub(crate) fn expect_days(&self, target: &Target, expected: i64) -> Result<(), Failure> {
+    pub(super) fn expect_days(&self, target: &Target, expected: i64) -> Result<(), Failure> {
         if self.days_left >= expected {
             return Ok(());
         }
@@ -161,7 +162,7 @@ fn seconds(time: Timestamp) -> u64 {
 }
 
 /// `1 day`, `30 days`
-fn days(number: i64) -> String {
+pub(super) fn days(number: i64) -> String {
     match number {
         1 => "1 day".to_owned(),
         number => format!("{number} days"),

@@ -15,9 +15,10 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
-use super::certificate::{Certificate, CertificateProblem, problems};
+use super::certificate::{Certificate, CertificateProblem, days, problems};
 use super::connect::{Target, reason};
 use super::limit::{Limit, TimeIsUp, seconds};
+use crate::failure::Failure;
 
 /// The authorities whose certificates targets may have. Read when they are first needed.
 #[derive(Debug, Clone)]
@@ -78,6 +79,17 @@ pub(crate) struct Peer {
     /// `TLSv1.3`
     pub(crate) protocol: String,
     pub(crate) cipher: String,
+}
+
+impl Peer {
+    /// Whether the certificate is valid for so many days; one that cannot be read is not.
+    pub(crate) fn expect_days(&self, target: &Target, expected: i64) -> Result<(), Failure> {
+        let unreadable = || {
+            let expected = days(expected);
+            Failure::new(format!("the certificate of {target} cannot be read; expected {expected} at least"))
+        };
+        self.certificate.as_ref().ok_or_else(unreadable)?.expect_days(target, expected)
+    }
 }
 
 /// Why there is no TLS; as a text it is a sentence that names the target.

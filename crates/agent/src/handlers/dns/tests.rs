@@ -199,6 +199,25 @@ async fn a_code_that_is_no_answer_is_told_unless_it_was_expected() {
 }
 
 #[tokio::test]
+async fn what_is_expected_beside_a_code_is_checked_or_refused() {
+    let server = server(|question, _| {
+        let mut message = answer(question, vec![address("www.example.org.", 60, 1)]);
+        message.metadata.response_code = ResponseCode::ServFail;
+        vec![message.to_vec().unwrap()]
+    })
+    .await;
+    ask(&server, json!({"expected_code": "SERVFAIL"})).await.unwrap();
+    let data = json!({"expected_code": "SERVFAIL", "expected": ["192.0.2.7"]});
+    assert_eq!(
+        ask(&server, data).await.unwrap_err(),
+        "task_data.expected: values are compared with the code NOERROR alone, and SERVFAIL is expected"
+    );
+    let data = json!({"expected_code": "SERVFAIL", "only_expected": true});
+    let problem = ask(&server, data).await.unwrap_err();
+    assert!(problem.contains("192.0.2.1 was not expected"), "{problem}");
+}
+
+#[tokio::test]
 async fn an_answer_that_does_not_fit_is_asked_for_over_tcp() {
     let server = server(|question, transport| {
         let mut answer = answer(question, (0..200).map(|n| address("www.example.org.", 9, n)).collect());

@@ -65,6 +65,9 @@ impl Expected {
                 "json: {pointer:?} is no JSON pointer: it must be empty or begin with \"/\""
             ));
         }
+        if contains.0.iter().any(String::is_empty) {
+            return Err("contains: an empty text is in every body".to_owned());
+        }
         let regex =
             regex.map(|regex| compile(regex).map_err(|problem| format!("regex: {problem}"))).transpose()?;
         Ok(Self { statuses, contains: contains.0, regex, json })

@@ -163,6 +163,7 @@ async fn data_that_does_not_fit_names_its_field() {
             "task_data.json: \"a\" is no JSON pointer: it must be empty or begin with \"/\"",
         ),
         ("contains", json!(1), "task_data.contains: must be a text or a list of texts"),
+        ("contains", json!(["a", ""]), "task_data.contains: an empty text is in every body"),
         (
             "regex",
             json!("(a{100}){1000}"),

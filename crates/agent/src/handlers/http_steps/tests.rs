@@ -40,7 +40,7 @@ async fn shop() -> TestServer {
 
 fn transaction(server: &TestServer) -> Value {
     json!({
-        "variables": {"user": "al ice", "article": 7},
+        "variables": {"user": "al ice", "article": 7, "empty": ""},
         "steps": [
             {
                 "name": "log in",
@@ -114,6 +114,12 @@ async fn the_first_step_that_fails_is_named() {
                 "step \"order\" (2 of 3): http://{address}/orders: could not take the variable \"order\": there is \
                  nothing at \"/order/number\" of the body"
             ),
+        ),
+        (
+            1,
+            "contains",
+            json!("${empty}"),
+            "step \"order\" (2 of 3): contains: an empty text is in every body".to_owned(),
         ),
         (
             2,

@@ -84,7 +84,9 @@ async fn meet(protocol: Protocol, steps: Vec<Step>, mut data: Value) -> Result<V
     let members = data.as_object_mut().unwrap();
     members.insert("host".to_owned(), "127.0.0.1".into());
     members.insert("port".to_owned(), port.into());
-    members.entry("name").or_insert("mail.example".into());
+    if members.contains_key("tls") {
+        members.entry("name").or_insert("mail.example".into());
+    }
     let data = serde_json::from_value(data).unwrap();
     let outcome = execute(protocol, data, &Context::alone(), &environment).await;
     if outcome.is_ok() {
@@ -254,6 +256,23 @@ async fn what_was_expected_and_is_not_there_is_named() {
     assert_eq!(smtp(steps, data).await.unwrap()["certificate_problems"].as_array().unwrap().len(), 1);
     let error = smtp(vec![Say("220 x\r\n")], json!({"tls": "implicit"})).await.unwrap_err();
     assert!(error.starts_with("could not begin TLS with 127.0.0.1:PORT: "), "{error}");
+}
+
+#[tokio::test]
+async fn what_could_not_be_checked_is_refused() {
+    for (data, expected) in [
+        (json!({"min_days_left": 1}), "min_days_left: without TLS there is no certificate"),
+        (json!({"name": "mail.example"}), "name: without TLS there is no certificate"),
+        (
+            json!({"expected_greeting": ""}),
+            "expected_greeting: must not be empty; leave it out to expect nothing",
+        ),
+    ] {
+        let steps = vec![Say("220 x\r\n"), EHLO, Say("250 x\r\n"), Hear("QUIT")];
+        assert_eq!(smtp(steps, data.clone()).await, Err(format!("task_data.{expected}")));
+        let steps = vec![Say("* OK x\r\n"), Hear("a CAPABILITY"), Say("a OK done\r\n"), Hear("z LOGOUT")];
+        assert_eq!(imap(steps, data).await, Err(format!("task_data.{expected}")));
+    }
 }
 
 /// What an agent says of a server that does this with its connection.

@@ -218,3 +218,22 @@ fn alerts_are_told_as_people_read_them() {
         assert_eq!(reason_of_handshake(&error), expected);
     }
 }
+
+#[tokio::test]
+async fn a_certificate_may_never_end() {
+    // What is written where there is no end (RFC 5280, 4.1.2.5).
+    let mut endless = params("shop.example");
+    endless.not_after = date_time_ymd(9999, 12, 31) + std::time::Duration::from_secs(24 * 60 * 60 - 1);
+    let peer = problem(endless, "shop.example").await.unwrap();
+    assert!(peer.certificate.unwrap().days_left > 365 * 7_000);
+}
+
+#[tokio::test]
+async fn a_certificate_that_cannot_be_read_is_not_valid_for_any_days() {
+    let mut peer = problem(params("shop.example"), "shop.example").await.unwrap();
+    let target = Target::new("shop.example", 443);
+    peer.expect_days(&target, 1).unwrap();
+    peer.certificate = None;
+    let problem = peer.expect_days(&target, 1).unwrap_err().to_string();
+    assert_eq!(problem, "the certificate of shop.example:443 cannot be read; expected 1 day at least");
+}
