@@ -2,6 +2,7 @@
 
 mod content;
 mod expected;
+mod pattern;
 mod request;
 
 use std::collections::BTreeMap;
@@ -21,7 +22,8 @@ use crate::network::limit::{Timeout, milliseconds};
 use crate::network::tls::Verify;
 
 pub(super) use content::{Content, examine};
-pub(super) use expected::{Expected, OneOrMany, Statuses, compile, is_pointer};
+pub(super) use expected::{Expected, OneOrMany, Statuses, is_pointer};
+pub(super) use pattern::compile;
 pub(super) use request::{Answer, Asked, Manner, MaxBytes, MaxRedirects, Method, exchange, headers, url};
 
 /// Sends one request, and checks its answer.
@@ -134,14 +136,15 @@ pub(super) async fn execute(
     let manner =
         Manner { max_redirects: data.max_redirects, max_bytes: data.max_bytes, compressed: data.compressed };
     if expected.is_parsed() {
-        data.max_bytes.for_parsing().map_err(wrong)?;
+        data.max_bytes.for_parsing(data.regex.as_deref()).map_err(wrong)?;
     }
     let mut answer = exchange(&client, asked, manner, None, &limit).await?;
     expected
         .check_status(&answer)
         .map_err(|problem| Failure::new(format!("{}: {problem}", answer.shown_url())))?;
     if expected.has_body() {
-        (answer, ()) = examine(answer, &limit, move |content| expected.check(content)).await?;
+        let has_regex = data.regex.is_some();
+        (answer, ()) = examine(answer, &limit, has_regex, move |content| expected.check(content)).await?;
     }
     if let Some(days) = data.min_days_left {
         let without = || Failure::new(format!("{} is not https: it has no certificate", answer.shown_url()));

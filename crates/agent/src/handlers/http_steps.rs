@@ -170,7 +170,7 @@ impl Data {
             }
             step.check(&known).map_err(place)?;
             if step.is_parsed() {
-                self.max_bytes.for_parsing()?;
+                self.max_bytes.for_parsing(step.regexes())?;
             }
             known.extend(step.variables.keys().map(String::as_str));
         }
@@ -206,7 +206,8 @@ async fn execute_step(
             expected.check(content)?;
             data.steps[index].take_variables(content, &kept)
         };
-        let (examined, found) = examine(answer, limit, find).await?;
+        let has_regex = step.regexes().next().is_some();
+        let (examined, found) = examine(answer, limit, has_regex, find).await?;
         answer = examined;
         variables.add(found).map_err(|problem| wrong(&answer, problem))?;
     }
@@ -214,19 +215,16 @@ async fn execute_step(
 }
 
 impl Step {
-    /// The variables that an answer has for the steps that follow.
-    fn take_variables(
-        &self,
-        content: &Content<'_>,
-        cookies: &Cookies,
-    ) -> Result<Vec<(String, Value)>, String> {
-        let take = |(name, source): (&String, &Source)| {
+    /// The variables that an answer has for the steps that follow; no more than there is room for.
+    fn take_variables(&self, content: &Content<'_>, cookies: &Cookies) -> Result<Variables, String> {
+        let mut taken = Variables::default();
+        for (name, source) in &self.variables {
             let value = source
                 .take(content, cookies)
                 .map_err(|problem| format!("could not take the variable {name:?}: {problem}"))?;
-            Ok((name.clone(), value))
-        };
-        self.variables.iter().map(take).collect()
+            taken.add([(name.clone(), value)])?;
+        }
+        Ok(taken)
     }
 
     fn check(&self, known: &BTreeSet<&str>) -> Result<(), String> {
@@ -255,6 +253,11 @@ impl Step {
     fn is_parsed(&self) -> bool {
         let has_source = self.variables.values().any(Source::is_parsed);
         self.regex.is_some() || !self.json.is_empty() || has_source
+    }
+
+    /// All regular expressions that the body of the answer is compared with.
+    fn regexes(&self) -> impl Iterator<Item = &str> {
+        self.regex.as_deref().into_iter().chain(self.variables.values().filter_map(Source::regex))
     }
 
     /// The variables that each member names, as often as it does.

@@ -3,19 +3,17 @@
 use std::borrow::Cow;
 use std::collections::BTreeMap;
 
-use regex::{Regex, RegexBuilder};
+use regex::Regex;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::Deserialize;
 use serde_json::{Number, Value};
 
 use super::content::Content;
+use super::pattern::compile;
 use super::request::Answer;
 
 /// A value that was there is repeated up to so many characters.
 const LONGEST_SHOWN: usize = 200;
-
-/// A regular expression has no more bytes once it is compiled: how long it takes grows with them.
-const LARGEST_REGEX: usize = 1 << 20;
 
 /// The member `expected_status`: by default all from 200 to 399.
 #[derive(Debug, Clone, Deserialize)]
@@ -100,9 +98,13 @@ impl Expected {
             true => format!("is not in its first {} bytes", body.bytes.len()),
             false => format!("is not there ({} bytes)", body.bytes.len()),
         };
-        if let Some(missing) = self.contains.iter().find(|part| !content.text().contains(part.as_str())) {
-            return Err(format!("expected {missing:?} in the body, and it {}", nowhere()));
+        for part in &self.contains {
+            content.go_on()?;
+            if !content.text().contains(part.as_str()) {
+                return Err(format!("expected {part:?} in the body, and it {}", nowhere()));
+            }
         }
+        content.go_on()?;
         if let Some(regex) = self.regex.as_ref().filter(|regex| !regex.is_match(content.text())) {
             return Err(format!("expected a match of {regex} in the body, and it {}", nowhere()));
         }
@@ -131,15 +133,6 @@ impl Expected {
 /// Whether a text is a JSON pointer.
 pub(in crate::handlers) fn is_pointer(text: &str) -> bool {
     text.is_empty() || text.starts_with('/')
-}
-
-/// Reads a regular expression; the problem is one line.
-pub(in crate::handlers) fn compile(regex: &str) -> Result<Regex, String> {
-    RegexBuilder::new(regex).size_limit(LARGEST_REGEX).build().map_err(|error| {
-        let text = error.to_string();
-        let problem = text.lines().last().unwrap_or_default().trim_start_matches("error: ").to_owned();
-        format!("is no regular expression: {problem}")
-    })
 }
 
 /// The beginning of a value.

@@ -17,6 +17,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::content::LARGEST_PARSED;
+use super::pattern::largest_body;
 use crate::failure::Failure;
 use crate::network::connect::Target;
 use crate::network::http::{Body, Client, Cookies, Request, Times, basic};
@@ -288,14 +289,23 @@ impl Answer {
 }
 
 impl MaxBytes {
-    /// Whether what is read can be parsed, too; the problem begins with the name of the member.
-    pub(in crate::handlers) fn for_parsing(self) -> Result<(), String> {
-        match self.0 <= LARGEST_PARSED {
-            true => Ok(()),
-            false => Err(format!(
-                "max_bytes: must be at most {LARGEST_PARSED} where the body is compared with `json` or `regex`, and is {}",
-                self.0
+    /// Whether what is read can be parsed, and compared with these regular expressions; the problem begins with the name
+    /// of the member.
+    pub(in crate::handlers) fn for_parsing<'a>(
+        self,
+        regexes: impl IntoIterator<Item = &'a str>,
+    ) -> Result<(), String> {
+        let bytes = self.0;
+        if bytes > LARGEST_PARSED {
+            return Err(format!(
+                "max_bytes: must be at most {LARGEST_PARSED} where the body is compared with `json` or `regex`, and is {bytes}"
+            ));
+        }
+        match largest_body(regexes) {
+            most if bytes > most => Err(format!(
+                "max_bytes: must be at most {most} for a `regex` of this length, or a shorter one be given, and is {bytes}"
             )),
+            _ => Ok(()),
         }
     }
 }

@@ -51,6 +51,15 @@ impl Variables {
     }
 }
 
+impl IntoIterator for Variables {
+    type Item = (String, Value);
+    type IntoIter = Box<dyn Iterator<Item = Self::Item>>;
+
+    fn into_iter(self) -> Self::IntoIter {
+        Box::new(self.0.into_iter().map(|(name, variable)| (name, variable.value)))
+    }
+}
+
 /// A part of a text.
 enum Part<'a> {
     Text(&'a str),

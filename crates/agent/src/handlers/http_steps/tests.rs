@@ -185,6 +185,10 @@ async fn data_that_does_not_fit_is_told_before_anything_is_sent() {
             "steps[1].variables.a: unknown variant `body`, expected one of `json`, `header`, `cookie`, `regex`",
         ),
         (step("expected_status", json!("no")), "steps[1].expected_status: \"no\" is no status"),
+        (
+            step("variables", json!({"a": {"regex": "a{100}"}, "b": {"regex": "b{100}"}})),
+            "max_bytes: must be at most 671088 for a `regex` of this length",
+        ),
         (step("wait", json!(1)), "steps[1].wait: unknown field `wait`"),
     ] {
         let problem = execute(data).await.unwrap_err();

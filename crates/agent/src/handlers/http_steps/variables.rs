@@ -38,7 +38,16 @@ impl Source {
         matches!(self, Self::Json(_) | Self::Regex(_))
     }
 
+    /// Its regular expression, if it is one.
+    pub(super) fn regex(&self) -> Option<&str> {
+        match self {
+            Self::Regex(regex) => Some(regex),
+            Self::Json(_) | Self::Header(_) | Self::Cookie(_) => None,
+        }
+    }
+
     pub(super) fn take(&self, content: &Content<'_>, cookies: &Cookies) -> Result<Value, String> {
+        content.go_on()?;
         let answer = content.answer;
         match self {
             Self::Json(pointer) => content

@@ -1,5 +1,6 @@
 //! What takes long, or has no end.
 
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde_json::json;
@@ -9,7 +10,7 @@ use tokio::net::TcpListener;
 use super::{execute, ok};
 use crate::context::Context;
 use crate::handlers::Environment;
-use crate::handlers::http::{Asked, Manner, Method, examine, exchange, url};
+use crate::handlers::http::{Answer, Asked, Content, Manner, Method, examine, exchange, url};
 use crate::network::http::Client;
 use crate::network::limit::Timeout;
 use crate::network::test_server::TestServer;
@@ -44,10 +45,7 @@ async fn a_silent_server_and_a_slow_one_are_told_in_time() {
     serving.abort();
 }
 
-#[tokio::test]
-async fn a_body_that_takes_long_to_examine_is_left_in_time() {
-    let server = ok("x").await;
-    let environment = Environment::default();
+async fn answer_of(server: &TestServer, environment: &Environment) -> Answer {
     let client = Client {
         policy: &environment.network,
         tls: &environment.tls,
@@ -58,14 +56,21 @@ async fn a_body_that_takes_long_to_examine_is_left_in_time() {
     let asked = Asked::new(Method::default(), url(&server.url("/")).unwrap(), Default::default(), None);
     let manner =
         Manner { max_redirects: Default::default(), max_bytes: Default::default(), compressed: false };
+    exchange(&client, asked, manner, None, &Timeout::default().limit(&Context::alone())).await.unwrap()
+}
+
+#[tokio::test]
+async fn a_body_that_takes_long_to_examine_is_left_in_time() {
+    let server = ok("x").await;
     let limit = |seconds| Timeout::try_from(seconds).unwrap().limit(&Context::alone());
-    let answer = exchange(&client, asked, manner, None, &limit(20.0)).await.unwrap();
+    let answer = answer_of(&server, &Environment::default()).await;
     let (release, until_released) = std::sync::mpsc::channel::<()>();
     let (has_ended, ended) = tokio::sync::oneshot::channel();
     let soon = limit(0.05);
-    let examining = examine(answer, &soon, move |content| {
+    let examining = examine(answer, &soon, false, move |content| {
         assert_eq!(content.text(), "x");
         assert!(until_released.recv().is_err());
+        assert!(content.go_on().is_err());
         has_ended.send(()).unwrap();
         Ok(())
     });
@@ -77,6 +82,45 @@ async fn a_body_that_takes_long_to_examine_is_left_in_time() {
     let large = json!({"url": server.url("/"), "json": {"": 1}, "max_bytes": 5 << 20});
     let problem = execute(large).await.unwrap_err();
     assert!(problem.starts_with("task_data.max_bytes: must be at most 4194304 where the body"), "{problem}");
+    let long = json!({"url": server.url("/"), "regex": "(a{1,40}){1,40}"});
+    let expected = "task_data.max_bytes: must be at most 81840 for a `regex` of this length, or a shorter one be given, \
+                    and is 1048576";
+    assert_eq!(execute(long).await.unwrap_err(), expected);
+}
+
+#[tokio::test]
+async fn regular_expressions_that_take_long_keep_only_others_of_their_kind_waiting() {
+    let server = ok("{}").await;
+    let environment = Environment::default();
+    let limit = Timeout::default().limit(&Context::alone());
+    let (begun, mut is_begun) = tokio::sync::mpsc::channel(2);
+    let (release, until_released) = std::sync::mpsc::channel::<()>();
+    let until_released = Arc::new(Mutex::new(until_released));
+    let mut examining = tokio::task::JoinSet::new();
+    for _ in 0..2 {
+        let answer = answer_of(&server, &environment).await;
+        let (begun, until_released) = (begun.clone(), Arc::clone(&until_released));
+        let find = move |_: &Content<'_>| {
+            begun.blocking_send(()).unwrap();
+            assert!(until_released.lock().unwrap().recv().is_err());
+            Ok(())
+        };
+        examining.spawn(async move { examine(answer, &limit, true, find).await.map(drop) });
+    }
+    for _ in 0..2 {
+        is_begun.recv().await.unwrap();
+    }
+    let of_text = execute(json!({"url": server.url("/"), "contains": "{", "json": {"": {}}})).await;
+    let answer = answer_of(&server, &environment).await;
+    let soon = Timeout::try_from(0.05).unwrap().limit(&Context::alone());
+    let of_regex = examine(answer, &soon, true, |_| Ok(())).await;
+    drop(release);
+    while let Some(examined) = examining.join_next().await {
+        examined.unwrap().unwrap();
+    }
+    of_text.unwrap();
+    let problem = of_regex.unwrap_err().to_string();
+    assert!(problem.contains("the body was not examined within 0."), "{problem}");
 }
 
 #[tokio::test]
