@@ -61,6 +61,8 @@ impl Problem {
     pub(super) fn of_answer(afm: &str, status: StatusCode, headers: &HeaderMap, said: &[u8]) -> Self {
         let Said { detail, field } = serde_json::from_slice(said).unwrap_or_default();
         let detail = detail.or_else(|| redirect(status, headers));
+        // Of what stands before an AFM, a page for people; what it wants shows by the status alone.
+        let detail = detail.or_else(|| status.canonical_reason().map(str::to_owned));
         let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
         let status = status.as_u16();
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());
@@ -131,6 +133,12 @@ mod tests {
         for nothing in ["soon", "-1", "0", "Sun, 29 Nov 2020 15:30:40 GMT", "99999999999999999999999"] {
             assert!(asked(nothing) <= 1.0, "{nothing}");
         }
+    }
+
+    #[test]
+    fn a_status_without_a_detail_is_told_in_words() {
+        assert_eq!(problem(407, &[]).to_string(), "http://afm: status 407: Proxy Authentication Required");
+        assert_eq!(problem(599, &[]).to_string(), "http://afm: status 599");
     }
 
     #[test]

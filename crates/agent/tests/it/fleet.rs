@@ -4,33 +4,48 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Value, json};
-use slamon_testbed::{AfmProcess, Process, built};
+use slamon_testbed::{AfmProcess, PgCluster, Process, TestDatabase, built};
 use tempfile::TempDir;
 use uuid::Uuid;
 
 /// Far beyond what any machine needs; reached only when something hangs.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// An AFM on a file, which can be killed and started again at the same address.
+/// An AFM on a file or on PostgreSQL, which can be killed and started again at the same address.
 pub(crate) struct Fleet {
     folder: TempDir,
     port: u16,
     afm: Option<AfmProcess>,
+    postgres: Option<TestDatabase>,
 }
 
 impl Fleet {
     pub(crate) fn start() -> Self {
-        let mut fleet = Self {
-            folder: TempDir::new().expect("a temporary folder"),
-            port: slamon_testbed::free_port(),
-            afm: None,
-        };
+        Self::on(None)
+    }
+
+    /// With an AFM on PostgreSQL.
+    pub(crate) fn start_on_postgres() -> Self {
+        Self::on(Some(PgCluster::shared().create_database()))
+    }
+
+    fn on(postgres: Option<TestDatabase>) -> Self {
+        let folder = TempDir::new().expect("a temporary folder");
+        let mut fleet = Self { folder, port: slamon_testbed::free_port(), afm: None, postgres };
         fleet.start_afm();
         fleet
     }
 
+    /// The database, if it is PostgreSQL.
+    pub(crate) fn postgres(&self) -> &TestDatabase {
+        self.postgres.as_ref().expect("it is PostgreSQL")
+    }
+
     pub(crate) fn start_afm(&mut self) {
-        let database = format!("sqlite:///{}/afm.db", self.folder.path().display());
+        let database = match &self.postgres {
+            Some(postgres) => postgres.uri(),
+            None => format!("sqlite:///{}/afm.db", self.folder.path().display()),
+        };
         let args = ["--database-uri", &database];
         self.afm = Some(AfmProcess::start_at(self.port, &built("slamon-afm"), &args, &[], None));
     }

@@ -2,6 +2,7 @@
 
 mod clock;
 mod commands;
+mod connection;
 mod fake;
 mod fleet;
 mod generated;
@@ -11,6 +12,7 @@ mod monitoring;
 mod network;
 mod original;
 mod outage;
+mod postgres;
 mod strange;
 mod targets;
 mod thousand;
