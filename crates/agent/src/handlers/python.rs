@@ -1,5 +1,8 @@
 //! How the Python agent writes values, and reads numbers: its errors are told in its words.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::Value;
 
 /// `repr()` of a text.
@@ -92,7 +95,14 @@ pub(super) fn type_name(value: &Value) -> &'static str {
 
 /// `float()` of a text.
 pub(super) fn float(text: &str) -> Option<f64> {
-    let text = text.trim_matches(is_space);
+    // Digits and spaces of all alphabets count.
+    let text = text.chars().map(|letter| match letter {
+        letter if letter.is_ascii() => Some(letter),
+        letter if letter.is_whitespace() => Some(' '),
+        letter => digit(letter),
+    });
+    let text: String = text.collect::<Option<_>>()?;
+    let text = text.trim_matches([' ', '\t', '\n', '\u{b}', '\u{c}', '\r']);
     let unsigned = text.strip_prefix(['+', '-']).unwrap_or(text);
     let is_named = ["inf", "infinity", "nan"].iter().any(|name| unsigned.eq_ignore_ascii_case(name));
     if is_named {
@@ -107,6 +117,18 @@ pub(super) fn float(text: &str) -> Option<f64> {
         byte => byte.is_ascii_digit() || matches!(byte, b'.' | b'e' | b'E' | b'+' | b'-'),
     });
     if fits { text.replace('_', "").parse().ok() } else { None }
+}
+
+/// The ASCII digit with the value of a digit of another alphabet.
+fn digit(letter: char) -> Option<char> {
+    static DIGIT: LazyLock<Option<Regex>> = LazyLock::new(|| Regex::new(r"^\p{Nd}$").ok());
+    let is_digit = |code: u32| {
+        let letter = char::from_u32(code)?;
+        DIGIT.as_ref()?.is_match(letter.encode_utf8(&mut [0; 4])).then_some(code)
+    };
+    // In each alphabet the ten follow each other, from 0 on.
+    let before = (1..).take_while(|back| is_digit(letter as u32 - back).is_some()).count() as u32;
+    is_digit(letter as u32).and_then(|_| char::from_digit(before % 10, 10))
 }
 
 /// What `str.strip()` takes away.
@@ -165,10 +187,13 @@ mod tests {
             ("1e400", f64::INFINITY),
             ("-Infinity", f64::NEG_INFINITY),
             ("\u{a0}1\u{2003}", 1.0),
+            ("\u{661}\u{ff12}.\u{1d7fb}e\u{966}", 12.5),
         ] {
             assert_eq!(float(text), Some(number), "{text:?}");
         }
-        for text in ["", "x", ".", "1__0", "_1", "1_", "1_.0", "0x1", "1.5f", "1 2", "--1", "e5", "1e"] {
+        for text in [
+            "", "x", ".", "1__0", "_1", "1_", "1_.0", "0x1", "1.5f", "1 2", "--1", "e5", "1e", "1\u{1f}", "½",
+        ] {
             assert_eq!(float(text), None, "{text:?}");
         }
     }

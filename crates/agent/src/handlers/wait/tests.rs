@@ -128,3 +128,40 @@ async fn it_waits_for_about_that_time() {
     assert!((0.1..1.1).contains(&output.time), "{output:?}");
     assert!(began.elapsed().as_secs_f64() >= output.time);
 }
+
+/// Texts that are nearly numbers, always the same.
+fn near_numbers(count: usize) -> Vec<String> {
+    #[rustfmt::skip]
+    let parts = [
+        "0", "1", "9", "00", "12345", ".", ".", "e", "E", "+", "-", "_", " ", "\t", "\n", "\u{a0}", "\u{85}", "\u{1f}",
+        "\u{200b}", "\u{feff}", "\0", "inf", "Nan", "INFINITY", "infinit", "nan1", "x", "0x1p3", "1e", "e-5", "e5", "e308", "e309",
+        ",", "\u{661}", "\u{ff11}", "\u{1d7d9}", "\u{96c}", "½", "²", "Ⅷ", "五", "j", "l", "'", "\"", "\\", "(1)", "true", "\u{2212}",
+    ];
+    let mut state = 11_u64;
+    let mut next = |below: usize| {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 33) as usize % below
+    };
+    let mut text = || {
+        let length = next(6);
+        (0..length).fold(String::new(), |text, _| text + parts[next(parts.len())])
+    };
+    (0..count).map(|_| text()).collect()
+}
+
+#[test]
+fn it_reads_texts_as_the_python_agent_does() {
+    let texts = near_numbers(4_000);
+    let cases: Vec<String> =
+        texts.iter().map(|text| serde_json::json!({ "time": text }).to_string()).collect();
+    let python = by_python(&cases);
+    assert_eq!(python.len(), cases.len());
+    let mut differences = Vec::new();
+    for (case, python) in cases.iter().zip(python) {
+        let ours = by_us(case);
+        if ours != python {
+            differences.push(format!("{case}\n  Python: {python}\n    ours: {ours}"));
+        }
+    }
+    assert!(differences.is_empty(), "{} of {}\n{}", differences.len(), cases.len(), differences.join("\n"));
+}
