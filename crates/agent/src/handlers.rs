@@ -56,7 +56,9 @@ impl BuiltIn {
             // A command is asked to end first, and is seen to its end.
             if name == "process" { handler } else { dropped_when_cancelled(handler) }
         };
-        let make = move |environment| secrets::filled_in(plain, environment);
+        // What is filled in is not to be taken for the variables of its steps.
+        let fills_in_itself = name == "http_steps";
+        let make = move |environment| secrets::filled_in(plain, environment, fills_in_itself);
         let mut schema = schemars::schema_for!(I);
         // What it is made from is the name of a type of this program.
         schema.insert("title".to_owned(), name.into());

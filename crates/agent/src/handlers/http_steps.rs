@@ -11,11 +11,11 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Environment;
 use super::http::{
     Answer, Asked, Content, Expected, Manner, MaxBytes, MaxRedirects, Method, OneOrMany, Statuses, examine,
     exchange, headers, url, yes,
 };
+use super::{Environment, Secrets};
 use crate::context::Context;
 use crate::failure::Failure;
 use crate::network::connect::IpVersion;
@@ -121,10 +121,11 @@ struct Done {
 }
 
 pub(super) async fn execute(
-    data: Data,
+    mut data: Data,
     context: Context,
     environment: Arc<Environment>,
 ) -> Result<Output, Failure> {
+    data.fill_in(&environment.secrets)?;
     let data = Arc::new(data);
     data.check().map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
     let limit = data.timeout.limit(&context);
@@ -136,7 +137,7 @@ pub(super) async fn execute(
         proxy: None,
     };
     let mut cookies = Cookies::default();
-    let mut variables = Variables::default();
+    let mut variables = Variables::with(Arc::clone(&environment.secrets));
     variables.add(data.variables.clone()).map_err(|problem| Failure::new(format!("task_data.{problem}")))?;
     let began = Instant::now();
     let mut steps = Vec::with_capacity(data.steps.len());
@@ -152,6 +153,20 @@ pub(super) async fn execute(
 }
 
 impl Data {
+    /// Fills in secrets where no variables are; where variables are, they are filled in with these.
+    fn fill_in(&mut self, secrets: &Secrets) -> Result<(), Failure> {
+        for value in self.variables.values_mut() {
+            fill_in_value(value, secrets)?;
+        }
+        for step in &mut self.steps {
+            let texts = [&mut step.name].into_iter().chain(&mut step.regex);
+            for text in texts.chain(step.variables.values_mut().map(Source::text)) {
+                *text = secrets.filled_in(text)?;
+            }
+        }
+        Ok(())
+    }
+
     /// What cannot be right whatever the answers are; the problem begins with the name of the member.
     fn check(&self) -> Result<(), String> {
         if self.steps.is_empty() || self.steps.len() > MOST_STEPS {
@@ -232,7 +247,8 @@ impl Step {
             return Err("form: a request has either a form or another body".to_owned());
         }
         for (member, names) in self.names()? {
-            if let Some(unknown) = names.iter().find(|name| !known.contains(**name)) {
+            let is_known = |name: &str| known.contains(name) || template::is_secret(name);
+            if let Some(unknown) = names.iter().find(|name| !is_known(name)) {
                 return Err(format!("{member}: no step before has a variable {unknown:?}"));
             }
         }
@@ -325,6 +341,16 @@ impl Step {
             bytes: answer.body.received,
         }
     }
+}
+
+fn fill_in_value(value: &mut Value, secrets: &Secrets) -> Result<(), Failure> {
+    match value {
+        Value::String(text) => *text = secrets.filled_in(text)?,
+        Value::Array(values) => values.iter_mut().try_for_each(|value| fill_in_value(value, secrets))?,
+        Value::Object(values) => values.values_mut().try_for_each(|value| fill_in_value(value, secrets))?,
+        Value::Null | Value::Bool(_) | Value::Number(_) => {}
+    }
+    Ok(())
 }
 
 /// Whether a variable can have a name.

@@ -48,8 +48,19 @@ impl Secrets {
         Self { secrets, hiding }
     }
 
-    /// Fills in the secrets that a task's data names; `None` where it names none.
-    fn fill_in(&self, data: &RawValue) -> Result<Option<Filled>, Failure> {
+    /// The value of a secret.
+    pub(super) fn value(&self, name: &str) -> Option<&str> {
+        self.secrets.get(name).map(|secret| secret.value.as_str())
+    }
+
+    /// A text with the secrets that it names filled in.
+    pub(super) fn filled_in(&self, text: &str) -> Result<String, Failure> {
+        self.fill_in_text(text, "task_data", |_| {})
+    }
+
+    /// Fills in the secrets that a task's data names; `None` where it names none. They are looked for alone, where the
+    /// handler fills them in itself.
+    fn fill_in(&self, data: &RawValue, fills_in_itself: bool) -> Result<Option<Filled>, Failure> {
         // `$` may be written as an escape.
         let may_name = data.get().contains(BEGIN) || data.get().contains("\\u0024");
         if !may_name {
@@ -57,8 +68,11 @@ impl Secrets {
         }
         let mut hosts = None;
         self.look_through(&serde_json::from_str(data.get())?, "task_data", &mut hosts)?;
-        let filled = self.fill_in_json(data.get())?;
-        Ok(Some(Filled { data: RawValue::from_string(filled)?, hosts }))
+        let data = match fills_in_itself {
+            true => data.to_owned(),
+            false => RawValue::from_string(self.fill_in_json(data.get())?)?,
+        };
+        Ok(Some(Filled { data, hosts }))
     }
 
     /// Finds out whether there is every secret that a value names, and which hosts they are for.
@@ -104,7 +118,7 @@ impl Secrets {
             let text: String = serde_json::from_str(quoted)?;
             match !is_name && text.contains(BEGIN) {
                 true => {
-                    let text = self.fill_in_text(&text, "task_data", |_| {})?;
+                    let text = self.filled_in(&text)?;
                     filled.push_str(&Value::from(text).to_string());
                 }
                 false => filled.push_str(quoted),
@@ -163,13 +177,14 @@ fn is_name(text: &str) -> bool {
 }
 
 /// Makes a handler that is given data with secrets filled in, and whose results have none. A task that names a secret
-/// for some hosts reaches these alone.
+/// for some hosts reaches these alone. `fills_in_itself`: its data has the names of secrets, which its environment has.
 pub(crate) fn filled_in(
     make: impl Fn(Arc<Environment>) -> Handler + Send + Sync + 'static,
     environment: Arc<Environment>,
+    fills_in_itself: bool,
 ) -> Handler {
     make(Arc::clone(&environment)).around(move |data, context, execute| {
-        let executing = match environment.secrets.fill_in(data) {
+        let executing = match environment.secrets.fill_in(data, fills_in_itself) {
             Ok(None) => execute(data, context),
             Ok(Some(Filled { data, hosts: None })) => execute(&data, context),
             Ok(Some(Filled { data, hosts: Some(hosts) })) => {

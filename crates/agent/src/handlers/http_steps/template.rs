@@ -1,17 +1,26 @@
 //! Texts with `${name}` in them.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use serde_json::Value;
+
+use crate::handlers::Secrets;
 
 /// All variables of a task have no more bytes, as JSON.
 const LARGEST: usize = 1 << 20;
 /// What is filled in for one step has no more: it may name a large variable many times.
 const LARGEST_FILLED: usize = 16 << 20;
 
-/// Variables by their names.
+/// What secrets are named by, before their names.
+const SECRET: &str = "secret:";
+
+/// Variables by their names, and the secrets of the agent.
 #[derive(Debug, Default)]
-pub(super) struct Variables(BTreeMap<String, Variable>);
+pub(super) struct Variables {
+    taken: BTreeMap<String, Variable>,
+    secrets: Arc<Secrets>,
+}
 
 #[derive(Debug)]
 struct Variable {
@@ -21,12 +30,17 @@ struct Variable {
 }
 
 impl Variables {
+    /// No variables, beside secrets.
+    pub(super) fn with(secrets: Arc<Secrets>) -> Self {
+        Self { taken: BTreeMap::new(), secrets }
+    }
+
     /// Adds variables, or replaces those of the same names.
     pub(super) fn add(&mut self, found: impl IntoIterator<Item = (String, Value)>) -> Result<(), String> {
         for (name, value) in found {
             let bytes = value.to_string().len();
-            self.0.insert(name, Variable { value, bytes });
-            if self.0.values().map(|variable| variable.bytes).sum::<usize>() > LARGEST {
+            self.taken.insert(name, Variable { value, bytes });
+            if self.taken.values().map(|variable| variable.bytes).sum::<usize>() > LARGEST {
                 return Err(format!("variables: they have more than {LARGEST} bytes together"));
             }
         }
@@ -34,20 +48,27 @@ impl Variables {
     }
 
     pub(super) fn remove(&mut self, name: &str) -> Option<Value> {
-        self.0.remove(name).map(|variable| variable.value)
+        self.taken.remove(name).map(|variable| variable.value)
     }
 
     /// Whether there is room for what is to be filled in.
     pub(super) fn fit<'a>(&self, names: impl IntoIterator<Item = &'a str>) -> Result<(), String> {
-        let sizes = names.into_iter().filter_map(|name| self.0.get(name)).map(|variable| variable.bytes);
+        let size = |name: &'a str| match name.strip_prefix(SECRET) {
+            Some(name) => self.secrets.value(name).map(str::len),
+            None => self.taken.get(name).map(|variable| variable.bytes),
+        };
+        let sizes = names.into_iter().filter_map(size);
         if sizes.sum::<usize>() <= LARGEST_FILLED {
             return Ok(());
         }
         Err(format!("the variables that are filled in have more than {LARGEST_FILLED} bytes together"))
     }
 
-    fn get(&self, name: &str) -> Option<&Value> {
-        self.0.get(name).map(|variable| &variable.value)
+    fn get(&self, name: &str) -> Option<Value> {
+        match name.strip_prefix(SECRET) {
+            Some(name) => self.secrets.value(name).map(Value::from),
+            None => self.taken.get(name).map(|variable| variable.value.clone()),
+        }
     }
 }
 
@@ -56,7 +77,7 @@ impl IntoIterator for Variables {
     type IntoIter = Box<dyn Iterator<Item = Self::Item>>;
 
     fn into_iter(self) -> Self::IntoIter {
-        Box::new(self.0.into_iter().map(|(name, variable)| (name, variable.value)))
+        Box::new(self.taken.into_iter().map(|(name, variable)| (name, variable.value)))
     }
 }
 
@@ -76,7 +97,8 @@ fn parts(text: &str) -> Result<Vec<Part<'_>>, String> {
             rest = &after[2..];
             continue;
         }
-        let named = after[2..].split_once('}').filter(|(name, _)| is_name(name));
+        let is_named = |name: &str| is_secret(name) || is_name(name);
+        let named = after[2..].split_once('}').filter(|(name, _)| is_named(name));
         let (name, after) =
             named.ok_or("a variable is named like ${name}; for the characters themselves write $${")?;
         parts.extend([Part::Text(before), Part::Name(name)]);
@@ -92,7 +114,12 @@ pub(super) fn is_name(name: &str) -> bool {
         && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'_')
 }
 
-/// The variables that a text names.
+/// Whether a name is that of a secret.
+pub(super) fn is_secret(name: &str) -> bool {
+    name.starts_with(SECRET)
+}
+
+/// The variables and secrets that a text names.
 pub(super) fn names_in(text: &str) -> Result<Vec<&str>, String> {
     let names = parts(text)?.into_iter().filter_map(|part| match part {
         Part::Name(name) => Some(name),
@@ -140,7 +167,7 @@ fn filled(
             Part::Text(text) => filled.push_str(text),
             Part::Name(name) => {
                 let value = match variables.get(name) {
-                    Some(Value::String(value)) => value.clone(),
+                    Some(Value::String(value)) => value,
                     Some(value) => value.to_string(),
                     None => return Err(format!("there is no variable {name:?}")),
                 };
@@ -158,7 +185,7 @@ pub(super) fn filled_in_value(value: &Value, variables: &Variables) -> Result<Va
         Value::String(text) => {
             let whole = text.strip_prefix("${").and_then(|text| text.strip_suffix('}'));
             if let Some(value) = whole.and_then(|name| variables.get(name)) {
-                return Ok(value.clone());
+                return Ok(value);
             }
             filled_in(text, variables).map(Value::String)
         }

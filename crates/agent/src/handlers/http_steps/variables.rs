@@ -46,6 +46,12 @@ impl Source {
         }
     }
 
+    /// The text that says where it is.
+    pub(super) fn text(&mut self) -> &mut String {
+        let (Self::Json(text) | Self::Header(text) | Self::Cookie(text) | Self::Regex(text)) = self;
+        text
+    }
+
     pub(super) fn take(&self, content: &Content<'_>, cookies: &Cookies) -> Result<Value, String> {
         content.go_on()?;
         let answer = content.answer;

@@ -23,7 +23,7 @@ fn one(value: &str) -> Secrets {
 
 fn fill_in(data: &str) -> Result<Option<String>, String> {
     let data = RawValue::from_string(data.to_owned()).unwrap();
-    let filled = secrets().fill_in(&data).map_err(|failure| failure.to_string())?;
+    let filled = secrets().fill_in(&data, false).map_err(|failure| failure.to_string())?;
     Ok(filled.map(|filled| filled.data.get().to_owned()))
 }
 
@@ -218,4 +218,57 @@ async fn a_secret_for_some_hosts_is_sent_to_no_other() {
     let any = json!({"host": "127.0.0.1", "port": port, "send": "${secret:shop}${secret:any}"});
     run("tcp", any).await.unwrap();
     assert_eq!(environment.network.hosts(), None);
+}
+
+#[tokio::test]
+async fn a_secret_that_looks_like_a_variable_arrives_as_it_is_and_does_not_show() {
+    let server = TestServer::start(|request| answer("200 OK", &[], request.as_bytes())).await;
+    for secret in ["pa${x}ss", "${", "pa$", "{x}$${", "$", "${id}", "a&b=${secret:x} c"] {
+        let values = BTreeMap::from([
+            ("x".to_owned(), Secret { value: secret.to_owned(), hosts: None }),
+            ("name".to_owned(), Secret { value: "hunter2".to_owned(), hosts: None }),
+        ]);
+        let secrets = Arc::new(Secrets::new(values));
+        let environment = Arc::new(Environment { secrets, ..Environment::default() });
+        let run = async |step: Value| {
+            let data = json!({
+                "variables": {"id": 7, "first": "${secret:x}"},
+                "steps": [{
+                    "name": "a ${secret:name}",
+                    "url": server.url("/?q=${secret:x}"),
+                    "method": "POST",
+                    "headers": {"X-Token": "${secret:x}${id}", "X-First": "-${first}-"},
+                    "body": {"whole": "${secret:x}", "part": "$-${secret:x}${id}", "literal": "$${id}"},
+                    "contains": ["X-Token: ${secret:x}${id}\r\n"],
+                    "variables": {"sent": {"regex": "(?s)\r\n\r\n(.*)"}, "name": {"regex": "${secret:name}|."}},
+                }, step],
+            });
+            let handler = super::super::built_in().into_iter().find(|handler| handler.name == "http_steps");
+            let outcome = handler.unwrap().execute(Arc::clone(&environment), &data.to_string()).await;
+            outcome.map_err(|failure| failure.to_string())
+        };
+        run(json!({"name": "b", "url": server.url("/"), "method": "POST", "body": "${sent}"})).await.unwrap();
+        let mut requests = server.requests();
+        let (second, first) = (requests.pop().unwrap(), requests.pop().unwrap());
+        let escaped = percent_encoding::utf8_percent_encode(secret, percent_encoding::NON_ALPHANUMERIC);
+        let part = format!("$-{secret}7");
+        let body = json!({"whole": secret, "part": part, "literal": "${id}"}).to_string();
+        assert!(first.starts_with(&format!("POST /?q={escaped} ")), "{first}");
+        assert!(first.contains(&format!("X-Token: {secret}7\r\n")), "{first}");
+        assert!(first.contains(&format!("X-First: -{secret}-\r\n")), "{first}");
+        assert!(first.ends_with(&format!("\r\n\r\n{body}")), "{first}");
+        assert!(second.ends_with(&format!("\r\n\r\n{body}")), "{second}");
+        let problem = run(json!({
+            "name": "b", "url": server.url("/"), "contains": "no ${secret:x}"
+        }));
+        let expected = "step \"b\" (2 of 2): ";
+        let problem = problem.await.unwrap_err();
+        assert!(
+            problem.starts_with(expected) && problem.contains("expected \"no ${secret:x}\""),
+            "{problem}"
+        );
+        let problem =
+            run(json!({"name": "b ${secret:name}", "url": "http://127.0.0.1:1/"})).await.unwrap_err();
+        assert!(problem.starts_with("step \"b ${secret:name}\" (2 of 2): could not connect"), "{problem}");
+    }
 }
