@@ -152,6 +152,26 @@ pub(super) fn latin_1(text: &str) -> Result<Vec<u8>, String> {
     Err(format!("'latin-1' codec can't encode {what}: ordinal not in range(256)"))
 }
 
+/// `bytes.decode("utf-8")`.
+pub(super) fn utf_8(bytes: &[u8]) -> Result<String, String> {
+    let error = match std::str::from_utf8(bytes) {
+        Ok(text) => return Ok(text.to_owned()),
+        Err(error) => error,
+    };
+    let begin = error.valid_up_to();
+    let length = error.error_len().unwrap_or(bytes.len() - begin);
+    let why = match bytes[begin] {
+        _ if error.error_len().is_none() => "unexpected end of data",
+        0xc2..=0xf4 => "invalid continuation byte",
+        _ => "invalid start byte",
+    };
+    let what = match length {
+        1 => format!("byte 0x{:02x} in position {begin}", bytes[begin]),
+        length => format!("bytes in position {begin}-{}", begin + length - 1),
+    };
+    Err(format!("'utf-8' codec can't decode {what}: {why}"))
+}
+
 /// The strings of the system's errors, as Python shows an `OSError`: `[Errno 111] Connection refused`.
 pub(super) fn os_error(error: &std::io::Error) -> String {
     let text = error.to_string();

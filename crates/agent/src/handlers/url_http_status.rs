@@ -1,6 +1,7 @@
 //! `url_http_status`: the status of a page, as the Python agent gets it with `requests.get`, and its errors in its words.
 
 mod error;
+mod host;
 mod proxies;
 mod url;
 
@@ -104,7 +105,7 @@ async fn status(
             cookies.keep(&headers, url);
         }
         let read = response.discard(limit).await;
-        let Some(location) = location(status, &headers) else {
+        let Some(location) = location(status, &headers)? else {
             read.map_err(|error| place.of_body(&error, &headers))?;
             return Ok(status);
         };
@@ -149,11 +150,12 @@ fn headers(authorization: Option<&HeaderValue>, cookies: &Cookies, url: Option<&
     headers
 }
 
-fn location(status: StatusCode, headers: &HeaderMap) -> Option<String> {
+/// Where an answer leads to; several headers are one with commas.
+fn location(status: StatusCode, headers: &HeaderMap) -> Result<Option<String>, String> {
     let redirects = matches!(status.as_u16(), 301 | 302 | 303 | 307 | 308);
-    let location = headers.get(LOCATION).filter(|_| redirects)?;
-    let location = String::from_utf8_lossy(location.as_bytes()).into_owned();
-    (!location.is_empty()).then_some(location)
+    let locations: Vec<&[u8]> = headers.get_all(LOCATION).iter().map(HeaderValue::as_bytes).collect();
+    let location = python::utf_8(&locations.join(&b", "[..]));
+    if redirects { location.map(|location| (!location.is_empty()).then_some(location)) } else { Ok(None) }
 }
 
 impl url::Prepared {

@@ -1,3 +1,5 @@
+mod odd;
+
 use std::collections::BTreeMap;
 use std::io::Write;
 use std::process::{Command, Stdio};

@@ -3,6 +3,7 @@
 use percent_encoding::percent_decode_str;
 use reqwest::Url;
 
+use super::host::label;
 use crate::handlers::python::{is_space, latin_1, repr};
 
 const UNRESERVED: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789._-~";
@@ -98,7 +99,7 @@ impl Prepared {
             Some((user, place)) => (Some(user), place),
             None => (None, authority),
         };
-        let (host, port) = host_and_port(place).ok_or_else(|| format!("Failed to parse: {whole}"))?;
+        let (host, port) = host_and_port(place).ok_or_else(|| wrong_place(place, whole))?;
         if host.is_empty() {
             return Err("No host specified.".to_owned());
         }
@@ -131,11 +132,22 @@ impl Prepared {
 
     /// Where a redirect leads to.
     pub(super) fn join(&self, location: &str) -> Result<Self, String> {
-        let is_elsewhere = location.starts_with("//") || split(location).authority.is_some();
-        let whole = if is_elsewhere {
-            let scheme = if self.is_secure { "https:" } else { "http:" };
-            let prefix = if location.starts_with("//") { scheme } else { "" };
-            requote(&format!("{prefix}{location}"))
+        let scheme = if self.is_secure { "https:" } else { "http:" };
+        let prefix = if location.starts_with("//") { scheme } else { "" };
+        let mut location = format!("{prefix}{location}");
+        if has_wrong_brackets(&location) {
+            return Err("Invalid IPv6 URL".to_owned());
+        }
+        // Where the host is lacking, it is the same one.
+        if location.get(..scheme.len()).is_some_and(|begin| begin.eq_ignore_ascii_case(scheme))
+            && let Some(path) =
+                location[scheme.len()..].strip_prefix("//").filter(|path| path.starts_with('/'))
+        {
+            location = path.to_owned();
+        }
+        let location = location.as_str();
+        let whole = if split(location).authority.is_some() {
+            requote(location)
         } else {
             let joined = self.url.as_ref().and_then(|url| url.join(&requote(location)).ok());
             joined.ok_or_else(|| format!("Failed to parse: {location}"))?.into()
@@ -171,6 +183,18 @@ fn has_wrong_brackets(url: &str) -> bool {
     }
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
     authority.contains('[') != authority.contains(']') || host_and_port(place).is_none()
+}
+
+/// What is wrong with a host and port that are not both.
+fn wrong_place(place: &str, whole: &str) -> String {
+    match place.rsplit_once(':').map(|(_, port)| port) {
+        Some(port) if place.ends_with(']') || port.is_empty() => format!("Failed to parse: {whole}"),
+        Some(port) if port.bytes().all(|byte| byte.is_ascii_digit()) => {
+            "Port out of range 0-65535".to_owned()
+        }
+        Some(port) => format!("Port could not be cast to integer value as {}", repr(port)),
+        None => format!("Failed to parse: {whole}"),
+    }
 }
 
 fn no_adapter(url: &str) -> String {
@@ -252,19 +276,7 @@ fn is_escape(bytes: &[u8], index: usize) -> bool {
 
 /// A host in lower case, and in ASCII; `None` if it has a letter that it cannot have.
 fn normalized(host: &str) -> Option<String> {
-    let labels = host.split('.').map(|label| {
-        if label.is_ascii() {
-            return Some(label.to_ascii_lowercase());
-        }
-        // Browsers take more than the rules of IDNA 2008 that count here: signs such as `€`.
-        let is_allowed = label.chars().all(|letter| letter.is_alphanumeric() || letter == '-');
-        if !is_allowed || label.starts_with('-') || label.ends_with('-') {
-            return None;
-        }
-        let url = Url::parse(&format!("http://{label}/")).ok()?;
-        url.host_str().map(str::to_owned)
-    });
-    labels.collect::<Option<Vec<_>>>().map(|labels| labels.join("."))
+    host.split('.').map(label).collect::<Option<Vec<_>>>().map(|labels| labels.join("."))
 }
 
 /// Escapes what a part of a URL cannot have. Escapes are left as they are if there is no other `%`.
