@@ -54,6 +54,7 @@ fn run() -> Result<()> {
     };
     let settings = Settings::of(options, file)?;
     logging::begin(settings.verbosity)?;
+    settings.warn();
     let threads = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let runtime = threads.context("could not start the threads of the agent")?;
     let agent = settings.agent()?;

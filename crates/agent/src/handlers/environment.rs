@@ -1,6 +1,7 @@
 //! What the operator of an agent gives its handlers.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -34,7 +35,7 @@ impl Environment {
 }
 
 /// A command that tasks may have executed.
-#[derive(Debug, Clone, Default, PartialEq, Eq, serde::Deserialize)]
+#[derive(Clone, Default, PartialEq, Eq, serde::Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Command {
     /// The program: an absolute path.
@@ -51,4 +52,33 @@ pub struct Command {
     /// How many bytes it may write to its standard output: by default 256 KiB.
     #[serde(default)]
     pub output_limit: Option<usize>,
+}
+
+/// Without the values of its environment, which may be passwords.
+impl fmt::Debug for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { program, arguments, environment, folder, output_limit } = self;
+        f.debug_struct("Command")
+            .field("program", program)
+            .field("arguments", arguments)
+            .field("environment", &environment.keys())
+            .field("folder", folder)
+            .field("output_limit", output_limit)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_logged_has_no_values_of_a_commands_environment() {
+        let given = BTreeMap::from([("PGPASSWORD".to_owned(), "hunter2".to_owned())]);
+        let command = Command { program: "/bin/true".into(), environment: given, ..Command::default() };
+        let commands = BTreeMap::from([("check".to_owned(), command)]);
+        let shown = format!("{:?}", Environment { commands, ..Environment::default() });
+        assert!(shown.contains("/bin/true") && shown.contains("PGPASSWORD"), "{shown}");
+        assert!(!shown.contains("hunter2"), "{shown}");
+    }
 }

@@ -1,5 +1,6 @@
 //! The settings, checked.
 
+use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -77,6 +78,15 @@ impl Settings {
             verbosity: options.verbose,
             options,
         })
+    }
+
+    /// Warns of what somebody should know, once there is a log.
+    pub(super) fn warn(&self) {
+        let Some(path) = &self.options.secrets else { return };
+        if std::fs::metadata(path).is_ok_and(|file| file.permissions().mode() & 0o077 != 0) {
+            let path = path.display();
+            tracing::warn!("others than the agent's user may read or change the secrets: chmod 600 {path}");
+        }
     }
 
     /// Makes the agent.

@@ -1,7 +1,9 @@
 //! Tasks that have an agent ask something of others, with what its operator gives it.
 
+use std::fs::Permissions;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpListener};
+use std::os::unix::fs::PermissionsExt;
 use std::thread;
 
 use serde_json::{Value, json};
@@ -35,6 +37,7 @@ fn an_agent_reaches_what_its_operator_allows_and_tells_nobody_its_secrets() {
     let address = echo();
     let secrets = fleet.state_folder("secrets");
     std::fs::write(&secrets, format!("shop={SECRET}\n")).unwrap();
+    std::fs::set_permissions(&secrets, Permissions::from_mode(0o640)).unwrap();
     let secrets = secrets.to_string_lossy();
     let agent = fleet.agent("first", &["--secrets", &secrets, "--deny", "127.0.0.2"]);
     let run = |task_type: &str, data: Value| {
@@ -72,5 +75,6 @@ fn an_agent_reaches_what_its_operator_allows_and_tells_nobody_its_secrets() {
     }
     agent.kill9();
     let log = agent.log_lines().join("\n");
+    assert!(log.contains("WARN others than the agent's user may read or change the secrets"), "{log}");
     assert!(log.contains("${secret:shop}") && !log.contains("p&w"), "{log}");
 }

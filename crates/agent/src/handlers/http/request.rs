@@ -148,6 +148,10 @@ fn decoded(text: &str) -> String {
 
 /// A URL without user, password and fragment.
 fn shown(url: &Url) -> String {
+    // What follows the scheme may be anything, such as another URL.
+    if url.cannot_be_a_base() {
+        return format!("{}:…", url.scheme());
+    }
     let mut shown = url.clone();
     // A URL with a host can have both.
     let _ = (shown.set_username(""), shown.set_password(None));
@@ -213,9 +217,11 @@ pub(in crate::handlers) async fn exchange(
             let most = manner.max_redirects.0;
             return Err(led(format!("{target} redirects more than {most} times")));
         }
-        let mut to = url
-            .join(&next)
-            .map_err(|error| led(format!("{target} redirects to {next:?}, which is no URL: {error}")))?;
+        let mut to = url.join(&next).map_err(|error| {
+            // Before an `@` there may be a user and a password.
+            let shown = next.rsplit_once('@').map_or(next.as_str(), |(_, host)| host);
+            led(format!("{target} redirects to {shown:?}, which is no URL: {error}"))
+        })?;
         if !matches!(to.scheme(), "http" | "https") {
             return Err(led(format!(
                 "{target} redirects to {}, which is not http:// or https://",

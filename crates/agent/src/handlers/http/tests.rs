@@ -195,6 +195,8 @@ async fn redirects_are_followed_as_far_as_asked_for() {
         "/file" => answer("301 Moved", &[("Location", "file:///etc/passwd")], b""),
         "/metadata" => answer("301 Moved", &[("Location", "http://169.254.169.254/latest")], b""),
         "/bad" => answer("301 Moved", &[("Location", "http://[")], b""),
+        "/user" => answer("301 Moved", &[("Location", "http://al:hunter2@[/")], b""),
+        "/other" => answer("301 Moved", &[("Location", "view-source:http://al:hunter2@a/")], b""),
         _ => answer("200 OK", &[], b"here"),
     })
     .await;
@@ -216,6 +218,8 @@ async fn redirects_are_followed_as_far_as_asked_for() {
         ),
         ("/file", format!("{address} redirects to file:///etc/passwd, which is not http:// or https://")),
         ("/bad", format!("{address} redirects to \"http://[\", which is no URL: invalid IPv6 address")),
+        ("/user", format!("{address} redirects to \"[/\", which is no URL: invalid IPv6 address")),
+        ("/other", format!("{address} redirects to view-source:…, which is not http:// or https://")),
         (
             "/metadata",
             "this agent does not allow tasks to reach 169.254.169.254 (after a redirect to \

@@ -1,5 +1,7 @@
 //! Proxies of HTTP between an agent and its targets.
 
+use std::fmt;
+
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use hyper::header::HeaderValue;
@@ -15,11 +17,19 @@ use crate::network::limit::{Limit, TimeIsUp};
 const LARGEST_HEAD: usize = 16 * 1024;
 
 /// A proxy, which is spoken to without TLS.
-#[derive(Debug, Clone)]
+#[derive(Clone)]
 pub(crate) struct Proxy {
     pub(crate) target: Target,
     /// User and password.
     pub(crate) user: Option<(String, String)>,
+}
+
+/// Without the password.
+impl fmt::Debug for Proxy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let user = self.user.as_ref().map(|(user, _)| user);
+        f.debug_struct("Proxy").field("target", &self.target).field("user", &user).finish()
+    }
 }
 
 impl Proxy {
