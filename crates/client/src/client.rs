@@ -2,13 +2,14 @@
 
 use std::time::{Duration, Instant};
 
-use reqwest::{Method, Url};
+use reqwest::{Method, StatusCode, Url};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::backoff::Backoff;
 use crate::connection::{BaseUrl, ConnectError, ConnectOptions, retry_after};
 use crate::error::ClientError;
+use crate::reason::PROXY_WANTS_USER;
 
 /// How long an answer may take, beside what a request asks to wait.
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -30,6 +31,8 @@ const LONGEST_WAIT: Duration = Duration::from_secs(20);
 pub struct Client {
     http: reqwest::Client,
     base: BaseUrl,
+    /// The URL, and by way of which proxy, without users and passwords.
+    shown: String,
     answer_within: Duration,
     retry_for: Duration,
     largest: usize,
@@ -53,8 +56,16 @@ impl Client {
     /// # Errors
     /// Names the option that cannot be used.
     pub fn with_options(url: &str, options: &ConnectOptions) -> Result<Self, ConnectError> {
-        let (http, base) = (options.http_client()?, BaseUrl::parse(url)?);
-        Ok(Self { http, base, answer_within: TIMEOUT, retry_for: Duration::from_secs(60), largest: LARGEST })
+        let base = BaseUrl::parse(url)?;
+        let (http, shown) = (options.http_client([&base])?, options.shown(&base));
+        Ok(Self {
+            http,
+            base,
+            shown,
+            answer_within: TIMEOUT,
+            retry_for: Duration::from_secs(60),
+            largest: LARGEST,
+        })
     }
 
     /// Gives an answer so long to come, beside what a request asks to wait; 30 s if nothing else is said.
@@ -157,13 +168,13 @@ impl Client {
             request = request.header(*name, *value);
         }
         let answer = async {
-            let response = request.send().await.map_err(|error| self.unreachable(error))?;
+            let response = request.send().await.map_err(|error| self.no_answer(error))?;
             match response.status().is_success() {
                 true => Ok(response),
                 false => Err(self.refusal(response).await),
             }
         };
-        let late = |_| ClientError::Unreachable(format!("{}: no answer has come in time", self.base));
+        let late = |_| ClientError::Unreachable(format!("{}: no answer has come in time", self.shown));
         tokio::time::timeout(self.answer_within, answer).await.map_err(late)?
     }
 
@@ -177,8 +188,8 @@ impl Client {
         began.elapsed().saturating_add(wait) <= self.retry_for
     }
 
-    pub(crate) fn unreachable(&self, error: reqwest::Error) -> ClientError {
-        ClientError::unreachable(&self.base, error)
+    pub(crate) fn no_answer(&self, error: reqwest::Error) -> ClientError {
+        ClientError::no_answer(&self.shown, error)
     }
 
     fn at(&self, path: &[&str], query: &[(&str, String)]) -> Result<Url, ClientError> {
@@ -242,7 +253,7 @@ impl Client {
         if let Some(body) = body {
             request = request.header("content-type", "application/json").body(body.to_vec());
         }
-        let response = request.send().await.map_err(|error| self.unreachable(error))?;
+        let response = request.send().await.map_err(|error| self.no_answer(error))?;
         match response.status().is_success() {
             true => self.body(response, self.largest).await,
             false => Err(self.refusal(response).await),
@@ -252,6 +263,10 @@ impl Client {
     /// What an answer says that is no success.
     async fn refusal(&self, response: reqwest::Response) -> ClientError {
         let (status, retry_after) = (response.status(), retry_after(response.headers()));
+        if status == StatusCode::PROXY_AUTHENTICATION_REQUIRED {
+            let detail = format!("{}: {PROXY_WANTS_USER}", self.shown);
+            return ClientError::Refused { status: status.as_u16(), detail, field: None };
+        }
         match self.body(response, LARGEST_ERROR).await {
             Ok(body) => ClientError::of_answer(status, retry_after, &body),
             // A page without end; the status says enough.
@@ -265,7 +280,7 @@ impl Client {
             return Err(ClientError::TooLarge(most));
         }
         let mut body = Vec::new();
-        while let Some(part) = response.chunk().await.map_err(|error| self.unreachable(error))? {
+        while let Some(part) = response.chunk().await.map_err(|error| self.no_answer(error))? {
             if body.len() + part.len() > most {
                 return Err(ClientError::TooLarge(most));
             }

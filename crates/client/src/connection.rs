@@ -44,6 +44,9 @@ pub enum ConnectError {
     /// The token has characters that a header cannot have.
     #[error("token: has characters that cannot be sent")]
     Token,
+    /// There is a user in the URL, too: only one of them can be shown.
+    #[error("token: must not be given together with a user in the URL")]
+    TokenAndUser,
     /// The proxy cannot be used.
     #[error("proxy: {0}")]
     Proxy(String),
@@ -83,6 +86,10 @@ impl BaseUrl {
         Ok(Self { url, shown })
     }
 
+    fn has_user(&self) -> bool {
+        !self.url.username().is_empty() || self.url.password().is_some()
+    }
+
     /// The URL of a path below it, each part of which is escaped.
     #[must_use]
     pub fn at(&self, parts: &[&str]) -> Url {
@@ -107,11 +114,17 @@ impl fmt::Debug for BaseUrl {
 }
 
 impl ConnectOptions {
-    /// Makes a client that keeps its connections.
+    /// Makes a client that keeps its connections, for these AFMs.
     ///
     /// # Errors
     /// Names the option that cannot be used.
-    pub fn http_client(&self) -> Result<Client, ConnectError> {
+    pub fn http_client<'a>(
+        &self,
+        afms: impl IntoIterator<Item = &'a BaseUrl>,
+    ) -> Result<Client, ConnectError> {
+        if self.token.is_some() && afms.into_iter().any(BaseUrl::has_user) {
+            return Err(ConnectError::TokenAndUser);
+        }
         let mut headers = HeaderMap::new();
         if let Some(token) = &self.token {
             let mut value =
@@ -143,6 +156,15 @@ impl ConnectOptions {
             client = client.proxy(http_proxy(proxy)?);
         }
         client.build().map_err(|error| ConnectError::Tls(error.to_string()))
+    }
+
+    /// An AFM, and by way of which proxy it is reached, as errors name it: without users and passwords.
+    #[must_use]
+    pub fn shown(&self, afm: &BaseUrl) -> String {
+        match self.proxy.as_deref().map(BaseUrl::parse) {
+            Some(Ok(proxy)) => format!("{afm} by way of {proxy}"),
+            _ => afm.to_string(),
+        }
     }
 }
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 use reqwest::StatusCode;
 use serde::Deserialize;
 
-use crate::connection::{BaseUrl, ConnectError};
+use crate::connection::ConnectError;
+use crate::reason::{Reason, ReasonKind, reason};
 
 /// Why an AFM did not do what it was asked for.
 #[derive(Debug, thiserror::Error)]
@@ -17,6 +18,9 @@ pub enum ClientError {
     /// No AFM answered within the time for all tries.
     #[error("the AFM could not be reached: {0}")]
     Unreachable(String),
+    /// One side does not trust the certificate of the other. The sentence says which, and why.
+    #[error("could not begin TLS with {0}")]
+    Untrusted(String),
     /// The AFM is there and cannot do it now: its database is away, or it has too much to do. All tries are over.
     #[error("the AFM cannot do it now: {detail}")]
     Unavailable {
@@ -69,8 +73,16 @@ impl ClientError {
         let Problem { mut detail, field } = serde_json::from_slice(body).unwrap_or_default();
         if detail.is_empty() {
             detail = status.to_string();
-            if status == StatusCode::NOT_FOUND {
-                detail.push_str("; the URL may be wrong, or the AFM older than version 2");
+            match status {
+                StatusCode::NOT_FOUND => {
+                    detail.push_str("; the URL may be wrong, or the AFM older than version 2");
+                }
+                StatusCode::UNAUTHORIZED => {
+                    detail.push_str(
+                        "; the token, or the user and the password in the URL, are wrong or missing",
+                    );
+                }
+                _ => {}
             }
         }
         match status {
@@ -103,21 +115,13 @@ pub(crate) fn is_passing(status: u16) -> bool {
 
 impl ClientError {
     /// Why an AFM could not be asked, or its answer not be read.
-    pub(crate) fn unreachable(afm: &BaseUrl, error: reqwest::Error) -> Self {
-        // The URL may have a password in it.
-        let error = error.without_url();
-        let mut causes = Vec::new();
-        let mut cause: Option<&dyn std::error::Error> = Some(&error);
-        while let Some(error) = cause {
-            causes.push(error.to_string());
-            cause = error.source();
+    pub(crate) fn no_answer(afm: &str, error: reqwest::Error) -> Self {
+        let Reason { sentence, kind } = reason(error);
+        let sentence = format!("{afm}: {sentence}");
+        match kind {
+            ReasonKind::Trust => Self::Untrusted(sentence),
+            ReasonKind::ProxyUser => Self::Refused { status: 407, detail: sentence, field: None },
+            ReasonKind::Passing => Self::Unreachable(sentence),
         }
-        // Which layer has failed says nothing beside why.
-        let is_layer = |cause: &String| {
-            ["error sending request", "tcp connect error", "dns error"].contains(&cause.as_str())
-                || cause.starts_with("client error (")
-        };
-        let first = causes.iter().position(|cause| !is_layer(cause)).unwrap_or(0);
-        Self::Unreachable(format!("{afm}: {}", causes[first..].join(": ")))
     }
 }

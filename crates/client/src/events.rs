@@ -154,7 +154,7 @@ impl Events {
             }
         };
         let part = tokio::time::timeout(SILENT, response.chunk()).await.map_err(|_| lost("is silent"))?;
-        let part = part.map_err(|error| self.client.unreachable(error))?;
+        let part = part.map_err(|error| self.client.no_answer(error))?;
         self.read.extend_from_slice(&part.ok_or_else(|| lost("has ended"))?);
         // An event ends with an empty line.
         while let Some(end) = self.read[self.looked..].windows(2).position(|pair| pair == b"\n\n") {

@@ -24,6 +24,7 @@ mod error;
 mod events;
 mod one_test;
 mod overview;
+pub mod reason;
 mod tasks;
 mod tls;
 mod types;

@@ -94,19 +94,17 @@ pub(crate) enum Delivered {
 impl Afm {
     pub(crate) fn new(urls: &[String], options: &ConnectOptions) -> Result<Self, ConnectError> {
         let user_agent = Some(concat!("slamon-agent/", env!("CARGO_PKG_VERSION")).to_owned());
-        let client = ConnectOptions { user_agent, ..options.clone() }.http_client()?;
-        // What goes wrong on the way may be the proxy's.
-        let proxy = options.proxy.as_deref().map(BaseUrl::parse).transpose();
-        let proxy = proxy.ok().flatten().map_or_else(String::new, |proxy| format!(" by way of {proxy}"));
-        let known = |url: &String| {
-            let base = BaseUrl::parse(url)?;
-            let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
-            Ok(Known { poll, response, shown: format!("{base}{proxy}"), plain_since: Mutex::default() })
-        };
-        let endpoints: Vec<Known> = urls.iter().map(known).collect::<Result<_, ConnectError>>()?;
-        if endpoints.is_empty() {
+        let bases = urls.iter().map(|url| BaseUrl::parse(url)).collect::<Result<Vec<_>, _>>()?;
+        if bases.is_empty() {
             return Err(ConnectError::None);
         }
+        let client = ConnectOptions { user_agent, ..options.clone() }.http_client(&bases)?;
+        let known = |base: &BaseUrl| {
+            let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
+            // What goes wrong on the way may be the proxy's.
+            Known { poll, response, shown: options.shown(base), plain_since: Mutex::default() }
+        };
+        let endpoints = bases.iter().map(known).collect();
         let (current, is_away, back) = (AtomicUsize::new(0), AtomicBool::new(false), Notify::new());
         Ok(Self { client, endpoints, current, is_away, back })
     }

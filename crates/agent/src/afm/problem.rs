@@ -7,8 +7,8 @@ use reqwest::{StatusCode, Url};
 use serde::Deserialize;
 use slamon_client::Backoff;
 use slamon_client::connection::retry_after;
+use slamon_client::reason::{PROXY_WANTS_USER, reason};
 
-use crate::failure::Failure;
 use crate::pace::LONGEST;
 
 /// Why a request was not answered as it should.
@@ -46,9 +46,7 @@ impl Problem {
 
     /// There is no answer, or no end of it.
     pub(super) fn away(afm: &str, error: reqwest::Error) -> Self {
-        // The URL may have a password in it.
-        let sentence = Failure::from(error.without_url()).to_string();
-        Self { is_away: true, ..Self::passing(afm, sentence) }
+        Self { is_away: true, ..Self::passing(afm, reason(error).sentence) }
     }
 
     /// The answer, or its end, has not come in time.
@@ -62,7 +60,10 @@ impl Problem {
         let Said { detail, field } = serde_json::from_slice(said).unwrap_or_default();
         let detail = detail.or_else(|| redirect(status, headers));
         // Of what stands before an AFM, a page for people; what it wants shows by the status alone.
-        let detail = detail.or_else(|| status.canonical_reason().map(str::to_owned));
+        let detail = detail.or_else(|| match status {
+            StatusCode::PROXY_AUTHENTICATION_REQUIRED => Some(PROXY_WANTS_USER.to_owned()),
+            status => status.canonical_reason().map(str::to_owned),
+        });
         let detail = detail.map(|detail| format!(": {detail}")).unwrap_or_default();
         let status = status.as_u16();
         let content_type = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok());

@@ -10,7 +10,8 @@ use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, Server
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
-use rustls::{AlertDescription, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use slamon_client::reason::tls_reason;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
@@ -304,35 +305,8 @@ impl ServerCertVerifier for Witness {
 /// What went wrong with TLS on a connection, in words.
 pub(super) fn reason_of_handshake(error: &io::Error) -> String {
     match error.get_ref().and_then(|error| error.downcast_ref::<rustls::Error>()) {
-        Some(tls) => reason_of_tls(tls),
+        Some(tls) => tls_reason(tls),
         None => reason(error),
-    }
-}
-
-/// What went wrong with TLS, in words.
-fn reason_of_tls(tls: &rustls::Error) -> String {
-    match tls {
-        rustls::Error::InvalidMessage(_) => "the other side does not speak TLS".to_owned(),
-        rustls::Error::AlertReceived(AlertDescription::ProtocolVersion) => {
-            "the other side speaks no TLS from 1.2 on".to_owned()
-        }
-        rustls::Error::AlertReceived(AlertDescription::UnrecognisedName) => {
-            "the other side does not know the name".to_owned()
-        }
-        rustls::Error::AlertReceived(
-            AlertDescription::CertificateRequired | AlertDescription::BadCertificate,
-        ) => "the other side wants a certificate of the client".to_owned(),
-        rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
-            "the other side does not speak the protocol that it was asked for".to_owned()
-        }
-        rustls::Error::AlertReceived(AlertDescription::HandshakeFailure) => {
-            "the other side knows no cipher, or no kind of certificate, that this agent does".to_owned()
-        }
-        rustls::Error::AlertReceived(alert) => format!("the other side ended it: {alert:?}"),
-        rustls::Error::PeerIncompatible(_) => {
-            format!("the other side speaks no TLS that this agent does: {tls}")
-        }
-        _ => tls.to_string(),
     }
 }
 

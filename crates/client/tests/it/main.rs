@@ -4,5 +4,6 @@ mod afm;
 mod endless;
 mod fleet;
 mod openapi;
+mod secured;
 mod tasks;
 mod trouble;

@@ -200,25 +200,6 @@ fn files_without_certificates_are_told() {
     assert!(TlsRoots::none().and_file(Path::new("/nowhere")).is_err());
 }
 
-#[test]
-fn alerts_are_told_as_people_read_them() {
-    for (alert, expected) in [
-        (AlertDescription::CertificateRequired, "the other side wants a certificate of the client"),
-        (
-            AlertDescription::NoApplicationProtocol,
-            "the other side does not speak the protocol that it was asked for",
-        ),
-        (
-            AlertDescription::HandshakeFailure,
-            "the other side knows no cipher, or no kind of certificate, that this agent does",
-        ),
-        (AlertDescription::InternalError, "the other side ended it: InternalError"),
-    ] {
-        let error = io::Error::other(rustls::Error::AlertReceived(alert));
-        assert_eq!(reason_of_handshake(&error), expected);
-    }
-}
-
 #[tokio::test]
 async fn a_certificate_may_never_end() {
     // What is written where there is no end (RFC 5280, 4.1.2.5).

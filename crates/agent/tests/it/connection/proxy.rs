@@ -65,7 +65,7 @@ fn wrong_password(url: &str, behind: &Behind, args: &[&str]) {
     let proxy = Gate::proxy(password());
     let proxy_url = with_password(&proxy, "wrong-one");
     let agent = behind.agent(url, &[&["--proxy", &proxy_url], args].concat(), &[]);
-    let line = wait_for_problem(&agent, &["proxy authentication", "proxy authorization"]);
+    let line = wait_for_problem(&agent, &["the proxy wants a user and a password"]);
     assert!(line.contains(&format!("by way of http://{}", proxy.address)), "{line}");
     proxy.change(|rules| rules.header = Some(("proxy-authorization", vec![WRONG.to_owned()])));
     behind.executes_a_task();

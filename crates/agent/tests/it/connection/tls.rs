@@ -131,7 +131,13 @@ fn an_agent_without_a_certificate_says_that_one_is_wanted() {
     let ours = Authority::new("servers");
     let server = ours.identity("127.0.0.1", 2100);
     let wrong = server.server(Some(&Authority::new("agents")));
-    is_told_and_mended(&["certificate"], &ours, None, wrong, server.server(None));
+    is_told_and_mended(
+        &["the other side wants a certificate of the client"],
+        &ours,
+        None,
+        wrong,
+        server.server(None),
+    );
 }
 
 #[test]
@@ -140,9 +146,8 @@ fn a_certificate_of_an_agent_that_is_of_another_authority_is_told() {
         (Authority::new("servers"), Authority::new("agents"), Authority::new("others"));
     let server = ours.identity("127.0.0.1", 2100);
     let shown = others.identity("first", 2100);
-    let words = ["certificate", "unknownca", "authority", "decrypterror"];
     is_told_and_mended(
-        &words,
+        &["the other side does not know the authority of the client's certificate"],
         &ours,
         Some(&shown),
         server.server(Some(&theirs)),
@@ -163,7 +168,13 @@ fn a_certificate_of_an_afm_that_is_of_another_authority_is_told() {
     let (ours, others) = (Authority::new("servers"), Authority::new("others"));
     let wrong = others.identity("127.0.0.1", 2100).server(None);
     let right = ours.identity("127.0.0.1", 2100).server(None);
-    is_told_and_mended(&["unknownissuer", "authority"], &ours, None, wrong, right);
+    is_told_and_mended(
+        &["its certificate is of an authority that is not trusted here"],
+        &ours,
+        None,
+        wrong,
+        right,
+    );
 }
 
 #[test]
@@ -178,7 +189,7 @@ fn a_certificate_of_an_afm_for_another_name_is_told() {
     let ours = Authority::new("servers");
     let wrong = ours.identity("afm.example", 2100).server(None);
     is_told_and_mended(
-        &["name", "afm.example"],
+        &["its certificate is for afm.example, and not for 127.0.0.1"],
         &ours,
         None,
         wrong,
@@ -189,5 +200,11 @@ fn a_certificate_of_an_afm_for_another_name_is_told() {
 #[test]
 fn an_afm_without_tls_where_it_is_expected_is_told() {
     let ours = Authority::new("servers");
-    is_told_and_mended(&["tls", "corrupt"], &ours, None, None, ours.identity("127.0.0.1", 2100).server(None));
+    is_told_and_mended(
+        &["the other side does not speak TLS"],
+        &ours,
+        None,
+        None,
+        ours.identity("127.0.0.1", 2100).server(None),
+    );
 }
