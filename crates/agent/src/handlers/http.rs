@@ -24,7 +24,9 @@ use crate::network::tls::Verify;
 pub(super) use content::{Content, examine};
 pub(super) use expected::{Expected, OneOrMany, Statuses, is_pointer};
 pub(super) use pattern::compile;
-pub(super) use request::{Answer, Asked, Manner, MaxBytes, MaxRedirects, Method, exchange, headers, url};
+pub(super) use request::{
+    Answer, HttpRequest, MaxBytes, MaxRedirects, Method, RequestOptions, exchange, headers, url,
+};
 
 /// Sends one request, and checks its answer.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -118,10 +120,10 @@ pub(super) async fn execute(
     let limit = data.timeout.limit(&context);
     let wrong = |problem: String| Failure::new(format!("task_data.{problem}"));
     let (url, headers) = (url(&data.url).map_err(wrong)?, headers(&data.headers).map_err(wrong)?);
-    let asked = Asked::new(data.method, url, headers, data.body.as_ref());
+    let request = HttpRequest::new(data.method, url, headers, data.body.as_ref());
     let expected = Expected::new(data.expected_status, data.contains, data.regex.as_deref(), data.json);
     let expected = expected.map_err(wrong)?;
-    if data.min_days_left.is_some() && asked.url.scheme() != "https" {
+    if data.min_days_left.is_some() && request.url.scheme() != "https" {
         return Err(Failure::new(
             "task_data.min_days_left: the URL is not https, so there is no certificate",
         ));
@@ -133,12 +135,15 @@ pub(super) async fn execute(
         ip_version: data.ip_version,
         proxy: None,
     };
-    let manner =
-        Manner { max_redirects: data.max_redirects, max_bytes: data.max_bytes, compressed: data.compressed };
+    let options = RequestOptions {
+        max_redirects: data.max_redirects,
+        max_bytes: data.max_bytes,
+        compressed: data.compressed,
+    };
     if expected.is_parsed() {
         data.max_bytes.for_parsing(data.regex.as_deref()).map_err(wrong)?;
     }
-    let mut answer = exchange(&client, asked, manner, None, &limit).await?;
+    let mut answer = exchange(&client, request, options, None, &limit).await?;
     expected
         .check_status(&answer)
         .map_err(|problem| Failure::new(format!("{}: {problem}", answer.shown_url())))?;

@@ -12,8 +12,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::http::{
-    Answer, Asked, Content, Expected, Manner, MaxBytes, MaxRedirects, Method, OneOrMany, Statuses, examine,
-    exchange, headers, url, yes,
+    Answer, Content, Expected, HttpRequest, MaxBytes, MaxRedirects, Method, OneOrMany, RequestOptions,
+    Statuses, examine, exchange, headers, url, yes,
 };
 use super::{Environment, Secrets};
 use crate::context::Context;
@@ -208,11 +208,14 @@ async fn execute_step(
     let step = &data.steps[index];
     let names = step.names().map_err(Failure::new)?;
     variables.fit(names.into_iter().flat_map(|(_, names)| names)).map_err(Failure::new)?;
-    let asked = step.asked(variables).map_err(Failure::new)?;
+    let request = step.request(variables).map_err(Failure::new)?;
     let expected = step.expected(variables).map_err(Failure::new)?;
-    let manner =
-        Manner { max_redirects: step.max_redirects, max_bytes: data.max_bytes, compressed: data.compressed };
-    let mut answer = exchange(client, asked, manner, Some(&mut *cookies), limit).await?;
+    let options = RequestOptions {
+        max_redirects: step.max_redirects,
+        max_bytes: data.max_bytes,
+        compressed: data.compressed,
+    };
+    let mut answer = exchange(client, request, options, Some(&mut *cookies), limit).await?;
     let wrong = |answer: &Answer, problem: String| Failure::new(format!("{}: {problem}", answer.shown_url()));
     expected.check_status(&answer).map_err(|problem| wrong(&answer, problem))?;
     if expected.has_body() || !step.variables.is_empty() {
@@ -297,7 +300,7 @@ impl Step {
     }
 
     /// The request, with variables filled in.
-    fn asked(&self, variables: &Variables) -> Result<Asked, String> {
+    fn request(&self, variables: &Variables) -> Result<HttpRequest, String> {
         let url = url(&filled_in_url(&self.url, variables)?)?;
         let mut given = BTreeMap::new();
         for (name, value) in &self.headers {
@@ -315,7 +318,7 @@ impl Step {
                 given.insert("Content-Type".to_owned(), "application/x-www-form-urlencoded".to_owned());
             }
         }
-        Ok(Asked::new(self.method.clone(), url, headers(&given)?, body.as_ref()))
+        Ok(HttpRequest::new(self.method.clone(), url, headers(&given)?, body.as_ref()))
     }
 
     fn expected(&self, variables: &Variables) -> Result<Expected, String> {

@@ -44,7 +44,7 @@ pub(in crate::handlers) struct MaxBytes(u64);
 
 /// What to send.
 #[derive(Debug, Clone)]
-pub(in crate::handlers) struct Asked {
+pub(in crate::handlers) struct HttpRequest {
     method: hyper::Method,
     pub(super) url: Url,
     headers: HeaderMap,
@@ -53,7 +53,7 @@ pub(in crate::handlers) struct Asked {
 
 /// How to send it.
 #[derive(Debug, Clone, Copy)]
-pub(in crate::handlers) struct Manner {
+pub(in crate::handlers) struct RequestOptions {
     pub(in crate::handlers) max_redirects: MaxRedirects,
     pub(in crate::handlers) max_bytes: MaxBytes,
     /// Whether the answer may be compressed.
@@ -79,7 +79,7 @@ pub(in crate::handlers) struct Answer {
     pub(in crate::handlers) peer: Option<Peer>,
 }
 
-impl Asked {
+impl HttpRequest {
     /// Puts a request together.
     pub(in crate::handlers) fn new(
         method: Method,
@@ -162,13 +162,13 @@ fn shown(url: &Url) -> String {
 /// Sends a request, follows redirects, and reads the answer. Cookies are kept, and sent, if there is a place for them.
 pub(in crate::handlers) async fn exchange(
     client: &Client<'_>,
-    asked: Asked,
-    manner: Manner,
+    request: HttpRequest,
+    options: RequestOptions,
     mut cookies: Option<&mut Cookies>,
     limit: &Limit,
 ) -> Result<Answer, Failure> {
-    let Asked { mut method, mut url, mut headers, mut body } = asked;
-    if manner.compressed {
+    let HttpRequest { mut method, mut url, mut headers, mut body } = request;
+    if options.compressed {
         headers.entry(ACCEPT_ENCODING).or_insert(HeaderValue::from_static("gzip, br"));
     }
     let mut own_cookies = headers.remove(COOKIE);
@@ -188,12 +188,12 @@ pub(in crate::handlers) async fn exchange(
         if let Some(cookies) = &mut cookies {
             cookies.keep(&response.headers, &url);
         }
-        let next = match manner.max_redirects.0 {
+        let next = match options.max_redirects.0 {
             0 => None,
             _ => location(response.status, &response.headers).map(str::to_owned),
         };
         let Some(next) = next else {
-            let read = response.read(manner.max_bytes.0 as usize, manner.compressed, limit).await;
+            let read = response.read(options.max_bytes.0 as usize, options.compressed, limit).await;
             let body = read.map_err(|error| led(error.to_string()))?;
             let total = began.elapsed();
             let (status, version) = (response.status, response.version);
@@ -213,8 +213,8 @@ pub(in crate::handlers) async fn exchange(
                 peer,
             });
         };
-        if redirects.len() as u64 >= manner.max_redirects.0 {
-            let most = manner.max_redirects.0;
+        if redirects.len() as u64 >= options.max_redirects.0 {
+            let most = options.max_redirects.0;
             return Err(led(format!("{target} redirects more than {most} times")));
         }
         let mut to = url.join(&next).map_err(|error| {

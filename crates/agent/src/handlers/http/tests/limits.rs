@@ -10,7 +10,7 @@ use tokio::net::TcpListener;
 use super::{execute, ok};
 use crate::context::Context;
 use crate::handlers::Environment;
-use crate::handlers::http::{Answer, Asked, Content, Manner, Method, examine, exchange, url};
+use crate::handlers::http::{Answer, Content, HttpRequest, Method, RequestOptions, examine, exchange, url};
 use crate::network::http::Client;
 use crate::network::limit::Timeout;
 use crate::network::test_server::TestServer;
@@ -53,10 +53,14 @@ async fn answer_of(server: &TestServer, environment: &Environment) -> Answer {
         ip_version: None,
         proxy: None,
     };
-    let asked = Asked::new(Method::default(), url(&server.url("/")).unwrap(), Default::default(), None);
-    let manner =
-        Manner { max_redirects: Default::default(), max_bytes: Default::default(), compressed: false };
-    exchange(&client, asked, manner, None, &Timeout::default().limit(&Context::alone())).await.unwrap()
+    let request =
+        HttpRequest::new(Method::default(), url(&server.url("/")).unwrap(), Default::default(), None);
+    let options = RequestOptions {
+        max_redirects: Default::default(),
+        max_bytes: Default::default(),
+        compressed: false,
+    };
+    exchange(&client, request, options, None, &Timeout::default().limit(&Context::alone())).await.unwrap()
 }
 
 #[tokio::test]
