@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use rustls::pki_types::UnixTime;
 use rustls::{AlertDescription, CertificateError};
 
+const ENDED_IN_HANDSHAKE: &str = "the other side ended the connection instead of speaking TLS";
 /// What is left of an alert that comes between the handshake of TLS 1.3 and the request: hyper loses it.
 const ENDED_AT_ONCE: &str = "the other side ended the connection at once; if it wants a certificate of the client, that may be \
                              missing or wrong";
@@ -53,6 +54,7 @@ pub fn reason(error: reqwest::Error) -> Reason {
             text if is_tls && text.starts_with("operation was canceled") => {
                 return Reason { sentence: ENDED_AT_ONCE.to_owned(), kind: ReasonKind::Passing };
             }
+            "tls handshake eof" => causes.push(ENDED_IN_HANDSHAKE.to_owned()),
             "tunnel error: unsuccessful" => causes.push("the proxy makes no connection to it".to_owned()),
             other => causes.push(other.to_owned()),
         }

@@ -52,7 +52,8 @@ impl Behind {
 fn wait_for_problem(agent: &Process, words: &[&str]) -> String {
     let is = |line: &str| {
         let line = line.to_lowercase();
-        line.contains("could not poll for tasks") && words.iter().any(|word| line.contains(&word.to_lowercase()))
+        line.contains("could not poll for tasks")
+            && words.iter().any(|word| line.contains(&word.to_lowercase()))
     };
     agent.wait_for_line(is, PATIENCE)
 }

@@ -201,7 +201,7 @@ fn a_certificate_of_an_afm_for_another_name_is_told() {
 fn an_afm_without_tls_where_it_is_expected_is_told() {
     let ours = Authority::new("servers");
     is_told_and_mended(
-        &["the other side does not speak TLS"],
+        &["the other side ended the connection instead of speaking TLS", "the other side does not speak TLS"],
         &ours,
         None,
         None,
