@@ -4,6 +4,6 @@ mod connection;
 mod problem;
 mod wire;
 
-pub(crate) use connection::{Afm, Answered, Delivered};
+pub(crate) use connection::{Afm, Answered, Delivered, SMALL};
 pub(crate) use problem::Problem;
 pub(crate) use wire::{HandedOut, Poll, PollExtensions, Result as TaskResult, capabilities};

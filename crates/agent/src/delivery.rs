@@ -8,7 +8,7 @@ use slamon_client::Backoff;
 use tokio::sync::Notify;
 use uuid::Uuid;
 
-use crate::afm::{Afm, Delivered, Problem, TaskResult};
+use crate::afm::{Afm, Delivered, Problem, SMALL, TaskResult};
 use crate::failure::Failure;
 use crate::handler::Outcome;
 use crate::metrics::Metrics;
@@ -20,6 +20,8 @@ const AT_ONCE: usize = 100;
 const BYTES_AT_ONCE: usize = 512 << 10;
 /// The longest wait between two tries.
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
+/// So many characters of a refusal become a task's error at most, which is then [`SMALL`].
+const LONGEST_REASON: usize = 1_000;
 
 /// The results that are not delivered yet.
 #[derive(Debug)]
@@ -127,13 +129,19 @@ impl Delivery {
 
     async fn done(self: &Arc<Self>, result: &Spooled, delivered: Delivered) {
         let task_id = result.task_id;
-        if let Delivered::Unfit(reason) = &delivered {
-            tracing::warn!(%task_id, reason, "the AFM does not take a result: the task fails with that");
-            self.add(task_id, Err(Failure::new(format!("the AFM does not take the result: {reason}")))).await;
-        }
         self.metrics.delivered(delivered == Delivered::Stored);
-        if let Delivered::Refused(reason) = delivered {
-            tracing::warn!(%task_id, reason, "dropped a result that the AFM does not want");
+        match delivered {
+            Delivered::Stored => {}
+            // An error that is refused although it is small is replaced by no other: that would be refused, too.
+            Delivered::Unfit(reason) if !(result.is_error() && result.body.get().len() <= SMALL) => {
+                let reason: String = reason.chars().take(LONGEST_REASON).collect();
+                tracing::warn!(%task_id, reason, "the AFM does not take a result: the task fails with that");
+                let failure = Failure::new(format!("the AFM does not take the result: {reason}"));
+                self.add(task_id, Err(failure)).await;
+            }
+            Delivered::Unfit(reason) | Delivered::Refused(reason) => {
+                tracing::warn!(%task_id, reason, "dropped a result that the AFM does not want");
+            }
         }
         // Removing a file is short, and nothing waits for it.
         self.spool().remove(result);

@@ -160,6 +160,15 @@ impl Spooled {
         self.body.get().len()
     }
 
+    /// Whether it says that the task has failed.
+    pub(crate) fn is_error(&self) -> bool {
+        #[derive(serde::Deserialize)]
+        struct Body {
+            task_error: Option<serde::de::IgnoredAny>,
+        }
+        serde_json::from_str(self.body.get()).is_ok_and(|body: Body| body.task_error.is_some())
+    }
+
     fn read(place: u64, text: String) -> Option<Self> {
         #[derive(serde::Deserialize)]
         struct Body {

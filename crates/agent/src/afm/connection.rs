@@ -25,6 +25,8 @@ const SLOWEST: usize = 16 << 10;
 const LARGEST_ERROR: usize = 64 << 10;
 /// After so long an AFM that speaks plain protocol 1 is asked again for more.
 const PLAIN_FOR: Duration = Duration::from_secs(3_600);
+/// What is no larger is refused for its size by no proxy that lets any request pass.
+pub(crate) const SMALL: usize = 8 << 10;
 /// No answer is larger: an AFM hands out 8 MiB at a time, and a task of any size by itself.
 const LARGEST: usize = 256 << 20;
 
@@ -87,7 +89,8 @@ pub(crate) enum Delivered {
     Stored,
     /// Nobody wants it; the sentence says why.
     Refused(String),
-    /// The AFM waits for the result of the task, and does not take this one: it is too large, or nested too deeply.
+    /// The AFM waits for the result of the task, and does not take this one: it is too large, or nested too deeply. Of a
+    /// result that is [`SMALL`] the AFM itself has said so.
     Unfit(String),
 }
 
@@ -157,8 +160,12 @@ impl Afm {
                 Err(self.went_wrong(known, Problem::passing(&known.shown, sentence)))
             }
             Ok(_) => Ok(Delivered::Stored),
-            Err(problem) if problem.is_unfit => Ok(Delivered::Unfit(problem.sentence)),
-            Err(problem) if known.refuses(&problem) => Ok(Delivered::Refused(problem.sentence)),
+            Err(problem) if problem.is_unfit && (problem.is_of_afm || body.get().len() > SMALL) => {
+                Ok(Delivered::Unfit(problem.sentence))
+            }
+            Err(problem) if known.refuses(&problem) && !problem.is_unfit => {
+                Ok(Delivered::Refused(problem.sentence))
+            }
             Err(problem) => Err(self.went_wrong(known, problem)),
         }
     }

@@ -10,14 +10,19 @@ use tokio::sync::oneshot;
 use uuid::Uuid;
 
 use crate::fake::{Fake, all_stored, handed_out};
-use crate::fleet::agent;
+use crate::fleet::{PATIENCE, agent};
 
 /// Puts a result into the state folder of an agent that is to be started.
 pub(crate) fn store_result(state: &Path, place: usize, id: Uuid) {
+    store_body(state, place, &json!({"protocol": 1, "task_id": id, "task_data": {}}));
+}
+
+/// Puts the body of a result into the state folder of an agent that is to be started.
+fn store_body(state: &Path, place: usize, body: &Value) {
     let folder = state.join("results");
     std::fs::create_dir_all(&folder).expect("the folder is made");
-    let body = json!({"protocol": 1, "task_id": id, "task_data": {}}).to_string();
-    std::fs::write(folder.join(format!("{place:020}.json")), body).expect("the result is written");
+    std::fs::write(folder.join(format!("{place:020}.json")), body.to_string())
+        .expect("the result is written");
 }
 
 fn ids(results: &[Value]) -> Vec<Value> {
@@ -97,6 +102,55 @@ fn a_result_is_not_lost_to_something_in_the_place_of_the_afm() {
     assert_eq!(ids(&tried), [json!(id), json!(id), json!(id)]);
     let log = agent.log_lines().join("\n");
     assert!(!log.contains("dropped a result") && !log.contains('\u{1b}'), "{log}");
+}
+
+#[test]
+fn small_results_outlast_a_proxy_that_calls_all_of_them_too_large() {
+    for outcome in [json!({"task_data": {"status": 200}}), json!({"task_error": "the host is away"})] {
+        let state = tempfile::tempdir().unwrap();
+        let mut result = json!({"protocol": 1, "task_id": Uuid::new_v4()});
+        result.as_object_mut().unwrap().extend(outcome.as_object().unwrap().clone());
+        store_body(state.path(), 1, &result);
+        let tries = AtomicUsize::new(0);
+        let afm = Fake::start(move |request| match request.path.as_str() {
+            "tasks" => handed_out(&[]),
+            _ if tries.fetch_add(1, Ordering::Relaxed) < 2 => (413, "text/html", "<html>".to_owned()),
+            _ => (200, "application/json", String::new()),
+        });
+        let agent = agent(&afm.url(), state.path(), "first", &[]);
+        for _ in 0..2 {
+            agent.wait_for_line(|line| line.contains("could not deliver results"), PATIENCE);
+        }
+        let tried = afm.wait_for("tasks/response", |results| results.len() == 3);
+        assert_eq!(tried, [result.clone(), result.clone(), result]);
+    }
+}
+
+#[test]
+fn an_error_that_an_afm_calls_too_large_is_made_small_and_then_dropped() {
+    let state = tempfile::tempdir().unwrap();
+    let (id, next) = (Uuid::new_v4(), Uuid::new_v4());
+    store_body(state.path(), 1, &json!({"protocol": 1, "task_id": id, "task_error": "x".repeat(20_000)}));
+    let refusal = json!({"status": 413, "detail": "y".repeat(4_000)}).to_string();
+    let afm = Fake::start(move |request| match request.path.as_str() {
+        "tasks" => handed_out(&[]),
+        _ if request.body["task_id"] == json!(id) => (413, "application/problem+json", refusal.clone()),
+        _ => (200, "application/json", String::new()),
+    });
+    let agent = agent(&afm.url(), state.path(), "first", &[]);
+    agent.wait_for_line(
+        |line| line.contains("dropped a result that the AFM does not want") && line.contains(&id.to_string()),
+        PATIENCE,
+    );
+    let tried = afm.requests("tasks/response");
+    assert_eq!(ids(&tried), [json!(id), json!(id)]);
+    assert!(tried[1].to_string().len() < 3_000, "{}", tried[1]);
+    agent.signal("TERM");
+    assert!(agent.wait_exit(PATIENCE).success());
+    store_result(state.path(), 1, next);
+    let _agent = crate::fleet::agent(&afm.url(), state.path(), "first", &[]);
+    let tried = afm.wait_for("tasks/response", |results| results.len() >= 3);
+    assert_eq!(ids(&tried), [json!(id), json!(id), json!(next)]);
 }
 
 fn task(id: &str, task_type: &str) -> Value {
