@@ -1,6 +1,7 @@
 //! Executes tasks, as many at a time as the agent has executors.
 
 use std::collections::HashMap;
+use std::collections::hash_map::Entry;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -85,9 +86,12 @@ impl Executor {
     {
         let cancellation = CancellationToken::new();
         let task_id = task.task_id;
-        if self.running().insert(task_id, cancellation.clone()).is_some() {
-            tracing::warn!(%task_id, "was handed a task again that it is executing");
-            return false;
+        match self.running().entry(task_id) {
+            Entry::Vacant(entry) => _ = entry.insert(cancellation.clone()),
+            Entry::Occupied(_) => {
+                tracing::warn!(%task_id, "was handed a task again that it is executing");
+                return false;
+            }
         }
         let context = Context { task_id, attempt: task.task_attempt, deadline, cancellation };
         let executor = Arc::clone(self);
@@ -178,5 +182,45 @@ impl Executor {
 
     fn running(&self) -> MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    fn handed_out(n: u128) -> HandedOut {
+        let task = json!({"task_id": Uuid::from_u128(n), "task_type": "held", "task_version": 1});
+        serde_json::from_value(task).unwrap()
+    }
+
+    /// An executor of one task at a time, whose tasks end when they are cancelled.
+    fn executor() -> Arc<Executor> {
+        let held = Handler::new(1, |_: Value, context: Context| async move {
+            context.cancelled().await;
+            Ok(json!({}))
+        });
+        let handlers = Handlers::from([("held".to_owned(), held)]);
+        let metrics = Metrics::new(Duration::from_secs(60)).unwrap();
+        Arc::new(Executor::new(1, Arc::new(handlers), Arc::new(metrics)))
+    }
+
+    #[tokio::test]
+    async fn a_task_that_is_handed_out_again_can_be_cancelled() {
+        let (executor, (ends, mut ended)) = (executor(), mpsc::unbounded_channel());
+        let start = || {
+            let ends = ends.clone();
+            executor.start(handed_out(1), None, move |end| async move {
+                ends.send(end.outcome()).unwrap();
+            })
+        };
+        assert_eq!([start(), start()], [true, false]);
+        executor.cancel(Uuid::from_u128(1));
+        assert_eq!(ended.recv().await, Some("cancelled"));
+        executor.finished().await;
+        assert!(ended.try_recv().is_err());
     }
 }
