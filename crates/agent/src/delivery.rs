@@ -30,12 +30,14 @@ pub(crate) struct Delivery {
     changed: Notify,
     /// Told whenever a result needs no place any more.
     pub(crate) freed: Notify,
+    emptied: Notify,
     metrics: Arc<Metrics>,
 }
 
 impl Delivery {
     pub(crate) fn new(spool: Spool, metrics: Arc<Metrics>) -> Self {
-        Self { spool: Mutex::new(spool), changed: Notify::new(), freed: Notify::new(), metrics }
+        let [changed, freed, emptied] = std::array::from_fn(|_| Notify::new());
+        Self { spool: Mutex::new(spool), changed, freed, emptied, metrics }
     }
 
     /// Stores a result, to be delivered.
@@ -105,8 +107,13 @@ impl Delivery {
 
     /// Waits until there is nothing to deliver.
     pub(crate) async fn emptied(&self) {
-        while self.len() > 0 {
-            tokio::time::sleep(Duration::from_millis(20)).await;
+        loop {
+            // It hears of what happens from here on.
+            let emptied = self.emptied.notified();
+            if self.len() == 0 {
+                return;
+            }
+            emptied.await;
         }
     }
 
@@ -146,6 +153,9 @@ impl Delivery {
         // Removing a file is short, and nothing waits for it.
         self.spool().remove(result);
         self.freed.notify_one();
+        if self.len() == 0 {
+            self.emptied.notify_waiters();
+        }
     }
 
     fn spool(&self) -> MutexGuard<'_, Spool> {
