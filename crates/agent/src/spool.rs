@@ -1,10 +1,12 @@
 //! Results that the AFM does not have yet, on disk: an outage or a restart loses none.
 //!
-//! Each is a file of its own, named by its place in the order in which results came, and holds the body that is posted.
+//! Each is a file of its own, named by its place in the order in which results came, and holds the body that is posted. It
+//! may say what only those may know who may ask the AFM, so that no other user can read it.
 
 use std::collections::VecDeque;
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, DirBuilder, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -50,9 +52,9 @@ impl Spool {
     }
 
     /// Opens a folder, and reads what an earlier run has left. A file that cannot be read as a result is put aside,
-    /// as `NAME.unreadable`.
+    /// as `NAME.unreadable`. A folder that is there keeps its mode.
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
-        fs::create_dir_all(path)?;
+        DirBuilder::new().recursive(true).mode(0o700).create(path)?;
         let folder = Folder { path: path.to_owned(), _lock: lock(path)? };
         let mut results = Vec::new();
         for entry in fs::read_dir(path)? {
@@ -187,7 +189,8 @@ const WRITTEN: &str = "new";
 fn store(folder: &Path, result: &Spooled) -> io::Result<()> {
     let path = file_of(folder, result.place);
     let written = path.with_extension(WRITTEN);
-    let stored = File::create(&written).and_then(|mut file| {
+    let created = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&written);
+    let stored = created.and_then(|mut file| {
         file.write_all(result.body.get().as_bytes())?;
         file.sync_data()?;
         fs::rename(&written, &path)
@@ -202,7 +205,8 @@ fn store(folder: &Path, result: &Spooled) -> io::Result<()> {
 
 /// Keeps other agents from using a folder: what one stores, the other one would overwrite.
 fn lock(folder: &Path) -> io::Result<File> {
-    let file = OpenOptions::new().write(true).create(true).truncate(false).open(folder.join(LOCK))?;
+    let path = folder.join(LOCK);
+    let file = OpenOptions::new().write(true).create(true).truncate(false).mode(0o600).open(path)?;
     match file.try_lock() {
         Ok(()) => Ok(file),
         Err(TryLockError::WouldBlock) => {
@@ -267,6 +271,23 @@ mod tests {
         assert_eq!(Spool::open(folder.path()).unwrap().len(), 0);
         assert!(folder.path().join("00000000000000000001.unreadable").exists());
         assert!(!folder.path().join("00000000000000000002.new").exists());
+    }
+
+    #[test]
+    fn no_other_user_can_read_results() {
+        use std::os::unix::fs::PermissionsExt;
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("state/results");
+        let mut spool = Spool::open(&path).unwrap();
+        let (id, body) = body(1);
+        push(&mut spool, id, body);
+        let files = fs::read_dir(&path).unwrap().map(|entry| entry.unwrap().path());
+        let paths: Vec<_> = files.chain([path.clone()]).collect();
+        assert_eq!(paths.len(), 3, "a result, the lock, and the folder: {paths:?}");
+        for path in paths {
+            let mode = fs::metadata(&path).unwrap().permissions().mode();
+            assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+        }
     }
 
     #[test]
