@@ -3,7 +3,8 @@
 use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Args, Parser};
+use clap::parser::ValueSource;
+use clap::{ArgAction, Args, CommandFactory, Parser};
 use serde::Deserialize;
 use slamon_command_line::{Completions, Man};
 
@@ -167,22 +168,18 @@ pub(super) fn arguments(
         // Words are separated as by the shell of the original's image: quotes count as what they are.
         let flags = says("EXTRA_FLAGS").unwrap_or_default();
         rest.splice(0..0, flags.split_whitespace().map(OsString::from));
-        let has = |names: &[&str]| {
-            rest.iter().any(|argument| {
-                let argument = argument.to_string_lossy();
-                names.iter().any(|name| {
-                    let is_short = !name.starts_with("--");
-                    argument == *name
-                        || argument.starts_with(&format!("{name}="))
-                        || is_short && argument.starts_with(name)
-                })
-            })
+        // What is wrong with them is found out when all of them are read.
+        let read = arguments.iter().chain(&rest);
+        let read = CommandLine::command().ignore_errors(true).try_get_matches_from(read).ok();
+        let has = |id: &str| {
+            let source = read.as_ref().and_then(|read| read.value_source(id));
+            source == Some(ValueSource::CommandLine)
         };
-        for (variable, own, flag, names) in [
-            ("AFM", "SLAMON_AGENT_URL", "--url", ["-u", "--url"]),
-            ("HANDLERS", "SLAMON_AGENT_HANDLERS", "--handlers", ["-l", "--load"]),
+        for (variable, own, id, flag) in [
+            ("AFM", "SLAMON_AGENT_URL", "url", "--url"),
+            ("HANDLERS", "SLAMON_AGENT_HANDLERS", "handlers", "--handlers"),
         ] {
-            let is_said = says(own).is_some() || has(&names) || has(&[flag]);
+            let is_said = says(own).is_some() || has(id);
             if let Some(value) = says(variable).filter(|_| !is_said) {
                 arguments.extend([flag.into(), value.into()]);
             }
@@ -233,9 +230,11 @@ mod tests {
         let options = parse(&given, &environment);
         assert_eq!((options.executors, options.verbose), (Some(4), 3));
         assert_eq!(options.url, ["http://a", "http://b"]);
-        for given in [["-u", "http://other"].as_slice(), &["--url=http://other"], &["-uhttp://other"]] {
-            assert_eq!(parse(given, &environment).url, ["http://other"], "{given:?}");
+        for given in ["-u http://other", "--url=http://other", "-uhttp://other", "-vu http://other"] {
+            let options = parse(&given.split(' ').collect::<Vec<_>>(), &environment);
+            assert_eq!(options.url, ["http://other"], "{given}");
         }
+        assert_eq!(parse(&["-vvl", "wait"], &environment).handlers, ["wait"]);
         let of_flags = [("AFM", "http://afm"), ("EXTRA_FLAGS", " -u http://other\n-v ")];
         assert_eq!(parse(&[], &of_flags).url, ["http://other"]);
         assert_eq!(parse(&[], &[("AFM", ""), ("EXTRA_FLAGS", " ")]).url, Vec::<String>::new());
