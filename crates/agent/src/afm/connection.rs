@@ -34,7 +34,7 @@ const LARGEST: usize = 256 << 20;
 #[derive(Debug)]
 pub(crate) struct Afm {
     client: Client,
-    endpoints: Vec<Known>,
+    endpoints: Vec<Endpoint>,
     current: AtomicUsize,
     /// Whether no request has been answered lately, whatever the answer.
     is_away: AtomicBool,
@@ -43,7 +43,7 @@ pub(crate) struct Afm {
 }
 
 #[derive(Debug)]
-struct Known {
+struct Endpoint {
     poll: Url,
     response: Url,
     /// The URL without user and password, for log lines.
@@ -52,7 +52,7 @@ struct Known {
     plain_since: Mutex<Option<Instant>>,
 }
 
-impl Known {
+impl Endpoint {
     /// Whether it is spoken to in plain protocol 1: it may become a newer AFM while the agent runs.
     fn is_plain(&self) -> bool {
         let since = *self.plain_since.lock().unwrap_or_else(PoisonError::into_inner);
@@ -102,39 +102,39 @@ impl Afm {
             return Err(ConnectError::None);
         }
         let client = ConnectOptions { user_agent, ..options.clone() }.http_client(&bases)?;
-        let known = |base: &BaseUrl| {
+        let endpoint = |base: &BaseUrl| {
             let (poll, response) = (base.at(&["tasks"]), base.at(&["tasks", "response"]));
             // What goes wrong on the way may be the proxy's.
-            Known { poll, response, shown: options.shown(base), plain_since: Mutex::default() }
+            Endpoint { poll, response, shown: options.shown(base), plain_since: Mutex::default() }
         };
-        let endpoints = bases.iter().map(known).collect();
+        let endpoints = bases.iter().map(endpoint).collect();
         let (current, is_away, back) = (AtomicUsize::new(0), AtomicBool::new(false), Notify::new());
         Ok(Self { client, endpoints, current, is_away, back })
     }
 
     /// Polls. An AFM that refuses what newer ones add to protocol 1 is asked again without it.
     pub(crate) async fn poll(&self, mut poll: Poll<'_>) -> Result<Answered, Problem> {
-        let known = self.current();
-        if known.is_plain() {
+        let endpoint = self.current();
+        if endpoint.is_plain() {
             poll.extensions = None;
         }
         let waits = poll.extensions.as_ref().map_or(0, |extensions| extensions.max_wait);
         let timeout = TIMEOUT + Duration::from_secs(waits);
-        let (mut answer, mut is_extended) = (self.send(known, &known.poll, &poll, timeout).await, true);
+        let (mut answer, mut is_extended) = (self.send(endpoint, &endpoint.poll, &poll, timeout).await, true);
         if poll.extensions.is_none() {
             is_extended = false;
         } else if answer.as_ref().is_err_and(|problem| problem.is_final) {
             poll.extensions = None;
-            answer = self.send(known, &known.poll, &poll, TIMEOUT).await;
+            answer = self.send(endpoint, &endpoint.poll, &poll, TIMEOUT).await;
             is_extended = false;
             if answer.is_ok() {
-                known.found_plain();
+                endpoint.found_plain();
             }
         }
-        let (headers, body) = answer.map_err(|problem| self.went_wrong(known, problem))?;
+        let (headers, body) = answer.map_err(|problem| self.went_wrong(endpoint, problem))?;
         let answer = serde_json::from_slice(&body).map_err(|error| {
             let sentence = format!("could not read the answer to a poll: {error}");
-            self.went_wrong(known, Problem::passing(&known.shown, sentence))
+            self.went_wrong(endpoint, Problem::passing(&endpoint.shown, sentence))
         })?;
         Ok(Answered { answer, date: date(&headers), is_extended })
     }
@@ -149,24 +149,24 @@ impl Afm {
 
     /// Posts a result.
     pub(crate) async fn deliver(&self, body: &RawValue) -> Result<Delivered, Problem> {
-        let known = self.current();
-        match self.send(known, &known.response, body, TIMEOUT).await {
+        let endpoint = self.current();
+        match self.send(endpoint, &endpoint.response, body, TIMEOUT).await {
             // An AFM says nothing more, or something in JSON; a page is of somebody else, who has not taken the result.
             Ok((_, said))
                 if !said.trim_ascii().is_empty() && serde_json::from_slice::<IgnoredAny>(&said).is_err() =>
             {
                 let sentence =
                     "what answers a result is no AFM: status 200, and a body that is no JSON".to_owned();
-                Err(self.went_wrong(known, Problem::passing(&known.shown, sentence)))
+                Err(self.went_wrong(endpoint, Problem::passing(&endpoint.shown, sentence)))
             }
             Ok(_) => Ok(Delivered::Stored),
             Err(problem) if problem.is_unfit && (problem.is_of_afm || body.get().len() > SMALL) => {
                 Ok(Delivered::Unfit(problem.sentence))
             }
-            Err(problem) if known.refuses(&problem) && !problem.is_unfit => {
+            Err(problem) if endpoint.refuses(&problem) && !problem.is_unfit => {
                 Ok(Delivered::Refused(problem.sentence))
             }
-            Err(problem) => Err(self.went_wrong(known, problem)),
+            Err(problem) => Err(self.went_wrong(endpoint, problem)),
         }
     }
 
@@ -191,16 +191,16 @@ impl Afm {
             #[serde(default)]
             field: Option<String>,
         }
-        let known = self.current();
-        if known.is_plain() {
+        let endpoint = self.current();
+        if endpoint.is_plain() {
             return Ok(None);
         }
-        let sent = self.send(known, &known.response, &Many { results: bodies }, TIMEOUT).await;
+        let sent = self.send(endpoint, &endpoint.response, &Many { results: bodies }, TIMEOUT).await;
         let (_, body) = match sent {
             Ok(answer) => answer,
             // Something between here and the AFM may know only one at a time.
             Err(problem) if problem.is_final => return Ok(None),
-            Err(problem) => return Err(self.went_wrong(known, problem)),
+            Err(problem) => return Err(self.went_wrong(endpoint, problem)),
         };
         let Ok(answers) = serde_json::from_slice::<Answers>(&body) else { return Ok(None) };
         if answers.results.len() != bodies.len() {
@@ -212,24 +212,24 @@ impl Afm {
                 200 => Ok(Delivered::Stored),
                 status if is_unfit(status, answer.field.as_deref()) => Ok(Delivered::Unfit(sentence)),
                 status if is_final(status) => Ok(Delivered::Refused(sentence)),
-                _ => Err(Problem::passing(&known.shown, sentence)),
+                _ => Err(Problem::passing(&endpoint.shown, sentence)),
             }
         };
         Ok(Some(answers.results.into_iter().map(delivered).collect()))
     }
 
-    fn current(&self) -> &Known {
+    fn current(&self) -> &Endpoint {
         &self.endpoints[self.current.load(Ordering::Relaxed) % self.endpoints.len()]
     }
 
     /// Turns to the next AFM, unless another request has done so. What the one before asks to wait does not count there.
-    fn went_wrong(&self, known: &Known, problem: Problem) -> Problem {
+    fn went_wrong(&self, endpoint: &Endpoint, problem: Problem) -> Problem {
         if self.endpoints.len() < 2 || problem.is_final && problem.is_of_afm {
             return problem;
         }
         let at = self.current.load(Ordering::Relaxed);
         let next = (at + 1) % self.endpoints.len();
-        if std::ptr::eq(known, &raw const self.endpoints[at % self.endpoints.len()])
+        if std::ptr::eq(endpoint, &raw const self.endpoints[at % self.endpoints.len()])
             && self.current.compare_exchange(at, next, Ordering::Relaxed, Ordering::Relaxed).is_ok()
         {
             let (problem, afm) = (problem.to_string(), &self.endpoints[next].shown);
@@ -240,19 +240,20 @@ impl Afm {
 
     async fn send(
         &self,
-        known: &Known,
+        endpoint: &Endpoint,
         url: &Url,
         body: &(impl Serialize + ?Sized),
         timeout: Duration,
     ) -> Result<(HeaderMap, Vec<u8>), Problem> {
-        let body = serde_json::to_vec(body)
-            .map_err(|error| Problem::passing(&known.shown, format!("could not write a request: {error}")))?;
+        let body = serde_json::to_vec(body).map_err(|error| {
+            Problem::passing(&endpoint.shown, format!("could not write a request: {error}"))
+        })?;
         let timeout = timeout + time_for(body.len());
         let request = self.client.post(url.clone()).header(CONTENT_TYPE, "application/json").body(body);
         let began = Instant::now();
         let sent = match tokio::time::timeout(timeout, request.send()).await {
-            Ok(sent) => sent.map_err(|error| Problem::away(&known.shown, error)),
-            Err(_) => Err(Problem::silent(&known.shown, began.elapsed())),
+            Ok(sent) => sent.map_err(|error| Problem::away(&endpoint.shown, error)),
+            Err(_) => Err(Problem::silent(&endpoint.shown, began.elapsed())),
         };
         if self.is_away.swap(sent.is_err(), Ordering::Relaxed) && sent.is_ok() {
             self.back.notify_waiters();
@@ -260,15 +261,15 @@ impl Afm {
         let mut response = sent?;
         let (status, headers) = (response.status(), response.headers().clone());
         let is_ok = status == StatusCode::OK;
-        let said = read(&known.shown, &mut response, if is_ok { LARGEST } else { LARGEST_ERROR }).await;
+        let said = read(&endpoint.shown, &mut response, if is_ok { LARGEST } else { LARGEST_ERROR }).await;
         if !is_ok {
             // The status says enough if the rest cannot be read.
-            return Err(Problem::of_answer(&known.shown, status, &headers, &said.unwrap_or_default().0));
+            return Err(Problem::of_answer(&endpoint.shown, status, &headers, &said.unwrap_or_default().0));
         }
         match said? {
             (said, true) => Ok((headers, said)),
             (_, false) => {
-                Err(Problem::passing(&known.shown, format!("the answer has more than {LARGEST} bytes")))
+                Err(Problem::passing(&endpoint.shown, format!("the answer has more than {LARGEST} bytes")))
             }
         }
     }
