@@ -70,6 +70,12 @@ impl Delivery {
         self.spool().ids().any(|id| id == task_id)
     }
 
+    /// The tasks whose results a restart of the agent delivers.
+    pub(crate) fn stored_ids(&self) -> Vec<Uuid> {
+        let spool = self.spool();
+        if spool.is_on_disk() { spool.ids().collect() } else { Vec::new() }
+    }
+
     /// Whether so much waits that no more should come.
     pub(crate) fn is_full(&self) -> bool {
         self.spool().is_full()

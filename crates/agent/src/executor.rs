@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde_json::value::RawValue;
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -25,13 +25,23 @@ const GRACE: Duration = Duration::from_secs(1);
 pub(crate) struct Executor {
     executors: usize,
     /// One for each executor: an AFM may hand out more than it was asked for.
-    permits: Semaphore,
+    permits: Arc<Semaphore>,
     handlers: Arc<Handlers>,
     metrics: Arc<Metrics>,
-    running: Mutex<HashMap<Uuid, CancellationToken>>,
+    running: Mutex<HashMap<Uuid, Running>>,
+    /// Cancelled when no task begins any more that would have to wait for an executor.
+    closed: CancellationToken,
     tracker: TaskTracker,
     /// Told whenever an executor becomes free.
     pub(crate) freed: Notify,
+}
+
+/// A task that was handed out.
+#[derive(Debug)]
+struct Running {
+    cancellation: CancellationToken,
+    /// Whether it has an executor.
+    has_begun: bool,
 }
 
 /// How the execution of a task ended.
@@ -41,6 +51,8 @@ pub(crate) enum Ended {
     Cancelled,
     /// Its time was over.
     Late,
+    /// It had no executor when the agent was stopped.
+    NotBegun,
 }
 
 impl Ended {
@@ -50,6 +62,7 @@ impl Ended {
             Self::With(Err(_)) => "failed",
             Self::Cancelled => "cancelled",
             Self::Late => "late",
+            Self::NotBegun => "not begun",
         }
     }
 }
@@ -58,10 +71,11 @@ impl Executor {
     pub(crate) fn new(executors: usize, handlers: Arc<Handlers>, metrics: Arc<Metrics>) -> Self {
         Self {
             executors,
-            permits: Semaphore::new(executors),
+            permits: Arc::new(Semaphore::new(executors)),
             handlers,
             metrics,
             running: Mutex::default(),
+            closed: CancellationToken::new(),
             tracker: TaskTracker::new(),
             freed: Notify::new(),
         }
@@ -86,29 +100,34 @@ impl Executor {
     {
         let cancellation = CancellationToken::new();
         let task_id = task.task_id;
-        match self.running().entry(task_id) {
-            Entry::Vacant(entry) => _ = entry.insert(cancellation.clone()),
+        let permit = match self.running().entry(task_id) {
+            Entry::Vacant(entry) => {
+                let permit = Arc::clone(&self.permits).try_acquire_owned().ok();
+                entry.insert(Running { cancellation: cancellation.clone(), has_begun: permit.is_some() });
+                permit
+            }
             Entry::Occupied(_) => {
                 tracing::warn!(%task_id, "was handed a task again that it is executing");
                 return false;
             }
-        }
+        };
         let context = Context { task_id, attempt: task.task_attempt, deadline, cancellation };
         let executor = Arc::clone(self);
         self.tracker.spawn(async move {
-            let permit = tokio::select! {
-                permit = executor.permits.acquire() => Ok(permit),
-                () = context.cancelled() => Err(Ended::Cancelled),
-                () = context.deadline_passed() => Err(Ended::Late),
+            let permit = match permit {
+                Some(permit) => Ok(permit),
+                None => executor.permit(&context).await,
             };
             let began = Instant::now();
-            let (ended, _permit) = match permit {
+            let (ended, permit) = match permit {
                 Ok(permit) => (executor.execute(&task, context).await, Some(permit)),
                 Err(ended) => (ended, None),
             };
             let took = began.elapsed();
             let (seconds, task_type) = (took.as_secs_f64(), &task.task_type);
-            executor.metrics.executed(executor.label(task_type), ended.outcome(), took);
+            if !matches!(ended, Ended::NotBegun) {
+                executor.metrics.executed(executor.label(task_type), ended.outcome(), took);
+            }
             match &ended {
                 Ended::With(Ok(_)) => tracing::info!(%task_id, task_type, seconds, "executed a task"),
                 Ended::With(Err(failure)) => {
@@ -121,8 +140,13 @@ impl Executor {
                 Ended::Late => {
                     tracing::warn!(%task_id, task_type, seconds, "stopped a task whose time was over");
                 }
+                Ended::NotBegun => {
+                    tracing::warn!(%task_id, task_type, "a task has not begun, and goes back to the AFM");
+                }
             }
             done(ended).await;
+            // Whoever sees that an executor is free finds one.
+            drop(permit);
             executor.running().remove(&task_id);
             executor.freed.notify_one();
         });
@@ -131,8 +155,42 @@ impl Executor {
 
     /// Stops a task that nobody waits for.
     pub(crate) fn cancel(&self, task_id: Uuid) {
-        if let Some(cancellation) = self.running().get(&task_id) {
-            cancellation.cancel();
+        if let Some(running) = self.running().get(&task_id) {
+            running.cancellation.cancel();
+        }
+    }
+
+    /// Stops all tasks.
+    pub(crate) fn cancel_all(&self) {
+        self.running().values().for_each(|running| running.cancellation.cancel());
+    }
+
+    /// Drops the tasks that wait for an executor, and returns whether there were any. From now on a task begins at once or
+    /// not at all.
+    pub(crate) fn drop_waiting(&self) -> bool {
+        let mut running = self.running();
+        self.closed.cancel();
+        let before = running.len();
+        running.retain(|_, running| running.has_begun);
+        running.len() < before
+    }
+
+    /// Waits for an executor.
+    async fn permit(&self, context: &Context) -> Result<OwnedSemaphorePermit, Ended> {
+        let acquired = tokio::select! {
+            biased;
+            () = self.closed.cancelled() => return Err(Ended::NotBegun),
+            () = context.cancelled() => return Err(Ended::Cancelled),
+            () = context.deadline_passed() => return Err(Ended::Late),
+            acquired = Arc::clone(&self.permits).acquire_owned() => acquired,
+        };
+        match (acquired, self.running().get_mut(&context.task_id)) {
+            (Ok(permit), Some(running)) => {
+                running.has_begun = true;
+                Ok(permit)
+            }
+            // Dropped at this moment.
+            _ => Err(Ended::NotBegun),
         }
     }
 
@@ -180,7 +238,7 @@ impl Executor {
         ended
     }
 
-    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, CancellationToken>> {
+    fn running(&self) -> MutexGuard<'_, HashMap<Uuid, Running>> {
         self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -206,6 +264,24 @@ mod tests {
         let handlers = Handlers::from([("held".to_owned(), held)]);
         let metrics = Metrics::new(Duration::from_secs(60)).unwrap();
         Arc::new(Executor::new(1, Arc::new(handlers), Arc::new(metrics)))
+    }
+
+    #[tokio::test]
+    async fn what_waits_for_an_executor_can_be_dropped() {
+        let (executor, (ends, mut ended)) = (executor(), mpsc::unbounded_channel());
+        let start = |n| {
+            let ends = ends.clone();
+            executor.start(handed_out(n), None, move |end| async move {
+                ends.send((n, end.outcome())).unwrap();
+            });
+        };
+        start(1);
+        assert!(!executor.drop_waiting());
+        start(2);
+        assert_eq!(ended.recv().await, Some((2, "not begun")));
+        executor.cancel_all();
+        assert_eq!(ended.recv().await, Some((1, "cancelled")));
+        executor.finished().await;
     }
 
     #[tokio::test]

@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use slamon_client::Backoff;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
 use crate::afm::{Afm, Answered, Poll, PollExtensions, Problem, capabilities};
@@ -21,6 +22,8 @@ use crate::pace::{SHORTEST, wait_until};
 
 /// So often an agent whose executors are all busy asks what was cancelled.
 const BUSY: Duration = Duration::from_secs(10);
+/// So long what is said to the AFM may take when the agent stops, each time.
+const GOODBYE: Duration = Duration::from_secs(2);
 /// An AFM takes so many ids of what an agent executes.
 const MOST_RUNNING: usize = slamon_protocol::MOST_RUNNING;
 
@@ -61,7 +64,8 @@ enum Next {
 }
 
 impl Run {
-    /// Runs until `stop` ends, and then as long as tasks that have begun take, within the limit.
+    /// Runs until `stop` ends, and then as long as tasks that have begun take, within the limit. What is not executed by
+    /// then, the AFM gets back.
     pub(crate) async fn until(mut self, stop: impl Future<Output = ()>) {
         let (agent_id, name) = (self.agent_id, &self.name);
         let types: Vec<&str> = self.handlers.keys().map(String::as_str).collect();
@@ -73,20 +77,21 @@ impl Run {
                 (Arc::clone(&self.metrics), Arc::clone(&self.executor), Arc::clone(&self.delivery));
             background.spawn(monitoring::serve(listener, Monitored { metrics, executor, delivery }));
         }
+        let stopping = CancellationToken::new();
         let mut delivering = pin!(self.delivery.run(&self.afm));
-        {
-            // A poll that is held open is given up: the AFM takes back what it was about to hand out.
-            let mut polling = pin!(self.poll_for_ever());
-            let mut stop = pin!(stop);
-            tokio::select! {
-                () = &mut stop => {}
-                () = &mut delivering => {}
-                () = &mut polling => {}
-            }
+        // It is dropped when it has to end.
+        let mut polling = Box::pin(self.poll_until(&stopping));
+        tokio::select! {
+            () = stop => {}
+            () = &mut delivering => {}
+            _ = &mut polling => {}
         }
         let running = self.executor.ids().len();
         tracing::info!(running, undelivered = self.delivery.len(), "the agent is stopping");
+        stopping.cancel();
         let finished = async {
+            self.end_polls(polling).await;
+            tracing::info!("the agent takes no more tasks");
             self.executor.finished().await;
             self.delivery.emptied().await;
         };
@@ -96,39 +101,98 @@ impl Run {
         if tokio::time::timeout(self.shutdown_limit, finished).await.is_err() {
             let (running, undelivered) = (self.executor.ids().len(), self.delivery.len());
             tracing::warn!(running, undelivered, "the agent ends with work that has not ended");
+            self.hand_back().await;
         } else {
             tracing::info!("the agent has ended");
         }
     }
 
-    async fn poll_for_ever(&self) {
-        let mut backoff = Backoff::new(self.default_wait.max(SHORTEST));
-        loop {
+    /// Ends the poll that is held open, executes what it brings at this moment, and has the AFM take back what did not
+    /// arrive or has not begun. `polling` says whether the last poll was answered.
+    async fn end_polls(&self, polling: impl Future<Output = bool>) {
+        let is_plain = self.afm.is_plain();
+        let end_held = async {
+            if !is_plain {
+                // The next poll of an agent ends the one that is held. What that one brings is not known yet.
+                self.say_what_runs(None).await;
+            }
+            std::future::pending::<()>().await;
+        };
+        let is_answered = tokio::select! {
+            // It is over already if no poll is on its way.
+            biased;
+            is_answered = polling => is_answered,
+            () = tokio::time::sleep(GOODBYE) => false,
+            () = end_held => false,
+        };
+        // A plain AFM takes nothing back: all that it handed out is executed.
+        if !is_plain && (self.executor.drop_waiting() || !is_answered) {
+            self.say_what_runs(Some(self.held())).await;
+        }
+    }
+
+    /// Stops what runs, and tells the AFM, so that it can hand it to others at once.
+    async fn hand_back(&self) {
+        if self.afm.is_plain() {
+            return;
+        }
+        self.executor.cancel_all();
+        let _ = tokio::time::timeout(GOODBYE, self.executor.finished()).await;
+        self.say_what_runs(Some(self.delivery.stored_ids())).await;
+    }
+
+    /// Asks for no tasks, within a time, and names what the agent is executing, and has not delivered.
+    async fn say_what_runs(&self, running: Option<Vec<Uuid>>) {
+        let running = running.as_deref().filter(|running| running.len() <= MOST_RUNNING);
+        let poll = self.poll_for(0, PollExtensions { max_wait: 0, agent_running: running });
+        let problem = match tokio::time::timeout(GOODBYE, self.afm.poll(poll)).await {
+            Ok(Ok(answered)) => {
+                // It may say what was cancelled.
+                self.take(answered);
+                return;
+            }
+            Ok(Err(problem)) => problem.to_string(),
+            Err(_) => format!("it did not answer within {} s", GOODBYE.as_secs()),
+        };
+        tracing::warn!(problem, "could not tell the AFM that the agent stops");
+    }
+
+    /// Polls until `stopping`, and returns whether the last poll was answered: it may be on its way by then.
+    async fn poll_until(&self, stopping: &CancellationToken) -> bool {
+        let (mut backoff, mut is_answered) = (Backoff::new(self.default_wait.max(SHORTEST)), true);
+        while !stopping.is_cancelled() {
             let polled = self.poll().await;
-            self.metrics.polled(polled.is_ok());
-            match polled {
-                Ok(Next::After(wait)) => {
-                    backoff.reset();
-                    tokio::time::sleep(wait).await;
-                }
-                Ok(Next::Soon) => tokio::time::sleep(backoff.wait(None)).await,
-                Ok(Next::WhenFree { at_the_latest }) => {
-                    backoff.reset();
-                    let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
-                }
-                Err(problem) => {
-                    let wait = match problem.is_final {
-                        // The next try is likely to be refused, too, until somebody has mended something.
-                        true => self.default_wait.max(SHORTEST),
-                        false => problem.wait(&mut backoff),
-                    };
-                    tracing::warn!(
-                        problem = problem.to_string(),
-                        wait_s = wait.as_secs_f64(),
-                        "could not poll for tasks"
-                    );
-                    self.afm.wait(&problem, wait).await;
-                }
+            is_answered = polled.is_ok();
+            self.metrics.polled(is_answered);
+            stopping.run_until_cancelled(self.pause(polled, &mut backoff)).await;
+        }
+        is_answered
+    }
+
+    /// Waits until the next poll is due.
+    async fn pause(&self, polled: Result<Next, Problem>, backoff: &mut Backoff) {
+        match polled {
+            Ok(Next::After(wait)) => {
+                backoff.reset();
+                tokio::time::sleep(wait).await;
+            }
+            Ok(Next::Soon) => tokio::time::sleep(backoff.wait(None)).await,
+            Ok(Next::WhenFree { at_the_latest }) => {
+                backoff.reset();
+                let _ = tokio::time::timeout(at_the_latest, self.is_free()).await;
+            }
+            Err(problem) => {
+                let wait = match problem.is_final {
+                    // The next try is likely to be refused, too, until somebody has mended something.
+                    true => self.default_wait.max(SHORTEST),
+                    false => problem.wait(backoff),
+                };
+                tracing::warn!(
+                    problem = problem.to_string(),
+                    wait_s = wait.as_secs_f64(),
+                    "could not poll for tasks"
+                );
+                self.afm.wait(&problem, wait).await;
             }
         }
     }
@@ -147,30 +211,39 @@ impl Run {
         }
     }
 
-    /// Polls, has executed what that brings, and says when to poll next.
-    async fn poll(&self) -> Result<Next, Problem> {
-        let free = self.free();
+    /// What the agent executes, and has not delivered.
+    fn held(&self) -> Vec<Uuid> {
         // What is executed first: a result is stored before its task counts as over.
         let mut running = self.executor.ids();
         running.extend(self.delivery.ids());
         running.sort_unstable();
         running.dedup();
-        let extensions = Some(PollExtensions {
-            max_wait: if free > 0 { self.longest_poll.as_secs() } else { 0 },
-            agent_running: (running.len() <= MOST_RUNNING).then_some(&running),
-        });
-        let poll = Poll {
+        running
+    }
+
+    fn poll_for<'a>(&'a self, max_tasks: usize, extensions: PollExtensions<'a>) -> Poll<'a> {
+        Poll {
             protocol: 1,
             agent_id: self.agent_id,
             agent_name: &self.name,
             agent_time: now(),
             agent_capabilities: capabilities(&self.handlers),
             agent_location: self.location.as_ref(),
-            max_tasks: free,
-            extensions,
+            max_tasks,
+            extensions: Some(extensions),
+        }
+    }
+
+    /// Polls, has executed what that brings, and says when to poll next.
+    async fn poll(&self) -> Result<Next, Problem> {
+        let free = self.free();
+        let running = self.held();
+        let extensions = PollExtensions {
+            max_wait: if free > 0 { self.longest_poll.as_secs() } else { 0 },
+            agent_running: (running.len() <= MOST_RUNNING).then_some(&running),
         };
         let began = Instant::now();
-        let answered = self.afm.poll(poll).await?;
+        let answered = self.afm.poll(self.poll_for(free, extensions)).await?;
         let took = began.elapsed();
         let wait = match answered.answer.return_time() {
             Some(return_time) => wait_until(return_time, answered.date, now(), self.default_wait),

@@ -111,6 +111,11 @@ impl Spool {
         self.results.iter().map(|result| result.task_id)
     }
 
+    /// Whether results outlive the agent.
+    pub(crate) fn is_on_disk(&self) -> bool {
+        self.folder.is_some()
+    }
+
     /// Whether so much waits that no more should come.
     pub(crate) fn is_full(&self) -> bool {
         self.results.len() >= MOST || self.bytes >= MOST_BYTES

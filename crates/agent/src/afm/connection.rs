@@ -139,6 +139,11 @@ impl Afm {
         Ok(Answered { answer, date: date(&headers), is_extended })
     }
 
+    /// Whether the AFM is one that knows no more than plain protocol 1.
+    pub(crate) fn is_plain(&self) -> bool {
+        self.current().is_plain()
+    }
+
     /// Waits before another try; not longer than until another request is answered, if `problem` was that none is.
     pub(crate) async fn wait(&self, problem: &Problem, wait: Duration) {
         if !problem.is_away {

@@ -62,6 +62,10 @@ impl Fleet {
         afm.wait_exit(PATIENCE);
     }
 
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
     pub(crate) fn url(&self) -> String {
         format!("http://127.0.0.1:{}", self.port)
     }

@@ -76,7 +76,7 @@ fn sigterm_lets_what_runs_finish_and_takes_no_more() {
     let running = fleet.post(&wait(2.0));
     wait_until(&fleet.url(), running, |task| task["task_state"] == "claimed");
     agent.signal("TERM");
-    agent.wait_for_line(|line| line.contains("the agent is stopping"), PATIENCE);
+    agent.wait_for_line(|line| line.contains("the agent takes no more tasks"), PATIENCE);
     let waiting = fleet.post(&wait(0.5));
     agent.wait_for_line(|line| line.contains("the agent has ended"), PATIENCE);
     assert!(agent.wait_exit(PATIENCE).success());
@@ -88,11 +88,43 @@ fn sigterm_lets_what_runs_finish_and_takes_no_more() {
 fn sigterm_waits_no_longer_than_the_limit() {
     let fleet = Fleet::start();
     let agent = fleet.agent("first", &["--shutdown-limit", "1"]);
-    let running = fleet.post(&wait(300.0));
+    let running = fleet.post(&Task { terms: json!({"task_max_attempts": 2}), ..wait(300.0) });
     wait_until(&fleet.url(), running, |task| task["task_state"] == "claimed");
     agent.signal("TERM");
     agent.wait_for_line(|line| line.contains("the agent ends with work that has not ended"), PATIENCE);
     assert!(agent.wait_exit(PATIENCE).success());
+    let task = wait_until(&fleet.url(), running, |task| task["task_state"] == "pending");
+    assert_eq!(task["attempts"][0]["code"], "abandoned", "{task}");
+}
+
+#[test]
+fn sigterm_hands_back_a_task_whose_answer_does_not_arrive() {
+    let fleet = Fleet::start();
+    // It passes nothing on, and does not tell that its client has hung up.
+    let relay = slamon_testbed::Relay::to(fleet.port());
+    let url = format!("http://127.0.0.1:{}", relay.port());
+    let agent = crate::fleet::agent(&url, &fleet.state_folder("first"), "first", &[]);
+    wait_until_polled(&fleet);
+    relay.go_silent();
+    let task = fleet.post(&Task { terms: json!({"task_max_attempts": 2}), ..wait(0.5) });
+    wait_until(&fleet.url(), task, |task| task["task_state"] == "claimed");
+    agent.signal("TERM");
+    assert!(agent.wait_exit(PATIENCE).success());
+    let task = wait_until(&fleet.url(), task, |task| task["task_state"] == "pending");
+    assert_eq!(task["attempts"][0]["code"], "abandoned", "{task}");
+}
+
+fn wait_until_polled(fleet: &Fleet) {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        let mut answer = ureq::get(format!("{}/status", fleet.url())).call().expect("the AFM answers");
+        let status: serde_json::Value = answer.body_mut().read_json().expect("it is JSON");
+        if status["agents"] == 1 {
+            return;
+        }
+        assert!(Instant::now() < end, "no agent has polled: {status}");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
 }
 
 #[test]

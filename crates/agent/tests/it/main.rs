@@ -13,6 +13,7 @@ mod network;
 mod original;
 mod outage;
 mod postgres;
+mod stop;
 mod strange;
 mod targets;
 mod thousand;
