@@ -225,8 +225,9 @@ impl Executor {
             // A handler may end because it is cancelled: that is no outcome.
             biased;
             () = context.cancelled() => Ended::Cancelled,
-            outcome = &mut executing => return Ended::With(outcome.unwrap_or_else(|problem| {
-                tracing::error!(%context.task_id, %problem, "a handler panicked");
+            outcome = &mut executing => return Ended::With(outcome.unwrap_or_else(|_| {
+                // What it says may have a secret of the task in it.
+                tracing::error!(%context.task_id, task_type, "a handler panicked");
                 Err(Failure::new("the handler ended unexpectedly: the agent's log says more"))
             })),
             () = context.deadline_passed() => Ended::Late,

@@ -29,5 +29,10 @@ pub(super) fn begin(verbosity: u8) -> Result<()> {
         .with_ansi(is_coloured)
         .with_target(false)
         .init();
+    // What a panic says may have a secret of a task in it.
+    std::panic::set_hook(Box::new(|panic| {
+        let place = panic.location().map(ToString::to_string);
+        tracing::error!(place, "the agent has a fault: a part of it panicked; what it says is left out");
+    }));
     Ok(())
 }
