@@ -93,7 +93,7 @@ def test_a_poll_is_not_sent_again(relay: Relay, make_client: MakeClient, task_ty
     assert len(relay.paths("/tasks")) == 1
 
 
-def test_patience_ends(relay: Relay, make_client: MakeClient, task_type: str) -> None:
+def test_repeats_end(relay: Relay, make_client: MakeClient, task_type: str) -> None:
     relay.decide = lambda _: BUSY
     with pytest.raises(Unavailable) as busy:
         make_client(relay.url, retry_for=0).status()
@@ -119,7 +119,9 @@ def test_patience_ends(relay: Relay, make_client: MakeClient, task_type: str) ->
         make_client(relay.url).run(task_type, timeout=0.2)
 
 
-def test_patience_begins_when_something_fails(relay: Relay, make_client: MakeClient, task_type: str) -> None:
+def test_the_time_of_repeats_begins_when_something_fails(
+    relay: Relay, make_client: MakeClient, task_type: str
+) -> None:
     client = make_client(relay.url, retry_for=1)
     task_id = client.post(NewTask(task_type))
     client.cancel(task_id)
@@ -134,7 +136,7 @@ def test_patience_begins_when_something_fails(relay: Relay, make_client: MakeCli
     assert client.wait(task_id).state == "cancelled"
 
 
-def test_a_timeout_is_no_reason_for_more_patience(make_client: MakeClient, task_type: str) -> None:
+def test_a_timeout_is_no_reason_for_more_repeats(make_client: MakeClient, task_type: str) -> None:
     client = make_client("http://127.0.0.1:1", retry_for=0)
     began = time.monotonic()
     with pytest.raises(ConnectionFailed):
@@ -375,9 +377,9 @@ def test_lines_end_in_three_ways_however_they_are_cut() -> None:
 
 
 def test_a_task_that_ends_while_it_is_cancelled_has_its_result() -> None:
-    patience = flows.Patience(1, 1, 1)
+    limits = flows.TimeLimits(1, 1, 1)
     task = NewTask("a")
-    flow = flows.run(task, patience, 0, True, None)
+    flow = flows.run(task, limits, 0, True, None)
     same = f'"task_id":"{task.task_id}","test_id":"{task.test_id}","task_type":"a","task_version":1'
 
     def told(asked: Any, method: str, status: int, body: str) -> Any:
@@ -414,7 +416,7 @@ def test_many_posts_that_are_not_stored_yet_are_sent_again(
 
 def test_of_many_waits_some_are_held_open(relay: Relay, task_type: str) -> None:
     with Client(relay.url) as client:
-        holds = client._patience.holds
+        holds = client._limits.holds
         while holds.take():
             pass
         holds.give()

@@ -232,7 +232,7 @@ fn serve(command: ServerCommand, options: ServerOptions) -> ExitCode {
 fn configure(overrides: &Overrides, is_demo: bool) -> Result<(Loaded, Database, LogWriter), String> {
     let mut loaded = config::load(overrides, &|key| std::env::var(key).ok()).map_err(|e| e.to_string())?;
     if is_demo {
-        demo::settle(&mut loaded.config);
+        demo::apply_defaults(&mut loaded.config);
     }
     let database = Database::open(&loaded)?;
     let log = logging::start(&loaded.config).map_err(|e| format!("{e:#}"))?;

@@ -88,7 +88,7 @@ class Delivery:
                 )
                 await self._pause(pause)
                 continue
-            if self._settle(answers):
+            if self._take_answers(answers):
                 backoff.reset()
             else:
                 pause = backoff.wait()
@@ -105,16 +105,16 @@ class Delivery:
             first.append(report)
         return first
 
-    def _settle(self, answers: list[TaskAnswer]) -> bool:
+    def _take_answers(self, answers: list[TaskAnswer]) -> bool:
         """Forget what was answered for good; False if nothing was."""
         kept: list[tuple[Report, int]] = []
-        settled = False
+        is_any_final = False
         for answer in answers:
             report, size = self._waiting.popleft()
             if answer.status >= 500 or answer.status in (408, 429):
                 kept.append((report, size))
                 continue
-            settled = True
+            is_any_final = True
             if answer.is_stored:
                 continue
             is_unfit = answer.status == 413 or (answer.field or "").split(".")[-1].startswith("task_data")
@@ -129,7 +129,7 @@ class Delivery:
         self._waiting.extendleft(reversed(kept))
         self._bytes = sum(size for _, size in self._waiting)
         self.freed()
-        return settled
+        return is_any_final
 
     async def _pause(self, seconds: float) -> None:
         if await is_set_within(self._hurried, seconds):

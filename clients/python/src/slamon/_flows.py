@@ -73,7 +73,7 @@ class Holds:
 
 
 @dataclass(frozen=True)
-class Patience:
+class TimeLimits:
     """How long a call may take."""
 
     timeout: float
@@ -88,13 +88,13 @@ class Patience:
     """The requests that it holds open."""
 
     @staticmethod
-    def of(timeout: float, retry_for: Optional[float], longest_wait: float) -> Patience:
+    def of(timeout: float, retry_for: Optional[float], longest_wait: float) -> TimeLimits:
         """Check what a user has said."""
         _check_seconds("timeout", timeout)
         if retry_for is not None:
             _check_seconds("retry_for", retry_for)
         _check_seconds("longest_wait", longest_wait)
-        return Patience(timeout, retry_for, min(longest_wait, 300.0))
+        return TimeLimits(timeout, retry_for, min(longest_wait, 300.0))
 
     def retries(self) -> Retries:
         """Return the further tries that a request may have."""
@@ -119,17 +119,17 @@ def deadline_of(timeout: Optional[float]) -> Optional[float]:
     return time.monotonic() + timeout
 
 
-def exchange(call: Call[T], patience: Patience, retries: Optional[Retries] = None) -> Flow[T]:
-    """Send a call until it is answered otherwise than by "try again", or patience is over.
+def exchange(call: Call[T], limits: TimeLimits, retries: Optional[Retries] = None) -> Flow[T]:
+    """Send a call until it is answered otherwise than by "try again", or its time is over.
 
     An answer is waited for not much longer than until the deadline.
     """
-    retries = retries or patience.retries()
+    retries = retries or limits.retries()
     was_repeated = False
     while True:
-        timeout = patience.timeout
-        if patience.deadline is not None:
-            timeout = min(timeout, max(patience.deadline - time.monotonic() - call.wait, 0.0) + 1.0)
+        timeout = limits.timeout
+        if limits.deadline is not None:
+            timeout = min(timeout, max(limits.deadline - time.monotonic() - call.wait, 0.0) + 1.0)
         error: SlamonError
         try:
             answer: Answer = yield Send(call, call.wait + timeout)
@@ -151,16 +151,16 @@ def exchange(call: Call[T], patience: Patience, retries: Optional[Retries] = Non
         was_repeated = True
 
 
-def post(task: NewTask, patience: Patience, traceparent: Optional[str] = None) -> Flow[None]:
+def post(task: NewTask, limits: TimeLimits, traceparent: Optional[str] = None) -> Flow[None]:
     """Post a task."""
     try:
-        yield from exchange(_calls.post_task(task, traceparent), patience)
+        yield from exchange(_calls.post_task(task, traceparent), limits)
     except BadRequest as error:
         # The AFM of version 1.1.0 refuses a task that it has already: also one whose answer was lost.
         if not error.was_repeated or error.field is not None:
             raise
         try:
-            stored = yield from exchange(_calls.get_task(task.task_id), patience)
+            stored = yield from exchange(_calls.get_task(task.task_id), limits)
         except NotFound:
             raise error from None
         same = (stored.test_id, stored.task_type, stored.task_version, stored.task_data or {})
@@ -168,32 +168,32 @@ def post(task: NewTask, patience: Patience, traceparent: Optional[str] = None) -
             raise
 
 
-def wait(task_id: Id, patience: Patience, timeout: Optional[float]) -> Flow[Task]:
+def wait(task_id: Id, limits: TimeLimits, timeout: Optional[float]) -> Flow[Task]:
     """Wait for the end of a task; WaitTimeout if that does not come in time."""
-    return (yield from _wait_until(task_id, replace(patience, deadline=deadline_of(timeout))))
+    return (yield from _wait_until(task_id, replace(limits, deadline=deadline_of(timeout))))
 
 
-def _wait_until(task_id: Id, patience: Patience) -> Flow[Task]:
-    deadline = patience.deadline
-    retries = patience.retries()
+def _wait_until(task_id: Id, limits: TimeLimits) -> Flow[Task]:
+    deadline = limits.deadline
+    retries = limits.retries()
     backoff = Backoff(FIRST_WAIT * 2, LONGEST_LOOK)
     seen: Optional[Task] = None
     while True:
         began = time.monotonic()
         left = float("inf") if deadline is None else max(deadline - began, 0.0)
         # Where too many are held open already, this one looks now and then.
-        is_held = patience.holds.take()
-        hold = min(patience.longest_wait, left) if is_held else 0.0
+        is_held = limits.holds.take()
+        hold = min(limits.longest_wait, left) if is_held else 0.0
         call = _calls.get_task(task_id, hold)
         try:
-            seen = yield from exchange(call, patience, retries)
+            seen = yield from exchange(call, limits, retries)
         except SlamonError as error:
             if not retries.is_late:
                 raise
             raise WaitTimeout(str(task_id), seen) from error
         finally:
             if is_held:
-                patience.holds.give()
+                limits.holds.give()
         if seen.has_ended:
             return seen
         now = time.monotonic()
@@ -209,20 +209,20 @@ def _wait_until(task_id: Id, patience: Patience) -> Flow[Task]:
 
 def run(
     task: NewTask,
-    patience: Patience,
+    limits: TimeLimits,
     timeout: Optional[float],
     cancel_on_timeout: bool,
     traceparent: Optional[str],
 ) -> Flow[dict[str, Any]]:
     """Post a task, wait for its end and return its result."""
-    patience = replace(patience, deadline=deadline_of(timeout))
-    yield from post(task, patience, traceparent)
+    limits = replace(limits, deadline=deadline_of(timeout))
+    yield from post(task, limits, traceparent)
     try:
-        ended = yield from _wait_until(task.task_id, patience)
+        ended = yield from _wait_until(task.task_id, limits)
     except WaitTimeout as late:
         if not cancel_on_timeout:
             raise
-        soon = replace(patience, deadline=deadline_of(SOON))
+        soon = replace(limits, deadline=deadline_of(SOON))
         try:
             yield from exchange(_calls.delete_task(task.task_id), soon)
         except Conflict:
@@ -236,7 +236,7 @@ def run(
 
 
 def post_many(
-    tasks: Sequence[NewTask], patience: Patience, traceparent: Optional[str] = None
+    tasks: Sequence[NewTask], limits: TimeLimits, traceparent: Optional[str] = None
 ) -> Flow[list[TaskAnswer]]:
     """Post tasks, and return the answer to each, in their order."""
     bodies = [_calls.post_task(task).body or b"" for task in tasks]
@@ -249,21 +249,21 @@ def post_many(
         ):
             size += len(bodies[end]) + 1
             end += 1
-        answers += yield from _post_part(tasks[start:end], bodies[start:end], patience, traceparent)
+        answers += yield from _post_part(tasks[start:end], bodies[start:end], limits, traceparent)
         start = end
     return answers
 
 
 def _post_part(
-    tasks: Sequence[NewTask], bodies: Sequence[bytes], patience: Patience, traceparent: Optional[str]
+    tasks: Sequence[NewTask], bodies: Sequence[bytes], limits: TimeLimits, traceparent: Optional[str]
 ) -> Flow[list[TaskAnswer]]:
     answers: list[Optional[TaskAnswer]] = [None] * len(tasks)
     waiting = list(range(len(tasks)))
-    retries = patience.retries()
+    retries = limits.retries()
     while waiting:
         try:
             call = _calls.post_tasks([bodies[index] for index in waiting], traceparent)
-            answered = (yield from exchange(call, patience)).results
+            answered = (yield from exchange(call, limits)).results
         except TooLarge as error:
             if len(waiting) == 1:
                 answers[waiting[0]] = _refused(tasks[waiting[0]], error)
@@ -272,14 +272,14 @@ def _post_part(
             half = len(waiting) // 2
             for part in (waiting[:half], waiting[half:]):
                 several = [tasks[index] for index in part], [bodies[index] for index in part]
-                for index, answer in zip(part, (yield from _post_part(*several, patience, traceparent))):
+                for index, answer in zip(part, (yield from _post_part(*several, limits, traceparent))):
                     answers[index] = answer
             break
         except NotFound:
             # An AFM of version 1.1.0 takes one at a time.
             for index in waiting:
                 try:
-                    yield from post(tasks[index], patience, traceparent)
+                    yield from post(tasks[index], limits, traceparent)
                     answers[index] = TaskAnswer(200, str(tasks[index].task_id).lower())
                 except ApiError as refusal:
                     answers[index] = _refused(tasks[index], refusal)
@@ -302,18 +302,18 @@ def _is_passing(answer: Union[TaskAnswer, ChangedTask, None]) -> bool:
     return answer is None or answer.status >= 500
 
 
-def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[list[ChangedTask]]:
+def change_many(what: str, task_ids: Sequence[Id], limits: TimeLimits) -> Flow[list[ChangedTask]]:
     """Cancel tasks, or post them again, and return what came of each, in their order."""
     new_ids = [str(uuid4()) for _ in task_ids] if what == "retry" else None
     changed: list[Optional[ChangedTask]] = [None] * len(task_ids)
     waiting = list(range(len(task_ids)))
-    retries = patience.retries()
+    retries = limits.retries()
     while waiting:
         for start in range(0, len(waiting), MOST_AT_ONCE):
             part = waiting[start : start + MOST_AT_ONCE]
             ids = [task_ids[index] for index in part]
             named = None if new_ids is None else [new_ids[index] for index in part]
-            answered = yield from exchange(_calls.change_tasks(what, ids, named), patience)
+            answered = yield from exchange(_calls.change_tasks(what, ids, named), limits)
             for index, answer in zip(part, answered.results):
                 changed[index] = answer
         waiting = [index for index in waiting if _is_passing(changed[index])]
@@ -327,36 +327,36 @@ def change_many(what: str, task_ids: Sequence[Id], patience: Patience) -> Flow[l
     ]
 
 
-def change_all(what: str, filters: TaskFilters, patience: Patience) -> Flow[Done]:
+def change_all(what: str, filters: TaskFilters, limits: TimeLimits) -> Flow[Done]:
     """Cancel all tasks of a filter, or post them again."""
     filter_ = _calls.filter_json(filters)
     if not filter_:
         raise ValueError("name a filter: without one, it would be all tasks that there are")
-    counted: Counted = yield from exchange(_calls.count_tasks(what, filter_), patience)
+    counted: Counted = yield from exchange(_calls.count_tasks(what, filter_), limits)
     token: Optional[str] = counted.token
     changed = refused = 0
     while token is not None:
-        done = yield from exchange(_calls.change_counted(what, filter_, token), patience)
+        done = yield from exchange(_calls.change_counted(what, filter_, token), limits)
         changed, refused = changed + done.changed, refused + done.refused
         token = done.token if done.more else None
     return Done(changed, refused, more=False, filter=filter_)
 
 
-def cancel(task_id: Id, patience: Patience) -> Flow[WholeTask]:
+def cancel(task_id: Id, limits: TimeLimits) -> Flow[WholeTask]:
     """Cancel a task."""
-    return (yield from exchange(_calls.cancel_task(task_id), patience))
+    return (yield from exchange(_calls.cancel_task(task_id), limits))
 
 
-def retry(task_id: Id, new_task_id: Optional[Id], patience: Patience) -> Flow[str]:
+def retry(task_id: Id, new_task_id: Optional[Id], limits: TimeLimits) -> Flow[str]:
     """Post a task again, and return the id of the new one, which is chosen here: no try posts another."""
     call = _calls.retry_task(task_id, new_task_id or str(uuid4()))
-    return (yield from exchange(call, patience)).task_id
+    return (yield from exchange(call, limits)).task_id
 
 
-def forget(agent_id: Id, patience: Patience) -> Flow[None]:
+def forget(agent_id: Id, limits: TimeLimits) -> Flow[None]:
     """Forget an agent."""
     try:
-        yield from exchange(_calls.forget_agent(agent_id), patience)
+        yield from exchange(_calls.forget_agent(agent_id), limits)
     except NotFound as error:
         # The try before has forgotten it.
         if not error.was_repeated:

@@ -13,7 +13,7 @@ import httpx
 from . import _calls, _flows
 from ._calls import Answer, Call, Pages
 from ._endpoint import LIMITS, Endpoint, Reading
-from ._flows import Flow, Patience, Send
+from ._flows import Flow, Send, TimeLimits
 from ._stream import Watch
 from .errors import ConnectionFailed, SlamonError
 from .events import Event
@@ -76,7 +76,7 @@ class Client:
         http_client: one of your own, instead of verify and proxy; it is not closed with this one.
         """
         self._endpoint = Endpoint.parse(url, user, token)
-        self._patience = Patience.of(timeout, retry_for, longest_wait)
+        self._limits = TimeLimits.of(timeout, retry_for, longest_wait)
         self._owns_http = http_client is None
         self._http = http_client or httpx.Client(verify=verify, proxy=proxy, limits=LIMITS)
 
@@ -112,16 +112,16 @@ class Client:
         ended after `timeout` seconds: it then goes on, unless `cancel_on_timeout` cancels it.
         """
         task = NewTask(task_type, task_data, **terms)
-        return self._drive(_flows.run(task, self._patience, timeout, cancel_on_timeout, traceparent))
+        return self._drive(_flows.run(task, self._limits, timeout, cancel_on_timeout, traceparent))
 
     def post(self, task: NewTask, *, traceparent: Optional[str] = None) -> str:
         """Post a task and return its id. The same post again posts nothing."""
-        self._drive(_flows.post(task, self._patience, traceparent))
+        self._drive(_flows.post(task, self._limits, traceparent))
         return str(task.task_id).lower()
 
     def post_many(self, tasks: Iterable[NewTask], *, traceparent: Optional[str] = None) -> list[TaskAnswer]:
         """Post any number of tasks; the answers, in their order, say of each whether it is stored."""
-        return self._drive(_flows.post_many(list(tasks), self._patience, traceparent))
+        return self._drive(_flows.post_many(list(tasks), self._limits, traceparent))
 
     def get(self, task_id: Id) -> Task:
         """Return a task as protocol 1 shows it."""
@@ -132,7 +132,7 @@ class Client:
 
         `result` of what is returned is the result, or raises what the task ended with.
         """
-        return self._drive(_flows.wait(task_id, self._patience, timeout))
+        return self._drive(_flows.wait(task_id, self._limits, timeout))
 
     def show(self, task_id: Id) -> WholeTask:
         """Return a task with its terms and all its attempts."""
@@ -148,23 +148,23 @@ class Client:
 
     def cancel_many(self, task_ids: Iterable[Id]) -> list[ChangedTask]:
         """Cancel tasks; the answers, in their order, say what came of each."""
-        return self._drive(_flows.change_many("cancel", list(task_ids), self._patience))
+        return self._drive(_flows.change_many("cancel", list(task_ids), self._limits))
 
     def cancel_all(self, **filters: Unpack[TaskFilters]) -> Done:
         """Cancel all tasks of a filter that have not ended."""
-        return self._drive(_flows.change_all("cancel", filters, self._patience))
+        return self._drive(_flows.change_all("cancel", filters, self._limits))
 
     def retry(self, task_id: Id, *, new_task_id: Optional[Id] = None) -> str:
         """Post a task again that ended without a result, and return the id of the new one."""
-        return self._drive(_flows.retry(task_id, new_task_id, self._patience))
+        return self._drive(_flows.retry(task_id, new_task_id, self._limits))
 
     def retry_many(self, task_ids: Iterable[Id]) -> list[ChangedTask]:
         """Post tasks again; the answers, in their order, have the ids of the new ones."""
-        return self._drive(_flows.change_many("retry", list(task_ids), self._patience))
+        return self._drive(_flows.change_many("retry", list(task_ids), self._limits))
 
     def retry_all(self, **filters: Unpack[TaskFilters]) -> Done:
         """Post all tasks of a filter again that ended without a result."""
-        return self._drive(_flows.change_all("retry", filters, self._patience))
+        return self._drive(_flows.change_all("retry", filters, self._limits))
 
     def count_to_cancel(self, **filters: Unpack[TaskFilters]) -> Counted:
         """Count the tasks of a filter that can be cancelled."""
@@ -233,7 +233,7 @@ class Client:
 
     def forget_agent(self, agent_id: Id) -> None:
         """Forget an agent, with its pause; Conflict while it executes tasks."""
-        self._drive(_flows.forget(agent_id, self._patience))
+        self._drive(_flows.forget(agent_id, self._limits))
 
     def types(self) -> Generator[TypeInVersion, None, None]:
         """List task types, page after page as they are asked for."""
@@ -294,7 +294,7 @@ class Client:
         After the connection was lost, the stream goes on behind the last event; an event Missed says where it
         could not. With `every`, there are only events Changes, at most one in so many seconds.
         """
-        watch = Watch(filters, last_event_id, self._patience.retry_for)
+        watch = Watch(filters, last_event_id, self._limits.retry_for)
         while True:
             send = watch.next_request()
             problem: SlamonError
@@ -327,7 +327,7 @@ class Client:
         return self._call(_calls.report_many(reports)).results
 
     def _call(self, call: Call[T]) -> T:
-        return self._drive(_flows.exchange(call, self._patience))
+        return self._drive(_flows.exchange(call, self._limits))
 
     def _drive(self, flow: Flow[T]) -> T:
         try:

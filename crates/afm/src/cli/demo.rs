@@ -47,7 +47,7 @@ pub(super) fn without_proxies() -> io::Result<()> {
 const RETENTION: Duration = Duration::from_secs(3_600);
 
 /// Changes settings to what suits a demo.
-pub(super) fn settle(config: &mut Config) {
+pub(super) fn apply_defaults(config: &mut Config) {
     // What the demo prints would drown in what it does.
     config.log_level = config.log_level.min(Level::ERROR);
     config.task_retention.get_or_insert(RETENTION);
@@ -122,10 +122,10 @@ mod tests {
     #[test]
     fn a_demo_keeps_tasks_for_an_hour_unless_it_is_told_for_how_long() {
         let mut config = Config::default();
-        settle(&mut config);
+        apply_defaults(&mut config);
         assert_eq!((config.task_retention, config.log_level), (Some(RETENTION), Level::ERROR));
         config.task_retention = Some(Duration::from_secs(60));
-        settle(&mut config);
+        apply_defaults(&mut config);
         assert_eq!(config.task_retention, Some(Duration::from_secs(60)));
     }
 }
