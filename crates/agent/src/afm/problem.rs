@@ -138,7 +138,9 @@ mod tests {
 
     #[test]
     fn a_status_without_a_detail_is_told_in_words() {
-        assert_eq!(problem(407, &[]).to_string(), "http://afm: status 407: Proxy Authentication Required");
+        let wanted = "http://afm: status 407: the proxy wants a user and a password, or others than these";
+        assert_eq!(problem(407, &[]).to_string(), wanted);
+        assert_eq!(problem(502, &[]).to_string(), "http://afm: status 502: Bad Gateway");
         assert_eq!(problem(599, &[]).to_string(), "http://afm: status 599");
     }
 
