@@ -137,6 +137,11 @@ impl Shared {
     }
 
     fn serve_requests(&self, plain: &TcpStream, client: &mut BufReader<Box<dyn Stream>>) -> io::Result<()> {
+        // As servers without TLS answer what is no HTTP: the beginning of TLS, which need not have an end of a line in it.
+        if client.fill_buf()?.first() == Some(&0x16) {
+            client.get_mut().write_all(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")?;
+            return Ok(());
+        }
         let mut server: Option<BufReader<TcpStream>> = None;
         while let Some(request) = Message::read(client)? {
             let rules = locked(&self.rules).clone();
