@@ -2,6 +2,7 @@
 
 mod command_line;
 mod file;
+mod health;
 mod logging;
 mod settings;
 mod state_folder;
@@ -44,6 +45,7 @@ fn run() -> Result<()> {
     let CommandLine { config, options, subcommand } = CommandLine::parse_from(arguments);
     match subcommand {
         Some(Subcommand::Handlers) => return print_handlers(),
+        Some(Subcommand::Health(health)) => return health.ask(),
         Some(Subcommand::Completions(completions)) => return Ok(completions.print(CommandLine::command())?),
         Some(Subcommand::Man(man)) => return Ok(man.write(CommandLine::command())?),
         None => {}

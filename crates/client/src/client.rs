@@ -137,6 +137,16 @@ impl Client {
         }
     }
 
+    /// Asks for something whose answer is `ok`.
+    pub(crate) async fn get_ok(&self, path: &[&str]) -> Result<(), ClientError> {
+        let answer = self.send(Method::GET, self.at(path, &[])?, None, Duration::ZERO).await?;
+        match answer.trim_ascii() {
+            b"ok" => Ok(()),
+            // Such as the login page of a proxy.
+            _ => Err(ClientError::Unreadable("ok is expected".to_owned())),
+        }
+    }
+
     /// Asks for something to be done that needs no further words.
     pub(crate) async fn post_nothing<T: DeserializeOwned>(&self, path: &[&str]) -> Result<T, ClientError> {
         read(&self.send(Method::POST, self.at(path, &[])?, None, Duration::ZERO).await?)

@@ -22,6 +22,7 @@ mod client;
 pub mod connection;
 mod error;
 mod events;
+mod health;
 mod one_test;
 mod overview;
 pub mod reason;

@@ -5,6 +5,7 @@ mod change;
 mod connection;
 mod failure;
 mod filter;
+mod health;
 mod list;
 mod new_task;
 mod one_test;
@@ -46,6 +47,9 @@ pub(super) enum ClientCommand {
     /// Show what waits and runs, and what happened in the last hour
     #[command(after_help = EXIT_STATUS)]
     Status(overview::Status),
+    /// Say whether the AFM is ready to take tasks; for those who watch over it, such as HEALTHCHECK of a container
+    #[command(after_help = EXIT_STATUS)]
+    Health(health::Health),
     /// Show that live: each second anew, until q. Without a terminal, once
     #[command(after_help = EXIT_STATUS)]
     Top(top::Top),
@@ -110,6 +114,7 @@ async fn run_command(command: &ClientCommand, out: &mut Output) -> Result<Ending
         ClientCommand::Types(types) => types.run(out).await,
         ClientCommand::Tests(test) => test.run(out).await,
         ClientCommand::Status(status) => status.run(out).await,
+        ClientCommand::Health(health) => health.run(out).await,
         ClientCommand::Top(top) => top.run(out).await,
     }
 }

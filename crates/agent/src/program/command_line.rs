@@ -8,6 +8,8 @@ use clap::{ArgAction, Args, CommandFactory, Parser};
 use serde::Deserialize;
 use slamon_command_line::{Completions, Man};
 
+use super::health::Health;
+
 /// An agent of SLAMon: polls an Agent Fleet Manager for tasks, executes them, and reports what came out.
 ///
 /// Each option is also an environment variable, and a key of the configuration file: --id-file is SLAMON_AGENT_ID_FILE
@@ -27,6 +29,9 @@ pub(super) struct CommandLine {
 /// What the program does instead of being an agent.
 #[derive(Debug, clap::Subcommand)]
 pub(super) enum Subcommand {
+    /// Say whether the agent that listens at an address is alive; for those who watch over it, such as HEALTHCHECK of a
+    /// container
+    Health(Health),
     /// Print the handlers, and a JSON Schema of each one's data
     Handlers,
     /// Print what a shell needs to complete command lines

@@ -1,5 +1,7 @@
 //! What the agent tells those who watch over it.
 
+use std::process::Command;
+
 use slamon_testbed::Process;
 
 use crate::fleet::{Fleet, PATIENCE, wait};
@@ -29,6 +31,27 @@ fn an_agent_without_an_afm_is_alive_and_not_ready() {
     let address = address(&agent);
     assert_eq!(get(&address, "/healthz").0, 200);
     assert_eq!(get(&address, "/readyz"), (503, "no AFM has answered lately\n".to_owned()));
+}
+
+#[test]
+fn health_asks_the_agent_that_listens() {
+    let folder = tempfile::tempdir().unwrap();
+    let away = format!("http://127.0.0.1:{}", slamon_testbed::free_port());
+    let agent = crate::fleet::agent(&away, folder.path(), "first", &["--listen", "127.0.0.1:0"]);
+    let address = address(&agent);
+    let health = |address: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_slamon-agent"))
+            .args(["health", "--listen", address])
+            .output()
+            .expect("the program");
+        let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
+        (output.status.code(), text(output.stdout), text(output.stderr))
+    };
+    assert_eq!(health(&address), (Some(0), "alive\n".to_owned(), String::new()));
+    let nowhere = format!("127.0.0.1:{}", slamon_testbed::free_port());
+    let (status, told, problem) = health(&nowhere);
+    assert_eq!((status, told), (Some(1), String::new()));
+    assert!(problem.starts_with(&format!("slamon-agent: no agent answers at {nowhere}")), "{problem}");
 }
 
 fn address(agent: &Process) -> String {

@@ -8,10 +8,12 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use rustls::{ServerConnection, StreamOwned};
+use slamon_testbed::{PgCluster, PgOptions, Stop};
 
 use super::super::certificates::tls_for_localhost;
 use super::super::{folder, program, run, write};
 use super::{Asked, run_at};
+use crate::test_app::eventually;
 
 /// An AFM that answers one request with a list of no types, and returns what it was asked.
 fn answer_once(stream: &mut (impl Read + Write)) -> String {
@@ -26,6 +28,20 @@ fn answer_once(stream: &mut (impl Read + Write)) -> String {
     // One that does not trust the certificate has gone.
     let _ = stream.write_all(answer.as_bytes()).and_then(|()| stream.flush());
     String::from_utf8(head).expect("UTF-8").to_ascii_lowercase()
+}
+
+#[test]
+fn health_tells_whether_the_database_takes_writes() {
+    let database = PgCluster::start(&PgOptions::default()).expect("PostgreSQL starts").create_database();
+    let asked = Asked::on(&database.uri());
+    assert_eq!(asked.done(&["health"]), "ready\n");
+    assert_eq!(asked.done(&["health", "--json"]), "{\"ready\":true}\n");
+    database.cluster().stop(Stop::Fast);
+    // The AFM asks its database once a second at most.
+    eventually("it is not ready", || asked.run(&["health"]).status != Some(0));
+    let ended = asked.run(&["health"]);
+    assert_eq!((ended.status, ended.stdout.as_str()), (Some(4), ""), "{ended:?}");
+    assert!(ended.stderr.starts_with("slamon-afm: the AFM cannot do it now: "), "{ended:?}");
 }
 
 #[test]
