@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import socket
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -27,54 +29,45 @@ services:
 """
 
 
-class Compose:
+@contextmanager
+def compose(file: Path, project: str, *profiles: str, **environment: str) -> Iterator[None]:
     """A compose file that runs until the test is over."""
-
-    def __init__(self, file: Path, project: str, *profiles: str, **environment: str) -> None:
-        named = [argument for profile in profiles for argument in ("--profile", profile)]
-        self.command = ["podman-compose", "--file", str(file), "--project-name", project, *named]
-        self.environment = {**os.environ, **environment}
-
-    def up(self) -> None:
-        run(*self.command, "up", "--detach", env=self.environment)
-
-    def down(self) -> None:
-        subprocess.run([*self.command, "down", "--volumes", "--timeout", "5"], env=self.environment, capture_output=True, timeout=120)
+    named = [argument for profile in profiles for argument in ("--profile", profile)]
+    command = ["podman-compose", "--file", str(file), "--project-name", project, *named]
+    surroundings = {**os.environ, **environment}
+    try:
+        run(*command, "up", "--detach", env=surroundings)
+        yield
+    finally:
+        down = [*command, "down", "--volumes", "--timeout", "5"]
+        subprocess.run(down, env=surroundings, capture_output=True, timeout=120)
 
 
 @pytest.fixture
 def free_port() -> int:
-    import socket
-
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port: int = listener.getsockname()[1]
         return port
 
 
+def executes_a_task(url: str) -> None:
+    """An AFM answers at the URL, and an agent executes what is posted there."""
+    until("an AFM that is ready", lambda: is_ready(url))
+    task = post_task(url, "url_http_status", {"url": "http://slamon-afm:8080/status"})
+    assert result_of(url, task) == {"status": 200}
+
+
 @pytest.mark.parametrize("agent", ["slamon/agent:stable", "slamon-test-original-agent"])
 def test_the_snippet_of_the_original(agent: str, free_port: int, tmp_path: Path) -> None:
     file = tmp_path / "compose.yaml"
     file.write_text(ORIGINAL.format(port=free_port, agent=agent))
-    compose = Compose(file, "slamon-test-original")
-    url = f"http://127.0.0.1:{free_port}"
-    try:
-        compose.up()
-        until("an AFM that is ready", lambda: is_ready(url))
-        task = post_task(url, "url_http_status", {"url": "http://slamon-afm:8080/status"})
-        assert result_of(url, task) == {"status": 200}
-    finally:
-        compose.down()
+    with compose(file, "slamon-test-original"):
+        executes_a_task(f"http://127.0.0.1:{free_port}")
 
 
 def test_our_file_in_memory(free_port: int) -> None:
-    compose = Compose(ROOT / "deploy/compose.yaml", "slamon-test-memory", "memory", SLAMON_PORT=str(free_port))
-    url = f"http://127.0.0.1:{free_port}"
-    try:
-        compose.up()
-        until("an AFM that is ready", lambda: is_ready(url))
-        task = post_task(url, "url_http_status", {"url": "http://slamon-afm:8080/status"})
-        assert result_of(url, task) == {"status": 200}
-        assert get(f"{url}/dashboard/")[0] == 200
-    finally:
-        compose.down()
+    file = ROOT / "deploy/compose.yaml"
+    with compose(file, "slamon-test-memory", "memory", SLAMON_PORT=str(free_port)):
+        executes_a_task(f"http://127.0.0.1:{free_port}")
+        assert get(f"http://127.0.0.1:{free_port}/dashboard/")[0] == 200

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -28,7 +27,7 @@ def problem_of_service_monitor(manifest: dict[str, Any]) -> str:
     script = Path(__file__).with_name("servicemonitor.mjs").read_text()
     # Modules are found beside the script that names them.
     node = ["node", "--input-type=module", "--eval", script]
-    done = subprocess.run(node, input=json.dumps(manifest), capture_output=True, text=True, cwd=TOOLS.parent, env=dict(os.environ))
+    done = subprocess.run(node, input=json.dumps(manifest), capture_output=True, text=True, cwd=TOOLS.parent)
     return "" if done.returncode == 0 else done.stderr
 
 

@@ -162,9 +162,8 @@ fn near_urls(count: usize) -> Vec<String> {
     (0..count).map(|_| text()).collect()
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn texts_are_taken_apart_as_by_requests() {
-    let texts = near_urls(4_000);
+/// Has `requests` and this agent take the same URLs apart.
+async fn are_taken_apart_alike(texts: &[String]) {
     let cases = texts.iter().map(|text| json!({ "url": text })).collect();
     let python = by_python(PREPARE, cases, &[]).await;
     assert_eq!(python.len(), texts.len());
@@ -184,6 +183,12 @@ async fn texts_are_taken_apart_as_by_requests() {
         }
     }
     assert!(differences.is_empty(), "{} of {}\n{}", differences.len(), texts.len(), differences.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn texts_are_taken_apart_as_by_requests() {
+    let texts = near_urls(4_000);
+    are_taken_apart_alike(&texts).await;
 }
 
 fn compressed(is_raw: bool) -> Vec<u8> {

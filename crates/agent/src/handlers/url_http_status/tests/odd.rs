@@ -1,9 +1,6 @@
 //! Hosts of all alphabets, and servers that redirect to odd places.
 
-use serde_json::json;
-
-use super::{PREPARE, by_python, compare, urls};
-use crate::handlers::url_http_status::url;
+use super::{are_taken_apart_alike, compare, urls};
 use crate::network::test_server::{TestServer, answer, path};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -24,25 +21,7 @@ async fn hosts_of_all_alphabets_are_read_as_by_requests() {
     texts.extend(hosts.iter().map(|host| format!("https://u:p@{host}:8080/x")));
     texts.push(format!("http://{}.example/", "ü".repeat(60)));
     texts.push(format!("http://{}/", ["ü"; 60].join(".")));
-    let cases = texts.iter().map(|text| json!({ "url": text })).collect();
-    let python = by_python(PREPARE, cases, &[]).await;
-    assert_eq!(python.len(), texts.len());
-    let mut differences = Vec::new();
-    for (text, python) in texts.iter().zip(python) {
-        let ours = match url::prepare(text) {
-            Ok(url) => {
-                let scheme = if url.is_secure { "https" } else { "http" };
-                json!({"ok": [scheme, url.host, url.port, url.path]})
-            }
-            // Told by `requests` when it connects.
-            Err(error) if error.ends_with("label empty or too long") => continue,
-            Err(error) => json!({ "error": error }),
-        };
-        if ours != python {
-            differences.push(format!("{text:?}\n  Python: {python}\n    ours: {ours}"));
-        }
-    }
-    assert!(differences.is_empty(), "{} of {}\n{}", differences.len(), texts.len(), differences.join("\n"));
+    are_taken_apart_alike(&texts).await;
 }
 
 /// An answer whose head is as it is given.
