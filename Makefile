@@ -5,7 +5,7 @@ CARGO_DENY := 0.20.2
 INSTALL_CARGO_DENY := CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
 	cargo install --locked cargo-deny --version $(CARGO_DENY)
 
-.PHONY: help run setup test lint bench screenshots
+.PHONY: help run setup test lint docs bench screenshots
 
 help: ## list the targets
 	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ lint: ## check format, lints, documentation, licences and sources
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
 	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; $(INSTALL_CARGO_DENY); }
 	cargo deny --locked --workspace check licenses bans sources
+
+docs: ## make a book of docs in target/book, and check its links
+	scripts/build-docs
 
 screenshots: setup ## take the pictures of docs/dashboard.md
 	rm -f docs/screenshots/*.png

@@ -1,0 +1,111 @@
+#!/usr/bin/env python3
+"""A preprocessor of mdBook: has pages work in the book that are written for the repository.
+
+A page that is nothing but `{{#include ../FILE.md}}` shows that file, whose links count from its folder.
+A link to such a file leads to its page. A link to any other file or folder outside of docs leads to
+`files/PATH`, where scripts/check_book.py puts a copy.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import sys
+from collections.abc import Iterator
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+# What is shown as it is: fenced blocks, code in a line, comments.
+VERBATIM = re.compile(r"^```.*?^```$|`[^`\n]+`|<!--.*?-->", re.DOTALL | re.MULTILINE)
+# mdBook takes braces at the end of a heading for attributes; here they are a part of a path.
+BRACE_OF_HEADING = re.compile(r"^(#+ .*)\{([^{}]*\})$", re.MULTILINE)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+INCLUDED_PAGE = re.compile(r"\s*\{\{#include (\S+\.md)\}\}\s*")
+
+Chapter = dict[str, Any]
+
+
+def chapters_of(items: list[Any]) -> Iterator[Chapter]:
+    """Every chapter that has a page."""
+    for item in items:
+        if isinstance(item, dict) and "Chapter" in item:
+            chapter = item["Chapter"]
+            if chapter["path"] is not None:
+                yield chapter
+            yield from chapters_of(chapter["sub_items"])
+
+
+def joined(folder: PurePosixPath, path: str) -> PurePosixPath:
+    """A path without `..`, counted from a folder."""
+    return PurePosixPath(os.path.normpath(folder / path))
+
+
+class Book:
+    """The chapters, and which of them shows which file of the repository."""
+
+    def __init__(self, root: Path, source: str, items: list[Any]) -> None:
+        self.root = root
+        self.source = PurePosixPath(source)
+        self.chapters = list(chapters_of(items))
+        self.pages: dict[PurePosixPath, PurePosixPath] = {}
+        for chapter in self.chapters:
+            page = PurePosixPath(chapter["path"])
+            self.pages[self.shown_by(chapter)] = page
+            self.pages[self.source / page] = page
+
+    def shown_by(self, chapter: Chapter) -> PurePosixPath:
+        """The file that a chapter shows: its own, or the one that it includes as a whole."""
+        file: PurePosixPath = self.source / chapter["path"]
+        if included := INCLUDED_PAGE.fullmatch(chapter["content"]):
+            return joined(file.parent, included[1])
+        return file
+
+    def rewrite(self, chapter: Chapter) -> None:
+        """Puts the text of the file that a chapter shows into it, with links that work in the book."""
+        file = self.shown_by(chapter)
+        page = PurePosixPath(chapter["path"])
+        text = (self.root / file).read_text() if file != self.source / page else chapter["content"]
+
+        def link(found: re.Match[str]) -> str:
+            return f"]({self.address(found[1], file, page)})"
+
+        def prose(text: str) -> str:
+            return BRACE_OF_HEADING.sub(r"\1&#123;\2", LINK.sub(link, text))
+
+        parts, last = [], 0
+        for verbatim in VERBATIM.finditer(text):
+            parts += [prose(text[last : verbatim.start()]), verbatim[0]]
+            last = verbatim.end()
+        chapter["content"] = "".join([*parts, prose(text[last:])])
+
+    def address(self, written: str, file: PurePosixPath, page: PurePosixPath) -> str:
+        """Where a link of a file leads to on a page."""
+        path, hash_sign, anchor = written.partition("#")
+        if not path or re.match(r"[a-z]+:", path):
+            return written
+        target = joined(file.parent, path)
+        if not (self.root / target).exists():
+            sys.exit(f"{file}: there is no {target}, to which it links")
+        if target in self.pages:
+            target = self.pages[target]
+        elif target.is_relative_to(self.source):
+            target = target.relative_to(self.source)
+        elif target.suffix == ".md":
+            sys.exit(f"{file}: links to {target}, of which the book has no page; see docs/SUMMARY.md")
+        else:
+            target = PurePosixPath("files") / target
+        return os.path.relpath(target, page.parent) + hash_sign + anchor
+
+
+def main() -> None:
+    if sys.argv[1:2] == ["supports"]:
+        return
+    context, content = json.load(sys.stdin)
+    book = Book(Path(context["root"]), context["config"]["book"]["src"], content["items"])
+    for chapter in book.chapters:
+        book.rewrite(chapter)
+    json.dump(content, sys.stdout)
+
+
+main()
