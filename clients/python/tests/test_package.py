@@ -6,7 +6,6 @@ import asyncio
 import importlib.metadata
 import inspect
 import re
-import textwrap
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,8 +20,12 @@ from slamon import Agent, AsyncAgent, AsyncClient, Client
 README = (Path(__file__).parents[1] / "README.md").read_text()
 
 
+def python_blocks(text: str) -> list[str]:
+    return re.findall(r"^```python\n(.*?)^```$", text, re.DOTALL | re.MULTILINE)
+
+
 def examples() -> list[str]:
-    return re.findall(r"^```python\n(.*?)^```$", README, re.DOTALL | re.MULTILINE)
+    return python_blocks(README)
 
 
 def test_the_examples_work_as_they_stand(
@@ -96,11 +99,9 @@ def test_the_examples_work_as_they_stand(
         afm.stop()
 
 
-def test_the_examples_of_the_projects_readme_work(capsys: pytest.CaptureFixture[str]) -> None:
-    text = (Path(__file__).parents[3] / "README.md").read_text()
-    section = re.split(r"^## ", text.split("## From Python")[1], flags=re.MULTILINE)[0]
-    blocks = [textwrap.dedent(block) for block in re.findall(r"(?:^    .*\n|^\n)+", section, re.MULTILINE)]
-    client, agent = [block for block in blocks if "import" in block]
+def test_the_examples_of_the_quick_start_work(capsys: pytest.CaptureFixture[str]) -> None:
+    text = (Path(__file__).parents[3] / "docs/quick-start.md").read_text()
+    client, agent = python_blocks(text)
     afm = Afm()
     names: dict[str, Any] = {}
     try:

@@ -1,4 +1,4 @@
-//! Tests the examples of README.md, as they are written there, in their order.
+//! Tests the examples of the quick start and of the page after it, as they are written there, in their order.
 
 use std::process::Command;
 
@@ -6,17 +6,15 @@ use slamon_testbed::{Process, original_agent};
 
 use super::serve;
 
-const README: &str = include_str!("../../../../../README.md");
+const PAGES: [&str; 2] =
+    [include_str!("../../../../../docs/quick-start.md"), include_str!("../../../../../docs/deadlines.md")];
 
 /// The examples find the server at this address.
 const ADDRESS: &str = "127.0.0.1:8080";
 
 /// Words of each command, and a text that it prints.
 const EXPECTED: [(&str, &str); 10] = [
-    (
-        r#"/task -H 'Content-Type: application/json' -d '{ "task_id": "de305d54-75b4-431b-adb2-eb6b9e546013""#,
-        "HTTP/1.1 200",
-    ),
+    (r#""task_id": "de305d54-75b4-431b-adb2-eb6b9e546013""#, "HTTP/1.1 200"),
     ("/task/de305d54-75b4-431b-adb2-eb6b9e546013", r#""task_state":"pending""#),
     ("?wait=30", r#""task_result":{"status": 200}"#),
     (r#""agent_filter": {"country": "FI"}"#, "HTTP/1.1 200"),
@@ -28,24 +26,11 @@ const EXPECTED: [(&str, &str); 10] = [
     ("-X DELETE", ""),
 ];
 
-/// Returns the commands that speak to a server, each with the indented lines that belong to it.
-fn commands() -> Vec<String> {
-    let mut commands: Vec<String> = Vec::new();
-    let mut goes_on = false;
-    for line in README.lines() {
-        let Some(code) = line.strip_prefix("    ") else {
-            goes_on = false;
-            continue;
-        };
-        if code.starts_with("curl ") || code.starts_with("agent/bin/slamon-agent ") {
-            commands.push(code.to_owned());
-            goes_on = true;
-        } else if let (true, Some(command)) = (goes_on && code.starts_with(' '), commands.last_mut()) {
-            command.push(' ');
-            command.push_str(code.trim());
-        }
-    }
-    commands
+/// Returns the blocks of commands that speak to a server.
+fn commands() -> impl Iterator<Item = &'static str> {
+    let blocks = PAGES.into_iter().flat_map(|page| page.split("\n```sh\n").skip(1));
+    let commands = blocks.map(|block| block.split("\n```").next().expect("a block ends"));
+    commands.filter(|command| command.starts_with("curl ") || command.starts_with("agent/bin/slamon-agent "))
 }
 
 #[test]
