@@ -21,3 +21,6 @@ pub mod maintenance;
 mod metrics;
 pub mod statistics;
 mod traces;
+
+// How a static program looks up names.
+use slamon_static_nss as _;

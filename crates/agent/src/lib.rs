@@ -46,3 +46,5 @@ pub use failure::Failure;
 pub use identity::IdentityError;
 pub use location::Location;
 pub use slamon_client::{ConnectError, ConnectOptions};
+// How a static program looks up names.
+use slamon_static_nss as _;
