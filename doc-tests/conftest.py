@@ -63,7 +63,7 @@ class Runs:
             Scenario(page, shell).run()
 
     def place(self, page: Page) -> Machine | Host:
-        return Host(page, ROOT) if page.on == "host" else Machine(page, self.copy())
+        return Host(page, self.copy()) if page.on == "host" else Machine(page, self.copy())
 
     def end(self) -> None:
         self.is_over = True

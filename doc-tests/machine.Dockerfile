@@ -30,5 +30,8 @@ RUN pip3 wheel --quiet --no-cache-dir --no-deps --wheel-dir /srv/wheels -r /tmp/
 RUN useradd --create-home --shell /bin/bash --uid 1000 user && \
     echo 'user ALL=(ALL) NOPASSWD: ALL' > /etc/sudoers.d/user && \
     printf 'silent\nshow-error\n' > /home/user/.curlrc && cp /home/user/.curlrc /root/ && \
+    echo 'APT::Get::Assume-Yes "true";' > /etc/apt/apt.conf.d/assume-yes && \
+    echo 'debconf debconf/frontend select Noninteractive' | debconf-set-selections && \
+    echo 'man-db man-db/auto-update boolean false' | debconf-set-selections && \
     systemctl mask console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer man-db.timer e2scrub_all.timer
 CMD ["/sbin/init"]

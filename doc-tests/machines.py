@@ -183,32 +183,41 @@ class Machine:
 
 
 class Host:
-    """This machine, with a network of its own, and the programs of `shims` in place of docker and kubectl."""
+    """This machine, with a network of its own, a copy of the working copy, and the programs of `shims` in place of docker and kubectl."""
 
-    def __init__(self, page: Page, root: Path) -> None:
+    def __init__(self, page: Page, copy: WorkingCopy) -> None:
         self.page = page
-        self.root = root
+        self.copy = copy
         self.id = f"slamon-doc-{uuid.uuid4().hex[:12]}"
         self.folder = Path(tempfile.mkdtemp(prefix="slamon-doc-"))
         self.shell: Shell | None = None
 
     def __enter__(self) -> Shell:
+        work = self.folder / "slamon-afm"
+        run("cp", "-a", str(self.copy.folder), str(work))
+        (work / "target/static").symlink_to(self.copy.target / "static")
         environment = {
             **os.environ,
             "PATH": f"{HERE / 'shims'}:{os.environ['PATH']}",
             "DOC_TESTS_ID": self.id,
-            "DOC_TESTS_ROOT": str(self.root),
+            "DOC_TESTS_ROOT": str(self.copy.root),
         }
-        start = ["unshare", "--net", "sh", "-c", 'cd "$0" && ip link set lo up && exec "$@"', str(self.root)]
+        start = ["unshare", "--net", "sh", "-c", 'cd "$0" && ip link set lo up && exec "$@"', str(work)]
         self.shell = Shell(start, self.folder, str(self.folder), environment)
         return self.shell
 
     def __exit__(self, *_: object) -> None:
+        # Containers first: what waits for them ends then.
+        self.remove("container", "ps", "--all", "--filter", f"label=slamon-doc={self.id}")
         if self.shell:
             self.shell.close()
-        label = f"label=slamon-doc={self.id}"
-        for kind, listing in [("container", ["ps", "--all"]), ("network", ["network", "ls"]), ("volume", ["volume", "ls"])]:
-            found = subprocess.run(["podman", *listing, "--quiet", "--filter", label], capture_output=True, text=True)
-            for name in found.stdout.split():
-                subprocess.run(["podman", kind, "rm", "--force", name], capture_output=True)
+        self.remove("pod", "pod", "ps", "--filter", f"name={self.id}")
+        self.remove("network", "network", "ls", "--filter", f"name={self.id}")
+        self.remove("volume", "volume", "ls", "--filter", f"name={self.id}")
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    @staticmethod
+    def remove(kind: str, *listing: str) -> None:
+        found = subprocess.run(["podman", *listing, "--quiet"], capture_output=True, text=True)
+        if names := found.stdout.split():
+            subprocess.run(["podman", kind, "rm", "--force", *names], capture_output=True)

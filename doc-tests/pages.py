@@ -206,9 +206,10 @@ class Reader:
                 directive.values[name] = value
             else:
                 directive.flags.add(name)
-        for one, other in [("background", "until"), ("not-run", "because")]:
-            if (one in directive) != (other in directive):
-                raise self.error(line, f"{one} and {other}=… stand together")
+        if "until" in directive and "background" not in directive:
+            raise self.error(line, "until=… is for what goes on in the background")
+        if ("not-run" in directive) != ("because" in directive):
+            raise self.error(line, "not-run and because=… stand together")
         return directive
 
     def about_page(self, line: int, words: list[str]) -> None:

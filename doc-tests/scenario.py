@@ -65,20 +65,25 @@ class Scenario:
             if name in directive:
                 self.attempt(block.line, directive.values[name], lambda name=name: self.write(block, name))
                 return
-        self.going_on = None
         commands = self.commands(block)
+        # What is not shown prints nothing that is.
+        is_hidden = "run" in directive
+        if not is_hidden:
+            self.going_on = None
         if "background" in directive:
             line, text = commands[0]
             if len(commands) > 1:
                 raise PageFailed(f"{self.page.name}:{block.line}: a block that goes on in the background has one command")
             self.begin(block, line, text)
             return
-        self.printed = ""
+        printed = ""
         expected = int(directive.values.get("exit", 0))
         for line, text in commands:
             status = expected if (line, text) == commands[-1] else 0
             limit = self.limit(block)
-            self.printed += self.attempt(line, text, lambda text=text, limit=limit, status=status: self.shell.run(text, limit, status))
+            printed += self.attempt(line, text, lambda text=text, limit=limit, status=status: self.shell.run(text, limit, status))
+        if not is_hidden:
+            self.printed = printed
 
     def attempt(self, line: int, text: str, act: Callable[[], str]) -> str:
         try:
@@ -103,11 +108,13 @@ class Scenario:
 
     def begin(self, block: Block, line: int, text: str) -> None:
         def act() -> str:
-            limit = self.going_on_limit = self.limit(block)
-            self.going_on = begun = self.shell.begin(text)
+            limit = self.limit(block)
+            begun = self.shell.begin(text)
+            if "run" not in block.directive:
+                self.going_on, self.going_on_limit = begun, limit
             self.begun.append((line, text, begun))
-            awaited = block.directive.values["until"]
-            self.wait(begun, limit, f"has not printed {awaited!r}", lambda: awaited in begun.output)
+            if awaited := block.directive.values.get("until", ""):
+                self.wait(begun, limit, f"has not printed {awaited!r}", lambda: awaited in begun.output)
             return ""
 
         self.attempt(line, text, act)

@@ -9,10 +9,11 @@ from scenario import PageFailed
 
 
 def test_page(page_name: str, runs: Runs) -> None:
-    try:
-        runs.results[page_name].result()
-    except (PageError, PageFailed) as problem:
+    problem = runs.results[page_name].exception()
+    if isinstance(problem, (PageError, PageFailed)):
         pytest.fail(str(problem), pytrace=False)
+    elif problem:
+        raise problem
 
 
 def test_no_more_is_left_out_than_is_said() -> None:

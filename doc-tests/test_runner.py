@@ -98,6 +98,19 @@ true
 echo $1
 ```
 
+What is not shown prints nothing that is:
+
+```sh
+echo shown
+```
+<!-- test: run
+echo hidden
+-->
+<!-- test: prints -->
+```text
+shown
+```
+
 This is json:
 
 <!-- test: replace="ID=>7" -->
@@ -172,7 +185,7 @@ def test_a_command_that_is_wrong_fails_its_page(execute: Execute, text: str, mes
         ("<!-- test: exit=one -->\n```sh\nls\n```\n", "page.md:1: exit=one is no number"),
         ("<!-- test: exit -->\n```sh\nls\n```\n", "page.md:1: exit has a value"),
         ("<!-- test: exit=1 exit=2 -->\n```sh\nls\n```\n", "page.md:1: exit stands here twice"),
-        ("<!-- test: background -->\n```sh\nls\n```\n", "page.md:1: background and until=… stand together"),
+        ("<!-- test: until=one -->\n```sh\nls\n```\n", "page.md:1: until=… is for what goes on"),
         ("<!-- test: not-run -->\n```sh\nls\n```\n", "page.md:1: not-run and because=… stand together"),
         ("<!-- test: exit=1 -->\n\nText\n```sh\nls\n```\n", "page.md:1: a directive stands right before its block"),
         ("<!-- test: exit=1 -->\n", "page.md:1: there is no block behind"),
