@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import threading
 from collections.abc import Iterator
@@ -16,6 +17,11 @@ from scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
 AT_ONCE = int(os.environ.get("TEST_JOBS", "2"))
+
+
+def pytest_configure() -> None:
+    # Ended from outside, the tests remove their containers as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

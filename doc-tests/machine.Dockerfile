@@ -9,10 +9,10 @@ RUN echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io && \
         man-db openssl procps python3 python3-pip python3-venv sudo systemd systemd-sysv && \
     apt-get install -y -qq --no-install-recommends apt-utils
 
-# What pages install with apt. Packages that contradict each other are in rows of their own.
-RUN for packages in \
-        "apache2-utils caddy haproxy jq nginx pgbouncer postgresql prometheus prometheus-alertmanager sqlite3" \
-    ; do apt-get install -y -qq --no-install-recommends --download-only $packages || exit 1; done && \
+# What pages install with apt. The large libraries of PostgreSQL are there, since six pages install it.
+RUN apt-get install -y -qq --no-install-recommends libicu72 libllvm14 libxml2 libxslt1.1 libz3-4 locales ssl-cert && \
+    apt-get install -y -qq --no-install-recommends --download-only \
+        apache2-utils caddy haproxy jq nginx pgbouncer postgresql prometheus prometheus-alertmanager sqlite3 && \
     mkdir /srv/debian && cp /var/cache/apt/archives/*.deb /srv/debian/ && \
     cd /srv/debian && apt-ftparchive packages . > Packages && \
     rm -rf /etc/apt/sources.list /etc/apt/sources.list.d/* /var/lib/apt/lists/* /var/cache/apt/archives/*.deb && \

@@ -120,7 +120,9 @@ class Machine:
             f"{CARGO_HOME}/registry:{CARGO_HOME}/registry:O",
         ]
         options = [f"--volume={volume}" for volume in volumes] + [f"--add-host={name}:127.0.0.1" for name in NAMES]
-        run("podman", "run", "--detach", "--name", self.name, "--systemd=always", "--privileged", "--network=none", *options, IMAGE)
+        # What `--rm` starts need not wait for the disk: it is gone with the container.
+        started = ["--detach", "--rm", "--name", self.name, "--systemd=always", "--privileged", "--network=none"]
+        run("podman", "run", *started, *options, IMAGE)
         end = time.monotonic() + 60
         while (state := self.state()) not in ("running", "degraded"):
             if time.monotonic() > end:
@@ -200,6 +202,7 @@ class Host:
             **os.environ,
             "PATH": f"{HERE / 'shims'}:{os.environ['PATH']}",
             "DOC_TESTS_ID": self.id,
+            "DOC_TESTS_FOLDER": str(self.folder),
             "DOC_TESTS_ROOT": str(self.copy.root),
         }
         start = ["unshare", "--net", "sh", "-c", 'cd "$0" && ip link set lo up && exec "$@"', str(work)]
