@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 # What is shown as it is: fenced blocks, code in a line, comments.
-VERBATIM = re.compile(r"^```.*?^```$|`[^`\n]+`|<!--.*?-->", re.DOTALL | re.MULTILINE)
+VERBATIM = re.compile(r"^ *(`{3,}).*?^ *\1$|`[^`\n]+`|<!--.*?-->", re.DOTALL | re.MULTILINE)
 # mdBook takes braces at the end of a heading for attributes; here they are a part of a path.
 BRACE_OF_HEADING = re.compile(r"^(#+ .*)\{([^{}]*\})$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
