@@ -89,6 +89,9 @@ class Book:
             sys.exit(f"{file}: there is no {target}, to which it links")
         if target in self.pages:
             target = self.pages[target]
+            if target.name == "README.md":
+                # mdBook makes this name of the page, and forgets it in links.
+                target = target.with_name("index.html")
         elif target.is_relative_to(self.source):
             target = target.relative_to(self.source)
         elif target.suffix == ".md":
