@@ -72,7 +72,7 @@ def result_of(url: str, task_id: str) -> dict[str, Any]:
     def ended() -> dict[str, Any] | None:
         status, body = get(f"{url}/task/{task_id}?wait=30")
         task: dict[str, Any] = json.loads(body) if status == 200 else {}
-        assert "task_error" not in task, task
+        assert "task_error" not in task, f"task {task_id} ended with {task['task_error']}"
         return task if "task_completed" in task else None
 
     task: dict[str, Any] = until(f"the end of task {task_id}", ended, 90)["task_result"]
