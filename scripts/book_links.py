@@ -50,13 +50,14 @@ class Book:
         self.chapters = list(chapters_of(items))
         self.pages: dict[PurePosixPath, PurePosixPath] = {}
         for chapter in self.chapters:
+            # The page of README.md is index.md.
             page = PurePosixPath(chapter["path"])
             self.pages[self.shown_by(chapter)] = page
-            self.pages[self.source / page] = page
+            self.pages[self.source / chapter["source_path"]] = page
 
     def shown_by(self, chapter: Chapter) -> PurePosixPath:
         """The file that a chapter shows: its own, or the one that it includes as a whole."""
-        file: PurePosixPath = self.source / chapter["path"]
+        file: PurePosixPath = self.source / chapter["source_path"]
         if included := INCLUDED_PAGE.fullmatch(chapter["content"]):
             return joined(file.parent, included[1])
         return file
@@ -65,7 +66,8 @@ class Book:
         """Puts the text of the file that a chapter shows into it, with links that work in the book."""
         file = self.shown_by(chapter)
         page = PurePosixPath(chapter["path"])
-        text = (self.root / file).read_text() if file != self.source / page else chapter["content"]
+        is_own = file == self.source / chapter["source_path"]
+        text = chapter["content"] if is_own else (self.root / file).read_text()
 
         def link(found: re.Match[str]) -> str:
             return f"]({self.address(found[1], file, page)})"
@@ -89,9 +91,6 @@ class Book:
             sys.exit(f"{file}: there is no {target}, to which it links")
         if target in self.pages:
             target = self.pages[target]
-            if target.name == "README.md":
-                # mdBook makes this name of the page, and forgets it in links.
-                target = target.with_name("index.html")
         elif target.is_relative_to(self.source):
             target = target.relative_to(self.source)
         elif target.suffix == ".md":
