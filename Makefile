@@ -2,13 +2,14 @@
 
 # Built without optimisation: it checks a few hundred packages, and compiling it is what takes the time.
 CARGO_DENY := 0.20.2
-INSTALL_CARGO_DENY := CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
-	cargo install --locked cargo-deny --version $(CARGO_DENY)
+HAS_CARGO_DENY := cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; \
+	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
+	cargo install --locked cargo-deny --version $(CARGO_DENY); }
 
-.PHONY: help run setup test lint docs bench screenshots
+.PHONY: help run setup test test-deployment test-docs prepare lint docs bench screenshots
 
 help: ## list the targets
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
 
 run: ## start the server on 127.0.0.1:8080, keeping its tasks in memory
 	cargo run --release --locked -- run
@@ -21,12 +22,23 @@ test: setup ## run all tests
 	# The server that the tests have built.
 	SLAMON_AFM=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/slamon-afm scripts/test-python
 
+test-deployment: ## build images and packages and test them, as root on Debian
+	scripts/test-deployment
+
+test-docs: ## execute the commands of README and docs, as root on Debian
+	scripts/test-docs
+
+prepare: ## build what test-deployment, test-docs, docs and lint need
+	scripts/test-deployment --prepare
+	scripts/test-docs --prepare
+	@$(HAS_CARGO_DENY)
+
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
-	@cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; $(INSTALL_CARGO_DENY); }
+	@$(HAS_CARGO_DENY)
 	cargo deny --locked --workspace check licenses bans sources
 
 docs: ## make a book of docs in target/book, and check its links
