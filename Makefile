@@ -1,10 +1,6 @@
 # What a working copy can do. `make` alone lists it.
 
-# Built without optimisation: it checks a few hundred packages, and compiling it is what takes the time.
-CARGO_DENY := 0.20.2
-HAS_CARGO_DENY := cargo deny --version >/dev/null 2>&1 || { echo "installing cargo-deny (about 2 minutes)"; \
-	CARGO_PROFILE_RELEASE_OPT_LEVEL=0 CARGO_PROFILE_RELEASE_LTO=off CARGO_PROFILE_RELEASE_DEBUG=false \
-	cargo install --locked cargo-deny --version $(CARGO_DENY); }
+CARGO_DENY = "$$(scripts/cargo-tool cargo-deny 0.20.2)"
 
 .PHONY: help run setup test test-deployment test-docs prepare lint docs bench screenshots
 
@@ -31,15 +27,15 @@ test-docs: ## execute the commands of README and docs, as root on Debian
 prepare: ## build what test-deployment, test-docs, docs and lint need
 	scripts/test-deployment --prepare
 	scripts/test-docs --prepare
-	@$(HAS_CARGO_DENY)
+	scripts/build-docs
+	@echo $(CARGO_DENY)
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
-	@$(HAS_CARGO_DENY)
-	cargo deny --locked --workspace check licenses bans sources
+	$(CARGO_DENY) --locked --workspace check licenses bans sources
 
 docs: ## make a book of docs in target/book, and check its links
 	scripts/build-docs
