@@ -10,9 +10,7 @@ VARYING = [
     ("uuid", r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     ("fraction", r"(?<![\d.])\d+\.\d+(?![\d.])"),
 ]
-TOKEN = re.compile(
-    r"(?P<anything>…)|" + "|".join(f"(?P<{name}>{re.sub('[(](?![?])', '(?:', form)})" for name, form in VARYING)
-)
+TOKEN = re.compile(r"(?P<anything>…)|" + "|".join(f"(?P<{name}>{re.sub('[(](?![?])', '(?:', form)})" for name, form in VARYING))
 
 
 def squeezed(json_text: str) -> str:

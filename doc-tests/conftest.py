@@ -7,12 +7,12 @@ import signal
 import subprocess
 import threading
 from collections.abc import Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from pathlib import Path
 
 import pytest
 from machines import Host, Machine, WorkingCopy
-from pages import Page, read_page
+from pages import read_page
 from scenario import Scenario
 
 ROOT = Path(__file__).parents[1]
@@ -30,7 +30,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def all_pages() -> list[str]:
     listed = subprocess.run(
-        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"], capture_output=True, text=True, check=True
+        ["git", "-C", str(ROOT), "ls-files", "--cached", "--others", "--exclude-standard", "*.md"],
+        capture_output=True,
+        text=True,
+        check=True,
     )
     return sorted(name for name in set(listed.stdout.split()) if (ROOT / name).is_file())
 
@@ -50,6 +53,8 @@ class Runs:
         self.lock = threading.Lock()
         self.working_copy: WorkingCopy | None = None
         self.is_over = False
+        # The machines of the pages that are being executed.
+        self.begun: list[Machine | Host] = []
 
     def copy(self) -> WorkingCopy:
         with self.lock:
@@ -65,20 +70,26 @@ class Runs:
         page = read_page(ROOT / name, ROOT)
         if not page.needs_a_shell or self.is_over:
             return
-        with self.place(page) as shell:
+        machine = Host(page, self.copy()) if page.on == "host" else Machine(page, self.copy())
+        self.begun.append(machine)
+        with machine as shell:
             Scenario(page, shell).run()
 
-    def place(self, page: Page) -> Machine | Host:
-        return Host(page, self.copy()) if page.on == "host" else Machine(page, self.copy())
-
     def end(self) -> None:
+        """Ends what is still being executed, as after Ctrl-C: a page whose machine is away fails at once."""
         self.is_over = True
-        self.pool.shutdown(wait=True, cancel_futures=True)
+        self.pool.shutdown(wait=False, cancel_futures=True)
+        for run in self.results.values():
+            while not run.done():
+                for machine in self.begun:
+                    machine.remove()
+                wait([run], timeout=0.5)
 
 
 @pytest.fixture(scope="session")
 def runs(request: pytest.FixtureRequest) -> Iterator[Runs]:
     begun = Runs()
-    begun.begin([item.callspec.params["page_name"] for item in request.session.items if "page_name" in getattr(item, "fixturenames", ())])
+    tests = [getattr(item, "callspec", None) for item in request.session.items]
+    begun.begin([test.params["page_name"] for test in tests if test and "page_name" in test.params])
     yield begun
     begun.end()

@@ -107,10 +107,13 @@ class Machine:
             raise
 
     def __exit__(self, *_: object) -> None:
-        subprocess.run(["podman", "rm", "--force", "--volumes", "--time", "0", self.name], capture_output=True)
+        self.remove()
         if self.shell:
             self.shell.close()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def remove(self) -> None:
+        subprocess.run(["podman", "rm", "--force", "--volumes", "--time", "0", self.name], capture_output=True)
 
     def start(self) -> None:
         volumes = [
@@ -210,17 +213,20 @@ class Host:
         return self.shell
 
     def __exit__(self, *_: object) -> None:
-        # Containers first: what waits for them ends then.
-        self.remove("container", "ps", "--all", "--filter", f"label=slamon-doc={self.id}")
-        if self.shell:
-            self.shell.close()
-        self.remove("pod", "pod", "ps", "--filter", f"name={self.id}")
-        self.remove("network", "network", "ls", "--filter", f"name={self.id}")
-        self.remove("volume", "volume", "ls", "--filter", f"name={self.id}")
+        self.remove()
+        for kind, listing in [("pod", ["pod", "ps"]), ("network", ["network", "ls"]), ("volume", ["volume", "ls"])]:
+            self.remove_all(kind, *listing, "--filter", f"name={self.id}")
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def remove(self) -> None:
+        """Removes its containers: what waits for them ends then."""
+        self.remove_all("container", "ps", "--all", "--filter", f"label=slamon-doc={self.id}")
+        self.remove_all("container", "ps", "--all", "--filter", f"name={self.id}")
+        if self.shell:
+            self.shell.close()
+
     @staticmethod
-    def remove(kind: str, *listing: str) -> None:
+    def remove_all(kind: str, *listing: str) -> None:
         found = subprocess.run(["podman", *listing, "--quiet"], capture_output=True, text=True)
         if names := found.stdout.split():
             subprocess.run(["podman", kind, "rm", "--force", *names], capture_output=True)

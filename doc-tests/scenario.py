@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 
 from compare import is_match
 from pages import Block, Page, is_executed
@@ -53,7 +54,9 @@ class Scenario:
         """How long the next command may take: until its own limit, or that of the page."""
         left = self.end - time.monotonic()
         if left <= 0:
-            raise PageFailed(f"{self.page.name}:{block.line}: the page has taken more than its limit of {self.page.limit:g} s before this block")
+            raise PageFailed(
+                f"{self.page.name}:{block.line}: the page has taken more than its limit of {self.page.limit:g} s before this block"
+            )
         return min(block.directive.limit(COMMAND_LIMIT), left)
 
     def execute(self, block: Block) -> None:
@@ -63,7 +66,7 @@ class Scenario:
             return
         for name in ("file", "append"):
             if name in directive:
-                self.attempt(block.line, directive.values[name], lambda name=name: self.write(block, name))
+                self.attempt(block.line, directive.values[name], partial(self.write, block, name))
                 return
         commands = self.commands(block)
         # What is not shown prints nothing that is.
@@ -81,7 +84,7 @@ class Scenario:
         for line, text in commands:
             status = expected if (line, text) == commands[-1] else 0
             limit = self.limit(block)
-            printed += self.attempt(line, text, lambda text=text, limit=limit, status=status: self.shell.run(text, limit, status))
+            printed += self.attempt(line, text, partial(self.shell.run, text, limit, status))
         if not is_hidden:
             self.printed = printed
 

@@ -157,7 +157,12 @@ class Shell:
     def write(self, path: str, text: str, append: bool) -> None:
         home = "$HOME" if path == "~" or path.startswith("~/") else ""
         self.run(
-            WRITE % {"path": home + quoted(path.removeprefix("~") if home else path), "append": "-a" if append else "", "content": self.content(text)},
+            WRITE
+            % {
+                "path": home + quoted(path.removeprefix("~") if home else path),
+                "append": "-a" if append else "",
+                "content": self.content(text),
+            },
             30,
         )
 

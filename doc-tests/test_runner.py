@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -139,8 +140,14 @@ def test_the_example_of_the_convention_is_a_page(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("```sh\necho one\nls /none\n```\n", "page.md:3: failed with exit status 2\n    ls /none\nIt printed:\n    ls: cannot access '/none'"),
-        ("```sh\necho one\n```\n```text\ntwo\n```\n", "page.md:5: this is not what was printed\nThe page shows:\n    two\nIt printed:\n    one"),
+        (
+            "```sh\necho one\nls /none\n```\n",
+            "page.md:3: failed with exit status 2\n    ls /none\nIt printed:\n    ls: cannot access '/none'",
+        ),
+        (
+            "```sh\necho one\n```\n```text\ntwo\n```\n",
+            "page.md:5: this is not what was printed\nThe page shows:\n    two\nIt printed:\n    one",
+        ),
         ("```sh\nfalse | true\n```\n", "page.md:2: failed with exit status 1"),
         ("```sh\nexit 4\n```\n", "page.md:2: failed with exit status 4"),
         ("```sh\nfor i in 1 2; do ls /none$i; done\n```\n", "page.md:2: failed with exit status 2"),
@@ -148,7 +155,7 @@ def test_the_example_of_the_convention_is_a_page(tmp_path: Path) -> None:
         ("<!-- test: exit=3 -->\n```sh\n(exit 4)\n```\n", "page.md:3: ended not with 3 but with 4"),
         ("<!-- test: exit=3 -->\n```sh\nfalse\n(exit 3)\n```\n", "page.md:3: failed with exit status 1\n    false"),
         ("<!-- test: limit=1 -->\n```sh\necho one\nsleep 60\n```\n", "page.md:4: had not ended after 1 s\n    sleep 60"),
-        ("\n```python\n\nraise ValueError('one')\n```\n", 'line 4, in <module>\n        raise ValueError(\'one\')'),
+        ("\n```python\n\nraise ValueError('one')\n```\n", "line 4, in <module>\n        raise ValueError('one')"),
         (
             "<!-- test: background until=ready limit=1 -->\n```sh\necho one; sleep 60\n```\n",
             "page.md:3: has not printed 'ready' within 1 s\n    echo one; sleep 60\nIt printed:\n    one",
@@ -246,11 +253,11 @@ def test_a_block_is_taken_apart_into_commands() -> None:
     assert [line for line, _ in commands_of(text)] == [0, 4, 7, 10]
 
 
-def is_alive(pid: int) -> bool:
+def has_ended(pid: int) -> bool:
     try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "Z"
     except OSError:
-        return False
+        return True
 
 
 def waited_for(is_true: Callable[[], bool]) -> bool:
@@ -280,10 +287,10 @@ def test_what_goes_on_is_interrupted(execute: Execute) -> None:
 def test_nothing_goes_on_when_the_page_has_ended(execute: Execute, tmp_path: Path) -> None:
     execute(BACKGROUND)
     for pid in (tmp_path / "work/pids").read_text().split():
-        assert waited_for(lambda pid=int(pid): not is_alive(pid))
+        assert waited_for(partial(has_ended, int(pid)))
     assert "page.md:10: failed" in refused(execute, BACKGROUND + "```sh\nfalse\n```\n")
     for pid in (tmp_path / "work/pids").read_text().split():
-        assert waited_for(lambda pid=int(pid): not is_alive(pid))
+        assert waited_for(partial(has_ended, int(pid)))
 
 
 def test_what_goes_on_may_not_end_with_an_error(execute: Execute) -> None:
