@@ -205,13 +205,14 @@ fn written(counts: &[Count], count: u64) -> String {
     for count in counts {
         table.row([count.route.label().to_owned(), grouped(count.each)]);
     }
-    let mut text =
-        format!("{table}\nN = {count}. With all they call, of 100 instructions these functions take:\n");
+    let mut text = format!(
+        "{table}\nN = {count}. With all they call, of 100 instructions these functions take:\n\n```text"
+    );
     for Count { route, each, functions } in counts {
-        text += &format!("\n    {}\n", route.label());
+        text += &format!("\n{}\n", route.label());
         for (name, cost) in functions {
-            text += &format!("    {:>6.1}  {name}\n", 100.0 * cost / each);
+            text += &format!("{:>6.1}  {name}\n", 100.0 * cost / each);
         }
     }
-    text
+    text + "```\n"
 }
