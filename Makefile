@@ -2,7 +2,7 @@
 
 CARGO_DENY = "$$(scripts/cargo-tool cargo-deny 0.20.2)"
 
-.PHONY: help run setup test test-deployment test-docs prepare lint docs bench screenshots
+.PHONY: help run setup test test-deployment test-docs prepare lint docs bench matrix screenshots
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/make \1\t\2/p' $(MAKEFILE_LIST)
@@ -43,6 +43,10 @@ docs: ## make a book of docs in target/book, and check its links
 screenshots: setup ## take the pictures of docs/dashboard.md
 	rm -f docs/screenshots/*.png
 	SLAMON_SCREENSHOTS=$(CURDIR)/docs/screenshots cargo test --locked -p slamon-afm --test it -- browser::pictures
+
+matrix: setup ## test on each PostgreSQL, with and without PgBouncer, and write docs/matrix.md
+	scripts/setup-matrix
+	scripts/matrix --write-docs
 
 bench: setup ## measure everything beside the original, about an hour, and write docs/performance.md
 	cargo build --release --locked -p slamon-afm -p slamon-bench

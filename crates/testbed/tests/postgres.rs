@@ -154,6 +154,42 @@ fn each_version_that_is_installed_starts() {
     }
 }
 
+/// What a test finds that is told nothing, where these variables are set: a version, and a way to it.
+#[track_caller]
+fn found(variables: &[(&str, &str)], database: Option<&str>, sql: &str) -> Result<String, String> {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_scratch-postgres"))
+        .envs(variables.iter().copied())
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let uri = BufReader::new(child.stdout.take().unwrap()).lines().next().map(Result::unwrap);
+    let found = uri.map(|uri| {
+        let (server, name) = uri.rsplit_once('/').unwrap();
+        let uri = format!("{server}/{}", database.unwrap_or(name));
+        PgCluster::shared().try_sql_at(&uri, sql).map_err(|error| error.to_string())
+    });
+    let ended = child.wait_with_output().unwrap();
+    found.unwrap_or_else(|| Err(String::from_utf8_lossy(&ended.stderr).into_owned()))
+}
+
+#[test]
+fn the_environment_chooses_the_version_and_the_way_to_it() {
+    let version = ("SLAMON_TEST_PG_VERSION", "17");
+    let pooler = ("SLAMON_TEST_POOLER", "session");
+    assert!(found(&[version], None, "show server_version").unwrap().starts_with("17."));
+    assert!(found(&[version, pooler], None, "show server_version").unwrap().starts_with("17."));
+    let console = Some("pgbouncer");
+    assert!(found(&[version], console, "show databases").unwrap_err().contains("does not exist"));
+    assert!(found(&[version, pooler], console, "show config").unwrap().contains("pool_mode|session"));
+
+    for (variable, value) in [("SLAMON_TEST_PG_VERSION", "new"), ("SLAMON_TEST_POOLER", "transaction")] {
+        let error = found(&[(variable, value)], None, "select 1").unwrap_err();
+        assert!(error.contains(&format!("{variable}={value}")), "{error}");
+    }
+}
+
 #[test]
 fn a_version_that_is_missing_names_the_command_that_installs_it() {
     let options = PgOptions { version: Some(11), ..PgOptions::default() };

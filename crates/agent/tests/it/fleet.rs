@@ -50,6 +50,11 @@ impl Fleet {
         self.afm = Some(AfmProcess::start_at(self.port, &built("slamon-afm"), &args, &[], None));
     }
 
+    /// Starts another AFM on the same PostgreSQL.
+    pub(crate) fn afm_beside(&self) -> AfmProcess {
+        AfmProcess::start(&built("slamon-afm"), &["--database-uri", &self.postgres().uri()], &[], None)
+    }
+
     /// Ends the AFM as a power failure would.
     pub(crate) fn kill_afm(&mut self) {
         self.afm = None;

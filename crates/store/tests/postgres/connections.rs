@@ -148,7 +148,7 @@ impl Way {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_commit_claimed_that_was_cut_short_is_released_when_it_has_ended() {
     let cluster = Cluster::start();
-    let way = Way::to(cluster.port()).await;
+    let way = Way::to(cluster.way_in()).await;
     let store = Arc::new(store(&format!("postgresql://postgres@127.0.0.1:{}/postgres", way.port)));
     store.create_tables().await.unwrap();
     cluster.sql(
@@ -214,7 +214,7 @@ async fn closing_waits_for_what_runs() {
 async fn the_second_of_two_hosts_serves_when_the_first_is_down() {
     let cluster = Cluster::start();
     let down = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-    let hosts = format!("127.0.0.1:{down},127.0.0.1:{}", cluster.port());
+    let hosts = format!("127.0.0.1:{down},127.0.0.1:{}", cluster.way_in());
     let two = store(&format!("postgresql://postgres@{hosts}/postgres?target_session_attrs=read-write"));
     two.create_tables().await.unwrap();
     // And through a socket.

@@ -93,7 +93,7 @@ async fn a_host_that_ends_its_first_statement_is_passed_over() {
     let cluster = Cluster::start();
     cluster.store().create_tables().await.unwrap();
     let server = Server::start(When::FirstStatement, "57P01");
-    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", server.port, cluster.port());
+    let hosts = format!("127.0.0.1:{},127.0.0.1:{}", server.port, cluster.way_in());
     store(&format!("postgresql://postgres@{hosts}/postgres?sslmode=disable")).check().await.unwrap();
     assert_eq!(server.connections.load(Ordering::SeqCst), 1);
 }

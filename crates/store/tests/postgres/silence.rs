@@ -38,7 +38,7 @@ fn database() -> TestDatabase {
 #[tokio::test(flavor = "multi_thread")]
 async fn one_silent_connection_gives_away_the_others() {
     let database = database();
-    let relay = Relay::to(database.cluster().port());
+    let relay = Relay::to(database.cluster().way_in());
     let store = impatient(relay.port(), database.name());
     store.create_tables().await.unwrap();
     // As many connections as there may be.
@@ -92,7 +92,7 @@ async fn next(events: &mut mpsc::Receiver<StoreEvent>) -> StoreEvent {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_silent_listening_connection_is_replaced() {
     let database = database();
-    let relay = Relay::to(database.cluster().port());
+    let relay = Relay::to(database.cluster().way_in());
     let store = Arc::new(impatient(relay.port(), database.name()));
     store.create_tables().await.unwrap();
     let (sender, mut events) = mpsc::channel(100);
@@ -104,7 +104,7 @@ async fn a_silent_listening_connection_is_replaced() {
     relay.go_silent();
     // Whoever listens anew says that something may have been missed.
     assert_eq!(next(&mut events).await, StoreEvent::EventsMissed);
-    let other = impatient(database.cluster().port(), database.name());
+    let other = impatient(database.cluster().way_in(), database.name());
     assert_eq!(apply(&other, vec![submit(1, "t")]).await, [STORED]);
     assert!(matches!(next(&mut events).await, StoreEvent::TaskWaiting(_)));
     drop(events);
@@ -114,7 +114,7 @@ async fn a_silent_listening_connection_is_replaced() {
 #[tokio::test(flavor = "multi_thread")]
 async fn lost_notifications_are_noticed_and_heard_again() {
     let database = database();
-    let relay = Relay::to(database.cluster().port());
+    let relay = Relay::to(database.cluster().way_in());
     relay.lose_notifications(true);
     let store = Arc::new(impatient(relay.port(), database.name()));
     store.create_tables().await.unwrap();

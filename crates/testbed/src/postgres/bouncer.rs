@@ -1,18 +1,24 @@
 //! A PgBouncer between tests and a cluster.
 
+use std::env;
 use std::fs::{self, Permissions};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use super::cluster::PgCluster;
+use super::cluster::{PgCluster, uri_at};
 use crate::port::free_port;
 use crate::process::Process;
 
-const PROGRAM: &str = "/usr/sbin/pgbouncer";
+/// Names a PgBouncer other than Debian's.
+const PROGRAM: &str = "SLAMON_TEST_PGBOUNCER";
+const DEBIAN: &str = "/usr/sbin/pgbouncer";
+
+/// Has a PgBouncer stand before each cluster; its value is the mode of the pool.
+const CHOICE: &str = "SLAMON_TEST_POOLER";
 
 /// How long it may take to listen.
 const START: Duration = Duration::from_secs(30);
@@ -22,11 +28,8 @@ const START: Duration = Duration::from_secs(30);
 /// Whoever is named in its list of users is let in without a password: `postgres` is, and may use its console.
 #[derive(Debug)]
 pub struct PgBouncer {
-    process: Process,
+    pooler: Pooler,
     cluster: PgCluster,
-    folder: TempDir,
-    port: u16,
-    settings: Vec<(String, String)>,
 }
 
 impl PgBouncer {
@@ -37,48 +40,25 @@ impl PgBouncer {
     ///
     /// When PgBouncer is not installed, or does not start; the error holds what it said.
     pub fn start(cluster: &PgCluster, settings: &[(&str, &str)]) -> Result<Self> {
-        if !Path::new(PROGRAM).is_file() {
-            bail!("{PROGRAM} is missing: install Debian's package pgbouncer (`make setup` does)");
-        }
-        let folder = TempDir::new()?;
-        // It refuses to run as root, and then is the user postgres, who has to read what is in here.
-        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
-        let users = folder.path().join("users");
-        fs::write(&users, "\"postgres\" \"\"\n")?;
-        let settings: Vec<_> =
-            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
-        let mut attempts = 10;
-        loop {
-            let port = free_port();
-            attempts -= 1;
-            let file = write_settings(folder.path(), cluster, port, &settings)?;
-            let process = run(&file)?;
-            // The last thing that it says before it serves.
-            match process.find_line(START, |line| line.contains("process up").then_some(())) {
-                Ok(()) => return Ok(Self { process, cluster: cluster.clone(), folder, port, settings }),
-                // Somebody took the port since we looked.
-                Err(error) if attempts > 0 && format!("{error:#}").contains("in use") => {}
-                Err(error) => return Err(error),
-            }
-        }
+        Ok(Self { pooler: Pooler::start(cluster.port(), settings)?, cluster: cluster.clone() })
     }
 
     /// The URI of a database behind it, for the superuser.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.port)
+        uri_at(self.port(), database)
     }
 
     /// Its port on 127.0.0.1.
     #[must_use]
     pub fn port(&self) -> u16 {
-        self.port
+        self.pooler.port
     }
 
     /// What it has logged so far.
     #[must_use]
     pub fn log_lines(&self) -> Vec<String> {
-        self.process.log_lines()
+        self.pooler.process.log_lines()
     }
 
     /// Runs statements through it, as [`PgCluster::sql`].
@@ -111,24 +91,88 @@ impl PgBouncer {
     /// When it does not take it.
     #[track_caller]
     pub fn set(&mut self, name: &str, value: &str) {
-        self.settings.retain(|(known, _)| known != name);
-        self.settings.push((name.to_owned(), value.to_owned()));
-        write_settings(self.folder.path(), &self.cluster, self.port, &self.settings)
-            .expect("it can be written");
+        let pooler = &mut self.pooler;
+        pooler.settings.retain(|(known, _)| known != name);
+        pooler.settings.push((name.to_owned(), value.to_owned()));
+        pooler.write_settings().expect("it can be written");
         self.console("reload");
     }
 }
 
-fn write_settings(
-    folder: &Path,
-    cluster: &PgCluster,
+/// The process, without the cluster that it is in front of.
+#[derive(Debug)]
+pub(super) struct Pooler {
+    process: Process,
+    folder: TempDir,
+    /// That of the cluster.
+    server: u16,
     port: u16,
-    settings: &[(String, String)],
-) -> Result<PathBuf> {
+    settings: Vec<(String, String)>,
+}
+
+impl Pooler {
+    /// The one that [`CHOICE`] has stand before each cluster. It lets in whom the cluster lets in, as the cluster's file `access`
+    /// says.
+    pub(super) fn chosen(server: u16, access: &Path) -> Result<Option<Self>> {
+        let mode = env::var(CHOICE).unwrap_or_default();
+        match mode.as_str() {
+            "" => return Ok(None),
+            "session" => {}
+            _ => bail!("{CHOICE}={mode}: it may be session, in which all is as without a pooler"),
+        }
+        let access = access.to_string_lossy();
+        let settings = [
+            ("pool_mode", &*mode),
+            ("auth_type", "hba"),
+            ("auth_hba_file", &access),
+            // Asks the cluster for the passwords of roles.
+            ("auth_user", "postgres"),
+            // Else it waits for 15 s after it has found no server.
+            ("server_login_retry", "0.1"),
+        ];
+        Self::start(server, &settings).map(Some)
+    }
+
+    fn start(server: u16, settings: &[(&str, &str)]) -> Result<Self> {
+        let program = env::var_os(PROGRAM).map_or_else(|| PathBuf::from(DEBIAN), PathBuf::from);
+        if !program.is_file() {
+            bail!("{} is missing: install Debian's package pgbouncer (`make setup` does)", program.display());
+        }
+        let folder = TempDir::new()?;
+        // It refuses to run as root, and then is the user postgres, who has to read what is in here.
+        fs::set_permissions(folder.path(), Permissions::from_mode(0o755))?;
+        fs::write(folder.path().join("users"), "\"postgres\" \"\"\n")?;
+        let settings: Vec<_> =
+            settings.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let mut attempts = 10;
+        loop {
+            let port = free_port();
+            attempts -= 1;
+            let file = write_settings(folder.path(), server, port, &settings)?;
+            let process = run(&program, &file)?;
+            // The last thing that it says before it serves.
+            match process.find_line(START, |line| line.contains("process up").then_some(())) {
+                Ok(()) => return Ok(Self { process, folder, server, port, settings }),
+                // Somebody took the port since we looked.
+                Err(error) if attempts > 0 && format!("{error:#}").contains("in use") => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    pub(super) fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn write_settings(&self) -> Result<PathBuf> {
+        write_settings(self.folder.path(), self.server, self.port, &self.settings)
+    }
+}
+
+fn write_settings(folder: &Path, server: u16, port: u16, settings: &[(String, String)]) -> Result<PathBuf> {
     let mut text = format!(
-        "[databases]\n* = host=127.0.0.1 port={}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
+        "[databases]\n* = host=127.0.0.1 port={server}\n[pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {port}\n\
          unix_socket_dir =\nauth_type = trust\nauth_file = {}\nadmin_users = postgres\n",
-        cluster.port(),
         folder.join("users").display()
     );
     for (name, value) in settings {
@@ -139,15 +183,14 @@ fn write_settings(
     Ok(file)
 }
 
-fn run(file: &Path) -> Result<Process> {
+fn run(program: &Path, file: &Path) -> Result<Process> {
     let file = file.to_string_lossy();
-    let is_root =
-        fs::metadata("/proc/self").is_ok_and(|ours| std::os::unix::fs::MetadataExt::uid(&ours) == 0);
-    if is_root {
+    if fs::metadata("/proc/self").is_ok_and(|ours| ours.uid() == 0) {
+        let program = program.to_string_lossy();
         let group =
-            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", PROGRAM, &file];
+            ["setpriv", "--reuid=postgres", "--regid=postgres", "--init-groups", "--", &program, &file];
         Process::start("/usr/bin/env".as_ref(), &group, &[])
     } else {
-        Process::start(PROGRAM.as_ref(), &[&*file], &[])
+        Process::start(program, &[&*file], &[])
     }
 }

@@ -9,15 +9,20 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::{Context, Result, bail, ensure};
 
+use super::bouncer::Pooler;
 use super::programs::{self, Programs};
 use crate::port::free_port;
+
+/// Who may log in, in the cluster's folder.
+const ACCESS: &str = "data/pg_hba.conf";
 
 const SUPERVISOR: &str = include_str!("supervise.sh");
 
 /// How a cluster differs from what PostgreSQL does by itself.
 #[derive(Debug, Clone)]
 pub struct PgOptions {
-    /// The major version, of those that `scripts/setup-tests` installs. Default: the one that the machine has.
+    /// The major version, of those that `scripts/setup-tests` installs. Default: the one that SLAMON_TEST_PG_VERSION names,
+    /// or else the one that the machine has.
     pub version: Option<u32>,
     /// The encoding of its databases, as `initdb` takes it: `UTF8`, `LATIN1`, `SQL_ASCII`. Default: `UTF8`.
     pub encoding: String,
@@ -28,6 +33,8 @@ pub struct PgOptions {
     pub fsync: bool,
     /// Connections there may be at once. Default: 200, for tests that run beside each other.
     pub max_connections: u32,
+    /// Whether anybody may log in as anybody, without a password. Default: no.
+    pub open: bool,
     /// More settings, name and value as in `postgresql.conf`; they come last and win.
     pub settings: Vec<(String, String)>,
 }
@@ -40,6 +47,7 @@ impl Default for PgOptions {
             locale: "C.UTF-8".to_owned(),
             fsync: false,
             max_connections: 200,
+            open: false,
             settings: Vec::new(),
         }
     }
@@ -58,6 +66,8 @@ pub enum Stop {
 /// databases included, the cluster and its folder go. They go too when the test process ends in any other way.
 ///
 /// Its superuser is `postgres` and needs no password. Other roles need theirs.
+///
+/// With SLAMON_TEST_POOLER=session its URIs lead to a PgBouncer before it; what it does by itself never goes through that.
 #[derive(Debug, Clone)]
 pub struct PgCluster {
     inner: Arc<Inner>,
@@ -65,6 +75,8 @@ pub struct PgCluster {
 
 #[derive(Debug)]
 struct Inner {
+    /// Ends before the cluster does.
+    pooler: Option<Pooler>,
     programs: Programs,
     folder: PathBuf,
     port: u16,
@@ -83,12 +95,19 @@ impl PgCluster {
         let (mut supervisor, folder) = Supervisor::spawn(&programs.server)?;
         supervisor.order(&folder, &format!("create {} {}", options.encoding, options.locale))?;
         configure(&folder, options)?;
+        Self::run(programs, supervisor, folder)
+    }
+
+    fn run(programs: Programs, mut supervisor: Supervisor, folder: PathBuf) -> Result<Self> {
         let port = first_start(&mut supervisor, &folder)?;
-        Ok(Self { inner: Arc::new(Inner { programs, folder, port, supervisor: Mutex::new(supervisor) }) })
+        let pooler = Pooler::chosen(port, &folder.join(ACCESS))?;
+        let supervisor = Mutex::new(supervisor);
+        Ok(Self { inner: Arc::new(Inner { pooler, programs, folder, port, supervisor }) })
     }
 
     /// A hot standby of this cluster, which follows it until it is promoted. `options` are its own, as of
-    /// [`PgCluster::start`]; only a cluster of the machine's own version can be followed.
+    /// [`PgCluster::start`]; only a cluster that is not newer than the machine's own PostgreSQL can be followed, whose
+    /// `pg_basebackup` copies it.
     ///
     /// # Errors
     ///
@@ -96,10 +115,9 @@ impl PgCluster {
     pub fn start_standby(&self, options: &PgOptions) -> Result<Self> {
         let programs = self.inner.programs.clone();
         let (mut supervisor, folder) = Supervisor::spawn(&programs.server)?;
-        supervisor.order(&folder, &format!("clone {}", self.inner.port))?;
+        supervisor.order(&folder, &format!("clone {} {}", self.inner.port, programs.client.display()))?;
         configure(&folder, options)?;
-        let port = first_start(&mut supervisor, &folder)?;
-        Ok(Self { inner: Arc::new(Inner { programs, folder, port, supervisor: Mutex::new(supervisor) }) })
+        Self::run(programs, supervisor, folder)
     }
 
     /// Has a standby follow nobody any more, and waits until it takes writes.
@@ -158,7 +176,8 @@ impl PgCluster {
     ///
     /// The message of the first statement that failed.
     pub fn try_sql(&self, database: &str, sql: &str) -> Result<String> {
-        programs::psql(&self.inner.programs.client, &self.uri(database), sql)
+        let uri = uri_at(self.inner.port, database);
+        programs::psql(&self.inner.programs.client, &uri, sql)
     }
 
     /// [`PgCluster::sql`] that can fail, as the role a URI names.
@@ -238,10 +257,16 @@ impl PgCluster {
         fs::read_to_string(self.inner.folder.join("data/postmaster.pid")).ok()?.lines().next()?.parse().ok()
     }
 
+    /// The port that its URIs have: that of the PgBouncer before it, if there is one.
+    #[must_use]
+    pub fn way_in(&self) -> u16 {
+        self.inner.pooler.as_ref().map_or(self.inner.port, Pooler::port)
+    }
+
     /// The URI of a database for the superuser: `postgresql://postgres@127.0.0.1:PORT/NAME`.
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
-        format!("postgresql://postgres@127.0.0.1:{}/{database}", self.inner.port)
+        uri_at(self.way_in(), database)
     }
 
     #[track_caller]
@@ -251,6 +276,11 @@ impl PgCluster {
             panic!("{error:#}");
         }
     }
+}
+
+/// The URI of a database on this port, for the superuser.
+pub(super) fn uri_at(port: u16, database: &str) -> String {
+    format!("postgresql://postgres@127.0.0.1:{port}/{database}")
 }
 
 /// An SQL identifier, whatever is in it.
@@ -282,7 +312,8 @@ fn configure(folder: &Path, options: &PgOptions) -> Result<()> {
         host replication postgres 127.0.0.1/32 trust\n\
         local all all scram-sha-256\n\
         host all all 127.0.0.1/32 scram-sha-256\n";
-    fs::write(folder.join("data/pg_hba.conf"), access).context("cannot write pg_hba.conf")
+    let access = if options.open { access.replace("scram-sha-256", "trust") } else { access.to_owned() };
+    fs::write(folder.join(ACCESS), access).context("cannot write pg_hba.conf")
 }
 
 /// Starts the cluster on a port that it then keeps.

@@ -49,7 +49,7 @@ impl TestDatabase {
     /// Its URI for another role. Neither `role` nor `password` is escaped.
     #[must_use]
     pub fn uri_as(&self, role: &str, password: &str) -> String {
-        format!("postgresql://{role}:{password}@127.0.0.1:{}/{}", self.cluster.port(), self.name)
+        format!("postgresql://{role}:{password}@127.0.0.1:{}/{}", self.cluster.way_in(), self.name)
     }
 
     /// [`PgCluster::sql`] here.

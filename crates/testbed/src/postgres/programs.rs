@@ -9,6 +9,8 @@ use anyhow::{Context, Result, bail, ensure};
 
 /// Names the folder to take PostgreSQL's programs from, before all others.
 const CHOICE: &str = "SLAMON_TEST_PG_BIN";
+/// Names the major version of the servers of which a test asks for none.
+const VERSION: &str = "SLAMON_TEST_PG_VERSION";
 const DEBIAN: &str = "/usr/lib/postgresql";
 const NEEDED: [&str; 4] = ["initdb", "pg_ctl", "postgres", "psql"];
 const SERVER: [&str; 3] = ["initdb", "pg_ctl", "postgres"];
@@ -23,19 +25,25 @@ pub(super) struct Programs {
 }
 
 impl Programs {
-    /// Those of a major version that `scripts/setup-tests` installs, or else those of the machine.
+    /// Those of a major version: the one that is asked for here, or by [`VERSION`]; else those of the machine.
     pub(super) fn find(version: Option<u32>) -> Result<Self> {
         let client = find()?;
-        let server = version.map_or_else(|| Ok(client.clone()), of_version)?;
+        let chosen = env::var(VERSION).ok().filter(|chosen| version.is_none() && !chosen.is_empty());
+        let chosen = chosen.map(|chosen| chosen.parse().with_context(|| format!("{VERSION}={chosen}")));
+        let server = version.or(chosen.transpose()?).map_or_else(|| Ok(client.clone()), of_version)?;
         Ok(Self { server, client })
     }
 }
 
-/// The folder with the server's programs of a major version.
+/// The folder with the server's programs of a major version: as `scripts/setup-tests` installs them, or as Debian does.
 fn of_version(version: u32) -> Result<PathBuf> {
     let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).ancestors().nth(2).context("no workspace")?;
     let folder = workspace.join(".postgres").join(version.to_string());
     let programs = folder.join("postgres/bin");
+    let of_debian = Path::new(DEBIAN).join(version.to_string()).join("bin");
+    if !folder.exists() && holds(&of_debian, &SERVER) {
+        return Ok(of_debian);
+    }
     // The stamp is written when everything is installed, not before.
     ensure!(
         folder.join("stamp").is_file() && holds(&programs, &SERVER),

@@ -33,7 +33,8 @@ while read -r command argument; do
             --encoding="${argument%% *}" --locale="${argument##* }"
         ;;
     clone)
-        answer "$bin/pg_basebackup" --pgdata="$data" --host=127.0.0.1 --port="$argument" --username=postgres \
+        # What is in $bin may be the server alone.
+        answer "${argument#* }/pg_basebackup" --pgdata="$data" --host=127.0.0.1 --port="${argument%% *}" --username=postgres \
             --checkpoint=fast --wal-method=stream --write-recovery-conf --no-sync
         ;;
     promote)

@@ -159,7 +159,7 @@ fn the_right_password_is_not_shown_either() {
 #[test]
 fn a_server_that_vanishes_without_a_word_is_503_for_as_long_as_calls_wait_and_no_longer() {
     let database = PgCluster::shared().create_database();
-    let relay = Relay::to(database.cluster().port());
+    let relay = Relay::to(database.cluster().way_in());
     let uri = format!("postgresql://postgres@127.0.0.1:{}/{}", relay.port(), database.name());
     let (_afm, client) = serve(&uri);
     let listening = format!(

@@ -1,5 +1,4 @@
-//! The whole of it on each major version of PostgreSQL that is supported, but for the one that all other
-//! tests run on.
+//! The whole of it on each major version of PostgreSQL that is supported.
 
 use slamon_testbed::{PgCluster, PgOptions};
 
@@ -7,8 +6,8 @@ use super::serve;
 use crate::test_app::{Body, PATIENCE, eventually, id};
 
 #[track_caller]
-fn serves_on(version: u32) {
-    let options = PgOptions { version: Some(version), ..PgOptions::default() };
+fn serves_on(version: Option<u32>) {
+    let options = PgOptions { version, ..PgOptions::default() };
     let cluster = PgCluster::start(&options).expect("PostgreSQL starts");
     let database = cluster.create_database();
     cluster.create_role("afm", "pw");
@@ -47,26 +46,31 @@ fn serves_on(version: u32) {
 }
 
 #[test]
+fn the_version_that_other_tests_run_on() {
+    serves_on(None);
+}
+
+#[test]
 fn version_13() {
-    serves_on(13);
+    serves_on(Some(13));
 }
 
 #[test]
 fn version_14() {
-    serves_on(14);
+    serves_on(Some(14));
 }
 
 #[test]
 fn version_16() {
-    serves_on(16);
+    serves_on(Some(16));
 }
 
 #[test]
 fn version_17() {
-    serves_on(17);
+    serves_on(Some(17));
 }
 
 #[test]
 fn version_18() {
-    serves_on(18);
+    serves_on(Some(18));
 }

@@ -167,7 +167,7 @@ fn each_loss_happens_once_whoever_sweeps() {
 fn where_notifications_get_lost_each_looks_for_itself_every_second() {
     let place = Place::postgres();
     let Place::Postgres(database) = &place else { panic!("it is a PostgreSQL") };
-    let relay = Relay::to(database.cluster().port());
+    let relay = Relay::to(database.cluster().way_in());
     relay.lose_notifications(true);
     let behind = format!("postgresql://postgres@127.0.0.1:{}/{}", relay.port(), database.name());
     let (afm, client) = serve_with(&behind, &[], "");
