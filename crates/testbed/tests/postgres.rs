@@ -163,14 +163,17 @@ fn found(variables: &[(&str, &str)], database: Option<&str>, sql: &str) -> Resul
         .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .spawn()
-        .unwrap();
-    let uri = BufReader::new(child.stdout.take().unwrap()).lines().next().map(Result::unwrap);
+        .expect("it can be started");
+    let uri = BufReader::new(child.stdout.take().expect("it is piped"))
+        .lines()
+        .next()
+        .map(|line| line.expect("a line"));
     let found = uri.map(|uri| {
-        let (server, name) = uri.rsplit_once('/').unwrap();
+        let (server, name) = uri.rsplit_once('/').expect("a path");
         let uri = format!("{server}/{}", database.unwrap_or(name));
         PgCluster::shared().try_sql_at(&uri, sql).map_err(|error| error.to_string())
     });
-    let ended = child.wait_with_output().unwrap();
+    let ended = child.wait_with_output().expect("it ends");
     found.unwrap_or_else(|| Err(String::from_utf8_lossy(&ended.stderr).into_owned()))
 }
 

@@ -58,7 +58,8 @@ async fn statements_that_the_server_has_forgotten_are_prepared_anew() {
 #[tokio::test]
 async fn a_connection_that_the_server_ended_while_idle_is_replaced_unseen() {
     let (database, _) = ready().await;
-    let uri = format!("{}?options=-c%20idle_session_timeout%3D50", database.uri());
+    // Longer than a busy machine takes from one statement of a call to the next.
+    let uri = format!("{}?options=-c%20idle_session_timeout%3D500", database.uri());
     let store = store(&uri);
     for n in 2..5 {
         a_life(&store, n).await;
