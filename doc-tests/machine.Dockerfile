@@ -34,4 +34,7 @@ RUN useradd --create-home --shell /bin/bash --uid 1000 user && \
     echo 'debconf debconf/frontend select Noninteractive' | debconf-set-selections && \
     echo 'man-db man-db/auto-update boolean false' | debconf-set-selections && \
     systemctl mask console-getty.service getty.target apt-daily.timer apt-daily-upgrade.timer man-db.timer e2scrub_all.timer
+# The original AFM, whose database is taken over. Its own line, since pip.conf is there by now.
+COPY requirements-afm.txt /tmp/
+RUN PIP_CONFIG_FILE=/dev/null pip3 wheel --quiet --no-cache-dir --no-deps --wheel-dir /srv/wheels -r /tmp/requirements-afm.txt
 CMD ["/sbin/init"]

@@ -179,7 +179,7 @@ def test_the_notes_are_the_section_of_the_changelog(source: Source, monkeypatch:
 @pytest.fixture(scope="module")
 def made() -> str:
     """What a dry run here says, which leaves its files in target/release-files."""
-    return run(*"scripts/release --dry-run --allow-dirty".split(), cwd=ROOT)
+    return run("bash", "-c", "scripts/release --dry-run --allow-dirty", cwd=ROOT)
 
 
 @pytest.fixture
