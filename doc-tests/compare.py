@@ -10,7 +10,12 @@ VARYING = [
     ("uuid", r"[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"),
     ("fraction", r"(?<![\d.])\d+\.\d+(?![\d.])"),
 ]
-TOKEN = re.compile(r"(?P<anything>…)|" + "|".join(f"(?P<{name}>{re.sub('[(](?![?])', '(?:', form)})" for name, form in VARYING))
+# `…`, and a line with nothing else in it, which stands for no line, too.
+ANYTHING = {"lines": r"(?:[\s\S]*?\n)?", "rest": r"(?:\n[\s\S]*)?", "anything": r"[\s\S]*?"}
+TOKEN = re.compile(
+    r"(?P<lines>(?m:^)…\n)|(?P<rest>\n…\Z)|(?P<anything>…)|"
+    + "|".join(f"(?P<{name}>{re.sub('[(](?![?])', '(?:', form)})" for name, form in VARYING)
+)
 
 
 def squeezed(json_text: str) -> str:
@@ -25,7 +30,7 @@ def pattern(shown: str) -> str:
     for found in TOKEN.finditer(shown):
         parts.append(re.escape(shown[end : found.start()]))
         end = found.end()
-        parts.append(r"[\s\S]*?" if found["anything"] else form_of(found))
+        parts.append(ANYTHING.get(found.lastgroup or "") or form_of(found))
     parts.append(re.escape(shown[end:]))
     return "".join(parts)
 
