@@ -193,7 +193,7 @@ def test_a_dry_run_makes_all_files_of_this_machine(made: str) -> None:
     assert {f"slamon-{VERSION}-{MACHINE}-linux.tar.gz", "SHA256SUMS"} <= names
     assert {f"{program}-{VERSION}-{MACHINE}-linux.cdx.json" for program in ("slamon-afm", "slamon-agent")} <= names
     assert any(name.endswith(".deb") for name in names)
-    assert any(name.endswith(".whl") for name in names) == (ROOT / "scripts/build-wheel").exists()
+    assert any(name.endswith(".whl") for name in names)
     assert {line.split("  ")[1] for line in (FILES / "SHA256SUMS").read_text().splitlines()} == names - {"SHA256SUMS"}
     assert (ROOT / "target/release-notes.md").read_text().strip() == loaded(ROOT).section_of_changelog()[2]
     assert "Only the workflow release.yml does the rest" in made
