@@ -70,7 +70,7 @@ fn two_afms_on_one_database_share_tasks_between_the_agents_of_both() {
         agents[usize::from(name == "second")].wait_for_line(|line| line.contains(&stopped), PATIENCE);
     }
     // What was posted at one is executed once, and read at the other.
-    let tasks: Vec<_> = (0..20).map(|n| post(&urls[n % 2], &wait(0.1))).collect();
+    let tasks: Vec<_> = (0..20).map(|n| post(&urls[n % 2], &wait(1.0))).collect();
     for (n, task) in tasks.iter().enumerate() {
         let task = wait_for(&urls[1 - n % 2], *task);
         assert_eq!((&task["task_state"], &task["task_attempt"]), (&"completed".into(), &1.into()), "{task}");
