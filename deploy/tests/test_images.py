@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import AFM, AGENT, Containers, get, is_ready, podman, post_task, result_of, run, until
+from conftest import AFM, AGENT, ROOT, Containers, get, is_ready, podman, post_task, result_of, run, until
 
 READ_ONLY = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 PUBLISHED = "--publish=127.0.0.1::8080"
@@ -16,10 +17,15 @@ def logs(container: str) -> str:
     return run("sh", "-c", f"podman logs {container} 2>&1")
 
 
-@pytest.mark.parametrize("image", [AFM, AGENT])
-def test_an_image_is_small_not_root_labelled_and_without_a_shell(image: str) -> None:
+def is_healthy(container: str) -> bool:
+    return subprocess.run(["podman", "healthcheck", "run", container], capture_output=True, timeout=60).returncode == 0
+
+
+@pytest.mark.parametrize(("image", "program"), [(AFM, "slamon-afm"), (AGENT, "slamon-agent")])
+def test_an_image_is_small_not_root_labelled_and_without_a_shell(image: str, program: str) -> None:
     about = json.loads(podman("image", "inspect", image))[0]
-    assert about["Size"] < 40 << 20
+    # Its program, and the authorities for TLS.
+    assert about["Size"] < (ROOT / "target/static" / program).stat().st_size + (1 << 20)
     assert about["User"] == "10001:10001"
     labels = about["Labels"]
     for name in ["title", "description", "licenses", "version", "revision"]:
@@ -35,7 +41,7 @@ def test_the_afm_listens_on_all_interfaces_and_ends_with_0_at_sigterm(containers
     afm = containers.start(*READ_ONLY, PUBLISHED, AFM)
     url = containers.url(afm)
     until("an AFM that is ready", lambda: is_ready(url))
-    until("a healthy container", lambda: podman("healthcheck", "run", afm, check=False) == "")
+    until("a healthy container", lambda: is_healthy(afm))
     assert json.loads(podman("inspect", afm))[0]["Path"] == "slamon-afm"
     podman("stop", "--time", "20", afm)
     ended = json.loads(podman("inspect", afm))[0]["State"]
@@ -74,8 +80,8 @@ def test_an_image_with_a_configuration_and_another_command(containers: Container
 
 def test_an_afm_whose_database_is_away_is_not_healthy(containers: Containers) -> None:
     afm = containers.start(*READ_ONLY, "--env=AFM_DB_URI=postgresql://nobody@127.0.0.1:1/nowhere", AFM)
-    said = podman("healthcheck", "run", afm, check=False)
-    assert "unhealthy" in said
+    assert podman("inspect", "--format={{.State.Running}}", afm) == "true"
+    assert not is_healthy(afm)
 
 
 def test_the_agent_takes_the_environment_of_the_original(containers: Containers) -> None:
@@ -87,6 +93,6 @@ def test_the_agent_takes_the_environment_of_the_original(containers: Containers)
     agent = containers.start(*READ_ONLY, *environment, AGENT)
     task = post_task(url, "url_http_status", {"url": f"http://{address}:8080/status"})
     assert result_of(url, task) == {"status": 200}
-    until("a healthy container", lambda: podman("healthcheck", "run", agent, check=False) == "")
+    until("a healthy container", lambda: is_healthy(agent))
     podman("stop", "--time", "40", agent)
     assert json.loads(podman("inspect", agent))[0]["State"]["ExitCode"] == 0
