@@ -22,7 +22,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from conftest import ROOT, get, podman, post_task, run, until
+from conftest import ROOT, get, is_healthy, podman, post_task, run, until
 
 OURS = ROOT / "deploy/compose.yaml"
 # Those that compose.Dockerfile makes. There is no Grafana among them, so services are named where the profile has it.
@@ -77,8 +77,7 @@ class Project:
         return about
 
     def is_healthy(self, service: str) -> bool:
-        command = ["podman", "healthcheck", "run", self.container(service)]
-        return subprocess.run(command, capture_output=True, check=False, timeout=60).returncode == 0
+        return is_healthy(self.container(service))
 
     def prometheus(self, path: str, **parameters: str) -> Any:
         """What Prometheus answers; nothing while it does not."""

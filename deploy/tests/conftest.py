@@ -32,6 +32,12 @@ def podman(*arguments: str, check: bool = True) -> str:
     return run("podman", *arguments, check=check)
 
 
+def is_healthy(container: str) -> bool:
+    """Whether a container runs, and is well by what it says itself."""
+    check = ["podman", "healthcheck", "run", container]
+    return subprocess.run(check, capture_output=True, check=False, timeout=60).returncode == 0
+
+
 def until(what: str, is_true: Callable[[], Any], seconds: float = 60) -> Any:
     """Waits until something is true, and gives it."""
     end = time.monotonic() + seconds

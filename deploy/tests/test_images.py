@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from pathlib import Path
 
 import pytest
-from conftest import AFM, AGENT, ROOT, Containers, get, is_ready, podman, post_task, result_of, run, until
+from conftest import AFM, AGENT, ROOT, Containers, get, is_healthy, is_ready, podman, post_task, result_of, run, until
 
 READ_ONLY = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 PUBLISHED = "--publish=127.0.0.1::8080"
@@ -15,10 +14,6 @@ PUBLISHED = "--publish=127.0.0.1::8080"
 
 def logs(container: str) -> str:
     return run("sh", "-c", f"podman logs {container} 2>&1")
-
-
-def is_healthy(container: str) -> bool:
-    return subprocess.run(["podman", "healthcheck", "run", container], capture_output=True, timeout=60).returncode == 0
 
 
 @pytest.mark.parametrize(("image", "program"), [(AFM, "slamon-afm"), (AGENT, "slamon-agent")])
