@@ -58,7 +58,8 @@ def test_an_afm_and_an_agent_work_there(system: str, network: str, containers: C
     # The AFM's name is known to DNS, that of the shop is in /etc/hosts, and the third one is unknown.
     networks: dict[str, Any] = json.loads(podman("inspect", afm))[0]["NetworkSettings"]["Networks"]
     shop = f"--add-host=shop.example:{networks[network]['IPAddress']}"
-    command = ["/programs/slamon-agent", "--url", f"http://{afm}:8080", "--state-folder=/data/state"]
+    # Where DNS has not answered in time, it is asked again soon.
+    command = ["/programs/slamon-agent", "--url", f"http://{afm}:8080", "--state-folder=/data/state", "--default-wait=1"]
     agent = containers.start(*place, shop, system, *command)
     unknown = post_task(url, "url_http_status", {"url": "http://unknown.invalid/"})
 
@@ -67,7 +68,7 @@ def test_an_afm_and_an_agent_work_there(system: str, network: str, containers: C
         body = get(f"{url}/task/{unknown}?wait=2")[1]
         return body if "task_error" in body else None
 
-    assert "unknown.invalid" in until("the end of a task", answer)
+    assert "unknown.invalid" in until("the end of a task", answer, 120)
     known = post_task(url, "url_http_status", {"url": "http://shop.example:8080/status"})
     assert result_of(url, known) == {"status": 200}
     for container in [agent, afm]:
