@@ -205,7 +205,6 @@ class Host:
             **os.environ,
             "PATH": f"{HERE / 'shims'}:{os.environ['PATH']}",
             "DOC_TESTS_ID": self.id,
-            "DOC_TESTS_FOLDER": str(self.folder),
             "DOC_TESTS_ROOT": str(self.copy.root),
         }
         start = ["unshare", "--net", "sh", "-c", 'cd "$0" && ip link set lo up && exec "$@"', str(work)]
