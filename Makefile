@@ -18,7 +18,7 @@ test: setup ## run all tests
 	# The server that the tests have built.
 	SLAMON_AFM=$(abspath $(or $(CARGO_TARGET_DIR),target))/debug/slamon-afm scripts/test-python
 
-test-deployment: ## build images and packages and test them, as root on Debian
+test-deployment: setup ## build images and packages and test them, as root on Debian
 	scripts/test-deployment
 
 test-docs: ## execute the commands of README and docs, as root on Debian
