@@ -1,6 +1,6 @@
 # What a working copy can do. `make` alone lists it.
 
-CARGO_DENY = "$$(scripts/cargo-tool cargo-deny 0.20.2)"
+CARGO_DENY = cargo-deny 0.20.2
 
 .PHONY: help run setup test test-deployment test-docs prepare lint docs bench matrix screenshots
 
@@ -28,14 +28,14 @@ prepare: ## build what test-deployment, test-docs, docs and lint need
 	scripts/test-deployment --prepare
 	scripts/test-docs --prepare
 	scripts/build-docs
-	@echo $(CARGO_DENY)
+	scripts/cargo-tool $(CARGO_DENY)
 
 lint: ## check format, lints, documentation, licences and sources
 	cargo fmt --all --check
 	cargo fmt --manifest-path fuzz/Cargo.toml --check
 	cargo clippy --workspace --all-targets --locked -- -D warnings
 	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps --locked --document-private-items
-	$(CARGO_DENY) --locked --workspace check licenses bans sources
+	"$$(scripts/cargo-tool $(CARGO_DENY))" --locked --workspace check licenses bans sources
 
 docs: ## make a book of docs in target/book, and check its links
 	scripts/build-docs
