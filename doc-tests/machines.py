@@ -47,11 +47,14 @@ class WorkingCopy:
     def __init__(self, root: Path, folder: Path) -> None:
         self.root = root
         self.folder = folder
-        self.triple = next(line.split()[1] for line in run("rustc", "-vV").splitlines() if line.startswith("host:"))
-        self.target = Path(os.environ.get("CARGO_TARGET_DIR", root / "target"))
-        for needed in ["static", "release", f"{self.triple}/release", "packages"]:
-            if not (self.target / needed).exists():
-                raise Unfit(f"{self.target / needed} is missing: scripts/build-static and scripts/build-packages make it")
+        self.triple = target_triple()
+        compiled = root / os.environ.get("CARGO_TARGET_DIR", "target")
+        # What runs while cargo builds is in `release`, what it builds in the folder of the target.
+        self.built = {part: root / "target" / part for part in ["static", "packages"]}
+        self.built |= {part: compiled / part for part in ["release", self.triple]}
+        for folder_of_part in self.built.values():
+            if not folder_of_part.exists():
+                raise Unfit(f"{folder_of_part} is missing: scripts/build-static and scripts/build-packages make it")
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         listed = run("git", "-C", str(root), "ls-files", "-z", "--cached", "--others", "--exclude-standard")
@@ -66,9 +69,7 @@ class WorkingCopy:
 
     @property
     def volumes(self) -> list[str]:
-        # What runs while cargo builds is in `release`, what it builds in the folder of the target.
-        parts = ["static", "packages", "release", self.triple]
-        return [f"{self.folder}:{COPY}:O"] + [f"{self.target / part}:{COPY}/target/{part}:O" for part in parts]
+        return [f"{self.folder}:{COPY}:O"] + [f"{built}:{COPY}/target/{part}:O" for part, built in self.built.items()]
 
 
 # The user may build: the folders are the user's, and what is locked. Programs are found where cargo builds them without a named target.
@@ -171,7 +172,7 @@ class Machine:
         """What it needs is in the image, and the package in the working copy."""
 
     def add_package(self) -> None:
-        packages = sorted((self.copy.target / "packages").glob("slamon-afm_*-1_*.deb"), key=lambda file: file.stat().st_mtime)
+        packages = sorted(self.copy.built["packages"].glob("slamon-afm_*-1_*.deb"), key=lambda file: file.stat().st_mtime)
         if not packages:
             raise Unfit("there is no Debian package in target/packages: scripts/build-packages makes it")
         self.execute("dpkg", "--install", f"{COPY}/target/packages/{packages[-1].name}")
@@ -200,7 +201,7 @@ class Host:
     def __enter__(self) -> Shell:
         work = self.folder / "slamon-afm"
         run("cp", "-a", str(self.copy.folder), str(work))
-        (work / "target/static").symlink_to(self.copy.target / "static")
+        (work / "target/static").symlink_to(self.copy.built["static"])
         environment = {
             **os.environ,
             "PATH": f"{HERE / 'shims'}:{os.environ['PATH']}",
