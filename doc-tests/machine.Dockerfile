@@ -10,7 +10,8 @@ RUN echo force-unsafe-io > /etc/dpkg/dpkg.cfg.d/unsafe-io && \
     apt-get install -y -qq --no-install-recommends apt-utils
 
 # What pages install with apt. The large libraries of PostgreSQL are there, since six pages install it.
-RUN apt-get install -y -qq --no-install-recommends libicu72 libllvm14 libxml2 libxslt1.1 libz3-4 locales ssl-cert && \
+RUN apt-get update -qq && \
+    apt-get install -y -qq --no-install-recommends libicu72 libllvm14 libxml2 libxslt1.1 libz3-4 locales ssl-cert && \
     apt-get install -y -qq --no-install-recommends --download-only \
         apache2-utils caddy haproxy jq nginx pgbouncer postgresql prometheus prometheus-alertmanager sqlite3 && \
     mkdir /srv/debian && cp /var/cache/apt/archives/*.deb /srv/debian/ && \

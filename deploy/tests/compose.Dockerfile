@@ -1,6 +1,10 @@
 # Images for the tests of compose.yaml, where no registry can be reached: Debian's packages, put where the images that the file names
 # have them. What the file relies on is as it is there: the command, the paths, the user, the signal that stops it.
+ARG TOOLS
+
 FROM docker.io/library/debian:bookworm-slim AS postgres
+# The versions of what is mounted: with another one, this is built anew.
+ARG TOOLS
 # PostgreSQL of npm's @embedded-postgres, which scripts/test-deployment mounts; it has no clients.
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends postgresql-client-15 && cp -r /embedded-postgres /usr/local/pgsql && \
     useradd --system --uid 999 --user-group --home-dir /var/lib/postgresql postgres && \

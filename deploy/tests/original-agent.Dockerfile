@@ -4,7 +4,7 @@ FROM docker.io/library/debian:bookworm-slim
 ARG PIP_CERT
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends python3 python3-venv && rm -rf /var/lib/apt/lists/*
 COPY requirements-agent.txt /tmp/
-RUN python3 -m venv /agent && /agent/bin/pip install --quiet --no-cache-dir 'setuptools<58' && \
+RUN python3 -m venv /agent && /agent/bin/pip install --quiet --no-cache-dir setuptools==57.5.0 && \
     /agent/bin/pip install --quiet --no-cache-dir --no-deps --no-build-isolation -r /tmp/requirements-agent.txt
 ENV PATH=/agent/bin:/usr/bin:/bin
 USER nobody
