@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import http.client
 import itertools
 import json
 import os
@@ -22,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from conftest import ROOT, get, is_healthy, podman, post_task, run, until
+from conftest import ROOT, get, is_healthy, logs, podman, post_task, until
 
 OURS = ROOT / "deploy/compose.yaml"
 # Those that compose.Dockerfile makes. There is no Grafana among them, so services are named where the profile has it.
@@ -70,7 +71,7 @@ class Project:
         return self.separator.join([self.name, service, "1"])
 
     def logs(self, service: str) -> str:
-        return run("sh", "-c", f"podman logs {self.container(service)} 2>&1")
+        return logs(self.container(service))
 
     def inspect(self, service: str) -> dict[str, Any]:
         about: dict[str, Any] = json.loads(podman("inspect", self.container(service)))[0]
@@ -115,8 +116,11 @@ def docker_engine() -> Iterator[None]:
         os.environ["DOCKER_HOST"] = url
         try:
             until("the engine", Path(folder, "socket").exists)
-            checks.submit(check_health, ended)
+            checking = checks.submit(check_health, ended)
             yield
+            ended.set()
+            # Where nobody asks for it any more, services would only not get healthy.
+            checking.result()
         finally:
             ended.set()
             del os.environ["DOCKER_HOST"]
@@ -127,7 +131,8 @@ def docker_engine() -> Iterator[None]:
 def check_health(ended: threading.Event) -> None:
     """Has each container asked once a second, as long as Docker Compose may wait for it."""
     while not ended.wait(1):
-        for container in podman("ps", "--quiet", "--filter", "label=com.docker.compose.container-number").split():
+        # It fails where a container goes while it looks; the next time, that is gone.
+        for container in podman("ps", "--quiet", "--filter", "label=com.docker.compose.container-number", check=False).split():
             podman("healthcheck", "run", container, check=False)
 
 
@@ -187,14 +192,14 @@ class Watching:
             with urllib.request.urlopen(request, timeout=self.MINUTE + 30) as answer:
                 tasks = json.load(answer)["tasks"]
                 self.poll.set_result((time.monotonic() - self.began, answer.status, tasks))
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             self.poll.set_exception(error)
 
     def _watch(self) -> None:
         try:
             with urllib.request.urlopen(f"{self.url}/api/v1/events", timeout=self.MINUTE + 30) as answer:
                 self.events.extend(line.decode() for line in answer)
-        except OSError as error:
+        except (OSError, http.client.HTTPException) as error:
             self.broken = error
 
     def has_seen(self, text: str) -> bool:
@@ -220,7 +225,7 @@ class Posting:
                 # Not an AFM, which may be away while the task is executed.
                 data = {"url": "http://alertmanager:9093/-/healthy", "number": number}
                 self.tasks.append(post_task(self.url, "url_http_status", data))
-            except (OSError, AssertionError) as error:
+            except (OSError, http.client.HTTPException, AssertionError) as error:
                 self.failed.append(f"post {number}: {error}")
             # Some 50 a second, which the agent keeps up with.
             self._stop.wait(0.02)

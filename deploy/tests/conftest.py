@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import time
 import urllib.error
@@ -20,6 +21,11 @@ AFM = "slamon/afm:stable"
 AGENT = "slamon/agent:stable"
 
 
+def pytest_configure() -> None:
+    # Ended from outside, the tests remove their containers as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+
+
 def run(*command: str, check: bool = True, **options: Any) -> str:
     """Runs a command and gives what it printed; what went wrong is shown with all that it said."""
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, **options)
@@ -30,6 +36,13 @@ def run(*command: str, check: bool = True, **options: Any) -> str:
 
 def podman(*arguments: str, check: bool = True) -> str:
     return run("podman", *arguments, check=check)
+
+
+def logs(container: str) -> str:
+    """All that a container has said."""
+    done = subprocess.run(["podman", "logs", container], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, timeout=60)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
 
 
 def is_healthy(container: str) -> bool:

@@ -192,7 +192,7 @@ def test_docker_compose_takes_our_file(profiles: list[str]) -> None:
 def test_a_poll_and_a_stream_of_events_stay_open_for_a_minute(fleet: Fleet) -> None:
     took, status, tasks = fleet.watching.poll.result(timeout=90)
     assert (status, tasks) == (200, [])
-    assert 60 <= took < 65
+    assert took >= 60
     # Of both AFMs, whichever the stream comes from.
     for task in [executes_a_task(fleet.afm), executes_a_task(fleet.afm)]:
         until("the task in the stream", lambda task=task: fleet.watching.has_seen(task))

@@ -10,15 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Containers, get, is_ready, podman, post_task, result_of, run, until
+from conftest import ROOT, Containers, get, is_ready, logs, podman, post_task, result_of, until
 
 PROGRAMS = f"--volume={ROOT / 'target/static'}:/programs:ro"
 OLD = "localhost/slamon-test-debian:bullseye"
 NOTHING = "localhost/slamon-test-nothing"
-
-
-def logs(container: str) -> str:
-    return run("sh", "-c", f"podman logs {container} 2>&1")
 
 
 @pytest.fixture(params=[OLD, NOTHING])
