@@ -131,13 +131,14 @@ def test_every_script_that_a_workflow_names_is_there() -> None:
 
 
 def shell_scripts() -> list[Path]:
-    files = [ROOT / name for name in run("git", "ls-files", "scripts", ".ci", "deploy", cwd=ROOT).splitlines()]
-    return [file for file in files if re.match(rb"#!.*\b(ba|da)?sh\b", file.read_bytes()[:64])]
+    files = [ROOT / name for name in run("git", "ls-files", cwd=ROOT).splitlines()]
+    return [file for file in files if file.is_file() and re.match(rb"#!.*\b(ba|da)?sh\b", file.read_bytes()[:64])]
 
 
 def test_shellcheck_has_nothing_against_any_shell(tmp_path: Path) -> None:
     files = shell_scripts()
-    assert {ROOT / "scripts/build-static", ROOT / ".ci/run", ROOT / "deploy/debian/scripts/postinst"} <= set(files)
+    some = ["scripts/build-static", ".ci/run", "deploy/debian/scripts/postinst", "doc-tests/shims/docker"]
+    assert {ROOT / name for name in some} <= set(files)
     for name, command in commands():
         file = tmp_path / f"{name}.sh"
         file.write_text(f"#!/bin/bash\n{command}\n")
