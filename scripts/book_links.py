@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """A preprocessor of mdBook: has pages work in the book that are written for the repository.
 
 A page that is nothing but `{{#include ../FILE.md}}` shows that file, whose links count from its folder.

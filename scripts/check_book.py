@@ -1,4 +1,3 @@
-#!/usr/bin/env python3
 """Completes the book that mdBook has built, and checks it.
 
 Copies of the files that the book links to, as scripts/book_links.py has it, are put into `files`. Then every
