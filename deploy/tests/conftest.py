@@ -77,11 +77,22 @@ def is_ready(url: str) -> bool:
 
 
 def post_task(url: str, task_type: str, data: dict[str, Any]) -> str:
+    """Posts a task, again where the answer is 503, as clients do."""
     task_id = str(uuid.uuid4())
     task = {"task_id": task_id, "test_id": str(uuid.uuid4()), "task_type": task_type, "task_version": 1, "task_data": data}
     request = urllib.request.Request(f"{url}/task", json.dumps(task).encode(), {"Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=40) as answer:
-        assert answer.status == 200
+
+    def is_taken() -> bool:
+        try:
+            with urllib.request.urlopen(request, timeout=40) as answer:
+                assert answer.status == 200
+                return True
+        except urllib.error.HTTPError as answer:
+            if answer.code != 503:
+                raise
+            return False
+
+    until("a task that is taken", is_taken)
     return task_id
 
 
