@@ -23,7 +23,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
-from conftest import ROOT, get, is_healthy, logs, podman, post_task, until
+from conftest import ROOT, get, is_healthy, logs, podman, post_task_once, until
 
 OURS = ROOT / "deploy/compose.yaml"
 # Those that compose.Dockerfile makes. There is no Grafana among them, so services are named where the profile has it.
@@ -224,7 +224,7 @@ class Posting:
             try:
                 # Not an AFM, which may be away while the task is executed.
                 data = {"url": "http://alertmanager:9093/-/healthy", "number": number}
-                self.tasks.append(post_task(self.url, "url_http_status", data))
+                self.tasks.append(post_task_once(self.url, "url_http_status", data))
             except (OSError, http.client.HTTPException, AssertionError) as error:
                 self.failed.append(f"post {number}: {error}")
             # Some 50 a second, which the agent keeps up with.

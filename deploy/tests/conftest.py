@@ -76,24 +76,29 @@ def is_ready(url: str) -> bool:
     return get(f"{url}/readyz")[0] == 200
 
 
-def post_task(url: str, task_type: str, data: dict[str, Any]) -> str:
-    """Posts a task, again where the answer is 503, as clients do."""
+def post_task_once(url: str, task_type: str, data: dict[str, Any]) -> str:
+    """Posts a task; what is not answered by 200 is an error."""
     task_id = str(uuid.uuid4())
     task = {"task_id": task_id, "test_id": str(uuid.uuid4()), "task_type": task_type, "task_version": 1, "task_data": data}
     request = urllib.request.Request(f"{url}/task", json.dumps(task).encode(), {"Content-Type": "application/json"})
+    with urllib.request.urlopen(request, timeout=40) as answer:
+        assert answer.status == 200
+    return task_id
 
-    def is_taken() -> bool:
+
+def post_task(url: str, task_type: str, data: dict[str, Any]) -> str:
+    """Posts a task, and another one where the answer is 503, after which clients try again."""
+
+    def taken() -> str | None:
         try:
-            with urllib.request.urlopen(request, timeout=40) as answer:
-                assert answer.status == 200
-                return True
+            return post_task_once(url, task_type, data)
         except urllib.error.HTTPError as answer:
             if answer.code != 503:
                 raise
-            return False
+            return None
 
-    until("a task that is taken", is_taken)
-    return task_id
+    task: str = until("a task that is taken", taken)
+    return task
 
 
 def result_of(url: str, task_id: str) -> dict[str, Any]:
