@@ -203,7 +203,9 @@ async fn options_that_a_pooler_refuses_or_passes_over_are_set_all_the_same() {
             .check()
             .await
             .map_err(|error| error.to_string());
-        let is_refused = matches!(&error, Err(text) if text.contains("startup parameter: options"));
+        // 1.18 knows no options, 1.24 those alone that set something: each in its own words.
+        let names_it = |text: &String| text.contains("startup parameter") && text.contains("options");
+        let is_refused = error.as_ref().is_err_and(names_it);
         assert!(is_refused || !settings.is_empty(), "{error:?}");
     }
 }
