@@ -1,6 +1,8 @@
 """A preprocessor of mdBook: has pages work in the book that are written for the repository.
 
-A page that is nothing but `{{#include ../FILE.md}}` shows that file, whose links count from its folder.
+A page with a line `<!-- book: ../FILE.md -->` shows that file and nothing else: what stands beside that line is for those who
+read the page outside of the book. Links of the file count from its folder. Any other file that is named so is shown as a block of
+text in that place.
 A link to such a file leads to its page. A link to any other file or folder outside of docs leads to
 `files/PATH`, where scripts/check_book.py puts a copy.
 """
@@ -20,7 +22,7 @@ VERBATIM = re.compile(r"^ *(`{3,}).*?^ *\1$|`[^`\n]+`|<!--.*?-->", re.DOTALL | r
 # mdBook takes braces at the end of a heading for attributes; here they are a part of a path.
 BRACE_OF_HEADING = re.compile(r"^(#+ .*)\{([^{}]*\})$", re.MULTILINE)
 LINK = re.compile(r"\]\(([^)\s]+)\)")
-INCLUDED_PAGE = re.compile(r"\s*\{\{#include (\S+\.md)\}\}\s*")
+SHOWN_FILE = re.compile(r"^<!-- book: (\S+) -->$", re.MULTILINE)
 
 Chapter = dict[str, Any]
 
@@ -55,10 +57,11 @@ class Book:
             self.pages[self.source / chapter["source_path"]] = page
 
     def shown_by(self, chapter: Chapter) -> PurePosixPath:
-        """The file that a chapter shows: its own, or the one that it includes as a whole."""
+        """The file that a chapter shows: its own, or the page in whose place it stands."""
         file: PurePosixPath = self.source / chapter["source_path"]
-        if included := INCLUDED_PAGE.fullmatch(chapter["content"]):
-            return joined(file.parent, included[1])
+        shown = SHOWN_FILE.search(chapter["content"])
+        if shown and shown[1].endswith(".md"):
+            return joined(file.parent, shown[1])
         return file
 
     def rewrite(self, chapter: Chapter) -> None:
@@ -67,6 +70,12 @@ class Book:
         page = PurePosixPath(chapter["path"])
         is_own = file == self.source / chapter["source_path"]
         text = chapter["content"] if is_own else (self.root / file).read_text()
+
+        def block(found: re.Match[str]) -> str:
+            return f"```text\n{(self.root / joined(file.parent, found[1])).read_text()}```"
+
+        if is_own:
+            text = SHOWN_FILE.sub(block, text)
 
         def link(found: re.Match[str]) -> str:
             return f"]({self.address(found[1], file, page)})"
