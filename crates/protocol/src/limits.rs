@@ -11,7 +11,7 @@ pub(crate) const MAX_DEPTH: usize = 500;
 /// How long names may be, and how many capabilities one agent may have. A server can set other limits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// The longest task type, agent name, or string of an `agent_filter`, in bytes of UTF-8.
+    /// The longest task type, or agent name, also that of an `agent_filter`, in bytes of UTF-8.
     pub name_bytes: usize,
     /// The most capabilities of one poll.
     pub capabilities: usize,

@@ -11,7 +11,7 @@ use crate::fields::{Field, Fields};
 use crate::invalid::Invalid;
 use crate::json::JsonText;
 use crate::limits::Limits;
-use crate::value::Value;
+use crate::value::{Problem, Value};
 use crate::write::ObjectWriter;
 
 /// The longest time that a term can name: 365 days.
@@ -77,7 +77,7 @@ impl Terms {
         let none = Self::default();
         let [ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay, agent_filter] = fields;
         let filter = agent_filter.optional_object(&AgentFilter::FIELDS)?;
-        let filter = filter.map(|filter| AgentFilter::read(filter, limits.name_bytes)).transpose()?;
+        let filter = filter.map(|filter| AgentFilter::read(filter, Some(limits))).transpose()?;
         Ok(Self {
             ttl: ttl.optional_seconds(above_zero, LONGEST)?,
             timeout: timeout.optional_seconds(above_zero, LONGEST)?,
@@ -94,13 +94,20 @@ impl Terms {
 impl AgentFilter {
     const FIELDS: [&str; 4] = ["country", "region", "agent_id", "agent_name"];
 
-    fn read(fields: Fields<'_, 4>, most: usize) -> Result<Self, Invalid> {
+    /// Reads the fields of a filter. One that is stored already has no limits: it was taken under those that there were
+    /// then.
+    fn read(fields: Fields<'_, 4>, limits: Option<&Limits>) -> Result<Self, Invalid> {
         let [country, region, agent_id, agent_name] = fields.known;
+        // No agent can be in a place of another length: the task would wait for ever.
+        let place = |field: Field<'_>, read: fn(Value<'_>) -> Result<String, Problem>| {
+            field.optional(|value| if limits.is_some() { read(value) } else { value.string() })
+        };
         let filter = Self {
-            country: country.optional_bounded_text(most)?,
-            region: region.optional_bounded_text(most)?,
+            country: place(country, Location::read_country)?,
+            region: place(region, Location::read_region)?,
             agent_id: agent_id.optional(Value::id)?,
-            agent_name: agent_name.optional_bounded_text(most)?,
+            agent_name: agent_name
+                .optional_bounded_text(limits.map_or(usize::MAX, |limits| limits.name_bytes))?,
         };
         fields.rest.refuse()?;
         Ok(filter)
@@ -184,8 +191,7 @@ impl AgentFilter {
         if key.is_empty() {
             return Ok(Self::default());
         }
-        // The filter was taken under the limits that there were then.
-        Self::read(Fields::of_body(key, &Self::FIELDS)?, usize::MAX)
+        Self::read(Fields::of_body(key, &Self::FIELDS)?, None)
     }
 }
 
@@ -270,6 +276,22 @@ mod tests {
             (r#""agent_filter":[]"#, "agent_filter: must be an object, is an array".into()),
             (r#""agent_filter":{"country":1}"#, "agent_filter.country: must be a string, is 1".into()),
             (
+                r#""agent_filter":{"country":"Finland"}"#,
+                "agent_filter.country: must be 2 characters long, has 7".into(),
+            ),
+            (
+                r#""agent_filter":{"country":""}"#,
+                "agent_filter.country: must be 2 characters long, has 0".into(),
+            ),
+            (
+                r#""agent_filter":{"country":"FI","region":"Ö"}"#,
+                "agent_filter.region: must be 2 to 4 characters long, has 1".into(),
+            ),
+            (
+                r#""agent_filter":{"region":"12345"}"#,
+                "agent_filter.region: must be 2 to 4 characters long, has 5".into(),
+            ),
+            (
                 r#""agent_filter":{"agent_id":"x"}"#,
                 "agent_filter.agent_id: must be a UUID of 8-4-4-4-12 hexadecimal digits, is \"x\"".into(),
             ),
@@ -285,18 +307,21 @@ mod tests {
 
     #[test]
     fn names_are_bounded_and_those_that_are_stored_can_be_read() {
-        for field in ["country", "region", "agent_name"] {
-            let filter = |length: usize| {
-                terms(&format!(r#","agent_filter":{{"{field}":"{}"}}"#, "ä".repeat(length / 2)))
-                    .map(|terms| terms.agent_filter)
-            };
-            filter(1_024).unwrap();
-            assert_eq!(
-                filter(1_026).unwrap_err().to_string(),
-                format!("agent_filter.{field}: must be at most 1024 bytes long, has 1026")
-            );
-        }
-        let longer = AgentFilter { agent_name: Some("x".repeat(100_000)), ..AgentFilter::default() };
+        let filter = |length: usize| {
+            terms(&format!(r#","agent_filter":{{"agent_name":"{}"}}"#, "ä".repeat(length / 2)))
+                .map(|terms| terms.agent_filter)
+        };
+        filter(1_024).unwrap();
+        assert_eq!(
+            filter(1_026).unwrap_err().to_string(),
+            "agent_filter.agent_name: must be at most 1024 bytes long, has 1026"
+        );
+        let longer = AgentFilter {
+            country: Some("Finland".into()),
+            region: Some(String::new()),
+            agent_name: Some("x".repeat(100_000)),
+            agent_id: None,
+        };
         assert_eq!(AgentFilter::from_key(&longer.key()).unwrap(), longer);
     }
 

@@ -61,9 +61,9 @@ pub(super) struct AgentFilter {
     agent_id: Option<Uuid>,
     #[schema(nullable = false, max_length = 1_024, pattern = "^[^\\u0000]*$")]
     agent_name: Option<String>,
-    #[schema(nullable = false, max_length = 1_024, pattern = "^[^\\u0000]*$")]
+    #[schema(nullable = false, min_length = 2, max_length = 2, pattern = "^[^\\u0000]*$")]
     country: Option<String>,
-    #[schema(nullable = false, max_length = 1_024, pattern = "^[^\\u0000]*$")]
+    #[schema(nullable = false, min_length = 2, max_length = 4, pattern = "^[^\\u0000]*$")]
     region: Option<String>,
 }
 

@@ -2,7 +2,7 @@
 
 use crate::fields::Fields;
 use crate::invalid::Invalid;
-use crate::value::Value;
+use crate::value::{Problem, Value};
 use crate::write::ObjectWriter;
 
 /// Where an agent stands.
@@ -24,13 +24,23 @@ impl Location {
     pub(super) fn read(fields: Fields<'_, 4>) -> Result<Self, Invalid> {
         let [country, region, latitude, longitude] = fields.known;
         let location = Self {
-            country: country.require(|value| value.sized_text(2, 2))?,
-            region: region.require(|value| value.sized_text(2, 4))?,
+            country: country.require(Self::read_country)?,
+            region: region.require(Self::read_region)?,
             latitude: latitude.optional(Value::number)?,
             longitude: longitude.optional(Value::number)?,
         };
         fields.rest.refuse()?;
         Ok(location)
+    }
+
+    /// Reads a country.
+    pub(crate) fn read_country(value: Value<'_>) -> Result<String, Problem> {
+        value.sized_text(2, 2)
+    }
+
+    /// Reads a region.
+    pub(crate) fn read_region(value: Value<'_>) -> Result<String, Problem> {
+        value.sized_text(2, 4)
     }
 
     /// Writes the location as JSON, for a store to keep.

@@ -60,7 +60,12 @@ fn bad_members_of_the_filter() {
     for (member, bad, problem) in [
         ("country", "358", "must be a string, is 358"),
         ("country", "null", "must be a string, is null"),
+        // Agents have no other.
+        ("country", "\"Finland\"", "must be 2 characters long, has 7"),
+        ("country", "\"\"", "must be 2 characters long, has 0"),
         ("region", "18", "must be a string, is 18"),
+        ("region", "\"Ö\"", "must be 2 to 4 characters long, has 1"),
+        ("region", "\"18000\"", "must be 2 to 4 characters long, has 5"),
         ("region", r#""\u0000""#, "must not contain U+0000"),
         ("agent_name", "[]", "must be a string, is an array"),
         ("agent_id", "\"1\"", "must be a UUID of 8-4-4-4-12 hexadecimal digits, is \"1\""),
@@ -92,7 +97,7 @@ fn values_at_their_bounds() {
         ("task_delay", "0"),
         ("task_delay", "31536000"),
         ("agent_filter", "{}"),
-        ("agent_filter", r#"{"country":"","region":"","agent_name":""}"#),
+        ("agent_filter", r#"{"country":"ÅÄ","region":"日本語1","agent_name":""}"#),
     ];
     for (n, (field, json)) in (1..).zip(values) {
         app.post_task(Body::task(n).with(field, json));
