@@ -72,6 +72,7 @@ enum Subcommands {
         options: ServerOptions,
     },
     /// Show it all: an AFM in memory, three agents, and tasks that watch a site; until Ctrl-C
+    #[command(mut_arg("database_uri", |argument| argument.hide(true)))]
     Demo {
         #[command(flatten)]
         address: run::Address,
@@ -80,7 +81,7 @@ enum Subcommands {
     },
     /// Create the tables, or bring those of an earlier version, or of slamon-afm 1.1.0, up to this one
     CreateTables(ServerOptions),
-    /// Drop the tables, with everything in them
+    /// Drop the tables, with everything in them. Does not ask, since scripts for slamon-afm 1.1.0 call it
     DropTables(ServerOptions),
     #[command(flatten)]
     Client(client::ClientCommand),
@@ -124,7 +125,8 @@ pub fn main() -> ExitCode {
         Some(Subcommands::CreateTables(options)) => (ServerCommand::CreateTables, options.or(before)),
         Some(Subcommands::DropTables(options)) => (ServerCommand::DropTables, options.or(before)),
         Some(_) if before.database_uri.is_some() || before.config.is_some() => {
-            say("slamon-afm: --database-uri and --config are for run, demo, create-tables and drop-tables");
+            say("slamon-afm: --database-uri and --config are for run, create-tables and drop-tables; \
+                 demo takes --config");
             return ExitCode::from(BAD_ARGUMENTS);
         }
         Some(Subcommands::Client(command)) => return client::run(&command),
@@ -133,6 +135,10 @@ pub fn main() -> ExitCode {
         }
         Some(Subcommands::Man(man)) => return written(man.write(CliArguments::command())),
     };
+    if matches!(command, ServerCommand::Demo(_)) && options.database_uri.is_some() {
+        say("slamon-afm: demo keeps its tasks in memory and takes no --database-uri");
+        return ExitCode::from(BAD_ARGUMENTS);
+    }
     if let ServerCommand::Run(address) | ServerCommand::Demo(address) = &command
         && let Err(problem) = address.host_and_port()
     {

@@ -48,6 +48,12 @@ fn what_it_does_not_understand_is_2() {
     }
 }
 
+#[test]
+fn that_tables_are_dropped_without_a_question_is_said() {
+    let help = run(folder().path(), &["drop-tables", "--help"], &[]).stdout;
+    assert!(help.contains("Does not ask"), "{help}");
+}
+
 /// Returns the line that says where `run ARGS` listens, or that it cannot.
 #[track_caller]
 fn where_it_listens(args: &[&str]) -> String {

@@ -51,3 +51,18 @@ fn a_port_that_is_in_use_ends_the_demo_and_is_named() {
     assert_eq!((ended.status, ended.stdout.as_str()), (Some(1), ""), "{ended:?}");
     assert!(ended.stderr.contains(&port), "{ended:?}");
 }
+
+#[test]
+fn the_demo_takes_no_database() {
+    let folder = folder();
+    for args in [
+        &["demo", "127.0.0.1", "0", "--database-uri", "sqlite:///x.db"][..],
+        &["--database-uri", "sqlite:///x.db", "demo", "127.0.0.1", "0"],
+    ] {
+        let ended = run(folder.path(), args, &[]);
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{ended:?}");
+        assert!(ended.stderr.contains("demo keeps its tasks in memory"), "{ended:?}");
+    }
+    let help = run(folder.path(), &["demo", "--help"], &[]).stdout;
+    assert!(help.contains("--config") && !help.contains("--database-uri"), "{help}");
+}
