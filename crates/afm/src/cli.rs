@@ -16,7 +16,7 @@ use std::time::Duration;
 
 use clap::error::ErrorKind;
 use clap::{Args, CommandFactory, Parser, Subcommand};
-use slamon_command_line::{Completions, Man};
+use slamon_command_line::{Completions, Man, without_environment};
 use tokio::runtime::Runtime;
 
 use crate::config::{self, DatabaseUri, Loaded, Overrides};
@@ -111,7 +111,7 @@ pub fn main() -> ExitCode {
                  --database-uri URI, the address of an AFM to --url URL");
             return ExitCode::from(BAD_ARGUMENTS);
         }
-        Err(error) => error.exit(),
+        Err(error) => without_environment(error, CliArguments::command(), std::env::args_os()).exit(),
     };
     let CliArguments { server: before, command } = arguments;
     let (command, options) = match command {

@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result};
 use clap::{CommandFactory, Parser};
+use slamon_command_line::without_environment;
 
 use command_line::{CommandLine, Subcommand};
 use settings::Settings;
@@ -42,7 +43,9 @@ fn sentence(problem: &anyhow::Error) -> String {
 
 fn run() -> Result<()> {
     let arguments = command_line::arguments(std::env::args_os(), |name| std::env::var(name).ok());
-    let CommandLine { config, options, subcommand } = CommandLine::parse_from(arguments);
+    let read = CommandLine::try_parse_from(&arguments);
+    let CommandLine { config, options, subcommand } =
+        read.unwrap_or_else(|error| without_environment(error, CommandLine::command(), arguments).exit());
     match subcommand {
         Some(Subcommand::Handlers) => return print_handlers(),
         Some(Subcommand::Health(health)) => return health.ask(),

@@ -2,6 +2,7 @@
 
 use std::fmt;
 use std::path::Path;
+use std::str::FromStr;
 use std::time::Duration;
 
 use jiff::Timestamp;
@@ -71,13 +72,9 @@ impl BaseUrl {
     /// # Errors
     /// When it is none, is of another protocol, or has a query: the error does not repeat it.
     pub fn parse(text: &str) -> Result<Self, ConnectError> {
-        let problem = |problem: String| ConnectError::Url(problem);
-        let url = Url::parse(text).map_err(|error| problem(format!("is no URL: {error}")))?;
-        if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-            return Err(problem("must begin with http:// or https:// and name a host".to_owned()));
-        }
+        let url = http_url(text).map_err(ConnectError::Url)?;
         if url.query().is_some() || url.fragment().is_some() {
-            return Err(problem("must end with the path: no ? and no #".to_owned()));
+            return Err(ConnectError::Url("must end with the path: no ? and no #".to_owned()));
         }
         let mut shown = url.clone();
         // A URL with a host can have both.
@@ -170,12 +167,20 @@ impl ConnectOptions {
 
 /// Reads the URL of a proxy; errors do not repeat it, since it may have a password.
 fn http_proxy(text: &str) -> Result<Proxy, ConnectError> {
-    let problem = |problem: String| ConnectError::Proxy(problem);
-    let url = Url::parse(text).map_err(|error| problem(format!("is no URL: {error}")))?;
-    if !matches!(url.scheme(), "http" | "https") || url.host().is_none() {
-        return Err(problem("must begin with http:// or https:// and name a host".to_owned()));
+    let url = http_url(text).map_err(ConnectError::Proxy)?;
+    Proxy::all(url).map_err(|error| ConnectError::Proxy(error.to_string()))
+}
+
+/// Reads a URL that HTTP can reach. What is wrong does not repeat it.
+fn http_url(text: &str) -> Result<Url, String> {
+    type UrlError = <Url as FromStr>::Err;
+    let begin = "must begin with http:// or https:// and name a host";
+    match Url::parse(text) {
+        Ok(url) if matches!(url.scheme(), "http" | "https") && url.host().is_some() => Ok(url),
+        Ok(_) | Err(UrlError::RelativeUrlWithoutBase | UrlError::EmptyHost) => Err(begin.to_owned()),
+        Err(UrlError::InvalidPort) => Err("has a port that is no number from 0 to 65535".to_owned()),
+        Err(error) => Err(format!("is no URL: {error}")),
     }
-    Proxy::all(url).map_err(|error| problem(error.to_string()))
 }
 
 /// Reads a token from a file; a file of secrets often ends with a line feed.
@@ -237,6 +242,7 @@ mod tests {
         for proxy in ["ht tp://u:secret@proxy", "socks5://u:secret@proxy", "proxy:3128", "http://u:secret@"] {
             let problem = http_proxy(proxy).unwrap_err().to_string();
             assert!(problem.starts_with("proxy: ") && !problem.contains("secret"), "{problem}");
+            assert!(problem.contains("must begin with http:// or https://"), "{problem}");
         }
         http_proxy("http://u:secret@proxy:3128").unwrap();
     }
@@ -246,6 +252,14 @@ mod tests {
         for url in ["afm:8080", "", "ftp://u:secret@afm", "http://u:secret@afm/?x=1", "http://u:secret@"] {
             let problem = BaseUrl::parse(url).unwrap_err().to_string();
             assert!(problem.starts_with("url: ") && !problem.contains("secret"), "{problem}");
+        }
+        for url in ["127.0.0.1:8080", "localhost:8080", "afm", "", "http://", "http://:8080"] {
+            let problem = BaseUrl::parse(url).unwrap_err().to_string();
+            assert_eq!(problem, "url: must begin with http:// or https:// and name a host", "{url}");
+        }
+        for url in ["http://afm:65536", "http://u:secret"] {
+            let problem = BaseUrl::parse(url).unwrap_err().to_string();
+            assert_eq!(problem, "url: has a port that is no number from 0 to 65535", "{url}");
         }
     }
 }

@@ -1,10 +1,17 @@
-//! What is made from the command line of a program: completions for shells, and manual pages.
+//! What the command lines of the programs share: completions for shells, manual pages, numbers, and what is said of wrong
+//! arguments.
+
+mod numbers;
+mod usage;
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Command};
 use clap_complete::Shell;
+
+pub use numbers::{integer, whole_number};
+pub use usage::without_environment;
 
 /// The subcommand `completions`.
 #[derive(Debug, Args)]

@@ -1,6 +1,7 @@
 //! Commands that ask an AFM over HTTP, wherever it runs. They read no configuration of an AFM and open no database.
 
 mod agents;
+mod arguments;
 mod change;
 mod connection;
 mod failure;

@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context;
+use slamon_command_line::whole_number;
 use slamon_store::{SchemaError, Store, StoreError};
 use tokio::net::TcpListener;
 use tokio::task::JoinError;
@@ -54,6 +55,7 @@ pub(super) struct Address {
     )]
     host: String,
     /// Port [default: 8080]; 0 takes any that is free
+    #[arg(value_parser = whole_number(0, u16::MAX))]
     port: Option<u16>,
 }
 

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use clap::parser::ValueSource;
 use clap::{ArgAction, Args, CommandFactory, Parser};
 use serde::Deserialize;
-use slamon_command_line::{Completions, Man};
+use slamon_command_line::{Completions, Man, whole_number};
 
 use super::health::Health;
+use super::settings::{LONGEST_POLL, MOST_EXECUTORS};
 
 /// An agent of SLAMon: polls an Agent Fleet Manager for tasks, executes them, and reports what came out.
 ///
@@ -59,9 +60,11 @@ pub(super) struct Options {
     pub(super) region: Option<String>,
     /// Degrees, north is positive
     #[arg(long, value_name = "DEGREES", env = "SLAMON_AGENT_LATITUDE", allow_negative_numbers = true)]
+    #[arg(value_parser = degrees)]
     pub(super) latitude: Option<f64>,
     /// Degrees, east is positive
     #[arg(long, value_name = "DEGREES", env = "SLAMON_AGENT_LONGITUDE", allow_negative_numbers = true)]
+    #[arg(value_parser = degrees)]
     pub(super) longitude: Option<f64>,
     /// How many tasks are executed at the same time; 2 if nothing is said
     #[arg(
@@ -69,7 +72,8 @@ pub(super) struct Options {
         long,
         visible_alias = "num-executors",
         value_name = "N",
-        env = "SLAMON_AGENT_EXECUTORS"
+        env = "SLAMON_AGENT_EXECUTORS",
+        value_parser = whole_number(1, MOST_EXECUTORS)
     )]
     pub(super) executors: Option<u32>,
     /// The handlers that the agent offers; all if nothing is said, or slamon_agent.handlers
@@ -85,12 +89,15 @@ pub(super) struct Options {
     pub(super) id_file: Option<PathBuf>,
     /// Seconds until the next poll where the AFM does not say, and at most after a problem; 60 if nothing is said
     #[arg(short = 'w', long, value_name = "SECONDS", env = "SLAMON_AGENT_DEFAULT_WAIT")]
+    #[arg(value_parser = whole_number(1, u32::MAX))]
     pub(super) default_wait: Option<u32>,
     /// Seconds for which a poll is held open at most; 50 if nothing is said, 0 to never wait
     #[arg(long, value_name = "SECONDS", env = "SLAMON_AGENT_LONGEST_POLL")]
+    #[arg(value_parser = whole_number(0, LONGEST_POLL))]
     pub(super) longest_poll: Option<u32>,
     /// Seconds for which tasks may go on once the agent is told to end; 30 if nothing is said
     #[arg(long, value_name = "SECONDS", env = "SLAMON_AGENT_SHUTDOWN_LIMIT")]
+    #[arg(value_parser = whole_number(0, u32::MAX))]
     pub(super) shutdown_limit: Option<u32>,
     /// A network that tasks may reach: ADDRESS/BITS. Where one is given, all others are out of reach
     #[arg(long, value_name = "NETWORK", env = "SLAMON_AGENT_ALLOW", value_delimiter = ',')]
@@ -122,6 +129,7 @@ pub(super) struct Options {
     pub(super) listen: Option<String>,
     /// Log more: once for what is executed, twice for all; SLAMON_AGENT_VERBOSE is a number
     #[arg(short, long, action = ArgAction::Count, env = "SLAMON_AGENT_VERBOSE")]
+    #[arg(value_parser = whole_number(0, u8::MAX))]
     pub(super) verbose: u8,
 }
 
@@ -154,6 +162,19 @@ impl Options {
             listen: self.listen.or(other.listen),
             verbose: self.verbose.max(other.verbose),
         }
+    }
+}
+
+/// Reads a number of degrees; how many there may be, the settings say.
+fn degrees(text: &str) -> Result<f64, String> {
+    text.parse().map_err(|_| "must be a number of degrees, such as 60.17".to_owned())
+}
+
+/// Checks an address to listen on: the port is not left out, and is a number.
+pub(super) fn address(text: &str) -> Result<String, String> {
+    match text.rsplit_once(':') {
+        Some((host, port)) if !host.is_empty() && port.parse::<u16>().is_ok() => Ok(text.to_owned()),
+        _ => Err("must be ADDRESS:PORT, such as 127.0.0.1:9110".to_owned()),
     }
 }
 

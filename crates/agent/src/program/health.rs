@@ -5,11 +5,13 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::Args;
 
+use super::command_line::address;
+
 /// `health`.
 #[derive(Debug, Args)]
 pub(super) struct Health {
     /// Where the agent answers: what its own --listen says
-    #[arg(long, value_name = "ADDRESS", env = "SLAMON_AGENT_LISTEN")]
+    #[arg(long, value_name = "ADDRESS", env = "SLAMON_AGENT_LISTEN", value_parser = address)]
     listen: String,
 }
 

@@ -5,23 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use slamon_agent::handlers::{Environment, Secrets};
 use slamon_agent::network::{Network, NetworkPolicy, TlsRoots};
 use slamon_agent::{Agent, ConnectOptions, Location};
 use slamon_client::connection::read_token;
 use slamon_client::tls_configuration;
 
-use super::command_line::Options;
+use super::command_line::{self, Options};
 use super::file::File;
 use super::state_folder;
 
 /// What the original calls the package of the handlers that it comes with.
 const ALL_HANDLERS: &str = "slamon_agent.handlers";
 /// More are hardly meant: each is a task, with its connections and its memory.
-const MOST_EXECUTORS: u32 = 10_000;
+pub(super) const MOST_EXECUTORS: u32 = 10_000;
 /// An AFM holds a poll for so long.
-const LONGEST_POLL: u32 = 300;
+pub(super) const LONGEST_POLL: u32 = 300;
 
 /// What the agent is told, checked.
 #[derive(Debug)]
@@ -51,6 +51,9 @@ impl Settings {
             options.certificate.is_some() == options.key.is_some(),
             "certificate and key: both are needed, or none"
         );
+        if let Some(address) = &options.listen {
+            command_line::address(address).map_err(|problem| anyhow!("listen: {problem}"))?;
+        }
         let secrets = options.secrets.as_deref().map(Secrets::read).transpose();
         let secrets = secrets.context("secrets")?.unwrap_or_default();
         let network =
@@ -203,6 +206,10 @@ mod tests {
         assert!(problem(|options| options.region = Some("18".to_owned())).starts_with("country: "));
         assert!(problem(|options| options.latitude = Some(60.0)).starts_with("country and region: "));
         assert!(problem(|options| options.allow = vec!["10/8".to_owned()]).starts_with("allow"));
+        for address in ["9110", "127.0.0.1", ":9110", "127.0.0.1:http", "127.0.0.1:65536"] {
+            let problem = problem(|options| options.listen = Some(address.to_owned()));
+            assert_eq!(problem, "listen: must be ADDRESS:PORT, such as 127.0.0.1:9110", "{address}");
+        }
         assert!(problem(|options| options.key = Some("key.pem".into())).starts_with("certificate and key: "));
     }
 }

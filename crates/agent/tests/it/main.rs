@@ -1,5 +1,6 @@
 //! The program `slamon-agent`, with real AFMs.
 
+mod arguments;
 mod clock;
 mod commands;
 mod connection;

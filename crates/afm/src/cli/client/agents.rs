@@ -6,6 +6,7 @@ use serde_json::value::RawValue;
 use slamon_client::{Agent, AgentListFilter, AgentPage, AgentWithTasks, Client};
 use uuid::Uuid;
 
+use super::arguments::agent_id;
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::filter::OfType;
@@ -19,7 +20,7 @@ use super::words::{ended, moment};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Agents {
     /// One agent, with what it executes
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = agent_id)]
     id: Option<Uuid>,
     /// What becomes of that agent: paused, it is handed nothing; resumed, it is again; forgotten, it is a new one when it
     /// polls again

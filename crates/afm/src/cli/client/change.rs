@@ -7,6 +7,7 @@ use serde::Serialize;
 use slamon_client::Change;
 use uuid::Uuid;
 
+use super::arguments::id;
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::filter::Filter;
@@ -19,7 +20,7 @@ use super::words::count;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct ChangeTasks {
     /// The ids of the tasks
-    #[arg(value_name = "ID", required_unless_present = "all", conflicts_with = "all")]
+    #[arg(value_name = "ID", value_parser = id, conflicts_with = "all")]
     ids: Vec<Uuid>,
     /// All tasks that the filters choose, or all there are. Says first how many these are, and asks
     #[arg(long)]
@@ -37,6 +38,11 @@ impl ChangeTasks {
     pub(super) async fn run(&self, change: Change, out: &mut Output) -> Result<Ending, Failure> {
         if self.all {
             return self.change_all(change, out).await;
+        }
+        if self.ids.is_empty() {
+            return Err(Failure::Arguments(
+                "no task is named: give ids, or --all for all tasks that the filters choose".to_owned(),
+            ));
         }
         if !self.filter.is_empty() {
             return Err(Failure::Arguments(

@@ -7,6 +7,7 @@ use clap::Args;
 use slamon_client::connection::read_token;
 use slamon_client::{Client, ClientError, ConnectOptions, tls_configuration};
 
+use super::arguments::positive_seconds;
 use super::failure::Failure;
 
 /// How the AFM is reached.
@@ -45,17 +46,4 @@ impl Connection {
         let client = Client::with_options(&self.url, &options).map_err(problem)?;
         Ok(client.answer_within(self.timeout).retry_for(self.timeout))
     }
-}
-
-/// Reads a number of seconds from 0 on.
-pub(super) fn seconds(text: &str) -> Result<Duration, String> {
-    let number: f64 = text.parse().map_err(|_| "must be a number of seconds".to_owned())?;
-    Duration::try_from_secs_f64(number).map_err(|_| "must be a number of seconds from 0 on".to_owned())
-}
-
-fn positive_seconds(text: &str) -> Result<Duration, String> {
-    seconds(text).and_then(|time| match time.is_zero() {
-        true => Err("must be above 0".to_owned()),
-        false => Ok(time),
-    })
 }

@@ -3,7 +3,10 @@
 use clap::Args;
 use clap::builder::NonEmptyStringValueParser;
 use slamon_client::TaskFilter;
+use slamon_command_line::integer;
 use uuid::Uuid;
+
+use super::arguments::{agent_id, id};
 
 /// Which tasks: those for which all of it holds. An empty text is refused, since the AFM takes it for no filter, and a
 /// variable that a script has not set must not mean all tasks.
@@ -16,13 +19,13 @@ pub(super) struct Filter {
     #[command(flatten)]
     task_type: OfType,
     /// Of this test
-    #[arg(long = "test", alias = "test-id", value_name = "ID")]
+    #[arg(long = "test", alias = "test-id", value_name = "ID", value_parser = id)]
     test_id: Option<Uuid>,
     /// With this id
-    #[arg(long = "id", alias = "task-id", value_name = "ID")]
+    #[arg(long = "id", alias = "task-id", value_name = "ID", value_parser = id)]
     task_id: Option<Uuid>,
     /// That this agent executes, or executed last
-    #[arg(long = "agent", alias = "agent-id", value_name = "ID")]
+    #[arg(long = "agent", alias = "agent-id", value_name = "ID", value_parser = agent_id)]
     agent_id: Option<Uuid>,
     /// Posted for agents in this country
     #[arg(long, value_name = "CC", value_parser = NonEmptyStringValueParser::new())]
@@ -50,6 +53,7 @@ pub(super) struct OfType {
         long = "type-version",
         alias = "task-version",
         value_name = "VERSION",
+        value_parser = integer,
         allow_negative_numbers = true
     )]
     pub(super) task_version: Option<i64>,

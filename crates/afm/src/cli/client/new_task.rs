@@ -9,6 +9,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use slamon_client::AgentFilter;
 use uuid::Uuid;
 
+use super::arguments::{agent_id, id};
 use super::failure::Failure;
 
 /// A task as it is sent: its fields, each as the JSON text that it was given as, so that the AFM is the judge of it.
@@ -19,7 +20,7 @@ pub(super) type Fields = BTreeMap<String, Box<RawValue>>;
 #[command(next_help_heading = "Terms (with --file: of tasks that do not say it themselves)")]
 pub(super) struct Terms {
     /// The test that the task belongs to; a new one if nothing is said
-    #[arg(long = "test", alias = "test-id", value_name = "ID")]
+    #[arg(long = "test", alias = "test-id", value_name = "ID", value_parser = id)]
     test_id: Option<Uuid>,
     /// Seconds from posting until the task must be finished
     #[arg(long, alias = "task-ttl", value_name = "SECONDS", value_parser = number, allow_negative_numbers = true)]
@@ -43,17 +44,17 @@ pub(super) struct Terms {
     /// From -100 to 100: higher first
     #[arg(long, alias = "task-priority", value_name = "N", value_parser = number, allow_negative_numbers = true)]
     priority: Option<Box<RawValue>>,
-    /// Only agents in this country
+    /// Only agents in this country: 2 characters, as agents say it
     #[arg(long, value_name = "CC")]
     country: Option<String>,
-    /// Only agents in this region
+    /// Only agents in this region: 2 to 4 characters
     #[arg(long)]
     region: Option<String>,
     /// Only agents of this name
     #[arg(long, value_name = "NAME")]
     agent_name: Option<String>,
     /// Only this agent
-    #[arg(long = "agent", alias = "agent-id", value_name = "ID")]
+    #[arg(long = "agent", alias = "agent-id", value_name = "ID", value_parser = agent_id)]
     agent_id: Option<Uuid>,
 }
 

@@ -7,6 +7,7 @@ use serde_json::value::RawValue;
 use slamon_client::Test;
 use uuid::Uuid;
 
+use super::arguments::id;
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::list::add_tasks;
@@ -20,7 +21,7 @@ use super::terminal_text::shown;
 #[derive(Debug, Args)]
 pub(in crate::cli) struct OneTest {
     /// The id of the test
-    #[arg(value_name = "ID")]
+    #[arg(value_name = "ID", value_parser = id)]
     id: Uuid,
     #[command(flatten)]
     pub(super) connection: Connection,

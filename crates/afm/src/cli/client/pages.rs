@@ -5,6 +5,7 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::value::RawValue;
 use slamon_client::{Client, ClientError};
+use slamon_command_line::whole_number;
 
 use super::failure::Failure;
 use super::output::{Output, tell};
@@ -18,7 +19,7 @@ const AT_ONCE: u32 = 1_000;
 #[command(next_help_heading = "How many")]
 pub(super) struct PageOptions {
     /// How many at most
-    #[arg(long, value_name = "N", default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 50, value_parser = whole_number(1, u32::MAX))]
     limit: u32,
     /// Go on behind the part before, which has named this
     #[arg(long, value_name = "CURSOR")]

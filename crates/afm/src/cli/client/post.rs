@@ -9,9 +9,11 @@ use clap::Args;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use slamon_client::{Client, ClientError, TaskAnswer};
+use slamon_command_line::integer;
 use uuid::Uuid;
 
-use super::connection::{Connection, seconds};
+use super::arguments::{id, seconds};
+use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::new_task::{Fields, Terms, data, set};
 use super::output::{Output, tell};
@@ -32,13 +34,13 @@ pub(in crate::cli) struct Post {
     #[arg(value_name = "TYPE", required_unless_present = "file", conflicts_with = "file")]
     task_type: Option<String>,
     /// The version that an agent must offer; 1 if nothing is said
-    #[arg(value_name = "VERSION", allow_negative_numbers = true)]
+    #[arg(value_name = "VERSION", value_parser = integer, allow_negative_numbers = true)]
     task_version: Option<i64>,
     /// What the agent is told: a JSON object, @FILE with one, or - for standard input
     #[arg(long, value_name = "JSON|@FILE|-", conflicts_with = "file", allow_hyphen_values = true)]
     data: Option<String>,
     /// The id of the task; a new one if nothing is said. The same task again changes nothing
-    #[arg(long, alias = "task-id", value_name = "ID", conflicts_with = "file")]
+    #[arg(long, alias = "task-id", value_name = "ID", value_parser = id, conflicts_with = "file")]
     id: Option<Uuid>,
     /// Post the tasks of a file (- for standard input): a JSON object a line, with the fields of POST /task. Where a
     /// line has no task_id, a new one is taken. Each line gets an answer
@@ -164,7 +166,8 @@ impl Line {
             task.entry(name.clone()).or_insert_with(|| value.clone());
         }
         let task_id = match task.get("task_id") {
-            Some(id) => serde_json::from_str(id.get()).map_err(|_| "task_id: must be a UUID".to_owned())?,
+            Some(id) => serde_json::from_str(id.get())
+                .map_err(|_| "task_id: must be a UUID of 8-4-4-4-12 hexadecimal digits".to_owned())?,
             None => {
                 let id = Uuid::new_v4();
                 set(&mut task, "task_id", &id).map_err(|error| error.to_string())?;

@@ -3,6 +3,7 @@
 use clap::{Args, Subcommand};
 use serde_json::value::RawValue;
 use slamon_client::{OfferingAgents, TaskType, TypePage};
+use slamon_command_line::integer;
 
 use super::connection::Connection;
 use super::failure::{Ending, Failure};
@@ -40,7 +41,7 @@ struct OneType {
     #[arg(value_name = "TYPE")]
     task_type: String,
     /// Its version; all of them if nothing is said
-    #[arg(value_name = "VERSION", allow_negative_numbers = true)]
+    #[arg(value_name = "VERSION", value_parser = integer, allow_negative_numbers = true)]
     task_version: Option<i64>,
     #[command(flatten)]
     connection: Connection,

@@ -7,7 +7,8 @@ use serde_json::value::RawValue;
 use slamon_client::{Client, ClientError};
 use uuid::Uuid;
 
-use super::connection::{Connection, seconds};
+use super::arguments::{id, seconds};
+use super::connection::Connection;
 use super::failure::{Ending, Failure};
 use super::output::{Output, tell};
 use super::show_task::{self, Shown, show_task};
@@ -16,7 +17,7 @@ use super::show_task::{self, Shown, show_task};
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Get {
     /// The ids of the tasks: of one, all is shown, of several a line each
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", value_parser = id, required = true)]
     ids: Vec<Uuid>,
     #[command(flatten)]
     pub(super) connection: Connection,
@@ -37,7 +38,7 @@ impl Get {
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Wait {
     /// The ids of the tasks: of one, all is shown, of several a line each
-    #[arg(value_name = "ID", required = true)]
+    #[arg(value_name = "ID", value_parser = id, required = true)]
     ids: Vec<Uuid>,
     /// Wait so many seconds at most, for all of them; without it, as long as it takes
     #[arg(long = "for", value_name = "SECONDS", value_parser = seconds)]

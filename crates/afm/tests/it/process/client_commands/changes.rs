@@ -62,6 +62,10 @@ fn change_all_tasks_of_a_filter(asked: &Asked) {
         let ended = asked.run(args);
         assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{args:?}: {ended:?}");
     }
+    for args in [&["task", "cancel", "--state", "pending"][..], &["task", "retry"]] {
+        let ended = asked.run(args);
+        assert!(ended.stderr.contains("--all for all tasks that the filters choose"), "{ended:?}");
+    }
     assert_eq!(
         asked.json(&["task", "list", "--state", "pending"])[0]["tasks"].as_array().map(Vec::len),
         Some(4)

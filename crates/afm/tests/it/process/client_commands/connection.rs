@@ -188,3 +188,45 @@ fn what_a_command_does_not_understand_is_2() {
         assert!(!ended.stderr.is_empty(), "{args:?}");
     }
 }
+
+#[test]
+fn an_argument_that_is_wrong_is_named_with_what_it_has_to_be() {
+    let (id, number) = ("must be a UUID of 8-4-4-4-12", "must be a whole number");
+    for (args, name, words) in [
+        (&["task", "post", "wait", "x"][..], "[VERSION]", number),
+        (&["task", "post", "wait", "9223372036854775808"], "[VERSION]", number),
+        (&["task", "post", "wait", "--id", "abc"], "--id <ID>", id),
+        (&["task", "post", "wait", "--test", "abc"], "--test <ID>", id),
+        (&["task", "post", "wait", "--agent", "vm"], "--agent <ID>", "slamon-afm agents"),
+        (&["task", "post", "wait", "--priority", "high"], "--priority <N>", "must be a number"),
+        (&["task", "get", "7"], "<ID>", id),
+        (&["task", "wait", "7"], "<ID>", id),
+        (&["task", "cancel", "7"], "[ID]", id),
+        (&["task", "list", "--id", "7"], "--id <ID>", id),
+        (&["task", "list", "--test", "7"], "--test <ID>", id),
+        (&["task", "list", "--agent", "vm"], "--agent <ID>", "slamon-afm agents"),
+        (&["task", "list", "--limit", "many"], "--limit <N>", "must be a whole number from 1 to 4294967295"),
+        (&["task", "list", "--type-version", "x"], "--type-version <VERSION>", number),
+        (&["agents", "vm"], "[ID]", "slamon-afm agents"),
+        (&["types", "pause", "wait", "x"], "[VERSION]", number),
+        (&["tests", "7"], "<ID>", id),
+        (&["status", "--timeout", "0"], "--timeout <SECONDS>", "must be a number of seconds above 0"),
+        (&["status", "--timeout", "soon"], "--timeout <SECONDS>", "must be a number of seconds"),
+        (&["health", "--url", "127.0.0.1:8080"], "url: ", "must begin with http:// or https://"),
+        (&["run", "127.0.0.1", "http"], "[PORT]", "must be a whole number from 0 to 65535"),
+    ] {
+        let ended = run_at("http://127.0.0.1:9", args, "");
+        assert_eq!((ended.status, ended.stdout.as_str()), (Some(2), ""), "{args:?}: {ended:?}");
+        assert!(ended.stderr.contains(name) && ended.stderr.contains(words), "{args:?}: {ended:?}");
+    }
+}
+
+#[test]
+fn the_usage_does_not_require_what_the_environment_says() {
+    for args in [&["task", "get"][..], &["task", "list", "--nonsense"], &["status", "now"]] {
+        let ended = run_at("http://127.0.0.1:9", args, "");
+        assert_eq!(ended.status, Some(2), "{ended:?}");
+        assert!(ended.stderr.contains("Usage: slamon-afm"), "{ended:?}");
+        assert!(!ended.stderr.contains("--url"), "{ended:?}");
+    }
+}
