@@ -19,6 +19,7 @@ mod pending_reason;
 mod task;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
+mod token;
 mod transition;
 
 pub use claim_budget::{ClaimBudget, MAX_BYTES_PER_POLL, MAX_TASKS_PER_POLL};
@@ -30,4 +31,5 @@ pub use cursor::{KindCursor, QueueCursor, WaitingKind};
 pub use operation::{MAX_PAUSES, Operation, PauseTarget, Pauses};
 pub use pending_reason::{AHEAD_COUNTED, PendingReason, QueueDiagnostics, kept_from_agents, pending_reason};
 pub use task::{Attempt, AttemptEnd, End, EndedAttempt, LateResult, State, Task, expires};
+pub use token::{AgentBinding, Right, Role, Token, TokenHash};
 pub use transition::{AttemptEndName, StateName, Transition};

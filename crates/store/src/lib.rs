@@ -32,6 +32,7 @@ mod statistics;
 mod store;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod tokens;
 mod traces;
 mod views;
 mod waiting;
@@ -55,6 +56,7 @@ pub use statistics::{
     StatisticsStore, StatisticsUpdate, TaskCounts, TypeCounts, TypeFigures,
 };
 pub use store::{Adopted, Backlog, Prepared, SMALL_TASK, Store, TYPE_BEGINNING, TaskRead, WriteConcurrency};
+pub use tokens::{ChangedTokens, MOST_TOKENS, TokenStore};
 pub use traces::{TraceContext, TraceStore};
 pub use views::{
     AgentView, AttemptSpan, AttemptView, Counts, LIST_RESULT_BYTES, LateView, List, Overview, TaskView,
