@@ -2,8 +2,9 @@
 
 use std::time::Duration;
 
-use slamon_domain::{AttemptEnd, End, State, StateName};
+use slamon_domain::{AgentBinding, AttemptEnd, End, State, StateName};
 use slamon_protocol::{JsonText, TaskOutcome};
+use uuid::Uuid;
 
 /// The name of a task's state in the tables; for clients it is [`State::name`].
 pub(crate) fn state_name(state: &State) -> &'static str {
@@ -57,6 +58,34 @@ pub(crate) fn outcome(result: Option<JsonText>, error: Option<JsonText>) -> Opti
     result.map(TaskOutcome::Completed).or(error.map(TaskOutcome::Failed))
 }
 
+/// The columns of which agent the bearer of a token may be: the agent, and whether it is the first one.
+pub(crate) fn agent_binding_columns(binding: AgentBinding) -> (Option<Uuid>, bool) {
+    match binding {
+        AgentBinding::Any => (None, false),
+        AgentBinding::First => (None, true),
+        AgentBinding::Agent(id) => (Some(id), false),
+    }
+}
+
+/// Reads what [`agent_binding_columns`] has written.
+pub(crate) fn agent_binding(agent_id: Option<Uuid>, binds_first: bool) -> AgentBinding {
+    match agent_id {
+        Some(id) => AgentBinding::Agent(id),
+        None if binds_first => AgentBinding::First,
+        None => AgentBinding::Any,
+    }
+}
+
+/// The task types of a token as a list in JSON.
+pub(crate) fn token_types_text(types: &[String]) -> String {
+    serde_json::Value::from(types).to_string()
+}
+
+/// Reads what [`token_types_text`] has written.
+pub(crate) fn token_types(text: &str) -> Result<Vec<String>, serde_json::Error> {
+    serde_json::from_str(text)
+}
+
 /// A duration in whole microseconds; one that is too long for a column is the longest that fits.
 pub(crate) fn micros(duration: Duration) -> i64 {
     i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
@@ -89,6 +118,13 @@ mod tests {
             assert_eq!(outcome(result, error), Some(written));
         }
         assert_eq!(outcome(None, None), None);
+        for binding in [AgentBinding::Any, AgentBinding::First, AgentBinding::Agent(Uuid::from_u128(1))] {
+            let (agent_id, binds_first) = agent_binding_columns(binding);
+            assert_eq!(agent_binding(agent_id, binds_first), binding);
+        }
+        for types in [vec![], ["", "a\"\\\0", "ä😀\u{fffd}"].map(str::to_owned).to_vec()] {
+            assert_eq!(token_types(&token_types_text(&types)).unwrap(), types);
+        }
         assert_eq!(micros(Duration::MAX), i64::MAX);
     }
 }

@@ -44,6 +44,7 @@ mod stored_kind;
 mod sweep_progress;
 mod timeouts;
 mod tls;
+mod tokens;
 mod traces;
 mod uri;
 mod waiting;

@@ -20,6 +20,7 @@ mod rows;
 mod schema;
 mod statistics;
 mod test_index;
+mod tokens;
 mod traces;
 mod uri;
 mod views;

@@ -20,6 +20,7 @@ use crate::fleet::{AgentDetails, AgentQuery, ListedAgent, Page};
 use crate::listing::{TaskPage, TaskPlace, TaskQuery};
 use crate::offers::{OfferedType, OffersQuery};
 use crate::statistics::StatisticsStore;
+use crate::tokens::TokenStore;
 use crate::traces::TraceStore;
 use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
@@ -46,7 +47,7 @@ impl WriteConcurrency {
 /// Every call takes a bounded time; one that takes longer is [`StoreError::Unavailable`]. Dropping the future
 /// of a call never leaves half a change behind.
 #[async_trait]
-pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore {
+pub trait Store: StatisticsStore + CensusStore + TraceStore + AgentFiguresStore + TokenStore {
     /// Creates or migrates the tables, and adopts those of slamon-afm 1.1.0, in one transaction.
     async fn create_tables(&self) -> Result<Prepared, StoreError>;
 

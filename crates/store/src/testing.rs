@@ -6,7 +6,8 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use jiff::Timestamp;
 use slamon_domain::{
-    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, WaitingKind,
+    Applied, Command, EndedAttempt, KindCursor, LateResult, Pauses, QueueDiagnostics, Task, Token,
+    WaitingKind,
 };
 use slamon_protocol::Capability;
 use tokio::sync::mpsc;
@@ -24,6 +25,7 @@ use crate::statistics::{
     AgentCounts, MinuteStatistics, Saved, StatisticsStore, StatisticsUpdate, TaskCounts, TypeCounts,
 };
 use crate::store::{Backlog, Prepared, Store, TaskRead, WriteConcurrency};
+use crate::tokens::{ChangedTokens, TokenStore};
 use crate::traces::{TraceContext, TraceStore};
 use crate::views::{AttemptSpan, AttemptView, Counts, Overview};
 use crate::waiting::{WaitingHead, WaitingPart};
@@ -201,5 +203,15 @@ pass_on! {
         traces_of(tasks: Arc<[Uuid]>) -> Vec<(Uuid, TraceContext)>;
         delete_traces(tasks: Arc<[Uuid]>) -> ();
         purge_traces(after: Option<Uuid>, ended_before: Timestamp, limit: u32) -> Option<Uuid>;
+    }
+}
+
+pass_on! {
+    TokenStore {
+        add_token(token: Arc<Token>) -> ();
+        changed_tokens(after: u64) -> ChangedTokens;
+        revoke_tokens(ids: Arc<[Uuid]>, now: Timestamp) -> u64;
+        bind_token(id: Uuid, agent_id: Uuid) -> Option<Uuid>;
+        save_token_uses(uses: Arc<[(Uuid, Timestamp)]>) -> ();
     }
 }

@@ -24,7 +24,10 @@ pub struct ChangedTokens {
 /// Keeps tokens. Every AFM has all of them in memory, and reads what has changed twice a second.
 #[async_trait]
 pub trait TokenStore: Send + Sync + 'static {
-    /// Adds a token.
+    /// Adds a token. One that was added before stays as it is.
+    ///
+    /// # Errors
+    /// [`StoreError::Failed`] where another token has its id or its hash, or its name contains U+0000.
     async fn add_token(&self, token: Arc<Token>) -> Result<(), StoreError>;
 
     /// Reads the tokens that were changed after a change, 0 for all of them. Changes are numbered in the order of their
@@ -40,4 +43,17 @@ pub trait TokenStore: Send + Sync + 'static {
 
     /// Saves when tokens were used last. An earlier time than the saved one changes nothing.
     async fn save_token_uses(&self, uses: Arc<[(Uuid, Timestamp)]>) -> Result<(), StoreError>;
+}
+
+/// Refuses a name that PostgreSQL cannot keep, in every store.
+pub(crate) fn check_name(token: &Token) -> Result<(), StoreError> {
+    if token.name.contains('\0') {
+        return Err(StoreError::Failed(anyhow::anyhow!("the name of a token must not contain U+0000")));
+    }
+    Ok(())
+}
+
+/// The error of a token that cannot be added.
+pub(crate) fn is_taken(token: &Token) -> StoreError {
+    StoreError::Failed(anyhow::anyhow!("another token has the id {} or the same hash", token.id))
 }

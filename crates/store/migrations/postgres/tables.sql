@@ -46,6 +46,8 @@ create table task (
     -- Under which id a further attempt was handed out; that of the first is the task's own, and not kept.
     alias uuid,
     deadline_at timestamptz,
+    -- Who posted the task, by the name of their token.
+    posted_by text,
     -- PostgreSQL reads a table's checks anew with each statement that writes to it, which takes longer than writing a dozen
     -- rows: so there is one only, which is quick to read.
     constraint task_end check (
@@ -252,7 +254,29 @@ create table offer_count (
 -- md5(): types may be of any length, and must be told apart by all of it.
 create unique index offer_count_of_type on offer_count (left(type, 100), md5(type), version);
 
+-- Who may do what, by the SHA-256 of their tokens. Every AFM has all of it in memory, and reads what has changed twice a second.
+create table token (
+    id uuid primary key,
+    name text not null,
+    role text not null,
+    hash bytea not null unique check (length(hash) = 32),
+    -- Which agent the bearer may be: this one; or the one as which it polls first; or any.
+    agent_id uuid,
+    binds_first boolean not null check (not binds_first or agent_id is null),
+    -- The task types that the bearer may post: a list in JSON, which can say U+0000; null: all.
+    types text,
+    created_at timestamptz not null,
+    expires_at timestamptz,
+    revoked_at timestamptz,
+    -- Written behind; no index has it.
+    last_used_at timestamptz,
+    -- Changes are numbered in the order of their commits: who makes one locks the table. That the token was used is none.
+    change bigint not null
+) with (fillfactor = 70);
+
+create unique index token_changed on token (change);
+
 insert into agent_census default values;
 insert into task_total (delayed, pending, claimed, is_counted) values (0, 0, 0, true);
 
-insert into slamon_schema (version) values (13);
+insert into slamon_schema (version) values (14);

@@ -33,7 +33,7 @@ const SCHEMAS: &str = "
 ";
 
 /// The rights that the statements of this program need, table by table.
-const NEEDED: [(&str, &[&str]); 15] = [
+const NEEDED: [(&str, &[&str]); 16] = [
     ("slamon_schema", &["SELECT"]),
     ("task", &READ_AND_WRITE),
     ("attempt", &READ_AND_WRITE),
@@ -48,6 +48,7 @@ const NEEDED: [(&str, &[&str]); 15] = [
     ("agent_outcome", &READ_AND_WRITE),
     ("agent_census", &["SELECT", "UPDATE"]),
     ("offer_count", &READ_AND_WRITE),
+    ("token", &["SELECT", "INSERT", "UPDATE"]),
     (SEQUENCE, &["USAGE"]),
 ];
 

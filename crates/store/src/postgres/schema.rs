@@ -27,6 +27,7 @@ const MIGRATIONS: &[(i64, &str)] = &[
     (11, include_str!("../../migrations/postgres/0011_tests.sql")),
     (12, include_str!("../../migrations/postgres/0012_agent_outcomes.sql")),
     (13, include_str!("../../migrations/postgres/0013_census.sql")),
+    (14, include_str!("../../migrations/postgres/0014_tokens.sql")),
 ];
 
 const ADOPT: &str = include_str!("../../migrations/postgres/adopt.sql");
@@ -248,7 +249,7 @@ pub(super) async fn drop_ours(session: &Session) -> Result<bool, PgError> {
         session
             .script(
                 "drop table if exists task, attempt, agent, agent_offer, past_agent, pause, task_count, \
-                 task_total, minute_statistics, task_trace, agent_outcome, agent_census, offer_count; \
+                 task_total, minute_statistics, task_trace, agent_outcome, agent_census, offer_count, token; \
                  drop table slamon_schema",
             )
             .await?;

@@ -24,6 +24,7 @@ const MIGRATIONS: &[&str] = &[
     include_str!("../../migrations/sqlite/0010_traces.sql"),
     include_str!("../../migrations/sqlite/0011_agent_outcomes.sql"),
     include_str!("../../migrations/sqlite/0012_census.sql"),
+    include_str!("../../migrations/sqlite/0013_tokens.sql"),
 ];
 
 #[expect(clippy::cast_possible_wrap, reason = "a handful")]
@@ -92,7 +93,8 @@ pub(super) fn drop_tables(connection: &mut Connection) -> Result<bool, StoreErro
              drop table if exists task_total; drop table if exists minute_statistics;
              drop table if exists task_of_test; drop table if exists task_trace;
              drop table if exists agent_outcome;
-             drop table if exists agent_census; drop table if exists offer_count",
+             drop table if exists agent_census; drop table if exists offer_count;
+             drop table if exists token",
         )?;
     }
     transaction.commit()?;

@@ -85,7 +85,7 @@ async fn an_original_database_is_named_until_it_is_adopted() {
     assert_eq!(
         fixture.text(tables).unwrap(),
         "agent,agent_census,agent_offer,agent_outcome,attempt,minute_statistics,offer_count,past_agent,pause,slamon_schema,\
-         task,task_count,task_of_test,task_total,task_trace"
+         task,task_count,task_of_test,task_total,task_trace,token"
     );
 }
 
