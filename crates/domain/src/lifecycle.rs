@@ -76,7 +76,10 @@ pub fn submit(
     if posted.same_as(stored) {
         return Ok(Submitted::Repeated);
     }
-    Err(Refusal::IdTaken(if stored.test_id != posted.test_id {
+    // First: whoever posts under another's id learns nothing of the other's task.
+    Err(Refusal::IdTaken(if stored.posted_by != posted.posted_by {
+        "who posted it"
+    } else if stored.test_id != posted.test_id {
         "test_id"
     } else if stored.task_type != posted.task_type {
         "task_type"

@@ -24,6 +24,8 @@ pub struct PostTask {
     pub task_data: Option<JsonText>,
     /// How long the task may take, how often it may be tried, and who may have it.
     pub terms: Terms,
+    /// Who posted the task, by the name of their token. It is no part of the body: [`PostTask::parse`] leaves it `None`.
+    pub posted_by: Option<String>,
 }
 
 impl PostTask {
@@ -65,12 +67,14 @@ impl PostTask {
             task_version: task_version.integer()?,
             task_data: task_data.optional(Value::object_text)?,
             terms: Terms::read(terms, limits)?,
+            posted_by: None,
         };
         fields.rest.refuse()?;
         Ok(task)
     }
 
-    /// Whether two posts say the same in every field, so that the second is a repeat of the first.
+    /// Whether two posts are by the same poster and say the same in every field, so that the second is a repeat of the
+    /// first.
     #[must_use]
     pub fn same_as(&self, other: &Self) -> bool {
         let same_data = match (&self.task_data, &other.task_data) {
@@ -84,6 +88,7 @@ impl PostTask {
             && self.task_type == other.task_type
             && self.task_version == other.task_version
             && self.terms == other.terms
+            && self.posted_by == other.posted_by
     }
 }
 
@@ -105,6 +110,7 @@ mod tests {
         assert_eq!(task.task_type, "wait");
         assert_eq!(task.task_version, i64::MIN);
         assert_eq!(task.task_data.unwrap().as_str(), r#"{ "a":1.0}"#);
+        assert_eq!(task.posted_by, None);
     }
 
     #[test]

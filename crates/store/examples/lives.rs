@@ -208,6 +208,7 @@ async fn live(
                 r#"{{"url":"http://127.0.0.1/","id":"{agent_id}"}}"#
             ))),
             terms: Terms::default(),
+            posted_by: None,
         };
         let task_id = post.task_id;
         ask(&queue, |sender| Request::Submit(post, sender)).await??;

@@ -34,6 +34,7 @@ fn posted() -> PostTask {
         task_version: 1,
         task_data: Some(json(r#"{"time":1}"#)),
         terms: Terms::default(),
+        posted_by: None,
     }
 }
 
@@ -123,6 +124,8 @@ fn another_task_with_the_same_id_is_refused_by_the_first_field_that_differs() {
         (PostTask { task_data: None, ..posted() }, "task_data"),
         (PostTask { task_data: None, terms, ..posted() }, "its terms"),
         (type_and_version, "task_type"),
+        (PostTask { posted_by: Some(String::new()), ..posted() }, "who posted it"),
+        (PostTask { posted_by: Some("shop".to_owned()), task_data: None, ..posted() }, "who posted it"),
     ] {
         assert_eq!(submit(Some(&posted()), false, &other), Err(Refusal::IdTaken(field)), "{other:?}");
         assert_eq!(submit(Some(&other), false, &posted()), Err(Refusal::IdTaken(field)), "{other:?}");

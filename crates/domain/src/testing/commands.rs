@@ -47,6 +47,7 @@ pub fn task_of(task_type: &str, task_version: i64, n: u128) -> PostTask {
         task_version,
         task_data: Some(json(format!(r#"{{"n":{n}}}"#))),
         terms: Terms::default(),
+        posted_by: None,
     }
 }
 

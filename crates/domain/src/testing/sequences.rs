@@ -140,7 +140,7 @@ fn json(text: &str) -> JsonText {
 /// Mostly the one task that goes with an id, else one that differs in a field, or only in the way it is
 /// written.
 fn submit() -> impl Strategy<Value = PostTask> {
-    let change = prop_oneof![7 => Just(0), 4 => 1..=7];
+    let change = prop_oneof![7 => Just(0), 4 => 1..=8];
     (task_id(), change).prop_map(|(task_id, change)| {
         let n = task_id.as_u128() % TASKS;
         let (task_type, task_version) = KINDS[(n % KINDS.len() as u128) as usize];
@@ -151,6 +151,7 @@ fn submit() -> impl Strategy<Value = PostTask> {
             task_version,
             task_data: Some(json(r#"{"a":[1,"é"]}"#)),
             terms: terms(n),
+            posted_by: (n % 3 == 1).then(|| "é".to_owned()),
         };
         match change {
             1 => task.test_id = Uuid::from_u128(0x7e58),
@@ -160,6 +161,7 @@ fn submit() -> impl Strategy<Value = PostTask> {
             5 => task.task_data = Some(json(r#"{"a":[1.0,"é"]}"#)),
             6 => task.task_data = Some(json(r#"{ "a": [1, "\u00e9"] }"#)),
             7 => task.terms.priority += 1,
+            8 => task.posted_by = Some("other".to_owned()),
             _ => {}
         }
         task

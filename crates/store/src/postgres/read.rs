@@ -24,7 +24,8 @@ use crate::views::{
 macro_rules! size {
     () => {
         "(octet_length(type)::bigint + octet_length(agent_filter) + coalesce(octet_length(data), 0)
-          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0))"
+          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0)
+          + coalesce(octet_length(posted_by), 0))"
     };
 }
 

@@ -16,7 +16,7 @@ macro_rules! waiting_columns {
     () => {
         "task.id, task.seq, task.test_id, task.type, task.version, task.created_at, task.ttl, task.timeout,
          task.max_attempts, task.retry_errors, task.retry_delay, task.priority, task.delay,
-         task.agent_filter, task.state, task.attempts"
+         task.agent_filter, task.posted_by, task.state, task.attempts"
     };
 }
 
@@ -111,6 +111,7 @@ fn task_with(row: &Row, task_data: Option<JsonText>) -> Result<Task, PgError> {
         task_version: row.try_get("version")?,
         task_data,
         terms,
+        posted_by: row.try_get("posted_by")?,
     };
     let attempts = count(row, "attempts")?;
     let state = state(row, posted.task_id, attempts)?;

@@ -28,7 +28,7 @@ macro_rules! posted_columns {
             "seq, id, test_id, type, version, ",
             $data,
             ", created_at, ttl, timeout, max_attempts, retry_errors, retry_delay, priority, delay,
-             agent_filter"
+             agent_filter, posted_by"
         )
     };
 }
@@ -53,7 +53,8 @@ const BY_ID: &str = concat!("select ", task_columns!(), " from task where id = ?
 macro_rules! size {
     () => {
         "(octet_length(type) + octet_length(agent_filter) + coalesce(octet_length(data), 0)
-          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0))"
+          + coalesce(octet_length(result), 0) + coalesce(octet_length(error), 0)
+          + coalesce(octet_length(posted_by), 0))"
     };
 }
 
@@ -205,7 +206,8 @@ fn read_posted(columns: &mut RowReader<'_, '_>) -> rusqlite::Result<(i64, PostTa
             AgentFilter::from_key(&key).map_err(|e| unreadable(e.to_string()))?
         },
     };
-    Ok((seq, PostTask { task_id, test_id, task_type, task_version, task_data, terms }, created))
+    let posted_by = columns.next()?;
+    Ok((seq, PostTask { task_id, test_id, task_type, task_version, task_data, terms, posted_by }, created))
 }
 
 /// Reads the state, and how many attempts there were.

@@ -54,6 +54,7 @@ pub(crate) fn submit_under(n: u128, task_type: &str, terms: Terms) -> Command {
         task_version: 1,
         task_data: None,
         terms,
+        posted_by: None,
     })
 }
 

@@ -20,6 +20,7 @@ pub(super) fn kib(command: &Command) -> u32 {
             task.task_type.len()
                 + task.terms.agent_filter.text_bytes()
                 + task.task_data.as_ref().map_or(0, |data| data.as_str().len())
+                + task.posted_by.as_ref().map_or(0, String::len)
         }
         Command::Report(result) => match &result.outcome {
             TaskOutcome::Completed(text) | TaskOutcome::Failed(text) => text.as_str().len(),
@@ -86,6 +87,9 @@ mod tests {
         assert_eq!(task(&long, "", ""), 101);
         assert_eq!(task("t", "", &format!(r#""x":"{long}""#)), 101);
         assert_eq!(task("t", &format!(r#""agent_name":"{long}""#), ""), 101);
+        let body = format!(r#"{{"task_id":"{id}","test_id":"{id}","task_type":"t","task_version":1}}"#);
+        let posted = PostTask { posted_by: Some(long.clone()), ..PostTask::parse(&body).unwrap() };
+        assert_eq!(kib(&Command::Submit(posted)), 101);
         assert_eq!(kib(&Command::from(poll("", 0))), 1);
         assert_eq!(kib(&Command::from(poll(&long, 0))), 101);
         assert!((250..300).contains(&kib(&Command::from(poll("", 1_000)))));

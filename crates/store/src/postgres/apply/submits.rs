@@ -21,11 +21,11 @@ const INSERT: &str = "
     insert into task (
         id, seq, test_id, type, version, data, created_at, ttl, timeout, max_attempts, retry_errors,
         retry_delay,
-        priority, delay, agent_filter, state, available_at, due_at
+        priority, delay, agent_filter, state, available_at, due_at, posted_by
     )
     overriding system value
-    select id, seq, test_id, type, version, data, $17, ttl, timeout, max_attempts, retry_errors, retry_delay,
-        priority, delay, agent_filter, state, available_at, due_at
+    select id, seq, test_id, type, version, data, $18, ttl, timeout, max_attempts, retry_errors, retry_delay,
+        priority, delay, agent_filter, state, available_at, due_at, posted_by
     from (
         -- The commands' order is the order of arrival, whatever order the rows go in.
         select nextval('task_arrival') as seq, in_order.*
@@ -34,11 +34,11 @@ const INSERT: &str = "
             from unnest(
                 $1::uuid[], $2::uuid[], $3::text[], $4::bigint[], $5::text[], $6::bigint[], $7::bigint[],
                 $8::integer[], $9::boolean[], $10::bigint[], $11::integer[], $12::bigint[], $13::text[],
-                $14::text[], $15::timestamptz[], $16::timestamptz[]
+                $14::text[], $15::timestamptz[], $16::timestamptz[], $17::text[]
             ) with ordinality as posted (
                 id, test_id, type, version, data, ttl, timeout,
                 max_attempts, retry_errors, retry_delay, priority, delay, agent_filter,
-                state, available_at, due_at, place
+                state, available_at, due_at, posted_by, place
             )
             order by place
         ) as in_order
@@ -154,6 +154,7 @@ impl<'a> Submits<'a> {
             .collect();
         let due: Vec<Option<Timestamp>> =
             tasks.iter().map(|(post, state)| state.due(expires(post, self.now))).collect();
+        let posters: Vec<Option<&str>> = posts().map(|post| post.posted_by.as_deref()).collect();
         session
             .run(
                 statement,
@@ -174,6 +175,7 @@ impl<'a> Submits<'a> {
                     &states,
                     &available,
                     &due,
+                    &posters,
                     &self.now,
                 ],
             )

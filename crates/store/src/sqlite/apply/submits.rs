@@ -43,8 +43,8 @@ impl BatchTransaction<'_> {
     fn insert_plain(&self, posted: &PostTask) -> rusqlite::Result<usize> {
         self.transaction
             .prepare_cached(
-                "insert into task (id, test_id, type, version, data, created_at, state)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, 'pending') on conflict (id) do nothing",
+                "insert into task (id, test_id, type, version, data, created_at, posted_by, state)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, 'pending') on conflict (id) do nothing",
             )?
             .execute(params![
                 posted.task_id.as_bytes(),
@@ -53,6 +53,7 @@ impl BatchTransaction<'_> {
                 posted.task_version,
                 posted.task_data.as_ref().map(JsonText::as_str),
                 self.now.as_microsecond(),
+                posted.posted_by,
             ])
     }
 
@@ -67,8 +68,8 @@ impl BatchTransaction<'_> {
             .prepare_cached(
                 "insert into task (id, test_id, type, version, data, created_at, ttl, timeout, max_attempts,
                                    retry_errors, retry_delay, priority, delay, agent_filter,
-                                   state, available_at, due_at)
-                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17)
+                                   state, available_at, due_at, posted_by)
+                 values (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14, ?15, ?16, ?17, ?18)
                  on conflict (id) do nothing",
             )?
             .execute(params![
@@ -89,6 +90,7 @@ impl BatchTransaction<'_> {
                 state_name(state),
                 available,
                 due.map(Timestamp::as_microsecond),
+                posted.posted_by,
             ])
     }
 }

@@ -251,3 +251,45 @@ pub(crate) async fn the_id_of_an_attempt_is_no_tasks(fixture: &impl Fixture) {
     store.sweep(at(99), Sweep { delete_after: Some(seconds(1)), ..DUE }).await;
     assert_eq!(store.submit(at(99), under(running, 2)).await, Ok(Submitted::Stored));
 }
+
+pub(crate) async fn the_poster_of_a_task_is_kept_and_compared(fixture: &impl Fixture) {
+    let store = fixture.ready().await;
+    let terms = Terms { max_attempts: 2, priority: 1, ..Terms::default() };
+    let by = |poster: Option<&str>, n| {
+        let terms = if n % 2 == 0 { terms.clone() } else { Terms::default() };
+        PostTask { posted_by: poster.map(str::to_owned), terms, ..task(n) }
+    };
+    let posters = [None, Some(""), Some("shop"), Some("shop "), Some("Sh\u{f6}p's \"\\😀\n")];
+    let posts: Vec<PostTask> =
+        (1..).zip(posters.iter().chain(&posters)).map(|(n, by_whom)| by(*by_whom, n)).collect();
+    let outcomes = store.batch(at(0), posts.iter().cloned().map(Command::Submit).collect()).await;
+    assert!(outcomes.iter().all(|outcome| submitted(outcome) == Ok(Submitted::Stored)), "{outcomes:?}");
+    let all_kept = async || {
+        for (n, posted) in (1..).zip(&posts) {
+            assert_eq!(store.stored(n).await.posted, *posted);
+        }
+    };
+    all_kept().await;
+    for (n, posted) in (1..).zip(&posts) {
+        assert_eq!(store.submit(at(1), posted.clone()).await, Ok(Submitted::Repeated));
+        for other in posters.iter().filter(|other| other.map(str::to_owned) != posted.posted_by) {
+            // Nothing is said of what else differs.
+            let other = PostTask { task_version: 7, ..by(*other, n) };
+            assert_eq!(store.submit(at(1), other).await, Err(Refusal::IdTaken("who posted it")));
+        }
+    }
+    assert_eq!(store.claim(at(2), 1, 20).await.len(), posts.len());
+    store.report(at(3), completed(3, "{}")).await.unwrap();
+    store.cancel(at(3), 4).await.unwrap();
+    all_kept().await;
+    assert_eq!(store.submit(at(4), posts[2].clone()).await, Ok(Submitted::Repeated));
+    assert_eq!(store.submit(at(4), by(None, 3)).await, Err(Refusal::IdTaken("who posted it")));
+
+    // In one batch, the first one decides.
+    let batch = [by(Some("a"), 21), by(Some("b"), 21), by(Some("a"), 21), by(None, 21)];
+    let outcomes = store.batch(at(5), batch.clone().map(Command::Submit).into()).await;
+    let refused = Err(Refusal::IdTaken("who posted it"));
+    let expected = [Ok(Submitted::Stored), refused, Ok(Submitted::Repeated), refused];
+    assert_eq!(outcomes.iter().map(submitted).collect::<Vec<_>>(), expected);
+    assert_eq!(store.stored(21).await.posted, batch[0]);
+}

@@ -103,6 +103,7 @@ async fn finished_tasks_are_kept() {
                 task_version: 1,
                 task_data: Some(json(r#"{"time": 1}"#)),
                 terms: Terms::default(),
+                posted_by: None,
             },
             created: utc("2026-11-22 21:17:02.955963"),
             attempts: 1,
