@@ -26,6 +26,7 @@ mod statistics;
 mod submits;
 mod tables;
 mod tests_listed;
+mod tokens;
 mod traces;
 mod transactions;
 
@@ -64,6 +65,7 @@ macro_rules! cases_of_every_store {
                 a_batch_of_thousands
                 a_batch_of_nothing
                 unknown_tasks_are_not_found
+                the_poster_of_a_task_is_kept_and_compared
             }
             sizes {
                 of_a_large_task_its_size_is_read_first
@@ -256,6 +258,16 @@ macro_rules! cases_of_every_store {
                 the_first_span_of_a_poster_is_kept
                 spans_of_posters_are_deleted_with_their_tasks
             }
+            tokens {
+                a_token_is_kept_as_it_was_made
+                a_token_is_added_once
+                names_and_types_may_be_any_text
+                a_token_is_revoked_once
+                a_token_is_bound_to_the_agent_that_comes_first
+                agents_that_race_for_a_token_are_told_the_same
+                the_latest_use_of_a_token_is_kept
+                thousands_of_tokens_are_read_in_pages
+            }
             model {
                 any_sequence_of_batches_goes_as_in_the_model
             }
@@ -311,6 +323,11 @@ macro_rules! cases_of_shared_databases {
             statistics {
                 counts_are_right_however_often_tasks_are_counted
                 statistics_outlive_their_store
+            }
+            tokens {
+                no_change_of_tokens_is_missed_while_two_stores_make_them
+                agents_that_race_for_a_token_on_two_stores_are_told_the_same
+                tokens_survive_a_restart
             }
             reopening {
                 everything_is_there_after_reopening
