@@ -115,13 +115,13 @@ async fn a_commit_cut_short_is_in_doubt_and_names_its_claims() {
 }
 
 /// A way to the server that can be cut, so that neither end hears why.
-struct Way {
-    port: u16,
+pub(crate) struct Way {
+    pub(crate) port: u16,
     cut: Arc<Notify>,
 }
 
 impl Way {
-    async fn to(server: u16) -> Self {
+    pub(crate) async fn to(server: u16) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let (port, cut) = (listener.local_addr().unwrap().port(), Arc::new(Notify::new()));
         let cuts = Arc::clone(&cut);
@@ -140,7 +140,7 @@ impl Way {
         Self { port, cut }
     }
 
-    fn cut(&self) {
+    pub(crate) fn cut(&self) {
         self.cut.notify_waiters();
     }
 }

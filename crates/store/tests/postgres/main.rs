@@ -22,6 +22,7 @@ mod statements;
 mod statistics;
 mod sweeping;
 mod tls;
+mod tokens;
 
 use std::sync::Arc;
 use std::time::Duration;
