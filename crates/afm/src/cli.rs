@@ -6,6 +6,7 @@ mod resource_limits;
 mod run;
 mod signals;
 mod tables;
+mod tokens;
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -23,6 +24,7 @@ use crate::config::{self, DatabaseUri, Loaded, Overrides};
 use crate::database::{Database, DatabaseKind};
 use crate::logging::{self, LogWriter, repeats};
 use crate::metrics;
+use tokens::TokenCommand;
 
 /// The database of the demo.
 const IN_MEMORY: &str = "sqlite://";
@@ -41,7 +43,7 @@ struct CliArguments {
 }
 
 /// What an AFM itself is told, before or after its subcommand.
-#[derive(Debug, Args)]
+#[derive(Debug, Default, Args)]
 struct ServerOptions {
     /// Where tasks are kept: sqlite:///FILE, sqlite:// (in memory, the default) or
     /// postgresql://USER@HOST/NAME
@@ -83,6 +85,8 @@ enum Subcommands {
     CreateTables(ServerOptions),
     /// Drop the tables, with everything in them. Does not ask, since scripts for slamon-afm 1.1.0 call it
     DropTables(ServerOptions),
+    #[command(subcommand)]
+    Token(TokenCommand),
     #[command(flatten)]
     Client(client::ClientCommand),
     /// Print what a shell needs to complete command lines
@@ -97,6 +101,7 @@ enum ServerCommand {
     Demo(run::Address),
     CreateTables,
     DropTables,
+    Token(TokenCommand),
 }
 
 /// Runs the program and gives its exit status: 0 done, 1 failed, 2 wrong arguments or configuration. Commands that ask an
@@ -122,10 +127,18 @@ pub fn main() -> ExitCode {
         }
         Some(Subcommands::Run { address, options }) => (ServerCommand::Run(address), options.or(before)),
         Some(Subcommands::Demo { address, options }) => (ServerCommand::Demo(address), options.or(before)),
+        Some(Subcommands::Token(mut command)) => {
+            let options = command.take_options();
+            if let Err(problem) = command.check() {
+                say(&format!("slamon-afm: {problem}"));
+                return ExitCode::from(BAD_ARGUMENTS);
+            }
+            (ServerCommand::Token(command), options.or(before))
+        }
         Some(Subcommands::CreateTables(options)) => (ServerCommand::CreateTables, options.or(before)),
         Some(Subcommands::DropTables(options)) => (ServerCommand::DropTables, options.or(before)),
         Some(_) if before.database_uri.is_some() || before.config.is_some() => {
-            say("slamon-afm: --database-uri and --config are for run, create-tables and drop-tables; \
+            say("slamon-afm: --database-uri and --config are for run, create-tables, drop-tables and token; \
                  demo takes --config");
             return ExitCode::from(BAD_ARGUMENTS);
         }
@@ -185,8 +198,12 @@ fn serve(command: ServerCommand, options: ServerOptions) -> ExitCode {
     let database_uri = if is_demo { Some(IN_MEMORY.to_owned()) } else { options.database_uri };
     let overrides = Overrides { config: options.config, database_uri: database_uri.map(DatabaseUri::new) };
     let configured = configure(&overrides, is_demo).and_then(|(loaded, database, log)| {
-        if matches!(command, ServerCommand::CreateTables) && database.kind == DatabaseKind::Memory {
-            return Err(tables::IN_MEMORY.to_owned());
+        if database.kind == DatabaseKind::Memory {
+            match &command {
+                ServerCommand::CreateTables => return Err(tables::IN_MEMORY.to_owned()),
+                ServerCommand::Token(_) => return Err(tokens::IN_MEMORY.to_owned()),
+                ServerCommand::Run(_) | ServerCommand::Demo(_) | ServerCommand::DropTables => {}
+            }
         }
         Ok((loaded, database, log))
     });
@@ -217,6 +234,9 @@ fn serve(command: ServerCommand, options: ServerOptions) -> ExitCode {
             ServerCommand::Demo(address) => demo::run(&address, &loaded.config, database, log.clone()).await,
             ServerCommand::CreateTables => tables::create(&database).await,
             ServerCommand::DropTables => tables::drop(&database).await,
+            ServerCommand::Token(command) => {
+                tokens::run(&command, &database, loaded.config.auto_create).await
+            }
         }
     });
     // A thread that still waits for a database must not keep the program from its end.

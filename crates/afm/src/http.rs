@@ -1,6 +1,7 @@
 //! The HTTP server: connections, what every request passes through, and the handlers, one file for each
 //! resource.
 
+pub mod access;
 mod answer;
 mod api;
 pub mod app;

@@ -10,6 +10,7 @@
     warn(clippy::cast_possible_truncation, clippy::cast_possible_wrap, clippy::cast_sign_loss)
 )]
 
+pub mod access;
 pub mod cli;
 pub mod clock;
 pub mod config;

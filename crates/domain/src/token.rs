@@ -28,6 +28,8 @@ pub enum Right {
     Execute,
     /// To post tasks.
     Post,
+    /// To post tasks on the dashboard, which shows what others post.
+    PostByHand,
     /// To read a task, which may have to be one's own.
     ReadTask,
     /// To cancel a task, which may have to be one's own.

@@ -19,6 +19,7 @@ use super::{resource_limits, tables};
 use crate::clock::SteadyClock;
 use crate::config::Config;
 use crate::database::{Database, DatabaseKind};
+use crate::http::access::AccessSettings;
 use crate::http::app::{App, LIST_LOOKS_FOR, Settings};
 use crate::http::router::router;
 use crate::http::server::{self, ServerLimits};
@@ -137,6 +138,7 @@ pub(super) async fn run(
         max_content_length: config.max_content_length,
         limits: config.limits,
         request_timeout: config.request_timeout,
+        access: AccessSettings { required: config.auth_required, shared_read: config.shared_read },
         list_looks_for: LIST_LOOKS_FOR,
     };
     let (tracer, sending) = spans::start(config, &store)?;
@@ -153,6 +155,8 @@ pub(super) async fn run(
     tracing::info!(open_files = files, connections = limits.connections, "limits");
     let router = router(app.clone());
     let (heartbeats, statistics) = (app.heartbeats.clone(), app.statistics.clone());
+    let tokens = app.tokens.clone();
+    warn_of_open_doors(&addresses, config);
     let mut serving =
         tokio::spawn(server::serve(listeners, router, limits, shutdown.stop.clone(), shutdown.abort.clone()));
 
@@ -182,6 +186,7 @@ pub(super) async fn run(
                 tracing::warn!(error = format!("{error:#}"), "could not save the last statistics");
             }
         }
+        tokens.save_uses().await;
         if let Some(sending) = sending {
             // The store must still be closed in time.
             let time_left = deadline.saturating_duration_since(Instant::now()).max(LAST_WRITES) / 2;
@@ -239,6 +244,16 @@ async fn live(
     let mut background = Background::start(&app, clock, watch(config));
     notify_systemd(sd_notify::NotifyState::Ready).await;
     Err(background.death().await)
+}
+
+/// Warns where anybody who reaches the port may do everything.
+fn warn_of_open_doors(addresses: &[SocketAddr], config: &Config) {
+    if !config.auth_required && addresses.iter().any(|address| !address.ip().is_loopback()) {
+        tracing::warn!(
+            "no token is required: whoever reaches this port can post tasks, which agents execute, and read all \
+             results; make tokens (slamon-afm token create) and set AUTH_REQUIRED = True"
+        );
+    }
 }
 
 fn death(part: &str, died: Result<(), JoinError>) -> anyhow::Error {

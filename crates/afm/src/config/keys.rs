@@ -54,7 +54,7 @@ impl Key {
 }
 
 /// Every key, in the order of the example file.
-pub(super) const KEYS: [Key; 23] = [
+pub(super) const KEYS: [Key; 25] = [
     Key::new(DATABASE_URI, |config, given| {
         given.secret("a database URI").map(|uri| config.database_uri = DatabaseUri::new(uri))
     }),
@@ -104,6 +104,8 @@ pub(super) const KEYS: [Key; 23] = [
         })?;
         Ok(())
     }),
+    Key::new("AUTH_REQUIRED", |config, given| given.flag().map(|flag| config.auth_required = flag)),
+    Key::new("SHARED_READ", |config, given| given.flag().map(|flag| config.shared_read = flag)),
     Key::new("REQUEST_TIMEOUT", |config, given| {
         given.some_seconds().map(|time| config.request_timeout = time)
     }),

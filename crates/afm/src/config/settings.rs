@@ -39,6 +39,10 @@ pub struct Config {
     /// `MAX_NAME_LENGTH` and `MAX_CAPABILITIES`: how long names may be, in bytes, and how many capabilities
     /// an agent may have; each at least 1.
     pub limits: Limits,
+    /// `AUTH_REQUIRED`: whether requests need a token.
+    pub auth_required: bool,
+    /// `SHARED_READ`: whether requests that only read need none all the same.
+    pub shared_read: bool,
     /// `REQUEST_TIMEOUT`: the longest a request may take; more than zero.
     pub request_timeout: Duration,
     /// `SHUTDOWN_TIMEOUT`: how long running requests may go on once the server is told to stop; more than
@@ -76,6 +80,8 @@ impl Default for Config {
             task_retention: None,
             max_content_length: 1024 * 1024,
             limits: Limits::default(),
+            auth_required: false,
+            shared_read: false,
             request_timeout: Duration::from_secs(30),
             shutdown_timeout: Duration::from_secs(10),
             log_file: None,

@@ -108,7 +108,7 @@ fn the_example_holds_every_key_once_with_its_default() {
 #[test]
 fn every_key_is_read_from_files_and_from_the_environment() {
     type ConfigChange = fn(&mut Config);
-    let cases: [(&str, &str, &str, ConfigChange); 23] = [
+    let cases: [(&str, &str, &str, ConfigChange); 25] = [
         ("SQLALCHEMY_DATABASE_URI", "'sqlite:///a.db'", "sqlite:///a.db", |c| {
             c.database_uri = DatabaseUri::new("sqlite:///a.db");
         }),
@@ -125,6 +125,8 @@ fn every_key_is_read_from_files_and_from_the_environment() {
         ("MAX_CONTENT_LENGTH", "1_000", "1000", |c| c.max_content_length = 1000),
         ("MAX_NAME_LENGTH", "400", "400", |c| c.limits.name_bytes = 400),
         ("MAX_CAPABILITIES", "20_000", "20000", |c| c.limits.capabilities = 20_000),
+        ("AUTH_REQUIRED", "True", "yes", |c| c.auth_required = true),
+        ("SHARED_READ", "1", "true", |c| c.shared_read = true),
         ("REQUEST_TIMEOUT", "1e1", "1e1", |c| c.request_timeout = secs(10)),
         ("SHUTDOWN_TIMEOUT", "(5)", "5", |c| c.shutdown_timeout = secs(5)),
         ("LOG_FILE", "r'/var/log/afm.log'", "/var/log/afm.log", |c| {

@@ -11,6 +11,7 @@ use slamon_protocol::Limits;
 use slamon_store::{Counts, Reads, Store, StoreError};
 use tokio_util::sync::CancellationToken;
 
+use crate::access::HeldTokens;
 use crate::clock::Clock;
 use crate::database::health::Health;
 use crate::dispatch::cache::DispatchCache;
@@ -18,6 +19,7 @@ use crate::dispatch::committer::{Committer, Observers};
 use crate::dispatch::event_log::EventLog;
 use crate::dispatch::heartbeats::Heartbeats;
 use crate::dispatch::waiters::Waiters;
+use crate::http::access::AccessSettings;
 use crate::http::bulk::Bulk;
 use crate::http::delayed_answers::DelayedAnswers;
 use crate::http::error::ApiError;
@@ -36,6 +38,8 @@ pub(super) type Routes = Vec<(&'static str, MethodRouter<App>)>;
 pub struct Parts {
     /// Applies commands.
     pub committer: Committer,
+    /// Knows who may do what.
+    pub tokens: HeldTokens,
     /// Answers reads.
     pub store: Arc<dyn Store>,
     /// Tells the time.
@@ -91,6 +95,7 @@ impl App {
     ) -> (Self, impl Future<Output = ()> + Send) {
         let observers = Observers { tracer, ..Observers::default() };
         let delayed = DelayedAnswers::new();
+        let tokens = HeldTokens::new(Arc::clone(&store));
         let health = Health::new(Arc::clone(&store));
         let (committer, work) =
             Committer::new(Arc::clone(&store), clock.clone(), observers.clone(), Arc::clone(&health));
@@ -100,6 +105,7 @@ impl App {
         let (overview, counts) = (Reads::new(1), Reads::new(1));
         let parts = Parts {
             committer,
+            tokens,
             store,
             clock,
             waiters,
@@ -187,6 +193,8 @@ pub struct Settings {
     pub limits: Limits,
     /// How long a request may take, besides the time that it asks to wait.
     pub request_timeout: Duration,
+    /// What is asked of requests without a token.
+    pub access: AccessSettings,
     /// How long a list of tasks looks on while it is not full, see [`LIST_LOOKS_FOR`].
     pub list_looks_for: Duration,
 }

@@ -83,10 +83,11 @@ pub(super) fn routes() -> Routes {
     assets.into_iter().chain(pages.into_iter().flatten()).collect()
 }
 
-/// Returns what a request gets that has no handler: a page where a browser has asked for one, below the overview.
+/// Returns what a request gets that is refused before it has a handler: a page where a browser has asked for one.
 pub(super) fn refused(app: &App, request: &Request, error: ApiError) -> Response {
+    let path = request.uri().path().trim_start_matches('/');
     let is_page = request.method() == Method::GET
-        && request.uri().path().trim_start_matches('/').starts_with("dashboard/")
+        && (path == "dashboard" || path.starts_with("dashboard/"))
         && request
             .headers()
             .get(ACCEPT)

@@ -2,7 +2,9 @@
 //!
 //! The body tells the client what to correct. What went wrong in the server is in the log.
 
-use axum::http::header::{CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONNECTION, CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
+};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use slamon_domain::Refusal;
@@ -13,6 +15,10 @@ use crate::database::health::Health;
 use crate::dispatch::committer::CommitError;
 use crate::http::answer::PROBLEM;
 use crate::http::overload::{self, TurnedAway};
+
+/// How a token may be shown. Browsers ask their user for a name and a password, which is the token.
+pub(super) const CHALLENGES: [&str; 2] =
+    ["Bearer realm=\"slamon-afm\"", "Basic realm=\"slamon-afm\", charset=\"UTF-8\""];
 
 /// Why a request fails.
 #[derive(Debug, thiserror::Error)]
@@ -34,6 +40,12 @@ pub(crate) enum ApiError {
          pass on"
     )]
     Foreign,
+    #[error("{0}")]
+    Unauthenticated(&'static str),
+    #[error("{0}")]
+    Forbidden(String),
+    #[error("{field}: {problem}")]
+    ForbiddenField { field: &'static str, problem: String },
     #[error("too much is being sent at the same time; try again")]
     NoRoom,
     #[error("{}", Self::NoRoom)]
@@ -72,6 +84,7 @@ impl ApiError {
             Self::Refused(Refusal::TooManyPauses) => None,
             Self::Refused(_) | Self::UnknownTask | Self::Conflict(_) => Some("task_id"),
             Self::UnknownTest => Some("test_id"),
+            Self::ForbiddenField { field, .. } => Some(field),
             _ => None,
         }
     }
@@ -87,7 +100,8 @@ impl ApiError {
             | Self::Conflict(_) => StatusCode::CONFLICT,
             Self::Refused(Refusal::UnknownAgent) => StatusCode::NOT_FOUND,
             Self::Invalid(_) | Self::Refused(_) | Self::Body(_) | Self::Head(_) => StatusCode::BAD_REQUEST,
-            Self::Foreign => StatusCode::FORBIDDEN,
+            Self::Unauthenticated(_) => StatusCode::UNAUTHORIZED,
+            Self::Foreign | Self::Forbidden(_) | Self::ForbiddenField { .. } => StatusCode::FORBIDDEN,
             Self::TooLarge(_) => StatusCode::PAYLOAD_TOO_LARGE,
             Self::UnknownPath | Self::UnknownTask | Self::UnknownTest => StatusCode::NOT_FOUND,
             Self::WrongMethod => StatusCode::METHOD_NOT_ALLOWED,
@@ -147,6 +161,11 @@ impl IntoResponse for ApiError {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM));
         headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+        if matches!(self, Self::Unauthenticated(_)) {
+            for challenge in CHALLENGES {
+                headers.append(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
         if status == StatusCode::SERVICE_UNAVAILABLE {
             headers.insert(RETRY_AFTER, HeaderValue::from_static(overload::SECONDS));
         }

@@ -2,6 +2,7 @@
 
 use std::cell::RefCell;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request};
@@ -12,6 +13,7 @@ use slamon_protocol::excerpt;
 use tracing::Level;
 use uuid::Uuid;
 
+use crate::access::HeldToken;
 use crate::logging::repeats::{self, AnswerKind};
 use crate::metrics::{self, ProcessCounts};
 
@@ -27,6 +29,7 @@ struct Notes {
     task_id: Option<Uuid>,
     agent_id: Option<Uuid>,
     tasks: Option<String>,
+    bearer: Option<Arc<HeldToken>>,
     note: Option<&'static str>,
     is_routine: bool,
 }
@@ -110,6 +113,7 @@ impl Drop for RequestLine<'_> {
                     task_id = notes.task_id.map(display),
                     agent_id = notes.agent_id.map(display),
                     tasks = notes.tasks.as_ref().map(display),
+                    bearer = notes.bearer.as_ref().map(|held| display(excerpt(&held.token.name))),
                     note = notes.note,
                     status,
                     elapsed_us,
@@ -148,6 +152,11 @@ pub(crate) fn task(id: Uuid) {
 /// Notes which agent has sent the request.
 pub(crate) fn agent(id: Uuid) {
     note_in(|notes| notes.agent_id = Some(id));
+}
+
+/// Notes by whose token the request was let in.
+pub(crate) fn bearer(held: &Arc<HeldToken>) {
+    note_in(|notes| notes.bearer = Some(Arc::clone(held)));
 }
 
 /// Notes which tasks were handed out.

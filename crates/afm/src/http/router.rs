@@ -3,36 +3,43 @@
 mod head;
 
 use std::pin::pin;
+use std::sync::Arc;
 
 use axum::Router;
 use axum::body::HttpBody;
-use axum::extract::{Request, State};
+use axum::extract::{MatchedPath, Request, State};
+use axum::http::HeaderValue;
+use axum::http::header::ALLOW;
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 
-use crate::http::app::App;
+use crate::http::access::{self, RulesByRoute};
+use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
 use crate::http::overload::Pacing;
 use crate::http::request_log::Answered;
 use crate::http::routes::dashboard::lead_there;
 use crate::http::{api, body, dashboard, memory, openapi, peer, request_log, routes, same_site};
 
-/// Returns the router of all paths.
-pub fn router(app: App) -> Router {
+/// Returns all paths, without a slash at their end, each with its handlers.
+fn paths() -> Routes {
     // Protocol 1 needs no such check: it takes JSON alone, which no form of a browser sends.
     let guarded = [dashboard::routes(), api::routes(), openapi::routes()].into_iter().flatten();
     let guarded = guarded.map(|(path, methods)| (path, methods.layer(middleware::from_fn(same_site::check))));
+    let root = ("/", get(lead_there));
+    routes::routes().into_iter().chain(guarded).chain([root]).collect()
+}
+
+/// Returns the router of all paths.
+pub fn router(app: App) -> Router {
+    let mut rules = RulesByRoute::default();
     let mut router = Router::new();
-    for (path, methods) in routes::routes().into_iter().chain(guarded) {
-        // Every path also answers with a slash at its end, and with two at its beginning, since clients send
-        // those whose base URL ends in one.
-        for path in [path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")] {
-            router = router.route(&path, methods.clone());
+    for (path, methods) in paths() {
+        for route in spellings(path) {
+            rules.add(&route, path);
+            router = router.route(&route, methods.clone());
         }
-    }
-    for root in ["/", "//"] {
-        router = router.route(root, get(lead_there));
     }
     router
         .fallback(async |app: State<App>, request: Request| {
@@ -41,12 +48,25 @@ pub fn router(app: App) -> Router {
         .method_not_allowed_fallback(async |app: State<App>, request: Request| {
             dashboard::refused(&app, &request, ApiError::WrongMethod)
         })
-        .layer(middleware::from_fn_with_state(app.clone(), around))
+        .layer(middleware::from_fn_with_state((app.clone(), Arc::new(rules)), around))
         .with_state(app)
 }
 
+/// Returns how clients may write a path: also with a slash at its end, and with two at its beginning, since clients send
+/// those whose base URL ends in one.
+fn spellings(path: &str) -> Vec<String> {
+    match path {
+        "/" => vec!["/".to_owned(), "//".to_owned()],
+        path => vec![path.to_owned(), format!("{path}/"), format!("/{path}"), format!("/{path}/")],
+    }
+}
+
 /// The middleware around every handler. It is one layer, since each costs a few allocations a request.
-async fn around(State(app): State<App>, mut request: Request, next: Next) -> Response {
+async fn around(
+    State((app, rules)): State<(App, Arc<RulesByRoute>)>,
+    mut request: Request,
+    next: Next,
+) -> Response {
     let connection = request.extensions().get::<Pacing>().cloned();
     if let Some(connection) = &connection {
         connection.wait().await;
@@ -61,7 +81,10 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
         };
         // `body` bounds the time of the body, `request_deadline` that of the handler.
         match arrived {
-            Ok(()) => fit(next.run(request).await),
+            Ok(()) => match access::check(&app, &rules, &mut request).await {
+                Ok(()) => fit(next.run(request).await),
+                Err(error) => denied(&app, &rules, &request, error),
+            },
             Err(error) => error.into_response(),
         }
     });
@@ -74,6 +97,18 @@ async fn around(State(app): State<App>, mut request: Request, next: Next) -> Res
     }
     if let Some(connection) = &connection {
         connection.answered(&response);
+    }
+    response
+}
+
+/// Returns what a request gets that may not do what it asks for.
+fn denied(app: &App, rules: &RulesByRoute, request: &Request, error: ApiError) -> Response {
+    let route = request.extensions().get::<MatchedPath>();
+    let allowed =
+        route.filter(|_| matches!(error, ApiError::WrongMethod)).map(|route| rules.allowed(route.as_str()));
+    let mut response = dashboard::refused(app, request, error);
+    if let Some(allowed) = allowed.and_then(|allowed| HeaderValue::try_from(allowed).ok()) {
+        response.headers_mut().insert(ALLOW, allowed);
     }
     response
 }
@@ -92,4 +127,20 @@ fn fit(response: Response) -> Response {
         fits
     });
     if fits == Some(false) { ApiError::NoRoom.into_response() } else { response }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+    use crate::http::access::RULES;
+
+    #[test]
+    fn every_path_has_its_rule_and_every_rule_its_path() {
+        let paths: BTreeSet<&str> = paths().iter().map(|(path, _)| *path).collect();
+        let rules: BTreeSet<&str> = RULES.iter().map(|(path, _)| *path).collect();
+        assert_eq!(rules.len(), RULES.len(), "a path has its rules in one place");
+        assert_eq!(paths, rules);
+    }
 }

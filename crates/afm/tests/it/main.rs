@@ -1,5 +1,6 @@
 //! Tests the server as its clients see it: over real HTTP, on real databases.
 
+mod access;
 mod adoption;
 mod api;
 mod browser;

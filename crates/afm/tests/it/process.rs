@@ -31,6 +31,7 @@ mod size_limit;
 mod statistics;
 mod statsd;
 mod tables;
+mod tokens;
 mod traces;
 mod turned_away;
 mod tutorials;

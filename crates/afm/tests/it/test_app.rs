@@ -13,17 +13,21 @@ use std::ops::Deref;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use jiff::Timestamp;
+use slamon_afm::access::token_text;
 use slamon_afm::dispatch::committer::CommitError;
+use slamon_afm::http::access::AccessSettings;
 use slamon_afm::http::app::{App, Settings};
 use slamon_afm::http::router::router;
 use slamon_afm::http::server::{self, ServerLimits};
 use slamon_afm::maintenance::sweeper::{SweepPolicy, Sweeper};
-use slamon_domain::{Command, EndedAttempt, LateResult, Sweep, Swept};
+use slamon_domain::{AgentBinding, Command, EndedAttempt, LateResult, Role, Sweep, Swept, Token};
 use slamon_protocol::{PollRequest, PostTask};
 use tokio::net::TcpListener;
 use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
 
 pub(crate) use answer::Answer;
 pub(crate) use body::{Body, id};
@@ -55,6 +59,7 @@ impl Default for Setup {
                 max_content_length: 1024 * 1024,
                 limits: slamon_protocol::Limits::default(),
                 request_timeout: 10 * PATIENCE,
+                access: AccessSettings::default(),
                 list_looks_for: PATIENCE,
             },
             limits: ServerLimits {
@@ -196,6 +201,58 @@ impl TestApp {
     pub(crate) fn sweeper(&self, policy: SweepPolicy) -> Sweeper {
         let app = &self.app;
         Sweeper::new(policy, app.committer.clone(), app.heartbeats.clone(), app.clock.clone())
+    }
+
+    /// Makes a token, after a change to it, and returns its text.
+    #[track_caller]
+    pub(crate) fn make_token(&self, role: Role, change: impl FnOnce(&mut Token)) -> String {
+        let text = self.make_unread_token(role, change);
+        self.read_tokens();
+        text
+    }
+
+    /// Makes a token as if at another AFM.
+    #[track_caller]
+    pub(crate) fn make_unread_token(&self, role: Role, change: impl FnOnce(&mut Token)) -> String {
+        let text = token_text::make().expect("there are random numbers");
+        let mut token = Token {
+            id: Uuid::new_v4(),
+            name: format!("the {role}"),
+            role,
+            hash: token_text::hash(&text).expect("it is a token"),
+            agent: AgentBinding::Any,
+            types: None,
+            created_at: self.clock.clock().now(),
+            expires_at: None,
+            revoked_at: None,
+            last_used_at: None,
+        };
+        change(&mut token);
+        self.block_on(self.app.store.add_token(token.into())).expect("the database is there");
+        text
+    }
+
+    /// Reads which tokens were changed, as the background does twice a second.
+    #[track_caller]
+    pub(crate) fn read_tokens(&self) {
+        self.block_on(self.app.tokens.read()).expect("the database is there");
+    }
+
+    /// Revokes all tokens, as if at another AFM.
+    #[track_caller]
+    pub(crate) fn revoke_all_tokens(&self) {
+        let tokens = self.block_on(self.app.store.changed_tokens(0)).expect("the database is there").tokens;
+        let ids = tokens.iter().map(|token| token.id).collect();
+        self.block_on(self.app.store.revoke_tokens(ids, self.clock.clock().now()))
+            .expect("the database is there");
+    }
+
+    /// Saves when tokens were used, as the background does, and returns when that was, by the names of the tokens.
+    #[track_caller]
+    pub(crate) fn token_uses(&self) -> Vec<(String, Option<Timestamp>)> {
+        self.block_on(self.app.tokens.save_uses());
+        let tokens = self.block_on(self.app.store.changed_tokens(0)).expect("the database is there").tokens;
+        tokens.into_iter().map(|token| (token.name, token.last_used_at)).collect()
     }
 
     /// Sweeps now.

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use slamon_afm::clock::Clock;
+use slamon_afm::http::access::AccessSettings;
 use slamon_afm::http::app::{App, Settings};
 use slamon_afm::http::router::router;
 use slamon_afm::http::server::{self, ServerLimits};
@@ -77,6 +78,7 @@ impl Afm {
             max_content_length: 1024 * 1024,
             limits: slamon_afm::config::Config::default().limits,
             request_timeout: PATIENCE,
+            access: AccessSettings::default(),
             list_looks_for: PATIENCE,
         };
         let limits = ServerLimits {

@@ -9,7 +9,7 @@ const LEAST: usize = 12;
 
 /// A table. The texts in it are safe to show.
 #[derive(Debug)]
-pub(super) struct Table {
+pub(in crate::cli) struct Table {
     header: Vec<&'static str>,
     rows: Vec<Vec<String>>,
     /// How wide columns were in the part of the table before.
@@ -18,7 +18,7 @@ pub(super) struct Table {
 
 impl Table {
     /// An empty table.
-    pub(super) fn new(header: &[&'static str]) -> Self {
+    pub(in crate::cli) fn new(header: &[&'static str]) -> Self {
         Self {
             header: header.to_vec(),
             rows: Vec::new(),
@@ -27,7 +27,7 @@ impl Table {
     }
 
     /// Adds a row, with a text for each column.
-    pub(super) fn row(&mut self, row: Vec<String>) {
+    pub(in crate::cli) fn row(&mut self, row: Vec<String>) {
         debug_assert_eq!(row.len(), self.header.len());
         for (widest, text) in self.widths.iter_mut().zip(&row) {
             *widest = (*widest).max(width(text));
@@ -36,17 +36,17 @@ impl Table {
     }
 
     /// The names of the columns.
-    pub(super) fn header(&self, room: Option<usize>) -> String {
+    pub(in crate::cli) fn header(&self, room: Option<usize>) -> String {
         self.line(&self.header.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>(), room)
     }
 
     /// Takes the rows out, one line each. The last column is cut where there is room for less.
-    pub(super) fn take_rows(&mut self, room: Option<usize>) -> Vec<String> {
+    pub(in crate::cli) fn take_rows(&mut self, room: Option<usize>) -> Vec<String> {
         std::mem::take(&mut self.rows).iter().map(|row| self.line(row, room)).collect()
     }
 
     /// The header and all rows.
-    pub(super) fn lines(&mut self, room: Option<usize>) -> Vec<String> {
+    pub(in crate::cli) fn lines(&mut self, room: Option<usize>) -> Vec<String> {
         let mut lines = vec![self.header(room)];
         lines.extend(self.take_rows(room));
         lines

@@ -6,7 +6,7 @@ use crate::http::is_unseen;
 
 /// A text on one line. Control characters, which a terminal would obey, and those that nobody sees or that turn the
 /// direction around, are written as escapes.
-pub(super) fn shown(text: &str) -> String {
+pub(in crate::cli) fn shown(text: &str) -> String {
     // Those two join and part letters, which changes how words of some languages look.
     let joins = |c: char| matches!(c, '\u{200c}' | '\u{200d}');
     let mut out = String::with_capacity(text.len());
@@ -23,7 +23,7 @@ pub(super) fn shown(text: &str) -> String {
 }
 
 /// A name as [`shown`], in quotes where its ends could not be seen without.
-pub(super) fn name(text: &str) -> String {
+pub(in crate::cli) fn name(text: &str) -> String {
     if text.is_empty() || text.starts_with(char::is_whitespace) || text.ends_with(char::is_whitespace) {
         return format!("\"{}\"", shown(text));
     }
@@ -32,7 +32,7 @@ pub(super) fn name(text: &str) -> String {
 
 /// A JSON text without a character that a terminal would obey. Such characters stand in strings only, where an
 /// escape says the same.
-pub(super) fn json(text: &str) -> String {
+pub(in crate::cli) fn json(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
         // Blanks between the parts of a text that somebody has written on several lines.
@@ -51,12 +51,12 @@ pub(super) fn json(text: &str) -> String {
 }
 
 /// How many columns a text takes.
-pub(super) fn width(text: &str) -> usize {
+pub(in crate::cli) fn width(text: &str) -> usize {
     text.width()
 }
 
 /// The text, or as much of it as fits into so many columns, and then with `…` as its end. A letter keeps its accents.
-pub(super) fn cut(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn cut(text: &str, columns: usize) -> String {
     if width(text) <= columns {
         return text.to_owned();
     }
@@ -79,7 +79,7 @@ pub(super) fn cut(text: &str, columns: usize) -> String {
 }
 
 /// The text with blanks behind it up to so many columns.
-pub(super) fn padded(text: &str, columns: usize) -> String {
+pub(in crate::cli) fn padded(text: &str, columns: usize) -> String {
     format!("{text}{}", " ".repeat(columns.saturating_sub(width(text))))
 }
 

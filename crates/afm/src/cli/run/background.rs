@@ -32,6 +32,8 @@ impl Background {
         ));
         tasks.spawn(app.event_log.clone().keep_published(Arc::clone(&app.store)));
         tasks.spawn(pauses.clone().keep_read());
+        tasks.spawn(app.tokens.clone().keep_read());
+        tasks.spawn(app.tokens.clone().keep_uses_saved());
         tasks.spawn(app.cache.clone().keep_refreshed(Arc::clone(&app.store)));
         tasks.spawn(heartbeats.clone().keep_small(app.clock.clone()));
         let of_agents = app.clone();

@@ -7,8 +7,8 @@ use askama::Template;
 use axum::body::Body;
 use axum::extract::FromRequestParts;
 use axum::http::header::{
-    CACHE_CONTROL, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
-    X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+    CACHE_CONTROL, CONNECTION, CONTENT_SECURITY_POLICY, CONTENT_TYPE, HOST, LOCATION, REFERRER_POLICY,
+    RETRY_AFTER, WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
 };
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, HeaderName, HeaderValue, StatusCode};
@@ -84,10 +84,10 @@ impl Frame {
         let problem = error.into_response();
         let page = ErrorPage { frame: self, section: "", title: title(status), detail: &detail };
         let mut response = html_with(status, &page);
-        // Those headers tell clients when to come again, and whether the connection goes on.
-        for name in [axum::http::header::RETRY_AFTER, axum::http::header::CONNECTION] {
-            if let Some(value) = problem.headers().get(&name) {
-                response.headers_mut().insert(name, value.clone());
+        // Those headers tell clients when to come again, whether the connection goes on, and who may come.
+        for name in [RETRY_AFTER, CONNECTION, WWW_AUTHENTICATE] {
+            for value in problem.headers().get_all(&name) {
+                response.headers_mut().append(name.clone(), value.clone());
             }
         }
         *response.extensions_mut() = problem.extensions().clone();
@@ -119,6 +119,7 @@ impl Frame {
 fn title(status: StatusCode) -> &'static str {
     match status {
         StatusCode::BAD_REQUEST => "This cannot be done",
+        StatusCode::UNAUTHORIZED => "Who are you?",
         StatusCode::FORBIDDEN => "This is refused",
         StatusCode::NOT_FOUND => "Not found",
         StatusCode::METHOD_NOT_ALLOWED => "This address only takes what a form sends",

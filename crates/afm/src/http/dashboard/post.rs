@@ -19,6 +19,7 @@ use super::form::Form;
 use super::frame::{Frame, html};
 use super::pretty_json::pretty;
 use super::suggestions::{Known, Suggestions};
+use crate::http::access::Caller;
 use crate::http::api::tasks::pages;
 use crate::http::app::{App, Routes};
 use crate::http::error::ApiError;
@@ -30,8 +31,8 @@ pub(super) fn routes(known: &Arc<Known>) -> Routes {
     let methods: MethodRouter<App> = get(move |frame: Frame, app: State<App>, query: RawQuery| {
         empty_form(frame, app, query, Arc::clone(&for_get))
     })
-    .post(move |frame: Frame, app: State<App>, form: Result<Form, ApiError>| {
-        post(frame, app, form, Arc::clone(&for_post))
+    .post(move |frame: Frame, app: State<App>, caller: Caller, form: Result<Form, ApiError>| {
+        post(frame, app, caller, form, Arc::clone(&for_post))
     });
     vec![("/dashboard/post", methods)]
 }
@@ -103,6 +104,7 @@ async fn empty_form(
 async fn post(
     frame: Frame,
     State(app): State<App>,
+    caller: Caller,
     form: Result<Form, ApiError>,
     known: Arc<Known>,
 ) -> Response {
@@ -112,10 +114,11 @@ async fn post(
         if sent.has("fill") {
             return form.fill_in_last(&frame, &app, &known).await;
         }
-        let task = match form.task(&app) {
+        let mut task = match form.task(&app) {
             Ok(task) => task,
             Err(invalid) => return Ok(form.refused(&frame, &invalid, known.get(&app).await)),
         };
+        caller.posts(&mut task)?;
         let id = task.task_id;
         match submit(&app, task).await {
             Ok(()) => Ok(frame.lead_to(&format!("tasks/{id}"))),

@@ -16,6 +16,7 @@ use super::results::report_all;
 use crate::clock::Clock;
 use crate::dispatch::claimed::Claimed;
 use crate::dispatch::committer::{CommitError, RunningReport};
+use crate::http::access::Caller;
 use crate::http::answer::json_object;
 use crate::http::app::{App, Routes};
 use crate::http::body::JsonBody;
@@ -46,10 +47,15 @@ pub(super) fn routes() -> Routes {
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(in crate::http) async fn poll(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
+pub(in crate::http) async fn poll(
+    State(app): State<App>,
+    caller: Caller,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
     let mut poll = PollRequest::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
     request_log::agent(poll.agent_id);
+    caller.polls_as(&app, poll.agent_id).await?;
     poll.max_wait = peer::hold(poll.max_wait);
     let allowed = app.settings.request_timeout.saturating_add(poll.max_wait);
     let (agent_id, may_be_held) = (poll.agent_id, !poll.max_wait.is_zero());
@@ -157,16 +163,21 @@ fn describe(task: &Delivery, clock: &Clock) -> ObjectWriter {
         (status = 503, description = "Try again", content_type = "application/problem+json", body = Problem),
     )
 )]
-pub(in crate::http) async fn report(State(app): State<App>, body: JsonBody) -> Result<Response, ApiError> {
-    let result = match ResultPost::parse(&body.text()?) {
+pub(in crate::http) async fn report(
+    State(app): State<App>,
+    caller: Caller,
+    body: JsonBody,
+) -> Result<Response, ApiError> {
+    let mut result = match ResultPost::parse(&body.text()?) {
         Ok(result) => result,
         Err(invalid) => {
             // The future is in a box, since it is large and most requests bring one result.
-            return Box::pin(report_all(&app, &body.text()?)).await.unwrap_or(Err(invalid.into()));
+            return Box::pin(report_all(&app, &caller, &body.text()?)).await.unwrap_or(Err(invalid.into()));
         }
     };
     drop(body);
     request_log::task(result.task_id);
+    caller.reports(&mut result)?;
     let report = pin!(app.committer.report(result));
     if request_deadline::within(app.settings.request_timeout, report).await??? == Reported::Repeated {
         request_log::note("the same result was there already");

@@ -17,6 +17,7 @@ use slamon_protocol::{
 use slamon_store::{AttemptView, TaskRead};
 use uuid::Uuid;
 
+use crate::http::access::Caller;
 use crate::http::answer::json_object;
 use crate::http::app::{App, Routes};
 use crate::http::body::JsonBody;
@@ -52,11 +53,13 @@ pub(in crate::http) type TaskId = Result<Path<String>, PathRejection>;
 )]
 pub(in crate::http) async fn post_task(
     State(app): State<App>,
+    caller: Caller,
     posted_in: PostedIn,
     body: JsonBody,
 ) -> Result<StatusCode, ApiError> {
-    let task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
+    let mut task = PostTask::parse_within(&body.text()?, &app.settings.limits)?;
     drop(body);
+    caller.posts(&mut task)?;
     request_log::task(task.task_id);
     posted_in.note(&app, task.task_id);
     let submit = pin!(app.committer.submit(task));
@@ -85,17 +88,19 @@ pub(in crate::http) async fn post_task(
 )]
 pub(in crate::http) async fn get_task(
     State(app): State<App>,
+    caller: Caller,
     task_id: TaskId,
     RawQuery(query): RawQuery,
 ) -> Result<Response, ApiError> {
     let id = task_id_of(task_id)?;
     let wait = peer::hold(wait(query.as_deref())?);
     let allowed = app.settings.request_timeout.saturating_add(wait);
-    request_deadline::within(allowed, pin!(wait_and_read(&app, id, wait))).await?
+    request_deadline::within(allowed, pin!(wait_and_read(&app, &caller, id, wait))).await?
 }
 
 /// Answers with a task. With `wait`, it first waits until the task has ended.
-async fn wait_and_read(app: &App, id: Uuid, wait: Duration) -> Result<Response, ApiError> {
+async fn wait_and_read(app: &App, caller: &Caller, id: Uuid, wait: Duration) -> Result<Response, ApiError> {
+    check_seen(app, caller, id).await?;
     let ended = app.waiters.read_until_ended(id, wait, &app.stop, || read_if_ended(app, id)).await?;
     let task = match ended {
         Some(task) => task,
@@ -103,6 +108,18 @@ async fn wait_and_read(app: &App, id: Uuid, wait: Duration) -> Result<Response, 
     };
     let task = task.ok_or(ApiError::UnknownTask)?;
     answer(app, &task).await
+}
+
+/// Checks that a caller sees a task. Nothing is read for those who see all tasks.
+///
+/// # Errors
+/// Fails as if there was no such task.
+pub(in crate::http) async fn check_seen(app: &App, caller: &Caller, id: Uuid) -> Result<(), ApiError> {
+    if !caller.sees_only_own_tasks() {
+        return Ok(());
+    }
+    let task = read(app, id).await?.ok_or(ApiError::UnknownTask)?;
+    caller.sees(&task)
 }
 
 /// Reads a task if it has ended. Breaks off if it has, or if there is no such task.
@@ -154,10 +171,12 @@ async fn read_large(app: &App, id: Uuid, bytes: usize) -> Result<Option<Arc<Task
 )]
 pub(in crate::http) async fn cancel_task(
     State(app): State<App>,
+    caller: Caller,
     task_id: TaskId,
 ) -> Result<Response, ApiError> {
     let id = task_id_of(task_id)?;
     let cancelled = pin!(async {
+        check_seen(&app, &caller, id).await?;
         let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
         answer(&app, &task).await
     });

@@ -7,6 +7,7 @@ use axum::response::Response;
 use uuid::Uuid;
 
 use super::show::{self, WholeTask};
+use crate::http::access::Caller;
 use crate::http::app::App;
 use crate::http::error::ApiError;
 use crate::http::request_deadline;
@@ -29,10 +30,12 @@ use crate::http::schemas::Problem;
 )]
 pub(in crate::http) async fn cancel_task(
     State(app): State<App>,
+    caller: Caller,
     task_id: TaskId,
 ) -> Result<Response, ApiError> {
     let id = bpms::task_id_of(task_id)?;
     let cancelled = pin!(async {
+        bpms::check_seen(&app, &caller, id).await?;
         let task = app.committer.cancel(id).await?.ok_or(ApiError::UnknownTask)??;
         show::answer(&app, &task).await
     });

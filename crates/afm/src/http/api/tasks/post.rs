@@ -6,6 +6,7 @@ use slamon_protocol::PostTask;
 use tokio::time::Instant;
 use utoipa::ToSchema;
 
+use crate::http::access::Caller;
 use crate::http::answer::json;
 use crate::http::app::App;
 use crate::http::body::JsonBody;
@@ -39,12 +40,19 @@ pub(in crate::http::api) struct NewTasks {
 )]
 pub(in crate::http) async fn post_tasks(
     State(app): State<App>,
+    caller: Caller,
     posted_in: PostedIn,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
     let deadline = Instant::now() + app.settings.request_timeout;
-    let parsed = parse(&app, &body.text()?)?;
+    let mut parsed = parse(&app, &body.text()?)?;
     drop(body);
+    for (_, task) in &mut parsed {
+        let refused = task.as_mut().ok().and_then(|task| caller.posts(task).err());
+        if let Some(error) = refused {
+            *task = Err(error);
+        }
+    }
     let submit = |task: PostTask| {
         posted_in.note(&app, task.task_id);
         app.committer.submit(task)

@@ -13,6 +13,7 @@ use utoipa::ToSchema;
 use uuid::Uuid;
 
 use super::list::protocol_1;
+use crate::http::access::Caller;
 use crate::http::answer::{json, stored};
 use crate::http::app::App;
 use crate::http::error::ApiError;
@@ -151,11 +152,13 @@ pub(in crate::http::api) struct TaskAttempt {
 )]
 pub(in crate::http) async fn show_task(
     State(app): State<App>,
+    caller: Caller,
     task_id: TaskId,
 ) -> Result<Response, ApiError> {
     let id = bpms::task_id_of(task_id)?;
     let shown = pin!(async {
         let task = bpms::read(&app, id).await?.ok_or(ApiError::UnknownTask)?;
+        caller.sees(&task)?;
         answer(&app, &task).await
     });
     request_deadline::within(app.settings.request_timeout, shown).await?
