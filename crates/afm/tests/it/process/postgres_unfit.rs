@@ -184,7 +184,7 @@ fn a_standby_is_unready_until_it_is_promoted() {
         client.post("/tasks", Body::poll(9)).is_try_again();
         let answer = client.get("/readyz");
         answer.is_try_again();
-        assert!(answer.body.contains("takes no writes"), "{answer:?}");
+        assert!(answer.body.contains("takes no writes"), "{answer:?} {:#?}", afm.log_lines());
         client.get("/status").is_json(r#"{"agents":0,"tasks_waiting":1}"#);
         assert_eq!(client.get(&format!("/task/{}", id(1))).status, 200, "it can be read");
     }
