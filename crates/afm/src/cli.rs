@@ -138,8 +138,10 @@ pub fn main() -> ExitCode {
         Some(Subcommands::CreateTables(options)) => (ServerCommand::CreateTables, options.or(before)),
         Some(Subcommands::DropTables(options)) => (ServerCommand::DropTables, options.or(before)),
         Some(_) if before.database_uri.is_some() || before.config.is_some() => {
-            say("slamon-afm: --database-uri and --config are for run, create-tables, drop-tables and token; \
-                 demo takes --config");
+            say(
+                "slamon-afm: --database-uri and --config are for run, create-tables, drop-tables and token; \
+                 demo takes --config",
+            );
             return ExitCode::from(BAD_ARGUMENTS);
         }
         Some(Subcommands::Client(command)) => return client::run(&command),
