@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import shutil
 import subprocess
@@ -190,21 +189,16 @@ class Machine:
 
 
 class Host:
-    """This machine, with a network of its own, a copy of the working copy, and the programs of `shims` in place of docker and kubectl.
-
-    The images are one for the whole machine, so it waits until the tests of deploy/tests are done with them.
-    """
+    """This machine, with a network of its own, a copy of the working copy, and the programs of `shims` in place of docker and kubectl."""
 
     def __init__(self, page: Page, copy: WorkingCopy) -> None:
         self.page = page
         self.copy = copy
         self.id = f"slamon-doc-{uuid.uuid4().hex[:12]}"
         self.folder = Path(tempfile.mkdtemp(prefix="slamon-doc-"))
-        self.images = (copy.root / "target/images.lock").open("w")
         self.shell: Shell | None = None
 
     def __enter__(self) -> Shell:
-        fcntl.flock(self.images, fcntl.LOCK_EX)
         work = self.folder / "slamon-afm"
         run("cp", "-a", str(self.copy.folder), str(work))
         (work / "target/static").symlink_to(self.copy.built["static"])
@@ -222,7 +216,6 @@ class Host:
         self.remove()
         for kind, listing in [("pod", ["pod", "ps"]), ("network", ["network", "ls"]), ("volume", ["volume", "ls"])]:
             self.remove_all(kind, *listing, "--filter", f"name={self.id}")
-        self.images.close()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def remove(self) -> None:

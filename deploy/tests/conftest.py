@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import signal
@@ -146,11 +145,3 @@ def containers() -> Iterator[Containers]:
 @pytest.fixture(scope="session", autouse=True)
 def containers_conf() -> None:
     assert os.environ.get("CONTAINERS_CONF"), "run these by scripts/test-deployment, which sets containers up"
-
-
-@pytest.fixture(scope="module")
-def images() -> Iterator[None]:
-    """The images, which no page of the documentation builds anew meanwhile (`Host` in doc-tests)."""
-    with (ROOT / "target/images.lock").open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

@@ -15,7 +15,6 @@ import yaml
 from compose_project import IMAGES, OURS, DockerProject, Posting, Project, Watching, docker_engine, in_a_hurry, running
 from conftest import ROOT, get, is_ready, podman, post_task, result_of, run, until
 
-pytestmark = pytest.mark.usefixtures("images")
 # The services of the original's page under `services:`, which today's tools ask for, and a port for the test to come in.
 ORIGINAL = """
 services:

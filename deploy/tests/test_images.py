@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from conftest import AFM, AGENT, ROOT, Containers, get, is_healthy, is_ready, logs, podman, post_task, result_of, until
 
-pytestmark = pytest.mark.usefixtures("images")
 READ_ONLY = ["--read-only", "--cap-drop=ALL", "--security-opt=no-new-privileges"]
 PUBLISHED = "--publish=127.0.0.1::8080"
 
