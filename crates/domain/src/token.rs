@@ -38,8 +38,6 @@ pub enum Right {
     Read,
     /// To change what others have posted, and to pause and forget.
     Operate,
-    /// To read tokens, to make them and to revoke them.
-    ManageTokens,
 }
 
 impl Role {

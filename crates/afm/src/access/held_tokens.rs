@@ -146,6 +146,15 @@ impl HeldTokens {
         }
     }
 
+    /// Returns a token as the database has it now.
+    ///
+    /// # Errors
+    /// Fails when it cannot be read.
+    pub(crate) async fn latest(&self, held: &Arc<HeldToken>) -> Result<Arc<HeldToken>, StoreError> {
+        self.read().await?;
+        Ok(self.held().get(&held.token.hash).unwrap_or(held).clone())
+    }
+
     /// Reads what has changed since the last time.
     ///
     /// # Errors

@@ -77,6 +77,5 @@ fn words(right: Right) -> &'static str {
         Right::CancelTask => "cancel tasks",
         Right::Read => "read lists and figures",
         Right::Operate => "change tasks, agents or types",
-        Right::ManageTokens => "manage tokens",
     }
 }

@@ -247,6 +247,16 @@ impl TestApp {
             .expect("the database is there");
     }
 
+    /// Binds all tokens to an agent, as if it had polled at another AFM.
+    #[track_caller]
+    pub(crate) fn bind_all_tokens(&self, agent_id: &str) {
+        let agent_id = agent_id.parse().expect("an id");
+        let tokens = self.block_on(self.app.store.changed_tokens(0)).expect("the database is there").tokens;
+        for token in tokens {
+            self.block_on(self.app.store.bind_token(token.id, agent_id)).expect("the database is there");
+        }
+    }
+
     /// Saves when tokens were used, as the background does, and returns when that was, by the names of the tokens.
     #[track_caller]
     pub(crate) fn token_uses(&self) -> Vec<(String, Option<Timestamp>)> {

@@ -83,6 +83,21 @@ impl Caller {
         }
     }
 
+    /// Returns the same caller, with the agent to which another AFM may have bound the token a moment ago: an agent polls
+    /// at one and may report at the next.
+    ///
+    /// # Errors
+    /// Fails when that cannot be read.
+    pub(in crate::http) async fn bound(self, app: &App) -> Result<Self, ApiError> {
+        match &self.0 {
+            Some(held) if held.token.agent == AgentBinding::First => {
+                let latest = app.tokens.latest(held).await.map_err(|error| app.read_failed(&error))?;
+                Ok(Self::of(latest))
+            }
+            _ => Ok(self),
+        }
+    }
+
     /// Has a result come from the agent to which the token is bound.
     ///
     /// # Errors

@@ -168,6 +168,7 @@ pub(in crate::http) async fn report(
     caller: Caller,
     body: JsonBody,
 ) -> Result<Response, ApiError> {
+    let caller = caller.bound(&app).await?;
     let mut result = match ResultPost::parse(&body.text()?) {
         Ok(result) => result,
         Err(invalid) => {

@@ -52,6 +52,17 @@ fn a_token_may_bind_itself_to_the_agent_that_uses_it_first() {
 }
 
 #[test]
+fn an_agent_may_report_here_right_after_its_first_poll_elsewhere() {
+    let app = start_guarded();
+    let token = app.make_token(Role::Agent, |token| token.agent = AgentBinding::First);
+    app.store_tasks([Body::task(7)].into_iter());
+    app.store_agents([Body::poll(3)].into_iter());
+    app.bind_all_tokens(&id(3));
+    let agent = Bearer::new(&app, &token);
+    agent.post("/tasks/response", Body::result(7)).is_empty();
+}
+
+#[test]
 fn a_token_of_a_fleet_is_good_for_all_its_agents() {
     let app = start_guarded();
     let token = app.make_token(Role::Agent, |_| ());

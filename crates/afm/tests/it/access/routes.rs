@@ -128,7 +128,6 @@ fn roles_differ_in_what_the_documentation_says() {
         (Right::CancelTask, [false, true, false, true, true]),
         (Right::Read, [false, false, true, true, true]),
         (Right::Operate, [false, false, false, true, true]),
-        (Right::ManageTokens, [false, false, false, false, true]),
     ];
     for (right, wanted) in rights {
         assert_eq!(Role::ALL.map(|role| role.has(right)), wanted, "{right:?}");
